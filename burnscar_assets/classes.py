@@ -1,0 +1,49 @@
+"""Class ids, names and colours, splits and strata: the one place for each of these facts."""
+
+from enum import StrEnum
+from typing import Final
+
+LABEL_PROPERTY: Final = "category"
+"""Name of the property of the label layer that holds the class name."""
+
+CLASS_NAMES: Final = ("burnt", "unburnt")
+"""Class names in the order of their ids: 0 = burnt, 1 = unburnt, as in the published configuration."""
+
+BURNT: Final = 0
+UNBURNT: Final = 1
+
+CLASS_COLORS: Final = {"burnt": "#c1440e", "unburnt": "#3a7d44"}
+SPLIT_COLORS: Final = {"train": "#4c72b0", "val": "#dd8452", "test": "#8172b3"}
+
+
+class Split(StrEnum):
+    """What a fire, and the ground that it stands on, is used for."""
+
+    TRAIN = "train"
+    VAL = "val"
+    TEST = "test"
+
+
+class Stratum(StrEnum):
+    """Where a sampled point comes from."""
+
+    BURNT = "burnt"
+    RING = "ring"
+    GRANULE = "granule"
+    LAND = "land"
+    HARD = "hard"
+    OLD_SCAR = "old_scar"
+
+
+BANDS: Final = ("B02", "B03", "B04", "B08", "B05", "B06", "B07", "B8A", "B11", "B12", "B01", "B09")
+"""Sentinel-2 L2A bands in the order that OlmoEarth was pretrained on."""
+
+BAND_RESOLUTION_M: Final = {
+    "B02": 10, "B03": 10, "B04": 10, "B08": 10,
+    "B05": 20, "B06": 20, "B07": 20, "B8A": 20, "B11": 20, "B12": 20,
+    "B01": 60, "B09": 60,
+}  # fmt: skip
+"""Native ground sampling distance of each band in metres."""
+
+BASELINE_OFFSET_DN: Final = 1000
+"""What processing baselines from 04.00 (scenes from 2022-01-25) add to every digital number."""

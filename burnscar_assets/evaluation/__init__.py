@@ -1,0 +1,1 @@
+"""From a checkpoint to metrics: predictions, baselines, intervals over fires."""

@@ -1,0 +1,1 @@
+"""From windows to tiles: catalogues, matching, materializing, through rslearn."""

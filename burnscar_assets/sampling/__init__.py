@@ -1,0 +1,1 @@
+"""From perimeters to points: clusters and splits, the lattice, strata of negatives."""

@@ -1,0 +1,320 @@
+"""One frozen tree of settings per world, read from YAML; every field has its unit in its description.
+
+Nothing here reads data or has side effects. A stage's `code_version` holds the digest of the section
+that it reads, so that a changed setting makes stale just the stages that read it.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from burnscar_assets.classes import Split, Stratum
+from burnscar_assets.errors import SettingsError
+
+CONFIG_VARIABLE = "BURNSCAR_CONFIG"
+DATA_VARIABLE = "BURNSCAR_DATA"
+CONFIGS_DIR = Path(__file__).resolve().parent.parent / "configs"
+WORLD_FILE = "world.yaml"
+
+
+class Section(BaseModel):
+    """Base of every section: frozen, and unknown fields are mistakes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def digest(self) -> str:
+        """Short hash of the section's values, for code versions."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+class YearSettings(Section):
+    """The fire years that are partitions."""
+
+    first: int = Field(ge=1985, le=2100, description="First fire year.")
+    last: int | None = Field(
+        None, ge=1985, le=2100, description="Last fire year; empty: the current year, as it comes."
+    )
+    exclude: tuple[int, ...] = Field((), description="Fire years between first and last that are left out.")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.last is not None and self.last < self.first:
+            raise ValueError(f"last ({self.last}) must not be before first ({self.first})")
+        return self
+
+
+class ReleaseSettings(Section):
+    """Where the fire perimeters come from."""
+
+    source: str = Field(
+        description="A local zip, FileGDB, GeoPackage, shapefile, GeoParquet or GeoJSON (relative paths: under "
+        "the data root), the https address of a FRAP zip, or of an ArcGIS REST layer (…/FeatureServer/0)."
+    )
+    fire_layer: str | None = Field(None, description="Layer of wildfires; empty: detected (firepNN_1).")
+    prescribed_layer: str | None = Field(
+        None, description="Layer of prescribed burns; empty: detected (rxburnNN_1), may be absent."
+    )
+    user_agent: str = Field(
+        "Mozilla/5.0 (X11; Linux x86_64) burnscar-assets", description="User-Agent of the download."
+    )
+    referer: str = Field("https://www.fire.ca.gov/", description="Referer of the download; FRAP's server wants one.")
+    max_download_mb: int = Field(2000, ge=1, description="A larger download is refused, in megabytes.")
+    timeout_s: float = Field(60, gt=0, description="How long to wait for the server, in seconds.")
+    retries: int = Field(4, ge=0, description="How often a broken download or request is tried again.")
+
+
+class PerimeterSettings(Section):
+    """Which perimeters are good enough to be labels."""
+
+    max_duration_days: int = Field(
+        240, ge=1, description="Longest credible time from alarm to containment, in days; longer is a reject."
+    )
+    max_repair_area_change: float = Field(
+        0.05, ge=0, le=1, description="Largest share of area that repairing a geometry may change before it is flagged."
+    )
+    max_area_mismatch: float = Field(
+        0.25, ge=0, description="Relative difference of computed and reported area above which a record is flagged."
+    )
+    scar_years: int = Field(
+        10, ge=0, le=50, description="How many years a scar may still show; fires this old are no negatives."
+    )
+    scar_years_prescribed: int = Field(3, ge=0, le=50, description="How many years a prescribed burn may still show.")
+
+
+class SplitSettings(Section):
+    """How ground is divided among training, validation and test."""
+
+    block_km: float = Field(20, gt=0, description="Side of the square ground blocks that are dealt to splits, in km.")
+    margin_m: float = Field(
+        320, ge=0, description="Windows closer than this to ground of another split are left out, in metres."
+    )
+    train: float = Field(0.6, gt=0, lt=1, description="Share of blocks for training.")
+    val: float = Field(0.15, gt=0, lt=1, description="Share of blocks for validation; the rest is for test.")
+    seed: int = Field(0, description="Another seed deals the blocks anew.")
+
+    @model_validator(mode="after")
+    def _leaves_a_test_share(self) -> Self:
+        if self.train + self.val >= 1:
+            raise ValueError("train + val must leave a share for test (be below 1)")
+        return self
+
+
+class SamplingSettings(Section):
+    """How perimeters become points."""
+
+    points_per_sqrt_window: float = Field(
+        1.5, gt=0, description="k of n = ceil(k * sqrt(fire area / window area)), the burnt points of a fire."
+    )
+    max_points_per_fire: int = Field(40, ge=1, description="Cap on burnt points of one fire.")
+    max_points_per_complex: int = Field(80, ge=1, description="Cap on burnt points of all fires of a complex.")
+    spacing_windows: float = Field(1.0, ge=1, description="Smallest distance between points, in window sides.")
+    ring_gap_m: float = Field(150, ge=0, description="Gap between perimeter and ring of negatives, in metres.")
+    ring_width_m: float = Field(1000, gt=0, description="Width of the ring of negatives, in metres.")
+    granule_km: tuple[float, float] = Field(
+        (5, 30), description="Nearest and farthest distance of same-granule negatives from their fire, in km."
+    )
+    unburnt_per_burnt: dict[Stratum, float] = Field(
+        {Stratum.RING: 0.5, Stratum.GRANULE: 0.3, Stratum.LAND: 0.2},
+        description="Unburnt points of each stratum per burnt point: together, the class balance.",
+    )
+    land: str | None = Field(
+        None, description="Vector file whose union is the land to sample; empty: a coarse outline of California."
+    )
+    hard_negatives: str | None = Field(
+        None, description="Vector file of confusers (water, lava, harvested fields, …), sampled as a stratum."
+    )
+    max_fires_per_year: int | None = Field(
+        None, ge=3, description="Sample only so many fires a year, spread over sizes and splits; empty: all."
+    )
+    seed: int = Field(0, description="Seed of the random choices.")
+    splits: SplitSettings = SplitSettings()
+
+    @model_validator(mode="after")
+    def _strata_are_negatives(self) -> Self:
+        if Stratum.BURNT in self.unburnt_per_burnt:
+            raise ValueError("unburnt_per_burnt takes the strata ring, granule, land, hard, old_scar; not burnt")
+        if self.granule_km[0] >= self.granule_km[1]:
+            raise ValueError("granule_km must be [nearest, farthest]")
+        return self
+
+
+class WindowSettings(Section):
+    """The size of a window in space and time."""
+
+    size_px: int = Field(32, ge=8, le=128, description="Side of a window, in pixels.")
+    resolution_m: float = Field(10, gt=0, description="Ground sampling distance, in metres.")
+    days_after: tuple[int, int] = Field(
+        (0, 30), description="First and last day after containment that imagery may be from."
+    )
+
+    @property
+    def side_m(self) -> float:
+        """Side of a window in metres."""
+        return self.size_px * self.resolution_m
+
+
+class ImagerySettings(Section):
+    """Which imagery, and how it is matched and read."""
+
+    dataset_config: str = Field(
+        "dataset.json", description="rslearn dataset configuration, a file of configs/ or a path of its own."
+    )
+    archive: str | None = Field(
+        None,
+        description="What ${BURNSCAR_ARCHIVE} stands for in the configuration: a stac-geoparquet file or a "
+        "static STAC catalogue (relative paths: under the data root).",
+    )
+    layer: str = Field("sentinel2_l2a", description="Raster layer that the model reads.")
+    max_cloud_cover: float = Field(
+        60, ge=0, le=100, description="Scenes above this granule cloud cover are no match, in percent."
+    )
+    max_nodata_fraction: float = Field(
+        0.05, ge=0, le=1, description="Windows with a larger share of pixels without data are left out."
+    )
+    workers: int = Field(0, ge=0, description="Processes that match and materialize; 0: in the calling process.")
+    retries: int = Field(3, ge=0, description="How often a failed search or read is tried again.")
+    retry_backoff_s: float = Field(2, ge=0, description="Base of the wait between tries, in seconds.")
+
+
+class ModelSettings(Section):
+    """Which OlmoEarth encoder is fine-tuned."""
+
+    version: Literal["v1", "v1_1", "v1_2", "v1_3"] = Field("v1_2", description="OlmoEarth version.")
+    size: Literal["nano", "tiny", "small", "base", "large"] = Field("nano", description="OlmoEarth size.")
+    weights: str | None = Field(
+        None, description="Folder with config.json and weights.pth; empty: from the hub's cache or the hub."
+    )
+    allow_random: bool = Field(
+        False, description="Without weights, start from random ones (v1.2 Nano), and say so loudly."
+    )
+    patch_size: int = Field(4, ge=1, le=8, description="Side of a token, in pixels.")
+
+
+class TrainingSettings(Section):
+    """How a year's checkpoint is fine-tuned."""
+
+    look_back_years: int = Field(2, ge=0, le=30, description="Fire years before Y whose training split is used too.")
+    model: ModelSettings = ModelSettings()
+    config: str = Field(
+        "model-classification.yaml", description="rslearn model configuration, a file of configs/ or a path of its own."
+    )
+    max_epochs: int = Field(20, ge=1, description="Passes over the training windows at most.")
+    freeze_epochs: int = Field(2, ge=0, description="Epochs for which the encoder is frozen.")
+    learning_rate: float = Field(1e-4, gt=0, description="Learning rate of the head, and of the encoder once unfrozen.")
+    batch_size: int = Field(32, ge=1, description="Windows per step.")
+    loader_workers: int = Field(0, ge=0, description="Processes that load windows; part of the manifest.")
+    early_stop_epochs: int | None = Field(
+        None, ge=1, description="Stop after so many epochs without a better validation loss; empty: never."
+    )
+    accelerator: Literal["auto", "cpu", "gpu"] = Field("auto", description="Where Lightning trains.")
+    seed: int = Field(42, description="Seed of weights, order and augmentation.")
+
+
+class EvaluationSettings(Section):
+    """How a checkpoint is judged."""
+
+    bootstrap_samples: int = Field(1000, ge=100, description="Resamples of fires for the intervals.")
+    confidence: float = Field(0.95, gt=0, lt=1, description="Coverage of the intervals.")
+    seed: int = Field(0, description="Seed of the resampling.")
+
+
+class DemoSettings(Section):
+    """The simulated world; its presence makes the world a simulated one."""
+
+    seed: int = Field(7, description="Seed of land, fires and scenes.")
+    fires_per_year: int = Field(12, ge=3, description="Fires a year that imagery is simulated for.")
+    perimeters: str | None = Field(
+        None, description="Perimeters to simulate imagery over; empty: perimeters are simulated too."
+    )
+
+
+class Settings(Section):
+    """Everything one world is made of."""
+
+    name: str = Field(min_length=1, description="Name of the world, shown in the web UI.")
+    years: YearSettings
+    release: ReleaseSettings
+    perimeters: PerimeterSettings = PerimeterSettings()
+    sampling: SamplingSettings = SamplingSettings()
+    windows: WindowSettings = WindowSettings()
+    imagery: ImagerySettings = ImagerySettings()
+    training: TrainingSettings = TrainingSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    demo: DemoSettings | None = None
+
+    @property
+    def simulated_imagery(self) -> bool:
+        """Whether the imagery is simulated."""
+        return self.demo is not None
+
+    @property
+    def simulated_perimeters(self) -> bool:
+        """Whether the perimeters are simulated."""
+        return self.demo is not None and self.demo.perimeters is None
+
+
+SPLITS = tuple(Split)
+
+
+def load_settings(path: Path) -> Settings:
+    """Read the settings of a world.
+
+    Raises:
+        SettingsError: naming file, field and what is allowed, for every mistake at once.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"cannot read settings {path}: {error.strerror}; set {CONFIG_VARIABLE}") from error
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise SettingsError(f"{path} must hold a mapping with name, years, release, …")
+    return parse_settings(content, str(path))
+
+
+def parse_settings(content: dict[str, Any], origin: str) -> Settings:
+    """Validate settings; `origin` names them in errors."""
+    try:
+        return Settings.model_validate(content)
+    except ValidationError as error:
+        mistakes = [f"  {'.'.join(map(str, e['loc'])) or '(root)'}: {e['msg']}" for e in error.errors()]
+        raise SettingsError(f"{origin} has {len(mistakes)} mistake(s):\n" + "\n".join(mistakes)) from error
+
+
+def data_root() -> Path:
+    """The data root of this process: BURNSCAR_DATA, or data/demo under the current folder."""
+    return Path(os.environ.get(DATA_VARIABLE) or "data/demo").resolve()
+
+
+def settings_path(root: Path) -> Path:
+    """The settings file of this process.
+
+    BURNSCAR_CONFIG (a path, or a name in configs/) wins; else the world that the data root was made for
+    (`world.yaml` in it); else the demo.
+    """
+    chosen = os.environ.get(CONFIG_VARIABLE)
+    if not chosen:
+        remembered = root / WORLD_FILE
+        return remembered if remembered.exists() else CONFIGS_DIR / "demo.yaml"
+    named = CONFIGS_DIR / f"{chosen}.yaml"
+    return named if named.exists() and not Path(chosen).exists() else Path(chosen)
+
+
+def config_file(name: str) -> Path:
+    """A configuration file: a path that exists, or a file of configs/.
+
+    Raises:
+        SettingsError: if it is neither.
+    """
+    for candidate in (Path(name), CONFIGS_DIR / name):
+        if candidate.is_file():
+            return candidate
+    known = ", ".join(sorted(p.name for p in CONFIGS_DIR.glob("*.*")))
+    raise SettingsError(f"no configuration {name!r}: give a path, or one of configs/: {known}")

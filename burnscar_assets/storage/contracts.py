@@ -1,0 +1,235 @@
+"""Columns of every table: the one place for names, types and meanings. docs/data-contracts.md follows it."""
+
+from typing import Final
+
+from burnscar_assets.storage.tables import Column, Table
+
+RELEASE_RECORDS: Final = Table(
+    "release_records",
+    "Every record of the release, wildfires and prescribed burns, in one schema; geometry as delivered.",
+    keys=("record_id",),
+    columns=(
+        Column("record_id", "string", "Identity of the record: its GlobalID, or a hash of its naming fields."),
+        Column("kind", "string", "`fire` or `prescribed`."),
+        Column("fire_year", "int", "YEAR_ of the record; empty where the release has none."),
+        Column("agency", "string", "Responsible agency, a code of FRAP's domain."),
+        Column("unit_id", "string", "Unit of the agency."),
+        Column("fire_name", "string", "Name; not unique."),
+        Column("inc_num", "string", "Incident number."),
+        Column("irwin_id", "string", "Interagency identifier, without braces, lower case."),
+        Column("complex_id", "string", "Identifier of the complex, if any."),
+        Column("complex_name", "string", "Name of the complex, if any."),
+        Column("cause", "int", "Cause, FRAP's domain 1–19."),
+        Column("c_method", "int", "Collection method, FRAP's domain 1–8."),
+        Column("alarm_date", "timestamp", "Alarm (for a prescribed burn: start)."),
+        Column("containment_date", "timestamp", "Containment (for a prescribed burn: end)."),
+        Column("reported_area_ha", "float", "GIS_ACRES in hectares."),
+        Column("geometry", "geometry", "Perimeter as delivered; may be empty or invalid."),
+    ),
+)
+
+FIRE_PERIMETERS: Final = Table(
+    "fire_perimeters",
+    "Perimeters good enough to be labels: repaired, with area recomputed and quality flags.",
+    keys=("fire_id",),
+    columns=(
+        Column("fire_id", "string", "Identity of the fire: record_id of the record that was kept."),
+        Column("fire_year", "int", "Fire year."),
+        Column("fire_name", "string", "Name; not unique."),
+        Column("agency", "string", "Responsible agency."),
+        Column("unit_id", "string", "Unit of the agency."),
+        Column("inc_num", "string", "Incident number."),
+        Column("irwin_id", "string", "Interagency identifier."),
+        Column("complex_id", "string", "Identifier of the complex; empty if the fire is in none."),
+        Column("complex_name", "string", "Name of the complex."),
+        Column("cause", "int", "Cause, FRAP's domain."),
+        Column("c_method", "int", "Collection method, FRAP's domain."),
+        Column("alarm_date", "timestamp", "Alarm."),
+        Column("containment_date", "timestamp", "Containment."),
+        Column("area_ha", "float", "Area computed in EPSG:3310, in hectares."),
+        Column("reported_area_ha", "float", "Area as reported, in hectares."),
+        Column("flags", "strings", "Quality flags, e.g. `repaired`, `area_mismatch`."),
+        Column("simulated", "bool", "Whether the perimeter is simulated."),
+        Column("geometry", "geometry", "Valid polygon or multipolygon, unburned islands kept as holes."),
+    ),
+)
+
+FIRE_PERIMETER_REJECTS: Final = Table(
+    "fire_perimeter_rejects",
+    "Records of the year that are no labels, each with its reason.",
+    keys=("record_id",),
+    columns=(
+        Column("record_id", "string", "Identity of the record."),
+        Column("fire_year", "int", "Fire year."),
+        Column("fire_name", "string", "Name."),
+        Column("unit_id", "string", "Unit of the agency."),
+        Column("inc_num", "string", "Incident number."),
+        Column("alarm_date", "timestamp", "Alarm."),
+        Column("containment_date", "timestamp", "Containment."),
+        Column("reported_area_ha", "float", "Area as reported, in hectares."),
+        Column("reason", "string", "Why: `containment_missing`, `containment_before_alarm`, `duplicate`, …"),
+        Column("detail", "string", "The values behind the reason, for a person to read."),
+    ),
+)
+
+BURN_HISTORY: Final = Table(
+    "burn_history",
+    "Every fire and prescribed burn whose scar could still show in the fire year; negatives keep off it.",
+    keys=("burn_id",),
+    columns=(
+        Column("burn_id", "string", "record_id of the record."),
+        Column("kind", "string", "`fire` or `prescribed`."),
+        Column("burn_year", "int", "Year of the burn; empty if unknown."),
+        Column("name", "string", "Name."),
+        Column("geometry", "geometry", "Repaired perimeter."),
+    ),
+)
+
+SAMPLE_POINTS: Final = Table(
+    "sample_points",
+    "Centres of windows to come, burnt and unburnt, each in one cell of the lattice.",
+    keys=("point_id",),
+    columns=(
+        Column("point_id", "string", "Hash of fire, cell, label and date."),
+        Column("fire_year", "int", "Fire year."),
+        Column("fire_id", "string", "Fire that the point belongs to; empty for land without fire."),
+        Column(
+            "cluster_id",
+            "string",
+            "Cluster of fires (touching perimeters, complexes, rings); for land: its ground block.",
+        ),
+        Column("stratum", "string", "`burnt`, `ring`, `granule`, `land`, `hard` or `old_scar`."),
+        Column("category", "string", "Class name: `burnt` or `unburnt`."),
+        Column("split", "string", "`train`, `val` or `test`: the split of the ground."),
+        Column("utm_epsg", "int", "EPSG code of the UTM zone whose lattice is used."),
+        Column("cell_col", "int", "Column of the lattice cell in its zone."),
+        Column("cell_row", "int", "Row of the lattice cell in its zone."),
+        Column("containment_date", "timestamp", "Day from which imagery is wanted."),
+        Column("lon", "float", "Longitude of the centre of the cell, degrees."),
+        Column("lat", "float", "Latitude of the centre of the cell, degrees."),
+        Column("geometry", "geometry", "Centre of the cell."),
+    ),
+)
+
+SAMPLE_LOSSES: Final = Table(
+    "sample_losses",
+    "What did not become a point, by fire, stratum and reason.",
+    keys=("fire_id", "stratum", "reason"),
+    columns=(
+        Column("fire_year", "int", "Fire year."),
+        Column("fire_id", "string", "Fire; empty for land without fire."),
+        Column("stratum", "string", "Stratum."),
+        Column("reason", "string", "`capped`, `ground_of_another_split`, `could_still_show`, `not_selected`, …"),
+        Column("points", "int", "How many candidates were lost."),
+    ),
+)
+
+WINDOWS: Final = Table(
+    "windows",
+    "rslearn windows: where, when, what label, which split.",
+    keys=("window_id",),
+    columns=(
+        Column("window_id", "string", "Hash of the window's definition; its name in the rslearn dataset."),
+        Column("fire_year", "int", "Fire year; the group in the rslearn dataset."),
+        Column("point_id", "string", "Point that it was made from."),
+        Column("fire_id", "string", "Fire; empty for land without fire."),
+        Column("cluster_id", "string", "Cluster of fires."),
+        Column("stratum", "string", "Stratum of the point."),
+        Column("category", "string", "`burnt` or `unburnt`."),
+        Column("split", "string", "`train`, `val` or `test`."),
+        Column("utm_epsg", "int", "EPSG code of the projection."),
+        Column("min_col", "int", "Left edge, pixels of the projection."),
+        Column("min_row", "int", "Upper edge, pixels of the projection (rows grow southwards)."),
+        Column("size_px", "int", "Side, pixels."),
+        Column("resolution_m", "float", "Ground sampling distance, metres."),
+        Column("start_time", "timestamp", "First moment that imagery may be from."),
+        Column("end_time", "timestamp", "Last moment that imagery may be from."),
+        Column("geometry", "geometry", "Footprint."),
+    ),
+)
+
+SCENE_MATCHES: Final = Table(
+    "scene_matches",
+    "Which scenes each window was matched with, and which windows found none.",
+    keys=("window_id", "layer", "group_index"),
+    columns=(
+        Column("window_id", "string", "Window."),
+        Column("fire_year", "int", "Fire year."),
+        Column("layer", "string", "Raster layer."),
+        Column("group_index", "int", "Number of the item group (one mosaic or period each)."),
+        Column("item_ids", "strings", "Scenes of the group, in mosaic order; empty if none was found."),
+        Column("acquired", "timestamp", "Acquisition of the first scene."),
+        Column("cloud_cover", "float", "Granule cloud cover of the first scene, percent."),
+        Column("matched", "bool", "Whether the group has a scene."),
+        Column("reason", "string", "Why there is none; empty if there is."),
+    ),
+)
+
+TILES: Final = Table(
+    "tiles",
+    "Materialized imagery, one row per window and layer.",
+    keys=("window_id", "layer"),
+    columns=(
+        Column("window_id", "string", "Window."),
+        Column("fire_year", "int", "Fire year."),
+        Column("layer", "string", "Raster layer."),
+        Column("complete", "bool", "Whether the window can be used."),
+        Column("reason", "string", "Why it can't: `no_scene`, `nodata`, `unreadable`; empty if it can."),
+        Column("item_ids", "strings", "Scenes that it was made from."),
+        Column("acquired", "timestamp", "Acquisition of the first scene."),
+        Column("nodata_fraction", "float", "Share of pixels without data, 0–1."),
+        Column("content_hash", "string", "SHA-256 of the pixels, bands in the layer's order."),
+    ),
+)
+
+PREDICTIONS: Final = Table(
+    "predictions",
+    "The checkpoint's answer for every test window of the year, beside the baseline's.",
+    keys=("window_id",),
+    columns=(
+        Column("window_id", "string", "Window."),
+        Column("fire_year", "int", "Fire year."),
+        Column("fire_id", "string", "Fire; empty for land without fire."),
+        Column("cluster_id", "string", "Cluster of fires."),
+        Column("stratum", "string", "Stratum."),
+        Column("split", "string", "Split; `test` for all that is scored."),
+        Column("category", "string", "True class."),
+        Column("burnt_probability", "float", "Model's probability of burnt, 0–1."),
+        Column("predicted", "string", "Model's class."),
+        Column("nbr", "float", "Mean post-fire NBR of the window."),
+        Column("baseline_predicted", "string", "Class by the NBR threshold tuned on the training split."),
+        Column("geometry", "geometry", "Footprint of the window."),
+    ),
+)
+
+EVALUATION_METRICS: Final = Table(
+    "evaluation_metrics",
+    "Metrics of the fire year's held-out fires, pooled and per fire, model beside baseline.",
+    keys=("method", "scope", "fire_id", "metric"),
+    columns=(
+        Column("fire_year", "int", "Fire year."),
+        Column("method", "string", "`olmoearth` or `nbr_threshold`."),
+        Column("scope", "string", "`pooled` or `fire`."),
+        Column("fire_id", "string", "Fire; empty for pooled metrics."),
+        Column("metric", "string", "`accuracy`, `f1_burnt`, `iou_burnt`, `auroc`, …"),
+        Column("value", "float", "Value of the metric."),
+        Column("low", "float", "Lower end of the bootstrap interval over fires; empty per fire."),
+        Column("high", "float", "Upper end of the bootstrap interval over fires; empty per fire."),
+        Column("windows", "int", "Windows behind the value."),
+        Column("fires", "int", "Fires behind the value."),
+    ),
+)
+
+ALL_TABLES: Final = (
+    RELEASE_RECORDS,
+    FIRE_PERIMETERS,
+    FIRE_PERIMETER_REJECTS,
+    BURN_HISTORY,
+    SAMPLE_POINTS,
+    SAMPLE_LOSSES,
+    WINDOWS,
+    SCENE_MATCHES,
+    TILES,
+    PREDICTIONS,
+    EVALUATION_METRICS,
+)

@@ -1,0 +1,58 @@
+"""Paths under the data root: the one place that knows the layout on disk."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class DataRoot:
+    """The folders of one world. Nothing is created by looking at a path."""
+
+    path: Path
+
+    @property
+    def world_file(self) -> Path:
+        """Settings that this data root was made with, if they aren't a file of configs/."""
+        return self.path / "world.yaml"
+
+    @property
+    def simulated(self) -> Path:
+        """The simulated archive: labels, land and imagery."""
+        return self.path / "simulated"
+
+    @property
+    def releases(self) -> Path:
+        """Releases of perimeters as fetched, one folder per content hash."""
+        return self.path / "releases"
+
+    @property
+    def tables(self) -> Path:
+        """GeoParquet tables, `<name>/fire_year=YYYY/part.parquet`."""
+        return self.path / "tables"
+
+    @property
+    def dataset(self) -> Path:
+        """The rslearn dataset; its groups are the fire years."""
+        return self.path / "dataset"
+
+    @property
+    def pretrained(self) -> Path:
+        """Configurations and weights of pretrained encoders."""
+        return self.path / "pretrained"
+
+    def checkpoint(self, fire_year: int) -> Path:
+        """Folder of a fire year's fine-tuned checkpoint and its manifest."""
+        return self.path / "checkpoints" / f"fire_year={fire_year}"
+
+    def evaluation(self, fire_year: int) -> Path:
+        """Folder of a fire year's evaluation report."""
+        return self.path / "evaluation" / f"fire_year={fire_year}"
+
+    @property
+    def dagster_home(self) -> Path:
+        """Dagster's own state."""
+        return self.path / "dagster"
+
+    def resolve(self, path: str) -> Path:
+        """A path from the settings: relative ones lie under the data root."""
+        return self.path / path

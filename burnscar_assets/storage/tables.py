@@ -1,0 +1,131 @@
+"""The tables of a world: their columns, and how they are read and written by fire year.
+
+Each table is GeoParquet (or plain Parquet, without a geometry) under `tables/<name>/fire_year=YYYY/`.
+Geometries are in EPSG:3310 (California Albers, metres). A column that isn't in the contract is an error.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import geopandas as gpd
+import pandas as pd
+
+from burnscar_assets.errors import InputError, MissingDataError
+from burnscar_assets.storage.atomic import atomic_file
+from burnscar_assets.storage.hashing import hash_table
+from burnscar_assets.storage.paths import DataRoot
+
+TABLE_CRS = "EPSG:3310"
+UNPARTITIONED = "all"
+
+ColumnType = Literal["string", "int", "float", "bool", "timestamp", "geometry", "strings"]
+
+_PANDAS_TYPES = {"string": "string", "int": "Int64", "float": "float64", "bool": "boolean"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table."""
+
+    name: str
+    type: ColumnType
+    description: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """The contract of one table."""
+
+    name: str
+    description: str
+    keys: tuple[str, ...]
+    columns: tuple[Column, ...]
+
+    @property
+    def column_names(self) -> list[str]:
+        """Names of the columns in their order."""
+        return [column.name for column in self.columns]
+
+    @property
+    def has_geometry(self) -> bool:
+        """Whether the table is a GeoDataFrame."""
+        return any(column.type == "geometry" for column in self.columns)
+
+    def conform(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The rows with just this table's columns, in order, of the right types.
+
+        Raises:
+            InputError: a column is missing or unknown, or a key appears twice.
+        """
+        missing = set(self.column_names) - set(rows.columns)
+        unknown = set(rows.columns) - set(self.column_names)
+        if missing or unknown:
+            raise InputError(f"table {self.name}: missing columns {sorted(missing)}, unknown {sorted(unknown)}")
+        if rows.duplicated(list(self.keys)).any():
+            raise InputError(f"table {self.name}: {', '.join(self.keys)} must be unique")
+        out = {column.name: _cast(rows[column.name], column.type) for column in self.columns}
+        if self.has_geometry:
+            return gpd.GeoDataFrame(out, geometry="geometry", crs=TABLE_CRS).reset_index(drop=True)
+        return pd.DataFrame(out).reset_index(drop=True)
+
+    def empty(self) -> pd.DataFrame:
+        """A table without rows."""
+        columns: dict[str, pd.Series | gpd.GeoSeries] = {
+            c.name: gpd.GeoSeries([], crs=TABLE_CRS) if c.type == "geometry" else pd.Series([], dtype=object)
+            for c in self.columns
+        }
+        return self.conform(pd.DataFrame(columns))
+
+    def content_hash(self, rows: pd.DataFrame) -> str:
+        """Hash of the rows' content: the data version of the asset that writes them."""
+        return hash_table(self.conform(rows), self.keys)
+
+
+def _cast(column: pd.Series, kind: ColumnType) -> pd.Series:
+    if kind == "geometry":
+        geometry = gpd.GeoSeries(column)
+        return geometry.set_crs(TABLE_CRS) if geometry.crs is None else geometry.to_crs(TABLE_CRS)
+    if kind == "timestamp":
+        return pd.to_datetime(column, utc=True).astype("datetime64[us, UTC]")
+    if kind == "strings":
+        return column.map(list).astype(object)
+    return column.astype(_PANDAS_TYPES[kind])
+
+
+def table_path(root: DataRoot, table: Table, fire_year: int | None) -> Path:
+    """The file of a table's fire year; `None` for a table that isn't partitioned."""
+    partition = UNPARTITIONED if fire_year is None else f"fire_year={fire_year}"
+    return root.tables / table.name / partition / "part.parquet"
+
+
+def write_table(root: DataRoot, table: Table, rows: pd.DataFrame, fire_year: int | None) -> Path:
+    """Write one fire year of a table, whole or not at all; returns its path."""
+    path = table_path(root, table, fire_year)
+    conforming = table.conform(rows)
+    with atomic_file(path) as temporary:
+        conforming.to_parquet(temporary, index=False)
+    return path
+
+
+def read_table(root: DataRoot, table: Table, fire_year: int | None) -> pd.DataFrame:
+    """Read one fire year of a table (a GeoDataFrame in EPSG:3310 if it has a geometry).
+
+    Raises:
+        MissingDataError: naming the command that makes it.
+    """
+    path = table_path(root, table, fire_year)
+    if not path.exists():
+        which = "" if fire_year is None else f" for {fire_year}"
+        raise MissingDataError(
+            f"no {table.name}{which}: run burnscar refresh" + (f" --years {fire_year}" if which else "")
+        )
+    return gpd.read_parquet(path) if table.has_geometry else pd.read_parquet(path)
+
+
+def read_years(root: DataRoot, table: Table, fire_years: Iterable[int]) -> pd.DataFrame:
+    """Read several fire years of a table as one; years that were not made are left out."""
+    parts = [read_table(root, table, y) for y in sorted(fire_years) if table_path(root, table, y).exists()]
+    full = [part for part in parts if len(part)]
+    return pd.concat(full, ignore_index=True) if full else table.empty()

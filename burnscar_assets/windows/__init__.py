@@ -1,0 +1,1 @@
+"""From points to windows of an rslearn dataset."""
