@@ -1,0 +1,24 @@
+"""The only load target of Dagster: everything of one world, for `dagster`, the web UI and the daemon."""
+
+import dagster as dg
+
+from burnscar_assets.orchestration.assets import build_assets
+from burnscar_assets.orchestration.partitions import World
+from burnscar_assets.settings import Settings, data_root, load_settings, settings_path
+from burnscar_assets.storage.paths import DataRoot
+
+
+def build_definitions(settings: Settings, root: DataRoot) -> dg.Definitions:
+    """All assets of a world; nothing is read or written until one is materialized."""
+    return dg.Definitions(
+        assets=build_assets(World(settings, root)),
+        resources={"pipes": dg.PipesSubprocessClient()},
+        executor=dg.in_process_executor,
+    )
+
+
+@dg.definitions
+def definitions() -> dg.Definitions:
+    """The world of this process: see `settings.settings_path`."""
+    root = data_root()
+    return build_definitions(load_settings(settings_path(root)), DataRoot(root))

@@ -1,0 +1,66 @@
+"""What the web UI shows of an asset: row counts, column schema, place, key figures, a picture."""
+
+import base64
+import io
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import pandas as pd
+
+from burnscar_assets.storage.tables import Table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MAX_PICTURE_BYTES = 100_000
+"""Each picture is kept several times in Dagster's event log, so previews stay small."""
+
+
+def table_schema(table: Table) -> dg.TableSchema:
+    """The contract of a table, as Dagster shows it."""
+    return dg.TableSchema(
+        columns=[dg.TableColumn(name=c.name, type=c.type, description=c.description) for c in table.columns]
+    )
+
+
+def table_metadata(table: Table, rows: pd.DataFrame, path: Path) -> dict[str, Any]:
+    """Row count, schema and place of a table's partition."""
+    return {
+        "dagster/partition_row_count": len(rows),
+        "dagster/column_schema": table_schema(table),
+        "dagster/uri": str(path),
+    }
+
+
+def figures(summary: Any) -> dict[str, Any]:
+    """A summary dataclass as metadata: numbers plot over partitions, mappings become tables."""
+    return {f"burnscar/{name}": value for name, value in _flatten(asdict(summary)) if value is not None}
+
+
+def _flatten(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    plain: list[tuple[str, Any]] = []
+    for name, value in values.items():
+        if isinstance(value, bool | int | float | str):
+            plain.append((name, value))
+        elif isinstance(value, Mapping | list | tuple) and value:
+            plain.append((name, dg.MetadataValue.json(value)))
+    return plain
+
+
+def picture(figure: "Figure") -> dg.MetadataValue:
+    """A figure as an embedded PNG of at most 100 KB; closes the figure."""
+    from matplotlib import pyplot
+
+    try:
+        for dpi in (90, 70, 50, 35):
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight", pil_kwargs={"optimize": True})
+            if buffer.tell() <= MAX_PICTURE_BYTES:
+                break
+    finally:
+        pyplot.close(figure)
+    encoded = base64.b64encode(buffer.getvalue()).decode()
+    return dg.MetadataValue.md(f"![preview](data:image/png;base64,{encoded})")
