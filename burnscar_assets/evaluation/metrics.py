@@ -6,7 +6,7 @@ that is undefined, such as the recall of a class that has no window, is NaN and 
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +62,7 @@ def binary_metrics(answers: Answers) -> dict[str, float]:
     return {name: float(values[0]) for name, values in weighted_metrics(answers, ones).items()}
 
 
-def weighted_metrics(answers: Answers, weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+def weighted_metrics(answers: Answers, weights: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
     """Every metric of METRICS under each of `r` weightings.
 
     Args:
@@ -72,7 +72,7 @@ def weighted_metrics(answers: Answers, weights: NDArray[np.float64]) -> dict[str
     Returns:
         metric name → (r,) values.
     """
-    weights = np.asarray(weights, dtype=np.float64)
+    weights = weights.astype(np.float64)
     truth, predicted = answers.truth.astype(bool), answers.predicted.astype(bool)
     tp, fp, fn, tn = (
         weights @ cell.astype(np.float64)

@@ -105,9 +105,10 @@ def evaluate_predictions(predictions: pd.DataFrame, settings: EvaluationSettings
             seed=settings.seed,
         )
         fires = len(set(fire_ids) - {""})
-        metrics += _rows(method, POOLED, "", answers, fires, intervals)
+        metrics += _rows(method, POOLED, "", answers, fires=fires, intervals=intervals)
         for fire_id in sorted(set(fire_ids) - {""}):
-            metrics += _rows(method, FIRE, fire_id, answers.take(fire_ids == fire_id), 1, None)
+            of_fire = answers.take(fire_ids == fire_id)
+            metrics += _rows(method, FIRE, fire_id, of_fire, fires=1, intervals=None)
     return EVALUATION_METRICS.conform(pd.DataFrame(metrics).assign(fire_year=fire_year))
 
 
@@ -134,7 +135,7 @@ def answers_of(predictions: pd.DataFrame, method: str) -> Answers:
 
 
 def _rows(
-    method: str, scope: str, fire_id: str, answers: Answers, fires: int, intervals: dict[str, Interval] | None
+    method: str, scope: str, fire_id: str, answers: Answers, *, fires: int, intervals: dict[str, Interval] | None
 ) -> Iterator[dict[str, Any]]:
     nothing = Interval(float("nan"), float("nan"))
     values = binary_metrics(answers)
@@ -171,8 +172,15 @@ def summarise(predictions: pd.DataFrame, metrics: pd.DataFrame) -> EvaluationSum
         burnt_windows=int((predictions["category"] == _BURNT_NAME).sum()),
         fires=len(set(fire_ids) - {""}),
         clusters=len(clusters),
-        **{name: int(value(name)) for name in COUNTS},
-        **{name: value(name) for name in ("accuracy", "balanced_accuracy", "f1_burnt", "iou_burnt", "auroc")},
+        tp=int(value("tp")),
+        fp=int(value("fp")),
+        fn=int(value("fn")),
+        tn=int(value("tn")),
+        accuracy=value("accuracy"),
+        balanced_accuracy=value("balanced_accuracy"),
+        f1_burnt=value("f1_burnt"),
+        iou_burnt=value("iou_burnt"),
+        auroc=value("auroc"),
         f1_burnt_low=value("f1_burnt", column="low"),
         f1_burnt_high=value("f1_burnt", column="high"),
         baseline_f1_burnt=value("f1_burnt", BASELINE),
