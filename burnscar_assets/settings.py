@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -26,10 +26,12 @@ class Section(BaseModel):
     """Base of every section: frozen, and unknown fields are mistakes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    transport: ClassVar[frozenset[str]] = frozenset()
+    """Fields that say how work is carried out, not what comes of it; the digest leaves them out."""
 
     def digest(self) -> str:
-        """Short hash of the section's values, for code versions."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        """Short hash of the values that decide what comes of the section, for code versions."""
+        canonical = json.dumps(self.model_dump(mode="json", exclude=set(self.transport)), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
@@ -51,6 +53,8 @@ class YearSettings(Section):
 
 class ReleaseSettings(Section):
     """Where the fire perimeters come from."""
+
+    transport = frozenset({"user_agent", "referer", "max_download_mb", "timeout_s", "retries"})
 
     source: str = Field(
         description="A local zip, FileGDB, GeoPackage, shapefile, GeoParquet or GeoJSON (relative paths: under "
@@ -161,6 +165,8 @@ class WindowSettings(Section):
 
 class ImagerySettings(Section):
     """Which imagery, and how it is matched and read."""
+
+    transport = frozenset({"workers", "retries", "retry_backoff_s"})
 
     dataset_config: str = Field(
         "dataset.json", description="rslearn dataset configuration, a file of configs/ or a path of its own."

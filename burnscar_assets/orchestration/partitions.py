@@ -41,6 +41,4 @@ def fire_year_partitions(years: YearSettings) -> dg.TimeWindowPartitionsDefiniti
 
 def look_back(years: int) -> dg.TimeWindowPartitionMapping:
     """A fire year depends on itself and on the `years` partitions before it, as far as there are any."""
-    return dg.TimeWindowPartitionMapping(
-        start_offset=-years, end_offset=0, allow_nonexistent_upstream_partitions=True
-    )
+    return dg.TimeWindowPartitionMapping(start_offset=-years, end_offset=0, allow_nonexistent_upstream_partitions=True)

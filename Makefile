@@ -1,0 +1,39 @@
+# `make demo` and `make test` need Python 3.11, make and a package registry; nothing needs root or a GPU.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test ui lint lock docs clean
+
+demo: $(INSTALLED)  ## set up, then run the whole chain on the simulated archive
+	$(BIN)/burnscar demo
+
+test: $(INSTALLED)  ## set up, then run the whole test suite
+	$(BIN)/pytest
+
+ui: $(INSTALLED)  ## the web UI and daemon on 127.0.0.1:3000, with what `make demo` made
+	$(BIN)/burnscar ui
+
+lint: $(INSTALLED)  ## formatter, linter, type checker, and that the code location loads
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/dg check defs
+
+lock:  ## write requirements.lock anew from pyproject.toml
+	$(BIN)/uv pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --universal \
+		--python-version 3.11 --quiet --custom-compile-command "make lock" -o requirements.lock
+
+docs: $(INSTALLED)  ## write docs/data-contracts.md anew from the contracts
+	$(BIN)/python -m burnscar_assets.storage.documentation
+
+clean:  ## remove the virtual environment and the demo's data
+	rm -rf $(VENV) data
+
+$(INSTALLED): requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.lock)"
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	touch $@

@@ -1,0 +1,167 @@
+"""The `burnscar` command: demo, plan, refresh, ui, sql, windows, doctor.
+
+Parses arguments, prints, and turns the errors that users can meet into one line and exit code 1.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from burnscar_assets.errors import BurnscarError
+from burnscar_assets.settings import CONFIG_VARIABLE, DATA_VARIABLE, Settings, data_root, load_settings, settings_path
+from burnscar_assets.storage.paths import DataRoot
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    if options.data is not None:
+        os.environ[DATA_VARIABLE] = str(options.data.resolve())
+    if options.config is not None:
+        os.environ[CONFIG_VARIABLE] = options.config
+    try:
+        return int(options.command(options) or 0)
+    except BurnscarError as error:
+        Console(stderr=True).print(f"[bold red]error:[/] {error}", highlight=False, markup=True, soft_wrap=True)
+        return 1
+    except KeyboardInterrupt:
+        Console(stderr=True).print("interrupted; the same command goes on where this one stopped")
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="burnscar", description="From official fire perimeters to a burned-area model, by fire year."
+    )
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--data", type=Path, help=f"data root (default: ${DATA_VARIABLE}, or data/demo)")
+    shared.add_argument("--config", help=f"settings: a path or a name in configs/ (default: ${CONFIG_VARIABLE})")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    demo = commands.add_parser("demo", parents=[shared], help="run the whole chain on a simulated archive")
+    demo.add_argument("--perimeters", type=Path, help="simulate imagery over the perimeters of this file instead")
+    demo.add_argument("--years", type=int, nargs="+", help="fire years to run")
+    demo.add_argument("--fires", type=int, help="fires a year that imagery is simulated for (default 12)")
+    demo.add_argument("--workers", type=int, default=2, help="processes that render scenes (default 2)")
+    demo.set_defaults(command=_demo)
+
+    plan = commands.add_parser("plan", parents=[shared], help="list what is stale or missing, with its cause")
+    plan.add_argument("--years", type=int, nargs="+", help="fire years (default: all)")
+    plan.set_defaults(command=_plan)
+
+    refresh = commands.add_parser("refresh", parents=[shared], help="run what is stale or missing")
+    refresh.add_argument("--years", type=int, nargs="+", help="fire years (default: all)")
+    refresh.set_defaults(command=_refresh)
+
+    ui = commands.add_parser("ui", parents=[shared], help="start the web UI and the daemon")
+    ui.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
+    ui.add_argument("--port", type=int, default=3000, help="port (default 3000)")
+    ui.set_defaults(command=_ui)
+
+    sql = commands.add_parser("sql", parents=[shared], help="query the tables with DuckDB")
+    sql.add_argument("query", help='e.g. "select fire_year, count(*) from windows group by 1"')
+    sql.set_defaults(command=_sql)
+
+    windows = commands.add_parser("windows", parents=[shared], help="make rslearn windows from a CSV of points")
+    windows.add_argument("--csv", type=Path, required=True, help="points with lon, lat, time and label")
+    windows.add_argument("--dataset", type=Path, required=True, help="rslearn dataset to add them to")
+    windows.set_defaults(command=_windows)
+
+    doctor = commands.add_parser("doctor", parents=[shared], help="check libraries, folders, GPU and sources")
+    doctor.set_defaults(command=_doctor)
+    return parser
+
+
+def _world() -> tuple[Settings, DataRoot, Path]:
+    root = data_root()
+    path = settings_path(root)
+    return load_settings(path), DataRoot(root), path
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from burnscar_assets.orchestration.demo import DemoOptions, run_demo
+
+    return run_demo(DemoOptions(options.perimeters, options.years, options.fires, options.workers))
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from burnscar_assets.orchestration.execution import open_runner
+    from burnscar_assets.orchestration.partitions import World
+
+    settings, root, path = _world()
+    with open_runner(World(settings, root), path) as runner:
+        pairs = runner.plan(options.years or runner.fire_years())
+    if not pairs:
+        print("nothing is stale")
+        return 0
+    table = RichTable("asset", "fire year", "status", "because")
+    for pair in pairs:
+        table.add_row(pair.asset, str(pair.fire_year or ""), pair.status.lower(), "; ".join(pair.causes))
+    Console().print(table)
+    return 0
+
+
+def _refresh(options: argparse.Namespace) -> int:
+    from burnscar_assets.orchestration.execution import open_runner
+    from burnscar_assets.orchestration.partitions import World
+    from burnscar_assets.terminal import live_progress
+
+    settings, root, path = _world()
+    with open_runner(World(settings, root), path) as runner, live_progress() as progress:
+        refreshed = runner.refresh(options.years or runner.fire_years(), progress=progress)
+    print(f"{refreshed.runs} runs, {len(refreshed.pairs)} partitions made" if refreshed.runs else "nothing is stale")
+    return 0
+
+
+def _ui(options: argparse.Namespace) -> int:
+    from burnscar_assets.orchestration.execution import prepare_environment, web_ui_command
+    from burnscar_assets.orchestration.partitions import World
+
+    settings, root, path = _world()
+    prepare_environment(World(settings, root), path)
+    print(f"{settings.name}: http://{options.host}:{options.port} (data root {root.path})", flush=True)
+    command = web_ui_command(options.host, options.port)
+    os.execv(command[0], command)  # noqa: S606 — replaces this process, so that signals reach Dagster
+
+
+def _sql(options: argparse.Namespace) -> int:
+    from burnscar_assets.storage.catalog import query
+
+    rows = query(_world()[1], options.query)
+    table = RichTable(*map(str, rows.columns))
+    for row in rows.itertuples(index=False):
+        table.add_row(*map(str, row))
+    Console().print(table)
+    return 0
+
+
+def _windows(options: argparse.Namespace) -> int:
+    from burnscar_assets.windows.points_csv import windows_from_csv, write_csv_windows
+
+    settings = _world()[0]
+    windows = windows_from_csv(options.csv, settings.windows, settings.sampling.splits)
+    changes = write_csv_windows(windows, options.dataset)
+    print(f"{changes.made} made, {changes.replaced} replaced, {changes.kept} kept in {options.dataset}")
+    return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from burnscar_assets.doctor import checks
+
+    settings, root, _ = _world()
+    marks = {True: "[green]ok[/]", False: "[red]missing[/]", None: "[yellow]note[/]"}
+    table = RichTable("", "check", "found", "what to do")
+    results = checks(settings, root)
+    for check in results:
+        table.add_row(marks[check.ok], check.name, check.detail, "" if check.ok else check.remedy)
+    Console().print(table)
+    return int(any(check.ok is False for check in results))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

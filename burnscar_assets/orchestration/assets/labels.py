@@ -1,0 +1,60 @@
+"""Assets of the labels group: the release, the clean perimeters, and every burn that could still show."""
+
+import dagster as dg
+
+from burnscar_assets.orchestration.assets.common import fire_year, options, result, store
+from burnscar_assets.orchestration.metadata import figures
+from burnscar_assets.orchestration.partitions import World
+from burnscar_assets.orchestration.reporting import reporter
+from burnscar_assets.storage.contracts import BURN_HISTORY, FIRE_PERIMETER_REJECTS, FIRE_PERIMETERS, RELEASE_RECORDS
+from burnscar_assets.storage.tables import read_table
+
+
+def build_label_assets(world: World) -> list[dg.AssetsDefinition]:
+    """The assets from the release to clean perimeters."""
+    root, settings = world.root, world.settings
+
+    @dg.asset(
+        **options(world, "calfire_release", "labels", {"geoparquet"}, partitioned=False),
+        description="The release of fire perimeters: fetched or read, brought to one schema, geometry as delivered.",
+    )
+    def calfire_release(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        from burnscar_assets.labels.release import fetch_release
+
+        release = fetch_release(settings.release, root, reporter(context))
+        store(world, RELEASE_RECORDS, release.records, None)
+        simulated = {"burnscar/simulated": settings.simulated_perimeters}
+        return result(world, RELEASE_RECORDS, release.records, None, figures(release.info) | simulated)
+
+    @dg.asset(
+        **options(world, "fire_perimeters", "labels", {"geoparquet", "geopandas"}),
+        deps=[calfire_release],
+        description="Perimeters good enough to be labels: repaired, area recomputed, flagged; rejects have reasons.",
+    )
+    def fire_perimeters(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        from burnscar_assets.labels.perimeters import clean_perimeters
+        from burnscar_assets.labels.plots import plot_perimeters
+
+        year, simulated = fire_year(context), settings.simulated_perimeters
+        records = read_table(root, RELEASE_RECORDS, None)
+        cleaned = clean_perimeters(records, year, settings.perimeters, simulated=simulated)
+        store(world, FIRE_PERIMETER_REJECTS, cleaned.rejects, year)
+        store(world, FIRE_PERIMETERS, cleaned.perimeters, year)
+        title = f"Fire perimeters {year}" + (" (simulated)" if simulated else "")
+        preview = plot_perimeters(cleaned.perimeters, title=title)
+        return result(world, FIRE_PERIMETERS, cleaned.perimeters, year, figures(cleaned.summary), preview)
+
+    @dg.asset(
+        **options(world, "burn_history", "labels", {"geoparquet", "geopandas"}),
+        deps=[calfire_release],
+        description="Every fire and prescribed burn whose scar could still show in the year; negatives keep off it.",
+    )
+    def burn_history(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        from burnscar_assets.labels.history import burn_history as known_burns
+
+        year = fire_year(context)
+        burns = known_burns(read_table(root, RELEASE_RECORDS, None), year, settings.perimeters)
+        store(world, BURN_HISTORY, burns, year)
+        return result(world, BURN_HISTORY, burns, year, {"burnscar/area_ha": float(burns.area.sum() / 1e4)})
+
+    return [calfire_release, fire_perimeters, burn_history]
