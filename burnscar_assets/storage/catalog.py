@@ -1,0 +1,122 @@
+"""SQL over the tables of a data root: DuckDB views over the Parquet as it lies there, never a copy.
+
+The SQL may come from anybody, so it reads the tables and nothing else. DuckDB's own file access is
+switched off and locked; the tables reach it through a file system that refuses to write and to leave the
+tables' folder, because DuckDB's `allowed_directories` would allow writing as well.
+"""
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import shapely
+from fsspec.implementations.dirfs import DirFileSystem
+from fsspec.implementations.local import LocalFileSystem
+
+from burnscar_assets.errors import InputError
+from burnscar_assets.storage.contracts import ALL_TABLES
+from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.storage.tables import Table
+
+if TYPE_CHECKING:
+    import duckdb
+
+SCHEME = "tables"
+
+_SQL_TYPES = {
+    "string": "VARCHAR",
+    "int": "BIGINT",
+    "float": "DOUBLE",
+    "bool": "BOOLEAN",
+    "timestamp": "TIMESTAMP WITH TIME ZONE",
+    "geometry": "GEOMETRY",
+    "strings": "VARCHAR[]",
+}
+
+
+class ReadOnlyTables(DirFileSystem):
+    """The tables' folder as an fsspec file system that can only be read."""
+
+    protocol = SCHEME
+    cachable = False
+
+    def __init__(self, root: DataRoot) -> None:
+        super().__init__(path=str(root.tables), fs=LocalFileSystem())
+
+    def _join(self, path: Any) -> Any:
+        if isinstance(path, str) and ".." in path.split("/"):
+            raise PermissionError("paths must stay in the tables' folder")
+        return super()._join(path)
+
+    def open(self, path: str, mode: str = "rb", *args: Any, **options: Any) -> Any:
+        """Open a file for reading.
+
+        Raises:
+            PermissionError: for any other mode.
+        """
+        if mode not in ("r", "rb"):
+            raise PermissionError("the tables can only be read")
+        return super().open(path, mode, *args, **options)
+
+
+def connect(root: DataRoot) -> "duckdb.DuckDBPyConnection":
+    """An in-memory DuckDB connection with a view for every table; close it after use.
+
+    A view reads the Parquet files that are there when it is queried: one row set over all fire years, with
+    `fire_year` once. A table that has not been made yet is an empty view with its columns, until one
+    connects anew. Geometries are DuckDB's GEOMETRY in EPSG:3310 (`st_astext(geometry)` for WKT; functions
+    that compute need DuckDB's spatial extension, which is not fetched). Times are UTC.
+    """
+    import duckdb
+
+    offline = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+    connection = duckdb.connect(config=offline)
+    connection.execute("SET TimeZone = 'UTC'; SET enable_external_file_cache = false; SET temp_directory = ''")
+    connection.register_filesystem(ReadOnlyTables(root))
+    for table in ALL_TABLES:
+        connection.execute(f"CREATE VIEW {table.name} AS {_view(root, table)}")
+    connection.execute(f"SET allowed_directories = ['{SCHEME}://']; SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    return connection
+
+
+def _view(root: DataRoot, table: Table) -> str:
+    if any((root.tables / table.name).glob("*/part.parquet")):
+        files = f"{SCHEME}://{table.name}/*/part.parquet"
+        return f"SELECT * FROM read_parquet('{files}', hive_partitioning = false, union_by_name = true)"  # noqa: S608
+    columns = ", ".join(f"NULL::{_SQL_TYPES[c.type]} AS {c.name}" for c in table.columns)
+    return f"SELECT {columns} WHERE false"  # noqa: S608
+
+
+def query(root: DataRoot, sql: str) -> pd.DataFrame:
+    """The answer to one SELECT (or DESCRIBE, SHOW, SUMMARIZE) over the tables, geometries as shapely's.
+
+    Raises:
+        InputError: the SQL is faulty, is more than one statement, would change something, or reads a file
+            that is no table; the message says what DuckDB objects to and which tables there are.
+    """
+    import duckdb
+
+    with closing(connect(root)) as connection:
+        try:
+            statements = connection.extract_statements(sql)
+            if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+                raise InputError("give one SELECT, DESCRIBE, SHOW or SUMMARIZE statement: tables can only be read")
+            answer = connection.sql(sql)
+            kinds = [str(kind) for kind in answer.types]
+            rows = answer.df()
+        except duckdb.Error as error:
+            raise InputError(f"{_reason(error)}\nTables: {', '.join(table.name for table in ALL_TABLES)}") from error
+    for position, kind in enumerate(kinds):
+        if kind.startswith("GEOMETRY"):
+            name = rows.columns[position]
+            rows[name] = shapely.from_wkb([None if blob is None else bytes(blob) for blob in rows[name]])
+    return rows
+
+
+def _reason(error: Exception) -> str:
+    """What DuckDB says, without the traceback that it adds to errors of the file system."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    if lines and lines[0].startswith("Traceback"):
+        return f"that is not allowed here: {lines[-1].split(': ', 1)[-1]}"
+    return "\n".join(lines)
