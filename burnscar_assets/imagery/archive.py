@@ -1,0 +1,196 @@
+"""An rslearn data source for any archive of Sentinel-2 L2A files with a STAC index.
+
+Named by its class path in a dataset's `config.json`, so `rslearn dataset prepare` and `materialize` use it
+as they use the sources of rslearn itself. Matching, mosaicking, resampling and writing are rslearn's own;
+what is added is the search in an index instead of an API, the band names, the offset of each scene by its
+processing baseline, and files that stay open from one window to the next.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import affine
+import numpy as np
+import numpy.typing as npt
+import rasterio
+from rasterio.enums import Resampling
+from rasterio.vrt import WarpedVRT
+
+# rslearn itself loads this module, by the class path in a dataset's configuration.
+from rslearn.config import LayerConfig  # noqa: TID253
+from rslearn.data_sources import DataSourceContext, Item  # noqa: TID253
+from rslearn.data_sources.copernicus import get_harmonize_callback  # noqa: TID253
+from rslearn.data_sources.direct_materialize_data_source import DirectMaterializeDataSource  # noqa: TID253
+from rslearn.data_sources.stac import SourceItem, StacDataSource  # noqa: TID253
+from rslearn.dataset import Window  # noqa: TID253
+from rslearn.utils.geometry import PixelBounds, Projection  # noqa: TID253
+from rslearn.utils.stac import StacItem  # noqa: TID253
+
+from burnscar_assets.classes import BANDS, BASELINE_OFFSET_DN
+from burnscar_assets.errors import InputError
+from burnscar_assets.imagery.hrefs import is_remote, resolve_href
+from burnscar_assets.imagery.index_client import CLOUD_COVER, IndexClient
+
+BASELINE = "s2:processing_baseline"
+OFFSET_APPLIED = "earthsearch:boa_offset_applied"
+RECORDED_PROPERTIES = [CLOUD_COVER, BASELINE, OFFSET_APPLIED, "created", "updated"]
+OFFSET_FROM_BASELINE = 4.0
+
+OPEN_FILES = 96
+GDAL_OPTIONS = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_CACHEMAX": 256,
+    "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
+    "GDAL_HTTP_TIMEOUT": 60,
+    "VSI_CACHE": True,
+}
+
+
+class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
+    """Sentinel-2 L2A scenes, one file per band, local or remote, listed by a STAC index."""
+
+    def __init__(
+        self,
+        index: str,
+        sort_by: str | None = CLOUD_COVER,
+        sort_ascending: bool = True,
+        max_cloud_cover: float | None = None,
+        harmonize: bool = True,
+        assets: dict[str, str] | None = None,
+        context: DataSourceContext = DataSourceContext(),  # noqa: B008 - rslearn's own signature
+    ) -> None:
+        """Make the source; nothing is read yet.
+
+        Args:
+            index: stac-geoparquet file or static catalogue; a relative path is relative to the dataset folder.
+            sort_by: property of the STAC items by which scenes are preferred; without one, by id.
+            sort_ascending: whether the smallest value is preferred.
+            max_cloud_cover: scenes above it are no match, in percent; scenes that don't say are.
+            harmonize: subtract the offset that processing baselines from 04.00 add, where a scene still has it.
+            assets: asset key of each band; bands that are not named are detected.
+            context: the dataset and layer, from rslearn.
+        """
+        bands = list(BANDS)
+        if context.layer_config is not None:
+            bands = [band for band_set in context.layer_config.band_sets for band in band_set.bands]
+        if context.ds_path is not None and not is_remote(index):
+            index = resolve_href(index, str(context.ds_path / "config.json"))
+        DirectMaterializeDataSource.__init__(self, asset_bands={band: [band] for band in bands})
+        StacDataSource.__init__(
+            self,
+            endpoint=index,
+            collection_name=[],
+            sort_by=sort_by,
+            sort_ascending=sort_ascending,
+            properties_to_record=RECORDED_PROPERTIES,
+        )
+        self.client: IndexClient = IndexClient(index, bands, assets or {}, max_cloud_cover)
+        self.harmonize = harmonize
+        self._files: OrderedDict[str, rasterio.DatasetReader] = OrderedDict()
+        self._files_lock = threading.Lock()
+        self._item_bounds: dict[tuple[str, tuple[float, ...], Projection], PixelBounds] = {}
+
+    def without_cloud_limit(self) -> "CogArchive":
+        """The same archive with its cloudy scenes, to tell why a window has no match."""
+        relaxed = CogArchive(
+            self.client.endpoint, self.sort_by, self.sort_ascending, None, self.harmonize, self.client.assets
+        )
+        relaxed.client.bands = self.client.bands
+        return relaxed
+
+    def get_asset_url(self, item: SourceItem, asset_key: str) -> str:
+        """Address of a band's file."""
+        return item.asset_urls[asset_key]
+
+    def get_read_callback(
+        self, item: SourceItem, asset_key: str
+    ) -> Callable[[npt.NDArray[Any]], npt.NDArray[Any]] | None:
+        """What takes the offset off a band's pixels; None where there is none to take off.
+
+        Raises:
+            InputError: the scene does not say its processing baseline.
+        """
+        if self.harmonize and asset_key in BANDS and has_offset(item):
+            tree = ET.Element("offsets")
+            ET.SubElement(tree, "BOA_ADD_OFFSET").text = str(-BASELINE_OFFSET_DN)
+            return get_harmonize_callback(tree)
+        return None
+
+    def get_raster_bounds(self, layer_name: str, item: Item, bands: list[str], projection: Projection) -> PixelBounds:
+        """Pixel bounds of a scene's footprint, projected once for all its bands and windows."""
+        key = (item.name, item.geometry.shp.bounds, projection)
+        if key not in self._item_bounds:
+            self._item_bounds[key] = super().get_raster_bounds(layer_name, item, bands, projection)
+        return self._item_bounds[key]
+
+    def materialize(
+        self,
+        window: Window,
+        item_groups: list[list[SourceItem]],
+        layer_name: str,
+        layer_cfg: LayerConfig,
+        group_time_ranges: list[tuple[datetime, datetime] | None] | None = None,
+    ) -> None:
+        """Materialize a window as rslearn does, with GDAL set for many small reads."""
+        with rasterio.Env(**GDAL_OPTIONS):
+            super().materialize(window, item_groups, layer_name, layer_cfg, group_time_ranges)
+
+    def close(self) -> None:
+        """Close the files that were kept open."""
+        with self._files_lock:
+            while self._files:
+                self._files.popitem()[1].close()
+
+    def _should_include_item(self, item: SourceItem) -> bool:
+        if self.harmonize:
+            has_offset(item)  # an unknown offset is an error now, before any pixel is read
+        return True
+
+    def _get_sort_key(self, stac_item: StacItem) -> Any:
+        value = stac_item.properties.get(str(self.sort_by))
+        return (value is not None) != self.sort_ascending, 0 if value is None else value
+
+    def _read_raster_from_url(
+        self, url: str, projection: Projection, bounds: PixelBounds, resampling: Resampling
+    ) -> tuple[npt.NDArray[np.generic], float | None]:
+        origin = affine.Affine.translation(bounds[0] * projection.x_resolution, bounds[1] * projection.y_resolution)
+        with self._files_lock:
+            source = self._open(url)
+            with WarpedVRT(
+                source,
+                crs=projection.crs,
+                transform=origin * affine.Affine.scale(projection.x_resolution, projection.y_resolution),
+                width=bounds[2] - bounds[0],
+                height=bounds[3] - bounds[1],
+                resampling=resampling,
+            ) as warped:
+                return warped.read(), source.nodata
+
+    def _open(self, url: str) -> rasterio.DatasetReader:
+        if url not in self._files:
+            self._files[url] = rasterio.open(url)
+            if len(self._files) > OPEN_FILES:
+                self._files.popitem(last=False)[1].close()
+        self._files.move_to_end(url)
+        return self._files[url]
+
+
+def has_offset(item: SourceItem) -> bool:
+    """Whether a scene's digital numbers still carry the offset of processing baselines from 04.00.
+
+    Raises:
+        InputError: the scene does not say its processing baseline.
+    """
+    if item.properties.get(OFFSET_APPLIED):
+        return False
+    try:
+        return float(item.properties[BASELINE]) >= OFFSET_FROM_BASELINE
+    except (KeyError, ValueError) as error:
+        raise InputError(
+            f"scene {item.name} has no readable {BASELINE}, so its offset is unknown: add it to the index, or set "
+            "harmonize to false in config.json if the archive is harmonized already"
+        ) from error

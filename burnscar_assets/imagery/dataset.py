@@ -1,0 +1,190 @@
+"""The rslearn dataset's configuration and windows: writing, checking and opening them.
+
+The dataset folder stays one that rslearn's own command line and trainer work on as it is; whatever this
+package remembers about it lies in a hidden folder beside the windows (`ledger.py`).
+"""
+
+import io
+import json
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from burnscar_assets.errors import InputError, MissingDataError, SettingsError
+from burnscar_assets.imagery.hrefs import is_remote
+from burnscar_assets.settings import ImagerySettings, config_file
+from burnscar_assets.storage.atomic import write_json
+from burnscar_assets.storage.paths import DataRoot
+
+if TYPE_CHECKING:
+    from rslearn.config import LayerConfig
+    from rslearn.data_sources import DataSource
+    from rslearn.dataset import Dataset, Window
+
+ARCHIVE_VARIABLE = "${BURNSCAR_ARCHIVE}"
+CLOUD_LIMIT = "max_cloud_cover"
+CLOUD_QUERY = "eo:cloud_cover"
+
+
+def write_dataset_config(settings: ImagerySettings, root: DataRoot) -> Path:
+    """Put the world's dataset configuration in place, if it isn't already.
+
+    `${BURNSCAR_ARCHIVE}` becomes the archive's place: relative to the dataset for one under the data root, so
+    that the root can be moved, absolute otherwise. A cloud limit that the configuration has becomes the one of
+    the settings. Other `${…}` stay; rslearn takes them from the environment.
+
+    Returns:
+        The path of `config.json`.
+
+    Raises:
+        SettingsError: the configuration is missing, malformed, or wants an archive that the settings don't name.
+    """
+    source = config_file(settings.dataset_config)
+    try:
+        content = json.loads(source.read_text(encoding="utf-8"))
+        layers = content["layers"].values()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SettingsError(f"{source} is no rslearn dataset configuration ({error}): it needs `layers`") from error
+    for layer in layers:
+        arguments = layer.get("data_source", {}).get("init_args", {})
+        if CLOUD_LIMIT in arguments:
+            arguments[CLOUD_LIMIT] = settings.max_cloud_cover
+        if CLOUD_QUERY in arguments.get("query", {}):
+            arguments["query"][CLOUD_QUERY] = {"lte": settings.max_cloud_cover}
+    content = _replace(content, settings, root, source)
+    path = root.dataset / "config.json"
+    if not path.exists() or _read_json(path) != content:
+        write_json(path, content)
+    return path
+
+
+def _replace(value: Any, settings: ImagerySettings, root: DataRoot, source: Path) -> Any:
+    if isinstance(value, dict):
+        return {key: _replace(part, settings, root, source) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_replace(part, settings, root, source) for part in value]
+    if isinstance(value, str) and ARCHIVE_VARIABLE in value:
+        if settings.archive is None:
+            raise SettingsError(f"{source.name} reads an archive: name its STAC index as imagery.archive")
+        return value.replace(ARCHIVE_VARIABLE, _archive_place(settings.archive, root))
+    return value
+
+
+def _archive_place(archive: str, root: DataRoot) -> str:
+    if is_remote(archive):
+        return archive
+    path = os.path.normpath(root.resolve(archive).absolute())
+    inside = Path(path).is_relative_to(os.path.normpath(root.path.absolute()))
+    return os.path.relpath(path, root.dataset) if inside else path
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return None
+
+
+def validate_layers(dataset_path: Path, layer: str, bands: Sequence[str]) -> None:
+    """Check that the dataset has the layer and bands that a model asks for.
+
+    Raises:
+        InputError: it has not; the message names what is there.
+    """
+    dataset = open_dataset(dataset_path)
+    rasters = {name: config for name, config in dataset.layers.items() if config.band_sets}
+    where = dataset_path / "config.json"
+    if layer not in rasters:
+        raise InputError(f"{where} has no raster layer {layer!r}, only {_listed(rasters)}: correct imagery.layer")
+    there = [band for band_set in rasters[layer].band_sets for band in band_set.bands]
+    lacking = [band for band in bands if band not in there]
+    if lacking:
+        raise InputError(
+            f"layer {layer!r} of {where} has no {_listed(lacking)}, only {_listed(there)}: "
+            "correct its band_sets in imagery.dataset_config"
+        )
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(names) or "none"
+
+
+def open_dataset(dataset_path: Path) -> "Dataset":
+    """Open an rslearn dataset.
+
+    Raises:
+        MissingDataError: there is no configuration yet.
+        InputError: the configuration is not valid, or keeps its windows where we can't take tiles back.
+    """
+    from rslearn.dataset import Dataset
+    from rslearn.dataset.storage.file import FileWindowStorage
+    from upath import UPath
+
+    try:
+        dataset = Dataset(UPath(dataset_path))
+    except FileNotFoundError as error:
+        raise MissingDataError(f"no dataset in {dataset_path}: run burnscar refresh") from error
+    except ValueError as error:
+        raise InputError(f"{dataset_path / 'config.json'} is no valid dataset configuration: {error}") from error
+    if not isinstance(dataset.storage, FileWindowStorage):
+        raise InputError(f"{dataset_path / 'config.json'}: only rslearn's default `storage` of windows is supported")
+    return dataset
+
+
+def image_layers(dataset: "Dataset") -> "dict[str, LayerConfig]":
+    """The raster layers that are retrieved from a data source, by name."""
+    return {name: layer for name, layer in sorted(dataset.layers.items()) if layer.band_sets and layer.data_source}
+
+
+def data_source(dataset: "Dataset", name: str) -> "DataSource":
+    """The data source of a layer.
+
+    Raises:
+        SettingsError: its arguments are not what it takes.
+    """
+    messages = io.StringIO()
+    try:
+        with redirect_stderr(messages):
+            return dataset.layers[name].instantiate_data_source(dataset.path)
+    except (SystemExit, TypeError, ValueError) as error:  # rslearn's parser of arguments leaves by SystemExit
+        detail = messages.getvalue().strip() or error
+        raise SettingsError(f"data source of layer {name!r} in {dataset.path / 'config.json'}: {detail}") from error
+
+
+def load_windows(dataset: "Dataset", windows: pd.DataFrame) -> "dict[str, Window]":
+    """The rslearn windows of a windows table, by id, in the table's order.
+
+    Raises:
+        MissingDataError: the dataset lacks some of them.
+    """
+    found: dict[str, Window] = {}
+    for year, rows in windows.groupby("fire_year"):
+        names = rows["window_id"].tolist()
+        found |= {window.name: window for window in dataset.load_windows(groups=[str(year)], names=names)}
+    lacking = [name for name in windows["window_id"] if name not in found]
+    if lacking:
+        years = " ".join(str(year) for year in sorted(windows["fire_year"].unique()))
+        raise MissingDataError(
+            f"{len(lacking)} of {len(windows)} windows are not in {dataset.path} (first: {lacking[0]}): "
+            f"run burnscar refresh --years {years}"
+        )
+    return {name: found[name] for name in windows["window_id"]}
+
+
+@contextmanager
+def quiet_rslearn() -> Iterator[None]:
+    """Keep rslearn from printing a line for each window; errors still come through."""
+    loggers = [logging.getLogger(name) for name in logging.root.manager.loggerDict if name.startswith("rslearn")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(max(logger.level, logging.ERROR))
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
