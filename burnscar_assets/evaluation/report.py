@@ -6,7 +6,7 @@ and for each fire on its own burnt windows and its own negatives (ring, granule)
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -30,7 +30,7 @@ _BURNT_NAME = CLASS_NAMES[BURNT]
 
 @dataclass(frozen=True)
 class EvaluationSummary:
-    """Key figures of one evaluation; NaN where undefined.
+    """Key figures of one evaluation; None where undefined, so that JSON and the web UI take them as they are.
 
     Attributes:
         fire_year: Fire year.
@@ -57,22 +57,18 @@ class EvaluationSummary:
     fp: int
     fn: int
     tn: int
-    accuracy: float
-    balanced_accuracy: float
-    f1_burnt: float
-    f1_burnt_low: float
-    f1_burnt_high: float
-    iou_burnt: float
-    auroc: float
-    baseline_f1_burnt: float
-    baseline_balanced_accuracy: float
-    baseline_auroc: float
-    worst_fire_f1_burnt: float
-    median_fire_f1_burnt: float
-
-    def as_json(self) -> dict[str, Any]:
-        """The figures for a JSON file: undefined ones are null."""
-        return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in asdict(self).items()}
+    accuracy: float | None
+    balanced_accuracy: float | None
+    f1_burnt: float | None
+    f1_burnt_low: float | None
+    f1_burnt_high: float | None
+    iou_burnt: float | None
+    auroc: float | None
+    baseline_f1_burnt: float | None
+    baseline_balanced_accuracy: float | None
+    baseline_auroc: float | None
+    worst_fire_f1_burnt: float | None
+    median_fire_f1_burnt: float | None
 
 
 def evaluate_predictions(predictions: pd.DataFrame, settings: EvaluationSettings, fire_year: int) -> pd.DataFrame:
@@ -163,8 +159,11 @@ def summarise(predictions: pd.DataFrame, metrics: pd.DataFrame) -> EvaluationSum
     fire_ids = fire_ids_of(predictions)
     clusters = set(zip(fire_ids != "", predictions["cluster_id"].astype(str), strict=True))
 
-    def value(metric: str, method: str = MODEL, column: str = "value") -> float:
-        return float(pooled.loc[(method, metric), column])
+    def value(metric: str, method: str = MODEL, column: str = "value") -> float | None:
+        return _defined(float(pooled.loc[(method, metric), column]))
+
+    def count(metric: str) -> int:
+        return int(pooled.loc[(MODEL, metric), "value"])
 
     return EvaluationSummary(
         fire_year=int(metrics["fire_year"].iloc[0]),
@@ -172,10 +171,10 @@ def summarise(predictions: pd.DataFrame, metrics: pd.DataFrame) -> EvaluationSum
         burnt_windows=int((predictions["category"] == _BURNT_NAME).sum()),
         fires=len(set(fire_ids) - {""}),
         clusters=len(clusters),
-        tp=int(value("tp")),
-        fp=int(value("fp")),
-        fn=int(value("fn")),
-        tn=int(value("tn")),
+        tp=count("tp"),
+        fp=count("fp"),
+        fn=count("fn"),
+        tn=count("tn"),
         accuracy=value("accuracy"),
         balanced_accuracy=value("balanced_accuracy"),
         f1_burnt=value("f1_burnt"),
@@ -186,6 +185,10 @@ def summarise(predictions: pd.DataFrame, metrics: pd.DataFrame) -> EvaluationSum
         baseline_f1_burnt=value("f1_burnt", BASELINE),
         baseline_balanced_accuracy=value("balanced_accuracy", BASELINE),
         baseline_auroc=value("auroc", BASELINE),
-        worst_fire_f1_burnt=float(fire_f1.min()) if len(fire_f1) else float("nan"),
-        median_fire_f1_burnt=float(fire_f1.median()) if len(fire_f1) else float("nan"),
+        worst_fire_f1_burnt=_defined(float(fire_f1.min())),
+        median_fire_f1_burnt=_defined(float(fire_f1.median())),
     )
+
+
+def _defined(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -1,0 +1,86 @@
+"""The proof, at each evaluation, that what is scored was not trained on.
+
+Training is meant widely: the validation split counts too, because the best epoch was chosen by it.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import geopandas as gpd
+import numpy as np
+import shapely
+
+from burnscar_assets.errors import InputError
+
+OVERLAP_TOLERANCE_M2: Final = 1.0
+"""Neighbouring cells of the lattice share an edge; reprojected, they may overlap by a sliver."""
+
+_REMEDY = "make windows of all fire years anew with one set of sampling.splits, train again, then evaluate"
+
+
+@dataclass(frozen=True)
+class SeparationProof:
+    """What was compared, and how far apart it lies.
+
+    Attributes:
+        scored_windows: Windows that are scored.
+        scored_fires: Fires that they belong to.
+        seen_windows: Windows that training or the choice of the best epoch used.
+        seen_fires: Fires that those belong to.
+        seen_years: Fire years of those.
+        nearest_m: Smallest distance between a scored and a seen footprint, metres in EPSG:3310.
+    """
+
+    scored_windows: int
+    scored_fires: int
+    seen_windows: int
+    seen_fires: int
+    seen_years: tuple[int, ...]
+    nearest_m: float
+
+
+def prove_separation(scored: gpd.GeoDataFrame, seen: gpd.GeoDataFrame) -> SeparationProof:
+    """Check that scored and seen windows share no fire, no cluster and no ground.
+
+    Args:
+        scored: windows to score, contract WINDOWS, at least one.
+        seen: windows of the training and validation splits of the years that the checkpoint has seen,
+            contract WINDOWS, at least one.
+
+    Raises:
+        InputError: naming the fires, clusters or windows that are on both sides.
+    """
+    scored_fires, seen_fires = _known(scored, "fire_id"), _known(seen, "fire_id")
+    _disjoint("fires", scored_fires, seen_fires)
+    _disjoint("clusters", _known(scored, "cluster_id"), _known(seen, "cluster_id"))
+    tree = shapely.STRtree(seen.geometry.to_numpy())
+    footprints = scored.geometry.to_numpy()
+    of_scored, of_seen = tree.query(footprints, predicate="intersects")
+    overlap_m2 = shapely.area(shapely.intersection(footprints[of_scored], tree.geometries[of_seen]))
+    overlapping = of_scored[overlap_m2 > OVERLAP_TOLERANCE_M2]
+    if len(overlapping):
+        names = sorted(set(scored["window_id"].iloc[overlapping]))
+        raise InputError(f"test windows lie on ground that was trained on: {_some(names)}; {_REMEDY}")
+    _, distances_m = tree.query_nearest(footprints, return_distance=True)
+    return SeparationProof(
+        scored_windows=len(scored),
+        scored_fires=len(scored_fires),
+        seen_windows=len(seen),
+        seen_fires=len(seen_fires),
+        seen_years=tuple(sorted({int(year) for year in seen["fire_year"]})),
+        nearest_m=float(np.min(distances_m)),
+    )
+
+
+def _known(windows: gpd.GeoDataFrame, column: str) -> set[str]:
+    return set(windows[column].dropna().astype(str)) - {""}
+
+
+def _disjoint(what: str, scored: set[str], seen: set[str]) -> None:
+    shared = sorted(scored & seen)
+    if shared:
+        raise InputError(f"{what} in the test split that were trained on: {_some(shared)}; {_REMEDY}")
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
