@@ -1,0 +1,171 @@
+"""Reading a layer of an ArcGIS REST service, page by page.
+
+The service speaks HTTP 200 also when it fails, with an `error` object in place of the answer; that is
+told apart here. Rows come ordered by object id, and as many as the service counted, or not at all.
+Protocol: https://developers.arcgis.com/rest/services-reference/enterprise/query-feature-service-layer/
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import geopandas as gpd
+import pandas as pd
+import pyogrio
+import requests
+
+from burnscar_assets.errors import InputError, SourceUnavailableError
+from burnscar_assets.labels.http import check_status, open_session, transport_errors, with_retries
+from burnscar_assets.progress import Progress, silent
+from burnscar_assets.settings import ReleaseSettings
+from burnscar_assets.storage.tables import TABLE_CRS
+
+_SERVICE = re.compile(r"^https?://.+/(FeatureServer|MapServer)(/\d+)?$", re.IGNORECASE)
+_TRANSIENT_CODES = range(500, 600)
+_TRANSIENT_OTHER = frozenset({408, 429})
+_SMALLEST_PAGE = 50
+
+
+@dataclass(frozen=True)
+class RestLayer:
+    """What a service says of one of its layers."""
+
+    url: str
+    name: str
+    object_id_field: str
+    page_rows: int
+    geojson: bool
+
+
+@dataclass(frozen=True)
+class _Query:
+    layer: RestLayer
+    session: requests.Session
+    settings: ReleaseSettings
+
+    def json(self, **parameters: Any) -> dict[str, Any]:
+        return _ask(self.session, f"{self.layer.url}/query", {"where": "1=1", **parameters}, self.settings)
+
+    def page(self, offset: int, rows: int) -> dict[str, Any]:
+        return self.json(
+            f="geojson" if self.layer.geojson else "json",
+            outFields="*",
+            outSR=4326 if self.layer.geojson else TABLE_CRS.removeprefix("EPSG:"),
+            orderByFields=f"{self.layer.object_id_field} ASC",
+            resultOffset=offset,
+            resultRecordCount=rows,
+            returnGeometry="true",
+        )
+
+
+def is_rest_layer(source: str) -> bool:
+    """Whether a source is the address of an ArcGIS REST service or layer."""
+    return bool(_SERVICE.match(source.rstrip("/").split("?")[0]))
+
+
+def read_rest_layer(
+    url: str, settings: ReleaseSettings, progress: Progress = silent
+) -> tuple[RestLayer, gpd.GeoDataFrame]:
+    """Read all rows of a layer with their fields as the service gives them.
+
+    Args:
+        url: Address of the layer, `…/FeatureServer/0`.
+        settings: Headers, timeout and retries.
+        progress: Told the rows read.
+
+    Returns:
+        The layer's description, and its rows with a CRS (EPSG:4326, or 3310 where the service has no GeoJSON).
+
+    Raises:
+        InputError: no such layer, or one that cannot be queried.
+        SourceUnavailableError: no answer after all tries, or rows changed while they were read.
+    """
+    with open_session(settings) as session:
+        layer = _describe(session, url.rstrip("/").split("?")[0], settings)
+        query = _Query(layer, session, settings)
+        total = int(query.json(f="json", returnCountOnly="true").get("count", 0))
+        if not total:
+            raise InputError(f"{url} has no rows: is it the layer of fire perimeters?")
+        pages, read, rows = [], 0, layer.page_rows
+        while read < total:
+            answer, rows = _page_or_smaller(query, read, rows)
+            got = len(answer.get("features", []))
+            if not got:
+                raise SourceUnavailableError(f"{url} gave {read} of {total} rows: it changed meanwhile; try again")
+            pages.append(_frame(answer, url))
+            read += got
+            progress("perimeters", read, total)
+    rows_read = pd.concat(pages, ignore_index=True)
+    ids = rows_read.get(layer.object_id_field)
+    if read != total or (ids is not None and ids.duplicated().any()):
+        raise SourceUnavailableError(f"{url} changed while it was read ({read} rows of {total}): try again")
+    return layer, rows_read
+
+
+def _page_or_smaller(query: _Query, offset: int, rows: int) -> tuple[dict[str, Any], int]:
+    """A page; one that the service cannot put together is asked for in smaller pieces."""
+    while True:
+        try:
+            return query.page(offset, rows), rows
+        except SourceUnavailableError:
+            if rows <= _SMALLEST_PAGE:
+                raise
+            rows = max(rows // 4, _SMALLEST_PAGE)
+
+
+def _describe(session: requests.Session, url: str, settings: ReleaseSettings) -> RestLayer:
+    about = _ask(session, url, {"f": "json"}, settings)
+    if "layers" in about and "fields" not in about:
+        found = ", ".join(f"{url}/{layer['id']} ({layer['name']})" for layer in about["layers"]) or "none"
+        raise InputError(f"{url} is a service, not a layer: set release.source to one of its layers: {found}")
+    if "Polygon" not in str(about.get("geometryType")):
+        raise InputError(f"{url} is no layer of polygons ({about.get('geometryType')}): choose another layer")
+    if about.get("advancedQueryCapabilities", {}).get("supportsPagination") is False:
+        raise InputError(f"{url} cannot be read in pages: download its data and give the file as release.source")
+    object_id = about.get("objectIdField") or next(
+        (field["name"] for field in about["fields"] if field["type"] == "esriFieldTypeOID"), "OBJECTID"
+    )
+    return RestLayer(
+        url=url,
+        name=str(about.get("name", url)),
+        object_id_field=object_id,
+        page_rows=int(about.get("maxRecordCount") or 1000),
+        geojson="geojson" in str(about.get("supportedQueryFormats", "")).lower(),
+    )
+
+
+def _ask(session: requests.Session, url: str, parameters: dict[str, Any], settings: ReleaseSettings) -> dict[str, Any]:
+    def attempt() -> dict[str, Any]:
+        with transport_errors(url):
+            response = session.get(url, params=parameters, timeout=settings.timeout_s)
+        check_status(response, url)
+        try:
+            answer = response.json()
+        except ValueError as error:
+            kind = response.headers.get("Content-Type", "unknown type")
+            raise SourceUnavailableError(f"{url} answered {kind} that is not JSON") from error
+        if "error" in answer:
+            _raise_error(answer["error"], url)
+        return answer
+
+    return with_retries(attempt, settings.retries)
+
+
+def _raise_error(error: dict[str, Any], url: str) -> None:
+    code = int(error.get("code") or 0)
+    details = "; ".join([str(error.get("message", "")), *map(str, error.get("details") or [])]).strip("; ")
+    if code in _TRANSIENT_CODES or code in _TRANSIENT_OTHER:
+        raise SourceUnavailableError(f"{url} answered error {code}: {details}")
+    hint = "it wants a token" if code in (498, 499) else "check release.source"
+    raise InputError(f"{url} answered error {code}: {details}; {hint}")
+
+
+def _frame(answer: dict[str, Any], url: str) -> gpd.GeoDataFrame:
+    try:
+        frame = pyogrio.read_dataframe(json.dumps(answer).encode(), force_2d=True)
+    except pyogrio.errors.DataSourceError as error:
+        raise InputError(f"{url} answered rows that cannot be read: {error}") from error
+    if not isinstance(frame, gpd.GeoDataFrame) or frame.crs is None:
+        raise InputError(f"{url} answered rows without geometry or CRS: choose another layer")
+    return frame

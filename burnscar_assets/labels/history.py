@@ -1,0 +1,48 @@
+"""Every burn whose scar could still show in a fire year, so that no negative is placed on one.
+
+More is taken than labels need: records without a year, records rejected as labels, and burns whose dates
+and year disagree count for every year that any of these names.
+"""
+
+import geopandas as gpd
+import pandas as pd
+
+from burnscar_assets.labels.repair import repair
+from burnscar_assets.settings import PerimeterSettings
+from burnscar_assets.storage.contracts import BURN_HISTORY
+
+
+def burn_history(records: gpd.GeoDataFrame, fire_year: int, settings: PerimeterSettings) -> gpd.GeoDataFrame:
+    """Burns that could show in imagery of a fire year, those of the year itself among them.
+
+    Args:
+        records: A release (contract RELEASE_RECORDS).
+        fire_year: The year.
+        settings: `scar_years` for wildfires, `scar_years_prescribed` for prescribed burns.
+
+    Returns:
+        Contract BURN_HISTORY, sorted by `burn_id`; geometry repaired, records without an area left out.
+    """
+    years = pd.DataFrame(
+        {
+            "fire_year": records["fire_year"].astype("Int64"),
+            "alarm": records["alarm_date"].dt.year.astype("Int64"),
+            "containment": records["containment_date"].dt.year.astype("Int64"),
+        }
+    )
+    shows_for = records["kind"].map({"fire": settings.scar_years, "prescribed": settings.scar_years_prescribed})
+    recent = (years.max(axis=1) >= fire_year - shows_for) & (years.min(axis=1) <= fire_year)
+    burns = records[records["fire_year"].isna() | recent.fillna(False)].sort_values("record_id")
+    shapes = repair(burns.geometry.to_numpy()).geometry
+    history = BURN_HISTORY.conform(
+        gpd.GeoDataFrame(
+            {
+                "burn_id": burns["record_id"],
+                "kind": burns["kind"],
+                "burn_year": burns["fire_year"],
+                "name": burns["fire_name"],
+            },
+            geometry=gpd.GeoSeries(shapes, index=burns.index, crs=records.crs),
+        )
+    )
+    return history[~history.geometry.is_empty].reset_index(drop=True)

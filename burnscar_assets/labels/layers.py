@@ -1,0 +1,168 @@
+"""Which layers a release has, and reading one of them as it is.
+
+A release lies in a file (GeoPackage, shapefile, GeoParquet, GeoJSON), in a FileGDB folder, or in a folder
+of these. Here layers are found, told apart by name and read with their CRS; what their fields mean is
+`normalise`'s business.
+"""
+
+import re
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas as gpd
+import pyarrow as pa
+import pyogrio
+
+from burnscar_assets.errors import InputError
+from burnscar_assets.settings import ReleaseSettings
+
+FIRE_LAYER = re.compile(r"firep(\d+)(?:_\d+)?", re.IGNORECASE)
+PRESCRIBED_LAYER = re.compile(r"rxburn(\d+)(?:_\d+)?", re.IGNORECASE)
+_TREATMENT_LAYER = re.compile(r"rxburn|non_?rx", re.IGNORECASE)
+_RELEASE_FILE = re.compile(r"fire(?:p)?(\d\d)_?1", re.IGNORECASE)
+
+_PARQUET = frozenset({".parquet", ".geoparquet"})
+_FORMATS = frozenset({".gpkg", ".shp", ".geojson", ".json", ".fgb", *_PARQUET})
+_GDB_CATALOGUE = "a00000001.gdbtable"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer with geometry, in one dataset."""
+
+    dataset: Path
+    name: str
+
+    @property
+    def label(self) -> str:
+        """How errors name the layer."""
+        return f"layer {self.name} of {self.dataset.name}"
+
+
+@dataclass(frozen=True)
+class ReleaseLayers:
+    """The layers of wildfires and of prescribed burns, and the number of the release if its names tell it."""
+
+    fires: Layer
+    prescribed: Layer | None
+    release_number: int | None
+
+
+def find_layers(path: Path, settings: ReleaseSettings, source_name: str) -> ReleaseLayers:
+    """Detect the layers of a release.
+
+    Args:
+        path: Dataset, or a folder that holds datasets.
+        settings: `fire_layer` and `prescribed_layer`, where given, override the detection.
+        source_name: Name of the file that the release came in; may hold the release number.
+
+    Raises:
+        InputError: nothing readable, no layer of wildfires, or none of the name that the settings give; the
+            message names the layers found.
+    """
+    datasets = _datasets(path)
+    if not datasets:
+        raise InputError(
+            f"{source_name} holds no FileGDB, GeoPackage, shapefile, GeoParquet or GeoJSON: is it a release of fire "
+            "perimeters? Check release.source"
+        )
+    layers = [layer for dataset in datasets for layer in _list(dataset)]
+    fires = _named(layers, settings.fire_layer, "fire_layer", source_name) or _detect(layers, FIRE_LAYER)
+    if fires is None and len(layers) == 1 and not _TREATMENT_LAYER.search(layers[0].name):
+        fires = layers[0]
+    if fires is None:
+        raise InputError(_no_fires(layers, datasets, source_name))
+    prescribed = _named(layers, settings.prescribed_layer, "prescribed_layer", source_name)
+    number = FIRE_LAYER.search(fires.name) or _RELEASE_FILE.search(source_name)
+    return ReleaseLayers(
+        fires, prescribed or _detect(layers, PRESCRIBED_LAYER), int(number[1]) if number is not None else None
+    )
+
+
+def read_layer(layer: Layer) -> gpd.GeoDataFrame:
+    """Read a layer with its fields as they are, in its own CRS.
+
+    Curves become line segments: FRAP's FileGDB has some, and the Arrow path of pyogrio does not do that.
+
+    Raises:
+        InputError: the layer is damaged, or has no CRS.
+    """
+    try:
+        if layer.dataset.suffix.lower() in _PARQUET:
+            records = gpd.read_parquet(layer.dataset)
+        else:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "organizePolygons", RuntimeWarning)  # GDAL on many-part fires
+                records = pyogrio.read_dataframe(layer.dataset, layer=layer.name, force_2d=True)
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, pa.ArrowInvalid, ValueError) as error:
+        raise InputError(f"{layer.label} is damaged ({error}): get the file again") from error
+    if not isinstance(records, gpd.GeoDataFrame):
+        raise InputError(f"{layer.label} has no geometry: choose another release.fire_layer")
+    if records.crs is None:
+        raise InputError(
+            f"{layer.label} has no coordinate reference system: add one (a .prj beside a shapefile; "
+            "FRAP's is EPSG:3310), then run the same again"
+        )
+    return records
+
+
+def _datasets(path: Path) -> list[Path]:
+    if path.is_file() or _is_filegdb(path):
+        return [path]
+    inside = sorted(path.rglob("*"))
+    folders = [entry for entry in inside if entry.is_dir() and _is_filegdb(entry)]
+    files = [entry for entry in inside if entry.is_file() and entry.suffix.lower() in _FORMATS]
+    return folders + [file for file in files if not any(folder in file.parents for folder in folders)]
+
+
+def _is_filegdb(path: Path) -> bool:
+    return path.is_dir() and (path.suffix.lower() == ".gdb" or (path / _GDB_CATALOGUE).exists())
+
+
+def _list(dataset: Path) -> list[Layer]:
+    if dataset.suffix.lower() in _PARQUET:
+        return [Layer(dataset, dataset.stem)]
+    try:
+        return [Layer(dataset, name) for name, geometry_type in pyogrio.list_layers(dataset) if geometry_type]
+    except pyogrio.errors.DataSourceError as error:
+        raise InputError(f"{dataset} cannot be read ({error}): get the file again, completely") from error
+
+
+def _named(layers: list[Layer], name: str | None, field: str, source_name: str) -> Layer | None:
+    if name is None:
+        return None
+    for layer in layers:
+        if layer.name == name:
+            return layer
+    raise InputError(f"{source_name} has no layer {name!r} (release.{field}); layers found: {_names(layers)}")
+
+
+def _detect(layers: list[Layer], pattern: re.Pattern[str]) -> Layer | None:
+    matches = [(int(match[1]), layer.name, layer) for layer in layers if (match := pattern.search(layer.name))]
+    return max(matches, key=lambda entry: entry[:2])[2] if matches else None
+
+
+def _no_fires(layers: list[Layer], datasets: list[Path], source_name: str) -> str:
+    lost = sorted({name for dataset in datasets for name in _catalogue(dataset)} - {layer.name for layer in layers})
+    lost = [name for name in lost if FIRE_LAYER.search(name) or PRESCRIBED_LAYER.search(name)]
+    message = f"{source_name} has no layer of fire perimeters (firepNN_1); layers found: {_names(layers)}. "
+    if lost:
+        return message + (
+            f"The file is incomplete: its catalogue lists {', '.join(lost)}, whose tables are missing. Get it again"
+        )
+    return message + "If it should have one, the file is incomplete: get it again; or set release.fire_layer"
+
+
+def _catalogue(dataset: Path) -> list[str]:
+    """Names in the catalogue of a FileGDB, of tables that are there and of those that are lost."""
+    if not _is_filegdb(dataset):
+        return []
+    try:
+        return pyogrio.read_dataframe(dataset, layer="GDB_SystemCatalog", columns=["Name"])["Name"].tolist()
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError):
+        return []
+
+
+def _names(layers: list[Layer]) -> str:
+    return ", ".join(sorted(layer.name for layer in layers)) or "none"

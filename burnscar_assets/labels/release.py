@@ -1,0 +1,184 @@
+"""A release of fire perimeters: fetched or read, whatever it comes as, in one schema.
+
+The entry point of the `calfire_release` stage. Sources: the address of a FRAP zip, an ArcGIS REST layer,
+or a local zip, FileGDB, GeoPackage, shapefile, GeoParquet or GeoJSON.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas as gpd
+import pandas as pd
+
+from burnscar_assets.errors import InputError
+from burnscar_assets.labels.arcgis import is_rest_layer, read_rest_layer
+from burnscar_assets.labels.layers import FIRE_LAYER, ReleaseLayers, find_layers, read_layer
+from burnscar_assets.labels.normalise import normalise, to_records
+from burnscar_assets.labels.store import StoredRelease, fetch_archive, now, unpack_local
+from burnscar_assets.progress import Progress, silent
+from burnscar_assets.settings import ReleaseSettings
+from burnscar_assets.storage.hashing import hash_file, hash_json
+from burnscar_assets.storage.paths import DataRoot
+
+
+@dataclass(frozen=True)
+class ReleaseInfo:
+    """Where a release came from and what it holds.
+
+    Attributes:
+        source: As in the settings.
+        kind: `zip_url`, `rest` or `file`.
+        path: The archive or file on this machine; None for `rest`.
+        sha256: Hash of that; None for `rest`.
+        release_number: FRAP's number (24 of `firep24_1`), if the names tell it.
+        fire_layer: Layer of wildfires.
+        prescribed_layer: Layer of prescribed burns, if there is one.
+        fires: Records of wildfires.
+        prescribed: Records of prescribed burns.
+        fires_by_year: Records of wildfires by fire year.
+        undated: Records of wildfires without a fire year.
+        retrieved_at: When it was fetched, ISO 8601 in UTC.
+    """
+
+    source: str
+    kind: str
+    path: str | None
+    sha256: str | None
+    release_number: int | None
+    fire_layer: str
+    prescribed_layer: str | None
+    fires: int
+    prescribed: int
+    fires_by_year: dict[int, int]
+    undated: int
+    retrieved_at: str
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release: its records (contract RELEASE_RECORDS) and where they came from."""
+
+    records: gpd.GeoDataFrame
+    info: ReleaseInfo
+
+
+@dataclass(frozen=True)
+class _Origin:
+    kind: str
+    path: Path | None
+    sha256: str | None
+    release_number: int | None
+    fire_layer: str
+    prescribed_layer: str | None
+    retrieved_at: str
+
+
+def fetch_release(settings: ReleaseSettings, root: DataRoot, progress: Progress = silent) -> Release:
+    """Fetch or read the release that the settings name.
+
+    Args:
+        settings: The source and how to fetch it.
+        root: Where downloads and unpacked archives are kept; relative sources lie under it.
+        progress: Told bytes and rows.
+
+    Returns:
+        Records in the contract RELEASE_RECORDS (EPSG:3310), sorted by `record_id`, and their provenance.
+
+    Raises:
+        InputError: the source is missing or unusable; what was stored before stays.
+        SourceUnavailableError: a server does not answer.
+        StorageError: the data root cannot be written.
+    """
+    source = settings.source
+    if is_rest_layer(source):
+        return _from_rest(settings, progress)
+    if source.startswith(("http://", "https://")):
+        stored = fetch_archive(source, settings, root, progress)
+        layers = find_layers(stored.content, settings, source.split("?")[0].rsplit("/", 1)[-1])
+        return _from_layers(settings, "zip_url", stored, layers)
+    path = root.resolve(source)
+    if not path.exists():
+        raise InputError(f"no perimeters at {path}: check release.source (relative paths lie under the data root)")
+    if path.is_file() and path.suffix.lower() == ".zip":
+        stored = unpack_local(path, settings, root, progress)
+        return _from_layers(settings, "file", stored, find_layers(stored.content, settings, path.name))
+    stored = StoredRelease(path, path, _hash_source(path), now())
+    return _from_layers(settings, "file", stored, find_layers(path, settings, path.name))
+
+
+def _from_layers(settings: ReleaseSettings, kind: str, stored: StoredRelease, layers: ReleaseLayers) -> Release:
+    parts = [normalise(read_layer(layers.fires), "fire", layers.fires.label)]
+    if layers.prescribed:
+        parts.append(normalise(read_layer(layers.prescribed), "prescribed", layers.prescribed.label))
+    prescribed_name = layers.prescribed.name if layers.prescribed else None
+    origin = _Origin(
+        kind,
+        stored.archive,
+        stored.sha256,
+        layers.release_number,
+        layers.fires.name,
+        prescribed_name,
+        stored.retrieved_at,
+    )
+    return _release(settings, origin, parts)
+
+
+def _from_rest(settings: ReleaseSettings, progress: Progress) -> Release:
+    layer, fires = read_rest_layer(settings.source, settings, progress)
+    parts = [normalise(fires, "fire", f"layer {layer.name} of {layer.url}")]
+    prescribed_url = _prescribed_url(settings, layer.url)
+    if prescribed_url:
+        burns, rows = read_rest_layer(prescribed_url, settings, progress)
+        parts.append(normalise(rows, "prescribed", f"layer {burns.name} of {burns.url}"))
+    number = FIRE_LAYER.search(layer.name)
+    return _release(
+        settings,
+        _Origin("rest", None, None, int(number[1]) if number else None, layer.name, prescribed_url, now()),
+        parts,
+    )
+
+
+def _prescribed_url(settings: ReleaseSettings, fire_url: str) -> str | None:
+    """Of a REST source, `prescribed_layer` is an address, or the number of a layer of the same service."""
+    chosen = settings.prescribed_layer
+    if chosen is None or is_rest_layer(chosen):
+        return chosen
+    if chosen.isdigit():
+        return f"{fire_url.rsplit('/', 1)[0]}/{chosen}"
+    raise InputError(
+        f"release.prescribed_layer is {chosen!r}: for a REST source give the number of a layer of the same service, "
+        "or the address of a layer"
+    )
+
+
+def _release(settings: ReleaseSettings, origin: _Origin, parts: Iterable[pd.DataFrame]) -> Release:
+    records = to_records(list(parts))
+    fires = records[records["kind"] == "fire"]
+    by_year = fires["fire_year"].value_counts().sort_index()
+    info = ReleaseInfo(
+        source=settings.source,
+        kind=origin.kind,
+        path=str(origin.path) if origin.path else None,
+        sha256=origin.sha256,
+        release_number=origin.release_number,
+        fire_layer=origin.fire_layer,
+        prescribed_layer=origin.prescribed_layer,
+        fires=len(fires),
+        prescribed=len(records) - len(fires),
+        fires_by_year={int(year): int(count) for year, count in by_year.items()},
+        undated=int(fires["fire_year"].isna().sum()),
+        retrieved_at=origin.retrieved_at,
+    )
+    return Release(records, info)
+
+
+def _hash_source(path: Path) -> str:
+    """SHA-256 of a file, or of the names and contents of the files that belong together."""
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+    elif path.suffix.lower() == ".shp":
+        files = sorted(file for file in path.parent.glob(f"{path.stem}.*") if file.is_file())
+    else:
+        return hash_file(path)
+    return hash_json([(file.name, hash_file(file)) for file in files])
