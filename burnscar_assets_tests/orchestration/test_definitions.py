@@ -1,0 +1,93 @@
+"""The code location: what it holds, what it costs to load, and how Dagster finds it."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml
+
+from burnscar_assets.definitions import build_definitions
+from burnscar_assets.orchestration.partitions import World, fire_year_partitions
+from burnscar_assets.orchestration.versions import STAGE_VERSIONS, code_version
+from burnscar_assets.settings import CONFIGS_DIR, Settings, YearSettings, load_settings
+from burnscar_assets.storage.paths import DataRoot
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return load_settings(CONFIGS_DIR / "demo.yaml")
+
+
+def test_loading_imports_neither_torch_nor_rslearn() -> None:
+    program = (
+        "import sys; from burnscar_assets.definitions import definitions; definitions();"
+        "print([m for m in ('torch', 'rslearn', 'lightning', 'matplotlib') if m in sys.modules])"
+    )
+    loaded = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=True)
+    assert loaded.stdout.strip() == "[]"
+
+
+def test_the_chain_of_assets(settings: Settings, root: DataRoot) -> None:
+    graph = build_definitions(settings, root).resolve_asset_graph()
+    assert {key.to_user_string() for key in graph.get_all_asset_keys()} == set(STAGE_VERSIONS)
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        assert node.group_name and node.owners and node.kinds and node.code_version and node.description
+        assert node.is_partitioned == (key.to_user_string() != "calfire_release")
+    assert not root.path.exists(), "loading must write nothing"
+
+
+def test_checkpoints_look_back_and_metrics_do_not(settings: Settings, root: DataRoot) -> None:
+    graph = build_definitions(settings, root).resolve_asset_graph()
+
+    def parents(year: str, parent: str, child: str) -> set[str]:
+        found = graph.get_parent_partition_keys_for_child(year, dg.AssetKey(parent), dg.AssetKey(child))
+        return set(found.partitions_subset.get_partition_keys())
+
+    assert parents("2022", "tiles", "checkpoint") == {"2020", "2021", "2022"}
+    assert parents("2019", "tiles", "checkpoint") == {"2019"}
+    assert parents("2022", "tiles", "evaluation_metrics") == {"2022"}
+    assert World(settings, root).training_years(2022) == [2020, 2021, 2022]
+
+
+def test_fire_years() -> None:
+    gaps = fire_year_partitions(YearSettings(first=2017, last=2020, exclude=(2019,)))
+    assert gaps.get_partition_keys() == ["2017", "2018", "2020"]
+    open_ended = fire_year_partitions(YearSettings(first=2024))
+    assert open_ended.get_partition_keys()[0] == "2024"
+    assert len(open_ended.get_partition_keys()) >= 2
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "stale"),
+    [
+        ("windows", {"size_px": 64}, {"sample_points", "windows"}),
+        ("evaluation", {"confidence": 0.9}, {"evaluation_metrics"}),
+        ("perimeters", {"scar_years": 5}, {"fire_perimeters", "burn_history"}),
+        ("imagery", {"workers": 4}, set()),
+        ("release", {"timeout_s": 5}, set()),
+    ],
+)
+def test_a_setting_is_in_the_code_version_of_the_stages_that_read_it(
+    settings: Settings, section: str, change: dict, stale: set[str]
+) -> None:
+    changed = settings.model_copy(update={section: getattr(settings, section).model_copy(update=change)})
+    differs = {s for s in STAGE_VERSIONS if code_version(s, settings) != code_version(s, changed)}
+    assert differs == stale
+
+
+def test_dagster_and_dg_load_the_same_module() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["dg"]["project"]
+    workspace = yaml.safe_load((REPOSITORY / "workspace.yaml").read_text())
+    assert workspace == {"load_from": [{"python_module": project["code_location_target_module"]}]}
+
+
+def test_every_configured_world_is_valid() -> None:
+    for path in CONFIGS_DIR.glob("*.yaml"):
+        if "model" not in path.name:
+            assert load_settings(path).name
