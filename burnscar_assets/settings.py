@@ -118,6 +118,15 @@ class SamplingSettings(Section):
     max_points_per_fire: int = Field(40, ge=1, description="Cap on burnt points of one fire.")
     max_points_per_complex: int = Field(80, ge=1, description="Cap on burnt points of all fires of a complex.")
     spacing_windows: float = Field(1.0, ge=1, description="Smallest distance between points, in window sides.")
+    min_burnt_share: float = Field(
+        0.9, gt=0, le=1, description="Least share of a burnt window that lies inside its perimeter, 0–1."
+    )
+    min_burnt_share_small: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="The same for the best window of a fire in which no window reaches min_burnt_share, 0–1.",
+    )
     ring_gap_m: float = Field(150, ge=0, description="Gap between perimeter and ring of negatives, in metres.")
     ring_width_m: float = Field(1000, gt=0, description="Width of the ring of negatives, in metres.")
     granule_km: tuple[float, float] = Field(
@@ -145,6 +154,8 @@ class SamplingSettings(Section):
             raise ValueError("unburnt_per_burnt takes the strata ring, granule, land, hard, old_scar; not burnt")
         if self.granule_km[0] >= self.granule_km[1]:
             raise ValueError("granule_km must be [nearest, farthest]")
+        if self.min_burnt_share_small > self.min_burnt_share:
+            raise ValueError("min_burnt_share_small must not be above min_burnt_share")
         return self
 
 
@@ -182,6 +193,9 @@ class ImagerySettings(Section):
     )
     max_nodata_fraction: float = Field(
         0.05, ge=0, le=1, description="Windows with a larger share of pixels without data are left out."
+    )
+    max_unreadable_fraction: float = Field(
+        0.05, ge=0, le=1, description="With a larger share of windows whose scenes can't be read, tiles fail, 0–1."
     )
     workers: int = Field(0, ge=0, description="Processes that match and materialize; 0: in the calling process.")
     retries: int = Field(3, ge=0, description="How often a failed search or read is tried again.")

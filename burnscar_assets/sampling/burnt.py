@@ -1,0 +1,117 @@
+"""Burnt points: how many a fire gets, and where inside its perimeter.
+
+A fire wants `n = ceil(k * sqrt(area / window area))` points, up to a cap of its own and one of its
+complex. A point stands for a window of the lattice with at least `min_burnt_share` of it inside the
+perimeter (unburned islands count as outside). A fire in which no window reaches that share gets its best
+window, if that one reaches `min_burnt_share_small`. Whatever is wanted and not had is listed as lost.
+"""
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import shapely
+
+from burnscar_assets.classes import Stratum
+from burnscar_assets.sampling import accounts
+from burnscar_assets.sampling.accounts import PICK_COLUMNS, Losses, cells_of, pick_table
+from burnscar_assets.sampling.frame import SamplingFrame
+from burnscar_assets.sampling.ground import Pieces
+from burnscar_assets.sampling.lattice import Cells
+from burnscar_assets.sampling.picking import far_enough, spread
+from burnscar_assets.settings import SamplingSettings
+
+Ints = npt.NDArray[np.int64]
+
+_M2_PER_HA = 10_000.0
+
+
+def burnt_points_wanted(area_ha: npt.ArrayLike, side_m: float, settings: SamplingSettings) -> Ints:
+    """Burnt points that fires of these areas (hectares) want, before any cap."""
+    windows = np.asarray(area_ha, dtype=float) * _M2_PER_HA / side_m**2
+    wanted = np.ceil(np.round(settings.points_per_sqrt_window * np.sqrt(windows), 9))
+    return np.maximum(wanted, 1).astype(np.int64)
+
+
+def burnt_cells(frame: SamplingFrame) -> pd.DataFrame:
+    """Cells that are burnt enough to be windows of a fire.
+
+    Returns:
+        One row a fire and cell: the columns of `accounts.pick_table`, x_m and y_m of the centre (EPSG:3310),
+        chance (a hash), share (burnt, 0–1), own_ground (whether the fire's split has the ground).
+    """
+    shapes, settings = frame.fires.geometry.to_numpy(), frame.settings
+    fire, cells = _cells_near(shapes, frame)
+    footprints = frame.lattice.footprints(cells)
+    x_m, y_m = frame.lattice.centres(cells)
+    table = pick_table(Stratum.BURNT, fire, cells).assign(
+        x_m=x_m,
+        y_m=y_m,
+        chance=frame.chances("burnt", fire, cells),
+        share=Pieces(shapes).covered_share(footprints, fire),
+        own_ground=frame.split_map.splits_touched(shapely.bounds(footprints)) == frame.splits[fire],
+    )
+    inside = table[table["share"] >= settings.min_burnt_share]
+    rest = table[~table["fire"].isin(inside["fire"]) & (table["share"] >= settings.min_burnt_share_small)]
+    best = rest.sort_values(["own_ground", "share", "chance"], ascending=False, kind="stable")
+    return pd.concat([inside, best.drop_duplicates("fire")], ignore_index=True)
+
+
+def pick_burnt(frame: SamplingFrame) -> tuple[pd.DataFrame, Losses, int]:
+    """Pick burnt windows.
+
+    Returns:
+        The picks (see `accounts.pick_table`), what was lost, and how many cells inside fires are barred
+        because the ground is of another split.
+    """
+    losses, settings, fires = Losses(), frame.settings, frame.fires
+    cells = burnt_cells(frame)
+    wanted = burnt_points_wanted(fires["area_ha"], frame.lattice.side_m, settings)
+    allowed = np.minimum(wanted, settings.max_points_per_fire)
+    least_area_ha = settings.min_burnt_share_small * frame.lattice.side_m**2 / _M2_PER_HA
+    rows_of_fire = cells.groupby("fire").indices
+    picked = [cells.head(0)]
+    for fire, area_ha in enumerate(fires["area_ha"]):
+        losses.add(fire, Stratum.BURNT, accounts.CAPPED, wanted[fire] - allowed[fire])
+        mine = cells.iloc[rows_of_fire.get(fire, [])]
+        picked.append(spread(mine[mine["own_ground"]], int(allowed[fire]), frame.least_m))
+        _explain(losses, fire, int(allowed[fire]) - len(picked[-1]), mine, area_ha < least_area_ha)
+    picks = _cap_complexes(pd.concat(picked, ignore_index=True), frame, losses)
+    priority = picks["chance"].rank(method="first").to_numpy(dtype=np.int64)
+    keep = far_enough(cells_of(picks), priority, settings.spacing_windows)
+    losses.add_all(picks["fire"].to_numpy()[~keep], Stratum.BURNT, accounts.TOO_CLOSE)
+    barred = int((~cells["own_ground"]).sum())
+    return picks.loc[keep, list(PICK_COLUMNS)].reset_index(drop=True), losses, barred
+
+
+def _cells_near(shapes: npt.NDArray[np.object_], frame: SamplingFrame) -> tuple[Ints, Cells]:
+    """Fire numbers and cells of all pairs of which the cell could meet the fire's perimeter."""
+    reach_m = frame.lattice.side_m * 0.75
+    numbers, found = [np.array([], dtype=np.int64)], []
+    for number, shape in enumerate(shapes):
+        cells = frame.lattice.cells_within(shape.bounds)
+        shapely.prepare(shape)
+        near = shapely.dwithin(shape, shapely.points(*frame.lattice.centres(cells)), reach_m)
+        numbers.append(np.full(int(near.sum()), number, dtype=np.int64))
+        found.append(cells.take(near))
+    return np.concatenate(numbers), Cells.concatenate(found)
+
+
+def _explain(losses: Losses, fire: int, missing: int, cells: pd.DataFrame, too_small: bool) -> None:
+    """Enter why a fire has fewer points than allowed."""
+    if cells.empty:
+        reason = accounts.SMALLER_THAN_WINDOW if too_small else accounts.NO_WINDOW_INSIDE
+        losses.add(fire, Stratum.BURNT, reason, missing)
+        return
+    barred = min(missing, int((~cells["own_ground"]).sum()))
+    losses.add(fire, Stratum.BURNT, accounts.OTHER_GROUND, barred)
+    losses.add(fire, Stratum.BURNT, accounts.NO_ROOM, missing - barred)
+
+
+def _cap_complexes(picks: pd.DataFrame, frame: SamplingFrame, losses: Losses) -> pd.DataFrame:
+    """Take the first picks of every fire of a complex in turn, up to the complex's cap."""
+    named = picks.assign(complex=frame.complexes()[picks["fire"].to_numpy(dtype=np.int64)])
+    in_turn = named.sort_values(["rank", "chance"], kind="stable")
+    over = (in_turn["complex"] != "") & (in_turn.groupby("complex").cumcount() >= frame.settings.max_points_per_complex)
+    over = over.reindex(picks.index).to_numpy(dtype=bool)
+    losses.add_all(picks["fire"].to_numpy()[over], Stratum.BURNT, accounts.CAPPED)
+    return picks[~over].reset_index(drop=True)

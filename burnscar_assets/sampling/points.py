@@ -1,0 +1,244 @@
+"""Points of a fire year: the centres of its burnt and unburnt windows, and what was lost on the way.
+
+Each point is one cell of the lattice of its UTM zone; no cell is used twice in a year, and no two windows
+overlap. All points of a fire, and all fires of a cluster, are of one split and on its ground. Unburnt
+windows keep off every burn that could still show, whatever its year or dates. Points depend on their
+fire, on burns and fires near them, and on the ground: an edited fire leaves points far away as they are.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import cast
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+
+from burnscar_assets.classes import BURNT, CLASS_NAMES, UNBURNT, Stratum
+from burnscar_assets.errors import SettingsError
+from burnscar_assets.sampling import accounts, strata
+from burnscar_assets.sampling.accounts import Losses, cells_of
+from burnscar_assets.sampling.burnt import burnt_points_wanted, pick_burnt
+from burnscar_assets.sampling.frame import SamplingFrame
+from burnscar_assets.sampling.ground import Pieces
+from burnscar_assets.sampling.land import load_land
+from burnscar_assets.sampling.lattice import GEOGRAPHIC_CRS
+from burnscar_assets.sampling.negatives import drop_too_close, pick_unburnt, unburnt_wanted
+from burnscar_assets.sampling.strata import StratumSource
+from burnscar_assets.settings import SamplingSettings, WindowSettings
+from burnscar_assets.storage.contracts import SAMPLE_LOSSES, SAMPLE_POINTS
+from burnscar_assets.storage.hashing import hash_json
+from burnscar_assets.storage.tables import TABLE_CRS
+
+_ID_LENGTH = 16
+_OF_A_FIRE = (Stratum.BURNT, Stratum.RING, Stratum.GRANULE)
+"""Strata whose points belong to a fire; the others belong to their block of ground."""
+
+
+@dataclass(frozen=True)
+class SampleSummary:
+    """What sampling did.
+
+    Attributes:
+        fire_year: the year.
+        fires: fires of the year.
+        fires_selected: fires that were to be sampled.
+        fires_sampled: fires with at least one burnt point.
+        clusters: clusters that the sampled fires form.
+        points: all points.
+        unburnt_per_burnt: unburnt points for each burnt one; empty without burnt ones.
+        points_by_stratum, points_by_split, burnt_by_split: points by what they are and are used for.
+        lost_by_reason: points wanted and not had, by reason.
+        burnt_cells_on_other_ground: cells inside fires that can't be used, as their ground is of another split.
+        rejected_draws: windows drawn for negatives that could not be used, by reason.
+    """
+
+    fire_year: int
+    fires: int
+    fires_selected: int
+    fires_sampled: int
+    clusters: int
+    points: int
+    unburnt_per_burnt: float | None
+    points_by_stratum: dict[str, int]
+    points_by_split: dict[str, int]
+    burnt_by_split: dict[str, int]
+    lost_by_reason: dict[str, int]
+    burnt_cells_on_other_ground: int
+    rejected_draws: dict[str, int]
+
+
+@dataclass(frozen=True)
+class SampledPoints:
+    """Points (table `sample_points`), losses (table `sample_losses`) and a summary of a fire year."""
+
+    points: gpd.GeoDataFrame
+    losses: pd.DataFrame
+    summary: SampleSummary
+
+
+def sample_points(
+    perimeters: gpd.GeoDataFrame,
+    history: gpd.GeoDataFrame,
+    fire_year: int,
+    sampling: SamplingSettings,
+    windows: WindowSettings,
+    *,
+    land: gpd.GeoDataFrame | None,
+    hard_negatives: gpd.GeoDataFrame | None,
+) -> SampledPoints:
+    """Sample the points of a fire year.
+
+    Args:
+        perimeters: table `fire_perimeters` of the year, EPSG:3310.
+        history: table `burn_history` of the year: burns that negatives keep off.
+        fire_year: the year.
+        sampling: numbers, strata, distances, splits.
+        windows: size of the windows.
+        land: land to draw from, EPSG:3310; a coarse outline of California if there is none.
+        hard_negatives: polygons of confusers, EPSG:3310.
+
+    Raises:
+        SettingsError: hard negatives are wanted, but no layer of them is given.
+    """
+    frame = SamplingFrame.of(perimeters, sampling, windows.side_m)
+    losses = _not_selected(perimeters, frame, windows.side_m)
+    burnt, lost, barred = pick_burnt(frame)
+    losses.update(lost)
+    wanted = unburnt_wanted(np.bincount(burnt["fire"].to_numpy(dtype=np.int64), minlength=len(frame.fires)), frame)
+    parts, rejected = [burnt.head(0)], Counter[str]()
+    sources = _sources(frame, perimeters, history, fire_year, land, hard_negatives)
+    for stratum, count in wanted.items():
+        picks, lost, reasons = pick_unburnt(stratum, sources[stratum], count, frame)
+        parts.append(picks)
+        losses.update(lost)
+        rejected.update(reasons)
+    unburnt, lost = drop_too_close(burnt, pd.concat(parts, ignore_index=True), frame)
+    losses.update(lost)
+    points = _points_table(pd.concat([burnt, unburnt], ignore_index=True), frame, fire_year)
+    lost_table = _losses_table(losses, perimeters, frame, fire_year)
+    return SampledPoints(
+        points, lost_table, _summary(fire_year, points, lost_table, len(perimeters), frame, barred, rejected)
+    )
+
+
+def _not_selected(perimeters: gpd.GeoDataFrame, frame: SamplingFrame, side_m: float) -> Losses:
+    """Losses of fires outside the frame; their numbers follow those of the frame's fires."""
+    losses = Losses()
+    left_out = _left_out(perimeters, frame)
+    wanted = burnt_points_wanted(left_out["area_ha"], side_m, frame.settings)
+    for number, points in enumerate(wanted, start=len(frame.fires)):
+        losses.add(number, Stratum.BURNT, accounts.NOT_SELECTED, points)
+    return losses
+
+
+def _left_out(perimeters: gpd.GeoDataFrame, frame: SamplingFrame) -> gpd.GeoDataFrame:
+    left_out = perimeters[~perimeters["fire_id"].isin(frame.fires["fire_id"])]
+    return left_out.sort_values("fire_id", kind="stable")
+
+
+def _sources(
+    frame: SamplingFrame,
+    perimeters: gpd.GeoDataFrame,
+    history: gpd.GeoDataFrame,
+    fire_year: int,
+    land: gpd.GeoDataFrame | None,
+    hard_negatives: gpd.GeoDataFrame | None,
+) -> dict[Stratum, StratumSource]:
+    """Sources of the strata that the settings ask for."""
+    asked = frame.settings.unburnt_per_burnt
+    every_burn = np.concatenate([history.geometry.to_numpy(), perimeters.geometry.to_numpy()])
+    burns = Pieces(every_burn)
+    ground = Pieces([shapely.union_all((load_land(None) if land is None else land).geometry.to_numpy())])
+    sources: dict[Stratum, StratumSource] = {
+        Stratum.RING: strata.ring(frame.fires, frame.settings, burns),
+        Stratum.GRANULE: strata.granule(frame.fires, frame.settings, burns, ground),
+        Stratum.LAND: strata.OnLand(ground, burns),
+    }
+    if Stratum.HARD in asked:
+        if hard_negatives is None:
+            raise SettingsError(
+                "sampling.unburnt_per_burnt asks for hard negatives: name a layer of them in "
+                "sampling.hard_negatives, or take `hard` out"
+            )
+        sources[Stratum.HARD] = strata.hard(hard_negatives, burns)
+    if Stratum.OLD_SCAR in asked:
+        sources[Stratum.OLD_SCAR] = strata.old_scars(history, perimeters, fire_year, frame.settings)
+    return sources
+
+
+def _points_table(picks: pd.DataFrame, frame: SamplingFrame, fire_year: int) -> gpd.GeoDataFrame:
+    """Table `sample_points`, ordered by point_id."""
+    cells = cells_of(picks)
+    x_m, y_m = frame.lattice.centres(cells)
+    lon, lat = frame.lattice.centres(cells, GEOGRAPHIC_CRS)
+    fires = frame.fires.iloc[picks["fire"].to_numpy(dtype=np.int64)].reset_index(drop=True)
+    of_fire = picks["stratum"].isin([s.value for s in _OF_A_FIRE]).to_numpy(dtype=bool)
+    burnt = (picks["stratum"] == Stratum.BURNT.value).to_numpy(dtype=bool)
+    blocks = [f"block_{col}_{row}" for col, row in zip(*frame.split_map.block_of(x_m, y_m), strict=True)]
+    table = gpd.GeoDataFrame(
+        {
+            "fire_year": fire_year,
+            "fire_id": np.where(of_fire, fires["fire_id"].astype(str), ""),
+            "cluster_id": np.where(of_fire, fires["cluster_id"].astype(str), blocks),
+            "stratum": picks["stratum"],
+            "category": np.where(burnt, CLASS_NAMES[BURNT], CLASS_NAMES[UNBURNT]),
+            "split": fires["split"],
+            "utm_epsg": picks["utm_epsg"],
+            "cell_col": picks["cell_col"],
+            "cell_row": picks["cell_row"],
+            "containment_date": fires["containment_date"],
+            "lon": lon,
+            "lat": lat,
+        },
+        geometry=gpd.points_from_xy(x_m, y_m),
+        crs=TABLE_CRS,
+    )
+    identity = ["fire_id", "utm_epsg", "cell_col", "cell_row", "category", "containment_date"]
+    table["point_id"] = [
+        hash_json([str(v) for v in row])[:_ID_LENGTH] for row in table[identity].itertuples(index=False)
+    ]
+    ordered = table.sort_values("point_id", kind="stable", ignore_index=True)
+    return cast(gpd.GeoDataFrame, SAMPLE_POINTS.conform(ordered))
+
+
+def _losses_table(losses: Losses, perimeters: gpd.GeoDataFrame, frame: SamplingFrame, fire_year: int) -> pd.DataFrame:
+    """Table `sample_losses`; strata that belong to no fire are summed up under an empty fire_id."""
+    names = [*frame.fires["fire_id"].astype(str), *_left_out(perimeters, frame)["fire_id"].astype(str)]
+    rows = pd.DataFrame(list(losses), columns=["fire", "stratum", "reason", "points"])
+    rows["fire_id"] = [names[f] if s in _OF_A_FIRE else "" for f, s in zip(rows["fire"], rows["stratum"], strict=True)]
+    rows["stratum"] = [str(stratum) for stratum in rows["stratum"]]
+    summed = rows.groupby(list(SAMPLE_LOSSES.keys), as_index=False)["points"].sum()
+    return SAMPLE_LOSSES.conform(summed.assign(fire_year=fire_year))
+
+
+def _summary(
+    fire_year: int,
+    points: gpd.GeoDataFrame,
+    losses: pd.DataFrame,
+    fires: int,
+    frame: SamplingFrame,
+    barred: int,
+    rejected: Counter[str],
+) -> SampleSummary:
+    burnt = points[points["category"] == CLASS_NAMES[BURNT]]
+    return SampleSummary(
+        fire_year=fire_year,
+        fires=fires,
+        fires_selected=len(frame.fires),
+        fires_sampled=int(burnt["fire_id"].nunique()),
+        clusters=int(burnt["cluster_id"].nunique()),
+        points=len(points),
+        unburnt_per_burnt=(len(points) - len(burnt)) / len(burnt) if len(burnt) else None,
+        points_by_stratum=_counts(points["stratum"]),
+        points_by_split=_counts(points["split"]),
+        burnt_by_split=_counts(burnt["split"]),
+        lost_by_reason={str(k): int(v) for k, v in losses.groupby("reason")["points"].sum().items()},
+        burnt_cells_on_other_ground=barred,
+        rejected_draws=dict(sorted(rejected.items())),
+    )
+
+
+def _counts(column: pd.Series) -> dict[str, int]:
+    return {str(name): int(count) for name, count in sorted(column.value_counts().items())}
