@@ -19,7 +19,9 @@ from burnscar_assets.progress import Progress, silent
 from burnscar_assets.settings import ReleaseSettings
 from burnscar_assets.storage.atomic import storage_errors, write_json
 
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 16
+"""What a broken connection may cost at most."""
+
 MEGABYTE = 1_000_000
 
 
@@ -139,8 +141,9 @@ class _Transfer:
     def _receive(self, response: requests.Response, start: int, total: int) -> int:
         received = start
         with self.part.open("r+b" if start else "wb") as stream:
-            stream.seek(start)
-            stream.truncate()
+            if start:
+                stream.seek(start)
+                stream.truncate()
             for chunk in _chunks(response, start, total):
                 stream.write(chunk)
                 received += len(chunk)

@@ -1,0 +1,197 @@
+"""Local servers that speak, and break, as the real ones do."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import geopandas as gpd
+import pandas as pd
+import shapely
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.server.site.answer(self)  # type: ignore[attr-defined]
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@contextmanager
+def serving(site: Any) -> Iterator[str]:
+    """Serve a site on a free port; yields its address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    server.site = site  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@dataclass
+class FileSite:
+    """One file, with ranges and versions; it can hang up in the middle, refuse, or ignore conditions."""
+
+    body: bytes
+    etag: str | None = '"v1"'
+    last_modified: str | None = "Wed, 01 Apr 2026 08:00:00 GMT"
+    cuts: list[int] = field(default_factory=list)
+    statuses: list[int] = field(default_factory=list)
+    chunked: bool = False
+    conditional: bool = True
+    honours_if_range: bool = True
+    content_type: str = "application/zip"
+    requests: list[dict[str, str]] = field(default_factory=list)
+    sent: int = 0
+
+    def answer(self, handler: BaseHTTPRequestHandler) -> None:
+        asked = dict(handler.headers.items())
+        self.requests.append(asked)
+        if self.statuses and (status := self.statuses.pop(0)) != 200:
+            self._head(handler, status, {"Content-Length": "0", "Retry-After": "0"})
+            return
+        versions = {"ETag": self.etag, "Last-Modified": self.last_modified, "Content-Type": self.content_type}
+        headers = {name: value for name, value in versions.items() if value}
+        if self.conditional and self.etag and asked.get("If-None-Match") == self.etag:
+            self._head(handler, 304, headers | {"Content-Length": "0"})
+            return
+        start, status = 0, 200
+        valid = asked.get("If-Range") in (self.etag, self.last_modified) or not self.honours_if_range
+        if "Range" in asked and valid:
+            start, status = int(asked["Range"].removeprefix("bytes=").rstrip("-")), 206
+            if start >= len(self.body):
+                self._head(handler, 416, {"Content-Range": f"bytes */{len(self.body)}", "Content-Length": "0"})
+                return
+            headers["Content-Range"] = f"bytes {start}-{len(self.body) - 1}/{len(self.body)}"
+        body = self.body[start:]
+        if self.chunked:
+            headers["Transfer-Encoding"] = "chunked"
+            body = f"{len(body):x}\r\n".encode() + body + b"\r\n0\r\n\r\n"
+        else:
+            headers["Content-Length"] = str(len(body))
+        self._head(handler, status, headers)
+        if self.cuts:
+            body, handler.close_connection = body[: self.cuts.pop(0)], True
+        handler.wfile.write(body)
+        self.sent += len(body)
+
+    @staticmethod
+    def _head(handler: BaseHTTPRequestHandler, status: int, headers: dict[str, str]) -> None:
+        handler.send_response(status)
+        for name, value in headers.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+
+
+@dataclass
+class ArcGisSite:
+    """A feature service with one layer of polygons, as ArcGIS Online answers."""
+
+    rows: gpd.GeoDataFrame
+    max_record_count: int = 2000
+    formats: str = "JSON, geoJSON, PBF"
+    transfer_limit: int | None = None
+    too_heavy_above: int | None = None
+    errors: list[dict[str, Any]] = field(default_factory=list)
+    count: int | None = None
+    queries: list[dict[str, str]] = field(default_factory=list)
+
+    def answer(self, handler: BaseHTTPRequestHandler) -> None:
+        address = urlsplit(handler.path)
+        asked = {name: values[0] for name, values in parse_qs(address.query).items()}
+        content = json.dumps(self._reply(address.path, asked)).encode()
+        handler.send_response(200)
+        handler.send_header("Content-Type", "application/json")
+        handler.send_header("Content-Length", str(len(content)))
+        handler.end_headers()
+        handler.wfile.write(content)
+
+    def _reply(self, path: str, asked: dict[str, str]) -> dict[str, Any]:
+        if path.endswith("/FeatureServer"):
+            return {"layers": [{"id": 0, "name": "California Fire Perimeters (all)"}]}
+        if path.endswith("/FeatureServer/0"):
+            return self._about()
+        if path.endswith("/FeatureServer/0/query"):
+            return self._query(asked)
+        return {"error": {"code": 400, "message": "Invalid URL", "details": []}}
+
+    def _query(self, asked: dict[str, str]) -> dict[str, Any]:
+        self.queries.append(asked)
+        if self.errors:
+            return {"error": self.errors.pop(0)}
+        if asked.get("returnCountOnly") == "true":
+            return {"count": len(self.rows) if self.count is None else self.count}
+        wanted = int(asked["resultRecordCount"])
+        if self.too_heavy_above is not None and wanted > self.too_heavy_above:
+            return {"error": {"code": 500, "message": "Error performing query operation", "details": []}}
+        limit = min(wanted, self.max_record_count, self.transfer_limit or wanted)
+        assert asked["orderByFields"] == "OBJECTID ASC"
+        offset = int(asked["resultOffset"])
+        page = self.rows.sort_values("OBJECTID").iloc[offset : offset + limit]
+        return self._geojson(page) if asked["f"] == "geojson" else self._esri(page, int(asked["outSR"]))
+
+    def _about(self) -> dict[str, Any]:
+        return {
+            "name": "firep24_1",
+            "geometryType": "esriGeometryPolygon",
+            "objectIdField": "OBJECTID",
+            "maxRecordCount": self.max_record_count,
+            "supportedQueryFormats": self.formats,
+            "advancedQueryCapabilities": {"supportsPagination": True},
+            "fields": self._fields(),
+            "editingInfo": {"lastEditDate": 1_770_000_000_000},
+        }
+
+    def _fields(self) -> list[dict[str, Any]]:
+        types = {"OBJECTID": "OID", "YEAR_": "SmallInteger", "GIS_ACRES": "Double", "CAUSE": "SmallInteger"}
+        types |= {"C_METHOD": "SmallInteger", "ALARM_DATE": "Date", "CONT_DATE": "Date"}
+        names = [name for name in self.rows.columns if name != "geometry"]
+        return [{"name": name, "type": f"esriFieldType{types.get(name, 'String')}"} for name in names]
+
+    @staticmethod
+    def _attributes(row: pd.Series) -> dict[str, Any]:
+        values = row.drop("geometry").to_dict()
+        return {n: None if pd.isna(v) else v.item() if hasattr(v, "item") else v for n, v in values.items()}
+
+    def _geojson(self, page: gpd.GeoDataFrame) -> dict[str, Any]:
+        features = [
+            {
+                "type": "Feature",
+                "id": int(row["OBJECTID"]),
+                "geometry": shapely.geometry.mapping(row["geometry"]),
+                "properties": self._attributes(row),
+            }
+            for _, row in page.to_crs(4326).iterrows()
+        ]
+        return {"type": "FeatureCollection", "features": features}
+
+    def _esri(self, page: gpd.GeoDataFrame, wkid: int) -> dict[str, Any]:
+        features = [
+            {"attributes": self._attributes(row), "geometry": {"rings": _rings(row["geometry"])}}
+            for _, row in page.to_crs(wkid).iterrows()
+        ]
+        return {
+            "objectIdFieldName": "OBJECTID",
+            "geometryType": "esriGeometryPolygon",
+            "spatialReference": {"wkid": wkid},
+            "fields": self._fields(),
+            "features": features,
+        }
+
+
+def _rings(shape: shapely.Geometry) -> list[list[list[float]]]:
+    """Rings as Esri orders them: shells clockwise, holes the other way."""
+    parts = [shapely.orient_polygons(part, exterior_cw=True) for part in shapely.get_parts(shape)]
+    rings = [ring for part in parts for ring in (part.exterior, *part.interiors)]
+    return [[list(point) for point in ring.coords] for ring in rings]
