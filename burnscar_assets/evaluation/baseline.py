@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from burnscar_assets.classes import BANDS
 from burnscar_assets.errors import InputError
+from burnscar_assets.imagery.indices import nbr
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,9 @@ class NbrThreshold:
     train_burnt: int
     train_unburnt: int
 
-    def predict(self, nbr: NDArray[np.floating]) -> NDArray[np.bool_]:
+    def predict(self, mean_nbr: NDArray[np.floating]) -> NDArray[np.bool_]:
         """Whether each window is called burnt; a window without NBR (NaN) is not."""
-        return np.asarray(nbr) < self.threshold
+        return np.asarray(mean_nbr) < self.threshold
 
 
 def window_nbr(images: NDArray[np.uint16]) -> NDArray[np.float64]:
@@ -43,32 +44,30 @@ def window_nbr(images: NDArray[np.uint16]) -> NDArray[np.float64]:
     Returns:
         (n,) mean NBR; NaN for a window without any data.
     """
-    near_infrared = images[:, BANDS.index("B08")].astype(np.float64)
-    shortwave = images[:, BANDS.index("B12")].astype(np.float64)
-    valid = (near_infrared > 0) & (shortwave > 0)
-    total = np.where(valid, near_infrared + shortwave, 1)
-    ratio = np.where(valid, (near_infrared - shortwave) / total, 0)
+    ratio = nbr(images[:, BANDS.index("B08")], images[:, BANDS.index("B12")])
+    valid = ~np.isnan(ratio)
+    total = np.where(valid, ratio, 0).sum(axis=(1, 2), dtype=np.float64)
     pixels = valid.sum(axis=(1, 2))
-    return np.divide(ratio.sum(axis=(1, 2)), pixels, out=np.full(len(images), np.nan), where=pixels > 0)
+    return np.divide(total, pixels, out=np.full(len(images), np.nan), where=pixels > 0)
 
 
-def tune_threshold(nbr: NDArray[np.floating], burnt: NDArray[np.bool_]) -> NbrThreshold:
+def tune_threshold(mean_nbr: NDArray[np.floating], burnt: NDArray[np.bool_]) -> NbrThreshold:
     """The threshold with the best balanced accuracy.
 
     Candidates lie midway between neighbouring distinct values. Among equally good ones the one in the
     widest gap wins, then the lowest. Windows without NBR are left out.
 
     Args:
-        nbr: (n,) mean NBR of the training windows.
+        mean_nbr: (n,) mean NBR of the training windows.
         burnt: (n,) whether each is burnt.
 
     Raises:
         InputError: a class has no training window, or all windows have the same NBR.
     """
-    nbr, burnt = np.asarray(nbr, dtype=np.float64), np.asarray(burnt, dtype=bool)
-    known = ~np.isnan(nbr)
-    nbr, burnt = nbr[known], burnt[known]
-    values, group = np.unique(nbr, return_inverse=True)
+    mean_nbr, burnt = np.asarray(mean_nbr, dtype=np.float64), np.asarray(burnt, dtype=bool)
+    known = ~np.isnan(mean_nbr)
+    burnt = burnt[known]
+    values, group = np.unique(mean_nbr[known], return_inverse=True)
     all_burnt, all_unburnt = int(burnt.sum()), int((~burnt).sum())
     if not all_burnt or not all_unburnt or len(values) < 2:
         raise InputError(
