@@ -1,0 +1,177 @@
+"""Windows from any CSV of labelled points: longitude, latitude, time and label in each row.
+
+A point gets the window of the lattice that it lies in, so points close together share one, and windows of
+one zone never overlap. Every point is kept: its split is that of the ground under the window's centre,
+without the margin that sampled points keep.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import geopandas as gpd
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import shapely
+
+from burnscar_assets.classes import BURNT, CLASS_NAMES, UNBURNT, Stratum
+from burnscar_assets.errors import InputError
+from burnscar_assets.progress import Progress, silent
+from burnscar_assets.sampling.accounts import cells_of
+from burnscar_assets.sampling.lattice import GEOGRAPHIC_CRS, Lattice
+from burnscar_assets.sampling.splits import SplitMap
+from burnscar_assets.settings import SplitSettings, WindowSettings
+from burnscar_assets.storage.contracts import SAMPLE_POINTS
+from burnscar_assets.storage.hashing import hash_json
+from burnscar_assets.storage.tables import TABLE_CRS
+from burnscar_assets.windows.dataset import WindowChanges, ensure_label_layer, write_windows
+from burnscar_assets.windows.definition import define_windows
+
+_ALIASES: Final = {
+    "lon": ("lon", "longitude", "long", "lng", "x"),
+    "lat": ("lat", "latitude", "y"),
+    "time": ("time", "date", "datetime", "timestamp", "containment_date", "cont_date", "event_date"),
+    "label": ("label", "category", "class", "class_name"),
+}
+_LABELS: Final = {
+    "burnt": CLASS_NAMES[BURNT], "burned": CLASS_NAMES[BURNT], "burn": CLASS_NAMES[BURNT],
+    "unburnt": CLASS_NAMES[UNBURNT], "unburned": CLASS_NAMES[UNBURNT], "un_burnt": CLASS_NAMES[UNBURNT],
+    "not_burnt": CLASS_NAMES[UNBURNT], "not_burned": CLASS_NAMES[UNBURNT],
+}  # fmt: skip
+_FIRST_DATA_ROW = 2
+_ROWS_NAMED = 5
+_ID_LENGTH = 16
+_LATITUDES = (0.0, 84.0)
+
+
+@dataclass(frozen=True)
+class CsvColumns:
+    """Names of the columns of a points CSV; empty: found by their usual names, whatever their case."""
+
+    lon: str | None = None
+    lat: str | None = None
+    time: str | None = None
+    label: str | None = None
+
+
+def windows_from_csv(
+    csv: Path, settings: WindowSettings, splits: SplitSettings, columns: CsvColumns | None = None
+) -> gpd.GeoDataFrame:
+    """The windows of a points CSV.
+
+    Args:
+        csv: file with a header; lon and lat in degrees (EPSG:4326, northern hemisphere), time in ISO 8601 (UTC
+            if it names no zone; imagery is taken from `days_after` it), label `burnt` or `unburnt`.
+        settings: size, resolution and days.
+        splits: the deal of the ground.
+        columns: names of the columns, where they are unusual.
+
+    Returns:
+        Table `windows`; points with the same window, day and label become one.
+
+    Raises:
+        InputError: the file can't be read, a column is missing, values are unusable (naming their rows, the
+            header being row 1), or points with different labels or splits share ground.
+    """
+    rows = _read_rows(csv, columns or CsvColumns())
+    lattice, split_map = Lattice(settings.side_m), SplitMap(splits)
+    cells = lattice.cells_at(rows["lon"], rows["lat"])
+    x_m, y_m = lattice.centres(cells)
+    lon, lat = lattice.centres(cells, GEOGRAPHIC_CRS)
+    burnt = rows["label"] == CLASS_NAMES[BURNT]
+    points = gpd.GeoDataFrame(
+        {
+            "fire_year": rows["time"].dt.year,
+            "fire_id": "",
+            "cluster_id": [f"block_{c}_{r}" for c, r in zip(*split_map.block_of(x_m, y_m), strict=True)],
+            "stratum": np.where(burnt, Stratum.BURNT.value, Stratum.LAND.value),
+            "category": rows["label"],
+            "split": split_map.split_of(x_m, y_m),
+            "utm_epsg": cells.utm_epsg,
+            "cell_col": cells.col,
+            "cell_row": cells.row,
+            "containment_date": rows["time"].dt.normalize(),
+            "lon": lon,
+            "lat": lat,
+            "row": rows["row"],
+        },
+        geometry=gpd.points_from_xy(x_m, y_m),
+        crs=TABLE_CRS,
+    )
+    one_window = ["utm_epsg", "cell_col", "cell_row", "containment_date", "category"]
+    points = points.drop_duplicates(one_window, ignore_index=True)
+    _refuse_conflicts(points, lattice.footprints(cells_of(points)), csv)
+    points["point_id"] = [
+        hash_json([str(value) for value in row])[:_ID_LENGTH] for row in points[one_window].itertuples(index=False)
+    ]
+    return define_windows(SAMPLE_POINTS.conform(points.drop(columns="row")), settings)
+
+
+def write_csv_windows(windows: gpd.GeoDataFrame, dataset_path: Path, progress: Progress = silent) -> WindowChanges:
+    """Write windows into a dataset, beside those that it has; a new dataset gets a config.json with the label layer.
+
+    Raises:
+        InputError: the dataset's config.json declares no label layer.
+    """
+    ensure_label_layer(dataset_path)
+    return write_windows(windows, dataset_path, progress, remove_others=False)
+
+
+def _read_rows(csv: Path, columns: CsvColumns) -> pd.DataFrame:
+    """Columns row (number in the file), lon, lat, time (UTC) and label, all of them checked."""
+    try:
+        raw = pd.read_csv(csv, dtype=str, keep_default_na=False, skip_blank_lines=False, encoding="utf-8-sig")
+    except OSError as error:
+        raise InputError(f"cannot read {csv}: {error.strerror}; give the path of a CSV of points") from error
+    except ValueError as error:
+        raise InputError(f"{csv} is not a CSV with a header: {error}") from error
+    if raw.empty:
+        raise InputError(f"{csv} has no points: give a CSV with a header and a row a point")
+    picked = {name: raw[_column(raw, name, getattr(columns, name), csv)].str.strip() for name in _ALIASES}
+    rows = pd.DataFrame({"row": np.arange(len(raw)) + _FIRST_DATA_ROW, **picked})
+    rows = rows[(rows[list(_ALIASES)] != "").any(axis=1)].reset_index(drop=True)
+    lon, lat = pd.to_numeric(rows["lon"], errors="coerce"), pd.to_numeric(rows["lat"], errors="coerce")
+    time = pd.to_datetime(rows["time"], utc=True, errors="coerce", format="ISO8601")
+    label = rows["label"].str.lower().str.replace(r"[\s-]+", "_", regex=True).map(_LABELS)
+    _refuse(csv, rows, "lon", lon.between(-180, 180), "degrees between -180 and 180")
+    _refuse(csv, rows, "lat", lat.between(*_LATITUDES), "degrees between 0 and 84 (northern UTM zones)")
+    _refuse(csv, rows, "time", time.notna(), "an ISO 8601 date or time, such as 2021-08-30")
+    _refuse(csv, rows, "label", label.notna(), "burnt or unburnt")
+    return rows.assign(lon=lon, lat=lat, time=time, label=label)
+
+
+def _column(raw: pd.DataFrame, name: str, given: str | None, csv: Path) -> str:
+    there = {str(column).strip().lower(): str(column) for column in raw.columns}
+    for candidate in (given,) if given else _ALIASES[name]:
+        if candidate.lower() in there:
+            return there[candidate.lower()]
+    wanted = repr(given) if given else " or ".join(_ALIASES[name])
+    raise InputError(f"{csv} has no column for {name}: looked for {wanted}, found {', '.join(map(str, raw.columns))}")
+
+
+def _refuse(csv: Path, rows: pd.DataFrame, name: str, good: pd.Series, allowed: str) -> None:
+    bad = rows[~good.to_numpy(dtype=bool)]
+    if len(bad):
+        shown = [f"row {r}: {v!r}" for r, v in zip(bad["row"][:_ROWS_NAMED], bad[name][:_ROWS_NAMED], strict=True)]
+        raise InputError(f"{csv}: {len(bad)} bad value(s) of {name} ({', '.join(shown)}); allowed: {allowed}")
+
+
+def _refuse_conflicts(points: gpd.GeoDataFrame, footprints: npt.NDArray[np.object_], csv: Path) -> None:
+    """Points on the same ground must agree: in their label if they are of one day, and in their split."""
+    first, second = shapely.STRtree(footprints).query(footprints, predicate="intersects")
+    pairs = first < second
+    first, second = first[pairs], second[pairs]
+    shared = shapely.area(shapely.intersection(footprints[first], footprints[second])) > 1.0
+    first, second = points.iloc[first[shared]].reset_index(), points.iloc[second[shared]].reset_index()
+    same_day = first["containment_date"] == second["containment_date"]
+    for name, conflict in (
+        ("labels", same_day & (first["category"] != second["category"])),
+        ("splits", first["split"] != second["split"]),
+    ):
+        if conflict.any():
+            rows = [f"{a} and {b}" for a, b in zip(first["row"][conflict], second["row"][conflict], strict=True)]
+            raise InputError(
+                f"{csv}: points of different {name} share a window's ground in rows {', '.join(rows[:_ROWS_NAMED])}: "
+                "leave one of each pair out"
+            )
