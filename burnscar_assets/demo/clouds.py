@@ -1,0 +1,75 @@
+"""Clouds of an acquisition, their shadows, and where the sun stands."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+
+from burnscar_assets.demo.noise import Floats, fractal_noise, generator, upsample
+from burnscar_assets.demo.plan import NODE_PX, ScenePlan
+
+THICK = 0.55
+"""Opacity from which a cloud counts as of high probability (SCL 9)."""
+
+CLOUD_HEIGHT_M = (900.0, 2200.0)
+_EDGE_WIDTH = 0.05
+
+
+@dataclass(frozen=True)
+class Sun:
+    """Where the sun stands: elevation above the horizon and azimuth from north by east, radians."""
+
+    elevation: float
+    azimuth: float
+
+
+@dataclass(frozen=True)
+class Sky:
+    """What lies between land and satellite, at 10 m, 0–1.
+
+    Args:
+        opacity: of low clouds.
+        shadow: of their shadows on the ground, without the ground under the clouds themselves.
+        cirrus: opacity of thin high cloud.
+    """
+
+    opacity: Floats
+    shadow: Floats
+    cirrus: Floats
+
+
+def sun_at(acquired: datetime, latitude: float) -> Sun:
+    """The sun at a Sentinel-2 overpass, about 10:45 local solar time (Spencer's declination, first term)."""
+    day = acquired.timetuple().tm_yday
+    declination = np.radians(-23.44) * np.cos(2 * np.pi * (day + 10) / 365.25)
+    hour_angle, phi = np.radians(-18.75), np.radians(latitude)
+    sine = np.sin(phi) * np.sin(declination) + np.cos(phi) * np.cos(declination) * np.cos(hour_angle)
+    elevation = float(np.arcsin(sine))
+    cosine = (np.sin(declination) - np.sin(elevation) * np.sin(phi)) / (np.cos(elevation) * np.cos(phi))
+    return Sun(elevation, float(np.arccos(np.clip(cosine, -1, 1))))
+
+
+def make_sky(seed: int, scene: ScenePlan, sun: Sun) -> Sky:
+    """The clouds of a scene; granules of a region that are seen at one time share them."""
+    granule = scene.granule
+    name = (seed, "sky", granule.region, scene.acquired.isoformat())
+    clear = np.zeros((granule.side_px, granule.side_px), np.float32)
+    rng = generator(*name)
+    height_m = float(rng.uniform(*CLOUD_HEIGHT_M))
+    thin = clear
+    if rng.random() < 0.25:
+        veil = fractal_noise((*name, "cirrus"), granule.frame, 6000, 3)
+        thin = upsample(np.clip((veil - 0.52) * 0.9, 0, 0.22).astype(np.float32), NODE_PX)
+    if scene.cloud_target <= 0:
+        return Sky(clear, clear, thin)
+    cell_m = float(rng.uniform(1400, 4200))
+    field = fractal_noise((*name, "cloud"), granule.frame, cell_m, 6, 0.55)
+    threshold = np.float32(np.quantile(field, 1 - scene.cloud_target))
+    reach_m = height_m / np.tan(sun.elevation)
+    toward_sun = granule.frame.shifted(reach_m * np.sin(sun.azimuth), reach_m * np.cos(sun.azimuth))
+    between = fractal_noise((*name, "cloud"), toward_sun, cell_m, 6, 0.55)
+    opacity, shade = (
+        upsample(np.clip((noise - threshold) / _EDGE_WIDTH, 0, 1).astype(np.float32), NODE_PX)
+        for noise in (field, between)
+    )
+    return Sky(opacity, shade * (1 - opacity), thin)

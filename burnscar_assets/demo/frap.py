@@ -1,0 +1,222 @@
+"""The simulated release: a FileGDB in a zip in the schema of FRAP's release 24, with FRAP's kinds of defects.
+
+Layers `firep24_1` (wildfires) and `rxburn24_1` (prescribed burns), EPSG:3310. Every record says in COMMENTS
+or its name that it is simulated, and a SIMULATED.md lies beside the geodatabase.
+"""
+
+import zipfile
+from collections.abc import Sequence
+from datetime import date, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+from uuid import UUID
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+from shapely import MultiPolygon, Polygon
+from shapely.affinity import scale
+from shapely.geometry.base import BaseGeometry
+
+from burnscar_assets.demo.fires import M2_PER_HA, SimulatedFire
+from burnscar_assets.demo.noise import generator
+from burnscar_assets.demo.regions import Region
+from burnscar_assets.storage.atomic import atomic_file
+from burnscar_assets.storage.tables import TABLE_CRS
+
+RELEASE: Final = 24
+FIRE_LAYER: Final = f"firep{RELEASE}_1"
+PRESCRIBED_LAYER: Final = f"rxburn{RELEASE}_1"
+GDB_NAME: Final = f"fire{RELEASE}_1_simulated.gdb"
+COMMENT: Final = "SIMULATED by burnscar_assets demo"
+HA_PER_ACRE: Final = 0.40468564224
+NO_NUMBER: Final = "00000000"
+
+FIRE_FIELDS: Final = (
+    "YEAR_", "STATE", "AGENCY", "UNIT_ID", "FIRE_NAME", "INC_NUM", "ALARM_DATE", "CONT_DATE", "CAUSE", "C_METHOD",
+    "OBJECTIVE", "GIS_ACRES", "COMMENTS", "COMPLEX_NAME", "IRWINID", "FIRE_NUM", "COMPLEX_ID", "DECADES",
+)  # fmt: skip
+"""Fields of release 24's wildfires, in order."""
+
+PRESCRIBED_FIELDS: Final = (
+    "TREATMENT_ID", "TREATMENT_NAME", "TREATMENT_TYPE", "UNIT_ID", "AGENCY", "TREATED_AC", "GIS_ACRES", "STATE",
+    "YEAR_", "RX_CONSUM", "PRE_CON_CLASS", "POST_CON_CLASS", "END_DATE", "START_DATE",
+)  # fmt: skip
+"""Fields of prescribed burns, in order."""
+
+_SHORT_INTEGERS: Final = (
+    "YEAR_",
+    "CAUSE",
+    "C_METHOD",
+    "OBJECTIVE",
+    "TREATMENT_TYPE",
+    "PRE_CON_CLASS",
+    "POST_CON_CLASS",
+)
+_DATES: Final = ("ALARM_DATE", "CONT_DATE", "START_DATE", "END_DATE")
+_REALS: Final = ("GIS_ACRES", "TREATED_AC", "RX_CONSUM")
+_NAMES: Final = (
+    "MANZANITA", "QUAIL", "CEDAR", "LUPINE", "GRANITE", "COYOTE", "BUCKEYE", "PONDEROSA", "CHAMISE", "HERON",
+    "OBSIDIAN", "SAGE", "TOYON", "RAVEN", "MADRONE", "JUNIPER", "CONDOR", "YARROW", "ALDER", "BOBCAT",
+)  # fmt: skip
+
+Record = dict[str, Any]
+
+
+def write_release(path: Path, fires: Sequence[SimulatedFire], regions: Sequence[Region], seed: int) -> None:
+    """Write the release, whole or not at all.
+
+    Args:
+        path: the zip to write.
+        fires: wildfires, old fires and prescribed burns as they truly burned.
+        regions: give the units of the records.
+        seed: the world's seed.
+    """
+    units = {region.name: region.anchor.unit_id for region in regions}
+    records = fire_records(fires, units, seed)
+    prescribed = prescribed_records([fire for fire in fires if fire.kind == "prescribed"], units)
+    with atomic_file(path) as temporary, TemporaryDirectory(dir=temporary.parent) as scratch:
+        database = Path(scratch) / GDB_NAME
+        records.to_file(database, layer=FIRE_LAYER, driver="OpenFileGDB", engine="pyogrio", promote_to_multi=True)
+        prescribed.to_file(
+            database, layer=PRESCRIBED_LAYER, driver="OpenFileGDB", engine="pyogrio", promote_to_multi=True
+        )
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("SIMULATED.md", f"{COMMENT}. No record describes a fire that happened.\n")
+            for member in sorted(database.rglob("*")):
+                archive.write(member, f"{GDB_NAME}/{member.relative_to(database)}")
+
+
+def fire_records(fires: Sequence[SimulatedFire], units: dict[str, str], seed: int) -> gpd.GeoDataFrame:
+    """Wildfires as the release tells them, defects and second records included, in FIRE_FIELDS' order."""
+    wild = [fire for fire in fires if fire.kind != "prescribed"]
+    rows = [_spoiled(_fire_record(fire, number, units[fire.region], seed), fire) for number, fire in enumerate(wild)]
+    doubles = _doubles([(fire, row) for fire, row in zip(wild, rows, strict=True) if fire.kind == "fire"])
+    return _as_frame(rows + doubles + [_without_year(rows), _without_geometry(rows)], FIRE_FIELDS)
+
+
+def prescribed_records(fires: Sequence[SimulatedFire], units: dict[str, str]) -> gpd.GeoDataFrame:
+    """Prescribed burns, in PRESCRIBED_FIELDS' order."""
+    rows = []
+    for number, fire in enumerate(fires):
+        acres = _acres(fire.geometry)
+        rows.append(
+            {
+                "TREATMENT_ID": f"SIM-{number:04d}", "TREATMENT_NAME": f"SIMULATED RX {fire.region.upper()}",
+                "TREATMENT_TYPE": 1, "UNIT_ID": units[fire.region], "AGENCY": "CDF", "TREATED_AC": acres,
+                "GIS_ACRES": acres, "STATE": "CA", "YEAR_": fire.fire_year, "RX_CONSUM": None, "PRE_CON_CLASS": 2,
+                "POST_CON_CLASS": 1, "END_DATE": fire.containment, "START_DATE": fire.alarm,
+                "geometry": fire.geometry,
+            }
+        )  # fmt: skip
+    return _as_frame(rows, PRESCRIBED_FIELDS)
+
+
+def bow_tie(polygon: Polygon) -> Polygon:
+    """The polygon with two neighbouring vertices swapped, so that its ring crosses itself at a small corner."""
+    ring = list(polygon.exterior.coords)[:-1]
+    for first in range(2, len(ring) - 2):
+        swapped = [*ring[:first], ring[first + 1], ring[first], *ring[first + 2 :]]
+        crossed = Polygon(swapped, [hole.coords for hole in polygon.interiors])
+        if not crossed.is_valid:
+            return crossed
+    return polygon
+
+
+def _fire_record(fire: SimulatedFire, number: int, unit: str, seed: int) -> Record:
+    rng = generator(seed, "record", fire.key)
+    complex_name = f"SIM {unit} {fire.fire_year} COMPLEX" if fire.part_of else None
+    has_irwin = fire.fire_year >= 2014
+    return {
+        "YEAR_": fire.fire_year, "STATE": "CA", "AGENCY": "CDF", "UNIT_ID": unit,
+        "FIRE_NAME": f"SIM {_NAMES[number % len(_NAMES)]}", "INC_NUM": f"{int(rng.integers(1000, 40000)):08d}",
+        "ALARM_DATE": fire.alarm, "CONT_DATE": fire.containment, "CAUSE": int(rng.choice([1, 2, 5, 9, 14])),
+        "C_METHOD": int(rng.choice([1, 2, 3, 5, 7])), "OBJECTIVE": 1, "GIS_ACRES": _acres(fire.geometry),
+        "COMMENTS": COMMENT, "COMPLEX_NAME": complex_name,
+        "IRWINID": _identifier(rng) if has_irwin else None, "FIRE_NUM": None,
+        "COMPLEX_ID": _identifier(generator(seed, fire.part_of)) if fire.part_of else None,
+        "DECADES": f"{fire.fire_year // 10 * 10}", "geometry": fire.geometry,
+    }  # fmt: skip
+
+
+def _spoiled(row: Record, fire: SimulatedFire) -> Record:
+    """The record with the defect that its fire was dealt."""
+    match fire.defect:
+        case "containment_missing":
+            return row | {"CONT_DATE": None}
+        case "containment_before_alarm":
+            return row | {"CONT_DATE": fire.alarm - timedelta(days=29)}
+        case "containment_year_late":
+            return row | {"CONT_DATE": fire.containment + timedelta(days=365)}
+        case "alarm_year_wrong":
+            return row | {"ALARM_DATE": fire.alarm.replace(year=fire.alarm.year - 18)}
+        case "area_wrong":
+            return row | {"GIS_ACRES": 2.2 * row["GIS_ACRES"]}
+        case "bow_tie":
+            return row | {"geometry": bow_tie(row["geometry"])}
+        case "no_number":
+            return row | {"INC_NUM": NO_NUMBER, "IRWINID": None, "UNIT_ID": "SCU"}
+    return row
+
+
+def _doubles(told: Sequence[tuple[SimulatedFire, Record]]) -> list[Record]:
+    """Second, older records of one fire a year: the same IRWIN id, or the same year, unit and number without one."""
+    doubles = []
+    for turn, fire_year in enumerate(sorted({fire.fire_year for fire, _ in told})):
+        usable = [row for fire, row in told if fire.fire_year == fire_year and not (fire.defect or fire.part_of)]
+        row = usable[len(usable) // 2]
+        smaller = scale(row["geometry"], 0.8, 0.8)
+        older = {"geometry": smaller, "GIS_ACRES": _acres(smaller), "C_METHOD": 6, "COMMENTS": f"{COMMENT}; early map"}
+        doubles.append(row | older | ({"IRWINID": None} if turn % 2 else {"INC_NUM": NO_NUMBER}))
+    return doubles
+
+
+def _without_year(rows: Sequence[Record]) -> Record:
+    first = min(rows, key=lambda row: (row["YEAR_"], row["FIRE_NAME"]))
+    moved = {"geometry": scale(first["geometry"], 0.5, 0.5), "FIRE_NAME": "SIM UNDATED", "INC_NUM": "", "IRWINID": None}
+    return (
+        first | moved | {"YEAR_": None, "ALARM_DATE": None, "CONT_DATE": None, "GIS_ACRES": _acres(moved["geometry"])}
+    )
+
+
+def _without_geometry(rows: Sequence[Record]) -> Record:
+    last = max(rows, key=lambda row: (row["YEAR_"], row["FIRE_NAME"]))
+    return last | {
+        "geometry": None,
+        "FIRE_NAME": "SIM UNMAPPED",
+        "INC_NUM": "00099999",
+        "IRWINID": None,
+        "GIS_ACRES": 0.0,
+    }
+
+
+def _as_frame(rows: Sequence[Record], fields: Sequence[str]) -> gpd.GeoDataFrame:
+    columns: dict[str, Any] = {field: [row[field] for row in rows] for field in fields}
+    for field in fields:
+        if field in _DATES:
+            columns[field] = pd.Series([_as_moment(value) for value in columns[field]], dtype="datetime64[ms, UTC]")
+        elif field in _SHORT_INTEGERS:
+            columns[field] = pd.Series(columns[field], dtype="Int16")
+        elif field in _REALS:
+            columns[field] = pd.Series(columns[field], dtype="float64")
+        else:
+            columns[field] = pd.Series(columns[field], dtype=object)
+    shapes = [_multi(row["geometry"]) for row in rows]
+    return gpd.GeoDataFrame(columns, geometry=gpd.GeoSeries(shapes, crs=TABLE_CRS))
+
+
+def _multi(shape: BaseGeometry | None) -> BaseGeometry | None:
+    return MultiPolygon([shape]) if isinstance(shape, Polygon) else shape
+
+
+def _as_moment(day: date | None) -> pd.Timestamp | None:
+    return None if day is None else pd.Timestamp(day, tz="UTC")
+
+
+def _acres(shape: BaseGeometry) -> float:
+    return round(shape.area / M2_PER_HA / HA_PER_ACRE, 4)
+
+
+def _identifier(rng: np.random.Generator) -> str:
+    return f"{{{UUID(bytes=rng.bytes(16), version=4)}}}".upper()

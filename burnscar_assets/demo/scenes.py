@@ -1,0 +1,172 @@
+"""Rendering one scene: land, burns, sun and sky become Sentinel-2 L2A digital numbers and a scene classification."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from burnscar_assets.classes import BAND_RESOLUTION_M, BANDS, BASELINE_OFFSET_DN
+from burnscar_assets.demo.burns import BurnLayer, BurnState, burn_state, make_burn_layers, wild_ground
+from burnscar_assets.demo.clouds import THICK, Sky, Sun, make_sky, sun_at
+from burnscar_assets.demo.noise import Floats, block_mean, generator
+from burnscar_assets.demo.plan import PIXEL_M, Burn, Granule, ScenePlan
+from burnscar_assets.demo.spectra import CHAR, CLOUD, SKYLIGHT, TEXTURE, Cover, green_table, ground_table
+from burnscar_assets.demo.terrain import FACTORS, Land, Level, cover_on, green_on, make_land
+
+SCL_RESOLUTION_M = 20
+CLOUDY_CLASSES: Final = (8, 9, 10)
+SENSOR_NOISE_DN = 9
+_DARKEST_DN = 1
+_BRIGHTEST_DN = 65_535
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What doesn't change from scene to scene: the land of a granule and its burns."""
+
+    seed: int
+    granule: Granule
+    land: Land
+    burns: list[BurnLayer]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A rendered scene.
+
+    Args:
+        bands: uint16 digital numbers by band, each at its native ground sampling distance, 0 = no data.
+        classification: SCL at 20 m.
+        cloud_cover: share of pixels with data that SCL calls cloud or cirrus, percent.
+    """
+
+    bands: dict[str, npt.NDArray[np.uint16]]
+    classification: npt.NDArray[np.uint8]
+    cloud_cover: float
+
+
+@dataclass(frozen=True)
+class _View:
+    """One ground sampling distance of a scene, ready for its bands."""
+
+    cover: npt.NDArray[np.uint8]
+    green: Floats
+    char: Floats
+    texture: Floats
+    light: Floats
+    opacity: Floats
+    shadow: Floats
+    cirrus: Floats
+    outside: npt.NDArray[np.bool_]
+
+
+def make_ground(seed: int, granule: Granule, burns: tuple[Burn, ...]) -> Ground:
+    """Land and burns of a granule; kept for all of its scenes."""
+    land = make_land(seed, granule, wild_ground(granule, burns))
+    return Ground(seed, granule, land, make_burn_layers(seed, granule, burns, land.levels[1].cover))
+
+
+def render(ground: Ground, scene: ScenePlan) -> Scene:
+    """Draw a scene; the same ground and plan give the same pixels."""
+    rng = generator(ground.seed, "pixels", scene.granule.granule_id, scene.acquired.isoformat())
+    sun = sun_at(scene.acquired, scene.granule.centre_lonlat[1])
+    sky = make_sky(ground.seed, scene, sun)
+    state = burn_state(ground.burns, ground.land.levels[1].cover, scene.acquired.date())
+    views = {factor: _view(ground, scene, sun, sky, state, factor) for factor in FACTORS}
+    calibration = rng.normal(1.0, 0.015, len(BANDS)).astype(np.float32)
+    haze = np.float32(abs(rng.normal(0, 25)))
+    reflectance = {
+        band: _band(views[BAND_RESOLUTION_M[band] // PIXEL_M], index, calibration[index], haze, rng)
+        for index, band in enumerate(BANDS)
+    }
+    view = views[SCL_RESOLUTION_M // PIXEL_M]
+    red, nir = block_mean(reflectance["B04"], 2), reflectance["B8A"]
+    scl = _classify(view, red, nir, rng)
+    offset = BASELINE_OFFSET_DN if scene.has_offset else 0
+    numbers = {
+        band: _to_numbers(pixels, views[BAND_RESOLUTION_M[band] // PIXEL_M].outside, offset)
+        for band, pixels in reflectance.items()
+    }
+    inside = max(int((scl > 0).sum()), 1)
+    return Scene(numbers, scl, round(100 * float(np.isin(scl, CLOUDY_CLASSES).sum()) / inside, 2))
+
+
+def outside_swath(scene: ScenePlan, size: int) -> npt.NDArray[np.bool_]:
+    """Pixels of a `size` × `size` grid beyond the edge of the swath, which leans as a descending orbit does."""
+    if not scene.swath_edge:
+        return np.zeros((size, size), bool)
+    position = (np.arange(size) + 0.5) / size
+    lean = 0.12 * (0.5 - position)[:, None]
+    share = abs(scene.swath_edge)
+    across = position[None, :] if scene.swath_edge < 0 else 1 - position[None, :]
+    return across + (lean if scene.swath_edge < 0 else -lean) < share
+
+
+def _view(ground: Ground, scene: ScenePlan, sun: Sun, sky: Sky, state: BurnState, factor: int) -> _View:
+    level, granule = ground.land.levels[factor], ground.granule
+    day = scene.acquired.timetuple().tm_yday
+    cover = cover_on(ground.land, level, ground.seed, granule.region, scene.acquired.year, day)
+    burned = state.at(factor)
+    opacity, shadow, cirrus = (
+        layer if factor == 1 else block_mean(layer, factor) for layer in (sky.opacity, sky.shadow, sky.cirrus)
+    )
+    return _View(
+        cover=cover,
+        green=green_on(level, cover, day) * (1 - burned.loss),
+        char=burned.char,
+        texture=level.texture,
+        light=_illumination(level, sun),
+        opacity=opacity,
+        shadow=shadow,
+        cirrus=cirrus,
+        outside=outside_swath(scene, granule.side_px // factor),
+    )
+
+
+def _illumination(level: Level, sun: Sun) -> Floats:
+    """Light on slopes relative to flat land: cosine of incidence with a third of skylight, self-shadow at least 0.35."""
+    toward_east, toward_north = np.sin(sun.azimuth), np.cos(sun.azimuth)
+    steepness = np.sqrt(1 + level.slope_east**2 + level.slope_north**2)
+    direct = np.sin(sun.elevation) - np.cos(sun.elevation) * (
+        np.float32(toward_east) * level.slope_east + np.float32(toward_north) * level.slope_north
+    )
+    relative = np.clip(direct / steepness / np.sin(sun.elevation), 0, 1.6)
+    return (np.float32(0.35) + np.float32(0.65) * relative).astype(np.float32)
+
+
+def _band(view: _View, index: int, gain: np.float32, haze: np.float32, rng: np.random.Generator) -> Floats:
+    """Reflectance of one band × 10,000, clouds included."""
+    ground, green = ground_table()[:, index], green_table()[:, index]
+    pixels = ground[view.cover]
+    pixels += view.green * (green - ground)[view.cover]
+    pixels += view.char * (CHAR[index] * (1 + view.texture) - pixels)
+    pixels *= view.light * (1 + TEXTURE[index] * view.texture)
+    pixels *= gain * (1 - (1 - SKYLIGHT[index]) * view.shadow)
+    pixels += haze * SKYLIGHT[index]
+    pixels += view.cirrus * (np.float32(0.6) * CLOUD[index] - pixels)
+    pixels += view.opacity * (CLOUD[index] * (1 + np.float32(0.4) * view.texture) - pixels)
+    pixels += rng.standard_normal(pixels.shape, np.float32) * np.float32(SENSOR_NOISE_DN)
+    return pixels
+
+
+def _classify(view: _View, red: Floats, nir: Floats, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """Scene classification after Sen2Cor's classes; dark scars are now and then taken for shadow, as it does."""
+    ndvi = (nir - red) / np.maximum(nir + red, 1)
+    scl = np.where(ndvi > 0.38, 4, 5).astype(np.uint8)
+    scl[nir < 1150] = 2
+    scl[(view.cover == Cover.WATER) & (nir < 900)] = 6
+    confused = (view.char > 0.6) & (nir < 1250) & (rng.random(scl.shape, np.float32) < 0.45)
+    scl[confused] = 3
+    scl[view.shadow > 0.3] = 3
+    scl[view.cirrus > 0.06] = 10
+    scl[view.opacity > 0.12] = 8
+    scl[view.opacity > THICK] = 9
+    scl[view.outside] = 0
+    return scl
+
+
+def _to_numbers(pixels: Floats, outside: npt.NDArray[np.bool_], offset: int) -> npt.NDArray[np.uint16]:
+    numbers = np.clip(np.rint(pixels) + offset, _DARKEST_DN, _BRIGHTEST_DN).astype(np.uint16)
+    numbers[outside] = 0
+    return numbers
