@@ -62,10 +62,9 @@ def _from_text(text: pd.Series, label: str, field: str) -> pd.Series:
     written = text[~epoch & text.notna()]
     dated = written[written.str.match(_DAY)].str.replace(_DAY, r"\1-\2-\3", regex=True)
     zoned = dated.str.contains(r"[:\d](?:Z|[+-]\d{2}(?::?\d{2})?)$", regex=True) & (dated.str.len() > 10)
-    moments = pd.to_datetime(dated.where(zoned, dated.str[:10]), format="ISO8601", utc=True, errors="coerce")
+    moments = pd.to_datetime(dated, format="ISO8601", utc=True, errors="coerce").astype("datetime64[us, UTC]")
     _refuse(written[~written.index.isin(moments.dropna().index)], label, field)
-    if len(moments):
-        days[moments.index] = _in_california(moments)
+    days[moments.index] = _in_california(moments).where(zoned, moments.dt.normalize())
     return days
 
 

@@ -33,7 +33,7 @@ def burn_history(records: gpd.GeoDataFrame, fire_year: int, settings: PerimeterS
     shows_for = records["kind"].map({"fire": settings.scar_years, "prescribed": settings.scar_years_prescribed})
     recent = (years.max(axis=1) >= fire_year - shows_for) & (years.min(axis=1) <= fire_year)
     burns = records[records["fire_year"].isna() | recent.fillna(False)].sort_values("record_id")
-    shapes = repair(burns.geometry.to_numpy()).geometry
+    shapes = repair(burns.geometry.to_numpy(), burns["reported_area_ha"].to_numpy(dtype=float)).geometry
     history = BURN_HISTORY.conform(
         gpd.GeoDataFrame(
             {

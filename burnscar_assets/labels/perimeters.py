@@ -102,7 +102,7 @@ def clean_perimeters(
     if fires.empty:
         raise InputError(_no_such_year(records, fire_year))
     fires = fires.sort_values("record_id", ignore_index=True)
-    shapes = repair(fires.geometry.to_numpy())
+    shapes = repair(fires.geometry.to_numpy(), fires["reported_area_ha"].to_numpy(dtype=float))
     fires = fires.set_geometry(gpd.GeoSeries(shapes.geometry, crs=records.crs))
     reasons, details = _judge(fires, fire_year, settings)
     flags = _flags(fires, fire_year, shapes, settings)
