@@ -1,0 +1,152 @@
+"""Builds the rslearn model configuration of a run from the YAML in `configs/`, which stays its one source.
+
+The YAML is a working `rslearn model fit` configuration with ${VARIABLES}. Here they are filled in from the
+spec, and so is what a substitution cannot say: no frozen epochs means no FreezeUnfreeze callback.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from burnscar_assets.classes import BANDS, CLASS_NAMES, LABEL_PROPERTY
+from burnscar_assets.errors import InputError, SettingsError
+from burnscar_assets.settings import config_file
+from burnscar_assets.storage.atomic import atomic_file
+from burnscar_assets.storage.hashing import hash_json
+from burnscar_assets.training.manifest import CONFIG_FILE
+from burnscar_assets.training.spec import TrainingSpec
+
+Device = Literal["cpu", "gpu"]
+
+IN_MEMORY_BYTES = 1 << 30
+"""Windows are kept in memory if they take no more than this, as float32."""
+
+_VARIABLE = re.compile(r"\$\{([^}]+)\}")
+_FREEZE = "rslearn.train.callbacks.freeze_unfreeze.FreezeUnfreeze"
+_PATHS = {"BURNSCAR_DATASET", "BURNSCAR_ENCODER", "BURNSCAR_RUNS", "BURNSCAR_PROJECT", "BURNSCAR_RUN"}
+
+
+def run_config(spec: TrainingSpec, device: Device) -> dict[str, Any]:
+    """The resolved configuration of a run.
+
+    Raises:
+        SettingsError: the YAML is malformed, or has a variable that nothing fills in.
+    """
+    return _resolve(spec, _variables(spec, device))
+
+
+def config_hash(spec: TrainingSpec, device: Device) -> str:
+    """Hash of the resolved configuration without this machine's paths."""
+    variables = _variables(spec, device)
+    return hash_json(_resolve(spec, variables | {name: name for name in _PATHS}))
+
+
+def write_run_config(spec: TrainingSpec, folder: Path, device: Device = "cpu") -> Path:
+    """Write the resolved configuration as `model.yaml`, for `rslearn model fit --config`; returns its path."""
+    path = folder / CONFIG_FILE
+    with atomic_file(path) as temporary:
+        temporary.write_text(yaml.safe_dump(run_config(spec, device), sort_keys=False), encoding="utf-8")
+    return path
+
+
+def _variables(spec: TrainingSpec, device: Device) -> dict[str, Any]:
+    settings = spec.settings
+    window_bytes = len(BANDS) * spec.size_px**2 * 4
+    windows = sum(n for years in spec.windows.values() for classes in years.values() for n in classes.values())
+    return {
+        "BURNSCAR_DATASET": str(spec.dataset),
+        "BURNSCAR_GROUPS": [str(year) for year in spec.fire_years],
+        "BURNSCAR_LAYER": spec.layer,
+        "BURNSCAR_ENCODER": str(spec.encoder.path),
+        "BURNSCAR_ENCODER_RANDOM": spec.encoder.random,
+        "BURNSCAR_EMBEDDING_SIZE": spec.encoder.embedding_size,
+        "BURNSCAR_PATCH_SIZE": settings.model.patch_size,
+        "BURNSCAR_AUTOCAST": "bfloat16" if device == "gpu" else None,
+        "BURNSCAR_LEARNING_RATE": settings.learning_rate,
+        "BURNSCAR_BATCH_SIZE": settings.batch_size,
+        "BURNSCAR_LOADER_WORKERS": settings.loader_workers,
+        "BURNSCAR_IN_MEMORY": settings.loader_workers == 0 and windows * window_bytes <= IN_MEMORY_BYTES,
+        "BURNSCAR_MAX_EPOCHS": settings.max_epochs,
+        "BURNSCAR_FREEZE_EPOCHS": settings.freeze_epochs,
+        "BURNSCAR_EARLY_STOP_EPOCHS": settings.early_stop_epochs or settings.max_epochs,
+        "BURNSCAR_ACCELERATOR": device,
+        "BURNSCAR_SEED": settings.seed,
+        "BURNSCAR_RUNS": str(spec.checkpoint.parent.parent),
+        "BURNSCAR_PROJECT": spec.checkpoint.parent.name,
+        "BURNSCAR_RUN": spec.checkpoint.name,
+    }
+
+
+def _resolve(spec: TrainingSpec, variables: dict[str, Any]) -> dict[str, Any]:
+    path = config_file(spec.settings.config)
+    text = path.read_text(encoding="utf-8")
+    code = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    unknown = sorted(set(_VARIABLE.findall(code)) - set(variables))
+    if unknown:
+        raise SettingsError(f"{path}: nothing fills in {', '.join(unknown)}; known are {', '.join(sorted(variables))}")
+    try:
+        config = yaml.safe_load(_VARIABLE.sub(lambda match: _yaml_value(variables[match[1]]), code))
+        callbacks = config["trainer"].get("callbacks") or []
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise SettingsError(f"{path} is no rslearn model configuration: {error!r}") from error
+    if spec.settings.freeze_epochs == 0:
+        callbacks = [callback for callback in callbacks if callback["class_path"] != _FREEZE]
+    config["trainer"]["callbacks"] = callbacks
+    return _without_aliases(config)
+
+
+def _yaml_value(value: Any) -> str:
+    return yaml.safe_dump(value, default_flow_style=True, width=1_000_000).removesuffix("\n").removesuffix("\n...")
+
+
+def _without_aliases(config: Any) -> Any:
+    return json.loads(json.dumps(config))
+
+
+def check_inputs(config: dict[str, Any], dataset: Path) -> None:
+    """Check that the dataset has what the model reads, and that bands and classes are this project's.
+
+    Args:
+        config: resolved model configuration.
+        dataset: folder of the rslearn dataset.
+
+    Raises:
+        InputError: a layer or band is missing in the dataset.
+        SettingsError: the classes, their property, or the order of the bands differ from `classes.py`.
+    """
+    path = dataset / "config.json"
+    try:
+        layers = json.loads(path.read_bytes())["layers"]
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path} is no rslearn dataset configuration: run burnscar refresh") from error
+    for name, source in config["data"]["init_args"]["inputs"].items():
+        for layer in source["layers"]:
+            if layer not in layers:
+                raise InputError(
+                    f"the model's input {name} reads layer {layer}, which {path} lacks (it has "
+                    f"{', '.join(sorted(layers))}): set imagery.dataset_config to one that has it"
+                )
+            missing = set(source.get("bands", ())) - set(_bands(layers[layer]))
+            if missing:
+                raise InputError(f"layer {layer} of {path} lacks bands {sorted(missing)} that the model's {name} reads")
+    _check_constants(config)
+
+
+def _bands(layer: dict[str, Any]) -> Iterator[str]:
+    for band_set in layer.get("band_sets", ()):
+        yield from band_set.get("bands", ())
+
+
+def _check_constants(config: dict[str, Any]) -> None:
+    task = config["data"]["init_args"]["task"].get("init_args", {})
+    if tuple(task.get("classes", ())) != CLASS_NAMES or task.get("property_name") != LABEL_PROPERTY:
+        raise SettingsError(
+            f"the model configuration must name the classes {list(CLASS_NAMES)} of property {LABEL_PROPERTY}"
+        )
+    sentinel2 = config["data"]["init_args"]["inputs"].get("sentinel2_l2a", {})
+    if tuple(sentinel2.get("bands", ())) != BANDS:
+        raise SettingsError(f"the model's input sentinel2_l2a must read the bands {', '.join(BANDS)} in this order")

@@ -1,0 +1,104 @@
+"""The manifest of a checkpoint: what it is, what it has seen, and the hashes by which it is known.
+
+A checkpoint's folder holds `weights.pth` (the model's tensors, all that a prediction needs), `model.yaml`
+(the resolved configuration), `encoder.json` (the encoder's architecture), `best.ckpt` and `last.ckpt` (for
+Lightning), `progress.jsonl`, and `manifest.json`, which is written last. Nothing here imports torch.
+"""
+
+from pathlib import Path
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from burnscar_assets.errors import CheckpointError
+from burnscar_assets.storage.atomic import write_json
+from burnscar_assets.storage.hashing import hash_file
+
+MANIFEST_FILE: Final = "manifest.json"
+WEIGHTS_FILE: Final = "weights.pth"
+CONFIG_FILE: Final = "model.yaml"
+ENCODER_FILE: Final = "encoder.json"
+
+
+class EncoderRecord(BaseModel):
+    """The encoder that training started from."""
+
+    model_config = ConfigDict(frozen=True)
+
+    model_id: str
+    random: bool
+    sha256: str | None
+    embedding_size: int
+    parameters: int
+
+
+class CheckpointManifest(BaseModel):
+    """What a checkpoint is and what it has seen."""
+
+    model_config = ConfigDict(frozen=True)
+
+    fire_year: int = Field(description="Fire year of the checkpoint.")
+    fire_years: tuple[int, ...] = Field(description="Fire years whose training split it has seen.")
+    weights_sha256: str = Field(description="Hash of the weights' names, types, shapes and values: its identity.")
+    files: dict[str, str] = Field(description="SHA-256 of each file that a prediction needs.")
+    run_hash: str = Field(description="Hash of everything that the run depended on.")
+    config_hash: str = Field(description="Hash of the model configuration, without the paths of this machine.")
+    settings_digest: str = Field(description="Digest of the training settings.")
+    data_versions: dict[str, str] = Field(description="Data versions of what it has seen.")
+    package_versions: dict[str, str] = Field(description="Versions of the packages that trained it.")
+    seed: int
+    device: str = Field(description="What it was trained on: cpu or gpu.")
+    loader_workers: int = Field(description="Processes that loaded windows; another number gives other weights.")
+    layer: str = Field(description="Raster layer of the dataset that it reads.")
+    encoder: EncoderRecord
+    windows: dict[str, dict[int, dict[str, int]]] = Field(description="Windows by split, fire year and class.")
+    fires: dict[str, int] = Field(description="Fires by split.")
+    epochs: int = Field(description="Epochs trained.")
+    best_epoch: int = Field(description="Epoch whose weights these are, from 1.")
+    metrics: dict[str, float] = Field(description="Losses and validation metrics of the best epoch.")
+    history: list[dict[str, float]] = Field(description="The same for each epoch.")
+    simulated: bool = Field(description="Whether the imagery is simulated.")
+    notice: str = Field(description="Licence of the weights, or that they were random.")
+
+
+def write_manifest(folder: Path, manifest: CheckpointManifest) -> Path:
+    """Write the manifest, whole or not at all; returns its path."""
+    path = folder / MANIFEST_FILE
+    write_json(path, manifest.model_dump(mode="json"))
+    return path
+
+
+def load_manifest(folder: Path) -> CheckpointManifest:
+    """Read the manifest; it alone says nothing about the files beside it.
+
+    Raises:
+        CheckpointError: there is none, or it is not whole.
+    """
+    path = folder / MANIFEST_FILE
+    try:
+        return CheckpointManifest.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise CheckpointError(f"no checkpoint in {folder} ({MANIFEST_FILE} is missing): {_remedy(folder)}") from error
+    except (OSError, ValidationError) as error:
+        raise CheckpointError(f"{path} is no manifest of a checkpoint: {_remedy(folder)}") from error
+
+
+def verify_checkpoint(folder: Path) -> CheckpointManifest:
+    """Check that each file a prediction needs is the one that was trained.
+
+    Raises:
+        CheckpointError: the manifest or a file is missing, cut short, or not the one of the manifest.
+    """
+    manifest = load_manifest(folder)
+    for name, expected in sorted(manifest.files.items()):
+        path = folder / name
+        if not path.is_file():
+            raise CheckpointError(f"{path} is missing: {_remedy(folder)}")
+        if hash_file(path) != expected:
+            raise CheckpointError(f"{path} is not the file that was trained (its hash is wrong): {_remedy(folder)}")
+    return manifest
+
+
+def _remedy(folder: Path) -> str:
+    year = folder.name.rpartition("=")[2]
+    return f"run burnscar refresh --years {year}" if year.isdigit() else "train it anew"

@@ -1,0 +1,91 @@
+"""Decides, from the tables alone, what a year's training run sees; finds what would fail before torch loads."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from burnscar_assets.classes import CLASS_NAMES, Split
+from burnscar_assets.errors import InputError, MissingDataError
+from burnscar_assets.settings import Settings
+from burnscar_assets.storage.contracts import TILES, WINDOWS
+from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.storage.tables import read_table, table_path
+from burnscar_assets.training.config import check_inputs, run_config
+from burnscar_assets.training.olmoearth import resolve_encoder
+from burnscar_assets.training.spec import Counts, TrainingSpec
+
+
+def plan_training(
+    settings: Settings, root: DataRoot, fire_year: int, data_versions: dict[str, str] | None = None
+) -> TrainingSpec:
+    """The specification of a year's training run: its own year and those of the look-back that were made.
+
+    Raises:
+        MissingDataError: the year has no windows or tiles yet.
+        InputError: a split is empty, a class is missing, or the dataset lacks what the model reads.
+        SettingsError, SourceUnavailableError: the model or its configuration is not to be had.
+    """
+    years = _fire_years(settings, root, fire_year)
+    windows = usable_windows(root, years, settings.imagery.layer)
+    _check_splits(windows, fire_year)
+    spec = TrainingSpec(
+        fire_year=fire_year,
+        fire_years=years,
+        dataset=_absolute(root.dataset),
+        checkpoint=_absolute(root.checkpoint(fire_year)),
+        layer=settings.imagery.layer,
+        size_px=int(windows["size_px"].max()),
+        settings=settings.training,
+        encoder=resolve_encoder(settings.training.model, DataRoot(_absolute(root.path))),
+        windows=_counts(windows),
+        fires={split: int(rows["fire_id"].dropna().nunique()) for split, rows in windows.groupby("split")},
+        data_versions=data_versions or {},
+        simulated=settings.simulated_imagery,
+    )
+    check_inputs(run_config(spec, "cpu"), root.dataset)
+    return spec
+
+
+def usable_windows(root: DataRoot, fire_years: tuple[int, ...], layer: str) -> pd.DataFrame:
+    """Windows of these years whose tile of the layer is complete, by window_id."""
+    parts = []
+    for year in fire_years:
+        windows, tiles = read_table(root, WINDOWS, year), read_table(root, TILES, year)
+        complete = tiles.loc[tiles["complete"].fillna(False) & (tiles["layer"] == layer), "window_id"]
+        parts.append(pd.DataFrame(windows.drop(columns="geometry"))[windows["window_id"].isin(set(complete))])
+    return pd.concat(parts, ignore_index=True).sort_values("window_id", kind="stable", ignore_index=True)
+
+
+def _absolute(path: Path) -> Path:
+    return path.resolve()
+
+
+def _fire_years(settings: Settings, root: DataRoot, fire_year: int) -> tuple[int, ...]:
+    first = max(fire_year - settings.training.look_back_years, settings.years.first)
+    candidates = [y for y in range(first, fire_year + 1) if y not in settings.years.exclude]
+    made = [y for y in candidates if table_path(root, TILES, y).exists() and table_path(root, WINDOWS, y).exists()]
+    if fire_year not in made:
+        raise MissingDataError(f"no tiles for {fire_year}: run burnscar refresh --years {fire_year}")
+    return tuple(made)
+
+
+def _counts(windows: pd.DataFrame) -> Counts:
+    counts: Counts = {}
+    for (split, year, category), rows in windows.groupby(["split", "fire_year", "category"]):
+        counts.setdefault(str(split), {}).setdefault(int(year), {})[str(category)] = len(rows)
+    return counts
+
+
+def _check_splits(windows: pd.DataFrame, fire_year: int) -> None:
+    have = {split: set(windows.loc[windows["split"] == split, "category"]) for split in Split}
+    missing = [
+        f"{split} has no {name} windows" for split in (Split.TRAIN,) for name in CLASS_NAMES if name not in have[split]
+    ]
+    if not have[Split.VAL]:
+        missing.append("val has no windows")
+    if missing:
+        raise InputError(
+            f"cannot train for {fire_year}: of {len(windows)} windows with complete tiles, {' and '.join(missing)}; "
+            "take more years (training.look_back_years) or fires, or deal the ground anew (sampling.splits: "
+            "block_km smaller, another seed)"
+        )

@@ -1,0 +1,245 @@
+"""`python -m burnscar_assets.training.trainer spec.json`: fine-tunes a year's checkpoint, in a process of its own.
+
+Under Dagster Pipes each report goes through Pipes, else to standard error as a line; either way it is a line of
+`progress.jsonl` in the run's folder. State lives in that folder until the checkpoint is whole, so a run that was
+killed goes on from its last epoch, and the checkpoint that was there stays until the new one takes its place.
+"""
+
+import json
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from burnscar_assets.errors import BurnscarError, CheckpointError
+from burnscar_assets.storage.atomic import atomic_folder, storage_errors, write_json
+from burnscar_assets.storage.hashing import hash_file, hash_json
+from burnscar_assets.training.config import Device, check_inputs, config_hash, run_config, write_run_config
+from burnscar_assets.training.fit import FitResult, choose_device, fit, prepare_process
+from burnscar_assets.training.manifest import (
+    CONFIG_FILE,
+    ENCODER_FILE,
+    WEIGHTS_FILE,
+    CheckpointManifest,
+    EncoderRecord,
+    write_manifest,
+)
+from burnscar_assets.training.olmoearth import CONFIG_FILE as ENCODER_CONFIG_FILE
+from burnscar_assets.training.olmoearth import WEIGHTS_FILE as ENCODER_WEIGHTS_FILE
+from burnscar_assets.training.spec import PROGRESS_FILE, TrainingSpec, load_spec
+from burnscar_assets.training.weights import hash_weights, load_state, save_weights
+
+Report = Callable[[dict[str, Any]], None]
+
+RUN_FILE = "run.json"
+BEST_FILE = "best.ckpt"
+LAST_FILE = "last.ckpt"
+
+PACKAGES = ("torch", "lightning", "rslearn", "olmoearth-pretrain-minimal", "numpy")
+
+
+def train(spec: TrainingSpec, report: Report) -> CheckpointManifest:
+    """Train, or go on where a run of the same specification was killed, and put the checkpoint in place.
+
+    Args:
+        spec: what to train on, from what, and where to.
+        report: called with `{"event": "start" | "step" | "epoch" | "done", …}` as training goes on.
+
+    Raises:
+        InputError: the dataset lacks what the specification promises, or a GPU is asked for and absent.
+        CheckpointError: the encoder's weights are not those of the specification, or not safe to read.
+        StorageError: the checkpoint can't be written; the one that was there stays.
+    """
+    started = time.monotonic()
+    device = choose_device(spec.settings)
+    config = run_config(spec, device)
+    check_inputs(config, spec.dataset)
+    _check_encoder(spec)
+    identity = run_hash(spec, device)
+    last = _prepare_run(spec, identity)
+    log = _journal(spec.progress_file, report)
+    log(_start_event(spec, device, resumed=last is not None))
+    result = fit(spec, config, spec.run_folder, last, log)
+    manifest = _finish(spec, device, identity, result)
+    report(
+        {
+            "event": "done",
+            "seconds": round(time.monotonic() - started, 2),
+            "weights_sha256": manifest.weights_sha256,
+            "epochs": manifest.epochs,
+            "best_epoch": manifest.best_epoch,
+            "metrics": manifest.metrics,
+        }
+    )
+    return manifest
+
+
+def run_hash(spec: TrainingSpec, device: Device) -> str:
+    """Hash of everything that a run depends on but this machine: a run resumes only one of its own hash."""
+    return hash_json(
+        {
+            "config": config_hash(spec, device),
+            "fire_year": spec.fire_year,
+            "windows": spec.windows,
+            "data_versions": spec.data_versions,
+            "encoder": [spec.encoder.model_id, spec.encoder.random, spec.encoder.sha256],
+            "packages": _package_versions(),
+        }
+    )
+
+
+def _check_encoder(spec: TrainingSpec) -> None:
+    if spec.encoder.random:
+        return
+    path = spec.encoder.path / ENCODER_WEIGHTS_FILE
+    if not path.is_file() or hash_file(path) != spec.encoder.sha256:
+        raise CheckpointError(f"{path} is not the file that the run was planned with: start the run again")
+    load_state(path)
+
+
+def _prepare_run(spec: TrainingSpec, identity: str) -> Path | None:
+    """Make the run's folder, or keep it if it is of the same run; the checkpoint to go on from, if any."""
+    folder = spec.run_folder
+    with storage_errors(folder):
+        if _run_identity(folder) != identity:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            write_json(folder / RUN_FILE, {"run_hash": identity})
+    last = folder / LAST_FILE
+    if not last.exists():
+        return None
+    try:
+        load_state(last)
+    except CheckpointError:
+        last.unlink()
+        return None
+    return last
+
+
+def _run_identity(folder: Path) -> str | None:
+    try:
+        return json.loads((folder / RUN_FILE).read_bytes())["run_hash"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _journal(path: Path, report: Report) -> Report:
+    def log(event: dict[str, Any]) -> None:
+        with storage_errors(path), path.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(event) + "\n")
+        report(event)
+
+    return log
+
+
+def _start_event(spec: TrainingSpec, device: Device, *, resumed: bool) -> dict[str, Any]:
+    return {
+        "event": "start",
+        "fire_year": spec.fire_year,
+        "fire_years": list(spec.fire_years),
+        "windows": {split: sum(sum(c.values()) for c in years.values()) for split, years in spec.windows.items()},
+        "encoder": spec.encoder.model_id,
+        "random_weights": spec.encoder.random,
+        "notice": spec.encoder.notice,
+        "device": device,
+        "resumed": resumed,
+    }
+
+
+def _finish(spec: TrainingSpec, device: Device, identity: str, result: FitResult) -> CheckpointManifest:
+    """Put the checkpoint's folder together, its manifest last, and let it take the old one's place."""
+    run = spec.run_folder
+    with atomic_folder(spec.checkpoint) as folder:
+        save_weights(folder / WEIGHTS_FILE, result.state)
+        write_run_config(spec, folder, device)
+        shutil.copyfile(spec.encoder.path / ENCODER_CONFIG_FILE, folder / ENCODER_FILE)
+        for name in (BEST_FILE, LAST_FILE, PROGRESS_FILE):
+            if (run / name).exists():
+                shutil.copyfile(run / name, folder / name)
+        files = {name: hash_file(folder / name) for name in (WEIGHTS_FILE, CONFIG_FILE, ENCODER_FILE)}
+        manifest = _manifest(spec, device, identity, result, files)
+        write_manifest(folder, manifest)
+    shutil.rmtree(run)
+    return manifest
+
+
+def _manifest(
+    spec: TrainingSpec, device: Device, identity: str, result: FitResult, files: dict[str, str]
+) -> CheckpointManifest:
+    best = next(row for row in result.history if row["epoch"] == result.best_epoch)
+    encoder = spec.encoder
+    return CheckpointManifest(
+        fire_year=spec.fire_year,
+        fire_years=spec.fire_years,
+        weights_sha256=hash_weights(result.state),
+        files=files,
+        run_hash=identity,
+        config_hash=config_hash(spec, device),
+        settings_digest=spec.settings.digest(),
+        data_versions=spec.data_versions,
+        package_versions=_package_versions(),
+        seed=spec.settings.seed,
+        device=device,
+        loader_workers=spec.settings.loader_workers,
+        layer=spec.layer,
+        encoder=EncoderRecord(
+            model_id=encoder.model_id,
+            random=encoder.random,
+            sha256=encoder.sha256,
+            embedding_size=encoder.embedding_size,
+            parameters=encoder.parameters,
+        ),
+        windows=spec.windows,
+        fires=spec.fires,
+        epochs=len(result.history),
+        best_epoch=result.best_epoch,
+        metrics={name: value for name, value in best.items() if name not in ("epoch", "learning_rate")},
+        history=result.history,
+        simulated=spec.simulated,
+        notice=encoder.notice,
+    )
+
+
+def _package_versions() -> dict[str, str]:
+    return {name: version(name) for name in PACKAGES}
+
+
+@contextmanager
+def _reporting() -> Iterator[Report]:
+    """Where reports go: to Dagster if it started this process, else to standard error."""
+    from dagster_pipes import PipesEnvVarParamsLoader, open_dagster_pipes
+
+    if not PipesEnvVarParamsLoader().is_dagster_pipes_process():
+        yield lambda event: print(json.dumps(event), file=sys.stderr, flush=True)
+        return
+    with open_dagster_pipes() as context:
+
+        def report(event: dict[str, Any]) -> None:
+            context.report_custom_message(event)
+            if event["event"] != "step":
+                context.log.info(json.dumps(event))
+
+        yield report
+
+
+def main(arguments: list[str]) -> int:
+    """Run the specification in the file given; 0 if it went well, 2 with a message if a user can mend it."""
+    if len(arguments) != 1:
+        print("usage: python -m burnscar_assets.training.trainer spec.json", file=sys.stderr)
+        return 2
+    prepare_process()
+    with _reporting() as report:
+        try:
+            train(load_spec(Path(arguments[0])), report)
+        except BurnscarError as error:
+            report({"event": "error", "error": type(error).__name__, "message": str(error)})
+            return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
