@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 from rasterio.enums import Resampling
+from rasterio.errors import RasterioError, RasterioIOError
 from rasterio.vrt import WarpedVRT
 
 # rslearn itself loads this module, by the class path in a dataset's configuration.
@@ -158,17 +159,19 @@ class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
         self, url: str, projection: Projection, bounds: PixelBounds, resampling: Resampling
     ) -> tuple[npt.NDArray[np.generic], float | None]:
         origin = affine.Affine.translation(bounds[0] * projection.x_resolution, bounds[1] * projection.y_resolution)
+        grid = {
+            "crs": projection.crs,
+            "transform": origin * affine.Affine.scale(projection.x_resolution, projection.y_resolution),
+            "width": bounds[2] - bounds[0],
+            "height": bounds[3] - bounds[1],
+        }
         with self._files_lock:
-            source = self._open(url)
-            with WarpedVRT(
-                source,
-                crs=projection.crs,
-                transform=origin * affine.Affine.scale(projection.x_resolution, projection.y_resolution),
-                width=bounds[2] - bounds[0],
-                height=bounds[3] - bounds[1],
-                resampling=resampling,
-            ) as warped:
-                return warped.read(), source.nodata
+            try:
+                source = self._open(url)
+                with WarpedVRT(source, resampling=resampling, **grid) as warped:
+                    return warped.read(), source.nodata
+            except RasterioError as error:
+                raise RasterioIOError(f"cannot read {url}: {error.__cause__ or error}") from error
 
     def _open(self, url: str) -> rasterio.DatasetReader:
         if url not in self._files:

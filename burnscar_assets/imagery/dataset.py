@@ -114,8 +114,8 @@ def _listed(names: Any) -> str:
     return ", ".join(names) or "none"
 
 
-def open_dataset(dataset_path: Path) -> "Dataset":
-    """Open an rslearn dataset.
+def open_dataset(dataset_path: Path, layers: Sequence[str] | None = None) -> "Dataset":
+    """Open an rslearn dataset, with all of its layers or only some.
 
     Raises:
         MissingDataError: there is no configuration yet.
@@ -126,7 +126,7 @@ def open_dataset(dataset_path: Path) -> "Dataset":
     from upath import UPath
 
     try:
-        dataset = Dataset(UPath(dataset_path))
+        dataset = Dataset(UPath(dataset_path), enabled_layers=None if layers is None else list(layers))
     except FileNotFoundError as error:
         raise MissingDataError(f"no dataset in {dataset_path}: run burnscar refresh") from error
     except ValueError as error:
@@ -156,6 +156,14 @@ def data_source(dataset: "Dataset", name: str) -> "DataSource":
         raise SettingsError(f"data source of layer {name!r} in {dataset.path / 'config.json'}: {detail}") from error
 
 
+def close_files(source: "DataSource") -> None:
+    """Close what a data source keeps open from one window to the next."""
+    from burnscar_assets.imagery.archive import CogArchive
+
+    if isinstance(source, CogArchive):
+        source.close()
+
+
 def load_windows(dataset: "Dataset", windows: pd.DataFrame) -> "dict[str, Window]":
     """The rslearn windows of a windows table, by id, in the table's order.
 
@@ -179,6 +187,8 @@ def load_windows(dataset: "Dataset", windows: pd.DataFrame) -> "dict[str, Window
 @contextmanager
 def quiet_rslearn() -> Iterator[None]:
     """Keep rslearn from printing a line for each window; errors still come through."""
+    import rslearn.dataset.manage  # noqa: F401 - a logger that exists only later would still talk
+
     loggers = [logging.getLogger(name) for name in logging.root.manager.loggerDict if name.startswith("rslearn")]
     levels = [logger.level for logger in loggers]
     try:

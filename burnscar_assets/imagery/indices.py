@@ -1,0 +1,39 @@
+"""Burn indices from Sentinel-2 digital numbers.
+
+All take harmonised surface reflectance, whose scale cancels out, and give float32; a pixel that lacks data
+in one of the bands (0) is not a number. Sources: Key and Benson (2006), Landscape Assessment (NBR, dNBR);
+Parks, Dillon and Miller (2014), Remote Sensing 6(3) (RBR).
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float32]
+
+RBR_OFFSET = 1.001
+"""Added to the pre-fire NBR, so that the quotient is finite."""
+
+
+def nbr(nir: npt.NDArray[np.generic], swir: npt.NDArray[np.generic]) -> FloatArray:
+    """Normalised burn ratio, (NIR − SWIR) / (NIR + SWIR); for Sentinel-2 B08 and B12.
+
+    Args:
+        nir: near infrared, digital numbers.
+        swir: short-wave infrared, digital numbers of the same shape.
+
+    Returns:
+        Values from −1 to 1; low where burnt.
+    """
+    near, short = nir.astype(np.float32), swir.astype(np.float32)
+    total = np.where((near > 0) & (short > 0), near + short, np.nan)
+    return ((near - short) / total).astype(np.float32)
+
+
+def dnbr(nbr_before: FloatArray, nbr_after: FloatArray) -> FloatArray:
+    """Differenced normalised burn ratio, NBR before − NBR after the fire; high where burnt."""
+    return (nbr_before - nbr_after).astype(np.float32)
+
+
+def rbr(nbr_before: FloatArray, nbr_after: FloatArray) -> FloatArray:
+    """Relativised burn ratio, dNBR / (NBR before + 1.001); high where burnt."""
+    return (dnbr(nbr_before, nbr_after) / (nbr_before + RBR_OFFSET)).astype(np.float32)

@@ -1,0 +1,63 @@
+"""The scenes that rslearn matched a window with, as they lie in its `items.json`.
+
+A window whose tile turned out unusable has its scenes set aside: they stay in `items.json` under a name that
+no layer has, and the layer itself has none. rslearn then leaves the window out, in `materialize` as in
+training, just as it leaves out a window for which no scene was found.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rslearn.dataset import Window
+    from rslearn.dataset.window import WindowLayerData
+
+SET_ASIDE = "set-aside:"
+
+SerializedItem = dict[str, Any]
+
+
+def read_layer(window: "Window", layer: str) -> "WindowLayerData | None":
+    """What the layer of a window was matched with, set aside or not; None if it was never matched."""
+    layers = window.load_layer_datas()
+    return layers.get(SET_ASIDE + layer, layers.get(layer))
+
+
+def read_groups(window: "Window", layer: str) -> list[list[SerializedItem]]:
+    """Groups of scenes that the layer of a window was matched with, set aside or not."""
+    matched = read_layer(window, layer)
+    return [] if matched is None else [group for group in matched.serialized_item_groups if group]
+
+
+def set_aside(window: "Window", layer: str) -> None:
+    """Have rslearn leave the window out."""
+    from rslearn.dataset.window import WindowLayerData
+
+    layers = window.load_layer_datas()
+    if SET_ASIDE + layer not in layers:
+        layers[SET_ASIDE + layer] = layers[layer]
+        layers[layer] = WindowLayerData(layer, [], group_time_ranges=[])
+        window.save_layer_datas(layers)
+
+
+def take_back(windows: "Iterable[Window]", layer: str, *, drop: bool = False) -> None:
+    """Undo `set_aside`; with `drop`, forget the scenes that were set aside, because others are coming."""
+    for window in windows:
+        layers = window.load_layer_datas()
+        aside = layers.pop(SET_ASIDE + layer, None)
+        if aside is not None:
+            if not drop:
+                layers[layer] = aside
+            window.save_layer_datas(layers)
+
+
+def acquisition_time(item: SerializedItem) -> datetime | None:
+    """When a scene was taken; None for one without a time."""
+    times = item["geometry"].get("time_range")
+    return datetime.fromisoformat(times[0]) if times else None
+
+
+def cloud_cover(item: SerializedItem) -> float | None:
+    """Granule cloud cover of a scene in percent; None where its source does not tell."""
+    return item.get("properties", {}).get("eo:cloud_cover", item.get("cloud_cover"))

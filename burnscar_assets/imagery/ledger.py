@@ -1,0 +1,69 @@
+"""What each window's matches and tiles were made for, remembered beside the rslearn dataset.
+
+rslearn takes `items.json` and its `completed` markers at their word, whatever has changed since. A ledger
+says for which request the work on a window was done; entries are forgotten on disk before the work starts,
+so that an interrupted run is never taken for a finished one.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from burnscar_assets.storage.atomic import write_json
+
+FOLDER = ".burnscar"
+SAVE_EVERY = 500
+
+Entry = dict[str, Any]
+
+
+class Ledger:
+    """Entries by window id, for one kind of work on one layer of one group of windows."""
+
+    def __init__(self, path: Path) -> None:
+        """Read what is remembered; an unreadable file is an empty one, and the work is done anew."""
+        self.path = path
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            content = {}
+        self.entries: dict[str, Entry] = content if isinstance(content, dict) else {}
+        self._unsaved = 0
+
+    def get(self, window_id: str) -> Entry:
+        """What is remembered of a window; empty if nothing is."""
+        return self.entries.get(window_id, {})
+
+    def forget(self, window_ids: Iterable[str]) -> None:
+        """Forget windows, on disk too: work on them is about to start."""
+        gone = self.entries.keys() & set(window_ids)
+        if gone:
+            self.entries = {key: entry for key, entry in self.entries.items() if key not in gone}
+            write_json(self.path, self.entries)
+
+    def remember(self, window_id: str, entry: Entry) -> None:
+        """Remember a window: work on it is done. On disk from time to time, and by `save`."""
+        self.entries[window_id] = entry
+        self._unsaved += 1
+        if self._unsaved >= SAVE_EVERY:
+            self.save()
+
+    def save(self) -> None:
+        """Put what is remembered on disk."""
+        if self._unsaved:
+            write_json(self.path, self.entries)
+            self._unsaved = 0
+
+
+@contextmanager
+def open_ledgers(dataset_path: Path, work: str, layer: str, groups: Iterable[str]) -> Iterator[dict[str, Ledger]]:
+    """The ledgers of some groups of windows, saved at the end, whatever happens in between."""
+    folder = dataset_path / FOLDER
+    ledgers = {group: Ledger(folder / f"{work}-{layer}-{group}.json") for group in sorted(set(groups))}
+    try:
+        yield ledgers
+    finally:
+        for ledger in ledgers.values():
+            ledger.save()

@@ -1,0 +1,111 @@
+"""Pixels for matched windows: rslearn's `ingest` and `materialize`, and a row for each window.
+
+A tile is known by its window, its layer's configuration and the scenes that it is made from. One that is
+there already is kept byte for byte; a changed one is made anew; a window that can't be used is left out, for
+rslearn's own tools as well.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import geopandas as gpd
+import pandas as pd
+
+from burnscar_assets.errors import MissingDataError
+from burnscar_assets.imagery.dataset import image_layers, load_windows, open_dataset, quiet_rslearn
+from burnscar_assets.imagery.items import SerializedItem, read_groups
+from burnscar_assets.imagery.layer_tiles import LayerTiles
+from burnscar_assets.progress import Progress, silent
+from burnscar_assets.settings import ImagerySettings
+from burnscar_assets.storage.contracts import TILES
+
+if TYPE_CHECKING:
+    from rslearn.dataset import Window
+
+
+@dataclass(frozen=True)
+class TileSummary:
+    """What materializing a fire year's windows came to."""
+
+    windows: int
+    complete: int
+    left_out: int
+    reasons: dict[str, int] = field(default_factory=dict)
+    made: int = 0
+    kept: int = 0
+    scenes: int = 0
+
+
+def materialize_tiles(
+    windows: gpd.GeoDataFrame,
+    matches: pd.DataFrame,
+    dataset_path: Path,
+    settings: ImagerySettings,
+    progress: Progress = silent,
+) -> tuple[pd.DataFrame, TileSummary]:
+    """Make the tiles of all matched windows that are missing or changed.
+
+    Args:
+        windows: rows of the windows table.
+        matches: rows of the `scene_matches` table of these windows.
+        dataset_path: the rslearn dataset that holds them.
+        settings: limits, workers, retries.
+        progress: told of each batch.
+
+    Returns:
+        Rows of the `tiles` table, and what it came to.
+
+    Raises:
+        InputError: all, or more than `max_unreadable_fraction`, of the windows have scenes that can't be read
+            locally; tiles that were there are as before.
+        SourceUnavailableError: the same for scenes on the network.
+        MissingDataError: the dataset, a window or its matches are missing or out of date.
+        StorageError: the dataset folder can't be written.
+    """
+    dataset = open_dataset(dataset_path)
+    found = load_windows(dataset, windows)
+    rows: list[dict[str, Any]] = []
+    made = kept = 0
+    for layer in image_layers(dataset):
+        tiles = LayerTiles(dataset, layer, found, _groups(found, layer, matches), settings)
+        with quiet_rslearn():
+            tiles.make(progress)
+        rows += tiles.rows()
+        made += sum(outcome.made for outcome in tiles.outcomes.values())
+        kept += sum(not outcome.made for outcome in tiles.outcomes.values())
+    table = TILES.conform(pd.DataFrame(rows, columns=TILES.column_names))
+    return table, _summary(table, made, kept)
+
+
+def _groups(windows: "dict[str, Window]", layer: str, matches: pd.DataFrame) -> dict[str, list[list[SerializedItem]]]:
+    """Groups of scenes of each window, which must be those of the table of matches."""
+    rows = matches[matches["layer"] == layer].sort_values(["window_id", "group_index"])
+    matched: dict[str, list[list[str]]] = {}
+    for name, items in zip(rows["window_id"], rows["item_ids"], strict=True):
+        groups = matched.setdefault(name, [])
+        if len(items):
+            groups.append(list(items))
+    found = {name: read_groups(window, layer) for name, window in windows.items()}
+    for name, scenes in found.items():
+        if matched.get(name) != [[item["name"] for item in group] for group in scenes]:
+            raise MissingDataError(
+                f"the scene matches of window {name} are missing or out of date: "
+                f"run burnscar refresh --years {windows[name].group}"
+            )
+    return found
+
+
+def _summary(table: pd.DataFrame, made: int, kept: int) -> TileSummary:
+    complete = table.groupby("window_id")["complete"].all()
+    left_out = table[~table["complete"]].drop_duplicates("window_id")
+    return TileSummary(
+        windows=len(complete),
+        complete=int(complete.sum()),
+        left_out=len(left_out),
+        reasons=dict(sorted(Counter(left_out["reason"]).items())),
+        made=made,
+        kept=kept,
+        scenes=len({item for items in table["item_ids"] for item in items}),
+    )
