@@ -5,12 +5,13 @@ checkpoint is verified and the separation of test and training is proven. The re
 the content hashes of both tables, so that a report stands for a whole evaluation.
 """
 
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 
 import geopandas as gpd
 import numpy as np
@@ -28,13 +29,10 @@ from burnscar_assets.storage.contracts import EVALUATION_METRICS, PREDICTIONS, T
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, write_table
 
-if TYPE_CHECKING:
-    from burnscar_assets.training.model import BurnModel
-
 DECISION: Final = 0.5
 """A window is called burnt from this probability on."""
 
-LOG_INTERVAL_S = 5.0
+LOG_INTERVAL_S: Final = 5.0
 
 _CARRIED = ["window_id", "fire_year", "fire_id", "cluster_id", "stratum", "split", "category", "geometry"]
 
@@ -44,17 +42,18 @@ def evaluate(spec: EvaluationSpec, progress: Progress = silent) -> EvaluationRep
 
     Raises:
         CheckpointError: the checkpoint is missing, incomplete or does not match its hash.
-        InputError: no test window has a complete tile, or one of them, its fire or its ground was trained on.
+        InputError: no test window has a complete tile; one of them, its fire or its ground was trained on; or
+            the windows are no longer those that the checkpoint was trained on.
         MissingDataError: a table of a year that the checkpoint has seen is missing.
         StorageError: the results can't be written; those that were there stay.
     """
     from burnscar_assets.training.manifest import verify_checkpoint
 
     root = DataRoot(spec.root)
-    folder = root.checkpoint(spec.fire_year)
-    manifest = verify_checkpoint(folder)
+    manifest = verify_checkpoint(root.checkpoint(spec.fire_year))
     scored = scored_windows(root, spec.fire_year, spec.layer)
     seen = seen_windows(root, manifest.fire_years, spec.layer)
+    check_counts(seen, manifest.windows, spec.fire_year)
     separation = prove_separation(scored, seen)
     threshold = _tuned_threshold(root, seen[seen["split"] == Split.TRAIN], spec, progress)
     predictions = _predict(root, scored, spec, threshold, progress)
@@ -77,7 +76,7 @@ def evaluate(spec: EvaluationSpec, progress: Progress = silent) -> EvaluationRep
 
 
 def scored_windows(root: DataRoot, fire_year: int, layer: str) -> gpd.GeoDataFrame:
-    """Windows of the year's test split that have a complete tile, by window_id.
+    """Windows of the year's test split that have a complete tile, by window_id, with its `acquired`.
 
     Raises:
         InputError: there are none.
@@ -85,10 +84,11 @@ def scored_windows(root: DataRoot, fire_year: int, layer: str) -> gpd.GeoDataFra
     windows = _complete_windows(root, fire_year, layer)
     scored = windows[windows["split"] == Split.TEST]
     if scored.empty:
+        sql = "select split, complete, reason, count(*) from windows join tiles using (window_id, fire_year)"
         raise InputError(
-            f"no test window of {fire_year} has a complete tile ({len(windows)} windows of other splits have): "
-            f'look at `burnscar sql "select split, reason, count(*) from windows join tiles using (window_id) where '
-            f'windows.fire_year = {fire_year} group by all"`, then sample more fires or lower sampling.splits.block_km'
+            f"no test window of {fire_year} has a complete tile ({len(windows)} windows of other splits have): see "
+            f'burnscar sql "{sql} where fire_year = {fire_year} group by all", then sample more fires, or deal the '
+            "ground anew (sampling.splits: block_km smaller, another seed)"
         )
     return scored.reset_index(drop=True)
 
@@ -100,28 +100,49 @@ def seen_windows(root: DataRoot, fire_years: Sequence[int], layer: str) -> gpd.G
     return windows[windows["split"].isin([Split.TRAIN, Split.VAL])].reset_index(drop=True)
 
 
+def check_counts(seen: pd.DataFrame, trained: dict[str, dict[int, dict[str, int]]], fire_year: int) -> None:
+    """Check that the seen windows are still as many as the checkpoint's manifest says, by split, year and class.
+
+    Raises:
+        InputError: they are not, so that a proof about them would say nothing of the checkpoint.
+    """
+    then = {
+        (split, int(year), category): count
+        for split in (Split.TRAIN, Split.VAL)
+        for year, classes in trained.get(split, {}).items()
+        for category, count in classes.items()
+    }
+    now = seen.groupby(["split", "fire_year", "category"]).size()
+    if then != {(str(s), int(y), str(c)): int(count) for (s, y, c), count in now.items()}:
+        raise InputError(
+            f"the windows have changed since the checkpoint of {fire_year} was trained on them: "
+            f"run burnscar refresh --years {fire_year}, which trains it anew"
+        )
+
+
 def _complete_windows(root: DataRoot, fire_year: int, layer: str) -> gpd.GeoDataFrame:
     windows, tiles = read_table(root, WINDOWS, fire_year), read_table(root, TILES, fire_year)
-    complete = tiles.loc[(tiles["layer"] == layer) & tiles["complete"], "window_id"]
-    return windows[windows["window_id"].isin(set(complete))].sort_values("window_id", kind="stable")
+    complete = tiles[(tiles["layer"] == layer) & tiles["complete"].fillna(False)]
+    joined = windows.merge(complete[["window_id", "acquired"]], on="window_id")
+    return joined.sort_values("window_id", kind="stable", ignore_index=True)
 
 
-def _image_batches(
+def _batches(
     root: DataRoot, windows: gpd.GeoDataFrame, spec: EvaluationSpec, progress: Progress, what: str
-) -> Iterator[NDArray[np.uint16]]:
-    """Tiles of the windows in their order, (up to batch_size, 12, height, width) DN at a time."""
+) -> Iterator[tuple[gpd.GeoDataFrame, NDArray[np.uint16]]]:
+    """Windows in their order with their tiles, (up to batch_size, 12, height, width) DN at a time."""
     from burnscar_assets.imagery.tiles import read_tiles
 
     for start in range(0, len(windows), spec.batch_size):
         progress(what, start, len(windows))
         rows = windows.iloc[start : start + spec.batch_size]
-        yield np.stack([np.asarray(tile) for tile in read_tiles(root.dataset, rows, spec.layer, BANDS)])
+        yield rows, np.stack([np.asarray(tile) for tile in read_tiles(root.dataset, rows, spec.layer, BANDS)])
     progress(what, len(windows), len(windows))
 
 
 def _tuned_threshold(root: DataRoot, train: gpd.GeoDataFrame, spec: EvaluationSpec, progress: Progress) -> NbrThreshold:
-    batches = _image_batches(root, train, spec, progress, "NBR of training windows")
-    nbr = np.concatenate([np.empty(0), *map(window_nbr, batches)])
+    batches = _batches(root, train, spec, progress, "NBR of training windows")
+    nbr = np.concatenate([np.empty(0), *(window_nbr(images) for _, images in batches)])
     return tune_threshold(nbr, (train["category"] == CLASS_NAMES[BURNT]).to_numpy(dtype=bool))
 
 
@@ -130,10 +151,12 @@ def _predict(
 ) -> gpd.GeoDataFrame:
     from burnscar_assets.training.model import load_model
 
-    model: BurnModel = load_model(root.checkpoint(spec.fire_year), spec.device)
+    progress("loading the checkpoint", 0, 0)
+    model = load_model(root.checkpoint(spec.fire_year), _device(spec.device))
     probabilities, nbr = [], []
-    for images in _image_batches(root, scored, spec, progress, "predicting test windows"):
-        probabilities.append(np.asarray(model.predict_batch(images), dtype=np.float64))
+    for rows, images in _batches(root, scored, spec, progress, "predicting test windows"):
+        acquired = [moment.to_pydatetime() for moment in rows["acquired"]]
+        probabilities.append(model.predict_batch(images, acquired))
         nbr.append(window_nbr(images))
     probability, mean_nbr = np.concatenate(probabilities), np.concatenate(nbr)
     return PREDICTIONS.conform(
@@ -146,5 +169,63 @@ def _predict(
     )
 
 
+def _device(wanted: str) -> str:
+    import torch
+
+    if wanted != "auto":
+        return wanted
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def _class_names(burnt: NDArray[np.bool_]) -> NDArray[np.str_]:
     return np.where(burnt, CLASS_NAMES[BURNT], CLASS_NAMES[UNBURNT])
+
+
+@contextmanager
+def _reporting() -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Where events go: to Dagster if it started this process, else to standard error as JSON lines."""
+    from dagster_pipes import PipesEnvVarParamsLoader, open_dagster_pipes
+
+    if not PipesEnvVarParamsLoader().is_dagster_pipes_process():
+        yield lambda event: print(json.dumps(event), file=sys.stderr, flush=True)
+        return
+    with open_dagster_pipes() as context:
+
+        def report(event: dict[str, Any]) -> None:
+            context.report_custom_message(event)
+            context.log.info(json.dumps(event))
+
+        yield report
+
+
+def _steps(report: Callable[[dict[str, Any]], None]) -> Progress:
+    """Progress as events, a few seconds apart."""
+    last = float("-inf")
+
+    def progress(what: str, done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= LOG_INTERVAL_S:
+            last = now
+            report({"event": "step", "what": what, "done": done, "total": total})
+
+    return progress
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the specification in the file given; 0 if it went well, 2 with a message if a user can mend it."""
+    if len(arguments) != 1:
+        print("usage: python -m burnscar_assets.evaluation.evaluator spec.json", file=sys.stderr)
+        return 2
+    with _reporting() as report:
+        try:
+            found = evaluate(load_spec(Path(arguments[0])), _steps(report))
+        except BurnscarError as error:
+            report({"event": "error", "error": type(error).__name__, "message": str(error)})
+            return 2
+        report({"event": "done", "fire_year": found.fire_year, "metrics_hash": found.metrics_hash})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

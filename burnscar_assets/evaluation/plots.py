@@ -91,8 +91,9 @@ def _draw_comparison(axes: "Axes", metrics: pd.DataFrame) -> None:
         axes.errorbar(x, value, yerr=reach, fmt="o", color=_COLORS[method], capsize=3, label=_NAMES[method])
         for at, height in zip(x, value, strict=True):
             if not np.isnan(height):
-                side = {"xytext": (-4, 2), "ha": "right"} if shift < 0 else {"xytext": (4, 2), "ha": "left"}
-                axes.annotate(f"{height:.2f}", (at, height), textcoords="offset points", fontsize=7, **side)
+                label = f"{height:.2f}"
+                side, gap = ("right", -4) if shift < 0 else ("left", 4)
+                axes.annotate(label, (at, height), (gap, 2), textcoords="offset points", fontsize=7, ha=side)
     fires = int(pooled["fires"].max())
     axes.set_xticks(places, list(_COMPARED.values()))
     axes.set(xlim=(-0.6, len(_COMPARED) - 0.4), ylim=(0, 1.04), title=f"pooled, intervals over {fires} fires")

@@ -11,7 +11,7 @@ from burnscar_assets.errors import InputError, MissingDataError
 from burnscar_assets.evaluation.baseline import NbrThreshold
 from burnscar_assets.evaluation.report import EvaluationSummary
 from burnscar_assets.evaluation.separation import SeparationProof
-from burnscar_assets.settings import EvaluationSettings
+from burnscar_assets.settings import EvaluationSettings, Settings
 from burnscar_assets.storage.atomic import write_json
 from burnscar_assets.storage.paths import DataRoot
 
@@ -27,7 +27,7 @@ class EvaluationSpec(BaseModel):
     fire_year: int = Field(description="Fire year whose checkpoint is judged on its own test split.")
     layer: str = Field("sentinel2_l2a", description="Raster layer that the model reads.")
     settings: EvaluationSettings = EvaluationSettings()
-    device: str = Field("cpu", description="Where the model runs, e.g. cpu or cuda.")
+    device: str = Field("cpu", description="Where the model runs: cpu, cuda, or auto.")
     batch_size: int = Field(256, ge=1, description="Windows per prediction step.")
     simulated: bool = Field(False, description="Whether the imagery is simulated.")
     data_versions: dict[str, str] = Field({}, description="Data versions of what is read, kept in the report.")
@@ -36,6 +36,22 @@ class EvaluationSpec(BaseModel):
         """Write the spec as JSON; returns the path."""
         write_json(path, self.model_dump(mode="json"))
         return path
+
+
+def plan_evaluation(
+    settings: Settings, root: DataRoot, fire_year: int, data_versions: dict[str, str] | None = None
+) -> EvaluationSpec:
+    """The specification of a year's evaluation."""
+    accelerator = settings.training.accelerator
+    return EvaluationSpec(
+        root=root.path.resolve(),
+        fire_year=fire_year,
+        layer=settings.imagery.layer,
+        settings=settings.evaluation,
+        device="cuda" if accelerator == "gpu" else accelerator,
+        simulated=settings.simulated_imagery,
+        data_versions=data_versions or {},
+    )
 
 
 def load_spec(path: Path) -> EvaluationSpec:

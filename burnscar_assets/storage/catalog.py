@@ -66,6 +66,9 @@ def connect(root: DataRoot) -> "duckdb.DuckDBPyConnection":
     `fire_year` once. A table that has not been made yet is an empty view with its columns, until one
     connects anew. Geometries are DuckDB's GEOMETRY in EPSG:3310 (`st_astext(geometry)` for WKT; functions
     that compute need DuckDB's spatial extension, which is not fetched). Times are UTC.
+
+    Raises:
+        InputError: a table's file can't be read.
     """
     import duckdb
 
@@ -74,7 +77,12 @@ def connect(root: DataRoot) -> "duckdb.DuckDBPyConnection":
     connection.execute("SET TimeZone = 'UTC'; SET enable_external_file_cache = false; SET temp_directory = ''")
     connection.register_filesystem(ReadOnlyTables(root))
     for table in ALL_TABLES:
-        connection.execute(f"CREATE VIEW {table.name} AS {_view(root, table)}")
+        try:
+            connection.execute(f"CREATE VIEW {table.name} AS {_view(root, table)}")
+        except duckdb.Error as error:
+            connection.close()
+            remedy = "delete that file and run burnscar refresh"
+            raise InputError(f"table {table.name} can't be read: {_reason(error)}\n{remedy}") from error
     connection.execute(f"SET allowed_directories = ['{SCHEME}://']; SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection
@@ -83,7 +91,11 @@ def connect(root: DataRoot) -> "duckdb.DuckDBPyConnection":
 def _view(root: DataRoot, table: Table) -> str:
     if any((root.tables / table.name).glob("*/part.parquet")):
         files = f"{SCHEME}://{table.name}/*/part.parquet"
-        return f"SELECT * FROM read_parquet('{files}', hive_partitioning = false, union_by_name = true)"  # noqa: S608
+        lists = [f"{c.name}::VARCHAR[] AS {c.name}" for c in table.columns if c.type == "strings"]
+        # Parquet gives a list column that holds no value no type, so the contract's is named.
+        typed = f" REPLACE ({', '.join(lists)})" if lists else ""
+        parquet = f"read_parquet('{files}', hive_partitioning = false, union_by_name = true)"
+        return f"SELECT *{typed} FROM {parquet}"  # noqa: S608
     columns = ", ".join(f"NULL::{_SQL_TYPES[c.type]} AS {c.name}" for c in table.columns)
     return f"SELECT {columns} WHERE false"
 
@@ -110,7 +122,7 @@ def query(root: DataRoot, sql: str) -> pd.DataFrame:
     for position, kind in enumerate(kinds):
         if kind.startswith("GEOMETRY"):
             name = rows.columns[position]
-            rows[name] = shapely.from_wkb([None if blob is None else bytes(blob) for blob in rows[name]])
+            rows[name] = shapely.from_wkb([None if pd.isna(blob) else bytes(blob) for blob in rows[name]])
     return rows
 
 

@@ -1,0 +1,190 @@
+"""A write is there whole or not at all, whatever stops it."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from burnscar_assets.errors import StorageError
+from burnscar_assets.storage.atomic import atomic_file, atomic_folder, write_json
+
+Writer = Callable[[Path], AbstractContextManager[Path]]
+
+
+def names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
+def leftovers(folder: Path) -> list[str]:
+    return [name for name in names(folder) if name.startswith(".")]
+
+
+@contextmanager
+def mounted(tmp_path: Path, options: str) -> Iterator[Path]:
+    """A tmpfs of its own, or a skip where this user may not mount one."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", disk], check=False, capture_output=True
+    ).returncode:
+        pytest.skip("mounting a small or read-only file system needs root")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def run_and_kill(code: str, folder: Path) -> None:
+    """Run code in another process until it prints `ready`, then kill -9 it."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code), str(folder)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().strip() == "ready"
+    process.send_signal(signal.SIGKILL)
+    process.wait(10)
+
+
+def test_file_appears_whole_and_leaves_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "file.txt"
+    with atomic_file(target) as temporary:
+        temporary.write_text("half")
+        assert not target.exists()
+        temporary.write_text("whole")
+    assert target.read_text() == "whole" and names(target.parent) == ["file.txt"]
+    assert target.stat().st_mode & 0o777 == 0o644
+
+
+def test_an_error_in_the_block_keeps_the_old_file(tmp_path: Path) -> None:
+    target = tmp_path / "file.txt"
+    target.write_text("old")
+    with pytest.raises(ValueError), atomic_file(target) as temporary:
+        temporary.write_text("new")
+        raise ValueError
+    assert target.read_text() == "old" and not leftovers(tmp_path)
+
+
+def test_a_kill_in_the_middle_keeps_the_old_file(tmp_path: Path) -> None:
+    target = tmp_path / "file.txt"
+    target.write_text("old")
+    code = """
+        import sys, time
+        from pathlib import Path
+        from burnscar_assets.storage.atomic import atomic_file
+        with atomic_file(Path(sys.argv[1]) / "file.txt") as temporary:
+            temporary.write_text("ne")
+            print("ready", flush=True)
+            time.sleep(60)
+    """
+    run_and_kill(code, tmp_path)
+    assert target.read_text() == "old"
+    write_json(target, {"next": "write works"})
+    assert json.loads(target.read_text()) == {"next": "write works"}
+
+
+def test_a_kill_in_the_middle_keeps_the_old_folder(tmp_path: Path) -> None:
+    target = tmp_path / "folder"
+    target.mkdir()
+    (target / "a").write_text("old")
+    code = """
+        import sys, time
+        from pathlib import Path
+        from burnscar_assets.storage.atomic import atomic_folder
+        with atomic_folder(Path(sys.argv[1]) / "folder") as temporary:
+            (temporary / "a").write_text("new")
+            print("ready", flush=True)
+            time.sleep(60)
+    """
+    run_and_kill(code, tmp_path)
+    assert (target / "a").read_text() == "old"
+
+
+def test_folder_is_replaced_whole(tmp_path: Path) -> None:
+    target = tmp_path / "folder"
+    for content in ("first", "second"):
+        with atomic_folder(target) as temporary:
+            (temporary / content).write_text(content)
+        assert names(target) == [content]
+    assert names(tmp_path) == ["folder"] and target.stat().st_mode & 0o777 == 0o755
+
+
+def test_an_error_in_the_block_keeps_the_old_folder(tmp_path: Path) -> None:
+    target = tmp_path / "folder"
+    with atomic_folder(target) as temporary:
+        (temporary / "a").write_text("old")
+    with pytest.raises(ValueError), atomic_folder(target) as temporary:
+        (temporary / "b").write_text("new")
+        raise ValueError
+    assert names(target) == ["a"] and not leftovers(tmp_path)
+
+
+def test_a_full_disk_is_one_clear_error_and_keeps_what_was_there() -> None:
+    """/dev/full gives a true ENOSPC; the content goes there through a link in place of the temporary file."""
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    target = Path("/dev/shm") / f"burnscar-{os.getpid()}.txt"
+    target.write_text("old")
+    try:
+        with pytest.raises(StorageError, match=r"no space left while writing .*free some"), atomic_file(target) as new:
+            new.unlink()
+            new.symlink_to("/dev/full")
+            new.write_text("new")
+        assert target.read_text() == "old"
+    finally:
+        target.unlink()
+
+
+def test_a_full_file_system_is_one_clear_error(tmp_path: Path) -> None:
+    with mounted(tmp_path, "size=64k") as disk:
+        write_json(disk / "old.json", {"a": 1})
+        with pytest.raises(StorageError, match="no space left"):
+            write_json(disk / "old.json", {"a": "x" * 100_000})
+        assert json.loads((disk / "old.json").read_text()) == {"a": 1} and not leftovers(disk)
+
+
+def test_a_file_size_limit_keeps_the_old_file(tmp_path: Path) -> None:
+    """A write that the system cuts short (EFBIG) is an error, and never the new file."""
+    target = tmp_path / "file.json"
+    write_json(target, {"a": 1})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            write_json(target, {"a": "x" * 10_000})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert json.loads(target.read_text()) == {"a": 1} and not leftovers(tmp_path)
+
+
+@pytest.mark.parametrize("write", [atomic_file, atomic_folder])
+def test_a_read_only_place_is_one_clear_error(write: Writer, tmp_path: Path) -> None:
+    with (
+        mounted(tmp_path, "ro") as disk,
+        pytest.raises(StorageError, match="choose another BURNSCAR_DATA"),
+        write(disk / "x"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("write", [atomic_file, atomic_folder])
+def test_a_file_where_a_folder_should_be_is_one_clear_error(write: Writer, tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file")
+    for path in (tmp_path / "data" / "x", tmp_path / "data" / "folder" / "x"):
+        with pytest.raises(StorageError, match="choose another BURNSCAR_DATA"), write(path):
+            pass
+
+
+def test_json_is_sorted_and_ends_with_a_newline(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"b": 1, "a": [1, 2]})
+    content = (tmp_path / "a.json").read_text()
+    assert content.endswith("}\n") and content.index('"a"') < content.index('"b"')
