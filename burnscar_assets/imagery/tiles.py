@@ -18,7 +18,7 @@ import rasterio
 from upath import UPath
 
 from burnscar_assets.errors import InputError, MissingDataError
-from burnscar_assets.imagery.dataset import image_layers, open_dataset
+from burnscar_assets.imagery.dataset import open_dataset
 from burnscar_assets.storage.atomic import storage_errors
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def _folders(window_root: Path, layer: str, prefix: str) -> list[Path]:
 
 
 def _layer(dataset_path: Path, layer: str, bands: Sequence[str]) -> "LayerConfig":
-    layers = image_layers(open_dataset(dataset_path))
+    layers = {name: config for name, config in sorted(open_dataset(dataset_path).layers.items()) if config.band_sets}
     there = [band for band_set in layers[layer].band_sets for band in band_set.bands] if layer in layers else []
     if layer not in layers or not set(bands) <= set(there):
         raise InputError(
