@@ -12,7 +12,6 @@ def build_definitions(settings: Settings, root: DataRoot) -> dg.Definitions:
     """All assets of a world; nothing is read or written until one is materialized."""
     return dg.Definitions(
         assets=build_assets(World(settings, root)),
-        resources={"pipes": dg.PipesSubprocessClient()},
         executor=dg.in_process_executor,
     )
 

@@ -99,13 +99,12 @@ def _run(
     settings, root = world.settings, world.root
     if settings.simulated_perimeters:
         archive = build_world(settings, root, progress=progress, workers=workers)
-        if archive.made:
-            runner.run(["calfire_release"], None)
-        return archive, runner.refresh(years, progress=progress)
+        changed = ("calfire_release", "scene_matches") if archive.made else ()
+        return archive, runner.refresh(years, anyway=changed, progress=progress)
     labels = runner.refresh(years, assets=LABEL_ASSETS, progress=progress)
     selected = [select_fires(read_table(root, FIRE_PERIMETERS, year), settings.sampling) for year in years]
     archive = build_world(settings, root, pd.concat(selected, ignore_index=True), progress, workers)
-    rest = runner.refresh(years, progress=progress)
+    rest = runner.refresh(years, anyway=("scene_matches",) if archive.made else (), progress=progress)
     return archive, Refreshed(labels.runs + rest.runs, labels.pairs + rest.pairs)
 
 

@@ -67,9 +67,20 @@ class Runner:
         return stale_pairs(self._world, self._graph, self._instance, fire_years)
 
     def refresh(
-        self, fire_years: Collection[int], assets: Collection[str] | None = None, progress: Progress = silent
+        self,
+        fire_years: Collection[int],
+        *,
+        assets: Collection[str] | None = None,
+        anyway: Collection[str] = (),
+        progress: Progress = silent,
     ) -> Refreshed:
         """Run stale pairs, oldest year first, and plan again after each run: a wave stops where nothing changed.
+
+        Args:
+            fire_years: years to bring up to date; the release comes first.
+            assets: no others are run.
+            anyway: these are run even if Dagster takes them for fresh, since a source that it can't see changed.
+            progress: told of each run.
 
         Raises:
             BurnscarError: from the stage that failed; what was made before it stays.
@@ -77,8 +88,8 @@ class Runner:
         ran: list[tuple[str, int | None]] = []
         runs = 0
         for year in (None, *sorted(fire_years)):
-            for _ in self._graph.toposorted_asset_keys:
-                wave = [p.asset for p in self.plan([] if year is None else [year]) if p.fire_year == year]
+            for number, _ in enumerate(self._graph.toposorted_asset_keys):
+                wave = self._wave(year, anyway if number == 0 else ())
                 wave = [name for name in wave if assets is None or name in assets]
                 if not wave:
                     break
@@ -87,6 +98,12 @@ class Runner:
                 runs += 1
                 ran += [(name, year) for name in wave]
         return Refreshed(runs, tuple(ran))
+
+    def _wave(self, year: int | None, anyway: Collection[str]) -> list[str]:
+        stale = {pair.asset for pair in self.plan([] if year is None else [year]) if pair.fire_year == year}
+        nodes = [self._graph.get(key) for key in self._graph.toposorted_asset_keys]
+        forced = {n.key.to_user_string() for n in nodes if n.is_partitioned == (year is not None)} & set(anyway)
+        return [name for n in nodes if (name := n.key.to_user_string()) in stale | forced]
 
     def run(self, assets: Collection[str], fire_year: int | None) -> None:
         """One run of the given assets for one fire year.

@@ -48,6 +48,10 @@ class DataRoot:
         """Folder of a fire year's evaluation report."""
         return self.path / "evaluation" / f"fire_year={fire_year}"
 
+    def spec(self, stage: str, fire_year: int) -> Path:
+        """What a process of its own was last told to do."""
+        return self.path / "specs" / f"{stage}-{fire_year}.json"
+
     @property
     def dagster_home(self) -> Path:
         """Dagster's own state."""

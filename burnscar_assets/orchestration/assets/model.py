@@ -1,0 +1,107 @@
+"""Assets of the model group: the year's fine-tuned checkpoint, and its metrics on held-out fires."""
+
+import dagster as dg
+
+from burnscar_assets.classes import Split
+from burnscar_assets.orchestration.assets.common import GPU_POOL, fire_year, options, result
+from burnscar_assets.orchestration.metadata import figures, picture
+from burnscar_assets.orchestration.partitions import World, look_back
+from burnscar_assets.orchestration.processes import Event, run_process
+from burnscar_assets.orchestration.reporting import reporter
+from burnscar_assets.storage.contracts import EVALUATION_METRICS, PREDICTIONS, TILES
+from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.storage.tables import read_table, table_path
+
+DEVICES = {"cpu": "cpu", "gpu": "cuda", "auto": "auto"}
+
+
+def build_model_assets(world: World) -> list[dg.AssetsDefinition]:
+    """The assets from tiles to metrics."""
+    root, settings = world.root, world.settings
+    training_tiles = dg.AssetDep("tiles", partition_mapping=look_back(settings.training.look_back_years))
+
+    @dg.asset(
+        **options(world, "checkpoint", "model", {"pytorch", "lightning"}),
+        deps=[training_tiles],
+        pool=GPU_POOL,
+        description="OlmoEarth fine-tuned on the training fires of the years up to this one, with its manifest.",
+    )
+    def checkpoint(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        from burnscar_assets.training.manifest import verify_checkpoint
+        from burnscar_assets.training.plan import plan_training
+        from burnscar_assets.training.plots import plot_learning_curves
+
+        year, report = fire_year(context), reporter(context)
+
+        def follow(event: Event) -> None:
+            if event["event"] == "step":
+                done = (event["epoch"] - 1) * event["steps"] + event["step"]
+                report(f"training {year}", done, event["epochs"] * event["steps"])
+
+        spec = plan_training(settings, root, year, _tile_versions(root, world.training_years(year)))
+        if spec.encoder.random:
+            context.log.warning(spec.encoder.notice)
+        run_process(context, "burnscar_assets.training.trainer", spec.write(root.spec("training", year)), follow)
+        folder = root.checkpoint(year)
+        manifest = verify_checkpoint(folder)
+        curves = plot_learning_curves(
+            manifest.history, title=f"Learning curves {year}", simulated=settings.simulated_imagery
+        )
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(manifest.weights_sha256),
+            metadata={
+                "dagster/uri": str(folder),
+                "burnscar/encoder": manifest.encoder.model_id,
+                "burnscar/random_weights": manifest.encoder.random,
+                "burnscar/notice": manifest.notice,
+                "burnscar/train_windows": spec.window_count(Split.TRAIN),
+                "burnscar/val_windows": spec.window_count(Split.VAL),
+                "burnscar/epochs": manifest.epochs,
+                "burnscar/best_epoch": manifest.best_epoch,
+                **{f"burnscar/{name}": value for name, value in manifest.metrics.items()},
+                "burnscar/preview": picture(curves),
+            },
+        )
+
+    @dg.asset(
+        **options(world, "evaluation_metrics", "model", {"geoparquet", "pytorch"}),
+        deps=[checkpoint, "tiles"],
+        pool=GPU_POOL,
+        description="Metrics on the test fires of the year, pooled and per fire, beside a tuned NBR threshold.",
+    )
+    def evaluation_metrics(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        from burnscar_assets.evaluation.plots import plot_evaluation
+        from burnscar_assets.evaluation.spec import EvaluationSpec, load_report
+        from burnscar_assets.training.manifest import load_manifest
+
+        year, report = fire_year(context), reporter(context)
+
+        def follow(event: Event) -> None:
+            if event["event"] == "step":
+                report(event["what"], event["done"], event["total"])
+
+        weights = load_manifest(root.checkpoint(year)).weights_sha256
+        spec = EvaluationSpec(
+            root=root.path,
+            fire_year=year,
+            layer=settings.imagery.layer,
+            settings=settings.evaluation,
+            device=DEVICES[settings.training.accelerator],
+            simulated=settings.simulated_imagery,
+            data_versions=_tile_versions(root, [year]) | {"checkpoint": weights},
+        )
+        path = spec.write(root.spec("evaluation", year))
+        run_process(context, "burnscar_assets.evaluation.evaluator", path, follow)
+        summary = load_report(root, year).summary
+        metrics, predictions = read_table(root, EVALUATION_METRICS, year), read_table(root, PREDICTIONS, year)
+        preview = plot_evaluation(
+            predictions, metrics, title=f"Held-out fires {year}", simulated=settings.simulated_imagery
+        )
+        return result(world, EVALUATION_METRICS, metrics, year, figures(summary), preview)
+
+    return [checkpoint, evaluation_metrics]
+
+
+def _tile_versions(root: DataRoot, years: list[int]) -> dict[str, str]:
+    made = [year for year in years if table_path(root, TILES, year).exists()]
+    return {f"tiles/{year}": TILES.content_hash(read_table(root, TILES, year)) for year in made}
