@@ -1,0 +1,128 @@
+"""Pictures of the imagery stage: chips of burnt and unburnt windows, and what matching found."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from burnscar_assets.classes import CLASS_COLORS, CLASS_NAMES
+from burnscar_assets.imagery.dataset import image_layers, open_dataset
+from burnscar_assets.imagery.tiles import read_tiles
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+TRUE_COLOUR = ("B04", "B03", "B02")
+SWIR = ("B12", "B8A", "B04")
+BRIGHTEST_DN = {TRUE_COLOUR: 2500, SWIR: 4500}
+"""Digital number shown as full brightness: reflectance 0.25 and 0.45, fixed so that chips compare."""
+
+CHIPS_A_CLASS = 8
+SIMULATED_NOTE = "simulated imagery"
+CLOUD_BINS = 20
+
+
+def plot_chips(
+    dataset_path: Path,
+    windows: pd.DataFrame,
+    tiles: pd.DataFrame,
+    *,
+    n: int = CHIPS_A_CLASS,
+    title: str,
+    simulated: bool = False,
+) -> "Figure":
+    """Windows of each class in true colour and in short-wave infrared (B12, B8A, B04).
+
+    Args:
+        dataset_path: the rslearn dataset.
+        windows: rows of the windows table.
+        tiles: rows of the tiles table of these windows.
+        n: windows of each class to show, at most.
+        title: title of the figure.
+        simulated: whether to say that the imagery is simulated.
+
+    Returns:
+        A figure with two rows a class; it says so where a class has no complete window.
+    """
+    from matplotlib.figure import Figure
+
+    config = image_layers(open_dataset(dataset_path))
+    layer = next((name for name in tiles["layer"].unique() if _has_bands(config, name)), None)
+    chosen = {name: _choose(windows, tiles, layer, name, n) for name in CLASS_NAMES}
+    figure = Figure(figsize=(1.05 * n + 0.9, 1.05 * 2 * len(CLASS_NAMES) + 0.7))
+    axes = figure.subplots(2 * len(CLASS_NAMES), n, squeeze=False)
+    for block, (name, rows) in enumerate(chosen.items()):
+        for line, (bands, label) in enumerate(((TRUE_COLOUR, "true colour"), (SWIR, "SWIR"))):
+            cells = axes[2 * block + line]
+            images = _images(dataset_path, rows, str(layer), bands) if len(rows) else iter(())
+            _fill(cells, images, f"{name}\n{label}", CLASS_COLORS[name])
+        if not len(rows):
+            axes[2 * block][0].text(0, 0.5, f"no complete {name} window", fontsize=8)
+    figure.suptitle(_with_note(title, simulated), fontsize=10)
+    return figure
+
+
+def plot_matches(matches: pd.DataFrame, *, title: str = "Scenes matched", simulated: bool = False) -> "Figure":
+    """Cloud cover of the scenes that windows were matched with, and how many windows found none, by reason.
+
+    Args:
+        matches: rows of the `scene_matches` table.
+        title: title of the figure.
+        simulated: whether to say that the imagery is simulated.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 2.8), layout="constrained")
+    clouds, counts = figure.subplots(1, 2)
+    known = matches.loc[matches["matched"], "cloud_cover"].dropna()
+    clouds.hist(known.astype(float), bins=CLOUD_BINS, range=(0, 100), color="#4c72b0")
+    clouds.set(xlabel="granule cloud cover (%)", ylabel="windows", title="least cloudy scene of each window")
+    first = matches.drop_duplicates("window_id")
+    reasons = first.loc[~first["matched"].astype(bool), "reason"].value_counts().sort_index()
+    labels = ["matched", *(reason.replace("_", " ") for reason in reasons.index)]
+    values = [int(first["matched"].sum()), *reasons.tolist()]
+    bars = counts.barh(labels, values, color=["#3a7d44", *["#c1440e"] * len(reasons)])
+    counts.bar_label(bars, padding=2)
+    counts.margins(x=0.15)
+    counts.invert_yaxis()
+    counts.set(xlabel="windows")
+    figure.suptitle(_with_note(title, simulated), fontsize=10)
+    return figure
+
+
+def _with_note(title: str, simulated: bool) -> str:
+    return f"{title} ({SIMULATED_NOTE})" if simulated and "simulated" not in title else title
+
+
+def _has_bands(layers: dict, name: str) -> bool:
+    there = {band for band_set in layers[name].band_sets for band in band_set.bands} if name in layers else set()
+    return {*TRUE_COLOUR, *SWIR} <= there
+
+
+def _choose(windows: pd.DataFrame, tiles: pd.DataFrame, layer: str | None, name: str, n: int) -> pd.DataFrame:
+    """Up to n complete windows of a class, spread over the fires, the same ones whatever the rows' order."""
+    complete = tiles.loc[(tiles["layer"] == layer) & tiles["complete"].astype(bool), "window_id"]
+    rows = windows[(windows["category"] == name) & windows["window_id"].isin(complete)].sort_values("window_id")
+    turn = rows.groupby("fire_id", dropna=False).cumcount()
+    return rows.assign(turn=turn).sort_values(["turn", "window_id"]).head(n)
+
+
+def _images(
+    dataset_path: Path, rows: pd.DataFrame, layer: str, bands: tuple[str, ...]
+) -> Iterator[npt.NDArray[np.float32]]:
+    for pixels in read_tiles(dataset_path, rows, layer, bands):
+        bright = np.clip(pixels.astype(np.float32) / BRIGHTEST_DN[bands], 0, 1)
+        yield np.moveaxis(np.sqrt(bright), 0, -1)
+
+
+def _fill(cells: "npt.NDArray[np.object_]", images: Iterator[npt.NDArray[np.float32]], label: str, colour: str) -> None:
+    cell: Axes
+    for cell in cells:
+        cell.set_axis_off()
+    for cell, image in zip(cells, images, strict=False):
+        cell.imshow(image, interpolation="nearest")
+    cells[0].text(-0.12, 0.5, label, transform=cells[0].transAxes, ha="right", va="center", fontsize=8, color=colour)
