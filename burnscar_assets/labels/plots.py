@@ -47,15 +47,15 @@ def plot_perimeters(
         _draw_centres(axes, perimeters)
     area_ha = perimeters["area_ha"].sum()
     axes.plot([], [], "s", color=CLASS_COLORS["burnt"], label=f"{len(perimeters)} perimeters, {area_ha:,.0f} ha")
-    _count_rejects(axes, rejects)
     simulated = bool(perimeters["simulated"].any())
     axes.set_title(f"{title} (simulated)" if simulated else title, fontsize=10)
     _dress(axes)
+    _count_rejects(axes, rejects)
     return figure
 
 
 def _draw(axes: "Axes", shapes: gpd.GeoDataFrame, color: str, line_width: float) -> None:
-    outlines = shapes.geometry.simplify(_OUTLINE_TOLERANCE_M)
+    outlines = shapes.geometry.simplify(_OUTLINE_TOLERANCE_M, preserve_topology=False)
     outlines[~outlines.is_empty].plot(ax=axes, color=color, edgecolor=color, linewidth=line_width, aspect=None)
 
 
@@ -81,5 +81,6 @@ def _dress(axes: "Axes") -> None:
     axes.xaxis.set_major_formatter(in_km)
     axes.yaxis.set_major_formatter(in_km)
     axes.tick_params(labelsize=7)
+    axes.set_xlabel("")
     axes.set_ylabel("EPSG:3310, km", fontsize=7)
     axes.legend(fontsize=7, loc="upper right", frameon=False)
