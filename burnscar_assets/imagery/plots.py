@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 TRUE_COLOUR = ("B04", "B03", "B02")
 SWIR = ("B12", "B8A", "B04")
-BRIGHTEST_DN = {TRUE_COLOUR: 2500, SWIR: 4500}
+BRIGHTEST_DN: dict[tuple[str, ...], int] = {TRUE_COLOUR: 2500, SWIR: 4500}
 """Digital number shown as full brightness: reflectance 0.25 and 0.45, fixed so that chips compare."""
 
 CHIPS_A_CLASS = 8
