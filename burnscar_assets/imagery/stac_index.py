@@ -15,6 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import requests
 import shapely
 from upath import UPath
 
@@ -26,6 +27,7 @@ SPEC_VERSION = "1.1.0"
 TIME_PROPERTIES = ("datetime", "start_datetime", "end_datetime", "created", "updated", "expires", "published")
 ITEM_FIELDS = ("type", "stac_version", "stac_extensions", "id", "geometry", "bbox", "links", "assets", "collection")
 PARALLEL_READS = 8
+TIMEOUT_S = 60
 
 StacDict = dict[str, Any]
 
@@ -191,13 +193,22 @@ def _read_json(source: str) -> StacDict:
 
 def _read_bytes(source: str) -> bytes:
     try:
-        return UPath(source).read_bytes()
+        return _fetch(source) if source.startswith(("http://", "https://")) else UPath(source).read_bytes()
     except FileNotFoundError as error:
         raise InputError(f"there is no STAC index {source}: check imagery.archive in the settings") from error
     except Exception as error:
         if not is_remote(source):
             raise InputError(f"cannot read the STAC index {source}: {error}") from error
         raise SourceUnavailableError(f"cannot read the STAC index {source}: {error}; try again later") from error
+
+
+def _fetch(address: str) -> bytes:
+    """What fsspec does too, but it takes a server that does not answer for a file that is missing."""
+    response = requests.get(address, timeout=TIMEOUT_S)
+    if response.status_code in (404, 410):
+        raise FileNotFoundError(address)
+    response.raise_for_status()
+    return response.content
 
 
 def _parse_time(value: str | datetime | None) -> datetime | None:

@@ -1,0 +1,197 @@
+"""A tiny archive of Sentinel-2 files, windows over it, and a web server in front of it."""
+
+import functools
+import http.server
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pyproj
+import rasterio
+import shapely
+from rasterio.crs import CRS
+from rasterio.transform import from_origin
+
+from burnscar_assets.classes import BAND_RESOLUTION_M, BANDS
+from burnscar_assets.imagery.dataset import open_dataset, write_dataset_config
+from burnscar_assets.imagery.stac_index import StacDict, write_index
+from burnscar_assets.settings import ImagerySettings
+from burnscar_assets.storage.contracts import WINDOWS
+from burnscar_assets.storage.paths import DataRoot
+
+EPSG = 32610
+LEFT, TOP = 600_000, 4_300_020
+SIDE_M = 2_400
+YEAR = 2022
+WINDOW_PX = 32
+
+
+@dataclass(frozen=True)
+class SmallScene:
+    """One scene: where, when, how cloudy, and whether its files carry the offset."""
+
+    name: str
+    time: str = "2022-08-10T18:50:00Z"
+    cloud: float | None = 10.0
+    baseline: str = "02.14"
+    east_m: int = 0
+    surface: int = 0
+    """Scenes of one surface have the same reflectance, whatever their offset."""
+
+    def reflectance(self, band: str) -> np.ndarray:
+        """Digital numbers without the offset, (rows, columns) at the band's resolution."""
+        count = SIDE_M // BAND_RESOLUTION_M[band]
+        seed = np.random.default_rng([self.surface, BANDS.index(band)])
+        return seed.integers(1, 6000, (count, count)).astype("uint16")
+
+
+def write_scene(folder: Path, scene: SmallScene, keys: dict[str, str] | None = None) -> StacDict:
+    """Write a scene's files into a folder of its own; returns its STAC item, with relative addresses."""
+    place = folder / scene.name
+    place.mkdir(parents=True, exist_ok=True)
+    offset = 1000 if float(scene.baseline) >= 4 else 0
+    assets = {}
+    for band in BANDS:
+        size = BAND_RESOLUTION_M[band]
+        pixels = scene.reflectance(band) + np.uint16(offset)
+        profile = {
+            "driver": "COG",
+            "width": pixels.shape[1],
+            "height": pixels.shape[0],
+            "count": 1,
+            "dtype": "uint16",
+            "crs": f"EPSG:{EPSG}",
+            "transform": from_origin(LEFT + scene.east_m, TOP, size, size),
+            "nodata": 0,
+            "blocksize": 128,
+        }
+        with rasterio.open(place / f"{band}.tif", "w", **profile) as sink:
+            sink.write(pixels, 1)
+        assets[(keys or {}).get(band, band)] = {"href": f"./{scene.name}/{band}.tif", "roles": ["data"]}
+    box = shapely.box(LEFT + scene.east_m, TOP - SIDE_M, LEFT + scene.east_m + SIDE_M, TOP)
+    to_wgs84 = pyproj.Transformer.from_crs(EPSG, 4326, always_xy=True).transform
+    footprint = shapely.transform(box, lambda xy: np.column_stack(to_wgs84(xy[:, 0], xy[:, 1])))
+    properties = {"datetime": scene.time, "eo:cloud_cover": scene.cloud, "s2:processing_baseline": scene.baseline}
+    return {
+        "type": "Feature",
+        "stac_version": "1.0.0",
+        "id": scene.name,
+        "geometry": shapely.geometry.mapping(footprint),
+        "properties": {key: value for key, value in properties.items() if value is not None},
+        "links": [],
+        "assets": assets,
+    }
+
+
+def write_archive(folder: Path, *scenes: SmallScene) -> Path:
+    """Write scenes and their index; returns the index."""
+    items = [write_scene(folder, scene) for scene in scenes]
+    write_index(items, folder / "index.parquet")
+    return folder / "index.parquet"
+
+
+def make_dataset(root: DataRoot, index: str | Path, **settings: object) -> ImagerySettings:
+    """Write the dataset's configuration for an archive; returns the settings."""
+    imagery = ImagerySettings(archive=str(index), retry_backoff_s=0, **settings)
+    write_dataset_config(imagery, root)
+    return imagery
+
+
+def make_windows(
+    root: DataRoot,
+    places: list[tuple[int, int]],
+    start: str = "2022-08-01",
+    end: str = "2022-08-31",
+    prefix: str = "w",
+) -> gpd.GeoDataFrame:
+    """Windows by their offset from the archive's corner (columns, rows); returns the windows table."""
+    from rslearn.dataset import Window
+    from rslearn.utils.geometry import Projection
+
+    storage = open_dataset(root.dataset).storage
+    projection = Projection(CRS.from_epsg(EPSG), 10, -10)
+    times = tuple(datetime.fromisoformat(day).replace(tzinfo=UTC) for day in (start, end))
+    rows = []
+    for number, (column, row) in enumerate(places):
+        left, upper = LEFT // 10 + column, -TOP // 10 + row
+        bounds = (left, upper, left + WINDOW_PX, upper + WINDOW_PX)
+        name = f"{prefix}{number}"
+        Window(storage, str(YEAR), name, projection, bounds, times, {"split": "train"}).save()
+        rows.append(
+            {
+                "window_id": name,
+                "fire_year": YEAR,
+                "point_id": name,
+                "fire_id": f"fire{number % 3}",
+                "cluster_id": "c",
+                "stratum": "burnt" if number % 2 else "ring",
+                "category": "burnt" if number % 2 else "unburnt",
+                "split": "train",
+                "utm_epsg": EPSG,
+                "min_col": left,
+                "min_row": upper,
+                "size_px": WINDOW_PX,
+                "resolution_m": 10.0,
+                "start_time": times[0],
+                "end_time": times[1],
+                "geometry": shapely.box(left * 10, -(upper + WINDOW_PX) * 10, (left + WINDOW_PX) * 10, -upper * 10),
+            }
+        )
+    return WINDOWS.conform(gpd.GeoDataFrame(pd.DataFrame(rows), geometry="geometry", crs=EPSG))
+
+
+def tree_state(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder with its bytes."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+class _RangeHandler(http.server.SimpleHTTPRequestHandler):
+    """Serves files, parts of them too."""
+
+    requests: list[str]
+
+    def do_GET(self) -> None:
+        """Serve a file, or the part that is asked for."""
+        self.requests.append(self.path)
+        wanted = self.headers.get("Range")
+        path = Path(self.translate_path(self.path))
+        if not wanted or not path.is_file():
+            super().do_GET()
+            return
+        content = path.read_bytes()
+        first, last = wanted.removeprefix("bytes=").split("-")
+        start, end = int(first), min(int(last or len(content) - 1), len(content) - 1)
+        if start >= len(content):
+            self.send_error(416)
+            return
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {start}-{end}/{len(content)}")
+        self.send_header("Content-Length", str(end - start + 1))
+        self.send_header("Accept-Ranges", "bytes")
+        self.end_headers()
+        self.wfile.write(content[start : end + 1])
+
+    def log_message(self, *args: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def serve(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """Serve a folder on 127.0.0.1; yields its address and the paths that were asked for."""
+    requests: list[str] = []
+    handler = type("Handler", (_RangeHandler,), {"requests": requests})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}", requests
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
