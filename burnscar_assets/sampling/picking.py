@@ -13,6 +13,8 @@ from burnscar_assets.sampling.lattice import Cells
 
 Ints = npt.NDArray[np.int64]
 
+_FIRST_RADIUS = 0.6
+"""Share of the radius at which picks would fill a square: near 1, they are pushed to its edge."""
 _SHRINK = 0.7
 _DISTORTION = 0.98
 """Distances in EPSG:3310 are within 2 % of those in a UTM zone, in and around California."""
@@ -36,7 +38,7 @@ def spread(candidates: pd.DataFrame, wanted: int, least_m: float) -> pd.DataFram
     x_m, y_m = ordered["x_m"].to_numpy(), ordered["y_m"].to_numpy()
     clearance_m = np.full(len(x_m), np.inf)
     extent_m = float(max(np.ptp(x_m), np.ptp(y_m))) if len(x_m) else 0.0
-    radius_m = max(extent_m / np.sqrt(max(wanted, 1)), least_m)
+    radius_m = max(_FIRST_RADIUS * extent_m / np.sqrt(max(wanted, 1)), least_m)
     picks: list[int] = []
     while len(picks) < wanted:
         free = np.flatnonzero(clearance_m >= radius_m * _DISTORTION)

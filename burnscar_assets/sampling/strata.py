@@ -161,9 +161,9 @@ def granule(fires: gpd.GeoDataFrame, settings: SamplingSettings, burns: Pieces, 
 def hard(confusers: gpd.GeoDataFrame, burns: Pieces) -> InShapes:
     """Confusers; windows that are at least half filled with one."""
     shapes = shapely.get_parts(confusers.geometry.to_numpy())
-    shapes = np.unique(shapely.normalize(shapes[shapely.area(shapes) > 0]))
-    names = [",".join(f"{v:.0f}" for v in bounds) for bounds in shapely.bounds(shapes)]
-    return InShapes(shapes, names, _IN_CONFUSER, burns)
+    named = {_name(shape): shape for shape in shapes if shape.area > 0}
+    names = sorted(named)
+    return InShapes(np.array([named[name] for name in names], dtype=object), names, _IN_CONFUSER, burns)
 
 
 def old_scars(
@@ -181,3 +181,8 @@ def old_scars(
 
 def _on_land(footprints: Shapes, land: Pieces) -> Bools:
     return land.covered_share(footprints) >= _ON_LAND
+
+
+def _name(shape: shapely.Geometry) -> str:
+    """What tells shapes of a layer apart, whatever their order and the start of their rings: bounds and area."""
+    return ",".join(f"{value:.0f}" for value in (*shape.bounds, shape.area))
