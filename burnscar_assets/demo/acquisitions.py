@@ -40,8 +40,8 @@ def season_scenes(
                 rng = generator(seed, "late", region.name, fire_year)
                 passes += [(offset, float(rng.uniform(*LATE_CLOUD))) for offset in LATE_OFFSETS_DAYS]
             for offset, cloud in passes:
-                for granule in region.granules:
-                    scenes.append(_scene(seed, granule, start + timedelta(days=offset), cloud))
+                day = start + timedelta(days=offset)
+                scenes += [_scene(seed, granule, day, cloud) for granule in region.granules]
     return scenes
 
 
@@ -61,7 +61,7 @@ def _usual_cloud(seed: int, region: str, fire_year: int, offset: int) -> float:
     """Summer in California: mostly clear, sometimes half covered."""
     rng = generator(seed, "cloud", region, fire_year, offset)
     kind = rng.random()
-    low, high = (0.0, 0.04) if kind < 0.45 else (0.04, 0.3) if kind < 0.75 else (0.3, 0.7)
+    low, high = (0.0, 0.012) if kind < 0.45 else (0.04, 0.3) if kind < 0.75 else (0.3, 0.7)
     cloud = float(rng.uniform(low, high))
     return min(cloud, CLEARER_AT_MOST) if offset in CLEARER_OFFSETS_DAYS else cloud
 

@@ -91,7 +91,7 @@ def burn_state(layers: list[BurnLayer], cover: npt.NDArray[np.uint8], day: date)
             age_years = 0.0
         years = np.array([RECOVERY_YEARS.get(c, OTHER_RECOVERY_YEARS) for c in Cover], np.float32)
         still_lost = severity * np.exp(-age_years / years).astype(np.float32)[cover[part]]
-        still_black = severity**1.3 * np.float32(0.92 * np.exp(-age_years / CHAR_FADES_YEARS))
+        still_black = severity**1.1 * np.float32(0.92 * np.exp(-age_years / CHAR_FADES_YEARS))
         char[part] = np.maximum(char[part], still_black)
         loss[part] = 1 - (1 - loss[part]) * (1 - still_lost)
     return BurnState(char, loss)
@@ -120,9 +120,9 @@ def _burn_layer(seed: int, granule: Granule, burn: Burn, cover: npt.NDArray[np.u
 def _severity(typical: float, patchiness: Floats, islands: Floats, cover: npt.NDArray[np.uint8]) -> Floats:
     """Severity around its typical value: closed canopy burns less, shrub more, rock and water not at all."""
     factors = np.ones(len(Cover), np.float32)
-    factors[Cover.CONIFER], factors[Cover.SHRUB], factors[Cover.GRASS] = 0.85, 1.12, 1.05
-    factors[list(UNBURNABLE)] = (0.0, 0.1, 0.15, 0.3)
-    severity = factors[cover] * (typical + np.float32(2.1) * (patchiness - np.float32(0.5)))
+    factors[Cover.CONIFER], factors[Cover.SHRUB], factors[Cover.GRASS] = 0.92, 1.12, 1.05
+    factors[list(UNBURNABLE)] = (0.0, 0.1, 0.15, 0.5)
+    severity = factors[cover] * (typical + np.float32(1.4) * (patchiness - np.float32(0.5)))
     edge = np.clip((islands - np.float32(0.335)) / np.float32(0.03), 0, 1)
     return np.clip(severity * edge, 0, 0.98).astype(np.float32)
 

@@ -12,6 +12,9 @@ THICK = 0.55
 """Opacity from which a cloud counts as of high probability (SCL 9)."""
 
 CLOUD_HEIGHT_M = (900.0, 2200.0)
+LEAST_COVER = 0.005
+"""Targets below this are clear skies."""
+
 _EDGE_WIDTH = 0.05
 
 
@@ -25,7 +28,7 @@ class Sun:
 
 @dataclass(frozen=True)
 class Sky:
-    """What lies between land and satellite, at 10 m, 0–1.
+    """What lies between land and satellite, at 10 m, 0–1; empty where there is none of it.
 
     Args:
         opacity: of low clouds.
@@ -33,9 +36,9 @@ class Sky:
         cirrus: opacity of thin high cloud.
     """
 
-    opacity: Floats
-    shadow: Floats
-    cirrus: Floats
+    opacity: Floats | None
+    shadow: Floats | None
+    cirrus: Floats | None
 
 
 def sun_at(acquired: datetime, latitude: float) -> Sun:
@@ -53,15 +56,14 @@ def make_sky(seed: int, scene: ScenePlan, sun: Sun) -> Sky:
     """The clouds of a scene; granules of a region that are seen at one time share them."""
     granule = scene.granule
     name = (seed, "sky", granule.region, scene.acquired.isoformat())
-    clear = np.zeros((granule.side_px, granule.side_px), np.float32)
     rng = generator(*name)
     height_m = float(rng.uniform(*CLOUD_HEIGHT_M))
-    thin = clear
-    if rng.random() < 0.25:
+    thin: Floats | None = None
+    if rng.random() < 0.18:
         veil = fractal_noise((*name, "cirrus"), granule.frame, 6000, 3)
-        thin = upsample(np.clip((veil - 0.52) * 0.9, 0, 0.22).astype(np.float32), NODE_PX)
-    if scene.cloud_target <= 0:
-        return Sky(clear, clear, thin)
+        thin = upsample(np.clip((veil - 0.52) * 0.7, 0, 0.14).astype(np.float32), NODE_PX)
+    if scene.cloud_target < LEAST_COVER:
+        return Sky(None, None, thin)
     cell_m = float(rng.uniform(1400, 4200))
     field = fractal_noise((*name, "cloud"), granule.frame, cell_m, 6, 0.55)
     threshold = np.float32(np.quantile(field, 1 - scene.cloud_target))

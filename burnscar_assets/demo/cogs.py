@@ -12,7 +12,7 @@ from burnscar_assets.demo.plan import Granule
 from burnscar_assets.errors import StorageError
 
 TILE_PX = 512
-SMALLEST_OVERVIEW_PX = 128
+SMALLEST_OVERVIEW_PX = 256
 NOTICE = "SIMULATED by burnscar_assets: no observation of the Earth"
 
 

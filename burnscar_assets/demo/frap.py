@@ -142,22 +142,16 @@ def _fire_record(fire: SimulatedFire, number: int, unit: str, seed: int) -> Reco
 
 def _spoiled(row: Record, fire: SimulatedFire) -> Record:
     """The record with the defect that its fire was dealt."""
-    match fire.defect:
-        case "containment_missing":
-            return row | {"CONT_DATE": None}
-        case "containment_before_alarm":
-            return row | {"CONT_DATE": fire.alarm - timedelta(days=29)}
-        case "containment_year_late":
-            return row | {"CONT_DATE": fire.containment + timedelta(days=365)}
-        case "alarm_year_wrong":
-            return row | {"ALARM_DATE": fire.alarm.replace(year=fire.alarm.year - 18)}
-        case "area_wrong":
-            return row | {"GIS_ACRES": 2.2 * row["GIS_ACRES"]}
-        case "bow_tie":
-            return row | {"geometry": bow_tie(row["geometry"])}
-        case "no_number":
-            return row | {"INC_NUM": NO_NUMBER, "IRWINID": None, "UNIT_ID": "SCU"}
-    return row
+    changes: dict[str, Record] = {
+        "containment_missing": {"CONT_DATE": None},
+        "containment_before_alarm": {"CONT_DATE": fire.alarm - timedelta(days=29)},
+        "containment_year_late": {"CONT_DATE": fire.containment + timedelta(days=365)},
+        "alarm_year_wrong": {"ALARM_DATE": fire.alarm.replace(year=fire.alarm.year - 18)},
+        "area_wrong": {"GIS_ACRES": 2.2 * row["GIS_ACRES"]},
+        "bow_tie": {"geometry": bow_tie(row["geometry"])},
+        "no_number": {"INC_NUM": NO_NUMBER, "IRWINID": None, "UNIT_ID": "SCU"},
+    }
+    return row | changes.get(fire.defect, {})
 
 
 def _doubles(told: Sequence[tuple[SimulatedFire, Record]]) -> list[Record]:

@@ -62,7 +62,7 @@ def _burn(seed: int, row: object) -> Burn:
     end: date = row.containment_date.date()  # type: ignore[attr-defined]
     alarm = row.alarm_date  # type: ignore[attr-defined]
     start = end - timedelta(days=1) if pd.isna(alarm) else min(alarm.date(), end)
-    severity = float(np.clip(generator(seed, "severity", fire_id).normal(0.56, 0.13), 0.32, 0.85))
+    severity = float(np.clip(generator(seed, "severity", fire_id).normal(0.72, 0.1), 0.5, 0.9))
     return Burn(fire_id, geometry, start, end, severity)
 
 

@@ -1,4 +1,4 @@
-"""Which simulated fires burn where and when: the usable ones of each year, those with bad records, old and prescribed."""
+"""Which simulated fires burn where and when: usable ones, those with bad records, old and prescribed ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -92,7 +92,7 @@ def _usable(seed: int, regions: Sequence[Region], fire_year: int, turn: int, fir
         region = candidates[(dealt[split] + turn) % len(candidates)]
         dealt[split] += 1
         contained = start + timedelta(days=int(rng.integers(0, SEASON_DAYS + 1)))
-        severity = float(np.clip(rng.normal(0.56, 0.13), 0.32, 0.85))
+        severity = float(np.clip(rng.normal(0.72, 0.1), 0.5, 0.9))
         wishes.append(_Wish(f"{fire_year}-{rank:02d}", "fire", region, fire_year, area_ha, severity, contained))
     wishes = _with_boundary(wishes, regions[0]) if turn == 0 else wishes
     wishes = _with_complex(wishes, fire_year) if turn % 2 else wishes
@@ -163,7 +163,7 @@ def _with_reburn(wishes: list[_Wish], fire_years: Sequence[int]) -> list[_Wish]:
                 and earlier.fire_year < later_year
                 and earlier.region.name == later.region.name
                 and 20 < later.area_ha < 400
-                and 40 < earlier.area_ha
+                and earlier.area_ha > 40
                 and not (later.defect or earlier.defect or later.on_boundary or later.part_of)
             ):
                 return [replace(w, over=earlier.key) if w.key == later.key else w for w in wishes]

@@ -55,9 +55,9 @@ class _View:
     char: Floats
     texture: Floats
     light: Floats
-    opacity: Floats
-    shadow: Floats
-    cirrus: Floats
+    opacity: Floats | None
+    shadow: Floats | None
+    cirrus: Floats | None
     outside: npt.NDArray[np.bool_]
 
 
@@ -109,7 +109,8 @@ def _view(ground: Ground, scene: ScenePlan, sun: Sun, sky: Sky, state: BurnState
     cover = cover_on(ground.land, level, ground.seed, granule.region, scene.acquired.year, day)
     burned = state.at(factor)
     opacity, shadow, cirrus = (
-        layer if factor == 1 else block_mean(layer, factor) for layer in (sky.opacity, sky.shadow, sky.cirrus)
+        layer if layer is None or factor == 1 else block_mean(layer, factor)
+        for layer in (sky.opacity, sky.shadow, sky.cirrus)
     )
     return _View(
         cover=cover,
@@ -125,7 +126,7 @@ def _view(ground: Ground, scene: ScenePlan, sun: Sun, sky: Sky, state: BurnState
 
 
 def _illumination(level: Level, sun: Sun) -> Floats:
-    """Light on slopes relative to flat land: cosine of incidence with a third of skylight, self-shadow at least 0.35."""
+    """Light on slopes relative to flat land: cosine of incidence, a third of it from the sky."""
     toward_east, toward_north = np.sin(sun.azimuth), np.cos(sun.azimuth)
     steepness = np.sqrt(1 + level.slope_east**2 + level.slope_north**2)
     direct = np.sin(sun.elevation) - np.cos(sun.elevation) * (
@@ -142,10 +143,14 @@ def _band(view: _View, index: int, gain: np.float32, haze: np.float32, rng: np.r
     pixels += view.green * (green - ground)[view.cover]
     pixels += view.char * (CHAR[index] * (1 + view.texture) - pixels)
     pixels *= view.light * (1 + TEXTURE[index] * view.texture)
-    pixels *= gain * (1 - (1 - SKYLIGHT[index]) * view.shadow)
+    pixels *= gain
+    if view.shadow is not None:
+        pixels *= 1 - (1 - SKYLIGHT[index]) * view.shadow
     pixels += haze * SKYLIGHT[index]
-    pixels += view.cirrus * (np.float32(0.6) * CLOUD[index] - pixels)
-    pixels += view.opacity * (CLOUD[index] * (1 + np.float32(0.4) * view.texture) - pixels)
+    if view.cirrus is not None:
+        pixels += view.cirrus * (np.float32(0.6) * CLOUD[index] - pixels)
+    if view.opacity is not None:
+        pixels += view.opacity * (CLOUD[index] * (1 + np.float32(0.4) * view.texture) - pixels)
     pixels += rng.standard_normal(pixels.shape, np.float32) * np.float32(SENSOR_NOISE_DN)
     return pixels
 
@@ -158,10 +163,14 @@ def _classify(view: _View, red: Floats, nir: Floats, rng: np.random.Generator) -
     scl[(view.cover == Cover.WATER) & (nir < 900)] = 6
     confused = (view.char > 0.6) & (nir < 1250) & (rng.random(scl.shape, np.float32) < 0.45)
     scl[confused] = 3
-    scl[view.shadow > 0.3] = 3
-    scl[view.cirrus > 0.06] = 10
-    scl[view.opacity > 0.12] = 8
-    scl[view.opacity > THICK] = 9
+    for layer, least, scl_class in (
+        (view.shadow, 0.3, 3),
+        (view.cirrus, 0.06, 10),
+        (view.opacity, 0.12, 8),
+        (view.opacity, THICK, 9),
+    ):
+        if layer is not None:
+            scl[layer > least] = scl_class
     scl[view.outside] = 0
     return scl
 

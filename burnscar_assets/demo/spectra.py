@@ -49,8 +49,8 @@ _GREEN = {
 
 _GROUND = {
     Cover.CONIFER: (330, 430, 640, 800, 1050, 1300, 1450, 1560, 1660, 1700, 2050, 1450),
-    Cover.SHRUB: (560, 730, 1080, 1380, 1650, 1850, 2000, 2130, 2240, 2280, 2950, 2300),
-    Cover.GRASS: (680, 880, 1320, 1720, 2080, 2330, 2520, 2720, 2870, 2930, 3550, 2600),
+    Cover.SHRUB: (560, 730, 1080, 1380, 1650, 1850, 2000, 2130, 2240, 2280, 2850, 2120),
+    Cover.GRASS: (680, 880, 1320, 1720, 2080, 2330, 2520, 2720, 2870, 2930, 3500, 2450),
     Cover.BARE: (900, 1150, 1600, 2050, 2250, 2350, 2450, 2550, 2650, 2650, 3300, 2850),
     Cover.URBAN: (1050, 1200, 1400, 1500, 1620, 1740, 1840, 1940, 2000, 2000, 2250, 2050),
     Cover.WATER: (220, 250, 230, 130, 110, 90, 85, 75, 70, 65, 40, 25),
@@ -88,6 +88,6 @@ def ground_table() -> npt.NDArray[np.float32]:
 def greenness(cover: Cover, day_of_year: int) -> float:
     """Factor on the green share of a cover over California's year: winter rain, summer drought."""
     wet_season = 0.5 + 0.5 * float(np.cos(2 * np.pi * (day_of_year - 75) / 365.25))
-    summer_low = {Cover.GRASS: 0.12, Cover.SHRUB: 0.78, Cover.CONIFER: 0.93, Cover.BARE: 0.4, Cover.URBAN: 0.8}
+    summer_low = {Cover.GRASS: 0.12, Cover.SHRUB: 0.86, Cover.CONIFER: 0.93, Cover.BARE: 0.4, Cover.URBAN: 0.8}
     low = summer_low.get(cover, 1.0)
     return low + (1 - low) * wet_season**1.5

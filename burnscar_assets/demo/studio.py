@@ -17,7 +17,7 @@ from burnscar_assets.demo.cogs import write_cog
 from burnscar_assets.demo.plan import Burn, Granule, ScenePlan
 from burnscar_assets.demo.scenes import SCL_RESOLUTION_M, make_ground, render
 from burnscar_assets.demo.stac import StacDict, make_item
-from burnscar_assets.storage.atomic import atomic_folder, write_json
+from burnscar_assets.storage.atomic import atomic_folder
 
 ITEM_FILE: Final = "item.json"
 
@@ -69,7 +69,8 @@ def draw(task: SceneTask) -> int:
             for band, pixels in scene.bands.items():
                 write_cog(folder / f"{band}.tif", pixels, plan.granule, BAND_RESOLUTION_M[band])
             write_cog(folder / "SCL.tif", scene.classification, plan.granule, SCL_RESOLUTION_M)
-            write_json(folder / ITEM_FILE, make_item(plan, scene.cloud_cover, task.world))
+            item = make_item(plan, scene.cloud_cover, task.world)
+            (folder / ITEM_FILE).write_text(json.dumps(item, indent=1) + "\n", encoding="utf-8")
     return len(task.scenes)
 
 

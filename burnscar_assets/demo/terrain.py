@@ -20,7 +20,7 @@ HARVEST_SPAN_DAYS = (120, 320)
 STUBBLE_DAYS = 35
 GROWING_DAYS = 130
 
-TAME = (Cover.CROP_GREEN, Cover.URBAN, Cover.WATER)
+TAME = (Cover.CROP_GREEN, Cover.URBAN, Cover.WATER, Cover.LAVA)
 """Covers that perimeters seldom hold."""
 
 _NOISE_SPREAD = 0.125
@@ -28,7 +28,7 @@ _NOISE_SPREAD = 0.125
 
 _FULL_COVER = {
     Cover.CONIFER: 0.82,
-    Cover.SHRUB: 0.66,
+    Cover.SHRUB: 0.78,
     Cover.GRASS: 0.75,
     Cover.BARE: 0.10,
     Cover.URBAN: 0.22,
@@ -71,7 +71,7 @@ _SPECIAL_CELL_M = {
     Cover.CROP_GREEN: 3200.0,
     Cover.URBAN: 2200.0,
     Cover.BARE: 700.0,
-    Cover.LAVA: 2600.0,
+    Cover.LAVA: 1100.0,
     Cover.WATER: 1500.0,
 }
 
@@ -116,7 +116,7 @@ def make_land(seed: int, granule: Granule, wild: npt.NDArray[np.bool_]) -> Land:
     Args:
         seed: the world's seed.
         granule: where.
-        wild: 10 m pixels without fields, towns and lakes, as perimeters seldom hold any.
+        wild: 10 m pixels without fields, towns, lakes and lava, as perimeters seldom hold any.
     """
     finest, parcel_keys = _finest_level(seed, granule, wild)
     levels = {factor: finest if factor == 1 else _coarser(finest, factor) for factor in FACTORS}
@@ -192,5 +192,11 @@ def _number_parcels(
 
 def _coarser(level: Level, factor: int) -> Level:
     middle = slice(factor // 2, None, factor)
-    means = (block_mean(a, factor) for a in (level.green, level.texture, level.slope_east, level.slope_north))
-    return Level(level.cover[middle, middle], *means, level.parcel[middle, middle])
+    return Level(
+        cover=level.cover[middle, middle],
+        green=block_mean(level.green, factor),
+        texture=block_mean(level.texture, factor),
+        slope_east=block_mean(level.slope_east, factor),
+        slope_north=block_mean(level.slope_north, factor),
+        parcel=level.parcel[middle, middle],
+    )

@@ -21,7 +21,7 @@ from burnscar_assets.demo.given import plan_over
 from burnscar_assets.demo.ignitions import simulate_fires
 from burnscar_assets.demo.plan import ScenePlan, WorldPlan, project
 from burnscar_assets.demo.regions import choose_regions
-from burnscar_assets.demo.stac import StacDict, rebased, write_catalogue
+from burnscar_assets.demo.stac import rebased, write_catalogue
 from burnscar_assets.demo.studio import ITEM_FILE, SceneTask, draw_all, read_item, scene_folder
 from burnscar_assets.errors import SettingsError, StorageError
 from burnscar_assets.imagery.stac_index import write_index
