@@ -11,7 +11,7 @@ from burnscar_assets.errors import InputError, MissingDataError
 from burnscar_assets.evaluation.baseline import NbrThreshold
 from burnscar_assets.evaluation.report import EvaluationSummary
 from burnscar_assets.evaluation.separation import SeparationProof
-from burnscar_assets.settings import EvaluationSettings, Settings
+from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.atomic import write_json
 from burnscar_assets.storage.paths import DataRoot
 
@@ -36,22 +36,6 @@ class EvaluationSpec(BaseModel):
         """Write the spec as JSON; returns the path."""
         write_json(path, self.model_dump(mode="json"))
         return path
-
-
-def plan_evaluation(
-    settings: Settings, root: DataRoot, fire_year: int, data_versions: dict[str, str] | None = None
-) -> EvaluationSpec:
-    """The specification of a year's evaluation."""
-    accelerator = settings.training.accelerator
-    return EvaluationSpec(
-        root=root.path.resolve(),
-        fire_year=fire_year,
-        layer=settings.imagery.layer,
-        settings=settings.evaluation,
-        device="cuda" if accelerator == "gpu" else accelerator,
-        simulated=settings.simulated_imagery,
-        data_versions=data_versions or {},
-    )
 
 
 def load_spec(path: Path) -> EvaluationSpec:
