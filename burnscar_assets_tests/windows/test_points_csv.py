@@ -1,0 +1,144 @@
+"""Windows from a CSV of points."""
+
+from pathlib import Path
+
+import pytest
+import shapely
+
+from burnscar_assets.errors import InputError
+from burnscar_assets.sampling.splits import SplitMap
+from burnscar_assets.settings import SplitSettings, WindowSettings
+from burnscar_assets.windows.dataset import WindowChanges, write_windows
+from burnscar_assets.windows.points_csv import CsvColumns, windows_from_csv, write_csv_windows
+from burnscar_assets_tests.windows.window_tables import windows_of
+
+GOOD = """lon,lat,time,label
+-120.5,38.2,2021-08-30,burnt
+-120.48,38.2,2021-08-30T10:00:00-08:00,unburnt
+-118.2,34.4,2020-01-05,unburnt
+"""
+
+
+def csv_of(folder: Path, text: str) -> Path:
+    path = folder / "points.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def read(folder: Path, text: str, columns: CsvColumns | None = None) -> list[dict]:
+    windows = windows_from_csv(csv_of(folder, text), WindowSettings(), SplitSettings(), columns)
+    return sorted(windows.to_dict("records"), key=lambda row: (row["start_time"], row["category"]))
+
+
+def test_each_point_lies_in_its_window(tmp_path: Path) -> None:
+    windows = windows_from_csv(csv_of(tmp_path, GOOD), WindowSettings(), SplitSettings())
+    assert len(windows) == 3
+    degrees = windows.to_crs(4326).set_index("window_id").geometry
+    for lon, lat in ((-120.5, 38.2), (-120.48, 38.2), (-118.2, 34.4)):
+        assert degrees.buffer(1e-7).contains(shapely.Point(lon, lat)).sum() == 1
+    land, burnt, unburnt = read(tmp_path, GOOD)
+    assert (land["utm_epsg"], land["fire_year"], land["category"]) == (32611, 2020, "unburnt")
+    assert (burnt["utm_epsg"], burnt["category"], burnt["stratum"]) == (32610, "burnt", "burnt")
+    assert burnt["start_time"].isoformat() == "2021-08-30T00:00:00+00:00"
+    assert unburnt["start_time"].isoformat() == "2021-08-30T00:00:00+00:00"
+    centres = windows.centroid
+    expected = SplitMap(SplitSettings()).split_of(centres.x, centres.y)
+    assert windows["split"].tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["lon,lat,time,label", "Longitude,Latitude,Date,Category", "\ufefflng , y ,CONT_DATE, class"],
+)
+def test_usual_names_of_columns_are_known(tmp_path: Path, header: str) -> None:
+    text = GOOD.replace("lon,lat,time,label", header)
+    assert read(tmp_path, text) == read(tmp_path, GOOD)
+
+
+def test_unusual_names_are_given(tmp_path: Path) -> None:
+    text = GOOD.replace("lon,lat,time,label", "a,b,c,d")
+    assert read(tmp_path, text, CsvColumns("a", "b", "c", "d")) == read(tmp_path, GOOD)
+    with pytest.raises(InputError, match="no column for time: looked for 'when', found a, b, c, d"):
+        read(tmp_path, text, CsvColumns("a", "b", "when", "d"))
+
+
+def test_spellings_of_labels(tmp_path: Path) -> None:
+    text = (
+        GOOD.replace("30,burnt", "30,Burned")
+        .replace("00,unburnt", "00,Not-Burned")
+        .replace("05,unburnt", "05,UNBURNED")
+    )
+    assert read(tmp_path, text) == read(tmp_path, GOOD)
+
+
+def test_points_of_one_window_day_and_label_are_one(tmp_path: Path) -> None:
+    again = "-120.5001,38.2001,2021-08-30T23:00:00Z,burned\n\n"
+    assert read(tmp_path, GOOD + again) == read(tmp_path, GOOD)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("-220,38,2021-01-01,burnt", r"1 bad value\(s\) of lon \(row 5: '-220'\).*between -180 and 180"),
+        ("-120,91,2021-01-01,burnt", r"bad value\(s\) of lat \(row 5: '91'\)"),
+        ("38,-120,2021-01-01,burnt", r"bad value\(s\) of lat \(row 5: '-120'\)"),
+        ("-120,north,2021-01-01,burnt", r"bad value\(s\) of lat \(row 5: 'north'\)"),
+        ("-120,38,01/05/2021,burnt", r"bad value\(s\) of time \(row 5: '01/05/2021'\); allowed: an ISO 8601"),
+        ("-120,38,,burnt", r"bad value\(s\) of time \(row 5: ''\)"),
+        ("-120,38,2021-01-01,1", r"bad value\(s\) of label \(row 5: '1'\); allowed: burnt or unburnt"),
+        ("nan,38,2021-01-01,burnt", r"bad value\(s\) of lon \(row 5: 'nan'\)"),
+        ("-120.5,38.2,2021-08-30,unburnt", r"different labels share a window's ground in rows 2 and 5"),
+    ],
+)
+def test_bad_rows_are_named(tmp_path: Path, row: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read(tmp_path, GOOD + row + "\n")
+
+
+def test_many_bad_rows_are_counted_and_the_first_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"20 bad value\(s\) of lon") as raised:
+        read(tmp_path, GOOD + "x,38,2021-01-01,burnt\n" * 20)
+    assert str(raised.value).count("row ") == 5
+
+
+def test_the_zone_border_can_not_put_ground_into_two_splits(tmp_path: Path) -> None:
+    """Two windows of different zones overlap where a border of ground blocks runs between their centres."""
+    splits = SplitSettings(block_km=0.5)
+    text = "lon,lat,time,label\n" + "".join(
+        f"{-120 + side * 0.00002},{38 + 0.01 * n},2021-01-01,unburnt\n" for n in range(60) for side in (-1, 1)
+    )
+    with pytest.raises(InputError, match="different splits share a window's ground"):
+        windows_from_csv(csv_of(tmp_path, text), WindowSettings(), splits)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "not a CSV with a header"),
+        ("lon,lat,time,label\n", "has no points"),
+        ("lon,lat,label\n-120,38,burnt\n", "no column for time: looked for time or date"),
+        ("lon,lat,time,label\n-120,38,2021-01-01,burnt,5,6\n1,2\n,,,,,,,,\n", "bad value|not a CSV"),
+    ],
+)
+def test_what_is_no_points_csv_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read(tmp_path, text)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"absent\.csv"):
+        windows_from_csv(tmp_path / "absent.csv", WindowSettings(), SplitSettings())
+
+
+def test_a_dataset_is_made_and_extended(tmp_path: Path) -> None:
+    from rslearn.dataset import Dataset
+    from upath import UPath
+
+    windows = windows_from_csv(csv_of(tmp_path, GOOD), WindowSettings(), SplitSettings())
+    dataset = tmp_path / "dataset"
+    assert write_csv_windows(windows, dataset) == WindowChanges(0, 3, 0, 0)
+    assert write_csv_windows(windows, dataset) == WindowChanges(3, 0, 0, 0)
+    assert {window.group for window in Dataset(UPath(dataset)).load_windows()} == {"2020", "2021"}
+    write_windows(windows_of(2021), dataset, remove_others=False)
+    assert write_csv_windows(windows, dataset) == WindowChanges(3, 0, 0, 0)
+    assert len(list((dataset / "windows" / "2021").iterdir())) == 2 + len(windows_of(2021))
