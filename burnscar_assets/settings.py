@@ -8,12 +8,12 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from burnscar_assets.classes import Split, Stratum
+from burnscar_assets.classes import Stratum
 from burnscar_assets.errors import SettingsError
 
 CONFIG_VARIABLE = "BURNSCAR_CONFIG"
@@ -279,9 +279,6 @@ class Settings(Section):
         return self.demo is not None and self.demo.perimeters is None
 
 
-SPLITS = tuple(Split)
-
-
 def load_settings(path: Path) -> Settings:
     """Read the settings of a world.
 
@@ -304,8 +301,19 @@ def parse_settings(content: dict[str, Any], origin: str) -> Settings:
     try:
         return Settings.model_validate(content)
     except ValidationError as error:
-        mistakes = [f"  {'.'.join(map(str, e['loc'])) or '(root)'}: {e['msg']}" for e in error.errors()]
+        mistakes = [f"  {'.'.join(map(str, e['loc'])) or '(root)'}: {_allowed(e)}" for e in error.errors()]
         raise SettingsError(f"{origin} has {len(mistakes)} mistake(s):\n" + "\n".join(mistakes)) from error
+
+
+def _allowed(mistake: Any) -> str:
+    """What is allowed in place of a mistake; for a field that isn't known, the fields that are."""
+    if mistake["type"] != "extra_forbidden":
+        return str(mistake["msg"])
+    section: Any = Settings
+    for name in mistake["loc"][:-1]:
+        kinds = (section.model_fields[name].annotation, *get_args(section.model_fields[name].annotation))
+        section = next(kind for kind in kinds if hasattr(kind, "model_fields"))
+    return f"no such field; allowed are {', '.join(section.model_fields)}"
 
 
 def data_root() -> Path:
