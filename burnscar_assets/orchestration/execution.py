@@ -10,7 +10,6 @@ from pathlib import Path
 import dagster as dg
 
 from burnscar_assets.definitions import build_definitions
-from burnscar_assets.errors import BurnscarError
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.staleness import StalePair, stale_pairs
 from burnscar_assets.progress import Progress, silent
@@ -111,18 +110,12 @@ class Runner:
         Raises:
             BurnscarError: what the failing stage said.
         """
-        try:
-            self._job.execute_in_process(
-                asset_selection=[dg.AssetKey(name) for name in assets],
-                partition_key=None if fire_year is None else str(fire_year),
-                instance=self._instance,
-                run_config=QUIET,
-            )
-        except dg.DagsterError as error:
-            cause = error.__cause__
-            if isinstance(cause, BurnscarError):
-                raise cause from error
-            raise
+        self._job.execute_in_process(
+            asset_selection=[dg.AssetKey(name) for name in assets],
+            partition_key=None if fire_year is None else str(fire_year),
+            instance=self._instance,
+            run_config=QUIET,
+        )
 
 
 @contextmanager

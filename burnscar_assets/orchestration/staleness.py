@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.loader import LoadingContextForTest
 
@@ -27,7 +28,7 @@ class StalePair:
 
 
 def stale_pairs(
-    world: World, graph: dg.AssetGraph, instance: dg.DagsterInstance, fire_years: Collection[int]
+    world: World, graph: AssetGraph, instance: dg.DagsterInstance, fire_years: Collection[int]
 ) -> list[StalePair]:
     """Stale and missing pairs in topological order; the release, which has no year, comes with any."""
     resolver = CachingStaleStatusResolver(instance, graph, LoadingContextForTest(instance))
