@@ -157,10 +157,10 @@ class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
     def _read_raster_from_url(
         self, url: str, projection: Projection, bounds: PixelBounds, resampling: Resampling
     ) -> tuple[npt.NDArray[np.generic], float | None]:
-        origin = affine.Affine.translation(bounds[0] * projection.x_resolution, bounds[1] * projection.y_resolution)
+        x_size, y_size = projection.x_resolution, projection.y_resolution
         grid = {
             "crs": projection.crs,
-            "transform": origin * affine.Affine.scale(projection.x_resolution, projection.y_resolution),
+            "transform": affine.Affine(x_size, 0, bounds[0] * x_size, 0, y_size, bounds[1] * y_size),
             "width": bounds[2] - bounds[0],
             "height": bounds[3] - bounds[1],
         }

@@ -87,7 +87,8 @@ class _Maker:
         take_back([window], self.layer)
         retire_tile(root, self.layer)
         try:
-            self._materialize(window, groups)
+            with storage_errors(root):
+                self._materialize(window, groups)
             return TileOutcome(window.name, made, measure_tile(root, self.layer, self.config, len(groups)))
         except (OSError, RasterioError) as error:
             _probe(root)

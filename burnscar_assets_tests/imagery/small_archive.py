@@ -155,10 +155,15 @@ class _RangeHandler(http.server.SimpleHTTPRequestHandler):
     """Serves files, parts of them too."""
 
     requests: list[str]
+    failing: dict[str, int]
 
     def do_GET(self) -> None:
         """Serve a file, or the part that is asked for."""
         self.requests.append(self.path)
+        if self.failing.get(self.path, 0) > 0:
+            self.failing[self.path] -= 1
+            self.send_error(503)
+            return
         wanted = self.headers.get("Range")
         path = Path(self.translate_path(self.path))
         if not wanted or not path.is_file():
@@ -182,10 +187,13 @@ class _RangeHandler(http.server.SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def serve(folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """Serve a folder on 127.0.0.1; yields its address and the paths that were asked for."""
+def serve(folder: Path, failing: dict[str, int] | None = None) -> Iterator[tuple[str, list[str]]]:
+    """Serve a folder on 127.0.0.1; yields its address and the paths that were asked for.
+
+    Paths of `failing` answer that the server is unavailable, so many times.
+    """
     requests: list[str] = []
-    handler = type("Handler", (_RangeHandler,), {"requests": requests})
+    handler = type("Handler", (_RangeHandler,), {"requests": requests, "failing": failing or {}})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
