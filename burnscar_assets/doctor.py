@@ -17,9 +17,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from burnscar_assets.errors import SettingsError
+from burnscar_assets.errors import BurnscarError, SettingsError
 from burnscar_assets.settings import Settings, config_file
 from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.training.olmoearth import model_id
 
 DISTRIBUTION: Final = "burnscar-assets"
 MIN_FREE_GB: Final = 5
@@ -209,7 +210,8 @@ def _reachable(address: tuple[str, str]) -> Check:
             name,
             None,
             f"{host} does not answer",
-            "what was fetched before still works, and so does burnscar demo; check the network or the proxy",
+            "what was fetched before still works, and so do local files (release.source, imagery.archive, "
+            "training.model.weights) and burnscar demo; check the network or the proxy",
         )
     return Check(name, True, f"{host} answers")
 
@@ -225,7 +227,10 @@ def _weights(settings: Settings) -> Check:
         found = f"no {' and '.join(missing)} in it" if missing else "found"
         remedy = "put both files there, or leave training.model.weights empty"
         return Check("OlmoEarth weights", not missing, f"{model.weights}: {found}", remedy)
-    repository = hub_id(model.version, model.size)
+    try:
+        repository = model_id(model)
+    except BurnscarError as error:
+        return Check("OlmoEarth weights", False, f"{model.version} {model.size}: no such model", str(error))
     cached = all(isinstance(try_to_load_from_cache(repository, name), str) for name in files)
     if cached:
         return Check("OlmoEarth weights", True, f"{repository} is in the hub's cache")
@@ -233,11 +238,6 @@ def _weights(settings: Settings) -> Check:
     if model.allow_random:
         remedy += "; without them training starts from random weights, and says so"
     return Check("OlmoEarth weights", None, f"{repository} is not in the hub's cache", remedy)
-
-
-def hub_id(version: str, size: str) -> str:
-    """Identifier of an OlmoEarth model on the hub, e.g. `allenai/OlmoEarth-v1_2-Nano`."""
-    return f"allenai/OlmoEarth-{version}-{size.capitalize()}"
 
 
 def _browser() -> Check:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from burnscar_assets import doctor
-from burnscar_assets.doctor import Check, checks, hub_id
+from burnscar_assets.doctor import Check, checks
 from burnscar_assets.settings import CONFIGS_DIR, Settings, load_settings, parse_settings
 from burnscar_assets.storage.paths import DataRoot
 
@@ -171,7 +171,7 @@ def test_weights_are_looked_for_in_the_folder_and_in_the_cache(
     cache = tmp_path / "hub"
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
     absent = found(DEMO, root, "OlmoEarth weights")
-    assert absent.ok is None and "random weights" in absent.remedy and hub_id("v1_2", "nano") in absent.remedy
+    assert absent.ok is None and "random weights" in absent.remedy and "allenai/OlmoEarth-v1_2-Nano" in absent.remedy
     repository = cache / "models--allenai--OlmoEarth-v1_2-Nano"
     (repository / "refs").mkdir(parents=True)
     (repository / "refs" / "main").write_text("abc")
@@ -181,13 +181,19 @@ def test_weights_are_looked_for_in_the_folder_and_in_the_cache(
     assert found(DEMO, root, "OlmoEarth weights").ok is True
 
 
+def test_a_model_that_was_never_published_is_named(root: DataRoot) -> None:
+    settings = world(training={"model": {"version": "v1_3", "size": "nano"}})
+    check = found(settings, root, "OlmoEarth weights")
+    assert check.ok is False and "v1_3" in check.detail + check.remedy
+
+
 def test_no_heavy_library_is_imported(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from burnscar_assets.doctor import checks;"
         "from burnscar_assets.settings import load_settings, CONFIGS_DIR;"
         "from burnscar_assets.storage.paths import DataRoot;"
         f"checks(load_settings(CONFIGS_DIR / 'demo.yaml'), DataRoot(Path({str(tmp_path)!r})));"
-        "print({'torch', 'rslearn', 'dagster', 'geopandas', 'matplotlib'} & set(sys.modules))"
+        "print({'torch', 'rslearn', 'dagster', 'matplotlib'} & set(sys.modules))"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "set()"

@@ -1,15 +1,18 @@
 """The NBR threshold is the best one on its training windows, and nothing else decides ties."""
 
+from pathlib import Path
 from random import Random
 
 import numpy as np
 import pytest
+import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burnscar_assets.classes import BANDS
+from burnscar_assets.classes import BANDS, BASELINE_OFFSET_DN
 from burnscar_assets.errors import InputError
 from burnscar_assets.evaluation.baseline import tune_threshold, window_nbr
+from burnscar_assets.evaluation.metrics import Answers, binary_metrics
 
 labelled = st.lists(st.tuples(st.integers(-20, 20), st.booleans()), min_size=2, max_size=40).filter(
     lambda rows: {True, False} == {r[1] for r in rows} and len({r[0] for r in rows}) > 1
@@ -72,3 +75,25 @@ def test_window_nbr_is_the_mean_over_pixels_with_data() -> None:
     assert nbr[0] == pytest.approx((0.5 - 0.5 + 0) / 3)
     assert nbr[1] == pytest.approx(65534 / 65536)
     assert np.isnan(nbr[2])
+
+
+@pytest.mark.real_data
+def test_real_burnt_pixels_have_low_nbr(real_data: Path) -> None:
+    """British Columbia, wildfire C50929: NBR(B09, B12) against the official perimeter (PROVENANCE.md)."""
+    folder = real_data / "imagery" / "bc_c50929"
+    with rasterio.open(folder / "C50929_post_B12_B11_B09_20m.tif") as scene:
+        shortwave, _, near_infrared = scene.read()
+    with rasterio.open(folder / "C50929_bcws_perimeter_mask.tif") as mask:
+        burnt = mask.read(1) > 0
+    images = np.zeros((burnt.size, len(BANDS), 1, 1), dtype=np.uint16)
+    for band, pixels in (("B08", near_infrared), ("B12", shortwave)):
+        without_offset = np.clip(pixels.astype(np.int64) - BASELINE_OFFSET_DN, 0, None) * (pixels > 0)
+        images[:, BANDS.index(band), 0, 0] = without_offset.ravel()
+    nbr = window_nbr(images)
+    known = ~np.isnan(nbr)
+    truth = burnt.ravel()[known]
+    tuned = tune_threshold(nbr, burnt.ravel())
+    found = binary_metrics(Answers(truth, tuned.predict(nbr[known]), -nbr[known]))
+    assert found["auroc"] == pytest.approx(0.95, abs=0.01)
+    assert found["iou_burnt"] == pytest.approx(0.79, abs=0.02)
+    assert tuned.train_balanced_accuracy == pytest.approx(found["balanced_accuracy"])
