@@ -30,6 +30,7 @@ FIRE_LAYER: Final = f"firep{RELEASE}_1"
 PRESCRIBED_LAYER: Final = f"rxburn{RELEASE}_1"
 GDB_NAME: Final = f"fire{RELEASE}_1_simulated.gdb"
 COMMENT: Final = "SIMULATED by burnscar_assets demo"
+NOTICE_FILE: Final = "SIMULATED.md"
 HA_PER_ACRE: Final = 0.40468564224
 NO_NUMBER: Final = "00000000"
 
@@ -64,14 +65,24 @@ _NAMES: Final = (
 Record = dict[str, Any]
 
 
-def write_release(path: Path, fires: Sequence[SimulatedFire], regions: Sequence[Region], seed: int) -> None:
-    """Write the release, whole or not at all.
+def is_release_of(path: Path, world: str) -> bool:
+    """Whether a release that was written for this world is there, whole."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return f"World {world}." in archive.read(NOTICE_FILE).decode() and archive.testzip() is None
+    except (OSError, KeyError, zipfile.BadZipFile):
+        return False
+
+
+def write_release(path: Path, fires: Sequence[SimulatedFire], regions: Sequence[Region], seed: int, world: str) -> None:
+    """Write the release, whole or not at all. Its content is the same each time; GDAL puts new identifiers into it.
 
     Args:
         path: the zip to write.
         fires: wildfires, old fires and prescribed burns as they truly burned.
         regions: give the units of the records.
         seed: the world's seed.
+        world: digest of the world, told in the notice beside the geodatabase.
     """
     units = {region.name: region.anchor.unit_id for region in regions}
     records = fire_records(fires, units, seed)
@@ -83,7 +94,7 @@ def write_release(path: Path, fires: Sequence[SimulatedFire], regions: Sequence[
             database, layer=PRESCRIBED_LAYER, driver="OpenFileGDB", engine="pyogrio", promote_to_multi=True
         )
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr("SIMULATED.md", f"{COMMENT}. No record describes a fire that happened.\n")
+            archive.writestr(NOTICE_FILE, f"{COMMENT}. No record describes a fire that happened. World {world}.\n")
             for member in sorted(database.rglob("*")):
                 archive.write(member, f"{GDB_NAME}/{member.relative_to(database)}")
 

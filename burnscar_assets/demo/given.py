@@ -22,7 +22,7 @@ from burnscar_assets.demo.terrain import BIOMES
 from burnscar_assets.storage.tables import TABLE_CRS
 
 SMALLEST_GRANULE_M = 7_200.0
-LARGEST_GRANULE_M = 15_600.0
+LARGEST_GRANULE_M = 14_400.0
 MARGIN_M = 2_700.0
 """Ground around a fire: ring and a little land for negatives."""
 

@@ -16,7 +16,7 @@ from shapely.geometry import mapping
 
 from burnscar_assets.demo.acquisitions import season_scenes
 from burnscar_assets.demo.cogs import NOTICE
-from burnscar_assets.demo.frap import write_release
+from burnscar_assets.demo.frap import NOTICE_FILE, is_release_of, write_release
 from burnscar_assets.demo.given import plan_over
 from burnscar_assets.demo.ignitions import simulate_fires
 from burnscar_assets.demo.plan import ScenePlan, WorldPlan, project
@@ -124,7 +124,7 @@ def build_world(
     if perimeters is None:
         labels = _labels_path(settings, root)
         progress("simulating perimeters", 0, 1)
-        plan = _simulate_labels(settings, demo, labels, scale)
+        plan = _simulate_labels(settings, demo, labels, scale, digest)
     else:
         plan = plan_over(demo.seed, perimeters)
     if not plan.scenes:
@@ -155,14 +155,15 @@ def _world_digest(settings: Settings, demo: DemoSettings, perimeters: gpd.GeoDat
     return hash_json([GENERATOR_VERSION, demo.seed, demo.fires_per_year, *shaping])[:16]
 
 
-def _simulate_labels(settings: Settings, demo: DemoSettings, labels: Path, scale: Scale) -> WorldPlan:
-    """Write the release, and plan the imagery over its fires."""
+def _simulate_labels(settings: Settings, demo: DemoSettings, labels: Path, scale: Scale, digest: str) -> WorldPlan:
+    """Write the release, if it isn't there, and plan the imagery over its fires."""
     if settings.years.last is None:
         raise SettingsError("years.last is empty: the simulated world needs a last year")
     years = [y for y in range(settings.years.first, settings.years.last + 1) if y not in settings.years.exclude]
     regions = choose_regions(settings.sampling.splits, demo.fires_per_year, scale.granule_m, scale.fires_a_region)
     fires = simulate_fires(demo.seed, regions, years, demo.fires_per_year)
-    write_release(labels, fires, regions, demo.seed)
+    if not is_release_of(labels, digest):
+        write_release(labels, fires, regions, demo.seed, digest)
     scenes = season_scenes(demo.seed, regions, fires, years)
     granules = tuple(granule for region in regions for granule in region.granules)
     return WorldPlan(demo.seed, granules, tuple(fire.burn() for fire in fires), tuple(scenes))
@@ -207,7 +208,7 @@ def _write_around(folder: Path, plan: WorldPlan, labels: Path | None, digest: st
     write_index(items, imagery / "index.parquet")
     catalogue = write_catalogue(imagery, items, hrefs)
     write_json(folder / "land.geojson", _land(plan))
-    with atomic_file(folder / "SIMULATED.md") as temporary:
+    with atomic_file(folder / NOTICE_FILE) as temporary:
         temporary.write_text(README, encoding="utf-8")
     world = SimulatedWorld(
         labels=labels,
