@@ -36,8 +36,9 @@ def set_aside(window: "Window", layer: str) -> None:
 
     layers = window.load_layer_datas()
     if SET_ASIDE + layer not in layers:
-        layers[SET_ASIDE + layer] = layers[layer]
-        layers[layer] = WindowLayerData(layer, [], group_time_ranges=[])
+        aside = layers[layer]
+        aside.layer_name = SET_ASIDE + layer
+        layers |= {aside.layer_name: aside, layer: WindowLayerData(layer, [], group_time_ranges=[])}
         window.save_layer_datas(layers)
 
 
@@ -48,6 +49,7 @@ def take_back(windows: "Iterable[Window]", layer: str, *, drop: bool = False) ->
         aside = layers.pop(SET_ASIDE + layer, None)
         if aside is not None:
             if not drop:
+                aside.layer_name = layer
                 layers[layer] = aside
             window.save_layer_datas(layers)
 
