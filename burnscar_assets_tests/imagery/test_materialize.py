@@ -48,10 +48,17 @@ def completed(root: DataRoot) -> list[str]:
     return sorted(path.parts[-4] for path in root.dataset.glob(f"windows/2022/*/layers/{LAYER}/completed"))
 
 
-def rslearn_cli(root: DataRoot, *command: str) -> None:
-    run = [sys.executable, "-c", "from rslearn.main import main; main()", "dataset", *command]
-    environment = os.environ | {"RSLEARN_LOGLEVEL": "ERROR"}
-    subprocess.run([*run, "--root", str(root.dataset), "--workers", "0"], check=True, env=environment)
+def prepare_and_materialize_by_command_line(root: DataRoot) -> None:
+    """What `rslearn dataset prepare` and `rslearn dataset materialize` do, in one process to save its imports."""
+    script = """
+import sys
+from rslearn.main import main
+for command in ("prepare", "materialize"):
+    sys.argv = ["rslearn", "dataset", command, "--workers", "0", "--root", sys.argv[-1]]
+    main()
+"""
+    environment = os.environ | {"RSLEARN_LOGLEVEL": "CRITICAL"}
+    subprocess.run([sys.executable, "-c", script, str(root.dataset)], check=True, env=environment)
 
 
 def test_offset_is_taken_off_exactly_once(root: DataRoot, tmp_path: Path) -> None:
@@ -80,8 +87,7 @@ def test_tiles_equal_those_of_the_rslearn_command_line(root: DataRoot, tmp_path:
             path.unlink()
         for path in root.dataset.glob("windows/2022/*/layers"):
             shutil.rmtree(path)
-        rslearn_cli(root, "prepare")
-        rslearn_cli(root, "materialize")
+        prepare_and_materialize_by_command_line(root)
     assert len(ours) == len(windows)
     assert [path.read_bytes() for path in tile_files(root)] == ours
 
@@ -159,8 +165,7 @@ def test_windows_without_data_are_left_out_for_rslearn_too(root: DataRoot, tmp_p
     assert table["nodata_fraction"].iloc[0] == 0
     assert completed(root) == ["w0", "w1", "w2", "w3"]
 
-    rslearn_cli(root, "prepare")
-    rslearn_cli(root, "materialize")
+    prepare_and_materialize_by_command_line(root)
     assert completed(root) == ["w0", "w1", "w2", "w3"]
     again, summary = make(root, windows, settings)
     assert (summary.made, summary.kept) == (0, 5)
