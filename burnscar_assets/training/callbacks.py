@@ -78,8 +78,16 @@ class BestAndLast(Callback):
         self.best_epoch = state_dict["best_epoch"]
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save the state between two epochs."""
+        """Save the state between two epochs.
+
+        Lightning resets its counts of batches a moment later; saved as they are, they would tell a resumed run
+        that this epoch is done.
+        """
         if trainer.current_epoch > 0:
+            loop = trainer.fit_loop.epoch_loop
+            loop.batch_progress.reset_on_run()
+            loop.scheduler_progress.reset_on_run()
+            loop.automatic_optimization.optim_progress.reset_on_run()
             _save(trainer, LAST_FILE, weights_only=False)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -96,6 +96,8 @@ def _resolve(spec: TrainingSpec, variables: dict[str, Any]) -> dict[str, Any]:
     if spec.settings.freeze_epochs == 0:
         callbacks = [callback for callback in callbacks if callback["class_path"] != _FREEZE]
     config["trainer"]["callbacks"] = callbacks
+    if spec.only_windows:
+        config["data"]["init_args"]["default_config"]["names"] = list(spec.only_windows)
     return _without_aliases(config)
 
 

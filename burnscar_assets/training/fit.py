@@ -6,6 +6,7 @@ arguments. Only the folder of the run, a report per epoch and the guard on the d
 
 import logging
 import os
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,11 +42,15 @@ class FitResult:
 
 
 def prepare_process() -> None:
-    """Make this process silent and offline: no W&B, no progress bars on standard error, no code in weights."""
-    os.environ.update(WANDB_MODE="disabled", WANDB_SILENT="true", TQDM_DISABLE="1", HF_HUB_OFFLINE="1")
+    """Make this process silent and offline, before it imports torch: no W&B, no progress bars, no code in weights.
+
+    Threads that wait do so asleep: awake, they slow training several times over where cores are shared.
+    """
+    os.environ.update(
+        WANDB_MODE="disabled", WANDB_SILENT="true", TQDM_DISABLE="1", HF_HUB_OFFLINE="1", RSLEARN_LOGLEVEL="ERROR"
+    )
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
-    for name in ("lightning", "lightning.pytorch", "lightning.fabric", "rslearn"):
-        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def choose_device(settings: TrainingSettings) -> Device:
@@ -93,20 +98,23 @@ def _instantiate(config: dict[str, Any], folder: Path) -> "tuple[Trainer, Any, L
     from rslearn.lightning_cli import RslearnLightningCLI
     from rslearn.utils.jsonargparse import init_jsonargparse
 
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     init_jsonargparse()
     arguments = {key: value for key, value in config.items() if key not in _MANAGEMENT}
     arguments["trainer"] = {**config["trainer"], "default_root_dir": str(folder)}
-    logging.getLogger("rslearn.lightning_cli").setLevel(logging.ERROR)
-    cli = RslearnLightningCLI(
-        model_class=LightningModule,
-        datamodule_class=LightningDataModule,
-        args=arguments,
-        run=False,
-        subclass_mode_model=True,
-        subclass_mode_data=True,
-        save_config_callback=None,
-        parser_class=RslearnArgumentParser,
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
+        cli = RslearnLightningCLI(
+            model_class=LightningModule,
+            datamodule_class=LightningDataModule,
+            args=arguments,
+            run=False,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            save_config_callback=None,
+            parser_class=RslearnArgumentParser,
+        )
     return cli.trainer, cli.model, cli.datamodule
 
 

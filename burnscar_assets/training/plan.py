@@ -39,6 +39,7 @@ def plan_training(
         encoder=resolve_encoder(settings.training.model, DataRoot(_absolute(root.path))),
         windows=_counts(windows),
         fires={split: int(rows["fire_id"].dropna().nunique()) for split, rows in windows.groupby("split")},
+        only_windows=_named_windows(root, years, settings.imagery.layer, windows),
         data_versions=data_versions or {},
         simulated=settings.simulated_imagery,
     )
@@ -54,6 +55,13 @@ def usable_windows(root: DataRoot, fire_years: tuple[int, ...], layer: str) -> p
         complete = tiles.loc[tiles["complete"].fillna(False) & (tiles["layer"] == layer), "window_id"]
         parts.append(pd.DataFrame(windows.drop(columns="geometry"))[windows["window_id"].isin(set(complete))])
     return pd.concat(parts, ignore_index=True).sort_values("window_id", kind="stable", ignore_index=True)
+
+
+def _named_windows(root: DataRoot, fire_years: tuple[int, ...], layer: str, usable: pd.DataFrame) -> tuple[str, ...]:
+    """The windows by name, if a tile could not be read anew: its old one is still in the dataset then."""
+    tiles = pd.concat([read_table(root, TILES, year) for year in fire_years], ignore_index=True)
+    unreadable = (tiles["layer"] == layer) & (tiles["reason"].fillna("") == "unreadable")
+    return tuple(usable["window_id"]) if unreadable.any() else ()
 
 
 def _absolute(path: Path) -> Path:

@@ -31,6 +31,9 @@ class TrainingSpec(BaseModel):
     encoder: Encoder = Field(description="What to start from.")
     windows: Counts = Field(description="Usable windows by split, fire year and class.")
     fires: dict[str, int] = Field(description="Fires by split.")
+    only_windows: tuple[str, ...] = Field(
+        (), description="Take these windows alone; empty: all whose layers are complete in the dataset."
+    )
     data_versions: dict[str, str] = Field({}, description="Data versions of what is read, kept in the manifest.")
     simulated: bool = Field(False, description="Whether the imagery is simulated.")
 

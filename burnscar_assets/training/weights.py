@@ -13,8 +13,6 @@ from burnscar_assets.storage.atomic import atomic_file
 if TYPE_CHECKING:
     from torch import Tensor
 
-State = "dict[str, Tensor]"
-
 
 def hash_weights(state: "dict[str, Tensor]") -> str:
     """SHA-256 of the tensors in order of their names: name, type, shape and little-endian values.
@@ -32,11 +30,15 @@ def hash_weights(state: "dict[str, Tensor]") -> str:
 
 
 def save_weights(path: Path, state: "dict[str, Tensor]") -> None:
-    """Write a state dict, whole or not at all."""
+    """Write a state dict, whole or not at all; the same state gives the same bytes."""
+    import io
+
     import torch
 
+    buffer = io.BytesIO()
+    torch.save({name: state[name].detach().cpu().contiguous() for name in sorted(state)}, buffer)
     with atomic_file(path) as temporary:
-        torch.save(state, temporary)
+        temporary.write_bytes(buffer.getbuffer())
 
 
 def load_state(path: Path) -> "dict[str, Tensor]":

@@ -1,0 +1,102 @@
+"""A tiny world for the tests of training, made once, and the means to train on it in this process."""
+
+import os
+import shutil
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from burnscar_assets.settings import Settings, parse_settings
+from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.training.manifest import CheckpointManifest
+from burnscar_assets.training.plan import plan_training
+from burnscar_assets.training.spec import TrainingSpec
+from burnscar_assets_tests.tiny_dataset import make_tiny_dataset
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+@pytest.fixture(autouse=True)
+def _offline_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+
+
+@pytest.fixture(scope="session")
+def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> DataRoot:
+    """Two fire years of 80 windows each, and one window a year without a tile."""
+    root = DataRoot(tmp_path_factory.mktemp("tiny") / "data")
+    make_tiny_dataset(root, years=(2019, 2020), windows_per_year=80, seed=1, incomplete_per_year=1)
+    return root
+
+
+def tiny_settings(**training: Any) -> Settings:
+    """Settings of the tiny world."""
+    defaults = {
+        "model": {"allow_random": True, "patch_size": 8},
+        "max_epochs": 4,
+        "freeze_epochs": 1,
+        "learning_rate": 1e-3,
+        "batch_size": 8,
+        "accelerator": "cpu",
+        "look_back_years": 1,
+    }
+    content = {
+        "name": "tiny",
+        "years": {"first": 2019, "last": 2020},
+        "release": {"source": "none"},
+        "training": defaults | training,
+        "demo": {},
+    }
+    return parse_settings(content, "tiny")
+
+
+@pytest.fixture
+def plan(tiny_world: DataRoot, tmp_path: Path) -> Callable[..., TrainingSpec]:
+    """Plans a run of 2020 whose checkpoint goes to a folder of the test's own."""
+
+    def make(folder: str = "a", **training: Any) -> TrainingSpec:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            spec = plan_training(tiny_settings(**training), tiny_world, 2020, {"tiles 2020": "abc"})
+        return spec.model_copy(update={"checkpoint": tmp_path / folder / "checkpoints" / "fire_year=2020"})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def undisturbed(
+    tiny_world: DataRoot, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[TrainingSpec, CheckpointManifest]:
+    """What an undisturbed run of `plan()` comes to; its checkpoint must not be changed."""
+    from burnscar_assets.training.trainer import train
+
+    folder = tmp_path_factory.mktemp("undisturbed") / "checkpoints" / "fire_year=2020"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        spec = plan_training(tiny_settings(), tiny_world, 2020, {"tiles 2020": "abc"})
+    spec = spec.model_copy(update={"checkpoint": folder})
+    return spec, train(spec, lambda event: None)
+
+
+@pytest.fixture
+def checkpoint(undisturbed: tuple[TrainingSpec, CheckpointManifest], tmp_path: Path) -> Path:
+    """A copy of the undisturbed run's checkpoint, to be spoilt."""
+    return Path(shutil.copytree(undisturbed[0].checkpoint, tmp_path / "copy" / "fire_year=2020"))
+
+
+@pytest.fixture
+def run() -> Callable[[TrainingSpec], tuple[CheckpointManifest, list[dict[str, Any]]]]:
+    """Trains in this process; gives the manifest and the events."""
+    from burnscar_assets.training.trainer import train
+
+    def go(spec: TrainingSpec) -> tuple[CheckpointManifest, list[dict[str, Any]]]:
+        events: list[dict[str, Any]] = []
+        return train(spec, events.append), events
+
+    return go
