@@ -19,6 +19,9 @@ from burnscar_assets.demo.spectra import Cover
 from burnscar_assets.storage.tables import TABLE_CRS
 
 CHAR_FADES_YEARS = 0.55
+CHAR_EXPONENT = 0.7
+"""Below 1: a light fire blackens more than it kills."""
+
 RECOVERY_YEARS = {Cover.CONIFER: 14.0, Cover.SHRUB: 5.0, Cover.GRASS: 0.6}
 OTHER_RECOVERY_YEARS = 3.0
 UNBURNABLE = (Cover.WATER, Cover.LAVA, Cover.URBAN, Cover.BARE)
@@ -91,7 +94,7 @@ def burn_state(layers: list[BurnLayer], cover: npt.NDArray[np.uint8], day: date)
             age_years = 0.0
         years = np.array([RECOVERY_YEARS.get(c, OTHER_RECOVERY_YEARS) for c in Cover], np.float32)
         still_lost = severity * np.exp(-age_years / years).astype(np.float32)[cover[part]]
-        still_black = severity**1.1 * np.float32(0.92 * np.exp(-age_years / CHAR_FADES_YEARS))
+        still_black = severity**CHAR_EXPONENT * np.float32(0.92 * np.exp(-age_years / CHAR_FADES_YEARS))
         char[part] = np.maximum(char[part], still_black)
         loss[part] = 1 - (1 - loss[part]) * (1 - still_lost)
     return BurnState(char, loss)

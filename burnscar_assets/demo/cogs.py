@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import rasterio
+from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 from rasterio.transform import from_origin
 
@@ -43,5 +44,5 @@ def write_cog(path: Path, pixels: npt.NDArray[np.generic], granule: Granule, res
         with rasterio.open(path, "w", **profile) as target:
             target.update_tags(SIMULATED="YES", TIFFTAG_IMAGEDESCRIPTION=NOTICE)
             target.write(pixels, 1)
-    except RasterioError as error:
+    except (RasterioError, CPLE_BaseError) as error:
         raise StorageError(f"cannot write {path}: {error}; free space or choose another BURNSCAR_DATA") from error

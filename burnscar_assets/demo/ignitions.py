@@ -10,11 +10,12 @@ from shapely import LineString
 from shapely.geometry.base import BaseGeometry
 
 from burnscar_assets.classes import Split
-from burnscar_assets.demo.fires import SimulatedFire, find_room, fire_shape
+from burnscar_assets.demo.fires import M2_PER_HA, SimulatedFire, find_room, fire_shape
 from burnscar_assets.demo.noise import generator
 from burnscar_assets.demo.regions import Region, quotas
 
 SMALLEST_HA, LARGEST_HA = 4.0, 1450.0
+LARGEST_SHARE_OF_REGION = 0.3
 SEASON_DAYS = 20
 """All usable fires of a year are contained within so many days, so that a few acquisitions serve them all."""
 
@@ -196,8 +197,10 @@ def _placed(seed: int, wishes: list[_Wish]) -> list[SimulatedFire]:
             for other in fires.values()
             if other.region == wish.region.name and other.key != wish.over
         ]
-        shape = fire_shape(seed, wish.key, wish.area_ha)
-        placed = find_room(shape, wish.region.ground, keep_off, (seed, "room", wish.key), near)
+        ground = wish.region.ground
+        area_ha = min(wish.area_ha, LARGEST_SHARE_OF_REGION * ground.area / M2_PER_HA)
+        shape = fire_shape(seed, wish.key, area_ha)
+        placed = find_room(shape, ground, keep_off, (seed, "room", wish.key), near)
         fires[wish.key] = _as_fire(seed, wish, placed)
     return [fires[key] for key in sorted(fires)]
 

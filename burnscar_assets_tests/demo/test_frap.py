@@ -100,7 +100,8 @@ def test_fires_without_a_number_are_no_duplicates_of_each_other(told: gpd.GeoDat
     blank = told[(told.INC_NUM == NO_NUMBER) & told.IRWINID.isna()]
     same = blank.groupby(["YEAR_", "UNIT_ID"]).size()
     assert same.max() == 2
-    pair = blank[blank.YEAR_ == same.idxmax()[0]].geometry
+    year, _ = same.idxmax()
+    pair = blank[blank["YEAR_"] == year].geometry
     assert pair.iloc[0].distance(pair.iloc[1]) > 1000
 
 
