@@ -1,10 +1,12 @@
 """The summary of a world by fire year, from its tables."""
 
+import math
 from collections.abc import Iterable
 
 import pandas as pd
 from rich.table import Table as RichTable
 
+from burnscar_assets.evaluation.report import METHODS
 from burnscar_assets.storage.contracts import (
     EVALUATION_METRICS,
     FIRE_PERIMETER_REJECTS,
@@ -16,7 +18,8 @@ from burnscar_assets.storage.contracts import (
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import Table, read_table, table_path
 
-SHOWN_METRICS = ("f1_burnt", "iou_burnt", "auroc")
+COUNTS = ("kept", "rejected", "points", "windows", "tiles", "without_imagery")
+SHOWN_METRICS = ("f1_burnt", "auroc")
 
 
 def summarize(root: DataRoot, fire_years: Iterable[int]) -> pd.DataFrame:
@@ -30,15 +33,15 @@ def _year(root: DataRoot, year: int) -> dict[str, object]:
     pooled = metrics[metrics["scope"] == "pooled"]
     row: dict[str, object] = {
         "fire_year": year,
-        "perimeters_kept": len(_rows(root, FIRE_PERIMETERS, year)),
-        "perimeters_rejected": len(_rows(root, FIRE_PERIMETER_REJECTS, year)),
+        "kept": len(_rows(root, FIRE_PERIMETERS, year)),
+        "rejected": len(_rows(root, FIRE_PERIMETER_REJECTS, year)),
         "points": len(_rows(root, SAMPLE_POINTS, year)),
         "windows": len(_rows(root, WINDOWS, year)),
         "tiles": int(tiles["complete"].sum()),
-        "windows_without_imagery": int((~tiles["complete"]).sum()),
+        "without_imagery": int((~tiles["complete"]).sum()),
     }
     for name in SHOWN_METRICS:
-        for method in ("olmoearth", "nbr_threshold"):
+        for method in METHODS:
             found = pooled[(pooled["metric"] == name) & (pooled["method"] == method)]
             row[f"{method}_{name}"] = tuple(found[["value", "low", "high"]].iloc[0]) if len(found) else None
     return row
@@ -48,19 +51,25 @@ def _rows(root: DataRoot, table: Table, year: int) -> pd.DataFrame:
     return read_table(root, table, year) if table_path(root, table, year).exists() else table.empty()
 
 
-def summary_table(root: DataRoot, fire_years: Iterable[int], title: str) -> RichTable:
-    """The summary as a table for the terminal."""
-    table = RichTable("year", "kept", "rejected", "points", "windows", "tiles", "no imagery", title=title)
-    for name in SHOWN_METRICS:
-        table.add_column(f"{name}\nmodel [95 %] / NBR")
+def count_table(root: DataRoot, fire_years: Iterable[int], title: str) -> RichTable:
+    """What each stage made, for the terminal."""
+    table = RichTable("year", *(name.replace("_", " ") for name in COUNTS), title=title)
     for row in summarize(root, fire_years).to_dict("records"):
-        counts = list(row.values())[:7]
-        scores = [_score(row[f"olmoearth_{m}"], row[f"nbr_threshold_{m}"]) for m in SHOWN_METRICS]
-        table.add_row(*map(str, counts), *scores)
+        table.add_row(str(row["fire_year"]), *(str(row[name]) for name in COUNTS))
     return table
 
 
-def _score(model: tuple[float, float, float] | None, baseline: tuple[float, float, float] | None) -> str:
-    if model is None or baseline is None:
+def score_table(root: DataRoot, fire_years: Iterable[int], title: str) -> RichTable:
+    """Pooled metrics with their intervals, model beside baseline, for the terminal."""
+    table = RichTable("year", *(f"{metric} {method}" for metric in SHOWN_METRICS for method in METHODS), title=title)
+    for row in summarize(root, fire_years).to_dict("records"):
+        scores = [_score(row[f"{method}_{metric}"]) for metric in SHOWN_METRICS for method in METHODS]
+        table.add_row(str(row["fire_year"]), *scores)
+    return table
+
+
+def _score(found: tuple[float, float, float] | None) -> str:
+    if found is None or math.isnan(found[0]):
         return "–"
-    return f"{model[0]:.2f} [{model[1]:.2f}–{model[2]:.2f}] / {baseline[0]:.2f}"
+    value, low, high = found
+    return f"{value:.2f}" if math.isnan(low) else f"{value:.2f}\n[{low:.2f}, {high:.2f}]"

@@ -22,8 +22,9 @@ from burnscar_assets.storage.atomic import atomic_file
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table
-from burnscar_assets.summary import summary_table
+from burnscar_assets.summary import count_table, score_table
 from burnscar_assets.terminal import live_progress
+from burnscar_assets.training.manifest import load_manifest
 
 LABEL_ASSETS = ("calfire_release", "fire_perimeters", "burn_history")
 
@@ -112,7 +113,10 @@ def _report(console: Console, world: World, years: list[int], archive: Simulated
     root = world.root
     if not refreshed.runs:
         console.print("everything was fresh: no work was done twice")
-    console.print(summary_table(root, years, title=f"{world.settings.name}, by fire year"))
+    console.print(count_table(root, years, title=f"{world.settings.name}: perimeters to tiles"))
+    console.print(score_table(root, years, title="held-out fires, pooled, with 95 % intervals over fires"))
+    for notice in sorted({load_manifest(root.checkpoint(year)).notice for year in years}):
+        console.print(f"[bold yellow]note:[/] {notice}", highlight=False)
     console.print(f"imagery: {archive.scenes} simulated scenes, {archive.bytes / 1e6:,.0f} MB", highlight=False)
     option = "" if root.path == Path("data/demo").resolve() else f" --data {os.path.relpath(root.path)}"
     console.print("next:")

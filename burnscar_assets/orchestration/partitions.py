@@ -1,5 +1,6 @@
 """Fire years as partitions, and the look-back of training as a partition mapping."""
 
+import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -41,4 +42,8 @@ def fire_year_partitions(years: YearSettings) -> dg.TimeWindowPartitionsDefiniti
 
 def look_back(years: int) -> dg.TimeWindowPartitionMapping:
     """A fire year depends on itself and on the `years` partitions before it, as far as there are any."""
-    return dg.TimeWindowPartitionMapping(start_offset=-years, end_offset=0, allow_nonexistent_upstream_partitions=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        return dg.TimeWindowPartitionMapping(
+            start_offset=-years, end_offset=0, allow_nonexistent_upstream_partitions=True
+        )

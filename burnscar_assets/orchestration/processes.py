@@ -4,7 +4,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +27,7 @@ def run_process(context: dg.AssetExecutionContext, module: str, spec: Path, on_e
     Raises:
         BurnscarError: of the kind and with the message that the process reported.
     """
-    with dg.open_pipes_session(
-        context=context,
-        context_injector=dg.PipesTempFileContextInjector(),
-        message_reader=dg.PipesTempFileMessageReader(),
-    ) as session:
+    with _session(context) as session:
         environment = os.environ | session.get_bootstrap_env_vars()
         process = subprocess.Popen([sys.executable, "-m", module, str(spec)], env=environment)
         handed_on = 0
@@ -44,6 +42,18 @@ def run_process(context: dg.AssetExecutionContext, module: str, spec: Path, on_e
         on_event(event)
     if process.returncode:
         raise _error(module, process.returncode, events)
+
+
+@contextmanager
+def _session(context: dg.AssetExecutionContext) -> Iterator[dg.PipesSession]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        with dg.open_pipes_session(
+            context=context,
+            context_injector=dg.PipesTempFileContextInjector(),
+            message_reader=dg.PipesTempFileMessageReader(),
+        ) as session:
+            yield session
 
 
 def _hand_on(session: dg.PipesSession, handed_on: int, on_event: Callable[[Event], None]) -> int:
