@@ -28,7 +28,10 @@ from rslearn.data_sources.copernicus import get_harmonize_callback  # noqa: TID2
 from rslearn.data_sources.direct_materialize_data_source import DirectMaterializeDataSource  # noqa: TID253
 from rslearn.data_sources.stac import SourceItem, StacDataSource  # noqa: TID253
 from rslearn.dataset import Window  # noqa: TID253
-from rslearn.utils.geometry import PixelBounds, Projection  # noqa: TID253
+from rslearn.tile_stores import TileStoreWithLayer  # noqa: TID253
+from rslearn.utils.geometry import PixelBounds, Projection, STGeometry  # noqa: TID253
+from rslearn.utils.raster_array import RasterArray, RasterMetadata  # noqa: TID253
+from rslearn.utils.raster_format import get_raster_projection_and_bounds  # noqa: TID253
 from rslearn.utils.stac import StacItem  # noqa: TID253
 
 from burnscar_assets.classes import BANDS, BASELINE_OFFSET_DN
@@ -126,6 +129,24 @@ class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
         if key not in self._item_bounds:
             self._item_bounds[key] = super().get_raster_bounds(layer_name, item, bands, projection)
         return self._item_bounds[key]
+
+    def ingest(
+        self, tile_store: TileStoreWithLayer, items: list[SourceItem], geometries: list[list[STGeometry]]
+    ) -> None:
+        """Copy whole scenes into the dataset's tile store, for layers with `ingest: true`."""
+        for item in items:
+            for band in self.asset_bands:
+                if tile_store.is_raster_ready(item, [band]):
+                    continue
+                with rasterio.Env(**GDAL_OPTIONS), rasterio.open(self.get_asset_url(item, band)) as source:
+                    pixels = source.read()
+                    projection, bounds = get_raster_projection_and_bounds(source)
+                    metadata = RasterMetadata(nodata_value=source.nodata)
+                harmonize = self.get_read_callback(item, band) or (lambda array: array)
+                raster = RasterArray(
+                    chw_array=harmonize(pixels), time_range=item.geometry.time_range, metadata=metadata
+                )
+                tile_store.write_raster(item, [band], projection, bounds, raster)
 
     def materialize(
         self,

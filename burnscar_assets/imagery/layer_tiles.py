@@ -71,8 +71,6 @@ class LayerTiles:
             SourceUnavailableError: the same for scenes on the network.
             StorageError: the dataset folder can't be written.
         """
-        for name in self.windows.keys() - self.matched.keys():
-            remove_tile(self._root(name), self.layer)
         groups = [window.group for window in self.windows.values()]
         with open_ledgers(self.dataset_path, "tiles", self.layer, groups) as ledgers:
             before = {name: ledgers[window.group].get(name) for name, window in self.matched.items()}
@@ -89,9 +87,9 @@ class LayerTiles:
                 raise
             finally:
                 close_files(self.source)
-            for name in self._failed():
-                remove_tile(self._root(name), self.layer)
-                discard_retired(self._root(name), self.layer)
+        for name in [*self._failed(), *(self.windows.keys() - self.matched.keys())]:
+            remove_tile(self._root(name), self.layer)
+            discard_retired(self._root(name), self.layer)
 
     def rows(self) -> list[dict[str, Any]]:
         """Rows of the `tiles` table, one a window."""

@@ -62,6 +62,7 @@ def plot_chips(
             _fill(cells, images, f"{name}\n{label}", CLASS_COLORS[name])
         if not len(rows):
             axes[2 * block][0].text(0, 0.5, f"no complete {name} window", fontsize=8)
+    figure.subplots_adjust(left=0.1, right=0.99, top=0.93, bottom=0.01, hspace=0.06, wspace=0.06)
     figure.suptitle(_with_note(title, simulated), fontsize=10)
     return figure
 

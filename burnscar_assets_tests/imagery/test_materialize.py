@@ -155,6 +155,36 @@ def test_interrupted_work_is_never_taken_for_whole(root: DataRoot, tmp_path: Pat
     assert summary.made == len(PLACES)
 
 
+def test_work_goes_on_where_it_was_broken_off(root: DataRoot, tmp_path: Path) -> None:
+    settings = make_dataset(root, write_archive(tmp_path, OLD))
+    windows = make_windows(root, [(column, row) for column in range(0, 200, 20) for row in range(0, 200, 30)])
+    matches, _ = match_scenes(windows, root.dataset, settings)
+
+    def break_off(what: str, done: int, total: int) -> None:
+        if done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        materialize_tiles(windows, matches, root.dataset, settings, break_off)
+    done = len(completed(root))
+    assert 0 < done < len(windows)
+    _, summary = materialize_tiles(windows, matches, root.dataset, settings)
+    assert (summary.kept, summary.made) == (done, len(windows) - done)
+    assert summary.complete == len(windows)
+
+
+def test_layers_that_want_ingesting_give_the_same_tiles(root: DataRoot, tmp_path: Path) -> None:
+    settings = make_dataset(root, write_archive(tmp_path, NEW))
+    windows = make_windows(root, PLACES)
+    direct, _ = make(root, windows, settings)
+    config = root.dataset / "config.json"
+    config.write_text(config.read_text().replace('"ingest": false', '"ingest": true'))
+    ingested, summary = make(root, windows, settings)
+    assert (summary.made, summary.complete) == (len(PLACES), len(PLACES))
+    assert (root.dataset / "tiles").is_dir()
+    assert ingested["content_hash"].tolist() == direct["content_hash"].tolist()
+
+
 def test_windows_without_data_are_left_out_for_rslearn_too(root: DataRoot, tmp_path: Path) -> None:
     settings = make_dataset(root, write_archive(tmp_path, OLD))
     windows = make_windows(root, [*PLACES, (-16, 5)])
@@ -258,9 +288,12 @@ def test_remote_archive_that_is_down_may_come_back(root: DataRoot, tmp_path: Pat
 def test_workers_make_the_same_tiles(root: DataRoot, tmp_path: Path) -> None:
     settings = make_dataset(root, write_archive(tmp_path, OLD, SmallScene("east", east_m=1_500, cloud=3)))
     windows = make_windows(root, [(column, row) for column in range(0, 200, 20) for row in range(0, 200, 40)])
-    alone, _ = make(root, windows, settings)
-    shutil.rmtree(root.dataset / ".burnscar")
-    together, summary = make(root, windows, settings.model_copy(update={"workers": 2}))
+    matches, _ = match_scenes(windows, root.dataset, settings)
+    alone, _ = materialize_tiles(windows, matches, root.dataset, settings)
+    for ledger in root.dataset.glob(".burnscar/tiles-*.json"):
+        ledger.unlink()
+    workers = settings.model_copy(update={"workers": 2})
+    together, summary = materialize_tiles(windows, matches, root.dataset, workers)
     assert summary.made == len(windows)
     assert TILES.content_hash(together) == TILES.content_hash(alone)
 
@@ -310,3 +343,10 @@ def test_reading_asks_for_bands_by_name(root: DataRoot, tmp_path: Path) -> None:
         read_tile(root.dataset, "2022", "w1", LAYER, ("B10",))
     with pytest.raises(InputError, match="its layers are sentinel2_l2a"):
         next(read_tiles(root.dataset, windows, "sentinel1", ("vv",)))
+
+
+def test_a_year_without_windows_has_empty_tables(root: DataRoot, tmp_path: Path) -> None:
+    settings = make_dataset(root, write_archive(tmp_path, OLD))
+    windows = make_windows(root, PLACES[:1]).iloc[:0]
+    table, summary = make(root, windows, settings)
+    assert (len(table), summary.windows, summary.left_out) == (0, 0, 0)
