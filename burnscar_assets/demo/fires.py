@@ -35,7 +35,7 @@ class SimulatedFire:
         severity: typical share of vegetation lost, 0–1.
         geometry: perimeter, islands as holes.
         part_of: key of the complex; empty: none.
-        defect: what is wrong with its record (a key of `frap.DEFECTS`); empty: nothing.
+        defect: what is wrong with its record, see `ignitions`; empty: nothing.
     """
 
     key: str

@@ -56,10 +56,10 @@ class Region:
     """Ground of one split that scenes see, with room for fires.
 
     Args:
+        name: its anchor's name, numbered if an anchor serves twice.
         anchor: what it is named after.
         split: split of its ground.
         granules: one, or two on either side of longitude -120.
-        ground: where perimeters may lie, EPSG:3310.
     """
 
     name: str
