@@ -53,7 +53,7 @@ def test_a_box_and_its_margin_lie_on_one_split(
 def test_a_point_lies_in_its_block(x_m: float, y_m: float) -> None:
     split_map = SplitMap(SplitSettings(block_km=7))
     min_x, min_y, max_x, max_y = split_map.block_bounds(*(int(n) for n in split_map.block_of(x_m, y_m)))
-    assert min_x <= x_m <= max_x and min_y <= y_m <= max_y
+    assert shapely.box(min_x, min_y, max_x, max_y).distance(shapely.Point(x_m, y_m)) < 1e-6
     assert max_x - min_x == 7_000
 
 
