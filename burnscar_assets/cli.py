@@ -126,6 +126,7 @@ def _ui(options: argparse.Namespace) -> int:
     prepare_environment(World(settings, root), path)
     print(f"{settings.name}: http://{options.host}:{options.port} (data root {root.path})", flush=True)
     command = web_ui_command(options.host, options.port)
+    os.chdir(root.dagster_home)
     os.execv(command[0], command)  # noqa: S606 — replaces this process, so that signals reach Dagster
 
 

@@ -28,7 +28,7 @@ def run_process(context: dg.AssetExecutionContext, module: str, spec: Path, on_e
         BurnscarError: of the kind and with the message that the process reported.
     """
     with _session(context) as session:
-        environment = os.environ | session.get_bootstrap_env_vars()
+        environment = os.environ | {"PYTHONWARNINGS": "ignore"} | session.get_bootstrap_env_vars()
         process = subprocess.Popen([sys.executable, "-m", module, str(spec)], env=environment)
         handed_on = 0
         try:

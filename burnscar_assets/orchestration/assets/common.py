@@ -28,7 +28,17 @@ def options(world: World, stage: str, group: str, kinds: set[str], *, partitione
         "owners": OWNERS,
         "code_version": code_version(stage, world.settings),
         "partitions_def": world.fire_years if partitioned else None,
-        "metadata": {"burnscar/world": world.settings.name},
+        "metadata": provenance(world),
+    }
+
+
+def provenance(world: World) -> dict[str, Any]:
+    """Which world this is, and what of it is simulated: shown with every asset and every materialization."""
+    settings = world.settings
+    return {
+        "burnscar/world": settings.name,
+        "burnscar/simulated_perimeters": settings.simulated_perimeters,
+        "burnscar/simulated_imagery": settings.simulated_imagery,
     }
 
 
@@ -51,7 +61,7 @@ def result(
     preview: "Figure | None" = None,
 ) -> dg.MaterializeResult:
     """The result of an asset that is a table: its data version is the hash of the rows' content."""
-    shown = dict(table_metadata(table, rows, table_path(world.root, table, year))) | dict(metadata)
+    shown = table_metadata(table, rows, table_path(world.root, table, year)) | dict(metadata) | provenance(world)
     if preview is not None:
         shown["burnscar/preview"] = picture(preview)
     return dg.MaterializeResult(metadata=shown, data_version=dg.DataVersion(table.content_hash(rows)))

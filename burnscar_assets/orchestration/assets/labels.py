@@ -23,8 +23,7 @@ def build_label_assets(world: World) -> list[dg.AssetsDefinition]:
 
         release = fetch_release(settings.release, root, reporter(context))
         store(world, RELEASE_RECORDS, release.records, None)
-        simulated = {"burnscar/simulated": settings.simulated_perimeters}
-        return result(world, RELEASE_RECORDS, release.records, None, figures(release.info) | simulated)
+        return result(world, RELEASE_RECORDS, release.records, None, figures(release.info))
 
     @dg.asset(
         **options(world, "fire_perimeters", "labels", {"geoparquet", "geopandas"}),

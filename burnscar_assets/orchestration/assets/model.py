@@ -3,7 +3,7 @@
 import dagster as dg
 
 from burnscar_assets.classes import Split
-from burnscar_assets.orchestration.assets.common import GPU_POOL, fire_year, options, result
+from burnscar_assets.orchestration.assets.common import GPU_POOL, fire_year, options, provenance, result
 from burnscar_assets.orchestration.metadata import figures, picture
 from burnscar_assets.orchestration.partitions import World, look_back
 from burnscar_assets.orchestration.processes import Event, run_process
@@ -60,6 +60,7 @@ def build_model_assets(world: World) -> list[dg.AssetsDefinition]:
                 "burnscar/best_epoch": manifest.best_epoch,
                 **{f"burnscar/{name}": value for name, value in manifest.metrics.items()},
                 "burnscar/preview": picture(curves),
+                **provenance(world),
             },
         )
 
