@@ -120,7 +120,7 @@ SAMPLE_LOSSES: Final = Table(
         Column("fire_id", "string", "Fire; empty for land without fire."),
         Column("stratum", "string", "Stratum."),
         Column("reason", "string", "`capped`, `ground_of_another_split`, `could_still_show`, `not_selected`, …"),
-        Column("points", "int", "How many of the points wanted were lost; with those had, they add up to the points wanted."),
+        Column("points", "int", "How many of the points wanted were lost; lost and had add up to wanted."),
     ),
 )
 
