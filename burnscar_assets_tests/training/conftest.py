@@ -3,18 +3,17 @@
 import os
 import shutil
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from burnscar_assets.settings import Settings, parse_settings
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.training.manifest import CheckpointManifest
 from burnscar_assets.training.plan import plan_training
 from burnscar_assets.training.spec import TrainingSpec
 from burnscar_assets_tests.tiny_dataset import make_tiny_dataset
+from burnscar_assets_tests.training.training_kit import Event, Plan, Run, Trained, tiny_settings
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -35,29 +34,8 @@ def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> DataRoot:
     return root
 
 
-def tiny_settings(**training: Any) -> Settings:
-    """Settings of the tiny world."""
-    defaults = {
-        "model": {"allow_random": True, "patch_size": 8},
-        "max_epochs": 4,
-        "freeze_epochs": 1,
-        "learning_rate": 1e-3,
-        "batch_size": 8,
-        "accelerator": "cpu",
-        "look_back_years": 1,
-    }
-    content = {
-        "name": "tiny",
-        "years": {"first": 2019, "last": 2020},
-        "release": {"source": "none"},
-        "training": defaults | training,
-        "demo": {},
-    }
-    return parse_settings(content, "tiny")
-
-
 @pytest.fixture
-def plan(tiny_world: DataRoot, tmp_path: Path) -> Callable[..., TrainingSpec]:
+def plan(tiny_world: DataRoot, tmp_path: Path) -> Plan:
     """Plans a run of 2020 whose checkpoint goes to a folder of the test's own."""
 
     def make(folder: str = "a", **training: Any) -> TrainingSpec:
@@ -70,9 +48,7 @@ def plan(tiny_world: DataRoot, tmp_path: Path) -> Callable[..., TrainingSpec]:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(
-    tiny_world: DataRoot, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[TrainingSpec, CheckpointManifest]:
+def undisturbed(tiny_world: DataRoot, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """What an undisturbed run of `plan()` comes to; its checkpoint must not be changed."""
     from burnscar_assets.training.trainer import train
 
@@ -85,18 +61,18 @@ def undisturbed(
 
 
 @pytest.fixture
-def checkpoint(undisturbed: tuple[TrainingSpec, CheckpointManifest], tmp_path: Path) -> Path:
+def checkpoint(undisturbed: Trained, tmp_path: Path) -> Path:
     """A copy of the undisturbed run's checkpoint, to be spoilt."""
     return Path(shutil.copytree(undisturbed[0].checkpoint, tmp_path / "copy" / "fire_year=2020"))
 
 
 @pytest.fixture
-def run() -> Callable[[TrainingSpec], tuple[CheckpointManifest, list[dict[str, Any]]]]:
+def run() -> Run:
     """Trains in this process; gives the manifest and the events."""
     from burnscar_assets.training.trainer import train
 
-    def go(spec: TrainingSpec) -> tuple[CheckpointManifest, list[dict[str, Any]]]:
-        events: list[dict[str, Any]] = []
+    def go(spec: TrainingSpec) -> tuple[CheckpointManifest, list[Event]]:
+        events: list[Event] = []
         return train(spec, events.append), events
 
     return go

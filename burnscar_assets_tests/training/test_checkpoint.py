@@ -2,7 +2,9 @@
 
 import json
 import pickle
+from datetime import datetime
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -12,14 +14,16 @@ from hypothesis import strategies as st
 from burnscar_assets.classes import BANDS, BURNT, CLASS_NAMES
 from burnscar_assets.errors import CheckpointError
 from burnscar_assets.storage.hashing import hash_file
+from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.training.manifest import MANIFEST_FILE, WEIGHTS_FILE, load_manifest, verify_checkpoint
 from burnscar_assets.training.model import load_model
 from burnscar_assets.training.weights import hash_weights
+from burnscar_assets_tests.training.training_kit import Trained
 
 
 @pytest.mark.parametrize("name", ["weights.pth", "model.yaml", "encoder.json"])
 @pytest.mark.parametrize("damage", ["truncated", "tampered", "missing"])
-def test_damage_is_noticed(checkpoint: Path, name: str, damage: str):
+def test_damage_is_noticed(checkpoint: Path, name: str, damage: str) -> None:
     path = checkpoint / name
     content = bytearray(path.read_bytes())
     if damage == "missing":
@@ -34,7 +38,7 @@ def test_damage_is_noticed(checkpoint: Path, name: str, damage: str):
 
 
 @pytest.mark.parametrize("content", [None, "", "{}", '{"fire_year": 2020'])
-def test_without_a_whole_manifest_there_is_no_checkpoint(checkpoint: Path, content: str | None):
+def test_without_a_whole_manifest_there_is_no_checkpoint(checkpoint: Path, content: str | None) -> None:
     path = checkpoint / MANIFEST_FILE
     path.unlink()
     if content is not None:
@@ -43,7 +47,7 @@ def test_without_a_whole_manifest_there_is_no_checkpoint(checkpoint: Path, conte
         verify_checkpoint(checkpoint)
 
 
-def test_weights_of_another_run_are_refused_even_with_the_right_file_hash(checkpoint: Path):
+def test_weights_of_another_run_are_refused_even_with_the_right_file_hash(checkpoint: Path) -> None:
     import torch
 
     path = checkpoint / WEIGHTS_FILE
@@ -60,11 +64,11 @@ class _Exploit:
     def __init__(self, victim: Path) -> None:
         self.victim = victim
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         return (Path.touch, (self.victim,))
 
 
-def test_code_in_weights_is_not_run(checkpoint: Path, tmp_path: Path):
+def test_code_in_weights_is_not_run(checkpoint: Path, tmp_path: Path) -> None:
     victim = tmp_path / "was run"
     (checkpoint / WEIGHTS_FILE).write_bytes(pickle.dumps({"weights": _Exploit(victim)}))
     _accept_file(checkpoint)
@@ -80,7 +84,7 @@ def _accept_file(folder: Path) -> None:
     path.write_text(json.dumps(manifest))
 
 
-def test_predictions_are_those_of_training(checkpoint: Path, undisturbed, tiny_world):
+def test_predictions_are_those_of_training(checkpoint: Path, undisturbed: Trained, tiny_world: DataRoot) -> None:
     """Normalisation, dates and the order of bands are the same in training and in prediction."""
     images, acquired, burnt = _windows(tiny_world, undisturbed[0].fire_years, "val")
     model = load_model(checkpoint)
@@ -96,7 +100,7 @@ def test_predictions_are_those_of_training(checkpoint: Path, undisturbed, tiny_w
     np.testing.assert_allclose(split, probabilities, atol=1e-5)
 
 
-def _windows(root, fire_years, split):
+def _windows(root: DataRoot, fire_years: tuple[int, ...], split: str) -> tuple[np.ndarray, list[datetime], np.ndarray]:
     from rslearn.dataset import Dataset
     from rslearn.utils.raster_format import GeotiffRasterFormat
     from upath import UPath
@@ -109,7 +113,7 @@ def _windows(root, fire_years, split):
     return images, [raster.timestamps[0][0] for raster in rasters], burnt
 
 
-def test_the_month_matters_so_it_must_be_given(checkpoint: Path, tiny_world):
+def test_the_month_matters_so_it_must_be_given(checkpoint: Path, tiny_world: DataRoot) -> None:
     images, acquired, _ = _windows(tiny_world, (2020,), "test")
     model = load_model(checkpoint)
     winter = [moment.replace(month=1, day=1) for moment in acquired]
@@ -127,7 +131,7 @@ _STATES = st.dictionaries(
 
 
 @given(_STATES, st.randoms())
-def test_the_weights_hash_depends_on_the_content_alone(state: dict[str, list[float]], random):
+def test_the_weights_hash_depends_on_the_content_alone(state: dict[str, list[float]], random: Random) -> None:
     import torch
 
     tensors = {name: torch.tensor(values, dtype=torch.float32) for name, values in state.items()}

@@ -1,25 +1,28 @@
 """The trainer learns, repeats itself, goes on where it broke off, and leaves what was there alone when it fails."""
 
 import json
-from typing import Any
+import shutil
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from burnscar_assets.errors import CheckpointError, InputError
-from burnscar_assets.training.manifest import WEIGHTS_FILE, load_manifest, verify_checkpoint
+from burnscar_assets.training.manifest import WEIGHTS_FILE, CheckpointManifest, load_manifest, verify_checkpoint
 from burnscar_assets.training.trainer import run_hash, train
+from burnscar_assets_tests.training.training_kit import Event, Plan, Run, Trained
 
 
-def _without_paths(manifest):
+def _without_paths(manifest: CheckpointManifest) -> CheckpointManifest:
     """The manifest without the hash of model.yaml, which names the folders of this machine."""
     return manifest.model_copy(update={"files": {}})
 
 
-def test_training_learns_and_tells(plan, run):
-    spec = plan(max_epochs=6)
+def test_training_learns_and_tells(plan: Plan, run: Run) -> None:
+    spec = plan(max_epochs=6, freeze_epochs=0)
     manifest, events = run(spec)
 
-    assert manifest.history[-1]["train_loss"] < manifest.history[0]["train_loss"]
+    assert manifest.history[-1]["train_loss"] < manifest.history[0]["train_loss"] - 0.05
     assert manifest.metrics["val_auroc"] > 0.8
     assert [e["event"] for e in events if e["event"] != "step"] == ["start"] + ["epoch"] * 6 + ["done"]
     assert manifest == verify_checkpoint(spec.checkpoint) == load_manifest(spec.checkpoint)
@@ -34,7 +37,7 @@ def test_training_learns_and_tells(plan, run):
     assert written == [e for e in events if e["event"] != "done"]
 
 
-def test_random_weights_are_said_everywhere(plan, undisturbed, run):
+def test_random_weights_are_said_everywhere(plan: Plan, undisturbed: Trained, run: Run) -> None:
     _, events = run(plan(max_epochs=1))
     manifest = undisturbed[1]
     assert manifest.encoder.random
@@ -44,7 +47,7 @@ def test_random_weights_are_said_everywhere(plan, undisturbed, run):
     assert manifest.simulated
 
 
-def test_same_seed_same_weights_other_seed_others(plan, run, undisturbed):
+def test_same_seed_same_weights_other_seed_others(plan: Plan, run: Run, undisturbed: Trained) -> None:
     again, _ = run(plan())
     other, _ = run(plan("b", max_epochs=1, seed=7))
     assert _without_paths(again) == _without_paths(undisturbed[1])
@@ -52,40 +55,42 @@ def test_same_seed_same_weights_other_seed_others(plan, run, undisturbed):
     assert other.history[0] != again.history[0]
 
 
-class BrokenOff(RuntimeError):
+class BrokenOffError(RuntimeError):
     """Stands for what ends a process."""
 
 
-def _break_off_after(epoch: int):
-    def report(event: dict[str, Any]) -> None:
+def _break_off_after(epoch: int) -> Callable[[Event], None]:
+    def report(event: Event) -> None:
         if event["event"] == "epoch" and event["epoch"] == epoch:
-            raise BrokenOff
+            raise BrokenOffError
 
     return report
 
 
 @pytest.mark.parametrize("epoch", [2, 4], ids=["as the encoder thaws", "before the end"])
-def test_a_run_that_broke_off_ends_as_an_undisturbed_one(plan, run, undisturbed, epoch):
+def test_a_run_that_broke_off_ends_as_an_undisturbed_one(
+    plan: Plan, run: Run, undisturbed: Trained, epoch: int
+) -> None:
     spec = plan()
-    with pytest.raises(BrokenOff):
+    with pytest.raises(BrokenOffError):
         train(spec, _break_off_after(epoch))
     manifest, events = run(spec)
     assert events[0]["resumed"]
     assert _without_paths(manifest) == _without_paths(undisturbed[1])
 
 
-def test_another_configuration_starts_anew(plan, run):
+def test_another_configuration_starts_anew(plan: Plan, run: Run) -> None:
     spec = plan(max_epochs=3)
-    with pytest.raises(BrokenOff):
+    with pytest.raises(BrokenOffError):
         train(spec, _break_off_after(3))
     manifest, events = run(plan(max_epochs=1))
     assert not events[0]["resumed"]
     assert manifest.epochs == 1
 
 
-def test_a_last_checkpoint_that_was_cut_short_is_not_used(plan, run):
+def test_a_last_checkpoint_that_was_cut_short_is_not_used(plan: Plan, run: Run) -> None:
     spec = plan(max_epochs=2)
-    with pytest.raises(BrokenOff):
+    with pytest.raises(BrokenOffError):
         train(spec, _break_off_after(2))
     last = spec.run_folder / "last.ckpt"
     last.write_bytes(last.read_bytes()[:1000])
@@ -94,10 +99,10 @@ def test_a_last_checkpoint_that_was_cut_short_is_not_used(plan, run):
     assert manifest.epochs == 2
 
 
-def test_a_failed_run_leaves_the_checkpoint_that_was_there(plan, run):
+def test_a_failed_run_leaves_the_checkpoint_that_was_there(plan: Plan, run: Run) -> None:
     before, _ = run(plan(max_epochs=1))
     spec = plan(max_epochs=2)
-    with pytest.raises(BrokenOff):
+    with pytest.raises(BrokenOffError):
         train(spec, _break_off_after(1))
     assert verify_checkpoint(spec.checkpoint) == before
     promised = spec.model_copy(update={"windows": {**spec.windows, "train": {2020: {"burnt": 24, "unburnt": 500}}}})
@@ -106,14 +111,14 @@ def test_a_failed_run_leaves_the_checkpoint_that_was_there(plan, run):
     assert verify_checkpoint(spec.checkpoint) == before
 
 
-def test_early_stop_ends_the_run(plan, run):
+def test_early_stop_ends_the_run(plan: Plan, run: Run) -> None:
     manifest, _ = run(plan(max_epochs=30, early_stop_epochs=1, learning_rate=0.5, freeze_epochs=0))
     losses = [row["val_loss"] for row in manifest.history]
     assert len(losses) < 30
     assert losses[-1] >= min(losses)
 
 
-def test_pretrained_weights_are_loaded_and_checked(plan, run, pretrained_folder):
+def test_pretrained_weights_are_loaded_and_checked(plan: Plan, run: Run, pretrained_folder: Path) -> None:
     spec = plan(max_epochs=1, model={"weights": str(pretrained_folder), "patch_size": 8})
     manifest, _ = run(spec)
     assert not manifest.encoder.random
@@ -127,10 +132,8 @@ def test_pretrained_weights_are_loaded_and_checked(plan, run, pretrained_folder)
 
 
 @pytest.fixture
-def pretrained_folder(plan, tmp_path):
+def pretrained_folder(plan: Plan, tmp_path: Path) -> Path:
     """A folder like the hub's, with weights of the true architecture."""
-    import shutil
-
     import torch
     from olmoearth_pretrain_minimal import load_model_from_path
 
@@ -142,7 +145,7 @@ def pretrained_folder(plan, tmp_path):
     return folder
 
 
-def test_the_run_hash_follows_what_a_run_depends_on(plan):
+def test_the_run_hash_follows_what_a_run_depends_on(plan: Plan) -> None:
     spec = plan()
     assert run_hash(spec, "cpu") == run_hash(plan("elsewhere"), "cpu")
     for change in ({"data_versions": {"tiles 2020": "abd"}}, {"settings": plan(seed=3).settings}, {"windows": {}}):

@@ -1,0 +1,144 @@
+"""The trainer as a process: killed, told nonsense, under Dagster Pipes; and rslearn's own command on its files."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml
+
+from burnscar_assets.training.manifest import MANIFEST_FILE, load_manifest
+from burnscar_assets.training.plots import plot_learning_curves
+from burnscar_assets.training.spec import TrainingSpec
+from burnscar_assets.training.trainer import main
+from burnscar_assets_tests.training.training_kit import Plan, Run, Trained
+
+RSLEARN = Path(sys.executable).with_name("rslearn")
+TIMEOUT_S = 240
+
+
+@pytest.mark.slow
+def test_a_process_killed_with_signal_9_goes_on(plan: Plan, run: Run, undisturbed: Trained, tmp_path: Path) -> None:
+    spec = plan()
+    log = tmp_path / "log"
+    command = [sys.executable, "-m", "burnscar_assets.training.trainer", str(spec.write(tmp_path / "spec.json"))]
+    with log.open("wb") as stream, subprocess.Popen(command, stdout=stream, stderr=stream) as process:
+        _wait_for_epoch(2, spec, process, log)
+        os.kill(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert not (spec.checkpoint / MANIFEST_FILE).exists()
+
+    manifest, events = run(spec)
+    assert events[0]["resumed"]
+    assert manifest.model_copy(update={"files": {}}) == undisturbed[1].model_copy(update={"files": {}})
+
+
+def _wait_for_epoch(epoch: int, spec: TrainingSpec, process: subprocess.Popen, log: Path) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
+    while not (spec.progress_file.exists() and f'"epoch": {epoch},' in spec.progress_file.read_text()):
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.02)
+
+
+def test_what_a_user_can_mend_is_one_event_and_exit_code_2(
+    plan: Plan, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _keep_environment(monkeypatch)
+    spec = plan().model_copy(update={"dataset": tmp_path / "nowhere"})
+    assert main([str(spec.write(tmp_path / "spec.json"))]) == 2
+    assert main([str(tmp_path / "missing.json")]) == 2
+    assert main([]) == 2
+    first, second, usage = capsys.readouterr().err.strip().splitlines()
+    assert json.loads(first)["error"] == json.loads(second)["error"] == "InputError"
+    assert "nowhere" in json.loads(first)["message"]
+    assert usage.startswith("usage")
+
+
+def test_under_pipes_every_epoch_is_a_message(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _keep_environment(monkeypatch)
+    path = plan(max_epochs=2).write(tmp_path / "spec.json")
+    received: list[dict] = []
+
+    @dg.op
+    def start(context: dg.OpExecutionContext) -> None:
+        with dg.open_pipes_session(
+            context=context,
+            context_injector=dg.PipesEnvContextInjector(),
+            message_reader=dg.PipesTempFileMessageReader(),
+        ) as session:
+            for name, value in session.get_bootstrap_env_vars().items():
+                monkeypatch.setenv(name, value)
+            assert main([str(path)]) == 0
+        received.extend(session.get_custom_messages())
+
+    @dg.job
+    def job() -> None:
+        start()
+
+    assert job.execute_in_process().success
+    assert [m["event"] for m in received if m["event"] != "step"] == ["start", "epoch", "epoch", "done"]
+    assert received[1]["val_loss"] > 0
+
+
+def _keep_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Undo after the test what the trainer sets for its own process."""
+    for name in ("WANDB_MODE", "WANDB_SILENT", "TQDM_DISABLE", "HF_HUB_OFFLINE", "RSLEARN_LOGLEVEL", "OMP_WAIT_POLICY"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+        monkeypatch.delenv(name)
+
+
+@pytest.mark.slow
+def test_rslearn_tests_a_checkpoint_as_it_is(undisturbed: Trained, tmp_path: Path) -> None:
+    config = undisturbed[0].checkpoint / "model.yaml"
+    moved = yaml.safe_load(config.read_text())
+    assert Path(moved["management_dir"], moved["project_name"], moved["run_name"]) == undisturbed[0].checkpoint
+    metrics = tmp_path / "metrics.json"
+    moved["model"]["init_args"]["metrics_file"] = str(metrics)
+    _rslearn("test", moved, tmp_path)
+    judged = json.loads(metrics.read_text())
+    assert judged["test_auroc"] > 0.6
+    assert judged["_checkpoint_path"] == str(undisturbed[0].checkpoint / "best.ckpt")
+
+
+@pytest.mark.slow
+def test_rslearn_fits_the_configuration_as_the_trainer_does(plan: Plan, run: Run, tmp_path: Path) -> None:
+    spec = plan(max_epochs=1)
+    manifest, _ = run(spec)
+    config = yaml.safe_load((spec.checkpoint / "model.yaml").read_text()) | {"management_dir": str(tmp_path / "cli")}
+    _rslearn("fit", config, tmp_path)
+    folder = tmp_path / "cli" / config["project_name"] / config["run_name"]
+    assert _weights_hash(folder / "best.ckpt") == manifest.weights_sha256
+    assert not list(tmp_path.rglob("wandb*"))
+    assert not list(tmp_path.rglob("lightning_logs"))
+
+
+def _rslearn(command: str, config: dict, folder: Path) -> None:
+    path = folder / f"{command}.yaml"
+    path.write_text(yaml.safe_dump(config))
+    arguments = [str(RSLEARN), "model", command, "--config", str(path)]
+    done = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def _weights_hash(path: Path) -> str:
+    import torch
+
+    from burnscar_assets.training.weights import hash_weights
+
+    state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    return hash_weights({k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")})
+
+
+def test_learning_curves_are_small_and_say_that_they_are_simulated(undisturbed: Trained, tmp_path: Path) -> None:
+    figure = plot_learning_curves(load_manifest(undisturbed[0].checkpoint).history, title="2020", simulated=True)
+    figure.savefig(tmp_path / "curves.png", dpi=100)
+    assert (tmp_path / "curves.png").stat().st_size < 100_000
+    assert "simulated" in figure.get_suptitle()
+    assert {line.get_label() for line in figure.axes[0].lines} == {"train", "val", "best epoch"}
+    assert plot_learning_curves([], title="none yet", simulated=False).get_suptitle() == "none yet"
