@@ -1,7 +1,6 @@
 """Progress on the terminal: one line a kind of work, on a stream that Dagster's log capture leaves alone."""
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,11 +10,13 @@ from rich.progress import Progress as RichProgress
 
 from burnscar_assets.progress import Progress
 
+STANDARD_ERROR = 2
+
 
 @contextmanager
 def live_progress() -> Iterator[Progress]:
     """A progress callback that draws bars on a terminal, and prints a line per kind of work elsewhere."""
-    with os.fdopen(os.dup(sys.stderr.fileno()), "w") as stream:
+    with os.fdopen(os.dup(STANDARD_ERROR), "w") as stream:
         console = Console(file=stream)
         yield from _bars(console) if console.is_terminal else _lines(console)
 

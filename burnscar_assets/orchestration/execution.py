@@ -17,7 +17,7 @@ from burnscar_assets.settings import CONFIG_VARIABLE, CONFIGS_DIR, DATA_VARIABLE
 from burnscar_assets.storage.atomic import atomic_file, storage_errors
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @dataclass(frozen=True)

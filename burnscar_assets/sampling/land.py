@@ -29,11 +29,16 @@ about 10 km, leaves out the islands and counts bays and lakes as land.
 """
 
 
-def load_land(path: Path | None) -> gpd.GeoDataFrame:
+YEARS_COLUMN = "fire_years"
+"""Column of a land layer that lists the fire years for which a polygon is land; without it, all years."""
+
+
+def load_land(path: Path | None, fire_year: int | None = None) -> gpd.GeoDataFrame:
     """Read a layer of polygons: the land, or confusers.
 
     Args:
         path: any vector file that GDAL reads, or GeoParquet; `None` gives the coarse outline of California.
+        fire_year: leave out polygons whose list of fire years lacks this one.
 
     Returns:
         Its valid, non-empty polygons in EPSG:3310; other columns are left out.
@@ -47,6 +52,8 @@ def load_land(path: Path | None) -> gpd.GeoDataFrame:
     layer = _read(path)
     if layer.crs is None:
         raise InputError(f"{path} has no coordinate system: add one (for a shapefile, its .prj file)")
+    if fire_year is not None and YEARS_COLUMN in layer.columns:
+        layer = layer[[fire_year in years for years in layer[YEARS_COLUMN]]]
     shapes = layer.geometry.to_crs(TABLE_CRS).to_numpy()
     parts = shapely.get_parts(shapely.make_valid(shapely.force_2d(shapes[~shapely.is_missing(shapes)])))
     parts = shapely.get_parts(parts)

@@ -58,3 +58,11 @@ def test_what_is_no_layer_of_polygons_is_refused(tmp_path: Path) -> None:
     layer(SQUARE, crs=None).to_parquet(unplaced)
     with pytest.raises(InputError, match="coordinate system"):
         load_land(unplaced)
+
+
+def test_land_of_other_fire_years_is_left_out(tmp_path: Path) -> None:
+    boxes = [shapely.box(-121, 38, -120.9, 38.1), shapely.box(-120, 38, -119.9, 38.1)]
+    layer = gpd.GeoDataFrame({"fire_years": [[2019], [2019, 2020]]}, geometry=boxes, crs="EPSG:4326")
+    path = tmp_path / "land.geojson"
+    layer.to_file(path, driver="GeoJSON")
+    assert [len(load_land(path, year)) for year in (2019, 2020, None)] == [2, 1, 2]

@@ -32,13 +32,17 @@ def build_sample_assets(world: World) -> list[dg.AssetsDefinition]:
             year,
             sampling,
             settings.windows,
-            land=load_land(root.resolve(sampling.land) if sampling.land else None),
+            land=load_land(root.resolve(sampling.land) if sampling.land else None, year),
             hard_negatives=load_land(root.resolve(sampling.hard_negatives)) if sampling.hard_negatives else None,
         )
         store(world, SAMPLE_LOSSES, sampled.losses, year)
         store(world, SAMPLE_POINTS, sampled.points, year)
         preview = plot_points(
-            sampled.points, perimeters, title=f"Sampled points {year}", simulated=settings.simulated_perimeters
+            sampled.points,
+            perimeters,
+            title=f"Sampled points {year}",
+            simulated=settings.simulated_perimeters,
+            losses=sampled.losses,
         )
         return result(world, SAMPLE_POINTS, sampled.points, year, figures(sampled.summary), preview)
 
@@ -53,7 +57,7 @@ def build_sample_assets(world: World) -> list[dg.AssetsDefinition]:
 
         year = fire_year(context)
         defined = define_windows(read_table(root, SAMPLE_POINTS, year), settings.windows)
-        changes = write_windows(defined, root.dataset, reporter(context))
+        changes = write_windows(defined, root.dataset, reporter(context), fire_years=[year])
         store(world, WINDOWS, defined, year)
         counts = {f"burnscar/{split}_windows": int(n) for split, n in defined["split"].value_counts().items()}
         return result(world, WINDOWS, defined, year, figures(changes) | counts)

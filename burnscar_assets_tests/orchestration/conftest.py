@@ -1,0 +1,49 @@
+"""The demo, run once as a user runs it, for all tests that look at what it made."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from burnscar_assets.storage.paths import DataRoot
+
+BIN = Path(sys.executable).parent
+
+
+@dataclass(frozen=True)
+class DemoRun:
+    """A data root that `burnscar demo` made, and how to run more commands on it."""
+
+    root: DataRoot
+    output: str
+
+    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a program of the virtual environment on this data root."""
+        return run_command(self.root, *command, check=check)
+
+
+def run_command(root: DataRoot, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run a program of the virtual environment, with stderr behind stdout."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("BURNSCAR_", "DAGSTER_"))}
+    environment |= {"BURNSCAR_DATA": str(root.path), "DAGSTER_HOME": str(root.dagster_home), "COLUMNS": "160"}
+    done = subprocess.run(
+        [str(BIN / command[0]), *command[1:]],
+        env=environment,
+        cwd=root.path.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert not check or done.returncode == 0, done.stdout
+    return done
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
+    """What `burnscar demo` makes."""
+    root = DataRoot(tmp_path_factory.mktemp("world") / "demo")
+    return DemoRun(root, run_command(root, "burnscar", "demo").stdout)

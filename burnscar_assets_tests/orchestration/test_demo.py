@@ -1,0 +1,179 @@
+"""The demo as a stranger runs it: what it makes, that it can be trusted, and that other tools work on it."""
+
+import json
+from pathlib import Path
+
+import geopandas as gpd
+import pandas as pd
+import pytest
+import shapely
+
+from burnscar_assets.classes import Split
+from burnscar_assets.evaluation.spec import load_report
+from burnscar_assets.orchestration.execution import open_runner
+from burnscar_assets.orchestration.partitions import World
+from burnscar_assets.settings import CONFIGS_DIR, load_settings
+from burnscar_assets.storage.contracts import (
+    ALL_TABLES,
+    EVALUATION_METRICS,
+    FIRE_PERIMETERS,
+    PREDICTIONS,
+    SCENE_MATCHES,
+    TILES,
+    WINDOWS,
+)
+from burnscar_assets.storage.tables import read_table, read_years
+from burnscar_assets.training.manifest import verify_checkpoint
+from burnscar_assets_tests.orchestration.conftest import DemoRun
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("demo")]
+
+YEARS = (2019, 2020, 2021, 2022)
+
+
+def test_it_ends_with_a_summary_and_says_what_is_simulated(demo: DemoRun) -> None:
+    for expected in ("simulated", "2019", "2022", "f1_burnt", "RANDOM WEIGHTS", "burnscar ui"):
+        assert expected in demo.output
+    assert "Traceback" not in demo.output
+    assert "Warning" not in demo.output
+
+
+def test_a_second_demo_does_no_work_twice(demo: DemoRun) -> None:
+    before = {path: path.stat().st_mtime_ns for path in demo.root.tables.rglob("*.parquet")}
+    again = demo.run("burnscar", "demo").stdout
+    assert "everything was fresh" in again
+    assert {path: path.stat().st_mtime_ns for path in demo.root.tables.rglob("*.parquet")} == before
+    assert "nothing is stale" in demo.run("burnscar", "plan").stdout
+
+
+def test_the_simulated_perimeters_are_as_promised(demo: DemoRun) -> None:
+    fires = read_years(demo.root, FIRE_PERIMETERS, YEARS)
+    assert len(fires) >= 40
+    assert fires["simulated"].all()
+    lon = gpd.GeoSeries(fires.geometry, crs=3310).to_crs(4326).bounds
+    assert (lon["maxx"] < -120).any() and (lon["minx"] > -120).any()
+    assert ((lon["minx"] < -120) & (lon["maxx"] > -120)).any()
+    assert (fires["area_ha"] < 10).any()
+
+
+def test_no_fire_and_no_ground_is_in_two_splits(demo: DemoRun) -> None:
+    windows = read_years(demo.root, WINDOWS, YEARS)
+    for column in ("fire_id", "cluster_id"):
+        assert windows.dropna(subset=column).groupby(column)["split"].nunique().max() == 1
+    splits = {split: shapely.union_all(windows[windows["split"] == split].geometry) for split in Split}
+    for one, other in ((Split.TRAIN, Split.VAL), (Split.TRAIN, Split.TEST), (Split.VAL, Split.TEST)):
+        assert splits[one].distance(splits[other]) > 0
+
+
+def test_metrics_are_of_unseen_fires_and_beat_chance(demo: DemoRun) -> None:
+    above_chance = []
+    for year in YEARS:
+        manifest = verify_checkpoint(demo.root.checkpoint(year))
+        predictions = read_table(demo.root, PREDICTIONS, year)
+        seen = read_years(demo.root, WINDOWS, manifest.fire_years)
+        seen = seen[seen["split"] != Split.TEST]
+        assert not set(predictions["fire_id"].dropna()) & set(seen["fire_id"].dropna())
+        assert not set(predictions["window_id"]) & set(seen["window_id"])
+        assert load_report(demo.root, year).separation.nearest_m > 0
+        metrics = read_table(demo.root, EVALUATION_METRICS, year)
+        pooled = metrics[(metrics["scope"] == "pooled") & (metrics["method"] == "olmoearth")].set_index("metric")
+        above_chance.append(pooled.loc["auroc", "value"] > 0.5 and pooled.loc["balanced_accuracy", "value"] > 0.5)
+        assert metrics.loc[metrics["scope"] == "fire", "fire_id"].nunique() >= 2
+    assert all(above_chance)
+
+
+def test_windows_without_imagery_are_listed_with_a_reason_and_left_out(demo: DemoRun) -> None:
+    matches, tiles = read_years(demo.root, SCENE_MATCHES, YEARS), read_years(demo.root, TILES, YEARS)
+    windows = read_years(demo.root, WINDOWS, YEARS)
+    unmatched = matches[~matches["matched"]]
+    assert len(unmatched) and (unmatched["reason"].fillna("") != "").all()
+    incomplete = tiles[~tiles["complete"]]
+    assert set(unmatched["window_id"]) <= set(incomplete["window_id"])
+    assert (incomplete["reason"].fillna("") != "").all()
+    assert set(tiles["window_id"]) == set(windows["window_id"])
+    assert not set(read_years(demo.root, PREDICTIONS, YEARS)["window_id"]) & set(incomplete["window_id"])
+
+
+def test_every_partition_shows_counts_schema_place_and_picture(demo: DemoRun) -> None:
+    import dagster as dg
+
+    path = CONFIGS_DIR / "demo.yaml"
+    with open_runner(World(load_settings(path), demo.root), path) as runner, dg.DagsterInstance.get() as instance:
+        assert runner.fire_years() == list(YEARS)
+        for asset in ("fire_perimeters", "sample_points", "scene_matches", "tiles", "checkpoint", "evaluation_metrics"):
+            events = instance.fetch_materializations(dg.AssetKey(asset), limit=100).records
+            shown = {e.partition_key: e.asset_materialization.metadata for e in events if e.asset_materialization}
+            assert set(shown) == set(map(str, YEARS))
+            for metadata in shown.values():
+                assert "dagster/uri" in metadata and metadata["burnscar/simulated_imagery"].value is True
+                picture = metadata["burnscar/preview"].value
+                assert picture.startswith("![preview](data:image/png;base64,") and len(picture) < 140_000
+
+
+def test_sql_sees_the_tables(demo: DemoRun) -> None:
+    answer = demo.run("burnscar", "sql", "select fire_year, count(*) from windows group by 1 order by 1").stdout
+    windows = read_years(demo.root, WINDOWS, YEARS)
+    for year, count in windows.groupby("fire_year").size().items():
+        assert f"{year}" in answer and f"{count}" in answer
+    refused = demo.run("burnscar", "sql", "select nonsense", check=False)
+    assert refused.returncode == 1 and "error:" in refused.stdout and "Traceback" not in refused.stdout
+
+
+def test_doctor_finds_nothing_missing(demo: DemoRun) -> None:
+    assert demo.run("burnscar", "doctor").returncode == 0
+
+
+def test_dagster_materializes_a_partition(demo: DemoRun) -> None:
+    table = demo.root.tables / "fire_perimeters" / "fire_year=2021" / "part.parquet"
+    before = pd.read_parquet(table, columns=["fire_id"])
+    done = demo.run(
+        "dagster",
+        *("asset", "materialize", "-m", "burnscar_assets.definitions"),
+        *("--select", "fire_perimeters", "--partition", "2021"),
+    )
+    assert "RUN_SUCCESS" in done.stdout
+    assert pd.read_parquet(table, columns=["fire_id"]).equals(before)
+    assert "nothing is stale" in demo.run("burnscar", "plan").stdout
+
+
+def test_rslearn_commands_work_on_the_dataset(demo: DemoRun) -> None:
+    demo.run("rslearn", "dataset", "prepare", "--root", str(demo.root.dataset), "--group", "2021")
+    demo.run("rslearn", "dataset", "materialize", "--root", str(demo.root.dataset), "--group", "2021")
+    config = demo.root.checkpoint(2019) / "model.yaml"
+    tested = demo.run("rslearn", "model", "test", "--config", str(config))
+    assert "test_auroc" in tested.stdout
+
+
+def test_a_partition_that_is_gone_is_made_again(demo: DemoRun) -> None:
+    table = demo.root.tables / "tiles" / "fire_year=2022" / "part.parquet"
+    before = TILES.content_hash(read_table(demo.root, TILES, 2022))
+    table.unlink()
+    assert "is gone" in demo.run("burnscar", "plan").stdout
+    done = demo.run("burnscar", "refresh").stdout
+    assert "1 runs, 1 partitions made" in done
+    assert TILES.content_hash(read_table(demo.root, TILES, 2022)) == before
+
+
+def test_every_table_of_a_year_is_there(demo: DemoRun) -> None:
+    for table in ALL_TABLES:
+        if table.name != "release_records":
+            assert all(len(read_table(demo.root, table, year)) for year in YEARS), table.name
+    manifest = json.loads((demo.root.checkpoint(2022) / "manifest.json").read_text())
+    assert manifest["fire_years"] == [2020, 2021, 2022]
+    assert set(manifest["data_versions"]) == {"tiles/2020", "tiles/2021", "tiles/2022"}
+
+
+@pytest.mark.real_data
+def test_imagery_simulated_over_real_perimeters(real_data: Path, tmp_path: Path) -> None:
+    from burnscar_assets.storage.paths import DataRoot
+    from burnscar_assets_tests.orchestration.conftest import run_command
+
+    root = DataRoot(tmp_path / "real")
+    release = real_data / "frap" / "fire241gdb.zip"
+    done = run_command(root, "burnscar", "demo", "--perimeters", str(release), "--years", "2018", "--fires", "6")
+    assert "simulated imagery" in done.stdout
+    perimeters = read_table(root, FIRE_PERIMETERS, 2018)
+    assert len(perimeters) == 38 and not perimeters["simulated"].any()
+    assert read_table(root, WINDOWS, 2018)["fire_id"].nunique() <= 6
+    assert load_report(root, 2018).separation.scored_windows > 0
+    assert load_settings(root.world_file).years.first == 2018
