@@ -95,7 +95,7 @@ class BestAndLast(Callback):
         if trainer.sanity_checking or trainer.state.fn != "fit":
             return
         value = float(trainer.callback_metrics[self.monitor])
-        if self.best_value is None or value < self.best_value:
+        if math.isfinite(value) and (self.best_value is None or value < self.best_value):
             self.best_value, self.best_epoch = value, trainer.current_epoch
             _save(trainer, BEST_FILE, weights_only=True)
 
@@ -117,7 +117,7 @@ class EpochReport(Callback):
         history: Per epoch: `epoch`, `learning_rate`, `train_loss`, `val_loss` and the task's `val_` metrics.
     """
 
-    STEP_INTERVAL_S = 5.0
+    STEP_INTERVAL_S = 1.0
 
     def __init__(self, report: Callable[[dict[str, Any]], None]) -> None:
         self.report = report
@@ -134,7 +134,7 @@ class EpochReport(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
-        self._epoch_started = self._step_reported = time.monotonic()
+        self._epoch_started = time.monotonic()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -91,6 +91,8 @@ def _resolve(spec: TrainingSpec, variables: dict[str, Any]) -> dict[str, Any]:
     try:
         config = yaml.safe_load(_VARIABLE.sub(lambda match: _yaml_value(variables[match[1]]), code))
         callbacks = config["trainer"].get("callbacks") or []
+        for section, argument in (("model", "model"), ("data", "inputs"), ("data", "task")):
+            config[section]["init_args"][argument]  # noqa: B018 - a missing one is an error here, not halfway
     except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         raise SettingsError(f"{path} is no rslearn model configuration: {error!r}") from error
     if spec.settings.freeze_epochs == 0:

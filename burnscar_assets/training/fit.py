@@ -77,7 +77,7 @@ def fit(
     """Train in `folder`, from the start or from the checkpoint `last`.
 
     Raises:
-        InputError: the dataset does not hold the windows that the tables promise.
+        InputError: the dataset does not hold the windows that the tables promise, or training diverged.
     """
     from burnscar_assets.training.callbacks import BEST_FILE, BestAndLast, EpochReport
 
@@ -86,10 +86,12 @@ def fit(
     trainer.callbacks += [_guard(spec), epochs]
     trainer.fit(module, datamodule=datamodule, ckpt_path=None if last is None else str(last), weights_only=True)
     best = next(callback for callback in trainer.callbacks if isinstance(callback, BestAndLast))
+    if best.best_epoch is None:
+        raise InputError("training diverged, no validation loss was a number: lower training.learning_rate")
     state = load_state(folder / BEST_FILE)["state_dict"]
     prefix = "model."
     weights = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
-    return FitResult(weights, epochs.history, int(best.best_epoch or 0) + 1)
+    return FitResult(weights, epochs.history, best.best_epoch + 1)
 
 
 def _instantiate(config: dict[str, Any], folder: Path) -> "tuple[Trainer, Any, LightningDataModule]":

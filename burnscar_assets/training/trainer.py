@@ -15,7 +15,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from burnscar_assets.errors import BurnscarError, CheckpointError
+from filelock import FileLock, Timeout
+
+from burnscar_assets.errors import BurnscarError, CheckpointError, InputError
 from burnscar_assets.storage.atomic import atomic_folder, storage_errors, write_json
 from burnscar_assets.storage.hashing import hash_file, hash_json
 from burnscar_assets.training.config import Device, check_inputs, config_hash, run_config, write_run_config
@@ -50,7 +52,8 @@ def train(spec: TrainingSpec, report: Report) -> CheckpointManifest:
         report: called with `{"event": "start" | "step" | "epoch" | "done", …}` as training goes on.
 
     Raises:
-        InputError: the dataset lacks what the specification promises, or a GPU is asked for and absent.
+        InputError: the dataset lacks what the specification promises, a GPU is asked for and absent, training
+            diverged, or another process trains the same checkpoint.
         CheckpointError: the encoder's weights are not those of the specification, or not safe to read.
         StorageError: the checkpoint can't be written; the one that was there stays.
     """
@@ -60,11 +63,12 @@ def train(spec: TrainingSpec, report: Report) -> CheckpointManifest:
     check_inputs(config, spec.dataset)
     _check_encoder(spec)
     identity = run_hash(spec, device)
-    last = _prepare_run(spec, identity)
-    log = _journal(spec.progress_file, report)
-    log(_start_event(spec, device, resumed=last is not None))
-    result = fit(spec, config, spec.run_folder, last, log)
-    manifest = _finish(spec, device, identity, result)
+    with _alone(spec):
+        last = _prepare_run(spec, identity)
+        log = _journal(spec.progress_file, report)
+        log(_start_event(spec, device, resumed=last is not None))
+        result = fit(spec, config, spec.run_folder, last, log)
+        manifest = _finish(spec, device, identity, result)
     report(
         {
             "event": "done",
@@ -99,6 +103,23 @@ def _check_encoder(spec: TrainingSpec) -> None:
     if not path.is_file() or hash_file(path) != spec.encoder.sha256:
         raise CheckpointError(f"{path} is not the file that the run was planned with: start the run again")
     load_state(path)
+
+
+@contextmanager
+def _alone(spec: TrainingSpec) -> Iterator[None]:
+    """Hold the run's folder against another process."""
+    path = spec.run_folder.with_suffix(".lock")
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise InputError(f"another process is training {spec.checkpoint}: wait until it is done") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _prepare_run(spec: TrainingSpec, identity: str) -> Path | None:

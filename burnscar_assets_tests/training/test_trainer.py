@@ -118,6 +118,20 @@ def test_early_stop_ends_the_run(plan: Plan, run: Run) -> None:
     assert losses[-1] >= min(losses)
 
 
+def test_diverging_is_said(plan: Plan, run: Run) -> None:
+    with pytest.raises(InputError, match=r"lower training\.learning_rate"):
+        run(plan(max_epochs=2, learning_rate=1e30, freeze_epochs=0))
+
+
+def test_two_processes_do_not_train_the_same_checkpoint(plan: Plan, run: Run) -> None:
+    def meet_another(event: Event) -> None:
+        if event["event"] == "epoch":
+            run(plan(max_epochs=1))
+
+    with pytest.raises(InputError, match="another process is training"):
+        train(plan(max_epochs=1), meet_another)
+
+
 def test_pretrained_weights_are_loaded_and_checked(plan: Plan, run: Run, pretrained_folder: Path) -> None:
     spec = plan(max_epochs=1, model={"weights": str(pretrained_folder), "patch_size": 8})
     manifest, _ = run(spec)
