@@ -92,7 +92,7 @@ def _resolve(spec: TrainingSpec, variables: dict[str, Any]) -> dict[str, Any]:
         config = yaml.safe_load(_VARIABLE.sub(lambda match: _yaml_value(variables[match[1]]), code))
         callbacks = config["trainer"].get("callbacks") or []
         for section, argument in (("model", "model"), ("data", "inputs"), ("data", "task")):
-            config[section]["init_args"][argument]  # noqa: B018 - a missing one is an error here, not halfway
+            config[section]["init_args"][argument]
     except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         raise SettingsError(f"{path} is no rslearn model configuration: {error!r}") from error
     if spec.settings.freeze_epochs == 0:
