@@ -17,6 +17,8 @@ from burnscar_assets.errors import BurnscarError
 
 POLL_INTERVAL_S = 0.2
 TERMINATION_GRACE_S = 10.0
+PROCESS_ENVIRONMENT = {"PYTHONWARNINGS": "ignore", "OMP_WAIT_POLICY": "PASSIVE"}
+"""Libraries' warnings drown a run's log; idle OpenMP threads must not spin on cores that others use."""
 
 Event = dict[str, Any]
 
@@ -28,7 +30,7 @@ def run_process(context: dg.AssetExecutionContext, module: str, spec: Path, on_e
         BurnscarError: of the kind and with the message that the process reported.
     """
     with _session(context) as session:
-        environment = os.environ | {"PYTHONWARNINGS": "ignore"} | session.get_bootstrap_env_vars()
+        environment = {**os.environ, **PROCESS_ENVIRONMENT, **session.get_bootstrap_env_vars()}
         process = subprocess.Popen([sys.executable, "-m", module, str(spec)], env=environment)
         handed_on = 0
         try:

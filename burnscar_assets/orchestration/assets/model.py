@@ -1,5 +1,7 @@
 """Assets of the model group: the year's fine-tuned checkpoint, and its metrics on held-out fires."""
 
+import warnings
+
 import dagster as dg
 
 from burnscar_assets.classes import Split
@@ -34,13 +36,13 @@ def build_model_assets(world: World) -> list[dg.AssetsDefinition]:
         year, report = fire_year(context), reporter(context)
 
         def follow(event: Event) -> None:
-            if event["event"] == "step":
-                done = (event["epoch"] - 1) * event["steps"] + event["step"]
-                report(f"training {year}", done, event["epochs"] * event["steps"])
+            if event["event"] in ("start", "epoch"):
+                report(f"training {year}, epochs", event.get("epoch", 0), settings.training.max_epochs)
 
-        spec = plan_training(settings, root, year, _tile_versions(root, world.training_years(year)))
-        if spec.encoder.random:
-            context.log.warning(spec.encoder.notice)
+        with warnings.catch_warnings(record=True) as notices:
+            spec = plan_training(settings, root, year, _tile_versions(root, world.training_years(year)))
+        for notice in notices:
+            context.log.warning(str(notice.message))
         run_process(context, "burnscar_assets.training.trainer", spec.write(root.spec("training", year)), follow)
         folder = root.checkpoint(year)
         manifest = verify_checkpoint(folder)
