@@ -96,11 +96,18 @@ def read_rest_layer(
             pages.append(_frame(answer, url))
             read += got
             progress("perimeters", read, total)
-    rows_read = pd.concat(pages, ignore_index=True)
+    rows_read = _join(pages)
     ids = rows_read.get(layer.object_id_field)
     if read != total or (ids is not None and ids.duplicated().any()):
         raise SourceUnavailableError(f"{url} changed while it was read ({read} rows of {total}): try again")
     return layer, rows_read
+
+
+def _join(pages: list[gpd.GeoDataFrame]) -> gpd.GeoDataFrame:
+    """All rows. A field without any value in a page came without its type, so it takes that of other pages."""
+    names = list(dict.fromkeys(name for page in pages for name in page.columns))
+    typed = [page.loc[:, page.notna().any() | (page.columns == page.geometry.name)] for page in pages]
+    return pd.concat(typed, ignore_index=True).reindex(columns=names)
 
 
 def _page_or_smaller(query: _Query, offset: int, rows: int) -> tuple[dict[str, Any], int]:

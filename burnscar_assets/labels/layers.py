@@ -110,7 +110,7 @@ def read_layer(layer: Layer) -> gpd.GeoDataFrame:
 def _datasets(path: Path) -> list[Path]:
     if path.is_file() or _is_filegdb(path):
         return [path]
-    inside = sorted(path.rglob("*"))
+    inside = sorted(entry for entry in path.rglob("*") if not entry.name.startswith("._"))  # macOS's notes on files
     folders = [entry for entry in inside if entry.is_dir() and _is_filegdb(entry)]
     files = [entry for entry in inside if entry.is_file() and entry.suffix.lower() in _FORMATS]
     return folders + [file for file in files if not any(folder in file.parents for folder in folders)]

@@ -69,6 +69,18 @@ def test_all_pages_give_what_a_file_gives(root: DataRoot, formats: str, max_reco
     assert release.info.fires_by_year == {2020: 7}
 
 
+@pytest.mark.parametrize("formats", ["JSON, geoJSON, PBF", "JSON"])
+@pytest.mark.parametrize("undated", [range(3), range(3, 7), range(7)])
+def test_a_page_without_any_date_is_like_the_others(root: DataRoot, formats: str, undated: range) -> None:
+    fires = _served(_fires()).sort_values("OBJECTID", ignore_index=True)
+    fires["CONT_DATE"] = fires["CONT_DATE"].astype(object)
+    fires.loc[list(undated), "CONT_DATE"] = None
+    records = _fetch(ArcGisSite(fires, 3, formats), root).records.sort_values("fire_name")
+    dated = [number not in undated for number in range(7)]
+    assert records["containment_date"].notna().tolist() == dated
+    assert set(records["containment_date"].dropna()) <= {pd.Timestamp("2020-08-05", tz="UTC")}
+
+
 def test_a_service_may_cut_pages_short(root: DataRoot) -> None:
     assert _fetch(ArcGisSite(_served(_fires()), 5, transfer_limit=2), root).info.fires == 7
 

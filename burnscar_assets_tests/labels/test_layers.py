@@ -45,6 +45,13 @@ def test_of_several_releases_in_one_file_the_highest_is_read(tmp_path: Path) -> 
     assert layers.prescribed.name == "rxburn25_1"
 
 
+def test_what_a_mac_adds_to_a_folder_is_passed_over(tmp_path: Path) -> None:
+    pyogrio.write_dataframe(frap_fires({}), tmp_path / "firep24_1.shp")
+    (tmp_path / "__MACOSX").mkdir()
+    (tmp_path / "__MACOSX" / "._firep24_1.shp").write_bytes(b"\0\5\x16\7")
+    assert find_layers(tmp_path, SETTINGS, "fires.zip").fires.name == "firep24_1"
+
+
 def test_shapefiles_side_by_side_are_layers(tmp_path: Path) -> None:
     for name in ("rxburn23_1", "firep23_1"):
         fires = frap_fires({}).drop(columns=["ALARM_DATE", "CONT_DATE"])
