@@ -1,7 +1,8 @@
 """Every burn whose scar could still show in a fire year, so that no negative is placed on one.
 
 More is taken than labels need: records without a year, records rejected as labels, and burns whose dates
-and year disagree count for every year that any of these names.
+and year disagree count for every year that any of these names. Imagery of a December fire is from January,
+so burns of the next year's first months count too.
 """
 
 import geopandas as gpd
@@ -11,9 +12,11 @@ from burnscar_assets.labels.repair import repair
 from burnscar_assets.settings import PerimeterSettings
 from burnscar_assets.storage.contracts import BURN_HISTORY
 
+_MONTHS_INTO_NEXT_YEAR = 3
+
 
 def burn_history(records: gpd.GeoDataFrame, fire_year: int, settings: PerimeterSettings) -> gpd.GeoDataFrame:
-    """Burns that could show in imagery of a fire year, those of the year itself among them.
+    """Burns that could show in imagery of a fire year, those of the year itself and of its winter among them.
 
     Args:
         records: A release (contract RELEASE_RECORDS).
@@ -31,7 +34,9 @@ def burn_history(records: gpd.GeoDataFrame, fire_year: int, settings: PerimeterS
         }
     )
     shows_for = records["kind"].map({"fire": settings.scar_years, "prescribed": settings.scar_years_prescribed})
-    recent = (years.max(axis=1) >= fire_year - shows_for) & (years.min(axis=1) <= fire_year)
+    alarm, first = records["alarm_date"], years.min(axis=1)
+    in_winter = (first == fire_year + 1) & (alarm.isna() | (alarm.dt.month <= _MONTHS_INTO_NEXT_YEAR))
+    recent = (years.max(axis=1) >= fire_year - shows_for) & ((first <= fire_year) | in_winter)
     burns = records[records["fire_year"].isna() | recent.fillna(False)].sort_values("record_id")
     shapes = repair(burns.geometry.to_numpy(), burns["reported_area_ha"].to_numpy(dtype=float)).geometry
     history = BURN_HISTORY.conform(

@@ -43,6 +43,15 @@ def test_a_year_and_dates_that_disagree_count_for_both() -> None:
     assert _names(fires, [])["fire"] == {"ALARM", "CONTAINED"}
 
 
+def test_the_next_years_first_fires_show_in_imagery_of_a_december_fire() -> None:
+    days = {"PALISADES": "2021-01-07", "MARCH": "2021-03-31", "APRIL": "2021-04-01", "UNDATED": None, "LATER": None}
+    fires = [
+        _fire(2022 if name == "LATER" else 2021, FIRE_NAME=name, ALARM_DATE=pd.Timestamp(day, tz="UTC"))
+        for name, day in days.items()
+    ]
+    assert _names(fires, [])["fire"] == {"PALISADES", "MARCH", "UNDATED"}
+
+
 def test_geometry_is_repaired_and_empty_ones_are_left_out() -> None:
     bow_tie = Polygon([(0, 0), (900, 900), (900, 0), (0, 900)])
     records = release_records(frap_fires({}, {"geometry": bow_tie}, {"geometry": None}, {"geometry": Polygon()}))
