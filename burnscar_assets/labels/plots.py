@@ -13,22 +13,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _OUTLINE_TOLERANCE_M = 300.0
-_HISTORY_COLOR = "#c9c4bd"
 _KILOMETRE_M = 1000.0
 
 
-def plot_perimeters(
-    perimeters: gpd.GeoDataFrame,
-    history: gpd.GeoDataFrame | None = None,
-    rejects: pd.DataFrame | None = None,
-    *,
-    title: str,
-) -> "Figure":
-    """Draw a year's perimeters, on the burns that could still show.
+def plot_perimeters(perimeters: gpd.GeoDataFrame, rejects: pd.DataFrame, *, title: str) -> "Figure":
+    """Draw a year's perimeters.
 
     Args:
         perimeters: Contract FIRE_PERIMETERS, in EPSG:3310; if any is simulated, the map says so.
-        history: Contract BURN_HISTORY; drawn beneath in grey.
         rejects: Contract FIRE_PERIMETER_REJECTS; counted by reason, as they have no geometry.
         title: Heading.
 
@@ -39,12 +31,8 @@ def plot_perimeters(
 
     figure = Figure(figsize=(5.2, 5.2), dpi=90, layout="constrained")
     axes = figure.add_subplot()
-    if history is not None and len(history):
-        _draw(axes, history, _HISTORY_COLOR, 0.0)
-        axes.plot([], [], "s", color=_HISTORY_COLOR, label=f"{len(history)} burns that could show")
     if len(perimeters):
-        _draw(axes, perimeters, CLASS_COLORS["burnt"], 0.5)
-        _draw_centres(axes, perimeters)
+        _draw(axes, perimeters)
     area_ha = perimeters["area_ha"].sum()
     axes.plot([], [], "s", color=CLASS_COLORS["burnt"], label=f"{len(perimeters)} perimeters, {area_ha:,.0f} ha")
     simulated = bool(perimeters["simulated"].any())
@@ -54,20 +42,18 @@ def plot_perimeters(
     return figure
 
 
-def _draw(axes: "Axes", shapes: gpd.GeoDataFrame, color: str, line_width: float) -> None:
-    outlines = shapes.geometry.simplify(_OUTLINE_TOLERANCE_M, preserve_topology=False)
-    outlines[~outlines.is_empty].plot(ax=axes, color=color, edgecolor=color, linewidth=line_width, aspect=None)
-
-
-def _draw_centres(axes: "Axes", perimeters: gpd.GeoDataFrame) -> None:
-    """Rings about the fires, as most are too small to be seen on a map of the state."""
+def _draw(axes: "Axes", perimeters: gpd.GeoDataFrame) -> None:
+    """Outlines, and rings about them, as most fires are too small to be seen on a map of the state."""
+    color = CLASS_COLORS["burnt"]
+    outlines = perimeters.geometry.simplify(_OUTLINE_TOLERANCE_M, preserve_topology=False)
+    outlines[~outlines.is_empty].plot(ax=axes, color=color, edgecolor=color, linewidth=0.5, aspect=None)
     centres = perimeters.geometry.representative_point()
     size = 6 + 4 * np.log10(perimeters["area_ha"].clip(lower=1))
     axes.scatter(centres.x, centres.y, s=size**1.3, facecolors="none", edgecolors="#5b1f06", linewidths=0.6)
 
 
-def _count_rejects(axes: "Axes", rejects: pd.DataFrame | None) -> None:
-    if rejects is None or rejects.empty:
+def _count_rejects(axes: "Axes", rejects: pd.DataFrame) -> None:
+    if rejects.empty:
         return
     reasons = ", ".join(f"{reason} {count}" for reason, count in rejects["reason"].value_counts().sort_index().items())
     axes.set_xlabel(f"{len(rejects)} rejected: {reasons}", fontsize=7, wrap=True)

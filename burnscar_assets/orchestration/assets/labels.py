@@ -34,13 +34,11 @@ def build_label_assets(world: World) -> list[dg.AssetsDefinition]:
         from burnscar_assets.labels.perimeters import clean_perimeters
         from burnscar_assets.labels.plots import plot_perimeters
 
-        year, simulated = fire_year(context), settings.simulated_perimeters
-        records = read_table(root, RELEASE_RECORDS, None)
-        cleaned = clean_perimeters(records, year, settings.perimeters, simulated=simulated)
+        year, records = fire_year(context), read_table(root, RELEASE_RECORDS, None)
+        cleaned = clean_perimeters(records, year, settings.perimeters, simulated=settings.simulated_perimeters)
         store(world, FIRE_PERIMETER_REJECTS, cleaned.rejects, year)
         store(world, FIRE_PERIMETERS, cleaned.perimeters, year)
-        title = f"Fire perimeters {year}" + (" (simulated)" if simulated else "")
-        preview = plot_perimeters(cleaned.perimeters, title=title)
+        preview = plot_perimeters(cleaned.perimeters, cleaned.rejects, title=f"Fire perimeters {year}")
         return result(world, FIRE_PERIMETERS, cleaned.perimeters, year, figures(cleaned.summary), preview)
 
     @dg.asset(
