@@ -4,9 +4,11 @@ Parses arguments, prints, and turns the errors that users can meet into one line
 """
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
@@ -50,13 +52,18 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--workers", type=int, default=2, help="processes that render scenes (default 2)")
     demo.set_defaults(command=_demo)
 
-    plan = commands.add_parser("plan", parents=[shared], help="list what is stale or missing, with its cause")
-    plan.add_argument("--years", type=int, nargs="+", help="fire years (default: all)")
+    chosen = argparse.ArgumentParser(add_help=False)
+    chosen.add_argument("--years", type=int, nargs="+", help="fire years (default: all)")
+    chosen.add_argument("--select", nargs="+", metavar="ASSET", help="only these assets (default: all)")
+    chosen.add_argument("--no-gpu", action="store_true", help="leave out what needs a GPU: training and evaluation")
+
+    plan = commands.add_parser("plan", parents=[shared, chosen], help="list what is stale or missing, with its cause")
+    plan.add_argument("--json", action="store_true", help="print JSON instead of a table")
     plan.set_defaults(command=_plan)
 
-    refresh = commands.add_parser("refresh", parents=[shared], help="run what is stale or missing")
-    refresh.add_argument("--years", type=int, nargs="+", help="fire years (default: all)")
-    refresh.set_defaults(command=_refresh)
+    refresh = commands.add_parser("refresh", parents=[shared, chosen], help="run what is stale or missing")
+    refresh.add_argument("--dry-run", action="store_true", help="only show what would be run first")
+    refresh.set_defaults(command=_refresh, json=False)
 
     ui = commands.add_parser("ui", parents=[shared], help="start the web UI and the daemon")
     ui.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
@@ -95,25 +102,32 @@ def _plan(options: argparse.Namespace) -> int:
 
     settings, root, path = _world()
     with open_runner(World(settings, root), path) as runner:
-        pairs = runner.plan(options.years or runner.fire_years())
-    if not pairs:
+        assets = runner.select(options.select, gpu=not options.no_gpu)
+        pairs = [pair for pair in runner.plan(runner.choose_years(options.years)) if pair.asset in assets]
+    if options.json:
+        print(json.dumps([asdict(pair) for pair in pairs], indent=2))
+    elif not pairs:
         print("nothing is stale")
-        return 0
-    table = RichTable("asset", "fire year", "status", "because")
-    for pair in pairs:
-        table.add_row(pair.asset, str(pair.fire_year or ""), pair.status.lower(), "; ".join(pair.causes))
-    Console().print(table)
+    else:
+        table = RichTable("asset", "fire year", "status", "because")
+        for pair in pairs:
+            table.add_row(pair.asset, str(pair.fire_year or ""), pair.status.lower(), "; ".join(pair.causes))
+        Console().print(table)
     return 0
 
 
 def _refresh(options: argparse.Namespace) -> int:
+    if options.dry_run:
+        return _plan(options)
     from burnscar_assets.orchestration.execution import open_runner
     from burnscar_assets.orchestration.partitions import World
+    from burnscar_assets.orchestration.reporting import listening
     from burnscar_assets.terminal import live_progress
 
     settings, root, path = _world()
-    with open_runner(World(settings, root), path) as runner, live_progress() as progress:
-        refreshed = runner.refresh(options.years or runner.fire_years(), progress=progress)
+    with open_runner(World(settings, root), path) as runner, live_progress() as progress, listening(progress):
+        assets = runner.select(options.select, gpu=not options.no_gpu)
+        refreshed = runner.refresh(runner.choose_years(options.years), assets=assets, progress=progress)
     print(f"{refreshed.runs} runs, {len(refreshed.pairs)} partitions made" if refreshed.runs else "nothing is stale")
     return 0
 

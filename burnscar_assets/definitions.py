@@ -3,15 +3,18 @@
 import dagster as dg
 
 from burnscar_assets.orchestration.assets import build_assets
+from burnscar_assets.orchestration.checks import build_checks
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.settings import Settings, data_root, load_settings, settings_path
 from burnscar_assets.storage.paths import DataRoot
 
 
 def build_definitions(settings: Settings, root: DataRoot) -> dg.Definitions:
-    """All assets of a world; nothing is read or written until one is materialized."""
+    """All assets and checks of a world; nothing is read or written until one is materialized."""
+    world = World(settings, root)
     return dg.Definitions(
-        assets=build_assets(World(settings, root)),
+        assets=build_assets(world),
+        asset_checks=build_checks(world),
         executor=dg.in_process_executor,
     )
 

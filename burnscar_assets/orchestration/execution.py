@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.errors import DagsterAssetCheckFailedError
 
 from burnscar_assets.definitions import build_definitions
+from burnscar_assets.errors import BurnscarError, SettingsError
+from burnscar_assets.orchestration.assets.common import GPU_POOL
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.staleness import StalePair, stale_pairs
 from burnscar_assets.progress import Progress, silent
@@ -61,6 +64,30 @@ class Runner:
         """All fire years of the world."""
         return [int(key) for key in self._world.fire_years.get_partition_keys()]
 
+    def choose_years(self, asked: Collection[int] | None) -> list[int]:
+        """The years asked for, or all.
+
+        Raises:
+            SettingsError: a year that this world doesn't have.
+        """
+        known = self.fire_years()
+        unknown = sorted(set(asked or ()) - set(known))
+        if unknown:
+            raise SettingsError(f"no fire year {', '.join(map(str, unknown))} in this world: it has {known}")
+        return sorted(asked) if asked else known
+
+    def select(self, asked: Collection[str] | None, *, gpu: bool) -> set[str]:
+        """The assets asked for, or all; without `gpu`, none of the pool of that name.
+
+        Raises:
+            SettingsError: an asset that doesn't exist.
+        """
+        nodes = {key.to_user_string(): self._graph.get(key) for key in self._graph.toposorted_asset_keys}
+        unknown = sorted(set(asked or ()) - set(nodes))
+        if unknown:
+            raise SettingsError(f"no asset {', '.join(unknown)}: there are {', '.join(nodes)}")
+        return {n for n in asked or nodes if gpu or GPU_POOL not in nodes[n].pools}
+
     def plan(self, fire_years: Collection[int]) -> list[StalePair]:
         """Stale and missing pairs of the years, in the order in which they run."""
         return stale_pairs(self._world, self._graph, self._instance, fire_years)
@@ -110,12 +137,18 @@ class Runner:
         Raises:
             BurnscarError: what the failing stage said.
         """
-        self._job.execute_in_process(
-            asset_selection=[dg.AssetKey(name) for name in assets],
-            partition_key=None if fire_year is None else str(fire_year),
-            instance=self._instance,
-            run_config=QUIET,
-        )
+        try:
+            self._job.execute_in_process(
+                asset_selection=[dg.AssetKey(name) for name in assets],
+                partition_key=None if fire_year is None else str(fire_year),
+                instance=self._instance,
+                run_config=QUIET,
+            )
+        except DagsterAssetCheckFailedError as error:
+            raise BurnscarError(
+                f"a blocking check failed for {fire_year or 'the release'}, what comes after it was not run: {error}; "
+                "look at the asset's Checks in the web UI (burnscar ui)"
+            ) from error
 
 
 @contextmanager

@@ -20,11 +20,12 @@ DEVICES = {"cpu": "cpu", "gpu": "cuda", "auto": "auto"}
 def build_model_assets(world: World) -> list[dg.AssetsDefinition]:
     """The assets from tiles to metrics."""
     root, settings = world.root, world.settings
-    training_tiles = dg.AssetDep("tiles", partition_mapping=look_back(settings.training.look_back_years))
+    years_seen = look_back(settings.training.look_back_years)
+    seen = [dg.AssetDep(name, partition_mapping=years_seen) for name in ("windows", "tiles")]
 
     @dg.asset(
         **options(world, "checkpoint", "model", {"pytorch", "lightning"}),
-        deps=[training_tiles],
+        deps=seen,  # a new deal of the ground changes windows, and leaves tiles as they are
         pool=GPU_POOL,
         description="OlmoEarth fine-tuned on the training fires of the years up to this one, with its manifest.",
     )
@@ -68,7 +69,7 @@ def build_model_assets(world: World) -> list[dg.AssetsDefinition]:
 
     @dg.asset(
         **options(world, "evaluation_metrics", "model", {"geoparquet", "pytorch"}),
-        deps=[checkpoint, "tiles"],
+        deps=[checkpoint, "windows", "tiles"],
         pool=GPU_POOL,
         description="Metrics on the test fires of the year, pooled and per fire, beside a tuned NBR threshold.",
     )
