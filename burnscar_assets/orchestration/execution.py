@@ -86,7 +86,7 @@ class Runner:
         unknown = sorted(set(asked or ()) - set(nodes))
         if unknown:
             raise SettingsError(f"no asset {', '.join(unknown)}: there are {', '.join(nodes)}")
-        return {n for n in asked or nodes if gpu or GPU_POOL not in nodes[n].pools}
+        return {n for n in asked or nodes if gpu or GPU_POOL not in (nodes[n].pools or ())}
 
     def plan(self, fire_years: Collection[int]) -> list[StalePair]:
         """Stale and missing pairs of the years, in the order in which they run."""
