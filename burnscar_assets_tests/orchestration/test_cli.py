@@ -1,5 +1,6 @@
 """The command line: help, and one clear line for each mistake, with what was there untouched."""
 
+import json
 import zipfile
 from pathlib import Path
 
@@ -89,3 +90,21 @@ def test_an_unwritable_data_root(tmp_path: Path, capsys: pytest.CaptureFixture[s
     (tmp_path / "file").touch()
     assert main(["demo", "--data", str(tmp_path / "file" / "data")]) == 1
     assert "BURNSCAR_DATA" in capsys.readouterr().err
+
+
+def test_plan_names_years_and_assets_that_do_not_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "--years", "1999"]) == 1
+    assert "1999" in capsys.readouterr().err
+    assert main(["refresh", "--select", "tile"]) == 1
+    assert "tiles" in capsys.readouterr().err
+
+
+def test_plan_as_json_without_the_gpu(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "--json", "--no-gpu", "--years", "2019", "2020"]) == 0
+    planned = json.loads(capsys.readouterr().out)
+    assert {pair["fire_year"] for pair in planned} == {None, 2019, 2020}
+    assert {pair["status"] for pair in planned} == {"MISSING"}
+    assert "tiles" in {pair["asset"] for pair in planned}
+    assert not {pair["asset"] for pair in planned} & {"checkpoint", "evaluation_metrics"}
+    assert main(["refresh", "--dry-run"]) == 0
+    assert main(["plan", "--json"]) == 0, "a dry run runs nothing"
