@@ -3,7 +3,7 @@
 A window appears whole, metadata and label together, by renaming a folder that was written elsewhere in
 the dataset; one that goes is renamed away before it is deleted. So whatever interrupts the work, every
 folder of a group is a window that rslearn can load. Windows that didn't change keep their bytes and
-times, and with them their imagery.
+times, and with them their imagery. Runs of several fire years at once, as in a backfill, write in turn.
 """
 
 import json
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import geopandas as gpd
+from filelock import FileLock
 
 from burnscar_assets.classes import CLASS_NAMES, LABEL_PROPERTY
 from burnscar_assets.errors import InputError
@@ -42,6 +43,7 @@ LABEL_LAYER_CONFIG: Final = {
 """How the label layer is declared in a dataset's config.json."""
 
 _STAGING_PREFIX = ".windows-"
+_LOCK_FILE = ".windows.lock"
 _LABEL_FILE = "data.geojson"
 _REPORT_EVERY = 100
 
@@ -203,12 +205,13 @@ class _WindowWriter:
 
 @contextmanager
 def _staging(dataset_path: Path) -> Iterator[Path]:
-    """A folder of the dataset to write in; what an interrupted run left there goes first."""
+    """A folder of the dataset to write in, alone; what an interrupted run left there goes first."""
     dataset_path.mkdir(parents=True, exist_ok=True)
-    for left in dataset_path.glob(f"{_STAGING_PREFIX}*"):
-        shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=dataset_path, prefix=_STAGING_PREFIX, ignore_cleanup_errors=True) as name:
-        yield Path(name)
+    with FileLock(dataset_path / _LOCK_FILE):
+        for left in dataset_path.glob(f"{_STAGING_PREFIX}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        with tempfile.TemporaryDirectory(dir=dataset_path, prefix=_STAGING_PREFIX, ignore_cleanup_errors=True) as name:
+            yield Path(name)
 
 
 def _window_folders(dataset_path: Path, groups: set[str]) -> list[Path]:

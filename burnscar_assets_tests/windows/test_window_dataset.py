@@ -3,6 +3,7 @@
 import errno
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import geopandas as gpd
@@ -170,7 +171,14 @@ def test_an_interrupted_run_leaves_whole_windows_only(tmp_path: Path, monkeypatc
     monkeypatch.undo()
     (tmp_path / f"{window_dataset._STAGING_PREFIX}left-by-a-kill" / "windows").mkdir(parents=True)
     assert write_windows(WINDOWS, tmp_path) == WindowChanges(5, COUNT - 5, 0, 0)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "windows"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".windows.lock", "config.json", "windows"]
+
+
+def test_years_of_a_backfill_can_be_written_at_once(tmp_path: Path) -> None:
+    years = [windows_of(YEAR + number) for number in range(4)]
+    with ThreadPoolExecutor(len(years)) as pool:
+        changes = list(pool.map(lambda windows: write_windows(windows, tmp_path), years))
+    assert changes == [WindowChanges(0, len(windows), 0, 0) for windows in years]
 
 
 def test_progress_ends_at_the_total(tmp_path: Path) -> None:
