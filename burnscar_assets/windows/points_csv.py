@@ -5,7 +5,6 @@ one zone never overlap. Every point is kept: its split is that of the ground und
 without the margin that sampled points keep.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -45,27 +44,15 @@ _ID_LENGTH = 16
 _LATITUDES = (0.0, 84.0)
 
 
-@dataclass(frozen=True)
-class CsvColumns:
-    """Names of the columns of a points CSV; empty: found by their usual names, whatever their case."""
-
-    lon: str | None = None
-    lat: str | None = None
-    time: str | None = None
-    label: str | None = None
-
-
-def windows_from_csv(
-    csv: Path, settings: WindowSettings, splits: SplitSettings, columns: CsvColumns | None = None
-) -> gpd.GeoDataFrame:
+def windows_from_csv(csv: Path, settings: WindowSettings, splits: SplitSettings) -> gpd.GeoDataFrame:
     """The windows of a points CSV.
 
     Args:
-        csv: file with a header; lon and lat in degrees (EPSG:4326, northern hemisphere), time in ISO 8601 (UTC
-            if it names no zone; imagery is taken from `days_after` it), label `burnt` or `unburnt`.
+        csv: file with a header of usual names, whatever their case; lon and lat in degrees (EPSG:4326, northern
+            hemisphere), time in ISO 8601 (UTC if it names no zone; imagery is taken from `days_after` it), label
+            `burnt` or `unburnt`.
         settings: size, resolution and days.
         splits: the deal of the ground.
-        columns: names of the columns, where they are unusual.
 
     Returns:
         Table `windows`; points with the same window, day and label become one.
@@ -74,7 +61,7 @@ def windows_from_csv(
         InputError: the file can't be read, a column is missing, values are unusable (naming their rows, the
             header being row 1), or points with different labels or splits share ground.
     """
-    rows = _read_rows(csv, columns or CsvColumns())
+    rows = _read_rows(csv)
     lattice, split_map = Lattice(settings.side_m), SplitMap(splits)
     cells = lattice.cells_at(rows["lon"], rows["lat"])
     x_m, y_m = lattice.centres(cells)
@@ -118,7 +105,7 @@ def write_csv_windows(windows: gpd.GeoDataFrame, dataset_path: Path, progress: P
     return write_windows(windows, dataset_path, progress, remove_others=False)
 
 
-def _read_rows(csv: Path, columns: CsvColumns) -> pd.DataFrame:
+def _read_rows(csv: Path) -> pd.DataFrame:
     """Columns row (number in the file), lon, lat, time (UTC) and label, all of them checked."""
     try:
         raw = pd.read_csv(csv, dtype=str, keep_default_na=False, skip_blank_lines=False, encoding="utf-8-sig")
@@ -128,7 +115,7 @@ def _read_rows(csv: Path, columns: CsvColumns) -> pd.DataFrame:
         raise InputError(f"{csv} is not a CSV with a header: {error}") from error
     if raw.empty:
         raise InputError(f"{csv} has no points: give a CSV with a header and a row a point")
-    picked = {name: raw[_column(raw, name, getattr(columns, name), csv)].str.strip() for name in _ALIASES}
+    picked = {name: raw[_column(raw, name, csv)].str.strip() for name in _ALIASES}
     rows = pd.DataFrame({"row": np.arange(len(raw)) + _FIRST_DATA_ROW, **picked})
     rows = rows[(rows[list(_ALIASES)] != "").any(axis=1)].reset_index(drop=True)
     lon, lat = pd.to_numeric(rows["lon"], errors="coerce"), pd.to_numeric(rows["lat"], errors="coerce")
@@ -141,12 +128,12 @@ def _read_rows(csv: Path, columns: CsvColumns) -> pd.DataFrame:
     return rows.assign(lon=lon, lat=lat, time=time, label=label)
 
 
-def _column(raw: pd.DataFrame, name: str, given: str | None, csv: Path) -> str:
+def _column(raw: pd.DataFrame, name: str, csv: Path) -> str:
     there = {str(column).strip().lower(): str(column) for column in raw.columns}
-    for candidate in (given,) if given else _ALIASES[name]:
-        if candidate.lower() in there:
-            return there[candidate.lower()]
-    wanted = repr(given) if given else " or ".join(_ALIASES[name])
+    for alias in _ALIASES[name]:
+        if alias in there:
+            return there[alias]
+    wanted = " or ".join(_ALIASES[name])
     raise InputError(f"{csv} has no column for {name}: looked for {wanted}, found {', '.join(map(str, raw.columns))}")
 
 
