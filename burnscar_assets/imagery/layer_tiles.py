@@ -87,6 +87,8 @@ class LayerTiles:
                 raise
             finally:
                 close_files(self.source)
+        for name in self._failed():
+            set_aside(self.windows[name], self.layer)
         for name in [*self._failed(), *(self.windows.keys() - self.matched.keys())]:
             remove_tile(self._root(name), self.layer)
             discard_retired(self._root(name), self.layer)

@@ -193,12 +193,13 @@ def _drop_cloudy(window: "Window", layer: str, max_cloud_cover: float) -> bool:
         for group, time in zip(matched.serialized_item_groups, times, strict=True)
     ]
     kept = [(group, time) for group, time in clear if group]
+    found = any(matched.serialized_item_groups)
     if [group for group, _ in kept] == matched.serialized_item_groups:
         return False
     matched.serialized_item_groups = [group for group, _ in kept]
     matched.group_time_ranges = [time for _, time in kept]
     window.save_layer_datas(layers)
-    return not kept
+    return found and not kept
 
 
 def _cloudy_only(windows: "list[Window]", dataset: "Dataset", batch: _Batch, source: "DataSource") -> set[str]:

@@ -261,8 +261,11 @@ def test_a_few_unreadable_windows_are_listed_and_left_out(root: DataRoot, tmp_pa
     with pytest.raises(MissingDataError, match="w4 has no readable tile"):
         read_tile(root.dataset, "2022", "w4", LAYER, BANDS)
     write_scene(tmp_path, SmallScene("east", east_m=2_400))
+    prepare_and_materialize_by_command_line(root)
+    assert completed(root) == ["w0", "w1", "w2", "w3"]
     _, summary = make(root, windows, settings)
     assert (summary.made, summary.complete) == (1, 5)
+    assert completed(root) == ["w0", "w1", "w2", "w3", "w4"]
 
 
 def test_remote_scenes_are_tried_again(root: DataRoot, tmp_path: Path) -> None:
