@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
 OLMOEARTH = "rslearn.models.olmoearth_pretrain.model.OlmoEarth"
+CLASSIFICATION_HEAD = "rslearn.train.tasks.classification.ClassificationHead"
 MODALITY = "sentinel2_l2a"
 
 
@@ -108,24 +109,41 @@ def _build(folder: Path, device: str) -> "Module":
     from torch.nn import Module
 
     config = yaml.safe_load((folder / CONFIG_FILE).read_text(encoding="utf-8"))["model"]["init_args"]["model"]
+    decoder = config["init_args"].get("decoder") or [{}]
+    is_classifier = decoder[-1].get("class_path") == CLASSIFICATION_HEAD
+    if is_classifier:
+        decoder.pop()
     init_jsonargparse()
     parser = jsonargparse.ArgumentParser()
     parser.add_subclass_arguments(Module, "model")
     with tempfile.TemporaryDirectory() as encoder:
         (Path(encoder) / "config.json").write_bytes((folder / ENCODER_FILE).read_bytes())
-        _point_encoder(config, encoder, "float32" if device == "cpu" else "bfloat16")
-        parsed = parser.parse_object({"model": config})
-        return parser.instantiate_classes(parsed).model
+        _point_encoder(config, encoder, None if device == "cpu" else "bfloat16")
+        model = parser.instantiate_classes(parser.parse_object({"model": config})).model
+    if is_classifier:
+        model.decoder.append(_probability_head())
+    return model
 
 
-def _point_encoder(node: Any, path: str, dtype: str) -> None:
+def _probability_head() -> "Module":
+    """What rslearn's ClassificationHead does in prediction; its module also imports seconds' worth of metrics."""
+    from rslearn.models.component import FeatureVector, Predictor
+    from rslearn.train.model_context import ModelContext, ModelOutput
+
+    class ProbabilityHead(Predictor):
+        def forward(self, intermediates: FeatureVector, context: ModelContext, targets: Any = None) -> ModelOutput:
+            return ModelOutput(outputs=intermediates.feature_vector.softmax(dim=1), loss_dict={})
+
+    return ProbabilityHead()
+
+
+def _point_encoder(node: Any, path: str, precision: str | None) -> None:
     """Let every OlmoEarth in the configuration read its architecture from `path`."""
     if isinstance(node, dict):
         if node.get("class_path") == OLMOEARTH:
-            precision = None if dtype == "float32" else dtype
             node["init_args"] |= {"model_path": path, "random_initialization": True, "autocast_dtype": precision}
         for value in node.values():
-            _point_encoder(value, path, dtype)
+            _point_encoder(value, path, precision)
     elif isinstance(node, list):
         for value in node:
-            _point_encoder(value, path, dtype)
+            _point_encoder(value, path, precision)
