@@ -15,7 +15,6 @@ from typing import Any, Final
 
 import geopandas as gpd
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from burnscar_assets.classes import BANDS, BURNT, CLASS_NAMES, UNBURNT, Split
@@ -25,9 +24,11 @@ from burnscar_assets.evaluation.report import evaluate_predictions, summarise
 from burnscar_assets.evaluation.separation import prove_separation
 from burnscar_assets.evaluation.spec import EvaluationReport, EvaluationSpec, load_spec, write_report
 from burnscar_assets.progress import Progress, silent
-from burnscar_assets.storage.contracts import EVALUATION_METRICS, PREDICTIONS, TILES, WINDOWS
+from burnscar_assets.storage.contracts import EVALUATION_METRICS, PREDICTIONS
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.storage.tables import read_table, write_table
+from burnscar_assets.storage.tables import write_table
+from burnscar_assets.training.manifest import CheckpointManifest, verify_checkpoint
+from burnscar_assets.training.plan import seen_hash, seen_windows, usable_windows
 
 DECISION: Final = 0.5
 """A window is called burnt from this probability on."""
@@ -47,13 +48,12 @@ def evaluate(spec: EvaluationSpec, progress: Progress = silent) -> EvaluationRep
         MissingDataError: a table of a year that the checkpoint has seen is missing.
         StorageError: the results can't be written; those that were there stay.
     """
-    from burnscar_assets.training.manifest import verify_checkpoint
-
     root = DataRoot(spec.root)
     manifest = verify_checkpoint(root.checkpoint(spec.fire_year))
     scored = scored_windows(root, spec.fire_year, spec.layer)
-    seen = seen_windows(root, manifest.fire_years, spec.layer)
-    check_counts(seen, manifest.windows, spec.fire_year)
+    usable = usable_windows(root, manifest.fire_years, spec.layer)
+    check_seen(usable, manifest)
+    seen = seen_windows(usable)
     separation = prove_separation(scored, seen)
     threshold = _tuned_threshold(root, seen[seen["split"] == Split.TRAIN], spec, progress)
     predictions = _predict(root, scored, spec, threshold, progress)
@@ -81,7 +81,7 @@ def scored_windows(root: DataRoot, fire_year: int, layer: str) -> gpd.GeoDataFra
     Raises:
         InputError: there are none.
     """
-    windows = _complete_windows(root, fire_year, layer)
+    windows = usable_windows(root, [fire_year], layer)
     scored = windows[windows["split"] == Split.TEST]
     if scored.empty:
         sql = "select split, complete, reason, count(*) from windows join tiles using (window_id, fire_year)"
@@ -93,38 +93,18 @@ def scored_windows(root: DataRoot, fire_year: int, layer: str) -> gpd.GeoDataFra
     return scored.reset_index(drop=True)
 
 
-def seen_windows(root: DataRoot, fire_years: Sequence[int], layer: str) -> gpd.GeoDataFrame:
-    """Windows of the training and validation splits of the years that a checkpoint has seen, by year and id."""
-    years = [_complete_windows(root, year, layer) for year in sorted(fire_years)]
-    windows = pd.concat(years, ignore_index=True)
-    return windows[windows["split"].isin([Split.TRAIN, Split.VAL])].reset_index(drop=True)
-
-
-def check_counts(seen: pd.DataFrame, trained: dict[str, dict[int, dict[str, int]]], fire_year: int) -> None:
-    """Check that the seen windows are still as many as the checkpoint's manifest says, by split, year and class.
+def check_seen(usable: gpd.GeoDataFrame, manifest: CheckpointManifest) -> None:
+    """Check that the windows of the years that a checkpoint has seen are still those that it saw, each in its split.
 
     Raises:
         InputError: they are not, so that a proof about them would say nothing of the checkpoint.
     """
-    then = {
-        (split, int(year), category): count
-        for split in (Split.TRAIN, Split.VAL)
-        for year, classes in trained.get(split, {}).items()
-        for category, count in classes.items()
-    }
-    now = seen.groupby(["split", "fire_year", "category"]).size()
-    if then != {(str(s), int(y), str(c)): int(count) for (s, y, c), count in now.items()}:
+    if seen_hash(usable) != manifest.seen_hash:
+        year = manifest.fire_year
         raise InputError(
-            f"the windows have changed since the checkpoint of {fire_year} was trained on them: "
-            f"run burnscar refresh --years {fire_year}, which trains it anew"
+            f"the windows have changed since the checkpoint of {year} was trained on them: "
+            f"run burnscar refresh --years {year}, which trains it anew"
         )
-
-
-def _complete_windows(root: DataRoot, fire_year: int, layer: str) -> gpd.GeoDataFrame:
-    windows, tiles = read_table(root, WINDOWS, fire_year), read_table(root, TILES, fire_year)
-    complete = tiles[(tiles["layer"] == layer) & tiles["complete"].fillna(False)]
-    joined = windows.merge(complete[["window_id", "acquired"]], on="window_id")
-    return joined.sort_values("window_id", kind="stable", ignore_index=True)
 
 
 def _batches(

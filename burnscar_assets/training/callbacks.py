@@ -19,9 +19,7 @@ import torch  # noqa: TID253 - this module is a plug-in that only a training pro
 from lightning.pytorch import Callback, LightningModule, Trainer  # noqa: TID253 - as above
 
 from burnscar_assets.storage.atomic import atomic_file
-
-BEST_FILE = "best.ckpt"
-LAST_FILE = "last.ckpt"
+from burnscar_assets.training.manifest import BEST_FILE, LAST_FILE
 
 
 class EpochSeed(Callback):

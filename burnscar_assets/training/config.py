@@ -98,17 +98,11 @@ def _resolve(spec: TrainingSpec, variables: dict[str, Any]) -> dict[str, Any]:
     if spec.settings.freeze_epochs == 0:
         callbacks = [callback for callback in callbacks if callback["class_path"] != _FREEZE]
     config["trainer"]["callbacks"] = callbacks
-    if spec.only_windows:
-        config["data"]["init_args"]["default_config"]["names"] = list(spec.only_windows)
-    return _without_aliases(config)
+    return json.loads(json.dumps(config))  # YAML's anchors become values of their own
 
 
 def _yaml_value(value: Any) -> str:
     return yaml.safe_dump(value, default_flow_style=True, width=1_000_000).removesuffix("\n").removesuffix("\n...")
-
-
-def _without_aliases(config: Any) -> Any:
-    return json.loads(json.dumps(config))
 
 
 def check_inputs(config: dict[str, Any], dataset: Path) -> None:

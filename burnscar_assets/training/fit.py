@@ -16,6 +16,7 @@ from burnscar_assets.classes import Split
 from burnscar_assets.errors import InputError
 from burnscar_assets.settings import TrainingSettings
 from burnscar_assets.training.config import Device
+from burnscar_assets.training.manifest import BEST_FILE
 from burnscar_assets.training.spec import TrainingSpec
 from burnscar_assets.training.weights import load_state
 
@@ -79,7 +80,7 @@ def fit(
     Raises:
         InputError: the dataset does not hold the windows that the tables promise, or training diverged.
     """
-    from burnscar_assets.training.callbacks import BEST_FILE, BestAndLast, EpochReport
+    from burnscar_assets.training.callbacks import BestAndLast, EpochReport
 
     trainer, module, datamodule = _instantiate(config, folder)
     epochs = EpochReport(report)

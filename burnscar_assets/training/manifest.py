@@ -18,6 +18,8 @@ MANIFEST_FILE: Final = "manifest.json"
 WEIGHTS_FILE: Final = "weights.pth"
 CONFIG_FILE: Final = "model.yaml"
 ENCODER_FILE: Final = "encoder.json"
+BEST_FILE: Final = "best.ckpt"
+LAST_FILE: Final = "last.ckpt"
 
 
 class EncoderRecord(BaseModel):
@@ -53,6 +55,7 @@ class CheckpointManifest(BaseModel):
     encoder: EncoderRecord
     windows: dict[str, dict[int, dict[str, int]]] = Field(description="Windows by split, fire year and class.")
     fires: dict[str, int] = Field(description="Fires by split.")
+    seen_hash: str = Field(description="Hash of the windows of training and validation, see `plan.seen_hash`.")
     epochs: int = Field(description="Epochs trained.")
     best_epoch: int = Field(description="Epoch whose weights these are, from 1.")
     metrics: dict[str, float] = Field(description="Losses and validation metrics of the best epoch.")

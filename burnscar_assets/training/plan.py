@@ -1,13 +1,15 @@
 """Decides, from the tables alone, what a year's training run sees; finds what would fail before torch loads."""
 
-from pathlib import Path
+from collections.abc import Sequence
 
+import geopandas as gpd
 import pandas as pd
 
 from burnscar_assets.classes import CLASS_NAMES, Split
 from burnscar_assets.errors import InputError, MissingDataError
 from burnscar_assets.settings import Settings
 from burnscar_assets.storage.contracts import TILES, WINDOWS
+from burnscar_assets.storage.hashing import hash_json
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, table_path
 from burnscar_assets.training.config import check_inputs, run_config
@@ -31,15 +33,15 @@ def plan_training(
     spec = TrainingSpec(
         fire_year=fire_year,
         fire_years=years,
-        dataset=_absolute(root.dataset),
-        checkpoint=_absolute(root.checkpoint(fire_year)),
+        dataset=root.dataset.resolve(),
+        checkpoint=root.checkpoint(fire_year).resolve(),
         layer=settings.imagery.layer,
         size_px=int(windows["size_px"].max()),
         settings=settings.training,
-        encoder=resolve_encoder(settings.training.model, DataRoot(_absolute(root.path))),
+        encoder=resolve_encoder(settings.training.model, DataRoot(root.path.resolve())),
         windows=_counts(windows),
         fires={split: int(rows["fire_id"].dropna().nunique()) for split, rows in windows.groupby("split")},
-        only_windows=_named_windows(root, years, settings.imagery.layer, windows),
+        seen_hash=seen_hash(windows),
         data_versions=data_versions or {},
         simulated=settings.simulated_imagery,
     )
@@ -47,30 +49,30 @@ def plan_training(
     return spec
 
 
-def usable_windows(root: DataRoot, fire_years: tuple[int, ...], layer: str) -> pd.DataFrame:
-    """Windows of these years whose tile of the layer is complete, by window_id."""
+def usable_windows(root: DataRoot, fire_years: Sequence[int], layer: str) -> gpd.GeoDataFrame:
+    """Windows of these years whose tile of the layer is complete, by window_id, with its `acquired`."""
     parts = []
     for year in fire_years:
         windows, tiles = read_table(root, WINDOWS, year), read_table(root, TILES, year)
-        complete = tiles.loc[tiles["complete"].fillna(False) & (tiles["layer"] == layer), "window_id"]
-        parts.append(pd.DataFrame(windows.drop(columns="geometry"))[windows["window_id"].isin(set(complete))])
+        complete = tiles[tiles["complete"].fillna(False) & (tiles["layer"] == layer)]
+        parts.append(windows.merge(complete[["window_id", "acquired"]], on="window_id"))
     return pd.concat(parts, ignore_index=True).sort_values("window_id", kind="stable", ignore_index=True)
 
 
-def _named_windows(root: DataRoot, fire_years: tuple[int, ...], layer: str, usable: pd.DataFrame) -> tuple[str, ...]:
-    """The windows by name, if a tile could not be read anew: its old one is still in the dataset then."""
-    tiles = pd.concat([read_table(root, TILES, year) for year in fire_years], ignore_index=True)
-    unreadable = (tiles["layer"] == layer) & (tiles["reason"].fillna("") == "unreadable")
-    return tuple(usable["window_id"]) if unreadable.any() else ()
+def seen_windows(windows: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Those of `usable_windows` that a checkpoint sees: it trains on some, its best epoch is chosen by others."""
+    return windows[windows["split"].isin([Split.TRAIN, Split.VAL])].reset_index(drop=True)
 
 
-def _absolute(path: Path) -> Path:
-    return path.resolve()
+def seen_hash(windows: gpd.GeoDataFrame) -> str:
+    """Hash of which of `usable_windows` a checkpoint sees, and in which split."""
+    seen = seen_windows(windows)
+    return hash_json(sorted(zip(seen["window_id"], seen["split"], strict=True)))
 
 
 def _fire_years(settings: Settings, root: DataRoot, fire_year: int) -> tuple[int, ...]:
-    first = max(fire_year - settings.training.look_back_years, settings.years.first)
-    candidates = [y for y in range(first, fire_year + 1) if y not in settings.years.exclude]
+    known = [y for y in range(settings.years.first, fire_year + 1) if y not in settings.years.exclude]
+    candidates = known[-(settings.training.look_back_years + 1) :]
     made = [y for y in candidates if table_path(root, TILES, y).exists() and table_path(root, WINDOWS, y).exists()]
     if fire_year not in made:
         raise MissingDataError(f"no tiles for {fire_year}: run burnscar refresh --years {fire_year}")
@@ -86,9 +88,7 @@ def _counts(windows: pd.DataFrame) -> Counts:
 
 def _check_splits(windows: pd.DataFrame, fire_year: int) -> None:
     have = {split: set(windows.loc[windows["split"] == split, "category"]) for split in Split}
-    missing = [
-        f"{split} has no {name} windows" for split in (Split.TRAIN,) for name in CLASS_NAMES if name not in have[split]
-    ]
+    missing = [f"train has no {name} windows" for name in CLASS_NAMES if name not in have[Split.TRAIN]]
     if not have[Split.VAL]:
         missing.append("val has no windows")
     if missing:

@@ -31,9 +31,7 @@ class TrainingSpec(BaseModel):
     encoder: Encoder = Field(description="What to start from.")
     windows: Counts = Field(description="Usable windows by split, fire year and class.")
     fires: dict[str, int] = Field(description="Fires by split.")
-    only_windows: tuple[str, ...] = Field(
-        (), description="Take these windows alone; empty: all whose layers are complete in the dataset."
-    )
+    seen_hash: str = Field(description="Hash of the windows of training and validation, see `plan.seen_hash`.")
     data_versions: dict[str, str] = Field({}, description="Data versions of what is read, kept in the manifest.")
     simulated: bool = Field(False, description="Whether the imagery is simulated.")
 

@@ -23,8 +23,10 @@ from burnscar_assets.storage.hashing import hash_file, hash_json
 from burnscar_assets.training.config import Device, check_inputs, config_hash, run_config, write_run_config
 from burnscar_assets.training.fit import FitResult, choose_device, fit, prepare_process
 from burnscar_assets.training.manifest import (
+    BEST_FILE,
     CONFIG_FILE,
     ENCODER_FILE,
+    LAST_FILE,
     WEIGHTS_FILE,
     CheckpointManifest,
     EncoderRecord,
@@ -38,8 +40,6 @@ from burnscar_assets.training.weights import hash_weights, load_state, save_weig
 Report = Callable[[dict[str, Any]], None]
 
 RUN_FILE = "run.json"
-BEST_FILE = "best.ckpt"
-LAST_FILE = "last.ckpt"
 
 PACKAGES = ("torch", "lightning", "rslearn", "olmoearth-pretrain-minimal", "numpy")
 
@@ -88,6 +88,7 @@ def run_hash(spec: TrainingSpec, device: Device) -> str:
         {
             "config": config_hash(spec, device),
             "fire_year": spec.fire_year,
+            "seen": spec.seen_hash,
             "windows": spec.windows,
             "data_versions": spec.data_versions,
             "encoder": [spec.encoder.model_id, spec.encoder.random, spec.encoder.sha256],
@@ -216,6 +217,7 @@ def _manifest(
         ),
         windows=spec.windows,
         fires=spec.fires,
+        seen_hash=spec.seen_hash,
         epochs=len(result.history),
         best_epoch=result.best_epoch,
         metrics={name: value for name, value in best.items() if name not in ("epoch", "learning_rate")},

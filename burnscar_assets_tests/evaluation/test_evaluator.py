@@ -15,7 +15,7 @@ import pytest
 from burnscar_assets.classes import BANDS
 from burnscar_assets.errors import CheckpointError, InputError, MissingDataError
 from burnscar_assets.evaluation.baseline import tune_threshold, window_nbr
-from burnscar_assets.evaluation.evaluator import evaluate, seen_windows
+from burnscar_assets.evaluation.evaluator import evaluate
 from burnscar_assets.evaluation.spec import EvaluationReport, EvaluationSpec, load_report, load_spec
 from burnscar_assets.settings import EvaluationSettings, parse_settings
 from burnscar_assets.storage.contracts import EVALUATION_METRICS, PREDICTIONS, TILES, WINDOWS
@@ -117,8 +117,9 @@ def test_probabilities_are_those_of_the_loaded_model(trained: DataRoot) -> None:
 
 def test_the_threshold_is_tuned_on_the_training_split_alone(trained: DataRoot) -> None:
     from burnscar_assets.imagery.tiles import read_tiles
+    from burnscar_assets.training.plan import usable_windows
 
-    seen = seen_windows(trained, (2019, 2020), LAYER)
+    seen = usable_windows(trained, (2019, 2020), LAYER)
     train = seen[seen["split"] == "train"]
     images = np.stack([np.asarray(tile) for tile in read_tiles(trained.dataset, train, LAYER, BANDS)])
     expected = tune_threshold(window_nbr(images), (train["category"] == "burnt").to_numpy(bool))
@@ -165,6 +166,13 @@ def deal_anew(windows: pd.DataFrame) -> None:
     windows.loc[windows.index[windows["split"] == "train"][0], "split"] = "test"
 
 
+def swap_splits(windows: pd.DataFrame) -> None:
+    """Leaves the numbers of windows by split and class as they were."""
+    burnt = windows["category"] == "burnt"
+    train, val = (windows.index[burnt & (windows["split"] == split)][0] for split in ("train", "val"))
+    windows.loc[[train, val], "split"] = ["val", "train"]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -172,6 +180,7 @@ def deal_anew(windows: pd.DataFrame) -> None:
         (share_a_cluster, "clusters in the test split that were trained on"),
         (share_ground, "ground that was trained on"),
         (deal_anew, "windows have changed since the checkpoint of 2020"),
+        (swap_splits, "windows have changed since the checkpoint of 2020"),
     ],
 )
 def test_a_leak_stops_the_evaluation_and_keeps_the_old_one(

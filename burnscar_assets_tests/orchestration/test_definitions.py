@@ -52,6 +52,8 @@ def test_checkpoints_look_back_and_metrics_do_not(settings: Settings, root: Data
     assert parents("2022", "tiles", "checkpoint") == {"2020", "2021", "2022"}
     assert parents("2019", "tiles", "checkpoint") == {"2019"}
     assert parents("2022", "tiles", "evaluation_metrics") == {"2022"}
+    assert parents("2022", "windows", "checkpoint") == {"2020", "2021", "2022"}
+    assert parents("2022", "windows", "evaluation_metrics") == {"2022"}
     assert World(settings, root).training_years(2022) == [2020, 2021, 2022]
 
 

@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 
 from burnscar_assets.classes import BANDS, CLASS_NAMES, LABEL_PROPERTY
 from burnscar_assets.errors import InputError, MissingDataError, SettingsError
-from burnscar_assets.settings import CONFIGS_DIR
+from burnscar_assets.settings import CONFIGS_DIR, YearSettings
 from burnscar_assets.storage.contracts import TILES, WINDOWS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, write_table
 from burnscar_assets.training.config import check_inputs, config_hash, run_config, write_run_config
 from burnscar_assets.training.plan import plan_training
 from burnscar_assets.training.spec import TrainingSpec, load_spec
+from burnscar_assets.training.trainer import run_hash
 from burnscar_assets_tests.training.training_kit import Plan, tiny_settings
 
 FREEZE = "rslearn.train.callbacks.freeze_unfreeze.FreezeUnfreeze"
@@ -35,7 +36,6 @@ def test_counts_leave_out_windows_without_tiles(plan: Plan) -> None:
     assert spec.window_count("train") == 96
     assert spec.window_count("val") == 32
     assert spec.fires == {"train": 8, "val": 4, "test": 6}
-    assert spec.only_windows == ()
 
 
 def test_a_spec_survives_its_file(plan: Plan, tmp_path: Path) -> None:
@@ -46,13 +46,20 @@ def test_a_spec_survives_its_file(plan: Plan, tmp_path: Path) -> None:
         load_spec(tmp_path / "spec.json")
 
 
-def test_years_of_the_look_back_that_were_made(tiny_world: DataRoot) -> None:
+def test_years_of_the_look_back_that_were_made(tiny_world: DataRoot, own_world: DataRoot) -> None:
     def years(fire_year: int, **training: int) -> tuple[int, ...]:
         return plan_training(tiny_settings(**training), tiny_world, fire_year).fire_years
 
     assert years(2020, look_back_years=0) == (2020,)
     assert years(2020, look_back_years=10) == (2019, 2020)
     assert years(2019) == (2019,)
+    without_2020 = tiny_settings(look_back_years=1).model_copy(
+        update={"years": YearSettings(first=2018, last=2021, exclude=(2020,))}
+    )
+    for table in (WINDOWS, TILES):
+        write_table(own_world, table, read_table(tiny_world, table, 2019), 2019)
+        write_table(own_world, table, read_table(tiny_world, table, 2020), 2021)
+    assert plan_training(without_2020, own_world, 2021).fire_years == (2019, 2021)
     with pytest.raises(MissingDataError, match="no tiles for 2021: run burnscar refresh --years 2021"):
         years(2021)
 
@@ -86,13 +93,19 @@ def test_an_empty_split_or_class_is_an_error(own_world: DataRoot, gone: dict[str
         plan_training(tiny_settings(), own_world, 2020)
 
 
-def test_a_tile_that_could_not_be_read_anew_is_kept_out_by_name(own_world: DataRoot) -> None:
-    tiles = read_table(own_world, TILES, 2020)
-    tiles.loc[0, ["complete", "reason"]] = [False, "unreadable"]
-    write_table(own_world, TILES, tiles, 2020)
-    spec = plan_training(tiny_settings(), own_world, 2020)
-    assert set(spec.only_windows) == set(tiles.loc[tiles["complete"], "window_id"])
-    assert run_config(spec, "cpu")["data"]["init_args"]["default_config"]["names"] == list(spec.only_windows)
+def test_another_deal_of_the_ground_is_another_run(own_world: DataRoot) -> None:
+    def run_of(windows: pd.DataFrame) -> str:
+        write_table(own_world, WINDOWS, windows, 2020)
+        return run_hash(plan_training(tiny_settings(), own_world, 2020), "cpu")
+
+    windows = read_table(own_world, WINDOWS, 2020)
+    burnt = windows["category"] == "burnt"
+    train, val = (windows.index[burnt & (windows["split"] == split)][1] for split in ("train", "val"))
+    swapped = windows.copy()
+    swapped.loc[[train, val], "split"] = ["val", "train"]
+    before = run_of(windows)
+    assert run_of(swapped) != before
+    assert run_of(windows.sample(frac=1, random_state=0)) == before
 
 
 def test_a_layer_or_band_that_the_dataset_lacks_is_found_first(own_world: DataRoot) -> None:
