@@ -8,18 +8,18 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from burnscar_assets.classes import Stratum
 from burnscar_assets.errors import SettingsError
+from burnscar_assets.storage.paths import DataRoot
 
 CONFIG_VARIABLE = "BURNSCAR_CONFIG"
 DATA_VARIABLE = "BURNSCAR_DATA"
 CONFIGS_DIR = Path(__file__).resolve().parent.parent / "configs"
-WORLD_FILE = "world.yaml"
 
 
 class Section(BaseModel):
@@ -122,25 +122,22 @@ class SamplingSettings(Section):
         0.9, gt=0, le=1, description="Least share of a burnt window that lies inside its perimeter, 0–1."
     )
     min_burnt_share_small: float = Field(
-        0.5,
-        gt=0,
-        le=1,
-        description="The same for the best window of a fire in which no window reaches min_burnt_share, 0–1.",
+        0.5, gt=0, le=1, description="The same for the best window of a fire where none reaches min_burnt_share, 0–1."
     )
     ring_gap_m: float = Field(150, ge=0, description="Gap between perimeter and ring of negatives, in metres.")
     ring_width_m: float = Field(1000, gt=0, description="Width of the ring of negatives, in metres.")
     granule_km: tuple[float, float] = Field(
         (5, 30), description="Nearest and farthest distance of same-granule negatives from their fire, in km."
     )
-    unburnt_per_burnt: dict[Stratum, float] = Field(
+    unburnt_per_burnt: dict[Stratum, Annotated[float, Field(ge=0)]] = Field(
         {Stratum.RING: 0.5, Stratum.GRANULE: 0.3, Stratum.LAND: 0.2},
         description="Unburnt points of each stratum per burnt point: together, the class balance.",
     )
     land: str | None = Field(
-        None, description="Vector file whose union is the land to sample; empty: a coarse outline of California."
+        None, description="Vector file of the land to sample, under the data root; empty: California in coarse outline."
     )
     hard_negatives: str | None = Field(
-        None, description="Vector file of confusers (water, lava, harvested fields, …), sampled as a stratum."
+        None, description="Vector file of confusers (water, lava, fields, …) for stratum hard; under the data root."
     )
     max_fires_per_year: int | None = Field(
         None, ge=3, description="Sample only so many fires a year, spread over sizes and splits; empty: all."
@@ -152,8 +149,8 @@ class SamplingSettings(Section):
     def _strata_are_negatives(self) -> Self:
         if Stratum.BURNT in self.unburnt_per_burnt:
             raise ValueError("unburnt_per_burnt takes the strata ring, granule, land, hard, old_scar; not burnt")
-        if self.granule_km[0] >= self.granule_km[1]:
-            raise ValueError("granule_km must be [nearest, farthest]")
+        if not 0 <= self.granule_km[0] < self.granule_km[1]:
+            raise ValueError("granule_km must be [nearest, farthest], 0 or more")
         if self.min_burnt_share_small > self.min_burnt_share:
             raise ValueError("min_burnt_share_small must not be above min_burnt_share")
         return self
@@ -168,6 +165,12 @@ class WindowSettings(Section):
         (0, 30), description="First and last day after containment that imagery may be from."
     )
 
+    @model_validator(mode="after")
+    def _days_in_order(self) -> Self:
+        if not 0 <= self.days_after[0] <= self.days_after[1]:
+            raise ValueError("days_after must be [first, last], counted from containment, 0 or more")
+        return self
+
     @property
     def side_m(self) -> float:
         """Side of a window in metres."""
@@ -180,12 +183,10 @@ class ImagerySettings(Section):
     transport = frozenset({"workers", "retries", "retry_backoff_s"})
 
     dataset_config: str = Field(
-        "dataset.json", description="rslearn dataset configuration, a file of configs/ or a path of its own."
+        "dataset.json", description="rslearn dataset configuration, beside the settings file or in configs/."
     )
     archive: str | None = Field(
-        None,
-        description="What ${BURNSCAR_ARCHIVE} stands for in the configuration: a stac-geoparquet file or a "
-        "static STAC catalogue (relative paths: under the data root).",
+        None, description="What ${BURNSCAR_ARCHIVE} stands for: stac-geoparquet or STAC catalogue, under the data root."
     )
     layer: str = Field("sentinel2_l2a", description="Raster layer that the model reads.")
     max_cloud_cover: float = Field(
@@ -222,7 +223,7 @@ class TrainingSettings(Section):
     look_back_years: int = Field(2, ge=0, le=30, description="Fire years before Y whose training split is used too.")
     model: ModelSettings = ModelSettings()
     config: str = Field(
-        "model-classification.yaml", description="rslearn model configuration, a file of configs/ or a path of its own."
+        "model-classification.yaml", description="rslearn model configuration, beside the settings file or in configs/."
     )
     max_epochs: int = Field(20, ge=1, description="Passes over the training windows at most.")
     freeze_epochs: int = Field(2, ge=0, description="Epochs for which the encoder is frozen.")
@@ -289,7 +290,7 @@ def load_settings(path: Path) -> Settings:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"cannot read settings {path}: {error.strerror}; set {CONFIG_VARIABLE}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise SettingsError(f"{path} must hold a mapping with name, years, release, …")
@@ -329,20 +330,21 @@ def settings_path(root: Path) -> Path:
     """
     chosen = os.environ.get(CONFIG_VARIABLE)
     if not chosen:
-        remembered = root / WORLD_FILE
+        remembered = DataRoot(root).world_file
         return remembered if remembered.exists() else CONFIGS_DIR / "demo.yaml"
     named = CONFIGS_DIR / f"{chosen}.yaml"
     return named if named.exists() and not Path(chosen).exists() else Path(chosen)
 
 
 def config_file(name: str) -> Path:
-    """A configuration file: a path that exists, or a file of configs/.
+    """A configuration file, whatever the current folder: a full path, or one beside the settings or in configs/.
 
     Raises:
-        SettingsError: if it is neither.
+        SettingsError: there is none.
     """
-    for candidate in (Path(name), CONFIGS_DIR / name):
+    beside = settings_path(data_root()).resolve().parent
+    for candidate in (beside / name, CONFIGS_DIR / name):
         if candidate.is_file():
             return candidate
     known = ", ".join(sorted(p.name for p in CONFIGS_DIR.glob("*.*")))
-    raise SettingsError(f"no configuration {name!r}: give a path, or one of configs/: {known}")
+    raise SettingsError(f"no configuration {name!r} in {beside} or among {known}: give a full path")

@@ -73,6 +73,10 @@ def test_every_value_is_described(section: type[BaseModel]) -> None:
         ({"sampling": {"unburnt_per_burnt": {"burnt": 1}}}, "sampling", "ring, granule, land, hard, old_scar"),
         ({"sampling": {"unburnt_per_burnt": {"lake": 1}}}, "sampling.unburnt_per_burnt.lake.[key]", "'hard'"),
         ({"sampling": {"granule_km": [30, 5]}}, "sampling", "[nearest, farthest]"),
+        ({"sampling": {"granule_km": [-5, 30]}}, "sampling", "0 or more"),
+        ({"sampling": {"unburnt_per_burnt": {"ring": -1}}}, "sampling.unburnt_per_burnt.ring", "or equal to 0"),
+        ({"windows": {"days_after": [30, 0]}}, "windows", "[first, last]"),
+        ({"windows": {"days_after": [-5, 30]}}, "windows", "0 or more"),
         ({"sampling": {"splits": {"train": 0.9, "val": 0.2}}}, "sampling.splits", "must leave a share for test"),
         ({"imagery": {"max_cloud_cover": 150}}, "imagery.max_cloud_cover", "less than or equal to 100"),
         ({"evaluation": {"confidence": 1}}, "evaluation.confidence", "less than 1"),
@@ -101,6 +105,13 @@ def test_a_file_that_is_no_mapping_is_named(content: str, message: str, tmp_path
     with pytest.raises(SettingsError, match=message) as raised:
         load_settings(path)
     assert str(path) in str(raised.value)
+
+
+def test_a_file_in_another_encoding_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "world.yaml"
+    path.write_bytes("name: Cañada".encode("latin-1"))
+    with pytest.raises(SettingsError, match="is not valid YAML"):
+        load_settings(path)
 
 
 def test_a_missing_file_names_the_variable(tmp_path: Path) -> None:
@@ -140,10 +151,15 @@ def test_the_environment_chooses_world_and_root(monkeypatch: pytest.MonkeyPatch,
     assert data_root() == tmp_path / "there"
 
 
-def test_configuration_files_are_found_by_path_or_name(tmp_path: Path) -> None:
+def test_configuration_files_are_found_by_path_or_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     own = tmp_path / "own.json"
     own.write_text("{}")
     assert config_file(str(own)) == own
     assert config_file("demo.yaml") == CONFIGS_DIR / "demo.yaml"
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsError, match=r"no configuration 'own\.json'"):
+        config_file("own.json")
+    monkeypatch.setenv("BURNSCAR_CONFIG", str(tmp_path / "world.yaml"))
+    assert config_file("own.json") == own
     with pytest.raises(SettingsError, match=r"no configuration 'absent\.json'.*demo\.yaml"):
         config_file("absent.json")
