@@ -16,7 +16,7 @@ from burnscar_assets.storage.contracts import (
     WINDOWS,
 )
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.storage.tables import Table, read_table, table_path
+from burnscar_assets.storage.tables import read_years
 
 COUNTS = ("kept", "rejected", "points", "windows", "tiles", "without_imagery")
 SHOWN_METRICS = ("f1_burnt", "auroc")
@@ -28,15 +28,15 @@ def summarize(root: DataRoot, fire_years: Iterable[int]) -> pd.DataFrame:
 
 
 def _year(root: DataRoot, year: int) -> dict[str, object]:
-    tiles = _rows(root, TILES, year)
-    metrics = _rows(root, EVALUATION_METRICS, year)
+    tiles = read_years(root, TILES, [year])
+    metrics = read_years(root, EVALUATION_METRICS, [year])
     pooled = metrics[metrics["scope"] == "pooled"]
     row: dict[str, object] = {
         "fire_year": year,
-        "kept": len(_rows(root, FIRE_PERIMETERS, year)),
-        "rejected": len(_rows(root, FIRE_PERIMETER_REJECTS, year)),
-        "points": len(_rows(root, SAMPLE_POINTS, year)),
-        "windows": len(_rows(root, WINDOWS, year)),
+        "kept": len(read_years(root, FIRE_PERIMETERS, [year])),
+        "rejected": len(read_years(root, FIRE_PERIMETER_REJECTS, [year])),
+        "points": len(read_years(root, SAMPLE_POINTS, [year])),
+        "windows": len(read_years(root, WINDOWS, [year])),
         "tiles": int(tiles["complete"].sum()),
         "without_imagery": int((~tiles["complete"]).sum()),
     }
@@ -45,10 +45,6 @@ def _year(root: DataRoot, year: int) -> dict[str, object]:
             found = pooled[(pooled["metric"] == name) & (pooled["method"] == method)]
             row[f"{method}_{name}"] = tuple(found[["value", "low", "high"]].iloc[0]) if len(found) else None
     return row
-
-
-def _rows(root: DataRoot, table: Table, year: int) -> pd.DataFrame:
-    return read_table(root, table, year) if table_path(root, table, year).exists() else table.empty()
 
 
 def count_table(root: DataRoot, fire_years: Iterable[int], title: str) -> RichTable:

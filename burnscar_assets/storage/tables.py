@@ -114,6 +114,7 @@ def read_table(root: DataRoot, table: Table, fire_year: int | None) -> pd.DataFr
 
     Raises:
         MissingDataError: naming the command that makes it.
+        InputError: the file is damaged.
     """
     path = table_path(root, table, fire_year)
     if not path.exists():
@@ -121,7 +122,10 @@ def read_table(root: DataRoot, table: Table, fire_year: int | None) -> pd.DataFr
         raise MissingDataError(
             f"no {table.name}{which}: run burnscar refresh" + (f" --years {fire_year}" if which else "")
         )
-    return gpd.read_parquet(path) if table.has_geometry else pd.read_parquet(path)
+    try:
+        return gpd.read_parquet(path) if table.has_geometry else pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} can't be read ({error}): delete it and run burnscar refresh") from error
 
 
 def read_years(root: DataRoot, table: Table, fire_years: Iterable[int]) -> pd.DataFrame:

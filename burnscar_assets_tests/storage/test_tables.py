@@ -106,6 +106,14 @@ def test_a_missing_year_names_the_command(root: DataRoot) -> None:
         read_table(root, WINDOWS, None)
 
 
+def test_a_table_cut_short_is_one_clear_error(root: DataRoot) -> None:
+    for table in (BURN_HISTORY, SAMPLE_LOSSES):
+        path = write_table(root, table, table.empty(), 2020)
+        path.write_bytes(path.read_bytes()[:-9])
+        with pytest.raises(InputError, match=r"part\.parquet can't be read .*delete it and run burnscar refresh"):
+            read_table(root, table, 2020)
+
+
 def test_a_data_root_that_is_a_file_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("")
     with pytest.raises(StorageError, match="choose another BURNSCAR_DATA"):
