@@ -7,16 +7,19 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table as RichTable
+from rich.text import Text
 
 from burnscar_assets.errors import BurnscarError
 from burnscar_assets.settings import CONFIG_VARIABLE, DATA_VARIABLE, Settings, data_root, load_settings, settings_path
 from burnscar_assets.storage.paths import DataRoot
+
+UNLIMITED_WIDTH = 10_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,12 +27,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.data is not None:
         os.environ[DATA_VARIABLE] = str(options.data.resolve())
-    if options.config is not None:
+    if getattr(options, "config", None) is not None:
         os.environ[CONFIG_VARIABLE] = options.config
     try:
         return int(options.command(options) or 0)
     except BurnscarError as error:
-        Console(stderr=True).print(f"[bold red]error:[/] {error}", highlight=False, markup=True, soft_wrap=True)
+        Console(stderr=True).print(Text("error:", "bold red"), Text(str(error)), soft_wrap=True)
         return 1
     except KeyboardInterrupt:
         Console(stderr=True).print("interrupted; the same command goes on where this one stopped")
@@ -40,12 +43,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="burnscar", description="From official fire perimeters to a burned-area model, by fire year."
     )
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--data", type=Path, help=f"data root (default: ${DATA_VARIABLE}, or data/demo)")
+    placed = argparse.ArgumentParser(add_help=False)
+    placed.add_argument("--data", type=Path, help=f"data root (default: ${DATA_VARIABLE}, or data/demo)")
+    shared = argparse.ArgumentParser(add_help=False, parents=[placed])
     shared.add_argument("--config", help=f"settings: a path or a name in configs/ (default: ${CONFIG_VARIABLE})")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    demo = commands.add_parser("demo", parents=[shared], help="run the whole chain on a simulated archive")
+    demo = commands.add_parser("demo", parents=[placed], help="run the whole chain on a simulated archive")
     demo.add_argument("--perimeters", type=Path, help="simulate imagery over the perimeters of this file instead")
     demo.add_argument("--years", type=int, nargs="+", help="fire years to run")
     demo.add_argument("--fires", type=int, help="fires a year that imagery is simulated for (default 12)")
@@ -70,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     ui.add_argument("--port", type=int, default=3000, help="port (default 3000)")
     ui.set_defaults(command=_ui)
 
-    sql = commands.add_parser("sql", parents=[shared], help="query the tables with DuckDB")
+    sql = commands.add_parser("sql", parents=[placed], help="query the tables with DuckDB")
     sql.add_argument("query", help='e.g. "select fire_year, count(*) from windows group by 1"')
     sql.set_defaults(command=_sql)
 
@@ -109,10 +113,8 @@ def _plan(options: argparse.Namespace) -> int:
     elif not pairs:
         print("nothing is stale")
     else:
-        table = RichTable("asset", "fire year", "status", "because")
-        for pair in pairs:
-            table.add_row(pair.asset, str(pair.fire_year or ""), pair.status.lower(), "; ".join(pair.causes))
-        Console().print(table)
+        rows = [(pair.asset, pair.fire_year or "", pair.status.lower(), "; ".join(pair.causes)) for pair in pairs]
+        _show(("asset", "fire year", "status", "because"), rows)
     return 0
 
 
@@ -147,11 +149,8 @@ def _ui(options: argparse.Namespace) -> int:
 def _sql(options: argparse.Namespace) -> int:
     from burnscar_assets.storage.catalog import query
 
-    rows = query(_world()[1], options.query)
-    table = RichTable(*map(str, rows.columns))
-    for row in rows.itertuples(index=False):
-        table.add_row(*map(str, row))
-    Console().print(table)
+    rows = query(DataRoot(data_root()), options.query)
+    _show(rows.columns, rows.itertuples(index=False))
     return 0
 
 
@@ -169,13 +168,22 @@ def _doctor(options: argparse.Namespace) -> int:
     from burnscar_assets.doctor import checks
 
     settings, root, _ = _world()
-    marks = {True: "[green]ok[/]", False: "[red]missing[/]", None: "[yellow]note[/]"}
-    table = RichTable("", "check", "found", "what to do")
+    marks = {True: Text("ok", "green"), False: Text("missing", "red"), None: Text("note", "yellow")}
     results = checks(settings, root)
-    for check in results:
-        table.add_row(marks[check.ok], check.name, check.detail, "" if check.ok else check.remedy)
-    Console().print(table)
+    rows = [(marks[check.ok], check.name, check.detail, "" if check.ok else check.remedy) for check in results]
+    _show(("", "check", "found", "what to do"), rows)
     return int(any(check.ok is False for check in results))
+
+
+def _show(headings: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+    """Print a table of plain text: folded to the terminal's width, a line a row where there is no terminal."""
+    table = RichTable()
+    for heading in headings:
+        table.add_column(Text(heading), overflow="fold")
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
+    console = Console()
+    (console if console.is_terminal else Console(width=UNLIMITED_WIDTH)).print(table)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ def run_demo(options: DemoOptions) -> int:
     world = World(settings, root)
     console.print(f"[bold]{settings.name}[/]: data root {root.path}", highlight=False)
     with open_runner(world, settings_file) as runner, live_progress() as progress, listening(progress):
-        years = list(options.years or runner.fire_years())
+        years = runner.choose_years(options.years)
         archive, refreshed = _run(world, runner, years, options.workers, progress)
     _report(console, world, years, archive, refreshed)
     return 0

@@ -74,7 +74,7 @@ class Runner:
         unknown = sorted(set(asked or ()) - set(known))
         if unknown:
             raise SettingsError(f"no fire year {', '.join(map(str, unknown))} in this world: it has {known}")
-        return sorted(asked) if asked else known
+        return sorted(set(asked)) if asked else known
 
     def select(self, asked: Collection[str] | None, *, gpu: bool) -> set[str]:
         """The assets asked for, or all; without `gpu`, none of the pool of that name.

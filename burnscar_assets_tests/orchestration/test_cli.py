@@ -36,6 +36,26 @@ def test_settings_with_mistakes_are_named(tmp_path: Path, capsys: pytest.Capture
         assert expected in said.replace("\n", "")
 
 
+def test_brackets_are_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "[mine].yaml"
+    path.write_text("name: x\nyears: {first: 2019}\nrelease: {source: x}\nsampling: {granule_km: [30, 5]}\n")
+    assert main(["plan", "--config", str(path)]) == 1
+    said = capsys.readouterr().err
+    assert str(path) in said and "[nearest, farthest]" in said
+
+
+def test_answers_are_printed_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sql", "select '[/x]' as \"[a]\", repeat('y', 300) as b"]) == 0
+    printed = capsys.readouterr().out
+    assert all(text in printed for text in ("[/x]", "[a]", "y" * 300))
+
+
+def test_a_year_that_the_world_does_not_have(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("plan", "refresh", "demo"):
+        assert main([command, "--years", "1999"]) == 1
+        assert "no fire year 1999" in capsys.readouterr().err
+
+
 def test_a_missing_settings_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "--config", "nowhere.yaml"]) == 1
     assert "nowhere.yaml" in capsys.readouterr().err
