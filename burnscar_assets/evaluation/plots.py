@@ -36,7 +36,7 @@ def plot_evaluation(predictions: pd.DataFrame, metrics: pd.DataFrame, *, title: 
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 3.8), layout="constrained")
-    figure.suptitle(f"{title} (simulated)" if simulated and "simulated" not in title else title, fontsize=11)
+    figure.suptitle(f"{title} (simulated imagery)" if simulated else title, fontsize=11)
     confusion, fires, comparison = figure.subplots(1, 3, width_ratios=[1, 1.4, 1.3])
     _draw_confusion(confusion, predictions)
     _draw_fires(fires, metrics)
@@ -77,7 +77,7 @@ def _draw_fires(axes: "Axes", metrics: pd.DataFrame) -> None:
     hidden = "" if len(shown) == len(scored) else f", the {len(shown)} with most windows shown"
     axes.set(xlim=(0, 1.02), title=f"OlmoEarth on each of {len(scored)} fires{hidden}")
     if len(shown):
-        axes.legend(fontsize=7, loc="lower right", framealpha=0.9)
+        axes.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=2, frameon=False)
 
 
 def _draw_comparison(axes: "Axes", metrics: pd.DataFrame) -> None:
@@ -96,6 +96,6 @@ def _draw_comparison(axes: "Axes", metrics: pd.DataFrame) -> None:
                 axes.annotate(label, (at, height), (gap, 2), textcoords="offset points", fontsize=7, ha=side)
     fires = int(pooled["fires"].max())
     axes.set_xticks(places, list(_COMPARED.values()))
-    axes.set(xlim=(-0.6, len(_COMPARED) - 0.4), ylim=(0, 1.04), title=f"pooled, intervals over {fires} fires")
+    axes.set(xlim=(-0.6, len(_COMPARED) - 0.4), ylim=(0, 1.1), title=f"pooled, intervals over {fires} fires")
     axes.grid(axis="y", alpha=0.3)
-    axes.legend(fontsize=7, loc="lower left")
+    axes.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, frameon=False)

@@ -82,6 +82,10 @@ def plot_matches(matches: pd.DataFrame, *, title: str = "Scenes matched", simula
     known = matches.loc[matches["matched"], "cloud_cover"].dropna()
     clouds.hist(known.astype(float), bins=CLOUD_BINS, range=(0, 100), color="#4c72b0")
     clouds.set(xlabel="granule cloud cover (%)", ylabel="windows", title="least cloudy scene of each window")
+    counts.set_title("windows matched, or why not")
+    for axes in (clouds, counts):
+        axes.title.set_fontsize(9)
+        axes.tick_params(labelsize=8)
     first = matches.drop_duplicates("window_id")
     reasons = first.loc[~first["matched"].astype(bool), "reason"].value_counts().sort_index()
     labels = ["matched", *(reason.replace("_", " ") for reason in reasons.index)]

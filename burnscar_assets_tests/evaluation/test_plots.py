@@ -17,7 +17,7 @@ def test_picture_is_small_and_says_simulated(fires: int, blocks: int) -> None:
     predictions = make_predictions(fires=fires, land_blocks=blocks)
     metrics = evaluate_predictions(predictions, SETTINGS, 2021)
     figure = plot_evaluation(predictions, metrics, title="Evaluation 2021", simulated=True)
-    assert figure.get_suptitle() == "Evaluation 2021 (simulated)"
+    assert figure.get_suptitle() == "Evaluation 2021 (simulated imagery)"
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=90, bbox_inches="tight")
     assert 5_000 < buffer.tell() < 100_000

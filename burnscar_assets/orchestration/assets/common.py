@@ -58,10 +58,9 @@ def result(
     rows: pd.DataFrame,
     year: int | None,
     metadata: Mapping[str, Any],
-    preview: "Figure | None" = None,
+    preview: "Figure",
 ) -> dg.MaterializeResult:
     """The result of an asset that is a table: its data version is the hash of the rows' content."""
-    shown = table_metadata(table, rows, table_path(world.root, table, year)) | dict(metadata) | provenance(world)
-    if preview is not None:
-        shown["burnscar/preview"] = picture(preview)
+    described = table_metadata(table, rows, table_path(world.root, table, year))
+    shown = {"burnscar/preview": picture(preview)} | described | dict(metadata) | provenance(world)
     return dg.MaterializeResult(metadata=shown, data_version=dg.DataVersion(table.content_hash(rows)))

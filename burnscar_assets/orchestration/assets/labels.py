@@ -19,11 +19,13 @@ def build_label_assets(world: World) -> list[dg.AssetsDefinition]:
         description="The release of fire perimeters: fetched or read, brought to one schema, geometry as delivered.",
     )
     def calfire_release(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        from burnscar_assets.labels.plots import plot_release
         from burnscar_assets.labels.release import fetch_release
 
         release = fetch_release(settings.release, root, reporter(context))
         store(world, RELEASE_RECORDS, release.records, None)
-        return result(world, RELEASE_RECORDS, release.records, None, figures(release.info))
+        preview = plot_release(release.records, title="Records of the release", simulated=settings.simulated_perimeters)
+        return result(world, RELEASE_RECORDS, release.records, None, figures(release.info), preview)
 
     @dg.asset(
         **options(world, "fire_perimeters", "labels", {"geoparquet", "geopandas"}),
@@ -33,12 +35,14 @@ def build_label_assets(world: World) -> list[dg.AssetsDefinition]:
     def fire_perimeters(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         from burnscar_assets.labels.perimeters import clean_perimeters
         from burnscar_assets.labels.plots import plot_perimeters
+        from burnscar_assets.sampling.land import load_land
 
         year, records = fire_year(context), read_table(root, RELEASE_RECORDS, None)
         cleaned = clean_perimeters(records, year, settings.perimeters, simulated=settings.simulated_perimeters)
         store(world, FIRE_PERIMETER_REJECTS, cleaned.rejects, year)
         store(world, FIRE_PERIMETERS, cleaned.perimeters, year)
-        preview = plot_perimeters(cleaned.perimeters, cleaned.rejects, title=f"Fire perimeters {year}")
+        title = f"Fire perimeters {year}"
+        preview = plot_perimeters(cleaned.perimeters, cleaned.rejects, title=title, land=load_land(None))
         return result(world, FIRE_PERIMETERS, cleaned.perimeters, year, figures(cleaned.summary), preview)
 
     @dg.asset(
@@ -48,10 +52,14 @@ def build_label_assets(world: World) -> list[dg.AssetsDefinition]:
     )
     def burn_history(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         from burnscar_assets.labels.history import burn_history as known_burns
+        from burnscar_assets.labels.plots import plot_history
+        from burnscar_assets.sampling.land import load_land
 
         year = fire_year(context)
         burns = known_burns(read_table(root, RELEASE_RECORDS, None), year, settings.perimeters)
         store(world, BURN_HISTORY, burns, year)
-        return result(world, BURN_HISTORY, burns, year, {"burnscar/area_ha": float(burns.area.sum() / 1e4)})
+        title, simulated = f"Burns that could still show in {year}", settings.simulated_perimeters
+        preview = plot_history(burns, title=title, simulated=simulated, land=load_land(None))
+        return result(world, BURN_HISTORY, burns, year, {"burnscar/area_ha": float(burns.area.sum() / 1e4)}, preview)
 
     return [calfire_release, fire_perimeters, burn_history]

@@ -53,6 +53,7 @@ def build_model_assets(world: World) -> list[dg.AssetsDefinition]:
         return dg.MaterializeResult(
             data_version=dg.DataVersion(manifest.weights_sha256),
             metadata={
+                "burnscar/preview": picture(curves),
                 "dagster/uri": str(folder),
                 "burnscar/encoder": manifest.encoder.model_id,
                 "burnscar/random_weights": manifest.encoder.random,
@@ -62,7 +63,6 @@ def build_model_assets(world: World) -> list[dg.AssetsDefinition]:
                 "burnscar/epochs": manifest.epochs,
                 "burnscar/best_epoch": manifest.best_epoch,
                 **{f"burnscar/{name}": value for name, value in manifest.metrics.items()},
-                "burnscar/preview": picture(curves),
                 **provenance(world),
             },
         )

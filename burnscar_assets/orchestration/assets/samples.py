@@ -54,12 +54,15 @@ def build_sample_assets(world: World) -> list[dg.AssetsDefinition]:
     def windows(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         from burnscar_assets.windows.dataset import write_windows
         from burnscar_assets.windows.definition import define_windows
+        from burnscar_assets.windows.plots import plot_windows
 
         year = fire_year(context)
         defined = define_windows(read_table(root, SAMPLE_POINTS, year), settings.windows)
         changes = write_windows(defined, root.dataset, reporter(context), fire_years=[year])
         store(world, WINDOWS, defined, year)
         counts = {f"burnscar/{split}_windows": int(n) for split, n in defined["split"].value_counts().items()}
-        return result(world, WINDOWS, defined, year, figures(changes) | counts)
+        perimeters, simulated = read_table(root, FIRE_PERIMETERS, year), settings.simulated_perimeters
+        preview = plot_windows(defined, perimeters, title=f"Windows {year}", simulated=simulated)
+        return result(world, WINDOWS, defined, year, figures(changes) | counts, preview)
 
     return [sample_points, windows]
