@@ -5,7 +5,6 @@ that they belong to; the next try asks for the rest with `Range` and `If-Range`.
 place of a finished download only when its length is the one announced.
 """
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -17,7 +16,7 @@ from burnscar_assets.errors import InputError, SourceUnavailableError
 from burnscar_assets.labels.http import check_status, open_session, transport_errors, with_retries
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.settings import ReleaseSettings
-from burnscar_assets.storage.atomic import storage_errors, write_json
+from burnscar_assets.storage.atomic import read_json, storage_errors, write_json
 
 CHUNK_BYTES = 1 << 16
 """What a broken connection may cost at most."""
@@ -182,7 +181,5 @@ def _note(part: Path) -> Path:
 
 
 def _begun(part: Path) -> RemoteVersion:
-    try:
-        return RemoteVersion(**json.loads(_note(part).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return RemoteVersion()
+    note = read_json(_note(part))
+    return RemoteVersion(note.get("etag"), note.get("last_modified"))

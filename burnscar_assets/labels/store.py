@@ -4,11 +4,9 @@
 `releases/sources/` remembers which version of an address was fetched last. A folder is never changed.
 """
 
-import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from zipfile import BadZipFile, ZipFile
 
 from filelock import FileLock
@@ -18,7 +16,7 @@ from burnscar_assets.labels.archive import unpack
 from burnscar_assets.labels.download import MEGABYTE, RemoteVersion, discard, download
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.settings import ReleaseSettings
-from burnscar_assets.storage.atomic import atomic_folder, storage_errors, write_json
+from burnscar_assets.storage.atomic import atomic_folder, read_json, storage_errors, write_json
 from burnscar_assets.storage.hashing import hash_file, hash_json
 from burnscar_assets.storage.paths import DataRoot
 
@@ -65,7 +63,7 @@ def fetch_archive(url: str, settings: ReleaseSettings, root: DataRoot, progress:
     with storage_errors(note):
         note.parent.mkdir(parents=True, exist_ok=True)
     with storage_errors(note), FileLock(note.with_suffix(".lock")):
-        known = _read(note)
+        known = read_json(note)
         stored = _stored(root, str(known.get("sha256", "")))
         have = RemoteVersion(known.get("etag"), known.get("last_modified")) if stored else RemoteVersion()
         try:
@@ -125,7 +123,7 @@ def _install(
 def _stored(root: DataRoot, sha256: str) -> StoredRelease | None:
     """The release of that hash, if it is there with all its files."""
     folder = root.releases / sha256[:16]
-    manifest = _read(folder / MANIFEST) if sha256 else {}
+    manifest = read_json(folder / MANIFEST) if sha256 else {}
     if manifest.get("sha256") != sha256 or not sha256:
         return None
     content = folder / manifest["content"]
@@ -153,11 +151,3 @@ def _content_name(archive: Path) -> str:
             return "content.gdb" if _FILEGDB_MEMBER in members.namelist() else "content"
     except BadZipFile as error:
         raise InputError(f"{archive} is not a zip, or is truncated ({error}): fetch it again, completely") from error
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

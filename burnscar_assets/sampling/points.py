@@ -176,12 +176,11 @@ def _points_table(picks: pd.DataFrame, frame: SamplingFrame, fire_year: int) -> 
     fires = frame.fires.iloc[picks["fire"].to_numpy(dtype=np.int64)].reset_index(drop=True)
     of_fire = picks["stratum"].isin([s.value for s in _OF_A_FIRE]).to_numpy(dtype=bool)
     burnt = (picks["stratum"] == Stratum.BURNT.value).to_numpy(dtype=bool)
-    blocks = [f"block_{col}_{row}" for col, row in zip(*frame.split_map.block_of(x_m, y_m), strict=True)]
     table = gpd.GeoDataFrame(
         {
             "fire_year": fire_year,
             "fire_id": np.where(of_fire, fires["fire_id"].astype(str), ""),
-            "cluster_id": np.where(of_fire, fires["cluster_id"].astype(str), blocks),
+            "cluster_id": np.where(of_fire, fires["cluster_id"].astype(str), frame.split_map.block_names(x_m, y_m)),
             "stratum": picks["stratum"],
             "category": np.where(burnt, CLASS_NAMES[BURNT], CLASS_NAMES[UNBURNT]),
             "split": fires["split"],

@@ -36,6 +36,10 @@ class SplitMap:
         row = np.floor(np.asarray(y_m, dtype=float) / self._side_m).astype(np.int64)
         return col, row
 
+    def block_names(self, x_m: npt.ArrayLike, y_m: npt.ArrayLike) -> list[str]:
+        """Names of the blocks that points (EPSG:3310, metres) lie in: the clusters of what belongs to no fire."""
+        return [f"block_{col}_{row}" for col, row in zip(*self.block_of(x_m, y_m), strict=True)]
+
     def block_bounds(self, col: int, row: int) -> tuple[float, float, float, float]:
         """Least x, least y, greatest x, greatest y of a block, EPSG:3310 metres."""
         side = self._side_m

@@ -72,3 +72,12 @@ def write_json(path: Path, content: Any) -> None:
     """Write indented JSON with sorted keys, whole or not at all."""
     with atomic_file(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The mapping in a JSON file; an empty one if the file is missing or damaged."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

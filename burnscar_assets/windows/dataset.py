@@ -21,7 +21,7 @@ from filelock import FileLock
 from burnscar_assets.classes import CLASS_NAMES, LABEL_PROPERTY
 from burnscar_assets.errors import InputError
 from burnscar_assets.progress import Progress, silent
-from burnscar_assets.storage.atomic import storage_errors, write_json
+from burnscar_assets.storage.atomic import read_json, storage_errors, write_json
 
 if TYPE_CHECKING:
     from rslearn.dataset import Window
@@ -145,7 +145,7 @@ class _WindowWriter:
         if not folder.exists():
             self._make(row, folder)
             return "made"
-        there = _read_json(folder / "metadata.json")
+        there = read_json(folder / "metadata.json")
         wanted = _as_json(window.get_metadata())
         same_place = all(there.get(name) == wanted[name] for name in ("projection", "bounds", "time_range"))
         if not same_place or not self._label_is_whole(window, folder):
@@ -198,7 +198,7 @@ class _WindowWriter:
 
     def _label_is_whole(self, window: "Window", folder: Path) -> bool:
         layer = folder / "layers" / LABEL_LAYER
-        label = _read_json(layer / _LABEL_FILE)
+        label = read_json(layer / _LABEL_FILE)
         expected = _as_json(self._label(window).to_geojson())
         return label.get("features") == [expected] and (layer / "completed").exists()
 
@@ -222,15 +222,6 @@ def _window_folders(dataset_path: Path, groups: set[str]) -> list[Path]:
 def _discard(folder: Path, staging: Path) -> None:
     away = Path(tempfile.mkdtemp(dir=staging))
     shutil.rmtree(folder.replace(away / folder.name))
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    """The mapping in a JSON file; an empty one if the file is missing or damaged."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _as_json(content: Any) -> Any:

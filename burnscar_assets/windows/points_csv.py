@@ -71,7 +71,7 @@ def windows_from_csv(csv: Path, settings: WindowSettings, splits: SplitSettings)
         {
             "fire_year": rows["time"].dt.year,
             "fire_id": "",
-            "cluster_id": [f"block_{c}_{r}" for c, r in zip(*split_map.block_of(x_m, y_m), strict=True)],
+            "cluster_id": split_map.block_names(x_m, y_m),
             "stratum": np.where(burnt, Stratum.BURNT.value, Stratum.LAND.value),
             "category": rows["label"],
             "split": split_map.split_of(x_m, y_m),
