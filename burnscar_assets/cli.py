@@ -32,11 +32,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.command(options) or 0)
     except BurnscarError as error:
-        Console(stderr=True).print(Text("error:", "bold red"), Text(str(error)), soft_wrap=True)
-        return 1
+        said = str(error)
+    except PermissionError as error:
+        said = f"no permission for {error.filename or data_root()}: grant it, or choose another data root with --data"
     except KeyboardInterrupt:
         Console(stderr=True).print("interrupted; the same command goes on where this one stopped")
         return 130
+    Console(stderr=True).print(Text("error:", "bold red"), Text(said), soft_wrap=True)
+    return 1
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,5 +1,6 @@
 """The command line: help, and one clear line for each mistake, with what was there untouched."""
 
+import errno
 import json
 import zipfile
 from pathlib import Path
@@ -104,6 +105,17 @@ def test_a_year_that_is_not_in_the_release(tmp_path: Path, capsys: pytest.Captur
     frap_fires({"YEAR_": 2018}).to_file(path, driver="GPKG")
     assert main(["demo", "--perimeters", str(path), "--years", "2016"]) == 1
     assert "2018" in capsys.readouterr().err
+
+
+def test_a_data_root_that_may_not_be_looked_into(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    assert main(["plan"]) == 1
+    assert f"error: no permission for {tmp_path / 'data'}" in capsys.readouterr().err
 
 
 def test_an_unwritable_data_root(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
