@@ -5,24 +5,23 @@ checkpoint is verified and the separation of test and training is proven. The re
 the content hashes of both tables, so that a report stands for a whole evaluation.
 """
 
-import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import geopandas as gpd
 import numpy as np
 from numpy.typing import NDArray
 
 from burnscar_assets.classes import BANDS, BURNT, CLASS_NAMES, UNBURNT, Split
-from burnscar_assets.errors import BurnscarError, InputError
+from burnscar_assets.errors import InputError
 from burnscar_assets.evaluation.baseline import NbrThreshold, tune_threshold, window_nbr
 from burnscar_assets.evaluation.report import evaluate_predictions, summarise
 from burnscar_assets.evaluation.separation import prove_separation
 from burnscar_assets.evaluation.spec import EvaluationReport, EvaluationSpec, load_spec, write_report
+from burnscar_assets.process import Report, run_stage
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.storage.contracts import EVALUATION_METRICS, PREDICTIONS
 from burnscar_assets.storage.paths import DataRoot
@@ -161,24 +160,7 @@ def _class_names(burnt: NDArray[np.bool_]) -> NDArray[np.str_]:
     return np.where(burnt, CLASS_NAMES[BURNT], CLASS_NAMES[UNBURNT])
 
 
-@contextmanager
-def _reporting() -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Where events go: to Dagster if it started this process, else to standard error as JSON lines."""
-    from dagster_pipes import PipesEnvVarParamsLoader, open_dagster_pipes
-
-    if not PipesEnvVarParamsLoader().is_dagster_pipes_process():
-        yield lambda event: print(json.dumps(event), file=sys.stderr, flush=True)
-        return
-    with open_dagster_pipes() as context:
-
-        def report(event: dict[str, Any]) -> None:
-            context.report_custom_message(event)
-            context.log.info(json.dumps(event))
-
-        yield report
-
-
-def _steps(report: Callable[[dict[str, Any]], None]) -> Progress:
+def _steps(report: Report) -> Progress:
     """Progress as events, a few seconds apart."""
     last = float("-inf")
 
@@ -193,18 +175,13 @@ def _steps(report: Callable[[dict[str, Any]], None]) -> Progress:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the specification in the file given; 0 if it went well, 2 with a message if a user can mend it."""
-    if len(arguments) != 1:
-        print("usage: python -m burnscar_assets.evaluation.evaluator spec.json", file=sys.stderr)
-        return 2
-    with _reporting() as report:
-        try:
-            found = evaluate(load_spec(Path(arguments[0])), _steps(report))
-        except BurnscarError as error:
-            report({"event": "error", "error": type(error).__name__, "message": str(error)})
-            return 2
+    """Evaluate what the file given specifies; returns the exit code."""
+
+    def work(spec: Path, report: Report) -> None:
+        found = evaluate(load_spec(spec), _steps(report))
         report({"event": "done", "fire_year": found.fire_year, "metrics_hash": found.metrics_hash})
-    return 0
+
+    return run_stage("burnscar_assets.evaluation.evaluator", arguments, work)
 
 
 if __name__ == "__main__":

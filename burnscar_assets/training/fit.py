@@ -5,7 +5,6 @@ arguments. Only the folder of the run, a report per epoch and the guard on the d
 """
 
 import logging
-import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -40,18 +39,6 @@ class FitResult:
     state: "dict[str, Tensor]"
     history: list[dict[str, float]]
     best_epoch: int
-
-
-def prepare_process() -> None:
-    """Make this process silent and offline, before it imports torch: no W&B, no progress bars, no code in weights.
-
-    Threads that wait do so asleep: awake, they slow training several times over where cores are shared.
-    """
-    os.environ.update(
-        WANDB_MODE="disabled", WANDB_SILENT="true", TQDM_DISABLE="1", HF_HUB_OFFLINE="1", RSLEARN_LOGLEVEL="ERROR"
-    )
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
 
 
 def choose_device(settings: TrainingSettings) -> Device:

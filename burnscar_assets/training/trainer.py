@@ -9,7 +9,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -17,11 +17,12 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from burnscar_assets.errors import BurnscarError, CheckpointError, InputError
+from burnscar_assets.errors import CheckpointError, InputError
+from burnscar_assets.process import Report, run_stage
 from burnscar_assets.storage.atomic import atomic_folder, storage_errors, write_json
 from burnscar_assets.storage.hashing import hash_file, hash_json
 from burnscar_assets.training.config import Device, check_inputs, config_hash, run_config, write_run_config
-from burnscar_assets.training.fit import FitResult, choose_device, fit, prepare_process
+from burnscar_assets.training.fit import FitResult, choose_device, fit
 from burnscar_assets.training.manifest import (
     BEST_FILE,
     CONFIG_FILE,
@@ -36,8 +37,6 @@ from burnscar_assets.training.olmoearth import CONFIG_FILE as ENCODER_CONFIG_FIL
 from burnscar_assets.training.olmoearth import WEIGHTS_FILE as ENCODER_WEIGHTS_FILE
 from burnscar_assets.training.spec import PROGRESS_FILE, TrainingSpec, load_spec
 from burnscar_assets.training.weights import hash_weights, load_state, save_weights
-
-Report = Callable[[dict[str, Any]], None]
 
 RUN_FILE = "run.json"
 
@@ -231,37 +230,13 @@ def _package_versions() -> dict[str, str]:
     return {name: version(name) for name in PACKAGES}
 
 
-@contextmanager
-def _reporting() -> Iterator[Report]:
-    """Where reports go: to Dagster if it started this process, else to standard error."""
-    from dagster_pipes import PipesEnvVarParamsLoader, open_dagster_pipes
-
-    if not PipesEnvVarParamsLoader().is_dagster_pipes_process():
-        yield lambda event: print(json.dumps(event), file=sys.stderr, flush=True)
-        return
-    with open_dagster_pipes() as context:
-
-        def report(event: dict[str, Any]) -> None:
-            context.report_custom_message(event)
-            if event["event"] != "step":
-                context.log.info(json.dumps(event))
-
-        yield report
-
-
 def main(arguments: list[str]) -> int:
-    """Run the specification in the file given; 0 if it went well, 2 with a message if a user can mend it."""
-    if len(arguments) != 1:
-        print("usage: python -m burnscar_assets.training.trainer spec.json", file=sys.stderr)
-        return 2
-    prepare_process()
-    with _reporting() as report:
-        try:
-            train(load_spec(Path(arguments[0])), report)
-        except BurnscarError as error:
-            report({"event": "error", "error": type(error).__name__, "message": str(error)})
-            return 2
-    return 0
+    """Train what the file given specifies; returns the exit code."""
+
+    def work(spec: Path, report: Report) -> None:
+        train(load_spec(spec), report)
+
+    return run_stage("burnscar_assets.training.trainer", arguments, work)
 
 
 if __name__ == "__main__":

@@ -82,8 +82,9 @@ def test_under_pipes_every_epoch_is_a_message(plan: Plan, tmp_path: Path, monkey
         start()
 
     assert job.execute_in_process().success
-    assert [m["event"] for m in received if m["event"] != "step"] == ["start", "epoch", "epoch", "done"]
-    assert received[1]["val_loss"] > 0
+    told = [message for message in received if message["event"] != "step"]
+    assert [message["event"] for message in told] == ["start", "epoch", "epoch", "done"]
+    assert told[1]["val_loss"] > 0
 
 
 def _keep_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,67 @@
+"""A stage in a process of its own: told by a spec, it reports to Dagster, or to standard error if started by hand."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from burnscar_assets.errors import BurnscarError
+
+Report = Callable[[dict[str, Any]], None]
+"""Called with `{"event": …}` as work goes on."""
+
+
+def run_stage(module: str, arguments: Sequence[str], work: Callable[[Path, Report], None]) -> int:
+    """Do the work of the specification in the file given.
+
+    Args:
+        module: name of the module that is run, for the usage.
+        arguments: of the command line: the specification's path.
+        work: called with the path and a place for reports.
+
+    Returns:
+        The exit code: 0 if it went well, 2 with a message if a user can mend what went wrong.
+    """
+    if len(arguments) != 1:
+        print(f"usage: python -m {module} spec.json", file=sys.stderr)
+        return 2
+    _prepare_environment()
+    with _reporting() as report:
+        try:
+            work(Path(arguments[0]), report)
+        except BurnscarError as error:
+            report({"event": "error", "error": type(error).__name__, "message": str(error)})
+            return 2
+    return 0
+
+
+def _prepare_environment() -> None:
+    """Make this process silent and offline, before it imports torch: no W&B, no progress bars, no code in weights.
+
+    Threads that wait do so asleep: awake, they slow training several times over where cores are shared.
+    """
+    os.environ.update(
+        WANDB_MODE="disabled", WANDB_SILENT="true", TQDM_DISABLE="1", HF_HUB_OFFLINE="1", RSLEARN_LOGLEVEL="ERROR"
+    )
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
+
+
+@contextmanager
+def _reporting() -> Iterator[Report]:
+    from dagster_pipes import PipesEnvVarParamsLoader, open_dagster_pipes
+
+    if not PipesEnvVarParamsLoader().is_dagster_pipes_process():
+        yield lambda event: print(json.dumps(event), file=sys.stderr, flush=True)
+        return
+    with open_dagster_pipes() as context:
+
+        def report(event: dict[str, Any]) -> None:
+            context.report_custom_message(event)
+            if event["event"] != "step":
+                context.log.info(json.dumps(event))
+
+        yield report
