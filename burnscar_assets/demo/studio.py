@@ -1,14 +1,11 @@
-"""Drawing scenes in worker processes, each put in place whole: a folder of COGs with its STAC item.
+"""Drawing scenes, each put in place whole: a folder of COGs with its STAC item.
 
 A scene is there if its folder holds an item of the same world; anything else is drawn (again).
 """
 
 import json
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import lru_cache
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
@@ -61,7 +58,11 @@ def read_item(folder: Path, scene: ScenePlan, world: str) -> StacDict | None:
 
 
 def draw(task: SceneTask) -> int:
-    """Draw and write the scenes of a task; returns how many."""
+    """Draw and write the scenes of a task; returns how many.
+
+    Raises:
+        StorageError: a scene could not be written; the scenes before it stay.
+    """
     ground = _ground(task.seed, task.granule, task.burns)
     for plan in task.scenes:
         scene = render(ground, plan)
@@ -72,23 +73,3 @@ def draw(task: SceneTask) -> int:
             item = make_item(plan, scene.cloud_cover, task.world)
             (folder / ITEM_FILE).write_text(json.dumps(item, indent=1) + "\n", encoding="utf-8")
     return len(task.scenes)
-
-
-def draw_all(tasks: Sequence[SceneTask], workers: int, drawn: Callable[[int], None]) -> None:
-    """Draw tasks in `workers` processes of their own, or here if there is one or none; `drawn` is told of each.
-
-    Raises:
-        StorageError: a scene could not be written; the scenes before it stay.
-    """
-    if workers <= 1 or len(tasks) <= 1:
-        for task in tasks:
-            drawn(draw(task))
-        return
-    with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=get_context("spawn")) as pool:
-        pending = [pool.submit(draw, task) for task in tasks]
-        try:
-            for finished in as_completed(pending):
-                drawn(finished.result())
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise

@@ -22,8 +22,9 @@ from burnscar_assets.demo.ignitions import simulate_fires
 from burnscar_assets.demo.plan import ScenePlan, WorldPlan, project
 from burnscar_assets.demo.regions import choose_regions
 from burnscar_assets.demo.stac import rebased, write_catalogue
-from burnscar_assets.demo.studio import ITEM_FILE, SceneTask, draw_all, read_item, scene_folder
+from burnscar_assets.demo.studio import ITEM_FILE, SceneTask, draw, read_item, scene_folder
 from burnscar_assets.errors import SettingsError, StorageError
+from burnscar_assets.imagery.parallel import run_batches
 from burnscar_assets.imagery.stac_index import write_index
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.settings import DemoSettings, Settings
@@ -115,18 +116,17 @@ def build_world(
     """
     demo = _demo_section(settings)
     digest = _world_digest(settings, demo, perimeters, scale)
-    there = _whole_world(root.simulated, digest)
+    labels = _labels_path(settings, root) if perimeters is None else None
+    there = _whole_world(root.simulated, labels, digest)
     if there is not None:
         return there
     with storage_errors(root.simulated):
         (root.simulated / MANIFEST).unlink(missing_ok=True)
-    labels: Path | None = None
-    if perimeters is None:
-        labels = _labels_path(settings, root)
-        progress("simulating perimeters", 0, 1)
-        plan = _simulate_labels(settings, demo, labels, scale, digest)
-    else:
+    if perimeters is not None:
         plan = plan_over(demo.seed, perimeters)
+    else:
+        progress("simulating perimeters", 0, 1)
+        plan = _simulate_labels(settings, demo, root, scale, digest)
     if not plan.scenes:
         raise SettingsError("there is no fire to simulate imagery over: choose other years or perimeters")
     _draw_scenes(plan, root.simulated / "imagery" / "scenes", digest, progress, workers)
@@ -155,13 +155,14 @@ def _world_digest(settings: Settings, demo: DemoSettings, perimeters: gpd.GeoDat
     return hash_json([GENERATOR_VERSION, demo.seed, demo.fires_per_year, *shaping])[:16]
 
 
-def _simulate_labels(settings: Settings, demo: DemoSettings, labels: Path, scale: Scale, digest: str) -> WorldPlan:
+def _simulate_labels(settings: Settings, demo: DemoSettings, root: DataRoot, scale: Scale, digest: str) -> WorldPlan:
     """Write the release, if it isn't there, and plan the imagery over its fires."""
     if settings.years.last is None:
         raise SettingsError("years.last is empty: the simulated world needs a last year")
     years = [y for y in range(settings.years.first, settings.years.last + 1) if y not in settings.years.exclude]
     regions = choose_regions(settings.sampling.splits, demo.fires_per_year, scale.granule_m, scale.fires_a_region)
     fires = simulate_fires(demo.seed, regions, years, demo.fires_per_year)
+    labels = _labels_path(settings, root)
     if not is_release_of(labels, digest):
         write_release(labels, fires, regions, demo.seed, digest)
     scenes = season_scenes(demo.seed, regions, fires, years)
@@ -182,13 +183,9 @@ def _draw_scenes(plan: WorldPlan, folder: Path, digest: str, progress: Progress,
     total = len(plan.scenes)
     done = total - sum(len(task.scenes) for task in tasks)
     progress("drawing scenes", done, total)
-
-    def drawn(count: int) -> None:
-        nonlocal done
+    for count in run_batches(draw, tasks, workers if workers > 1 else 0):
         done += count
         progress("drawing scenes", done, total)
-
-    draw_all(tasks, workers, drawn)
     wanted = {scene_folder(folder, scene) for scene in plan.scenes}
     for stale in [path for path in folder.glob("*/*") if path not in wanted]:
         shutil.rmtree(stale, ignore_errors=True)
@@ -249,7 +246,6 @@ def _write_manifest(folder: Path, world: SimulatedWorld, hrefs: list[str], diges
         "simulated": True,
         "generator_version": GENERATOR_VERSION,
         "world": digest,
-        "labels": None if world.labels is None else str(world.labels),
         "fires": world.fires,
         "bytes": world.bytes,
         "items": hrefs,
@@ -257,7 +253,7 @@ def _write_manifest(folder: Path, world: SimulatedWorld, hrefs: list[str], diges
     write_json(folder / MANIFEST, content)
 
 
-def _whole_world(folder: Path, digest: str) -> SimulatedWorld | None:
+def _whole_world(folder: Path, labels: Path | None, digest: str) -> SimulatedWorld | None:
     """The world that the manifest tells of, if it is this one and all of its files are there."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
@@ -266,7 +262,6 @@ def _whole_world(folder: Path, digest: str) -> SimulatedWorld | None:
     if manifest.get("world") != digest:
         return None
     imagery = folder / "imagery"
-    labels = Path(manifest["labels"]) if manifest["labels"] else None
     index, catalogue, land = imagery / "index.parquet", imagery / "catalog.json", folder / "land.geojson"
     needed = [index, catalogue, land, *(imagery / href for href in manifest["items"]), *([labels] if labels else [])]
     if not all(path.is_file() for path in needed):

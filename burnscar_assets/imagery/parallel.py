@@ -33,6 +33,8 @@ def run_batches(work: Callable[[Task], Result], tasks: Sequence[Task], workers: 
             for future in as_completed(futures):
                 yield future.result()
         except BrokenProcessPool as error:
-            raise SettingsError("a worker process died, perhaps out of memory: lower imagery.workers") from error
+            raise SettingsError(
+                "a worker process died, perhaps out of memory: free some, or lower imagery.workers"
+            ) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
