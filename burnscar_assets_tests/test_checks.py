@@ -44,6 +44,12 @@ def test_splits(rows: list[tuple[str, str, float]], holds: bool) -> None:
     assert checks.splits_are_disjoint(windows(*rows)).holds == holds
 
 
+def test_land_without_fire_may_be_in_every_split() -> None:
+    land = windows(("a", "train", 0), ("b", "test", 1000)).assign(fire_id="")
+    assert checks.splits_are_disjoint(land).holds
+    assert not checks.splits_are_disjoint(land.assign(cluster_id="block")).holds
+
+
 def test_balance_is_looked_at_in_each_split() -> None:
     balanced = windows(("a", "train", 0), ("a", "train", 1000))
     assert checks.classes_are_balanced(balanced).holds

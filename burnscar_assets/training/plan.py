@@ -40,7 +40,7 @@ def plan_training(
         settings=settings.training,
         encoder=resolve_encoder(settings.training.model, DataRoot(root.path.resolve())),
         windows=_counts(windows),
-        fires={split: int(rows["fire_id"].dropna().nunique()) for split, rows in windows.groupby("split")},
+        fires={split: len(set(rows["fire_id"].dropna()) - {""}) for split, rows in windows.groupby("split")},
         seen_hash=seen_hash(windows),
         data_versions=data_versions or {},
         simulated=settings.simulated_imagery,

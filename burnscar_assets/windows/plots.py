@@ -35,7 +35,8 @@ def plot_windows(windows: gpd.GeoDataFrame, perimeters: gpd.GeoDataFrame, *, tit
     figure = Figure(figsize=(10, 4), dpi=90, layout="constrained")
     figure.suptitle(f"{title} (simulated)" if simulated else title, fontsize=10)
     grid = figure.add_gridspec(2, PLACES_SHOWN + 1, width_ratios=(*[1.1] * PLACES_SHOWN, 1))
-    crowded = windows["fire_id"].value_counts().sort_index().sort_values(ascending=False, kind="stable")
+    of_fires = windows.loc[windows["fire_id"].fillna("") != "", "fire_id"]
+    crowded = of_fires.value_counts().sort_index().sort_values(ascending=False, kind="stable")
     for place, fire in enumerate(crowded.index[:PLACES_SHOWN]):
         _draw_fire(figure.add_subplot(grid[:, place]), str(fire), windows, perimeters)
     _draw_splits(figure.add_subplot(grid[0, -1]), windows)
