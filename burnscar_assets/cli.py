@@ -15,8 +15,9 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE, data_root, settings_path
 from burnscar_assets.errors import BurnscarError
-from burnscar_assets.settings import CONFIG_VARIABLE, DATA_VARIABLE, Settings, data_root, load_settings, settings_path
+from burnscar_assets.settings import Settings, load_settings
 from burnscar_assets.storage.paths import DataRoot
 
 UNLIMITED_WIDTH = 10_000
@@ -47,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="burnscar", description="From official fire perimeters to a burned-area model, by fire year."
     )
     placed = argparse.ArgumentParser(add_help=False)
-    placed.add_argument("--data", type=Path, help=f"data root (default: ${DATA_VARIABLE}, or data/demo)")
+    placed.add_argument("--data", type=Path, help=f"data root (default: ${DATA_VARIABLE}, or data/<settings>)")
     shared = argparse.ArgumentParser(add_help=False, parents=[placed])
     shared.add_argument("--config", help=f"settings: a path or a name in configs/ (default: ${CONFIG_VARIABLE})")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

@@ -2,10 +2,11 @@
 
 import dagster as dg
 
+from burnscar_assets.environment import data_root, settings_path
 from burnscar_assets.orchestration.assets import build_assets
 from burnscar_assets.orchestration.checks import build_checks
 from burnscar_assets.orchestration.partitions import World
-from burnscar_assets.settings import Settings, data_root, load_settings, settings_path
+from burnscar_assets.settings import Settings, load_settings
 from burnscar_assets.storage.paths import DataRoot
 
 
@@ -21,6 +22,6 @@ def build_definitions(settings: Settings, root: DataRoot) -> dg.Definitions:
 
 @dg.definitions
 def definitions() -> dg.Definitions:
-    """The world of this process: see `settings.settings_path`."""
+    """The world of this process: see `environment.settings_path`."""
     root = data_root()
     return build_definitions(load_settings(settings_path(root)), DataRoot(root))

@@ -17,8 +17,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
+from burnscar_assets.environment import config_file
 from burnscar_assets.errors import BurnscarError, SettingsError
-from burnscar_assets.settings import Settings, config_file
+from burnscar_assets.settings import Settings
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.training.olmoearth import model_id
 

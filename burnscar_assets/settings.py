@@ -6,7 +6,6 @@ that it reads, so that a changed setting makes stale just the stages that read i
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
@@ -15,11 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from burnscar_assets.classes import Stratum
 from burnscar_assets.errors import SettingsError
-from burnscar_assets.storage.paths import DataRoot
-
-CONFIG_VARIABLE = "BURNSCAR_CONFIG"
-DATA_VARIABLE = "BURNSCAR_DATA"
-CONFIGS_DIR = Path(__file__).resolve().parent.parent / "configs"
 
 
 class Section(BaseModel):
@@ -289,7 +283,7 @@ def load_settings(path: Path) -> Settings:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise SettingsError(f"cannot read settings {path}: {error.strerror}; set {CONFIG_VARIABLE}") from error
+        raise SettingsError(f"cannot read settings {path}: {error.strerror}; set BURNSCAR_CONFIG") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(content, dict):
@@ -315,36 +309,3 @@ def _allowed(mistake: Any) -> str:
         kinds = (section.model_fields[name].annotation, *get_args(section.model_fields[name].annotation))
         section = next(kind for kind in kinds if hasattr(kind, "model_fields"))
     return f"no such field; allowed are {', '.join(section.model_fields)}"
-
-
-def data_root() -> Path:
-    """The data root of this process: BURNSCAR_DATA, or data/demo under the current folder."""
-    return Path(os.environ.get(DATA_VARIABLE) or "data/demo").resolve()
-
-
-def settings_path(root: Path) -> Path:
-    """The settings file of this process.
-
-    BURNSCAR_CONFIG (a path, or a name in configs/) wins; else the world that the data root was made for
-    (`world.yaml` in it); else the demo.
-    """
-    chosen = os.environ.get(CONFIG_VARIABLE)
-    if not chosen:
-        remembered = DataRoot(root).world_file
-        return remembered if remembered.exists() else CONFIGS_DIR / "demo.yaml"
-    named = CONFIGS_DIR / f"{chosen}.yaml"
-    return named if named.exists() and not Path(chosen).exists() else Path(chosen)
-
-
-def config_file(name: str) -> Path:
-    """A configuration file, whatever the current folder: a full path, or one beside the settings or in configs/.
-
-    Raises:
-        SettingsError: there is none.
-    """
-    beside = settings_path(data_root()).resolve().parent
-    for candidate in (beside / name, CONFIGS_DIR / name):
-        if candidate.is_file():
-            return candidate
-    known = ", ".join(sorted(p.name for p in CONFIGS_DIR.glob("*.*")))
-    raise SettingsError(f"no configuration {name!r} in {beside} or among {known}: give a full path")

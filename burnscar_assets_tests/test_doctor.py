@@ -13,7 +13,8 @@ import pytest
 
 from burnscar_assets import doctor
 from burnscar_assets.doctor import Check, checks
-from burnscar_assets.settings import CONFIGS_DIR, Settings, load_settings, parse_settings
+from burnscar_assets.environment import CONFIGS_DIR
+from burnscar_assets.settings import Settings, load_settings, parse_settings
 from burnscar_assets.storage.paths import DataRoot
 
 DEMO = load_settings(CONFIGS_DIR / "demo.yaml")
@@ -190,7 +191,7 @@ def test_a_model_that_was_never_published_is_named(root: DataRoot) -> None:
 def test_no_heavy_library_is_imported(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from burnscar_assets.doctor import checks;"
-        "from burnscar_assets.settings import load_settings, CONFIGS_DIR;"
+        "from burnscar_assets.environment import CONFIGS_DIR; from burnscar_assets.settings import load_settings;"
         "from burnscar_assets.storage.paths import DataRoot;"
         f"checks(load_settings(CONFIGS_DIR / 'demo.yaml'), DataRoot(Path({str(tmp_path)!r})));"
         "print({'torch', 'rslearn', 'dagster', 'matplotlib'} & set(sys.modules))"

@@ -9,16 +9,13 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
+from burnscar_assets.environment import CONFIGS_DIR, config_file, data_root, settings_path
 from burnscar_assets.errors import SettingsError
 from burnscar_assets.settings import (
-    CONFIGS_DIR,
     Section,
     Settings,
-    config_file,
-    data_root,
     load_settings,
     parse_settings,
-    settings_path,
 )
 
 LEAST = {"name": "x", "years": {"first": 2019, "last": 2022}, "release": {"source": "a.zip"}}

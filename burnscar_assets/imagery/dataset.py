@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from burnscar_assets.environment import config_file
 from burnscar_assets.errors import InputError, MissingDataError, SettingsError
 from burnscar_assets.imagery.hrefs import is_remote
-from burnscar_assets.settings import ImagerySettings, config_file
+from burnscar_assets.settings import ImagerySettings
 from burnscar_assets.storage.atomic import write_json
 from burnscar_assets.storage.paths import DataRoot
 

@@ -9,15 +9,17 @@ from pathlib import Path
 import pandas as pd
 import yaml
 from rich.console import Console
+from rich.markup import escape
 
 from burnscar_assets.demo.world import SimulatedWorld, build_world
+from burnscar_assets.environment import CONFIGS_DIR, DATA_VARIABLE
 from burnscar_assets.errors import InputError, SettingsError
 from burnscar_assets.orchestration.execution import Refreshed, Runner, open_runner
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.reporting import listening
 from burnscar_assets.progress import Progress
 from burnscar_assets.sampling.selection import select_fires
-from burnscar_assets.settings import CONFIGS_DIR, DATA_VARIABLE, load_settings, parse_settings
+from burnscar_assets.settings import load_settings, parse_settings
 from burnscar_assets.storage.atomic import atomic_file
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS
 from burnscar_assets.storage.paths import DataRoot
@@ -26,6 +28,7 @@ from burnscar_assets.summary import count_table, score_table
 from burnscar_assets.terminal import live_progress
 from burnscar_assets.training.manifest import load_manifest
 
+DEFAULT_ROOT = "data/demo"
 LABEL_ASSETS = ("calfire_release", "fire_perimeters", "burn_history")
 
 
@@ -45,7 +48,7 @@ def run_demo(options: DemoOptions) -> int:
     settings_file, root = demo_world(options)
     settings = load_settings(settings_file)
     world = World(settings, root)
-    console.print(f"[bold]{settings.name}[/]: data root {root.path}", highlight=False)
+    console.print(f"[bold]{escape(settings.name)}[/]: data root {root.path}", highlight=False)
     with open_runner(world, settings_file) as runner, live_progress() as progress, listening(progress):
         years = runner.choose_years(options.years)
         archive, refreshed = _run(world, runner, years, options.workers, progress)
@@ -64,7 +67,7 @@ def demo_world(options: DemoOptions) -> tuple[Path, DataRoot]:
     if options.perimeters is None:
         if options.fires is not None:
             raise SettingsError("--fires goes with --perimeters")
-        return demo_file, DataRoot(Path(os.environ.get(DATA_VARIABLE) or "data/demo").resolve())
+        return demo_file, DataRoot(Path(os.environ.get(DATA_VARIABLE) or DEFAULT_ROOT).resolve())
     if not options.perimeters.exists():
         raise InputError(f"no file {options.perimeters}: give a zip, FileGDB, GeoPackage, shapefile or GeoJSON")
     if not options.years:
@@ -116,9 +119,9 @@ def _report(console: Console, world: World, years: list[int], archive: Simulated
     console.print(count_table(root, years, title=f"{world.settings.name}: perimeters to tiles"))
     console.print(score_table(root, years, title="held-out fires, pooled, with 95 % intervals over fires"))
     for notice in sorted({load_manifest(root.checkpoint(year)).notice for year in years}):
-        console.print(f"[bold yellow]note:[/] {notice}", highlight=False)
+        console.print(f"[bold yellow]note:[/] {escape(notice)}", highlight=False)
     console.print(f"imagery: {archive.scenes} simulated scenes, {archive.bytes / 1e6:,.0f} MB", highlight=False)
-    option = "" if root.path == Path("data/demo").resolve() else f" --data {os.path.relpath(root.path)}"
+    option = "" if root.path == Path(DEFAULT_ROOT).resolve() else f" --data {os.path.relpath(root.path)}"
     console.print("next:")
     for command, why in (
         (f"burnscar ui{option}", "the assets, their pictures and figures at http://127.0.0.1:3000"),

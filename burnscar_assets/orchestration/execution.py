@@ -11,12 +11,12 @@ import dagster as dg
 from dagster._core.errors import DagsterAssetCheckFailedError
 
 from burnscar_assets.definitions import build_definitions
+from burnscar_assets.environment import CONFIG_VARIABLE, CONFIGS_DIR, DATA_VARIABLE
 from burnscar_assets.errors import BurnscarError, SettingsError
 from burnscar_assets.orchestration.assets.common import GPU_POOL
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.staleness import StalePair, stale_pairs
 from burnscar_assets.progress import Progress, silent
-from burnscar_assets.settings import CONFIG_VARIABLE, CONFIGS_DIR, DATA_VARIABLE
 from burnscar_assets.storage.atomic import atomic_file, storage_errors
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -3,7 +3,8 @@
 Raise a stage's version when its code comes to give another result for the same input.
 """
 
-from burnscar_assets.settings import Section, Settings, config_file
+from burnscar_assets.environment import config_file
+from burnscar_assets.settings import Section, Settings
 from burnscar_assets.storage.hashing import hash_file, hash_json
 
 STAGE_VERSIONS = {

@@ -13,8 +13,8 @@ from typing import Any, Literal
 import yaml
 
 from burnscar_assets.classes import BANDS, CLASS_NAMES, LABEL_PROPERTY
+from burnscar_assets.environment import config_file
 from burnscar_assets.errors import InputError, SettingsError
-from burnscar_assets.settings import config_file
 from burnscar_assets.storage.atomic import atomic_file
 from burnscar_assets.storage.hashing import hash_json
 from burnscar_assets.training.manifest import CONFIG_FILE

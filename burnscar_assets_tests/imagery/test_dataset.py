@@ -6,6 +6,7 @@ import pytest
 from rslearn.config import DatasetConfig, LayerType
 
 from burnscar_assets.classes import BANDS
+from burnscar_assets.environment import CONFIGS_DIR
 from burnscar_assets.errors import InputError, MissingDataError, SettingsError
 from burnscar_assets.imagery.dataset import (
     data_source,
@@ -15,7 +16,7 @@ from burnscar_assets.imagery.dataset import (
     validate_layers,
     write_dataset_config,
 )
-from burnscar_assets.settings import CONFIGS_DIR, ImagerySettings
+from burnscar_assets.settings import ImagerySettings
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets_tests.imagery.small_archive import SmallScene, make_dataset, make_windows, write_archive
 

@@ -14,13 +14,14 @@ from rasterio.windows import Window as RasterWindow
 from sklearn.metrics import jaccard_score, roc_auc_score
 
 from burnscar_assets.classes import BASELINE_OFFSET_DN
+from burnscar_assets.environment import CONFIGS_DIR
 from burnscar_assets.imagery.dataset import open_dataset, write_dataset_config
 from burnscar_assets.imagery.indices import dnbr, nbr
 from burnscar_assets.imagery.matching import match_scenes
 from burnscar_assets.imagery.materialize import materialize_tiles
 from burnscar_assets.imagery.stac_index import write_index
 from burnscar_assets.imagery.tiles import read_tile
-from burnscar_assets.settings import CONFIGS_DIR, ImagerySettings
+from burnscar_assets.settings import ImagerySettings
 from burnscar_assets.storage.paths import DataRoot
 
 pytestmark = pytest.mark.real_data

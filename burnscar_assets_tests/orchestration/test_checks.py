@@ -8,12 +8,13 @@ import pytest
 from burnscar_assets import checks
 from burnscar_assets.checks import Finding
 from burnscar_assets.definitions import build_definitions
+from burnscar_assets.environment import CONFIG_VARIABLE, CONFIGS_DIR, DATA_VARIABLE
 from burnscar_assets.errors import BurnscarError
 from burnscar_assets.orchestration.demo import LABEL_ASSETS, DemoOptions, demo_world
 from burnscar_assets.orchestration.execution import open_runner
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.versions import STAGE_VERSIONS
-from burnscar_assets.settings import CONFIG_VARIABLE, CONFIGS_DIR, DATA_VARIABLE, load_settings
+from burnscar_assets.settings import load_settings
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS, SAMPLE_POINTS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import table_path

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from burnscar_assets.cli import main
+from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE, settings_path
 from burnscar_assets.orchestration.demo import DemoOptions, demo_world
-from burnscar_assets.settings import CONFIG_VARIABLE, DATA_VARIABLE, load_settings, settings_path
+from burnscar_assets.settings import load_settings
 from burnscar_assets_tests.labels.label_records import frap_fires
 
 

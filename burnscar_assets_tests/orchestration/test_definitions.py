@@ -10,9 +10,10 @@ import pytest
 import yaml
 
 from burnscar_assets.definitions import build_definitions
+from burnscar_assets.environment import CONFIGS_DIR
 from burnscar_assets.orchestration.partitions import World, fire_year_partitions
 from burnscar_assets.orchestration.versions import STAGE_VERSIONS, code_version
-from burnscar_assets.settings import CONFIGS_DIR, Settings, YearSettings, load_settings
+from burnscar_assets.settings import Settings, YearSettings, load_settings
 from burnscar_assets.storage.paths import DataRoot
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from burnscar_assets.classes import BANDS, CLASS_NAMES, LABEL_PROPERTY
+from burnscar_assets.environment import CONFIGS_DIR
 from burnscar_assets.errors import InputError, MissingDataError, SettingsError
-from burnscar_assets.settings import CONFIGS_DIR, YearSettings
+from burnscar_assets.settings import YearSettings
 from burnscar_assets.storage.contracts import TILES, WINDOWS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, write_table

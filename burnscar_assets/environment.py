@@ -1,0 +1,45 @@
+"""What the environment chooses: the data root, the settings file, and where configuration files are found."""
+
+import os
+from pathlib import Path
+
+from burnscar_assets.errors import SettingsError
+from burnscar_assets.storage.paths import DataRoot
+
+CONFIG_VARIABLE = "BURNSCAR_CONFIG"
+DATA_VARIABLE = "BURNSCAR_DATA"
+CONFIGS_DIR = Path(__file__).resolve().parent.parent / "configs"
+
+
+def data_root() -> Path:
+    """The data root of this process: BURNSCAR_DATA, or data/<name of the settings file> under the current folder."""
+    world = Path(os.environ.get(CONFIG_VARIABLE) or "demo").stem
+    return Path(os.environ.get(DATA_VARIABLE) or f"data/{world}").resolve()
+
+
+def settings_path(root: Path) -> Path:
+    """The settings file of this process.
+
+    BURNSCAR_CONFIG (a path, or a name in configs/) wins; else the world that the data root was made for
+    (`world.yaml` in it); else the demo.
+    """
+    chosen = os.environ.get(CONFIG_VARIABLE)
+    if not chosen:
+        remembered = DataRoot(root).world_file
+        return remembered if remembered.exists() else CONFIGS_DIR / "demo.yaml"
+    named = CONFIGS_DIR / f"{chosen}.yaml"
+    return named if named.exists() and not Path(chosen).exists() else Path(chosen)
+
+
+def config_file(name: str) -> Path:
+    """A configuration file, whatever the current folder: a full path, or one beside the settings or in configs/.
+
+    Raises:
+        SettingsError: there is none.
+    """
+    beside = settings_path(data_root()).resolve().parent
+    for candidate in (beside / name, CONFIGS_DIR / name):
+        if candidate.is_file():
+            return candidate
+    known = ", ".join(sorted(p.name for p in CONFIGS_DIR.glob("*.*")))
+    raise SettingsError(f"no configuration {name!r} in {beside} or among {known}: give a full path")
