@@ -38,6 +38,7 @@ def test_whole_tables() -> None:
         ([("a", "train", 0), ("a", "train", 100)], True),
         ([("a", "train", 0), ("b", "test", 300)], False),
         ([("a", "train", 0), ("a", "test", 9000)], False),
+        ([("", "train", 0), ("", "test", 9000)], True),
     ],
 )
 def test_splits(rows: list[tuple[str, str, float]], holds: bool) -> None:

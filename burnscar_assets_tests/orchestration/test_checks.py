@@ -25,7 +25,7 @@ from burnscar_assets_tests.labels.label_records import frap_fires
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[World, Path]:
     """A world of two fires, whose labels can be made."""
     monkeypatch.setenv(DATA_VARIABLE, str(tmp_path / "data"))
-    for name in (CONFIG_VARIABLE, "DAGSTER_HOME"):
+    for name in (CONFIG_VARIABLE, "DAGSTER_HOME", "WANDB_MODE"):
         monkeypatch.setenv(name, "")
     release = tmp_path / "fires.gpkg"
     frap_fires({}, {}).to_file(release, driver="GPKG")

@@ -17,8 +17,8 @@ from burnscar_assets_tests.labels.label_records import frap_fires
 @pytest.fixture(autouse=True)
 def _own_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv(DATA_VARIABLE, str(tmp_path / "data"))
-    monkeypatch.delenv(CONFIG_VARIABLE, raising=False)
-    monkeypatch.setenv("DAGSTER_HOME", "")
+    for name in (CONFIG_VARIABLE, "DAGSTER_HOME", "WANDB_MODE"):
+        monkeypatch.setenv(name, "")
 
 
 @pytest.mark.parametrize("command", [[], ["demo"], ["plan"], ["refresh"], ["ui"], ["sql"], ["windows"], ["doctor"]])

@@ -176,6 +176,6 @@ def test_imagery_simulated_over_real_perimeters(real_data: Path, tmp_path: Path)
     assert "simulated imagery" in done.stdout
     perimeters = read_table(root, FIRE_PERIMETERS, 2018)
     assert len(perimeters) == 38 and not perimeters["simulated"].any()
-    assert read_table(root, WINDOWS, 2018)["fire_id"].nunique() <= 6
+    assert len(set(read_table(root, WINDOWS, 2018)["fire_id"]) - {""}) <= 6
     assert load_report(root, 2018).separation.scored_windows > 0
     assert load_settings(root.world_file).years.first == 2018
