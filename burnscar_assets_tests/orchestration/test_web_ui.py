@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import pytest
 from selenium.common.exceptions import StaleElementReferenceException
@@ -155,7 +155,7 @@ class Browser:
     def open(self, path: str) -> None:
         self.driver.get(self.server.address + path)
 
-    def wait(self, condition: Callable[[Chrome], T]) -> T:
+    def wait(self, condition: Callable[[Chrome], Literal[False] | T]) -> T:
         ignored = (StaleElementReferenceException,)
         return WebDriverWait(self.driver, PATIENCE_S, ignored_exceptions=ignored).until(condition)
 
