@@ -10,7 +10,8 @@ demo: $(INSTALLED)  ## set up, then run the whole chain on the simulated archive
 	$(BIN)/burnscar demo
 
 test: $(INSTALLED)  ## set up, then run the whole test suite
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
+	$(BIN)/pytest -m "not slow" --numprocesses auto --maxprocesses 4
+	$(BIN)/pytest -m slow
 
 ui: $(INSTALLED)  ## the web UI and daemon on 127.0.0.1:3000, with what `make demo` made
 	$(BIN)/burnscar ui

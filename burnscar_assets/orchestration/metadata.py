@@ -15,6 +15,7 @@ from burnscar_assets.storage.tables import Table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+SHOWN_DECIMALS = 4
 MAX_PICTURE_BYTES = 100_000
 """Each picture is kept several times in Dagster's event log, so previews stay small."""
 
@@ -37,13 +38,16 @@ def table_metadata(table: Table, rows: pd.DataFrame, path: Path) -> dict[str, An
 
 def figures(summary: Any) -> dict[str, Any]:
     """A summary dataclass as metadata: numbers plot over partitions, mappings become tables."""
-    return {f"burnscar/{name}": value for name, value in _flatten(asdict(summary)) if value is not None}
+    shown = _flatten({name: value for name, value in asdict(summary).items() if name != "fire_year"})
+    return {f"burnscar/{name}": value for name, value in shown}
 
 
 def _flatten(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
     plain: list[tuple[str, Any]] = []
     for name, value in values.items():
-        if isinstance(value, bool | int | float | str):
+        if isinstance(value, float):
+            plain.append((name, round(value, SHOWN_DECIMALS)))
+        elif isinstance(value, bool | int | str):
             plain.append((name, value))
         elif isinstance(value, Mapping | list | tuple) and value:
             plain.append((name, dg.MetadataValue.json(value)))

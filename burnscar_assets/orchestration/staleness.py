@@ -10,7 +10,9 @@ from pathlib import Path
 import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
+from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.loader import LoadingContextForTest
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.storage.contracts import ALL_TABLES
@@ -38,7 +40,7 @@ def stale_pairs(
         if not node.is_materializable:
             continue
         for partition in map(str, sorted(fire_years)) if node.is_partitioned else [None]:
-            pair = _stale_pair(world, resolver, key, partition)
+            pair = _stale_pair(world, resolver, key, partition) or _failed_pair(graph, instance, key, partition)
             if pair is not None:
                 pairs.append(pair)
     return pairs
@@ -61,6 +63,21 @@ def _stale_pair(
         )
     )
     return StalePair(name, year, status.value, causes or ("never materialized",))
+
+
+def _failed_pair(
+    graph: AssetGraph, instance: dg.DagsterInstance, key: dg.AssetKey, partition: str | None
+) -> StalePair | None:
+    """The pair if a blocking check of it failed last time: nothing after it may take it for good."""
+    blocking = [check for check in graph.get(key).check_keys if graph.get(check).blocking]
+    if not blocking or partition is None:
+        return None
+    latest = instance.event_log_storage.get_latest_asset_check_execution_by_key(
+        blocking, partition_filter=PartitionKeyFilter(key=partition)
+    )
+    failed = [check.name for check, run in latest.items() if run.status is AssetCheckExecutionRecordStatus.FAILED]
+    causes = tuple(f"blocking check {name} failed" for name in sorted(failed))
+    return StalePair(key.to_user_string(), int(partition), "FAILED", causes) if failed else None
 
 
 def _name(key: "dg.AssetKey | object") -> str:

@@ -56,9 +56,13 @@ def test_a_failed_blocking_check_stops_what_comes_after(
     with open_runner(*world) as runner:
         runner.refresh([2020], assets=["calfire_release", "burn_history"])
         broken = Finding(False, "3 geometries are invalid or empty")
-        monkeypatch.setattr(checks, "table_is_whole", lambda table, rows: broken)
-        with pytest.raises(BurnscarError, match="blocking check failed for 2020"):
-            runner.refresh([2020], assets=["fire_perimeters", "sample_points"])
+        with monkeypatch.context() as patched:
+            patched.setattr(checks, "table_is_whole", lambda table, rows: broken)
+            with pytest.raises(BurnscarError, match="blocking check failed for 2020"):
+                runner.refresh([2020], assets=["fire_perimeters", "sample_points"])
+        assert ("fire_perimeters", "FAILED") in {(pair.asset, pair.status) for pair in runner.plan([2020])}
+        assert ("fire_perimeters", 2020) in runner.refresh([2020], assets=["fire_perimeters"]).pairs
+        assert "FAILED" not in {pair.status for pair in runner.plan([2020])}
     root = world[0].root
     assert table_path(root, FIRE_PERIMETERS, 2020).exists()
     assert not table_path(root, SAMPLE_POINTS, 2020).exists()

@@ -27,7 +27,7 @@ from burnscar_assets.storage.tables import read_table, read_years
 from burnscar_assets.training.manifest import verify_checkpoint
 from burnscar_assets_tests.orchestration.conftest import DemoRun
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("demo")]
+pytestmark = [pytest.mark.slow]
 
 YEARS = (2019, 2020, 2021, 2022)
 

@@ -28,7 +28,7 @@ from burnscar_assets.storage.contracts import FIRE_PERIMETERS
 from burnscar_assets.storage.tables import table_path
 from burnscar_assets_tests.orchestration.conftest import BIN, DemoRun
 
-pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.xdist_group("demo")]
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 YEARS = ("2019", "2020", "2021", "2022")
 RELEASE = "calfire_release"
