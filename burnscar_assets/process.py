@@ -6,12 +6,38 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from burnscar_assets.errors import BurnscarError
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from burnscar_assets.errors import BurnscarError, InputError
+from burnscar_assets.storage.atomic import write_json
 
 Report = Callable[[dict[str, Any]], None]
 """Called with `{"event": …}` as work goes on."""
+
+
+class ProcessSpec(BaseModel):
+    """What a process is told: one JSON file, for a local process, Ray or Kubernetes alike."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def write(self, path: Path) -> Path:
+        """Write the spec as JSON; returns the path."""
+        write_json(path, self.model_dump(mode="json"))
+        return path
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a spec.
+
+        Raises:
+            InputError: the file is missing, is not JSON, or lacks a field.
+        """
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise InputError(f"{path} is no {cls.__name__}: {error}") from error
 
 
 def run_stage(module: str, arguments: Sequence[str], work: Callable[[Path, Report], None]) -> int:

@@ -20,7 +20,7 @@ from burnscar_assets.errors import InputError
 from burnscar_assets.evaluation.baseline import NbrThreshold, tune_threshold, window_nbr
 from burnscar_assets.evaluation.report import evaluate_predictions, summarise
 from burnscar_assets.evaluation.separation import prove_separation
-from burnscar_assets.evaluation.spec import EvaluationReport, EvaluationSpec, load_spec, write_report
+from burnscar_assets.evaluation.spec import EvaluationReport, EvaluationSpec, write_report
 from burnscar_assets.process import Report, run_stage
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.storage.contracts import EVALUATION_METRICS, PREDICTIONS
@@ -178,7 +178,7 @@ def main(arguments: Sequence[str]) -> int:
     """Evaluate what the file given specifies; returns the exit code."""
 
     def work(spec: Path, report: Report) -> None:
-        found = evaluate(load_spec(spec), _steps(report))
+        found = evaluate(EvaluationSpec.read(spec), _steps(report))
         report({"event": "done", "fire_year": found.fire_year, "metrics_hash": found.metrics_hash})
 
     return run_stage("burnscar_assets.evaluation.evaluator", arguments, work)

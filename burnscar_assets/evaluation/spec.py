@@ -5,12 +5,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from burnscar_assets.errors import InputError, MissingDataError
+from burnscar_assets.errors import MissingDataError
 from burnscar_assets.evaluation.baseline import NbrThreshold
 from burnscar_assets.evaluation.report import EvaluationSummary
 from burnscar_assets.evaluation.separation import SeparationProof
+from burnscar_assets.process import ProcessSpec
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.atomic import write_json
 from burnscar_assets.storage.paths import DataRoot
@@ -18,10 +19,8 @@ from burnscar_assets.storage.paths import DataRoot
 REPORT_FILE = "report.json"
 
 
-class EvaluationSpec(BaseModel):
+class EvaluationSpec(ProcessSpec):
     """Everything that the process needs, wherever it runs."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     root: Path = Field(description="Data root: dataset, tables and checkpoints.")
     fire_year: int = Field(description="Fire year whose checkpoint is judged on its own test split.")
@@ -31,23 +30,6 @@ class EvaluationSpec(BaseModel):
     batch_size: int = Field(256, ge=1, description="Windows per prediction step.")
     simulated: bool = Field(False, description="Whether the imagery is simulated.")
     data_versions: dict[str, str] = Field({}, description="Data versions of what is read, kept in the report.")
-
-    def write(self, path: Path) -> Path:
-        """Write the spec as JSON; returns the path."""
-        write_json(path, self.model_dump(mode="json"))
-        return path
-
-
-def load_spec(path: Path) -> EvaluationSpec:
-    """Read a spec.
-
-    Raises:
-        InputError: the file is missing, is not JSON, or lacks a field.
-    """
-    try:
-        return EvaluationSpec.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise InputError(f"{path} is no specification of an evaluation: {error}") from error
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from burnscar_assets.errors import BurnscarError
 
 POLL_INTERVAL_S = 0.2
 TERMINATION_GRACE_S = 10.0
-PROCESS_ENVIRONMENT = {"PYTHONWARNINGS": "ignore", "OMP_WAIT_POLICY": "PASSIVE"}
-"""Libraries' warnings drown a run's log; idle OpenMP threads must not spin on cores that others use."""
+PROCESS_ENVIRONMENT = {"PYTHONWARNINGS": "ignore"}
+"""Libraries' warnings would drown a run's log."""
 
 Event = dict[str, Any]
 

@@ -1,13 +1,12 @@
-"""What the training process is told: one JSON file, for a local process, Ray or Kubernetes alike."""
+"""What the training process is told."""
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from burnscar_assets.classes import Split
-from burnscar_assets.errors import InputError
+from burnscar_assets.process import ProcessSpec
 from burnscar_assets.settings import TrainingSettings
-from burnscar_assets.storage.atomic import write_json
 from burnscar_assets.training.olmoearth import Encoder
 
 PROGRESS_FILE = "progress.jsonl"
@@ -16,10 +15,8 @@ Counts = dict[str, dict[int, dict[str, int]]]
 """Numbers of windows by split, fire year and class."""
 
 
-class TrainingSpec(BaseModel):
+class TrainingSpec(ProcessSpec):
     """Everything that a year's training run depends on."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     fire_year: int = Field(description="Fire year of the checkpoint.")
     fire_years: tuple[int, ...] = Field(min_length=1, description="Fire years it is trained on, ascending.")
@@ -48,20 +45,3 @@ class TrainingSpec(BaseModel):
     def window_count(self, split: Split) -> int:
         """Usable windows of a split, of all years and classes."""
         return sum(sum(classes.values()) for classes in self.windows.get(split, {}).values())
-
-    def write(self, path: Path) -> Path:
-        """Write the spec as JSON; returns the path."""
-        write_json(path, self.model_dump(mode="json"))
-        return path
-
-
-def load_spec(path: Path) -> TrainingSpec:
-    """Read a spec.
-
-    Raises:
-        InputError: the file is missing, is not JSON, or lacks a field.
-    """
-    try:
-        return TrainingSpec.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise InputError(f"{path} is no specification of a training run: {error}") from error

@@ -35,7 +35,7 @@ from burnscar_assets.training.manifest import (
 )
 from burnscar_assets.training.olmoearth import CONFIG_FILE as ENCODER_CONFIG_FILE
 from burnscar_assets.training.olmoearth import WEIGHTS_FILE as ENCODER_WEIGHTS_FILE
-from burnscar_assets.training.spec import PROGRESS_FILE, TrainingSpec, load_spec
+from burnscar_assets.training.spec import PROGRESS_FILE, TrainingSpec
 from burnscar_assets.training.weights import hash_weights, load_state, save_weights
 
 RUN_FILE = "run.json"
@@ -234,7 +234,7 @@ def main(arguments: list[str]) -> int:
     """Train what the file given specifies; returns the exit code."""
 
     def work(spec: Path, report: Report) -> None:
-        train(load_spec(spec), report)
+        train(TrainingSpec.read(spec), report)
 
     return run_stage("burnscar_assets.training.trainer", arguments, work)
 

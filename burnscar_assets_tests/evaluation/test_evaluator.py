@@ -16,7 +16,7 @@ from burnscar_assets.classes import BANDS
 from burnscar_assets.errors import CheckpointError, InputError, MissingDataError
 from burnscar_assets.evaluation.baseline import tune_threshold, window_nbr
 from burnscar_assets.evaluation.evaluator import evaluate
-from burnscar_assets.evaluation.spec import EvaluationReport, EvaluationSpec, load_report, load_spec
+from burnscar_assets.evaluation.spec import EvaluationReport, EvaluationSpec, load_report
 from burnscar_assets.settings import EvaluationSettings, parse_settings
 from burnscar_assets.storage.contracts import EVALUATION_METRICS, PREDICTIONS, TILES, WINDOWS
 from burnscar_assets.storage.paths import DataRoot
@@ -245,10 +245,10 @@ def test_the_process_says_what_went_wrong(tmp_path: Path) -> None:
 def test_spec_round_trip_and_mistakes(tmp_path: Path) -> None:
     spec = EvaluationSpec(root=tmp_path, fire_year=2020, data_versions={"tiles/2020": "abc"})
     path = spec.write(tmp_path / "spec.json")
-    assert load_spec(path) == spec
+    assert EvaluationSpec.read(path) == spec
     path.write_text(path.read_text().replace("fire_year", "fire_jahr"))
     with pytest.raises(InputError, match="fire_jahr"):
-        load_spec(path)
+        EvaluationSpec.read(path)
 
 
 def test_a_broken_report_counts_as_missing(trained: DataRoot, tmp_path: Path) -> None:

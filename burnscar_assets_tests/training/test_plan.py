@@ -22,7 +22,7 @@ from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, write_table
 from burnscar_assets.training.config import check_inputs, config_hash, run_config, write_run_config
 from burnscar_assets.training.plan import plan_training
-from burnscar_assets.training.spec import TrainingSpec, load_spec
+from burnscar_assets.training.spec import TrainingSpec
 from burnscar_assets.training.trainer import run_hash
 from burnscar_assets_tests.training.training_kit import Plan, tiny_settings
 
@@ -41,10 +41,10 @@ def test_counts_leave_out_windows_without_tiles(plan: Plan) -> None:
 
 def test_a_spec_survives_its_file(plan: Plan, tmp_path: Path) -> None:
     spec = plan()
-    assert load_spec(spec.write(tmp_path / "spec.json")) == spec
+    assert TrainingSpec.read(spec.write(tmp_path / "spec.json")) == spec
     (tmp_path / "spec.json").write_text('{"fire_year": 2020')
     with pytest.raises(InputError, match="no specification of a training run"):
-        load_spec(tmp_path / "spec.json")
+        TrainingSpec.read(tmp_path / "spec.json")
 
 
 def test_years_of_the_look_back_that_were_made(tiny_world: DataRoot, own_world: DataRoot) -> None:

@@ -19,6 +19,10 @@ DEVICES = {"cpu": "cpu", "gpu": "cuda", "auto": "auto"}
 
 def build_model_assets(world: World) -> list[dg.AssetsDefinition]:
     """The assets from tiles to metrics."""
+    return [_checkpoint(world), _evaluation_metrics(world)]
+
+
+def _checkpoint(world: World) -> dg.AssetsDefinition:
     root, settings = world.root, world.settings
     years_seen = look_back(settings.training.look_back_years)
     seen = [dg.AssetDep(name, partition_mapping=years_seen) for name in ("windows", "tiles")]
@@ -67,9 +71,15 @@ def build_model_assets(world: World) -> list[dg.AssetsDefinition]:
             },
         )
 
+    return checkpoint
+
+
+def _evaluation_metrics(world: World) -> dg.AssetsDefinition:
+    root, settings = world.root, world.settings
+
     @dg.asset(
         **options(world, "evaluation_metrics", "model", {"geoparquet", "pytorch"}),
-        deps=[checkpoint, "windows", "tiles"],
+        deps=["checkpoint", "windows", "tiles"],
         pool=GPU_POOL,
         description="Metrics on the test fires of the year, pooled and per fire, beside a tuned NBR threshold.",
     )
@@ -103,7 +113,7 @@ def build_model_assets(world: World) -> list[dg.AssetsDefinition]:
         )
         return result(world, EVALUATION_METRICS, metrics, year, figures(summary), preview)
 
-    return [checkpoint, evaluation_metrics]
+    return evaluation_metrics
 
 
 def _tile_versions(root: DataRoot, years: list[int]) -> dict[str, str]:
