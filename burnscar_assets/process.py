@@ -37,7 +37,7 @@ class ProcessSpec(BaseModel):
         try:
             return cls.model_validate_json(path.read_bytes())
         except (OSError, ValidationError) as error:
-            raise InputError(f"{path} is no {cls.__name__}: {error}") from error
+            raise InputError(f"{path} is no specification for a process ({cls.__name__}): {error}") from error
 
 
 def run_stage(module: str, arguments: Sequence[str], work: Callable[[Path, Report], None]) -> int:
