@@ -30,7 +30,7 @@ docs: $(INSTALLED)  ## write docs/data-contracts.md anew from the contracts
 	$(BIN)/python -m burnscar_assets.storage.documentation
 
 clean:  ## remove the virtual environment and the demo's data
-	rm -rf $(VENV) data
+	rm -rf $(VENV) data/demo
 
 $(INSTALLED): requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -141,3 +141,8 @@ def test_plan_as_json_without_the_gpu(capsys: pytest.CaptureFixture[str]) -> Non
     assert not {pair["asset"] for pair in planned} & {"checkpoint", "evaluation_metrics"}
     assert main(["refresh", "--dry-run"]) == 0
     assert main(["plan", "--json"]) == 0, "a dry run runs nothing"
+
+
+def test_assets_before_the_simulated_archive_is_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["refresh", "--years", "2021"]) == 1
+    assert "run burnscar demo" in capsys.readouterr().err

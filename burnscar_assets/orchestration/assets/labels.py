@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from burnscar_assets.errors import MissingDataError
 from burnscar_assets.orchestration.assets.common import fire_year, options, result, store
 from burnscar_assets.orchestration.metadata import figures
 from burnscar_assets.orchestration.partitions import World
@@ -22,6 +23,8 @@ def build_label_assets(world: World) -> list[dg.AssetsDefinition]:
         from burnscar_assets.labels.plots import plot_release
         from burnscar_assets.labels.release import fetch_release
 
+        if settings.simulated_perimeters and not root.resolve(settings.release.source).exists():
+            raise MissingDataError(f"the simulated archive is not in {root.simulated} yet: run burnscar demo")
         release = fetch_release(settings.release, root, reporter(context))
         store(world, RELEASE_RECORDS, release.records, None)
         preview = plot_release(release.records, title="Records of the release", simulated=settings.simulated_perimeters)
