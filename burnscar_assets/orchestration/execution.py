@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import dagster as dg
 from dagster._core.errors import DagsterAssetCheckFailedError
 
 from burnscar_assets.definitions import build_definitions
-from burnscar_assets.environment import CONFIG_VARIABLE, CONFIGS_DIR, DATA_VARIABLE
+from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE
 from burnscar_assets.errors import BurnscarError, SettingsError
 from burnscar_assets.orchestration.assets.common import GPU_POOL
 from burnscar_assets.orchestration.partitions import World
@@ -161,8 +162,5 @@ def open_runner(world: World, settings_file: Path) -> Iterator[Runner]:
 
 def web_ui_command(host: str, port: int) -> list[str]:
     """Command line of the web server and daemon, to be run with the prepared environment."""
-    import sys
-
-    workspace = str(REPOSITORY / "workspace.yaml") if CONFIGS_DIR.exists() else ""
-    target = ["-w", workspace] if workspace else ["-m", "burnscar_assets.definitions"]
-    return [sys.executable, "-m", "dagster", "dev", "--host", host, "--port", str(port), *target]
+    workspace = str(REPOSITORY / "workspace.yaml")
+    return [sys.executable, "-m", "dagster", "dev", "--host", host, "--port", str(port), "-w", workspace]

@@ -45,9 +45,14 @@ def test_burns_that_could_show_are_counted_by_kind() -> None:
 
 def test_a_map_of_nothing_can_be_drawn() -> None:
     done = clean_perimeters(release_records(frap_fires({"CONT_DATE": None})), 2020, LIMITS, simulated=False)
-    plot_perimeters(done.perimeters, done.rejects, title="nothing").savefig(io.BytesIO())
-    plot_history(BURN_HISTORY.empty(), title="nothing", simulated=False).savefig(io.BytesIO())
-    plot_release(RELEASE_RECORDS.empty(), title="nothing", simulated=False).savefig(io.BytesIO())
+    for figure in (
+        plot_perimeters(done.perimeters, done.rejects, title="nothing"),
+        plot_history(BURN_HISTORY.empty(), title="nothing", simulated=False),
+        plot_release(RELEASE_RECORDS.empty(), title="nothing", simulated=False),
+    ):
+        drawn = io.BytesIO()
+        figure.savefig(drawn)
+        assert drawn.getvalue().startswith(b"\x89PNG")
 
 
 @pytest.mark.real_data

@@ -1,7 +1,6 @@
 """What all asset definitions share: options by stage, and the summary that a person sees."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -10,7 +9,7 @@ import pandas as pd
 from burnscar_assets.orchestration.metadata import picture, table_metadata
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.versions import code_version
-from burnscar_assets.storage.tables import Table, table_path, write_table
+from burnscar_assets.storage.tables import Table, table_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,11 +44,6 @@ def provenance(world: World) -> dict[str, Any]:
 def fire_year(context: dg.AssetExecutionContext) -> int:
     """The fire year that the run is for."""
     return int(context.partition_key)
-
-
-def store(world: World, table: Table, rows: pd.DataFrame, year: int | None) -> Path:
-    """Write one partition of a table."""
-    return write_table(world.root, table, rows, year)
 
 
 def result(

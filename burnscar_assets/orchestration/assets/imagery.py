@@ -3,12 +3,12 @@
 import dagster as dg
 
 from burnscar_assets.classes import BANDS
-from burnscar_assets.orchestration.assets.common import fire_year, options, result, store
+from burnscar_assets.orchestration.assets.common import fire_year, options, result
 from burnscar_assets.orchestration.metadata import figures
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.reporting import reporter
 from burnscar_assets.storage.contracts import SCENE_MATCHES, TILES, WINDOWS
-from burnscar_assets.storage.tables import read_table
+from burnscar_assets.storage.tables import read_table, write_table
 
 
 def build_imagery_assets(world: World) -> list[dg.AssetsDefinition]:
@@ -30,7 +30,7 @@ def build_imagery_assets(world: World) -> list[dg.AssetsDefinition]:
         validate_layers(root.dataset, settings.imagery.layer, BANDS)
         windows = read_table(root, WINDOWS, year)
         matches, summary = match_scenes(windows, root.dataset, settings.imagery, reporter(context))
-        store(world, SCENE_MATCHES, matches, year)
+        write_table(root, SCENE_MATCHES, matches, year)
         preview = plot_matches(matches, title=f"Scenes matched {year}", simulated=settings.simulated_imagery)
         return result(world, SCENE_MATCHES, matches, year, figures(summary), preview)
 
@@ -47,7 +47,7 @@ def build_imagery_assets(world: World) -> list[dg.AssetsDefinition]:
         windows = read_table(root, WINDOWS, year)
         matches = read_table(root, SCENE_MATCHES, year)
         made, summary = materialize_tiles(windows, matches, root.dataset, settings.imagery, reporter(context))
-        store(world, TILES, made, year)
+        write_table(root, TILES, made, year)
         preview = plot_chips(root.dataset, windows, made, title=f"Tiles {year}", simulated=settings.simulated_imagery)
         return result(world, TILES, made, year, figures(summary), preview)
 

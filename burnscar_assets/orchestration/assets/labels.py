@@ -3,12 +3,12 @@
 import dagster as dg
 
 from burnscar_assets.errors import MissingDataError
-from burnscar_assets.orchestration.assets.common import fire_year, options, result, store
+from burnscar_assets.orchestration.assets.common import fire_year, options, result
 from burnscar_assets.orchestration.metadata import figures
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.reporting import reporter
 from burnscar_assets.storage.contracts import BURN_HISTORY, FIRE_PERIMETER_REJECTS, FIRE_PERIMETERS, RELEASE_RECORDS
-from burnscar_assets.storage.tables import read_table
+from burnscar_assets.storage.tables import read_table, write_table
 
 
 def build_label_assets(world: World) -> list[dg.AssetsDefinition]:
@@ -26,7 +26,7 @@ def build_label_assets(world: World) -> list[dg.AssetsDefinition]:
         if settings.simulated_perimeters and not root.resolve(settings.release.source).exists():
             raise MissingDataError(f"the simulated archive is not in {root.simulated} yet: run burnscar demo")
         release = fetch_release(settings.release, root, reporter(context))
-        store(world, RELEASE_RECORDS, release.records, None)
+        write_table(root, RELEASE_RECORDS, release.records, None)
         preview = plot_release(release.records, title="Records of the release", simulated=settings.simulated_perimeters)
         return result(world, RELEASE_RECORDS, release.records, None, figures(release.info), preview)
 
@@ -42,8 +42,8 @@ def build_label_assets(world: World) -> list[dg.AssetsDefinition]:
 
         year, records = fire_year(context), read_table(root, RELEASE_RECORDS, None)
         cleaned = clean_perimeters(records, year, settings.perimeters, simulated=settings.simulated_perimeters)
-        store(world, FIRE_PERIMETER_REJECTS, cleaned.rejects, year)
-        store(world, FIRE_PERIMETERS, cleaned.perimeters, year)
+        write_table(root, FIRE_PERIMETER_REJECTS, cleaned.rejects, year)
+        write_table(root, FIRE_PERIMETERS, cleaned.perimeters, year)
         title = f"Fire perimeters {year}"
         preview = plot_perimeters(cleaned.perimeters, cleaned.rejects, title=title, land=load_land(None))
         return result(world, FIRE_PERIMETERS, cleaned.perimeters, year, figures(cleaned.summary), preview)
@@ -60,7 +60,7 @@ def build_label_assets(world: World) -> list[dg.AssetsDefinition]:
 
         year = fire_year(context)
         burns = known_burns(read_table(root, RELEASE_RECORDS, None), year, settings.perimeters)
-        store(world, BURN_HISTORY, burns, year)
+        write_table(root, BURN_HISTORY, burns, year)
         title, simulated = f"Burns that could still show in {year}", settings.simulated_perimeters
         preview = plot_history(burns, title=title, simulated=simulated, land=load_land(None))
         return result(world, BURN_HISTORY, burns, year, {"burnscar/area_ha": float(burns.area.sum() / 1e4)}, preview)

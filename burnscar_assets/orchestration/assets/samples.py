@@ -2,12 +2,12 @@
 
 import dagster as dg
 
-from burnscar_assets.orchestration.assets.common import fire_year, options, result, store
+from burnscar_assets.orchestration.assets.common import fire_year, options, result
 from burnscar_assets.orchestration.metadata import figures
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.reporting import reporter
 from burnscar_assets.storage.contracts import BURN_HISTORY, FIRE_PERIMETERS, SAMPLE_LOSSES, SAMPLE_POINTS, WINDOWS
-from burnscar_assets.storage.tables import read_table
+from burnscar_assets.storage.tables import read_table, write_table
 
 
 def build_sample_assets(world: World) -> list[dg.AssetsDefinition]:
@@ -35,8 +35,8 @@ def build_sample_assets(world: World) -> list[dg.AssetsDefinition]:
             land=load_land(root.resolve(sampling.land) if sampling.land else None, year),
             hard_negatives=load_land(root.resolve(sampling.hard_negatives)) if sampling.hard_negatives else None,
         )
-        store(world, SAMPLE_LOSSES, sampled.losses, year)
-        store(world, SAMPLE_POINTS, sampled.points, year)
+        write_table(root, SAMPLE_LOSSES, sampled.losses, year)
+        write_table(root, SAMPLE_POINTS, sampled.points, year)
         preview = plot_points(
             sampled.points,
             perimeters,
@@ -59,7 +59,7 @@ def build_sample_assets(world: World) -> list[dg.AssetsDefinition]:
         year = fire_year(context)
         defined = define_windows(read_table(root, SAMPLE_POINTS, year), settings.windows)
         changes = write_windows(defined, root.dataset, reporter(context), fire_years=[year])
-        store(world, WINDOWS, defined, year)
+        write_table(root, WINDOWS, defined, year)
         counts = {f"burnscar/{split}_windows": int(n) for split, n in defined["split"].value_counts().items()}
         perimeters, simulated = read_table(root, FIRE_PERIMETERS, year), settings.simulated_perimeters
         preview = plot_windows(defined, perimeters, title=f"Windows {year}", simulated=simulated)
