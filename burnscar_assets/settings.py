@@ -4,29 +4,16 @@ Nothing here reads data or has side effects. A stage's `code_version` holds the 
 that it reads, so that a changed setting makes stale just the stages that read it.
 """
 
-import hashlib
-import json
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from burnscar_assets.classes import Stratum
 from burnscar_assets.errors import SettingsError
-
-
-class Section(BaseModel):
-    """Base of every section: frozen, and unknown fields are mistakes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    transport: ClassVar[frozenset[str]] = frozenset()
-    """Fields that say how work is carried out, not what comes of it; the digest leaves them out."""
-
-    def digest(self) -> str:
-        """Short hash of the values that decide what comes of the section, for code versions."""
-        canonical = json.dumps(self.model_dump(mode="json", exclude=set(self.transport)), sort_keys=True)
-        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+from burnscar_assets.operations import AutomationSettings, ComputeSettings
+from burnscar_assets.section import Section
 
 
 class YearSettings(Section):
@@ -174,7 +161,7 @@ class WindowSettings(Section):
 class ImagerySettings(Section):
     """Which imagery, and how it is matched and read."""
 
-    transport = frozenset({"workers", "retries", "retry_backoff_s"})
+    transport = frozenset({"late_days", "workers", "retries", "retry_backoff_s"})
 
     dataset_config: str = Field(
         "dataset.json", description="rslearn dataset configuration, beside the settings file or in configs/."
@@ -191,6 +178,9 @@ class ImagerySettings(Section):
     )
     max_unreadable_fraction: float = Field(
         0.05, ge=0, le=1, description="With a larger share of windows whose scenes can't be read, tiles fail, 0–1."
+    )
+    late_days: int = Field(
+        10, ge=0, description="Imagery may come so many days late: windows searched before are searched again, in days."
     )
     workers: int = Field(0, ge=0, description="Processes that match and materialize; 0: in the calling process.")
     retries: int = Field(3, ge=0, description="How often a failed search or read is tried again.")
@@ -261,7 +251,16 @@ class Settings(Section):
     imagery: ImagerySettings = ImagerySettings()
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    automation: AutomationSettings = AutomationSettings()
+    compute: ComputeSettings = ComputeSettings()
     demo: DemoSettings | None = None
+
+    def decisive_sections(self) -> dict[str, dict[str, Any]]:
+        """The sections whose values decide the results of stages, by name."""
+        return {
+            name: getattr(self, name).decisive()
+            for name in ("release", "perimeters", "sampling", "windows", "imagery", "training", "evaluation")
+        }
 
     @property
     def simulated_imagery(self) -> bool:

@@ -3,8 +3,11 @@
 Raise a stage's version when its code comes to give another result for the same input.
 """
 
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
 from burnscar_assets.environment import config_file
-from burnscar_assets.settings import Section, Settings
+from burnscar_assets.settings import Settings
 from burnscar_assets.storage.hashing import hash_file, hash_json
 
 STAGE_VERSIONS = {
@@ -21,26 +24,62 @@ STAGE_VERSIONS = {
 
 
 def code_version(stage: str, settings: Settings) -> str:
-    """The stage's own version and the digest of the settings that it reads."""
-    return f"{STAGE_VERSIONS[stage]}-{settings_digest(stage, settings)}"
+    """The stage's own version and a short hash of what it reads of settings and configuration files."""
+    return f"{STAGE_VERSIONS[stage]}-{hash_json(stage_settings(stage, settings))[:12]}"
 
 
-def settings_digest(stage: str, settings: Settings) -> str:
-    """Short hash of the settings and configuration files that a stage reads."""
-    sections, files = _read_by(stage, settings)
-    return hash_json([[s.digest() for s in sections], [hash_file(config_file(f)) for f in files]])[:12]
+def stage_settings(stage: str, settings: Settings) -> dict[str, Any]:
+    """What a stage reads: values by dotted name (`windows.size_px`), hashes of files as `file <name>`."""
+    every = dict(_flat(settings.decisive_sections()))
+    read = READ_BY[stage]
+    values = {name: value for name, value in every.items() if _is_read(name, read.settings)}
+    files = [every[field] for field in read.files]
+    return values | {f"{_FILE}{name}": hash_file(config_file(name)) for name in files}
 
 
-def _read_by(stage: str, settings: Settings) -> tuple[tuple[Section, ...], tuple[str, ...]]:
-    imagery_files = (settings.imagery.dataset_config,)
-    return {
-        "calfire_release": ((settings.release,), ()),
-        "fire_perimeters": ((settings.perimeters,), ()),
-        "burn_history": ((settings.perimeters,), ()),
-        "sample_points": ((settings.sampling, settings.windows), ()),
-        "windows": ((settings.windows,), ()),
-        "scene_matches": ((settings.imagery,), imagery_files),
-        "tiles": ((settings.imagery,), imagery_files),
-        "checkpoint": ((settings.training,), (settings.training.config,)),
-        "evaluation_metrics": ((settings.evaluation,), ()),
-    }[stage]
+def changed_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """The differences of two answers of `stage_settings`, each in words."""
+    names = [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]
+    return [
+        f"{name} changed" if name.startswith(_FILE) else f"{name} {before.get(name)} → {now.get(name)}"
+        for name in names
+    ]
+
+
+class Read(NamedTuple):
+    """What a stage reads: sections or single fields, and fields that name configuration files."""
+
+    settings: tuple[str, ...]
+    files: tuple[str, ...] = ()
+
+
+_DATASET = ("imagery.dataset_config", "imagery.archive", "imagery.layer")
+_FILE = "file "
+
+READ_BY = {
+    "calfire_release": Read(("release",)),
+    "fire_perimeters": Read(
+        ("perimeters.max_duration_days", "perimeters.max_repair_area_change", "perimeters.max_area_mismatch")
+    ),
+    "burn_history": Read(("perimeters.scar_years", "perimeters.scar_years_prescribed")),
+    "sample_points": Read(("sampling", "windows.size_px", "windows.resolution_m")),
+    "windows": Read(("windows",)),
+    "scene_matches": Read((*_DATASET, "imagery.max_cloud_cover"), ("imagery.dataset_config",)),
+    "tiles": Read(
+        (*_DATASET, "imagery.max_nodata_fraction", "imagery.max_unreadable_fraction"), ("imagery.dataset_config",)
+    ),
+    "checkpoint": Read(("training", "imagery.layer"), ("training.config",)),
+    "evaluation_metrics": Read(("evaluation", "imagery.layer")),
+}
+
+
+def _is_read(name: str, read: tuple[str, ...]) -> bool:
+    return any(name == entry or name.startswith(f"{entry}.") for entry in read)
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

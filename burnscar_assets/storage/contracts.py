@@ -8,6 +8,7 @@ RELEASE_RECORDS: Final = Table(
     "release_records",
     "Every record of the release, wildfires and prescribed burns, in one schema; geometry as delivered.",
     keys=("record_id",),
+    row="record",
     columns=(
         Column("record_id", "string", "Identity of the record: its GlobalID, or a hash of its naming fields."),
         Column("kind", "string", "`fire` or `prescribed`."),
@@ -32,6 +33,7 @@ FIRE_PERIMETERS: Final = Table(
     "fire_perimeters",
     "Perimeters good enough to be labels: repaired, with area recomputed and quality flags.",
     keys=("fire_id",),
+    row="fire",
     columns=(
         Column("fire_id", "string", "Identity of the fire: record_id of the record that was kept."),
         Column("fire_year", "int", "Fire year."),
@@ -76,6 +78,7 @@ BURN_HISTORY: Final = Table(
     "burn_history",
     "Every fire and prescribed burn whose scar could still show in the fire year; negatives keep off it.",
     keys=("burn_id",),
+    row="burn",
     columns=(
         Column("burn_id", "string", "record_id of the record."),
         Column("kind", "string", "`fire` or `prescribed`."),
@@ -89,6 +92,7 @@ SAMPLE_POINTS: Final = Table(
     "sample_points",
     "Centres of windows to come, burnt and unburnt, each in one cell of the lattice.",
     keys=("point_id",),
+    row="point",
     columns=(
         Column("point_id", "string", "Hash of fire, cell, label and date."),
         Column("fire_year", "int", "Fire year."),
@@ -128,6 +132,7 @@ WINDOWS: Final = Table(
     "windows",
     "rslearn windows: where, when, what label, which split.",
     keys=("window_id",),
+    row="window",
     columns=(
         Column("window_id", "string", "Hash of the window's definition; its name in the rslearn dataset."),
         Column("fire_year", "int", "Fire year; the group in the rslearn dataset."),
@@ -152,6 +157,7 @@ SCENE_MATCHES: Final = Table(
     "scene_matches",
     "Which scenes each window was matched with, and which windows found none.",
     keys=("window_id", "layer", "group_index"),
+    row="scene group",
     columns=(
         Column("window_id", "string", "Window."),
         Column("fire_year", "int", "Fire year."),
@@ -169,6 +175,7 @@ TILES: Final = Table(
     "tiles",
     "Materialized imagery, one row per window and layer.",
     keys=("window_id", "layer"),
+    row="tile",
     columns=(
         Column("window_id", "string", "Window."),
         Column("fire_year", "int", "Fire year."),
@@ -206,6 +213,7 @@ EVALUATION_METRICS: Final = Table(
     "evaluation_metrics",
     "Metrics of the fire year's held-out fires, pooled and per fire, model beside baseline.",
     keys=("method", "scope", "fire_id", "metric"),
+    row="figure",
     columns=(
         Column("fire_year", "int", "Fire year."),
         Column("method", "string", "`olmoearth` or `nbr_threshold`."),

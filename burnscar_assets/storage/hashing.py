@@ -37,21 +37,34 @@ def hash_table(table: pd.DataFrame, keys: Sequence[str]) -> str:
     digest = hashlib.sha256()
     for name in sorted(rows.columns):
         digest.update(name.encode())
-        digest.update(_column_bytes(rows, name))
+        digest.update(_column_bytes(rows[name]))
     return digest.hexdigest()
 
 
-def _column_bytes(rows: pd.DataFrame, name: str) -> bytes:
-    column = rows[name]
+def hash_rows(table: pd.DataFrame) -> list[str]:
+    """SHA-256 of each row's content, to the precision of `hash_table`, in the order of the rows."""
+    columns = [_cells(table[name]) for name in sorted(table.columns)]
+    return [hashlib.sha256(b"\0".join(cells)).hexdigest() for cells in zip(*columns, strict=True)]
+
+
+def _column_bytes(column: pd.Series) -> bytes:
+    cells = _cells(column)
+    if isinstance(column, gpd.GeoSeries):
+        return b"".join(len(cell).to_bytes(4, "little") + cell for cell in cells)
+    return b"\n".join(cells)
+
+
+def _cells(column: pd.Series) -> list[bytes]:
+    """Each value's content in canonical form."""
     if isinstance(column, gpd.GeoSeries):
         shapes = shapely.set_precision(column.to_numpy(), COORDINATE_GRID_M, mode="pointwise")
         shapes = shapely.transform(shapes, lambda xy: xy + 0.0)
-        return b"".join(len(w).to_bytes(4, "little") + w for w in (shapely.to_wkb(s) or b"" for s in shapes))
+        return [shapely.to_wkb(shape) or b"" for shape in shapes]
     if pd.api.types.is_float_dtype(column.dtype):
-        return "\n".join("" if pd.isna(v) else f"{v + 0.0:.9g}" for v in column).encode()
+        return [b"" if pd.isna(v) else f"{v + 0.0:.9g}".encode() for v in column]
     if isinstance(column.dtype, pd.DatetimeTZDtype) or pd.api.types.is_datetime64_any_dtype(column.dtype):
-        return "\n".join("" if pd.isna(v) else v.isoformat() for v in column).encode()
-    return json.dumps([_plain(v) for v in column], default=str).encode()
+        return [b"" if pd.isna(v) else v.isoformat().encode() for v in column]
+    return [json.dumps(_plain(v), default=str).encode() for v in column]
 
 
 def _plain(value: Any) -> Any:

@@ -42,6 +42,8 @@ class Table:
     description: str
     keys: tuple[str, ...]
     columns: tuple[Column, ...]
+    row: str = "row"
+    """What one row is, in the singular."""
 
     @property
     def column_names(self) -> list[str]:

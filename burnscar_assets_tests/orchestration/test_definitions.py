@@ -71,7 +71,8 @@ def test_fire_years() -> None:
     [
         ("windows", {"size_px": 64}, {"sample_points", "windows"}),
         ("evaluation", {"confidence": 0.9}, {"evaluation_metrics"}),
-        ("perimeters", {"scar_years": 5}, {"fire_perimeters", "burn_history"}),
+        ("perimeters", {"scar_years": 5}, {"burn_history"}),
+        ("imagery", {"max_nodata_fraction": 0.1}, {"tiles"}),
         ("imagery", {"workers": 4}, set()),
         ("release", {"timeout_s": 5}, set()),
     ],

@@ -1,0 +1,65 @@
+"""What two versions of a table differ in, counted in the table's own rows."""
+
+from dataclasses import dataclass
+
+import geopandas as gpd
+import pandas as pd
+
+from burnscar_assets.errors import BurnscarError
+from burnscar_assets.storage.hashing import hash_rows
+from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.storage.tables import Table, read_table, table_path, write_table
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Rows by what became of them, known by the table's keys."""
+
+    kept: int
+    added: int
+    changed: int
+    removed: int
+
+    @property
+    def any(self) -> bool:
+        """Whether anything differs."""
+        return bool(self.added or self.changed or self.removed)
+
+    def describe(self, noun: str) -> str:
+        """In words: `1 fire changed, 2 added`; empty if nothing differs."""
+        counts = {"changed": self.changed, "added": self.added, "removed": self.removed}
+        parts = [(what, count) for what, count in counts.items() if count]
+        named = [f"{count} {noun}{'s' if count > 1 else ''} {what}" for what, count in parts[:1]]
+        return ", ".join([*named, *(f"{count} {what}" for what, count in parts[1:])])
+
+
+def table_changes(table: Table, before: pd.DataFrame, after: pd.DataFrame) -> Changes:
+    """Compare two versions of a table, row by row, to the precision of its content hash."""
+    old, new = (_hashes(table, rows) for rows in (before, after))
+    common = old.index.intersection(new.index)
+    kept = int((old.loc[common].to_numpy() == new.loc[common].to_numpy()).sum())
+    return Changes(kept, len(new) - len(common), len(common) - kept, len(old) - len(common))
+
+
+def replace_table(root: DataRoot, table: Table, rows: pd.DataFrame, fire_year: int | None) -> Changes:
+    """Write a table's partition and tell what differs from the one before; the same content keeps its file."""
+    before = _readable(root, table, fire_year)
+    changes = table_changes(table, table.empty() if before is None else before, rows)
+    if before is None or changes.any:
+        write_table(root, table, rows, fire_year)
+    return changes
+
+
+def _readable(root: DataRoot, table: Table, fire_year: int | None) -> pd.DataFrame | None:
+    if not table_path(root, table, fire_year).exists():
+        return None
+    try:
+        return table.conform(read_table(root, table, fire_year))
+    except BurnscarError:
+        return None
+
+
+def _hashes(table: Table, rows: pd.DataFrame | gpd.GeoDataFrame) -> pd.Series:
+    conforming = table.conform(rows)
+    index = pd.MultiIndex.from_frame(conforming[list(table.keys)].astype(str))
+    return pd.Series(hash_rows(conforming), index=index)
