@@ -4,7 +4,7 @@ import copy
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,6 +24,7 @@ from burnscar_assets.imagery.items import (
 )
 from burnscar_assets.imagery.ledger import open_ledgers
 from burnscar_assets.imagery.parallel import run_batches
+from burnscar_assets.imagery.searches import MATCHED, is_due, search_times
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.settings import ImagerySettings
 from burnscar_assets.storage.contracts import SCENE_MATCHES
@@ -67,18 +68,23 @@ class _Batch:
 
 
 def match_scenes(
-    windows: gpd.GeoDataFrame, dataset_path: Path, settings: ImagerySettings, progress: Progress = silent
+    windows: gpd.GeoDataFrame,
+    dataset_path: Path,
+    settings: ImagerySettings,
+    progress: Progress = silent,
+    now: datetime | None = None,
 ) -> tuple[pd.DataFrame, MatchSummary]:
     """Match windows with scenes.
 
     A window that was matched before for the same request (window, layer configuration, cloud limit, index) is
-    not searched again.
+    not searched again, unless imagery of its time range may have come since (see `searches.is_due`).
 
     Args:
         windows: rows of the windows table.
         dataset_path: the rslearn dataset that holds them.
         settings: cloud limit, workers, retries.
         progress: told of each batch.
+        now: the time, with its zone; by default, that of the clock.
 
     Returns:
         Rows of the `scene_matches` table, and what it came to.
@@ -94,11 +100,12 @@ def match_scenes(
     layers = image_layers(dataset)
     if not layers:
         raise InputError(f"{dataset_path / 'config.json'} has no raster layer with a data source: nothing to match")
+    now = now or datetime.now(UTC)
     rows: list[dict[str, Any]] = []
     searched = 0
     with quiet_rslearn():
         for layer in layers:
-            reasons, count = _match_layer(dataset, layer, found, settings, progress)
+            reasons, count = _match_layer(dataset, layer, found, settings, progress, now)
             searched += count
             rows += [row for name, window in found.items() for row in _rows(window, layer, reasons[name])]
     table = SCENE_MATCHES.conform(pd.DataFrame(rows, columns=SCENE_MATCHES.column_names))
@@ -112,17 +119,24 @@ def _forget_indexes() -> None:
 
 
 def _match_layer(
-    dataset: "Dataset", layer: str, windows: "dict[str, Window]", settings: ImagerySettings, progress: Progress
+    dataset: "Dataset",
+    layer: str,
+    windows: "dict[str, Window]",
+    settings: ImagerySettings,
+    progress: Progress,
+    now: datetime,
 ) -> tuple[dict[str, str], int]:
     """Match one layer; returns the reason of each window (empty for a matched one), and how many were searched."""
     source = data_source(dataset, layer)
-    where = _source_state(source, settings)
-    requests = {name: _request(window, dataset.layers[layer], where, settings) for name, window in windows.items()}
-    with open_ledgers(Path(dataset.path), "matched", layer, [w.group for w in windows.values()]) as ledgers:
+    config, where = dataset.layers[layer], _source_state(source, settings)
+    requests = {name: _request(window, config, where, settings) for name, window in windows.items()}
+    with open_ledgers(Path(dataset.path), MATCHED, layer, [w.group for w in windows.values()]) as ledgers:
         pending = [
             name
             for name, window in windows.items()
-            if ledgers[window.group].get(name).get("request") != requests[name] or read_layer(window, layer) is None
+            if (entry := ledgers[window.group].get(name)).get("request") != requests[name]
+            or is_due(entry, settings.late_days, now)
+            or read_layer(window, layer) is None
         ]
         for group, ledger in ledgers.items():
             ledger.forget(name for name in pending if windows[name].group == group)
@@ -132,7 +146,8 @@ def _match_layer(
             _match_batch, _batches(dataset, layer, windows, pending, settings), settings.workers
         ):
             for name, reason in reasons.items():
-                ledgers[windows[name].group].remember(name, {"request": requests[name], "reason": reason})
+                entry = {"request": requests[name], "reason": reason} | search_times(now, _until(windows[name], config))
+                ledgers[windows[name].group].remember(name, entry)
             done += len(reasons)
             progress("matching scenes", done, len(windows))
         return {name: ledgers[window.group].get(name)["reason"] for name, window in windows.items()}, len(pending)
@@ -164,6 +179,13 @@ def _request(window: "Window", config: "LayerConfig", where: str, settings: Imag
     times = [time.isoformat() for time in window.time_range] if window.time_range else None
     place = [window.projection.serialize(), list(window.bounds), times]
     return hash_json([place, config.model_dump(mode="json"), where, settings.max_cloud_cover])
+
+
+def _until(window: "Window", config: "LayerConfig") -> datetime | None:
+    """Last moment that the layer's imagery of a window may be from."""
+    source = config.data_source
+    times = source.get_request_time_range(window.time_range) if source else None
+    return times[1] if times else None
 
 
 def _match_batch(batch: _Batch) -> dict[str, str]:
