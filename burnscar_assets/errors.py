@@ -21,6 +21,10 @@ class SourceUnavailableError(BurnscarError):
     """A source did not answer, or broke off; trying again later may help."""
 
 
+class SuspiciousReleaseError(BurnscarError):
+    """A release that looks wrong; nothing is made from it until a person accepts it."""
+
+
 class StorageError(BurnscarError):
     """The data root cannot be written: permissions, or no space left."""
 

@@ -26,18 +26,7 @@ def burn_history(records: gpd.GeoDataFrame, fire_year: int, settings: PerimeterS
     Returns:
         Contract BURN_HISTORY, sorted by `burn_id`; geometry repaired, records without an area left out.
     """
-    years = pd.DataFrame(
-        {
-            "fire_year": records["fire_year"].astype("Int64"),
-            "alarm": records["alarm_date"].dt.year.astype("Int64"),
-            "containment": records["containment_date"].dt.year.astype("Int64"),
-        }
-    )
-    shows_for = records["kind"].map({"fire": settings.scar_years, "prescribed": settings.scar_years_prescribed})
-    alarm, first = records["alarm_date"], years.min(axis=1)
-    in_winter = (first == fire_year + 1) & (alarm.isna() | (alarm.dt.month <= _MONTHS_INTO_NEXT_YEAR))
-    recent = (years.max(axis=1) >= fire_year - shows_for) & ((first <= fire_year) | in_winter)
-    burns = records[records["fire_year"].isna() | recent.fillna(False)].sort_values("record_id")
+    burns = records[could_show(records, fire_year, settings)].sort_values("record_id")
     shapes = repair(burns.geometry.to_numpy(), burns["reported_area_ha"].to_numpy(dtype=float)).geometry
     history = BURN_HISTORY.conform(
         gpd.GeoDataFrame(
@@ -51,3 +40,19 @@ def burn_history(records: gpd.GeoDataFrame, fire_year: int, settings: PerimeterS
         )
     )
     return history[~history.geometry.is_empty].reset_index(drop=True)
+
+
+def could_show(records: gpd.GeoDataFrame, fire_year: int, settings: PerimeterSettings) -> pd.Series:
+    """Whether each record's scar could show in imagery of a fire year; records without a year always could."""
+    years = pd.DataFrame(
+        {
+            "fire_year": records["fire_year"].astype("Int64"),
+            "alarm": records["alarm_date"].dt.year.astype("Int64"),
+            "containment": records["containment_date"].dt.year.astype("Int64"),
+        }
+    )
+    shows_for = records["kind"].map({"fire": settings.scar_years, "prescribed": settings.scar_years_prescribed})
+    alarm, first = records["alarm_date"], years.min(axis=1)
+    in_winter = (first == fire_year + 1) & (alarm.isna() | (alarm.dt.month <= _MONTHS_INTO_NEXT_YEAR))
+    recent = (years.max(axis=1) >= fire_year - shows_for) & ((first <= fire_year) | in_winter)
+    return records["fire_year"].isna() | recent.fillna(False)

@@ -98,7 +98,7 @@ def clean_perimeters(
     Raises:
         InputError: the release has no wildfire of that year; the message names the years it has.
     """
-    fires = records[(records["kind"] == "fire") & (records["fire_year"] == fire_year).fillna(False)]
+    fires = records[wildfires_of(records, fire_year)]
     if fires.empty:
         raise InputError(_no_such_year(records, fire_year))
     fires = fires.sort_values("record_id", ignore_index=True)
@@ -116,6 +116,11 @@ def clean_perimeters(
     rejects = pd.DataFrame(rejected[columns]).assign(reason=reasons[rejected.index], detail=details[rejected.index])
     rejects = FIRE_PERIMETER_REJECTS.conform(rejects)
     return CleanedPerimeters(perimeters, rejects, _summarise(fire_year, perimeters, rejects))
+
+
+def wildfires_of(records: gpd.GeoDataFrame, fire_year: int) -> pd.Series:
+    """Whether each record is a wildfire of that fire year."""
+    return (records["kind"] == "fire") & (records["fire_year"] == fire_year).fillna(False)
 
 
 def _judge(fires: gpd.GeoDataFrame, fire_year: int, settings: PerimeterSettings) -> tuple[pd.Series, pd.Series]:

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import geopandas as gpd
-import numpy as np
 import pandas as pd
 import pytest
 import shapely
@@ -14,25 +13,10 @@ from burnscar_assets.labels.perimeters import CleanedPerimeters, clean_perimeter
 from burnscar_assets.labels.release import fetch_release
 from burnscar_assets.settings import PerimeterSettings, ReleaseSettings
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets_tests.labels.label_records import release_records
 
 pytestmark = pytest.mark.real_data
 
 LIMITS = PerimeterSettings()
-M2_PER_ACRE = 4046.8564224
-
-
-@pytest.fixture(scope="module")
-def attributes() -> gpd.GeoDataFrame:
-    """The statewide attribute table as records, each on ground of its own."""
-    folder = Path(__file__).resolve().parents[3] / "shared" / "data" / "frap"
-    if not folder.is_dir():
-        pytest.skip(f"real data not found at {folder}")
-    table = pd.read_csv(folder / "attributes_to_2023.csv.gz", dtype={"INC_NUM": str, "COMPLEX_ID": str})
-    side_m = np.sqrt(table["GIS_ACRES"].fillna(1.0).to_numpy() * M2_PER_ACRE).clip(max=8_000)
-    left, top = (np.arange(len(table)) % 150) * 9_000.0 - 600_000, (np.arange(len(table)) // 150) * -9_000.0 + 700_000
-    shapes = shapely.box(left, top - side_m, left + side_m, top)
-    return release_records(gpd.GeoDataFrame(table, geometry=shapes, crs=3310))
 
 
 def _rejected(done: CleanedPerimeters, name: str) -> pd.Series:
@@ -49,40 +33,44 @@ def _rejected(done: CleanedPerimeters, name: str) -> pd.Series:
         ("SQUIRREL", 2017, "containment_before_alarm", -29),
     ],
 )
-def test_dates_that_cannot_be(attributes: gpd.GeoDataFrame, name: str, year: int, reason: str, days: int) -> None:
-    record = _rejected(clean_perimeters(attributes, year, LIMITS, simulated=False), name)
+def test_dates_that_cannot_be(
+    statewide_records: gpd.GeoDataFrame, name: str, year: int, reason: str, days: int
+) -> None:
+    record = _rejected(clean_perimeters(statewide_records, year, LIMITS, simulated=False), name)
     assert record["reason"] == reason
     assert f": {days} d" in record["detail"]
 
 
-def test_the_whole_table_reads(attributes: gpd.GeoDataFrame) -> None:
-    assert len(attributes) == 22_261
-    assert attributes["fire_year"].isna().sum() == 77
-    assert 0.53 < attributes["containment_date"].isna().mean() < 0.58
-    assert (attributes["inc_num"] == "00000000").sum() == 12_515
-    assert is_blank_number(attributes["inc_num"]).sum() > 12_515
-    assert attributes["record_id"].is_unique
+def test_the_whole_table_reads(statewide_records: gpd.GeoDataFrame) -> None:
+    assert len(statewide_records) == 22_261
+    assert statewide_records["fire_year"].isna().sum() == 77
+    assert 0.53 < statewide_records["containment_date"].isna().mean() < 0.58
+    assert (statewide_records["inc_num"] == "00000000").sum() == 12_515
+    assert is_blank_number(statewide_records["inc_num"]).sum() > 12_515
+    assert statewide_records["record_id"].is_unique
 
 
-def test_containment_is_missing_on_13_of_the_years_2020_to_2023(attributes: gpd.GeoDataFrame) -> None:
-    done = [clean_perimeters(attributes, year, LIMITS, simulated=False).summary for year in range(2020, 2024)]
+def test_containment_is_missing_on_13_of_the_years_2020_to_2023(statewide_records: gpd.GeoDataFrame) -> None:
+    done = [clean_perimeters(statewide_records, year, LIMITS, simulated=False).summary for year in range(2020, 2024)]
     missing = [s.rejects_by_reason.get(r, 0) for s in done for r in ("alarm_missing", "containment_missing")]
     assert sum(s.records for s in done) == pytest.approx(1_483, abs=5)
     assert sum(missing) == pytest.approx(13, abs=2)
 
 
-def test_fires_that_share_an_irwin_id_over_other_ground_are_flagged_not_lost(attributes: gpd.GeoDataFrame) -> None:
-    done = clean_perimeters(attributes, 2015, LIMITS, simulated=False)
+def test_fires_that_share_an_irwin_id_over_other_ground_are_flagged_not_lost(
+    statewide_records: gpd.GeoDataFrame,
+) -> None:
+    done = clean_perimeters(statewide_records, 2015, LIMITS, simulated=False)
     flags = done.perimeters.set_index("fire_name")["flags"]
     for name in ("HAPPY", "DYER", "ROAD", "HALSEY", "DAILEY"):
         assert "shares_incident" in flags[name]
     assert done.summary.kept + done.summary.rejected == done.summary.records
 
 
-def test_records_without_a_year_are_in_every_history(attributes: gpd.GeoDataFrame) -> None:
-    undated = set(attributes.loc[attributes["fire_year"].isna(), "record_id"])
+def test_records_without_a_year_are_in_every_history(statewide_records: gpd.GeoDataFrame) -> None:
+    undated = set(statewide_records.loc[statewide_records["fire_year"].isna(), "record_id"])
     assert len(undated) == 77
-    assert undated <= set(burn_history(attributes, 2023, LIMITS)["burn_id"])
+    assert undated <= set(burn_history(statewide_records, 2023, LIMITS)["burn_id"])
 
 
 def test_perimeters_of_release_24(real_data: Path, root: DataRoot) -> None:
