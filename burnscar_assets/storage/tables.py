@@ -4,7 +4,7 @@ Each table is GeoParquet (or plain Parquet, without a geometry) under `tables/<n
 Geometries are in EPSG:3310 (California Albers, metres). A column that isn't in the contract is an error.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -111,8 +111,12 @@ def write_table(root: DataRoot, table: Table, rows: pd.DataFrame, fire_year: int
     return path
 
 
-def read_table(root: DataRoot, table: Table, fire_year: int | None) -> pd.DataFrame:
+def read_table(
+    root: DataRoot, table: Table, fire_year: int | None, columns: Sequence[str] | None = None
+) -> pd.DataFrame:
     """Read one fire year of a table (a GeoDataFrame in EPSG:3310 if it has a geometry).
+
+    With `columns`, no others are read, and the answer has no geometry.
 
     Raises:
         MissingDataError: naming the command that makes it.
@@ -125,7 +129,9 @@ def read_table(root: DataRoot, table: Table, fire_year: int | None) -> pd.DataFr
             f"no {table.name}{which}: run burnscar refresh" + (f" --years {fire_year}" if which else "")
         )
     try:
-        return gpd.read_parquet(path) if table.has_geometry else pd.read_parquet(path)
+        if table.has_geometry and columns is None:
+            return gpd.read_parquet(path)
+        return pd.read_parquet(path, columns=columns)
     except (OSError, ValueError) as error:
         raise InputError(f"{path} can't be read ({error}): delete it and run burnscar refresh") from error
 

@@ -1,0 +1,154 @@
+"""The funnel of a fire year: how many of the release's records became training examples, and why others did not.
+
+Read from the tables alone. A step has what the step before has, less its losses; whatever no table gives a
+reason for is `unaccounted`. Where a step counts other things than the one before (points are wanted for fires),
+it starts anew.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
+
+import pandas as pd
+
+from burnscar_assets.classes import BURNT, CLASS_NAMES, Split, Stratum
+from burnscar_assets.storage.contracts import (
+    FIRE_PERIMETER_REJECTS,
+    FIRE_PERIMETERS,
+    RELEASE_RECORDS,
+    SAMPLE_LOSSES,
+    SAMPLE_POINTS,
+    SCENE_MATCHES,
+    TILES,
+    WINDOWS,
+)
+from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.storage.tables import read_table, table_path
+
+UNACCOUNTED: Final = "unaccounted"
+"""Reason of what is lost without a reason."""
+UNEXPECTED: Final = "unexpected"
+"""Reason, with a negative count, of what came through a step without having been in the step before."""
+
+COLUMNS: Final = ("step", "unit", "count", "reason")
+
+
+class _Row(NamedTuple):
+    step: str
+    unit: str
+    count: int
+    reason: str = ""
+
+
+def funnel(root: DataRoot, fire_year: int, layer: str) -> pd.DataFrame:
+    """From the records of a fire year to its examples.
+
+    Steps are `records`, `perimeters`, `fires_with_points` (burnt ones), `points_wanted`, `points`, `windows`,
+    `tiles` (complete), and of these each `<split>_<class>`: what the checkpoint is trained on, chosen by and
+    tested with. The funnel ends at the first table that has not been made.
+
+    Args:
+        root: data root.
+        fire_year: the year.
+        layer: raster layer that the model reads.
+
+    Returns:
+        step, unit (records, fires, points, windows or examples), count, reason. A row without a reason is what
+        came through the step; the rows with one, after it, are what the step lost.
+
+    Raises:
+        MissingDataError: there is no release yet.
+        InputError: a table is damaged.
+    """
+    records = _records(root, fire_year)
+    rows = [_Row("records", "records", len(records))]
+    stages = (
+        (FIRE_PERIMETERS, lambda: _perimeters(root, fire_year, records)),
+        (SAMPLE_POINTS, lambda: _points(root, fire_year)),
+        (WINDOWS, lambda: _windows(root, fire_year)),
+        (TILES, lambda: _tiles(root, fire_year, layer)),
+    )
+    for table, rows_of_stage in stages:
+        if not table_path(root, table, fire_year).exists():
+            break
+        rows += rows_of_stage()
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def unexplained(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a funnel that keep it from adding up."""
+    return rows[rows["reason"].isin([UNACCOUNTED, UNEXPECTED])]
+
+
+def _records(root: DataRoot, fire_year: int) -> pd.Series:
+    records = read_table(root, RELEASE_RECORDS, None, ["record_id", "kind", "fire_year"])
+    of_year = (records["kind"] == "fire") & (records["fire_year"] == fire_year).fillna(False)
+    return records.loc[of_year, "record_id"]
+
+
+def _perimeters(root: DataRoot, fire_year: int, records: pd.Series) -> list[_Row]:
+    kept = read_table(root, FIRE_PERIMETERS, fire_year, ["fire_id"])["fire_id"]
+    rejects = read_table(root, FIRE_PERIMETER_REJECTS, fire_year, ["record_id", "reason"])
+    reasons = dict(zip(rejects["record_id"], rejects["reason"], strict=True))
+    return _passed("perimeters", "records", "fires", records, kept, reasons)
+
+
+def _points(root: DataRoot, fire_year: int) -> list[_Row]:
+    fires = read_table(root, FIRE_PERIMETERS, fire_year, ["fire_id"])["fire_id"]
+    points = read_table(root, SAMPLE_POINTS, fire_year, ["fire_id", "category"])
+    losses = read_table(root, SAMPLE_LOSSES, fire_year)
+    had = points.loc[points["category"] == CLASS_NAMES[BURNT], "fire_id"]
+    lost = losses.groupby("reason")["points"].sum()
+    return [
+        *_passed("fires_with_points", "fires", "fires", fires, had, _main_reasons(losses)),
+        _Row("points_wanted", "points", len(points) + int(lost.sum())),
+        _Row("points", "points", len(points)),
+        *(_Row("points", "points", int(count), str(reason)) for reason, count in sorted(lost.items())),
+    ]
+
+
+def _main_reasons(losses: pd.DataFrame) -> dict[str, str]:
+    """For each fire that lost burnt points, why it lost most of them."""
+    burnt = losses[losses["stratum"] == Stratum.BURNT].sort_values(["points", "reason"], ascending=[False, True])
+    main = burnt.drop_duplicates("fire_id")
+    return dict(zip(main["fire_id"], main["reason"], strict=True))
+
+
+def _windows(root: DataRoot, fire_year: int) -> list[_Row]:
+    points = read_table(root, SAMPLE_POINTS, fire_year, ["point_id"])["point_id"]
+    windows = read_table(root, WINDOWS, fire_year, ["point_id"])["point_id"]
+    return _passed("windows", "points", "windows", points, windows, {})
+
+
+def _tiles(root: DataRoot, fire_year: int, layer: str) -> list[_Row]:
+    windows = read_table(root, WINDOWS, fire_year, ["window_id", "split", "category"])
+    tiles = read_table(root, TILES, fire_year, ["window_id", "layer", "complete", "reason"])
+    matches = read_table(root, SCENE_MATCHES, fire_year, ["window_id", "layer", "matched", "reason"])
+    tiles, matches = tiles[tiles["layer"] == layer], matches[matches["layer"] == layer]
+    complete = tiles["complete"].fillna(False).astype(bool)
+    reasons: dict[str, str] = {}
+    for rows in (tiles[~complete], matches[~matches["matched"].astype(bool)]):
+        named = rows[rows["reason"].fillna("") != ""]
+        reasons |= dict(zip(named["window_id"], named["reason"], strict=True))
+    usable = tiles.loc[complete, "window_id"]
+    examples = windows[windows["window_id"].isin(usable)]
+    counts = examples.groupby(["split", "category"]).size()
+    return [
+        *_passed("tiles", "windows", "windows", windows["window_id"], usable, reasons),
+        *(
+            _Row(f"{split}_{name}", "examples", int(counts.get((split, name), 0)))
+            for split in Split
+            for name in CLASS_NAMES
+        ),
+    ]
+
+
+def _passed(
+    step: str, unit_before: str, unit: str, before: Iterable[str], after: Iterable[str], reasons: Mapping[str, str]
+) -> list[_Row]:
+    """Rows of a step that only takes away, by the identities of what went in and what came through."""
+    had, has = set(before), set(after)
+    lost = Counter(reasons.get(name, UNACCOUNTED) for name in had - has)
+    rows = [_Row(step, unit, len(has)), *(_Row(step, unit_before, lost[reason], reason) for reason in sorted(lost))]
+    surplus = len(has - had)
+    return [*rows, _Row(step, unit_before, -surplus, UNEXPECTED)] if surplus else rows

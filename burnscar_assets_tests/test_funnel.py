@@ -1,0 +1,178 @@
+"""The funnel: every record, fire, point and window is counted once, with its reason."""
+
+import io
+from itertools import pairwise
+from pathlib import Path
+
+import geopandas as gpd
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from burnscar_assets.errors import MissingDataError
+from burnscar_assets.funnel import UNACCOUNTED, UNEXPECTED, funnel, unexplained
+from burnscar_assets.funnel_report import funnel_tables, plot_funnel, steps
+from burnscar_assets.storage.contracts import (
+    FIRE_PERIMETER_REJECTS,
+    FIRE_PERIMETERS,
+    RELEASE_RECORDS,
+    SAMPLE_LOSSES,
+    SAMPLE_POINTS,
+    SCENE_MATCHES,
+    TILES,
+    WINDOWS,
+)
+from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.storage.tables import TABLE_CRS, Table, write_table
+
+YEAR = 2021
+LAYER = "sentinel2_l2a"
+
+RECORDS = [{"record_id": name, "kind": "fire", "fire_year": YEAR} for name in "abcd"]
+OTHERS = [
+    {"record_id": "burn", "kind": "prescribed", "fire_year": YEAR},
+    {"record_id": "old", "kind": "fire", "fire_year": 2020},
+]
+PERIMETERS = [{"fire_id": name, "fire_year": YEAR} for name in "abc"]
+REJECTS = [{"record_id": "d", "fire_year": YEAR, "reason": "duplicate"}]
+POINTS = [
+    {"point_id": "1", "fire_id": "a", "category": "burnt"},
+    {"point_id": "2", "fire_id": "a", "category": "unburnt"},
+    {"point_id": "3", "fire_id": "b", "category": "burnt"},
+    {"point_id": "4", "fire_id": "", "category": "unburnt"},
+]
+LOSSES = [
+    {"fire_id": "c", "stratum": "burnt", "reason": "capped", "points": 1},
+    {"fire_id": "c", "stratum": "burnt", "reason": "no_window_inside", "points": 5},
+    {"fire_id": "b", "stratum": "ring", "reason": "no_room", "points": 2},
+]
+WINDOW_ROWS = [
+    {"window_id": f"w{p['point_id']}", "point_id": p["point_id"], "split": split, "category": p["category"]}
+    for p, split in zip(POINTS, ("train", "train", "val", "test"), strict=True)
+]
+MATCHES = [
+    {"window_id": f"w{n}", "layer": LAYER, "group_index": 0, "matched": n != 3, "reason": "too_cloudy" * (n == 3)}
+    for n in (1, 2, 3, 4)
+]
+TILE_ROWS = [
+    {"window_id": f"w{n}", "layer": LAYER, "complete": not reason, "reason": reason}
+    for n, reason in enumerate(("", "nodata", "no_scene", ""), start=1)
+]
+TABLES: list[tuple[Table, list[dict]]] = [
+    (RELEASE_RECORDS, RECORDS + OTHERS),
+    (FIRE_PERIMETERS, PERIMETERS),
+    (FIRE_PERIMETER_REJECTS, REJECTS),
+    (SAMPLE_POINTS, POINTS),
+    (SAMPLE_LOSSES, LOSSES),
+    (WINDOWS, WINDOW_ROWS),
+    (SCENE_MATCHES, MATCHES),
+    (TILES, TILE_ROWS),
+]
+
+
+def write(root: DataRoot, table: Table, rows: list[dict]) -> None:
+    """Write a year's rows, with nothing in the columns that they don't name."""
+    nothing = {c.name: [] if c.type == "strings" else None for c in table.columns}
+    full = pd.DataFrame([nothing | row for row in rows], columns=table.column_names)
+    if table.has_geometry:
+        full = gpd.GeoDataFrame(full.assign(geometry=gpd.GeoSeries([None] * len(full))), crs=TABLE_CRS)
+    write_table(root, table, full, None if table is RELEASE_RECORDS else YEAR)
+
+
+@pytest.fixture
+def made(root: DataRoot) -> DataRoot:
+    """A data root with every table of the year up to its tiles."""
+    for table, rows in TABLES:
+        write(root, table, rows)
+    return root
+
+
+def test_everything_is_counted_with_its_reason(made: DataRoot) -> None:
+    rows = funnel(made, YEAR, LAYER)
+    assert [tuple(row) for row in rows.itertuples(index=False)] == [
+        ("records", "records", 4, ""),
+        ("perimeters", "fires", 3, ""),
+        ("perimeters", "records", 1, "duplicate"),
+        ("fires_with_points", "fires", 2, ""),
+        ("fires_with_points", "fires", 1, "no_window_inside"),
+        ("points_wanted", "points", 12, ""),
+        ("points", "points", 4, ""),
+        ("points", "points", 1, "capped"),
+        ("points", "points", 2, "no_room"),
+        ("points", "points", 5, "no_window_inside"),
+        ("windows", "windows", 4, ""),
+        ("tiles", "windows", 2, ""),
+        ("tiles", "windows", 1, "nodata"),
+        ("tiles", "windows", 1, "too_cloudy"),
+        ("train_burnt", "examples", 1, ""),
+        ("train_unburnt", "examples", 0, ""),
+        ("val_burnt", "examples", 0, ""),
+        ("val_unburnt", "examples", 0, ""),
+        ("test_burnt", "examples", 0, ""),
+        ("test_unburnt", "examples", 1, ""),
+    ]
+    assert unexplained(rows).empty
+
+
+def test_each_step_is_the_one_before_less_its_losses(made: DataRoot) -> None:
+    by_name = {step.name: step for step in steps(funnel(made, YEAR, LAYER))}
+    chain = ["records", "perimeters", "fires_with_points"], ["points_wanted", "points", "windows", "tiles"]
+    for names in chain:
+        for before, after in pairwise(names):
+            assert by_name[before].count - sum(by_name[after].lost.values()) == by_name[after].count
+    examples = [step.count for step in by_name.values() if step.unit == "examples"]
+    assert sum(examples) == by_name["tiles"].count
+
+
+@pytest.mark.parametrize(
+    ("table", "rows", "step", "reason", "count"),
+    [
+        (FIRE_PERIMETER_REJECTS, [], "perimeters", UNACCOUNTED, 1),
+        (RELEASE_RECORDS, RECORDS[1:], "perimeters", UNEXPECTED, -1),
+        (SAMPLE_LOSSES, LOSSES[2:], "fires_with_points", UNACCOUNTED, 1),
+        (WINDOWS, WINDOW_ROWS[1:], "windows", UNACCOUNTED, 1),
+        (SAMPLE_POINTS, POINTS[:3], "windows", UNEXPECTED, -1),
+        (TILES, TILE_ROWS[:3], "tiles", UNACCOUNTED, 1),
+    ],
+)
+def test_what_no_table_explains_is_named(
+    made: DataRoot, table: Table, rows: list[dict], step: str, reason: str, count: int
+) -> None:
+    write(made, table, rows)
+    found = unexplained(funnel(made, YEAR, LAYER))
+    assert (step, reason, count) in set(zip(found["step"], found["reason"], found["count"], strict=True))
+
+
+def test_it_ends_with_the_tables_that_there_are(root: DataRoot) -> None:
+    with pytest.raises(MissingDataError, match="burnscar refresh"):
+        funnel(root, YEAR, LAYER)
+    last = []
+    for table, rows in TABLES:
+        write(root, table, rows)
+        if table in (RELEASE_RECORDS, FIRE_PERIMETER_REJECTS, SAMPLE_LOSSES, WINDOWS):
+            last.append([step.name for step in steps(funnel(root, YEAR, LAYER))][-1])
+    assert last == ["records", "perimeters", "points", "windows"]
+
+
+def test_another_layer_has_no_tiles_of_this_one(made: DataRoot) -> None:
+    tiles = {step.name: step for step in steps(funnel(made, YEAR, "sentinel1"))}["tiles"]
+    assert (tiles.count, tiles.lost) == (0, {UNACCOUNTED: 4})
+
+
+def test_the_terminal_shows_losses_most_first(made: DataRoot) -> None:
+    console = Console(width=120, record=True, file=io.StringIO())
+    for table in funnel_tables(made, [YEAR], LAYER, simulated=True):
+        console.print(table)
+    said = console.export_text()
+    assert "From records to examples, 2021 (simulated)" in said
+    assert "5 no window inside, 2 no room, 1 capped" in said
+
+
+def test_the_picture_has_a_bar_a_step_and_the_losses(made: DataRoot, tmp_path: Path) -> None:
+    figure = plot_funnel(funnel(made, YEAR, LAYER), title="Funnel 2021", simulated=True)
+    figure.savefig(tmp_path / "funnel.png")
+    axes = figure.axes[0]
+    assert len(axes.patches) == 13
+    assert figure.get_suptitle() == "Funnel 2021 (simulated)"
+    assert "lost: 1 nodata, 1 too cloudy" in {text.get_text() for text in axes.texts}
+    assert (tmp_path / "funnel.png").stat().st_size < 100_000
