@@ -14,38 +14,26 @@ import pandas as pd
 from burnscar_assets.labels.history import could_show
 from burnscar_assets.labels.perimeters import wildfires_of
 from burnscar_assets.settings import PerimeterSettings
+from burnscar_assets.storage.changes import Changes
 from burnscar_assets.storage.contracts import RELEASE_RECORDS
 from burnscar_assets.storage.hashing import hash_json, hash_rows
 
 _ATTRIBUTES = [name for name in RELEASE_RECORDS.column_names if name != "geometry"]
+_KINDS = ("fire", "prescribed")
 _READ_BY_HISTORY = ["record_id", "kind", "fire_year", "fire_name", "reported_area_ha"]
 """Attributes that `burn_history` carries on or repairs with; dates only decide which records it takes."""
 
 
 @dataclass(frozen=True)
 class YearChange:
-    """What happened to the records of a fire year.
+    """What became of the records of a fire year."""
 
-    Attributes:
-        changed: Wildfires that are in both releases, with another content.
-        added: Wildfires that are only in the new one.
-        removed: Wildfires that are only in the old one.
-        prescribed: Prescribed burns changed, added or removed.
-    """
-
-    changed: int = 0
-    added: int = 0
-    removed: int = 0
-    prescribed: int = 0
+    fires: Changes
+    prescribed: Changes
 
     def __str__(self) -> str:
-        counts = {"changed": self.changed, "added": self.added, "removed": self.removed}
-        said = [(count, what) for what, count in counts.items() if count]
-        parts = [f"{count} {'fire' if count == 1 else 'fires'} {what}" for count, what in said[:1]]
-        parts += [f"{count} {what}" for count, what in said[1:]]
-        if self.prescribed:
-            parts.append(f"{self.prescribed} prescribed {'burn' if self.prescribed == 1 else 'burns'}")
-        return ", ".join(parts) or "nothing"
+        parts = (self.fires.describe("fire"), self.prescribed.describe("prescribed burn"))
+        return ", ".join(part for part in parts if part)
 
 
 def changed_years(before: gpd.GeoDataFrame, after: gpd.GeoDataFrame) -> dict[int, YearChange]:
@@ -63,14 +51,15 @@ def changed_years(before: gpd.GeoDataFrame, after: gpd.GeoDataFrame) -> dict[int
     """
     both = _contents(before).merge(_contents(after), on=["record_id", "kind", "fire_year"], how="outer")
     old, new = both["content_x"], both["content_y"]
-    what = pd.Series("changed", index=both.index).mask(old.isna(), "added").mask(new.isna(), "removed")
-    differs = (old != new) & both["fire_year"].notna()
-    what = what.mask(both["kind"] == "prescribed", "prescribed")[differs]
-    counts = pd.crosstab(both.loc[differs, "fire_year"], what)
-    return {
-        int(year): YearChange(**{str(name): int(count) for name, count in row.items()})
+    both["what"] = np.select([old.isna(), new.isna(), old != new], ["added", "removed", "changed"], "kept")
+    counts = both.pivot_table(index="fire_year", columns=["kind", "what"], values="record_id", aggfunc="count")
+    every = pd.MultiIndex.from_product([_KINDS, ("kept", "added", "changed", "removed")])
+    counts = counts.reindex(columns=every).fillna(0).astype(int)
+    changes = {
+        int(year): YearChange(*(Changes(**{str(what): int(n) for what, n in row[kind].items()}) for kind in _KINDS))
         for year, row in counts.iterrows()
     }
+    return {year: change for year, change in changes.items() if change.fires.any or change.prescribed.any}
 
 
 def release_versions(

@@ -8,8 +8,9 @@ import pytest
 
 from burnscar_assets.labels.history import burn_history
 from burnscar_assets.labels.perimeters import clean_perimeters
-from burnscar_assets.labels.release_changes import YearChange, changed_years, release_versions
+from burnscar_assets.labels.release_changes import changed_years, release_versions
 from burnscar_assets.settings import PerimeterSettings
+from burnscar_assets.storage.changes import Changes
 from burnscar_assets.storage.contracts import BURN_HISTORY, FIRE_PERIMETER_REJECTS, FIRE_PERIMETERS, RELEASE_RECORDS
 from burnscar_assets_tests.labels.label_records import frap_fires, release_records, square
 
@@ -58,21 +59,17 @@ def test_what_was_edited_added_and_removed_is_counted_by_year() -> None:
     edited = _with("A 2020", geometry=square(500))(_with("RX 2018", c_method=6)(records))
     after = _without("B 2019")(edited)
     assert {year: str(change) for year, change in changed_years(records, after).items()} == {
-        2018: "1 prescribed burn",
+        2018: "1 prescribed burn changed",
         2019: "1 fire removed",
         2020: "1 fire changed",
     }
-    assert changed_years(after, records)[2019] == YearChange(added=1)
-    assert str(YearChange(changed=1, added=2, prescribed=3)) == "1 fire changed, 2 added, 3 prescribed burns"
-    assert str(YearChange(added=2, removed=1)) == "2 fires added, 1 removed"
+    assert changed_years(after, records)[2019].fires == Changes(kept=1, added=1, changed=0, removed=0)
 
 
 def test_a_corrected_year_leaves_one_year_and_enters_the_other() -> None:
     records = _release()
-    assert changed_years(records, _with("A 2020", fire_year=2021)(records)) == {
-        2020: YearChange(removed=1),
-        2021: YearChange(added=1),
-    }
+    changes = changed_years(records, _with("A 2020", fire_year=2021)(records))
+    assert {year: str(change) for year, change in changes.items()} == {2020: "1 fire removed", 2021: "1 fire added"}
 
 
 def test_order_and_noise_are_no_change() -> None:
@@ -84,8 +81,8 @@ def test_order_and_noise_are_no_change() -> None:
 
 def test_against_nothing_all_is_new() -> None:
     changes = changed_years(RELEASE_RECORDS.empty(), _release())
-    assert changes[2020] == YearChange(added=2)
-    assert changes[2014] == YearChange(added=2, prescribed=1)
+    assert str(changes[2020]) == "2 fires added"
+    assert str(changes[2014]) == "2 fires added, 1 prescribed burn added"
     assert len(changes) == 16, "the fire without a year is in none"
 
 
