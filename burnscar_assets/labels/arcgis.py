@@ -29,13 +29,27 @@ _SMALLEST_PAGE = 50
 
 @dataclass(frozen=True)
 class RestLayer:
-    """What a service says of one of its layers."""
+    """What a service says of one of its layers.
+
+    Attributes:
+        url: Its address, without a query.
+        name: Its name.
+        fields: Names of its fields.
+        object_id_field: The field that orders its rows.
+        page_rows: Most rows of one answer.
+        geojson: Whether it speaks GeoJSON.
+        statistics: Whether it may count and sum on the server.
+        edited_ms: When its data or its schema was edited last, epoch milliseconds; empty if it doesn't say.
+    """
 
     url: str
     name: str
+    fields: tuple[str, ...]
     object_id_field: str
     page_rows: int
     geojson: bool
+    statistics: bool
+    edited_ms: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -45,7 +59,7 @@ class _Query:
     settings: ReleaseSettings
 
     def json(self, **parameters: Any) -> dict[str, Any]:
-        return _ask(self.session, f"{self.layer.url}/query", {"where": "1=1", **parameters}, self.settings)
+        return ask(self.session, f"{self.layer.url}/query", {"where": "1=1", **parameters}, self.settings)
 
     def page(self, offset: int, rows: int) -> dict[str, Any]:
         return self.json(
@@ -61,7 +75,24 @@ class _Query:
 
 def is_rest_layer(source: str) -> bool:
     """Whether a source is the address of an ArcGIS REST service or layer."""
-    return bool(_SERVICE.match(source.rstrip("/").split("?")[0]))
+    return bool(_SERVICE.match(_address(source)))
+
+
+def prescribed_layer_url(settings: ReleaseSettings, fire_url: str) -> str | None:
+    """Of a REST source, `prescribed_layer` is an address, or the number of a layer of the same service.
+
+    Raises:
+        InputError: it is neither.
+    """
+    chosen = settings.prescribed_layer
+    if chosen is None or is_rest_layer(chosen):
+        return chosen
+    if chosen.isdigit():
+        return f"{_address(fire_url).rsplit('/', 1)[0]}/{chosen}"
+    raise InputError(
+        f"release.prescribed_layer is {chosen!r}: for a REST source give the number of a layer of the same service, "
+        "or the address of a layer"
+    )
 
 
 def read_rest_layer(
@@ -82,7 +113,7 @@ def read_rest_layer(
         SourceUnavailableError: no answer after all tries, or rows changed while they were read.
     """
     with open_session(settings) as session:
-        layer = _describe(session, url.rstrip("/").split("?")[0], settings)
+        layer = describe_layer(session, url, settings)
         query = _Query(layer, session, settings)
         total = int(query.json(f="json", returnCountOnly="true").get("count", 0))
         if not total:
@@ -103,6 +134,10 @@ def read_rest_layer(
     return layer, rows_read
 
 
+def _address(url: str) -> str:
+    return url.split("?", maxsplit=1)[0].rstrip("/")
+
+
 def _join(pages: list[gpd.GeoDataFrame]) -> gpd.GeoDataFrame:
     """All rows. A field without any value in a page came without its type, so it takes that of other pages."""
     names = list(dict.fromkeys(name for page in pages for name in page.columns))
@@ -121,14 +156,22 @@ def _page_or_smaller(query: _Query, offset: int, rows: int) -> tuple[dict[str, A
             rows = max(rows // 4, _SMALLEST_PAGE)
 
 
-def _describe(session: requests.Session, url: str, settings: ReleaseSettings) -> RestLayer:
-    about = _ask(session, url, {"f": "json"}, settings)
+def describe_layer(session: requests.Session, url: str, settings: ReleaseSettings) -> RestLayer:
+    """Ask a service about a layer.
+
+    Raises:
+        InputError: no such layer, one without polygons, or one that cannot be read in pages.
+        SourceUnavailableError: no answer after all tries.
+    """
+    url = _address(url)
+    about = ask(session, url, {"f": "json"}, settings)
     if "layers" in about and "fields" not in about:
         found = ", ".join(f"{url}/{layer['id']} ({layer['name']})" for layer in about["layers"]) or "none"
         raise InputError(f"{url} is a service, not a layer: set release.source to one of its layers: {found}")
     if "Polygon" not in str(about.get("geometryType")):
         raise InputError(f"{url} is no layer of polygons ({about.get('geometryType')}): choose another layer")
-    if about.get("advancedQueryCapabilities", {}).get("supportsPagination") is False:
+    capabilities = about.get("advancedQueryCapabilities") or {}
+    if capabilities.get("supportsPagination") is False:
         raise InputError(f"{url} cannot be read in pages: download its data and give the file as release.source")
     object_id = about.get("objectIdField") or next(
         (field["name"] for field in about["fields"] if field["type"] == "esriFieldTypeOID"), "OBJECTID"
@@ -136,13 +179,23 @@ def _describe(session: requests.Session, url: str, settings: ReleaseSettings) ->
     return RestLayer(
         url=url,
         name=str(about.get("name", url)),
+        fields=tuple(field["name"] for field in about["fields"]),
         object_id_field=object_id,
         page_rows=int(about.get("maxRecordCount") or 1000),
         geojson="geojson" in str(about.get("supportedQueryFormats", "")).lower(),
+        statistics=False not in (capabilities.get("supportsStatistics"), about.get("supportsStatistics")),
+        edited_ms={name: int(time) for name, time in (about.get("editingInfo") or {}).items() if time},
     )
 
 
-def _ask(session: requests.Session, url: str, parameters: dict[str, Any], settings: ReleaseSettings) -> dict[str, Any]:
+def ask(session: requests.Session, url: str, parameters: dict[str, Any], settings: ReleaseSettings) -> dict[str, Any]:
+    """Ask a service one question.
+
+    Raises:
+        InputError: the service refuses the question.
+        SourceUnavailableError: no answer after all tries, or one that is not JSON.
+    """
+
     def attempt() -> dict[str, Any]:
         with transport_errors(url):
             response = session.get(url, params=parameters, timeout=settings.timeout_s)

@@ -124,7 +124,7 @@ class _Transfer:
             if response.status_code == 304 or (response.status_code == 200 and version.same_as(have)):
                 discard(self.part)
                 return None
-            start, total = _span(response, offset)
+            start, total = span(response, offset)
             if start is None or (start and version.known and not version.same_as(begun)):
                 discard(self.part)
                 raise SourceUnavailableError(f"{self.url} answered a range that was not asked for")
@@ -164,7 +164,7 @@ def _chunks(response: requests.Response, start: int, total: int) -> Iterator[byt
     return iter(()) if total and start == total else response.iter_content(CHUNK_BYTES)
 
 
-def _span(response: requests.Response, offset: int) -> tuple[int | None, int]:
+def span(response: requests.Response, offset: int) -> tuple[int | None, int]:
     """First byte of the body and length of the whole file (0 if unknown); None: neither fits the question."""
     if response.status_code == 206:
         match = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))

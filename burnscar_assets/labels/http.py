@@ -51,7 +51,8 @@ def with_retries(attempt: Callable[[], T], retries: int) -> T:
             return attempt()
         except SourceUnavailableError as error:
             if number == retries:
-                raise SourceUnavailableError(f"{error} ({number + 1} tries); try again later") from error
+                tries = f"{number + 1} {'try' if number == 0 else 'tries'}"
+                raise SourceUnavailableError(f"{error} ({tries}); try again later") from error
             asked = error.wait_s if isinstance(error, RetryLaterError) else 0.0
             time.sleep(min(max(BACKOFF_S * 2**number, asked), LONGEST_WAIT_S))
     raise AssertionError("unreachable")  # the last try returned or raised

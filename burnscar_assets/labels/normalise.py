@@ -5,6 +5,7 @@ milliseconds: what each becomes is decided here and nowhere else. Records are ne
 """
 
 import hashlib
+from collections.abc import Iterable
 
 import geopandas as gpd
 import numpy as np
@@ -57,7 +58,7 @@ def normalise(raw: gpd.GeoDataFrame, kind: str, label: str) -> pd.DataFrame:
     Raises:
         InputError: a field that fires need is missing, or holds text where dates or numbers belong.
     """
-    found = _match_fields(raw)
+    found = match_fields(map(str, raw.columns))
     missing = [FIELDS[name][0] for name in _NEEDED_OF_FIRES if name not in found]
     if kind == "fire" and missing:
         fields = ", ".join(map(str, raw.columns.drop(raw.geometry.name)))
@@ -113,8 +114,9 @@ def is_blank_number(numbers: pd.Series) -> pd.Series:
     return numbers.isna() | numbers.fillna("").str.fullmatch(r"[0\s]*").astype(bool)
 
 
-def _match_fields(raw: gpd.GeoDataFrame) -> dict[str, str]:
-    by_name = {str(column).upper(): str(column) for column in sorted(map(str, raw.columns), reverse=True)}
+def match_fields(columns: Iterable[str]) -> dict[str, str]:
+    """Which of the columns holds each field of FIELDS; fields that no column holds are left out."""
+    by_name = {column.upper(): column for column in sorted(columns, reverse=True)}
     matches = {name: next((by_name[v] for v in variants if v in by_name), None) for name, variants in FIELDS.items()}
     return {name: column for name, column in matches.items() if column is not None}
 

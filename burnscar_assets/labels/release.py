@@ -11,14 +11,13 @@ from pathlib import Path
 import geopandas as gpd
 import pandas as pd
 
-from burnscar_assets.errors import InputError
-from burnscar_assets.labels.arcgis import is_rest_layer, read_rest_layer
+from burnscar_assets.labels.arcgis import is_rest_layer, prescribed_layer_url, read_rest_layer
 from burnscar_assets.labels.layers import FIRE_LAYER, ReleaseLayers, find_layers, read_layer
+from burnscar_assets.labels.local_source import find_local, hash_local
 from burnscar_assets.labels.normalise import normalise, to_records
 from burnscar_assets.labels.store import StoredRelease, fetch_archive, now, unpack_local
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.settings import ReleaseSettings
-from burnscar_assets.storage.hashing import hash_file, hash_json
 from burnscar_assets.storage.paths import DataRoot
 
 
@@ -97,13 +96,11 @@ def fetch_release(settings: ReleaseSettings, root: DataRoot, progress: Progress 
         stored = fetch_archive(source, settings, root, progress)
         layers = find_layers(stored.content, settings, source.split("?")[0].rsplit("/", 1)[-1])
         return _from_layers(settings, "zip_url", stored, layers)
-    path = root.resolve(source)
-    if not path.exists():
-        raise InputError(f"no perimeters at {path}: check release.source (relative paths lie under the data root)")
+    path = find_local(source, root)
     if path.is_file() and path.suffix.lower() == ".zip":
         stored = unpack_local(path, settings, root, progress)
         return _from_layers(settings, "file", stored, find_layers(stored.content, settings, path.name))
-    stored = StoredRelease(path, path, _hash_source(path), now())
+    stored = StoredRelease(path, path, hash_local(path), now())
     return _from_layers(settings, "file", stored, find_layers(path, settings, path.name))
 
 
@@ -127,7 +124,7 @@ def _from_layers(settings: ReleaseSettings, kind: str, stored: StoredRelease, la
 def _from_rest(settings: ReleaseSettings, progress: Progress) -> Release:
     layer, fires = read_rest_layer(settings.source, settings, progress)
     parts = [normalise(fires, "fire", f"layer {layer.name} of {layer.url}")]
-    prescribed_url = _prescribed_url(settings, layer.url)
+    prescribed_url = prescribed_layer_url(settings, layer.url)
     if prescribed_url:
         burns, rows = read_rest_layer(prescribed_url, settings, progress)
         parts.append(normalise(rows, "prescribed", f"layer {burns.name} of {burns.url}"))
@@ -136,19 +133,6 @@ def _from_rest(settings: ReleaseSettings, progress: Progress) -> Release:
         settings,
         _Origin("rest", None, None, int(number[1]) if number else None, layer.name, prescribed_url, now()),
         parts,
-    )
-
-
-def _prescribed_url(settings: ReleaseSettings, fire_url: str) -> str | None:
-    """Of a REST source, `prescribed_layer` is an address, or the number of a layer of the same service."""
-    chosen = settings.prescribed_layer
-    if chosen is None or is_rest_layer(chosen):
-        return chosen
-    if chosen.isdigit():
-        return f"{fire_url.rsplit('/', 1)[0]}/{chosen}"
-    raise InputError(
-        f"release.prescribed_layer is {chosen!r}: for a REST source give the number of a layer of the same service, "
-        "or the address of a layer"
     )
 
 
@@ -171,14 +155,3 @@ def _release(settings: ReleaseSettings, origin: _Origin, parts: Iterable[pd.Data
         retrieved_at=origin.retrieved_at,
     )
     return Release(records, info)
-
-
-def _hash_source(path: Path) -> str:
-    """SHA-256 of a file, or of the names and contents of the files that belong together."""
-    if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.is_file())
-    elif path.suffix.lower() == ".shp":
-        files = sorted(file for file in path.parent.glob(f"{path.stem}.*") if file.is_file())
-    else:
-        return hash_file(path)
-    return hash_json([(file.name, hash_file(file)) for file in files])

@@ -105,7 +105,7 @@ def _install(
     *,
     keep_archive: bool,
 ) -> StoredRelease:
-    _check_zip(archive, source)
+    check_zip(archive, source)
     with atomic_folder(root.releases / sha256[:16]) as folder:
         content = folder / _content_name(archive)
         content.mkdir()
@@ -134,7 +134,12 @@ def _stored(root: DataRoot, sha256: str) -> StoredRelease | None:
     return StoredRelease(content, folder / ARCHIVE, sha256, manifest["retrieved_at"])
 
 
-def _check_zip(archive: Path, source: str) -> None:
+def check_zip(archive: Path, source: str) -> None:
+    """See that a file begins as a zip does.
+
+    Raises:
+        InputError: it doesn't; it is a web page, as often as not.
+    """
     with archive.open("rb") as stream:
         start = stream.read(4)
     if start[:2] != b"PK":

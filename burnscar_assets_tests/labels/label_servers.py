@@ -20,6 +20,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.site.answer(self)  # type: ignore[attr-defined]
 
+    def do_HEAD(self) -> None:
+        self.server.site.answer(self)  # type: ignore[attr-defined]
+
     def log_message(self, format: str, *args: Any) -> None:
         pass
 
@@ -41,7 +44,7 @@ def serving(site: Any) -> Iterator[str]:
 
 @dataclass
 class FileSite:
-    """One file, with ranges and versions; it can hang up in the middle, refuse, or ignore conditions."""
+    """One file, with ranges and versions; it can hang up in the middle, refuse, or ignore conditions and ranges."""
 
     body: bytes
     etag: str | None = '"v1"'
@@ -51,13 +54,20 @@ class FileSite:
     chunked: bool = False
     conditional: bool = True
     honours_if_range: bool = True
+    ranges: bool = True
+    head_status: int = 200
     content_type: str = "application/zip"
     requests: list[dict[str, str]] = field(default_factory=list)
+    methods: list[str] = field(default_factory=list)
     sent: int = 0
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         asked = dict(handler.headers.items())
         self.requests.append(asked)
+        self.methods.append(handler.command)
+        if handler.command == "HEAD" and self.head_status != 200:
+            self._head(handler, self.head_status, {"Content-Length": "0"})
+            return
         if self.statuses and (status := self.statuses.pop(0)) != 200:
             self._head(handler, status, {"Content-Length": "0", "Retry-After": "0"})
             return
@@ -66,21 +76,24 @@ class FileSite:
         if self.conditional and self.etag and asked.get("If-None-Match") == self.etag:
             self._head(handler, 304, headers | {"Content-Length": "0"})
             return
-        start, status = 0, 200
-        valid = asked.get("If-Range") in (self.etag, self.last_modified) or not self.honours_if_range
-        if "Range" in asked and valid:
-            start, status = int(asked["Range"].removeprefix("bytes=").rstrip("-")), 206
+        start, stop, status = 0, len(self.body), 200
+        valid = asked.get("If-Range") in (self.etag, self.last_modified, None) or not self.honours_if_range
+        if "Range" in asked and valid and self.ranges:
+            first, last = asked["Range"].removeprefix("bytes=").split("-")
+            start, stop, status = int(first), int(last) + 1 if last else len(self.body), 206
             if start >= len(self.body):
                 self._head(handler, 416, {"Content-Range": f"bytes */{len(self.body)}", "Content-Length": "0"})
                 return
-            headers["Content-Range"] = f"bytes {start}-{len(self.body) - 1}/{len(self.body)}"
-        body = self.body[start:]
+            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(self.body)}"
+        body = self.body[start:stop]
         if self.chunked:
             headers["Transfer-Encoding"] = "chunked"
             body = f"{len(body):x}\r\n".encode() + body + b"\r\n0\r\n\r\n"
         else:
             headers["Content-Length"] = str(len(body))
         self._head(handler, status, headers)
+        if handler.command == "HEAD":
+            return
         if self.cuts:
             body, handler.close_connection = body[: self.cuts.pop(0)], True
         handler.wfile.write(body)
@@ -105,6 +118,9 @@ class ArcGisSite:
     too_heavy_above: int | None = None
     errors: list[dict[str, Any]] = field(default_factory=list)
     count: int | None = None
+    statistics: bool = True
+    refuses_statistics: bool = False
+    editing_info: dict[str, Any] = field(default_factory=lambda: {"lastEditDate": 1_770_000_000_000})
     queries: list[dict[str, str]] = field(default_factory=list)
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
@@ -132,6 +148,8 @@ class ArcGisSite:
             return {"error": self.errors.pop(0)}
         if asked.get("returnCountOnly") == "true":
             return {"count": len(self.rows) if self.count is None else self.count}
+        if "outStatistics" in asked:
+            return self._statistics(asked["groupByFieldsForStatistics"], json.loads(asked["outStatistics"]))
         wanted = int(asked["resultRecordCount"])
         if self.too_heavy_above is not None and wanted > self.too_heavy_above:
             return {"error": {"code": 500, "message": "Error performing query operation", "details": []}}
@@ -141,6 +159,21 @@ class ArcGisSite:
         page = self.rows.sort_values("OBJECTID").iloc[offset : offset + limit]
         return self._geojson(page) if asked["f"] == "geojson" else self._esri(page, int(asked["outSR"]))
 
+    def _statistics(self, by: str, wanted: list[dict[str, str]]) -> dict[str, Any]:
+        if self.refuses_statistics:
+            return {"error": {"code": 400, "message": "Cannot perform query. Invalid query parameters.", "details": []}}
+        groups = self.rows.drop(columns="geometry").groupby(by, dropna=False)
+        features = [
+            {
+                "attributes": {by: None if pd.isna(value) else value}
+                | {s["outStatisticFieldName"]: getattr(g[s["onStatisticField"]], s["statisticType"])() for s in wanted}
+            }
+            for value, g in groups
+        ]
+        return json.loads(json.dumps({"features": features[: self.max_record_count]}, default=lambda v: v.item())) | (
+            {"exceededTransferLimit": True} if len(features) > self.max_record_count else {}
+        )
+
     def _about(self) -> dict[str, Any]:
         return {
             "name": "firep24_1",
@@ -148,9 +181,9 @@ class ArcGisSite:
             "objectIdField": "OBJECTID",
             "maxRecordCount": self.max_record_count,
             "supportedQueryFormats": self.formats,
-            "advancedQueryCapabilities": {"supportsPagination": True},
+            "advancedQueryCapabilities": {"supportsPagination": True, "supportsStatistics": self.statistics},
             "fields": self._fields(),
-            "editingInfo": {"lastEditDate": 1_770_000_000_000},
+            "editingInfo": self.editing_info,
         }
 
     def _fields(self) -> list[dict[str, Any]]:

@@ -1,0 +1,167 @@
+"""Looking at the release's source, to see whether it changed, without fetching it.
+
+A look is cheap and asks once: whoever looks comes again soon. What it sees decides whether a release is
+worth fetching, never what is made from it.
+"""
+
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import requests
+
+from burnscar_assets.errors import InputError, SourceUnavailableError
+from burnscar_assets.labels.arcgis import is_rest_layer, prescribed_layer_url
+from burnscar_assets.labels.download import RemoteVersion, span
+from burnscar_assets.labels.http import check_status, open_session, transport_errors, with_retries
+from burnscar_assets.labels.layer_facts import look_at_layer
+from burnscar_assets.labels.local_source import check_whole, find_local, hash_local, stamp
+from burnscar_assets.settings import ReleaseSettings
+from burnscar_assets.storage.hashing import hash_json
+from burnscar_assets.storage.paths import DataRoot
+
+SETTLE_S: Final = 10.0
+"""A file that was written less than this many seconds ago may still be being written."""
+
+LOOK_TIMEOUT_S: Final = 15.0
+"""Longest wait for each answer, in seconds: a sensor that looks has a minute for all it does."""
+
+_HEAD_REFUSED = frozenset({403, 405, 501})
+
+
+@dataclass(frozen=True)
+class SourceState:
+    """What was seen of a source.
+
+    Attributes:
+        source: As in the settings.
+        kind: `zip_url`, `rest` or `file`.
+        version: Hash of what tells one content of the source from another, 16 digits: of a file the content
+            itself; of an address the ETag (without one, Last-Modified) and the size; of a layer all facts.
+        facts: What was seen, JSON values by name, for people.
+        note: What changes cannot be seen, and why; empty if any would be.
+    """
+
+    source: str
+    kind: str
+    version: str
+    facts: dict[str, Any]
+    note: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The state as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "SourceState | None":
+        """The state that `to_json` wrote; None if it was not that, or another version of it."""
+        try:
+            state = cls(**content)
+        except TypeError:
+            return None
+        return state if isinstance(state.facts, dict) else None
+
+
+def observe_source(
+    settings: ReleaseSettings, root: DataRoot, known: SourceState | None = None, *, settle_s: float = SETTLE_S
+) -> SourceState:
+    """Look at the source of the release.
+
+    Args:
+        settings: The source, and how to ask for it.
+        root: Relative sources lie under it.
+        known: What was seen last; a file that was not written since is not read again.
+        settle_s: How long a file must have been left alone, in seconds.
+
+    Raises:
+        SourceUnavailableError: the source does not answer, is busy, or is being written.
+        InputError: the source is gone, refuses, or is something else.
+    """
+    quick = settings.model_copy(update={"retries": 0, "timeout_s": min(settings.timeout_s, LOOK_TIMEOUT_S)})
+    if is_rest_layer(settings.source):
+        return _observe_layers(quick)
+    if settings.source.startswith(("http://", "https://")):
+        return _observe_address(quick)
+    return _observe_file(quick, root, known, settle_s)
+
+
+def _observe_layers(settings: ReleaseSettings) -> SourceState:
+    urls = {"fires": settings.source, "prescribed": prescribed_layer_url(settings, settings.source)}
+    layers = {name: look_at_layer(url, settings) for name, url in urls.items() if url}
+    facts = {name: asdict(layer) for name, layer in layers.items()}
+    notes = [f"{name}: {note}" for name in facts for note in facts[name].pop("notes")]
+    return SourceState(settings.source, "rest", hash_json([urls, facts])[:16], facts, "; ".join(notes))
+
+
+def _observe_address(settings: ReleaseSettings) -> SourceState:
+    url = settings.source
+    with open_session(settings) as session:
+        response = with_retries(lambda: _headers(session, url, settings), settings.retries)
+    version, (_, size_bytes) = RemoteVersion.of(response), span(response, 0)
+    if _is_page(response):
+        raise InputError(
+            f"{url} answers with a web page in place of the file: check release.source, release.user_agent and "
+            "release.referer"
+        )
+    if response.status_code == 416 or response.headers.get("Content-Length") == "0":
+        raise SourceUnavailableError(f"{url} is empty: it is being written; if it stays so, check release.source")
+    facts = {"etag": version.etag, "last_modified": version.last_modified, "size_bytes": size_bytes or None}
+    identity = [url, version.etag or version.last_modified, size_bytes]
+    return SourceState(
+        source=url,
+        kind="zip_url",
+        version=hash_json(identity)[:16],
+        facts={name: value for name, value in facts.items() if value is not None},
+        note="" if version.known else _unseen(size_bytes),
+    )
+
+
+def _headers(session: requests.Session, url: str, settings: ReleaseSettings) -> requests.Response:
+    """An answer to HEAD or, where that is refused or says nothing, to a request of the first byte."""
+    headers = {"Accept-Encoding": "identity"}
+    with transport_errors(url):
+        response = session.head(url, headers=headers, timeout=settings.timeout_s, allow_redirects=True)
+        telling = RemoteVersion.of(response).known or span(response, 0)[1] > 0
+        refused = response.status_code in _HEAD_REFUSED
+        if refused or (response.ok and (_is_page(response) or not telling)):
+            first_byte = headers | {"Range": "bytes=0-0"}
+            with session.get(url, headers=first_byte, timeout=settings.timeout_s, stream=True) as response:
+                check_status(response, url)
+                return response
+    check_status(response, url)
+    return response
+
+
+def _is_page(response: requests.Response) -> bool:
+    return response.headers.get("Content-Type", "").lower().startswith("text/html")
+
+
+def _unseen(size_bytes: int) -> str:
+    seen = "only a change of its size is seen" if size_bytes else "nor its size: no change of it is seen"
+    return f"the server names no version of the file (ETag, Last-Modified), {seen}"
+
+
+def _observe_file(settings: ReleaseSettings, root: DataRoot, known: SourceState | None, settle_s: float) -> SourceState:
+    path = find_local(settings.source, root)
+    try:
+        found = stamp(path)
+        if known and (known.source, known.facts.get("stamp")) == (settings.source, found.digest):
+            return known
+        check_whole(path, found, settle_s)
+        sha256 = hash_local(path)
+        if stamp(path) != found:
+            raise SourceUnavailableError(f"{path} is being written: it changed while it was read")
+    except FileNotFoundError as error:
+        raise SourceUnavailableError(f"{path} is being written: {error.filename} vanished while it was read") from error
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read: {error.strerror}; check release.source and its permissions"
+        ) from error
+    facts = {
+        "sha256": sha256,
+        "size_bytes": found.size_bytes,
+        "files": found.files,
+        "modified_at": datetime.fromtimestamp(found.modified_s, UTC).isoformat(),
+        "stamp": found.digest,
+    }
+    return SourceState(settings.source, "file", sha256[:16], facts)
