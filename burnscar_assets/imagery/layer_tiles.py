@@ -1,7 +1,7 @@
 """The tiles of one raster layer: which are to be made, making them, and settling what came of each."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,23 @@ UNREADABLE = "unreadable"
 NAMED_IN_ERRORS = 5
 
 Groups = list[list[SerializedItem]]
+
+
+@dataclass(frozen=True)
+class TileChanges:
+    """What happened to the tiles of a layer.
+
+    Attributes:
+        kept: tiles that were there already, untouched.
+        made: new tiles.
+        replaced: tiles that were there, made anew: of other scenes, of another configuration, or damaged.
+        removed: tiles that are no more: their window is gone, or is left out now.
+    """
+
+    kept: int
+    made: int
+    replaced: int
+    removed: int
 
 
 class LayerTiles:
@@ -62,6 +79,8 @@ class LayerTiles:
         files = SceneFiles()
         self.identities = {name: identify(w, self.config, groups[name], files) for name, w in self.matched.items()}
         self.outcomes: dict[str, TileOutcome] = {}
+        self._there: set[str] = set()
+        self._gone = 0
 
     def make(self, progress: Progress) -> None:
         """Make what is missing or changed, measure the rest, and leave out what can't be used.
@@ -71,8 +90,10 @@ class LayerTiles:
             SourceUnavailableError: the same for scenes on the network.
             StorageError: the dataset folder can't be written.
         """
+        self._there = {name for name, window in self.windows.items() if window.is_layer_completed(self.layer)}
         groups = [window.group for window in self.windows.values()]
         with open_ledgers(self.dataset_path, "tiles", self.layer, groups) as ledgers:
+            self._forget_gone(ledgers)
             before = {name: ledgers[window.group].get(name) for name, window in self.matched.items()}
             self._take_known_rejections(before)
             pending = {name for name in self.matched if name not in self.outcomes and self._is_stale(name, before)}
@@ -97,6 +118,25 @@ class LayerTiles:
         """Rows of the `tiles` table, one a window."""
         return [self._row(name) for name in self.windows]
 
+    def changes(self) -> TileChanges:
+        """What happened to the tiles, once they are made."""
+        whole = {name for name, o in self.outcomes.items() if o.content and not self._lacks_data(o.content)}
+        fresh = {name for name in whole if self.outcomes[name].made}
+        return TileChanges(
+            kept=len(whole - fresh),
+            made=len(fresh - self._there),
+            replaced=len(fresh & self._there),
+            removed=len(self._there - whole) + self._gone,
+        )
+
+    def _forget_gone(self, ledgers: dict[str, Ledger]) -> None:
+        """Forget windows that are no longer in the dataset; their tiles went with them."""
+        for group, ledger in ledgers.items():
+            folder = self.dataset_path / "windows" / group
+            gone = [name for name in ledger.entries if name not in self.windows and not (folder / name).exists()]
+            self._gone += sum("rejected" not in ledger.get(name) for name in gone)
+            ledger.forget(gone)
+
     def _root(self, name: str) -> Path:
         return Path(self.windows[name].window_root)
 
@@ -112,8 +152,7 @@ class LayerTiles:
         return content.nodata_fraction > self.settings.max_nodata_fraction
 
     def _is_stale(self, name: str, before: dict[str, Entry]) -> bool:
-        there = self.matched[name].is_layer_completed(self.layer)
-        return not there or not still_valid(before[name], self.identities[name])
+        return name not in self._there or not still_valid(before[name], self.identities[name])
 
     def _ingest(self, pending: set[str]) -> None:
         from rslearn.dataset.manage import ingest_dataset_windows

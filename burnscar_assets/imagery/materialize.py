@@ -6,7 +6,7 @@ rslearn's own tools as well.
 """
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,15 +27,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TileSummary:
-    """What materializing a fire year's windows came to."""
+    """What materializing a fire year's windows came to.
+
+    Attributes:
+        windows: windows of the year.
+        complete: windows with a whole tile of every layer.
+        left_out: windows without.
+        reasons: windows left out, by reason.
+        kept, made, replaced, removed: tiles, as in `layer_tiles.TileChanges`, of all layers.
+        scenes: scenes that windows were matched with.
+    """
 
     windows: int
     complete: int
     left_out: int
-    reasons: dict[str, int] = field(default_factory=dict)
-    made: int = 0
-    kept: int = 0
-    scenes: int = 0
+    reasons: dict[str, int]
+    kept: int
+    made: int
+    replaced: int
+    removed: int
+    scenes: int
 
 
 def materialize_tiles(
@@ -67,16 +78,15 @@ def materialize_tiles(
     dataset = open_dataset(dataset_path)
     found = load_windows(dataset, windows)
     rows: list[dict[str, Any]] = []
-    made = kept = 0
+    changes: Counter[str] = Counter()
     for layer in image_layers(dataset):
         tiles = LayerTiles(dataset, layer, found, _groups(found, layer, matches), settings)
         with quiet_rslearn():
             tiles.make(progress)
         rows += tiles.rows()
-        made += sum(outcome.made for outcome in tiles.outcomes.values())
-        kept += sum(not outcome.made for outcome in tiles.outcomes.values())
+        changes.update(asdict(tiles.changes()))
     table = TILES.conform(pd.DataFrame(rows, columns=TILES.column_names))
-    return table, _summary(table, made, kept)
+    return table, _summary(table, changes)
 
 
 def _groups(windows: "dict[str, Window]", layer: str, matches: pd.DataFrame) -> dict[str, list[list[SerializedItem]]]:
@@ -97,7 +107,7 @@ def _groups(windows: "dict[str, Window]", layer: str, matches: pd.DataFrame) -> 
     return found
 
 
-def _summary(table: pd.DataFrame, made: int, kept: int) -> TileSummary:
+def _summary(table: pd.DataFrame, changes: Counter[str]) -> TileSummary:
     complete = table.groupby("window_id")["complete"].all()
     left_out = table[~table["complete"]].drop_duplicates("window_id")
     return TileSummary(
@@ -105,7 +115,9 @@ def _summary(table: pd.DataFrame, made: int, kept: int) -> TileSummary:
         complete=int(complete.sum()),
         left_out=len(left_out),
         reasons=dict(sorted(Counter(left_out["reason"]).items())),
-        made=made,
-        kept=kept,
+        kept=changes["kept"],
+        made=changes["made"],
+        replaced=changes["replaced"],
+        removed=changes["removed"],
         scenes=len({item for items in table["item_ids"] for item in items}),
     )

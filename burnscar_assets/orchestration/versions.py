@@ -1,6 +1,7 @@
 """Code versions: what of code and settings decides a stage's result.
 
-Raise a stage's version when its code comes to give another result for the same input.
+Raise a stage's version when its code comes to give another result for the same input, then run `make versions`:
+`stage_code.py` keeps a record of the code that each version stands for.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,7 @@ STAGE_VERSIONS = {
     "calfire_release": "1",
     "fire_perimeters": "1",
     "burn_history": "1",
-    "sample_points": "1",
+    "sample_points": "2",
     "windows": "1",
     "scene_matches": "1",
     "tiles": "1",

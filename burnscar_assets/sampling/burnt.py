@@ -17,7 +17,7 @@ from burnscar_assets.sampling.accounts import PICK_COLUMNS, Losses, cells_of, pi
 from burnscar_assets.sampling.frame import SamplingFrame
 from burnscar_assets.sampling.ground import Pieces
 from burnscar_assets.sampling.lattice import Cells
-from burnscar_assets.sampling.picking import far_enough, spread
+from burnscar_assets.sampling.picking import extent_of, far_enough, spread
 from burnscar_assets.settings import SamplingSettings
 
 Ints = npt.NDArray[np.int64]
@@ -73,7 +73,8 @@ def pick_burnt(frame: SamplingFrame) -> tuple[pd.DataFrame, Losses, int]:
     for fire, area_ha in enumerate(fires["area_ha"]):
         losses.add(fire, Stratum.BURNT, accounts.CAPPED, wanted[fire] - allowed[fire])
         mine = cells.iloc[rows_of_fire.get(fire, [])]
-        picked.append(spread(mine[mine["own_ground"]], int(allowed[fire]), frame.least_m))
+        own = mine[mine["own_ground"]]
+        picked.append(spread(own, int(allowed[fire]), frame.least_m, extent_of(own)))
         _explain(losses, fire, int(allowed[fire]) - len(picked[-1]), mine, area_ha < least_area_ha)
     picks = _cap_complexes(pd.concat(picked, ignore_index=True), frame, losses)
     priority = picks["chance"].rank(method="first").to_numpy(dtype=np.int64)

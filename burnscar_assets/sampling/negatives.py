@@ -5,8 +5,6 @@ the class balance. Windows are drawn by hashes of the fire, so that a fire's neg
 the fire, the burns near them and the ground.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -17,7 +15,7 @@ from burnscar_assets.sampling import accounts
 from burnscar_assets.sampling.accounts import PICK_COLUMNS, Losses, cells_of, pick_table
 from burnscar_assets.sampling.frame import SamplingFrame
 from burnscar_assets.sampling.lattice import Cells
-from burnscar_assets.sampling.picking import far_enough, spread
+from burnscar_assets.sampling.picking import extent_of, far_enough, spread
 from burnscar_assets.sampling.randomness import mix, uniform
 from burnscar_assets.sampling.strata import Drawn, StratumSource
 
@@ -27,22 +25,57 @@ _ROUNDS = 12
 _DRAWS_PER_POINT = 48
 """Draws a round for each point wanted."""
 _CANDIDATES_PER_POINT = 3
-"""Rounds end once there are so many candidates for a point: enough to spread points out."""
+"""Windows on the right ground that are drawn for a point before points are picked: enough to spread them out."""
 
 _CELL = ["fire", "utm_epsg", "cell_col", "cell_row"]
 
 
-@dataclass(frozen=True)
 class Candidates:
-    """Windows that a stratum's points may be, and how many drawn windows may not be one.
+    """Windows of one stratum that points may be, drawn in rounds.
+
+    Args:
+        stratum: which.
+        source: where its windows may be.
+        frame: the fires, the lattice and the ground.
 
     Attributes:
-        table: the columns of `accounts.pick_table`, x_m and y_m of the centre (EPSG:3310), chance (a hash).
+        table: windows drawn on ground of their fire's split, once each: the columns of `accounts.pick_table`,
+            x_m and y_m of the centre (EPSG:3310), chance (a hash), clear (whether it keeps off every burn).
         rejected: by reason, how many drawn windows of each fire fell for it.
     """
 
-    table: pd.DataFrame
-    rejected: dict[str, Ints]
+    def __init__(self, stratum: Stratum, source: StratumSource, frame: SamplingFrame) -> None:
+        self._stratum, self._source, self._frame = stratum, source, frame
+        none = pick_table(stratum, np.array([], dtype=np.int64), Cells.concatenate([]))
+        self.table = none.assign(x_m=0.0, y_m=0.0, chance=np.array([], dtype=np.uint64), clear=False)
+        reasons = (accounts.COULD_STILL_SHOW, accounts.OTHER_GROUND)
+        self.rejected = {reason: np.zeros(len(frame.fires), dtype=np.int64) for reason in reasons}
+
+    def draw(self, fires: Ints, draws: Ints, round_number: int) -> None:
+        """Draw windows for some fires, so many for each; nothing, if the stratum is nowhere."""
+        frame, source = self._frame, self._source
+        if not len(source.boxes):
+            return
+        fire, counter = np.repeat(fires, draws), np.concatenate([np.arange(n) for n in draws])
+        chance = mix(frame.keys("draw")[fire], round_number, counter)
+        drawn, cells = _draw(self._stratum, source, fire, chance, frame)
+        on_ground = frame.split_map.splits_touched(shapely.bounds(drawn.footprint)) == frame.splits[drawn.fire]
+        shows = source.clear_of.near(drawn.footprint, frame.settings.ring_gap_m)
+        for reason, fell in ((accounts.OTHER_GROUND, ~on_ground), (accounts.COULD_STILL_SHOW, shows)):
+            self.rejected[reason] += np.bincount(drawn.fire[fell], minlength=len(frame.fires))
+        found = pick_table(self._stratum, drawn.fire, cells).assign(
+            x_m=drawn.x_m,
+            y_m=drawn.y_m,
+            chance=frame.chances(self._stratum.value, drawn.fire, cells),
+            clear=~shows,
+        )
+        self.table = pd.concat([self.table, found[on_ground]], ignore_index=True).drop_duplicates(_CELL)
+
+    def main_reason(self, fire: int) -> str:
+        """Why a fire has too few candidates: what most of its drawn windows fell for."""
+        counts = {reason: int(rejected[fire]) for reason, rejected in self.rejected.items()}
+        reason = max(counts, key=counts.__getitem__)
+        return reason if counts[reason] else accounts.NO_ROOM
 
 
 def unburnt_wanted(burnt: Ints, frame: SamplingFrame) -> dict[Stratum, Ints]:
@@ -77,14 +110,11 @@ def pick_unburnt(
         The picks (see `accounts.pick_table`), what was lost, and how many drawn windows of the stratum were
         rejected by reason.
     """
-    candidates, losses = _draw_candidates(stratum, source, wanted, frame), Losses()
-    rows_of_fire = candidates.table.groupby("fire").indices
-    picked = [candidates.table.head(0)]
-    for fire in np.flatnonzero(wanted).tolist():
-        mine = candidates.table.iloc[rows_of_fire.get(fire, [])]
-        picked.append(spread(mine, int(wanted[fire]), frame.least_m))
-        losses.add(fire, stratum, _main_reason(candidates, fire), int(wanted[fire]) - len(picked[-1]))
-    picks = pd.concat(picked, ignore_index=True)[list(PICK_COLUMNS)]
+    candidates, losses = Candidates(stratum, source, frame), Losses()
+    picked = _pick_in_rounds(candidates, wanted, frame.least_m)
+    for fire, mine in picked.items():
+        losses.add(fire, stratum, candidates.main_reason(fire), int(wanted[fire]) - len(mine))
+    picks = pd.concat([candidates.table.head(0), *picked.values()], ignore_index=True)[list(PICK_COLUMNS)]
     return picks, losses, {reason: int(counts.sum()) for reason, counts in candidates.rejected.items()}
 
 
@@ -103,29 +133,25 @@ def drop_too_close(burnt: pd.DataFrame, unburnt: pd.DataFrame, frame: SamplingFr
     return picks[keep].iloc[len(burnt) :].reset_index(drop=True), losses
 
 
-def _draw_candidates(stratum: Stratum, source: StratumSource, wanted: Ints, frame: SamplingFrame) -> Candidates:
-    """Draw in rounds, for fires that lack candidates, until all have enough or the rounds are over."""
-    count = len(wanted)
-    none = pick_table(stratum, np.array([], dtype=np.int64), Cells.concatenate([]))
-    table = none.assign(x_m=0.0, y_m=0.0, chance=np.array([], dtype=np.uint64))
-    rejected = {r: np.zeros(count, dtype=np.int64) for r in (accounts.COULD_STILL_SHOW, accounts.OTHER_GROUND)}
-    for number in range(_ROUNDS if len(source.boxes) else 0):
-        have = np.bincount(table["fire"].to_numpy(dtype=np.int64), minlength=count)
-        lacking = np.flatnonzero(have < wanted * _CANDIDATES_PER_POINT)
+def _pick_in_rounds(candidates: Candidates, wanted: Ints, least_m: float) -> dict[int, pd.DataFrame]:
+    """Picks of each fire that wants any: drawn and picked again while a fire lacks some.
+
+    How many windows a fire draws before it picks, and over what extent it spreads them, hangs on the ground
+    alone. So an edited burn only changes the picks of fires that pick a window there, or that lack windows.
+    """
+    lacking = np.flatnonzero(wanted)
+    picked = {fire: candidates.table.head(0) for fire in lacking.tolist()}
+    for round_number in range(_ROUNDS):
         if not len(lacking):
             break
-        draws = wanted[lacking] * _DRAWS_PER_POINT
-        fire, counter = np.repeat(lacking, draws), np.concatenate([np.arange(n) for n in draws])
-        drawn, cells = _draw(stratum, source, fire, mix(frame.keys("draw")[fire], number, counter), frame)
-        on_ground = frame.split_map.splits_touched(shapely.bounds(drawn.footprint)) == frame.splits[drawn.fire]
-        shows = source.clear_of.near(drawn.footprint, frame.settings.ring_gap_m)
-        rejected[accounts.OTHER_GROUND] += np.bincount(drawn.fire[~on_ground], minlength=count)
-        rejected[accounts.COULD_STILL_SHOW] += np.bincount(drawn.fire[shows], minlength=count)
-        found = pick_table(stratum, drawn.fire, cells).assign(
-            x_m=drawn.x_m, y_m=drawn.y_m, chance=frame.chances(stratum.value, drawn.fire, cells)
-        )
-        table = pd.concat([table, found[on_ground & ~shows]], ignore_index=True).drop_duplicates(_CELL)
-    return Candidates(table, rejected)
+        candidates.draw(lacking, wanted[lacking] * _DRAWS_PER_POINT, round_number)
+        rows_of_fire = candidates.table.groupby("fire").indices
+        for fire in lacking.tolist():
+            mine = candidates.table.iloc[rows_of_fire.get(fire, [])]
+            if len(mine) >= wanted[fire] * _CANDIDATES_PER_POINT or round_number == _ROUNDS - 1:
+                picked[fire] = spread(mine[mine["clear"]], int(wanted[fire]), least_m, extent_of(mine))
+        lacking = lacking[[len(picked[fire]) < wanted[fire] for fire in lacking.tolist()]]
+    return picked
 
 
 def _draw(
@@ -143,10 +169,3 @@ def _draw(
     drawn = Drawn(fire, box, *frame.lattice.centres(cells), frame.lattice.footprints(cells))
     own = source.own(drawn)
     return drawn.take(own), cells.take(own)
-
-
-def _main_reason(candidates: Candidates, fire: int) -> str:
-    """Why a fire has too few candidates: what most of its drawn windows fell for."""
-    counts = {reason: int(rejected[fire]) for reason, rejected in candidates.rejected.items()}
-    reason = max(counts, key=counts.__getitem__)
-    return reason if counts[reason] else accounts.NO_ROOM

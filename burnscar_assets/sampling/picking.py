@@ -20,16 +20,24 @@ _DISTORTION = 0.98
 """Distances in EPSG:3310 are within 2 % of those in a UTM zone, in and around California."""
 
 
-def spread(candidates: pd.DataFrame, wanted: int, least_m: float) -> pd.DataFrame:
+def extent_of(candidates: pd.DataFrame) -> float:
+    """Longer side of the bounds of candidates' centres (x_m and y_m), metres; 0 for none."""
+    sides = [float(np.ptp(candidates[axis])) for axis in ("x_m", "y_m")] if len(candidates) else [0.0]
+    return max(sides)
+
+
+def spread(candidates: pd.DataFrame, wanted: int, least_m: float, extent_m: float) -> pd.DataFrame:
     """Pick candidates that lie apart from each other, without favouring the edge.
 
     Candidates are taken in the order of their hashes if they keep a radius to those taken before. When
-    none is left, the radius shrinks, until enough are taken or it would fall below the least distance.
+    none is left, the radius shrinks, until enough are taken or it would fall below the least distance. So a
+    candidate that isn't picked makes no difference: without it, the picks are the same.
 
     Args:
         candidates: with x_m and y_m (EPSG:3310 metres) and chance (a hash).
         wanted: how many to pick at most.
         least_m: least distance between picks, metres on the ground.
+        extent_m: longer side of the area to spread them over, metres: it and `wanted` give the first radius.
 
     Returns:
         The rows picked, with their order as rank: any first few of them are spread, too.
@@ -37,7 +45,6 @@ def spread(candidates: pd.DataFrame, wanted: int, least_m: float) -> pd.DataFram
     ordered = candidates.sort_values(["chance", "x_m", "y_m"], kind="stable")
     x_m, y_m = ordered["x_m"].to_numpy(), ordered["y_m"].to_numpy()
     clearance_m = np.full(len(x_m), np.inf)
-    extent_m = float(max(np.ptp(x_m), np.ptp(y_m))) if len(x_m) else 0.0
     radius_m = max(_FIRST_RADIUS * extent_m / np.sqrt(max(wanted, 1)), least_m)
     picks: list[int] = []
     while len(picks) < wanted:

@@ -120,19 +120,19 @@ def test_changed_scenes_and_layers_make_new_tiles(root: DataRoot, tmp_path: Path
 
     write_scene(tmp_path, SmallScene("old", surface=1))
     other_pixels, summary = make(root, windows, settings)
-    assert summary.made == len(PLACES)
+    assert (summary.made, summary.replaced) == (0, len(PLACES))
     assert not set(other_pixels["content_hash"]) & set(first["content_hash"])
 
     write_archive(tmp_path, SmallScene("old", surface=1), SmallScene("better", cloud=0))
     other_scene, summary = make(root, windows, settings)
-    assert summary.made == len(PLACES)
+    assert (summary.made, summary.replaced) == (0, len(PLACES))
     assert other_scene["item_ids"].tolist() == [["better"]] * len(PLACES)
     assert other_scene["content_hash"].tolist() == first["content_hash"].tolist()
 
     config = root.dataset / "config.json"
     config.write_text(config.read_text().replace('"bilinear"', '"nearest"'))
     nearest, summary = make(root, windows, settings)
-    assert summary.made == len(PLACES)
+    assert (summary.made, summary.replaced) == (0, len(PLACES))
     assert not set(nearest["content_hash"]) & set(first["content_hash"])
 
 
@@ -146,13 +146,13 @@ def test_interrupted_work_is_never_taken_for_whole(root: DataRoot, tmp_path: Pat
     files[1].write_bytes(files[1].read_bytes()[:300])
     files[2].unlink()
     again, summary = make(root, windows, settings)
-    assert (summary.made, summary.kept) == (3, 1)
+    assert (summary.made, summary.replaced, summary.kept) == (1, 2, 1)
     assert TILES.content_hash(again) == TILES.content_hash(first)
 
     for ledger in root.dataset.glob(".burnscar/tiles-*.json"):
         ledger.unlink()
     _, summary = make(root, windows, settings)
-    assert summary.made == len(PLACES)
+    assert summary.replaced == len(PLACES)
 
 
 def test_work_goes_on_where_it_was_broken_off(root: DataRoot, tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_layers_that_want_ingesting_give_the_same_tiles(root: DataRoot, tmp_path
     config = root.dataset / "config.json"
     config.write_text(config.read_text().replace('"ingest": false', '"ingest": true'))
     ingested, summary = make(root, windows, settings)
-    assert (summary.made, summary.complete) == (len(PLACES), len(PLACES))
+    assert (summary.replaced, summary.complete) == (len(PLACES), len(PLACES))
     assert (root.dataset / "tiles").is_dir()
     assert ingested["content_hash"].tolist() == direct["content_hash"].tolist()
 
@@ -198,7 +198,7 @@ def test_windows_without_data_are_left_out_for_rslearn_too(root: DataRoot, tmp_p
     prepare_and_materialize_by_command_line(root)
     assert completed(root) == ["w0", "w1", "w2", "w3"]
     again, summary = make(root, windows, settings)
-    assert (summary.made, summary.kept) == (0, 5)
+    assert (summary.made, summary.kept) == (0, 4)
     assert TILES.content_hash(again) == TILES.content_hash(table)
 
     lenient = settings.model_copy(update={"max_nodata_fraction": 0.9})
@@ -206,6 +206,7 @@ def test_windows_without_data_are_left_out_for_rslearn_too(root: DataRoot, tmp_p
     assert (summary.made, summary.complete) == (1, 5)
     assert more["content_hash"].tolist() == table["content_hash"].tolist()
     _, summary = make(root, windows, settings)
+    assert (summary.removed, summary.kept) == (1, 4)
     assert (summary.complete, completed(root)) == (4, ["w0", "w1", "w2", "w3"])
 
 
@@ -216,6 +217,7 @@ def test_unmatched_windows_lose_their_old_tile(root: DataRoot, tmp_path: Path) -
     make_windows(root, PLACES[:1], start="2021-01-01", end="2021-02-01")
     table, summary = make(root, windows, settings)
     assert summary.reasons == {"no_scene": 1}
+    assert (summary.kept, summary.removed) == (3, 1)
     assert table["reason"].tolist() == ["no_scene", "", "", ""]
     assert completed(root) == ["w1", "w2", "w3"]
 
@@ -245,7 +247,7 @@ def test_unreadable_scene_is_one_clear_error_and_leaves_what_was_there(
     config.write_text(config.read_text().replace('"nearest"', '"bilinear"'))
     write_scene(tmp_path, OLD)
     repaired, summary = make(root, windows, settings)
-    assert (summary.made, summary.complete) == (len(PLACES), len(PLACES))
+    assert (summary.replaced, summary.complete) == (len(PLACES), len(PLACES))
     assert TILES.content_hash(repaired) == TILES.content_hash(first)
 
 
@@ -297,7 +299,7 @@ def test_workers_make_the_same_tiles(root: DataRoot, tmp_path: Path) -> None:
         ledger.unlink()
     workers = settings.model_copy(update={"workers": 2})
     together, summary = materialize_tiles(windows, matches, root.dataset, workers)
-    assert summary.made == len(windows)
+    assert summary.replaced == len(windows)
     assert TILES.content_hash(together) == TILES.content_hash(alone)
 
 
@@ -319,7 +321,7 @@ def test_full_disk_is_no_unreadable_scene(root: DataRoot, tmp_path: Path, monkey
     assert tree_state(root.dataset / "windows") == before
     monkeypatch.undo()
     _, summary = make(root, windows, settings)
-    assert (summary.made, summary.complete) == (len(PLACES), len(PLACES))
+    assert (summary.replaced, summary.complete) == (len(PLACES), len(PLACES))
 
 
 def test_matches_that_are_out_of_date_are_refused(root: DataRoot, tmp_path: Path) -> None:

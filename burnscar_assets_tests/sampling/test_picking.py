@@ -19,7 +19,7 @@ def grid_of(side: int, seed: int = 0) -> pd.DataFrame:
 @given(side=st.integers(1, 12), wanted=st.integers(1, 40), spacing=st.sampled_from([1.0, 1.5, 2.0, 3.0]))
 def test_picks_keep_the_spacing_and_none_is_left_out_that_would_fit(side: int, wanted: int, spacing: float) -> None:
     candidates = grid_of(side)
-    picks = spread(candidates, wanted, spacing * 320)
+    picks = spread(candidates, wanted, spacing * 320, side * 320)
     positions = picks[["x_m", "y_m"]].to_numpy()
     assert picks["rank"].tolist() == list(range(len(picks)))
     if len(picks) > 1:
@@ -30,7 +30,7 @@ def test_picks_keep_the_spacing_and_none_is_left_out_that_would_fit(side: int, w
 
 
 def test_few_picks_are_far_apart_and_any_first_ones_too() -> None:
-    picks = spread(grid_of(40), 16, 320)
+    picks = spread(grid_of(40), 16, 320, 39 * 320)
     positions = picks[["x_m", "y_m"]].to_numpy()
     extent_m = 40 * 320
     assert pdist(positions).min() > extent_m / 20
@@ -41,7 +41,7 @@ def test_few_picks_are_far_apart_and_any_first_ones_too() -> None:
 def test_the_edge_is_not_favoured() -> None:
     at_edge = []
     for seed in range(40):
-        picks = spread(grid_of(20, seed), 12, 320)
+        picks = spread(grid_of(20, seed), 12, 320, 19 * 320)
         at_edge.append(((picks[["x_m", "y_m"]] <= 320) | (picks[["x_m", "y_m"]] >= 18 * 320)).any(axis=1).mean())
     assert abs(np.mean(at_edge) - (1 - 16**2 / 20**2)) < 0.12
 
@@ -51,7 +51,16 @@ def test_row_order_does_not_matter(seed: int) -> None:
     candidates = grid_of(9)
     mixed = candidates.sample(frac=1, random_state=seed)
     columns = ["x_m", "y_m", "rank"]
-    assert spread(mixed, 7, 320)[columns].to_numpy().tolist() == spread(candidates, 7, 320)[columns].to_numpy().tolist()
+    first, second = (spread(table, 7, 320, 2_560)[columns].to_numpy().tolist() for table in (candidates, mixed))
+    assert first == second
+
+
+@given(seed=st.integers(0, 100), wanted=st.integers(1, 30))
+def test_without_candidates_that_were_not_picked_the_picks_are_the_same(seed: int, wanted: int) -> None:
+    candidates = grid_of(9)
+    picks = spread(candidates, wanted, 320, 2_560)
+    others = candidates.drop(picks.index).sample(frac=0.5, random_state=seed)
+    pd.testing.assert_frame_equal(spread(candidates.drop(others.index), wanted, 320, 2_560), picks)
 
 
 @given(
