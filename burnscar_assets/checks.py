@@ -11,14 +11,19 @@ import geopandas as gpd
 import pandas as pd
 import shapely
 
-from burnscar_assets.classes import CLASS_NAMES, Split
+from burnscar_assets.classes import BURNT, CLASS_NAMES, Split, Stratum
 from burnscar_assets.errors import CheckpointError, InputError
 from burnscar_assets.evaluation.report import BASELINE, MODEL, POOLED
+from burnscar_assets.funnel import unexplained
+from burnscar_assets.storage.contracts import RELEASE_RECORDS
 from burnscar_assets.storage.tables import TABLE_CRS, Table
 
 MAX_REJECTED_SHARE: Final = 0.2
 MAX_LEFT_OUT_SHARE: Final = 0.25
 MIN_CLASS_SHARE: Final = 0.2
+CLOUDY_PERCENT: Final = 30
+MAX_CLOUDY_SHARE: Final = 0.25
+MAX_MEAN_NODATA: Final = 0.01
 MAX_F1_DROP: Final = 0.1
 
 
@@ -31,19 +36,66 @@ class Finding:
     figures: dict[str, float] = field(default_factory=dict)
 
 
+def release_is_whole(records: gpd.GeoDataFrame) -> Finding:
+    """The release has its contract's columns, unique ids, EPSG:3310, and wildfires; geometry is as delivered."""
+    fault = _fault(RELEASE_RECORDS, records)
+    if fault:
+        return Finding(False, fault)
+    fires = int((records["kind"] == "fire").sum())
+    return Finding(fires > 0, f"{len(records)} records, {fires} wildfires", {"records": len(records), "fires": fires})
+
+
 def table_is_whole(table: Table, rows: pd.DataFrame) -> Finding:
     """The table has its contract's columns, unique keys, and valid geometries in EPSG:3310."""
-    try:
-        table.conform(rows)
-    except InputError as error:
-        return Finding(False, str(error))
+    fault = _fault(table, rows)
+    if fault:
+        return Finding(False, fault)
     if isinstance(rows, gpd.GeoDataFrame):
-        if rows.crs is None or rows.crs.to_authority() != tuple(TABLE_CRS.split(":")):
-            return Finding(False, f"coordinates are in {rows.crs}, not {TABLE_CRS}")
         broken = int((~shapely.is_valid(rows.geometry.to_numpy()) | rows.geometry.is_empty.to_numpy()).sum())
         if broken:
             return Finding(False, f"{broken} geometries are invalid or empty", {"broken": broken})
     return Finding(True, f"{len(rows)} rows, keys unique", {"rows": len(rows)})
+
+
+def _fault(table: Table, rows: pd.DataFrame) -> str:
+    """What columns, keys or CRS have against them; empty if nothing."""
+    try:
+        table.conform(rows)
+    except InputError as error:
+        return str(error)
+    misplaced = isinstance(rows, gpd.GeoDataFrame) and (
+        rows.crs is None or rows.crs.to_authority() != tuple(TABLE_CRS.split(":"))
+    )
+    return f"coordinates are in {rows.crs}, not {TABLE_CRS}" if misplaced else ""
+
+
+def labels_agree(
+    points: gpd.GeoDataFrame, perimeters: gpd.GeoDataFrame, history: gpd.GeoDataFrame, side_m: float
+) -> Finding:
+    """Burnt points lie at their fire, and no unburnt point lies in a burn.
+
+    Args:
+        points: table `sample_points`.
+        perimeters: table `fire_perimeters` of the year.
+        history: table `burn_history` of the year; points on old scars may lie in its burns.
+        side_m: side of a window in metres: no burnt centre is farther from its fire.
+    """
+    is_burnt = points["category"] == CLASS_NAMES[BURNT]
+    burnt, unburnt = points[is_burnt], points[~is_burnt]
+    own = perimeters.set_index("fire_id").geometry.reindex(burnt["fire_id"]).to_numpy()
+    figures = {
+        "stratum_of_other_class": int((is_burnt != (points["stratum"] == Stratum.BURNT)).sum()),
+        "burnt_off_their_fire": int((~shapely.dwithin(own, burnt.geometry.to_numpy(), side_m)).sum()),
+        "unburnt_in_a_fire": _count_inside(unburnt, perimeters),
+        "unburnt_in_a_scar": _count_inside(unburnt[unburnt["stratum"] != Stratum.OLD_SCAR], history),
+    }
+    wrong = [f"{count} {name.replace('_', ' ')}" for name, count in figures.items() if count]
+    return Finding(not wrong, ", ".join(wrong) or f"{len(points)} labels agree with the burns", dict(figures))
+
+
+def _count_inside(points: gpd.GeoDataFrame, shapes: gpd.GeoDataFrame) -> int:
+    found, _ = shapely.STRtree(shapes.geometry.to_numpy()).query(points.geometry.to_numpy(), predicate="intersects")
+    return len(set(found.tolist()))
 
 
 def splits_are_disjoint(windows: gpd.GeoDataFrame) -> Finding:
@@ -73,10 +125,21 @@ def classes_are_balanced(rows: pd.DataFrame) -> Finding:
     )
 
 
-def few_are_rejected(kept: int, rejected: int) -> Finding:
+def training_has_both_classes(rows: pd.DataFrame) -> Finding:
+    """The training split has both classes, if it has anything: a model can't learn from one."""
+    counts = rows.loc[rows["split"] == Split.TRAIN, "category"].value_counts()
+    figures = {f"train_{name}": int(counts.get(name, 0)) for name in CLASS_NAMES}
+    holds = len(counts) in (0, len(CLASS_NAMES))
+    detail = "train: " + ", ".join(f"{figures[f'train_{name}']} {name}" for name in CLASS_NAMES)
+    remedy = "" if holds else "; take more fires, or deal the ground anew (sampling.splits)"
+    return Finding(holds, detail + remedy, dict(figures))
+
+
+def few_are_rejected(perimeters: pd.DataFrame, rejects: pd.DataFrame) -> Finding:
     """Not so many records are rejected that the release itself is suspicious."""
-    share = rejected / max(kept + rejected, 1)
-    return Finding(share <= MAX_REJECTED_SHARE, f"{rejected} of {kept + rejected} records rejected", {"share": share})
+    records = len(perimeters) + len(rejects)
+    share = len(rejects) / max(records, 1)
+    return Finding(share <= MAX_REJECTED_SHARE, f"{len(rejects)} of {records} records rejected", {"share": share})
 
 
 def tiles_are_accounted_for(windows: pd.DataFrame, tiles: pd.DataFrame) -> Finding:
@@ -93,6 +156,33 @@ def few_are_left_out(tiles: pd.DataFrame) -> Finding:
     """Not too many windows lack imagery."""
     share = float((~tiles["complete"]).mean()) if len(tiles) else 0.0
     return Finding(share <= MAX_LEFT_OUT_SHARE, f"{share:.0%} of windows without usable imagery", {"share": share})
+
+
+def few_are_cloudy(matches: pd.DataFrame) -> Finding:
+    """Not too many windows had to take a scene with much cloud."""
+    known = matches.loc[matches["matched"].astype(bool), "cloud_cover"].dropna()
+    share = float((known > CLOUDY_PERCENT).mean()) if len(known) else 0.0
+    detail = f"{share:.0%} of matched scenes have more than {CLOUDY_PERCENT} % cloud"
+    return Finding(share <= MAX_CLOUDY_SHARE, detail, {"share": share})
+
+
+def few_pixels_lack_data(tiles: pd.DataFrame) -> Finding:
+    """Complete tiles have few pixels without data."""
+    known = tiles.loc[tiles["complete"].astype(bool), "nodata_fraction"].dropna()
+    mean = float(known.mean()) if len(known) else 0.0
+    return Finding(mean <= MAX_MEAN_NODATA, f"{mean:.2%} of pixels without data in complete tiles", {"mean": mean})
+
+
+def funnel_adds_up(funnel: pd.DataFrame) -> Finding:
+    """From records to examples, whatever is lost has a reason, and nothing comes from nowhere."""
+    gaps = unexplained(funnel)
+    figures = {
+        step if not reason else f"{step}_lost_{reason}": float(count)
+        for step, count, reason in zip(funnel["step"], funnel["count"], funnel["reason"], strict=True)
+    }
+    named = (gaps["step"] + ": " + gaps["count"].astype(str) + " " + gaps["reason"]).str.cat(sep=", ")
+    detail = f"{named}; a table is of another state: run burnscar refresh" if named else "every loss has a reason"
+    return Finding(gaps.empty, detail, figures)
 
 
 def checkpoint_is_verified(folder: Path) -> Finding:

@@ -7,7 +7,8 @@ it starts anew.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Final, NamedTuple
+from dataclasses import astuple, dataclass
+from typing import Final
 
 import pandas as pd
 
@@ -33,7 +34,8 @@ UNEXPECTED: Final = "unexpected"
 COLUMNS: Final = ("step", "unit", "count", "reason")
 
 
-class _Row(NamedTuple):
+@dataclass(frozen=True)
+class _Row:
     step: str
     unit: str
     count: int
@@ -72,7 +74,7 @@ def funnel(root: DataRoot, fire_year: int, layer: str) -> pd.DataFrame:
         if not table_path(root, table, fire_year).exists():
             break
         rows += rows_of_stage()
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return pd.DataFrame([astuple(row) for row in rows], columns=list(COLUMNS))
 
 
 def unexplained(rows: pd.DataFrame) -> pd.DataFrame:

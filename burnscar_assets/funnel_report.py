@@ -2,7 +2,8 @@
 
 import textwrap
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Final, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,8 @@ _BARS_SHARE: Final = 0.4
 """Share of the picture's width for the bars."""
 
 
-class Step(NamedTuple):
+@dataclass(frozen=True)
+class Step:
     """One step of a funnel: what came through, and how many were lost by reason."""
 
     name: str

@@ -1,13 +1,16 @@
 """Asset checks: a thin shell that hands tables to `burnscar_assets.checks`, and its findings to Dagster."""
 
+import inspect
 import warnings
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, Final, NamedTuple
 
 import dagster as dg
+import pandas as pd
 
 from burnscar_assets import checks
 from burnscar_assets.checks import Finding
+from burnscar_assets.funnel import funnel
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.storage.contracts import (
     BURN_HISTORY,
@@ -15,93 +18,112 @@ from burnscar_assets.storage.contracts import (
     FIRE_PERIMETER_REJECTS,
     FIRE_PERIMETERS,
     PREDICTIONS,
+    RELEASE_RECORDS,
     SAMPLE_POINTS,
     SCENE_MATCHES,
     TILES,
     WINDOWS,
 )
+from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import Table, read_table, read_years
+
+RELEASE: Final = "calfire_release"
+"""The asset without fire years."""
 
 
 class Check(NamedTuple):
-    """One check of one asset's partition."""
+    """One check of an asset: a function of `burnscar_assets.checks`, and what it is given.
+
+    Attributes:
+        asset: which.
+        name: of the check, among those of the asset.
+        judge: whether what is given holds.
+        given: arguments of `judge` for a fire year; for `None`, those of the release.
+    """
 
     asset: str
     name: str
-    blocking: bool
-    evaluate: Callable[[int], Finding]
+    judge: Callable[..., Finding]
+    given: Callable[[Any], Iterable[Any]]
 
 
 def build_checks(world: World) -> list[dg.AssetChecksDefinition]:
     """The checks of a world: blocking ones for corruption, warnings for quality."""
-    return [_definition(world, check) for check in (*_corruption(world), *_quality(world))]
+    return [
+        *(_definition(world, check, blocking=True) for check in _corruption(world)),
+        *(_definition(world, check, blocking=False) for check in _quality(world)),
+    ]
 
 
 def _corruption(world: World) -> list[Check]:
-    root = world.root
+    root, settings, read = world.root, world.settings, _reader(world.root)
     tables = (
         FIRE_PERIMETERS, BURN_HISTORY, SAMPLE_POINTS, WINDOWS, SCENE_MATCHES, TILES, EVALUATION_METRICS
     )  # fmt: skip
 
     def whole(table: Table) -> Check:
-        return Check(table.name, "whole", True, lambda y: checks.table_is_whole(table, read_table(root, table, y)))
+        return Check(table.name, "whole", checks.table_is_whole, lambda y: [table, read_table(root, table, y)])
+
+    def labels(year: int) -> Iterable[Any]:
+        return [*read(SAMPLE_POINTS, FIRE_PERIMETERS, BURN_HISTORY)(year), settings.windows.side_m]
 
     return [
+        Check(RELEASE, "whole", checks.release_is_whole, read(RELEASE_RECORDS)),
         *map(whole, tables),
-        Check("windows", "splits_disjoint", True, lambda y: checks.splits_are_disjoint(read_table(root, WINDOWS, y))),
-        Check(
-            "tiles",
-            "accounted_for",
-            True,
-            lambda y: checks.tiles_are_accounted_for(read_table(root, WINDOWS, y), read_table(root, TILES, y)),
-        ),
-        Check("checkpoint", "verified", True, lambda y: checks.checkpoint_is_verified(root.checkpoint(y))),
-        Check(
-            "evaluation_metrics",
-            "only_test_windows",
-            True,
-            lambda y: checks.only_test_windows_are_scored(read_table(root, PREDICTIONS, y)),
-        ),
+        Check("sample_points", "labels_agree", checks.labels_agree, labels),
+        Check("sample_points", "both_classes", checks.training_has_both_classes, read(SAMPLE_POINTS)),
+        Check("windows", "splits_disjoint", checks.splits_are_disjoint, read(WINDOWS)),
+        Check("tiles", "accounted_for", checks.tiles_are_accounted_for, read(WINDOWS, TILES)),
+        Check("tiles", "funnel_adds_up", checks.funnel_adds_up, lambda y: [funnel(root, y, settings.imagery.layer)]),
+        Check("checkpoint", "verified", checks.checkpoint_is_verified, lambda y: [root.checkpoint(y)]),
+        Check("evaluation_metrics", "only_test_windows", checks.only_test_windows_are_scored, read(PREDICTIONS)),
     ]
 
 
 def _quality(world: World) -> list[Check]:
-    root = world.root
+    root, read = world.root, _reader(world.root)
 
-    def metrics(year: int) -> Finding:
+    def two_years(year: int) -> Iterable[Any]:
         before = [y for y in map(int, world.fire_years.get_partition_keys()) if y < year][-1:]
-        return checks.metrics_keep_up(
-            read_table(root, EVALUATION_METRICS, year), read_years(root, EVALUATION_METRICS, before)
-        )
+        return [read_table(root, EVALUATION_METRICS, year), read_years(root, EVALUATION_METRICS, before)]
 
-    def rejects(year: int) -> Finding:
-        kept, rejected = (len(read_table(root, t, year)) for t in (FIRE_PERIMETERS, FIRE_PERIMETER_REJECTS))
-        return checks.few_are_rejected(kept, rejected)
-
+    judged = read(FIRE_PERIMETERS, FIRE_PERIMETER_REJECTS)
     return [
-        Check("fire_perimeters", "few_rejected", False, rejects),
-        Check("windows", "balanced", False, lambda y: checks.classes_are_balanced(read_table(root, WINDOWS, y))),
-        Check("tiles", "few_left_out", False, lambda y: checks.few_are_left_out(read_table(root, TILES, y))),
-        Check(
-            "evaluation_metrics",
-            "beats_baseline",
-            False,
-            lambda y: checks.model_beats_baseline(read_table(root, EVALUATION_METRICS, y)),
-        ),
-        Check("evaluation_metrics", "keeps_up", False, metrics),
+        Check("fire_perimeters", "few_rejected", checks.few_are_rejected, judged),
+        Check("windows", "balanced", checks.classes_are_balanced, read(WINDOWS)),
+        Check("scene_matches", "few_cloudy", checks.few_are_cloudy, read(SCENE_MATCHES)),
+        Check("tiles", "few_nodata", checks.few_pixels_lack_data, read(TILES)),
+        Check("tiles", "few_left_out", checks.few_are_left_out, read(TILES)),
+        Check("evaluation_metrics", "beats_baseline", checks.model_beats_baseline, read(EVALUATION_METRICS)),
+        Check("evaluation_metrics", "keeps_up", checks.metrics_keep_up, two_years),
     ]
 
 
-def _definition(world: World, check: Check) -> dg.AssetChecksDefinition:
+def _reader(root: DataRoot) -> Callable[..., Callable[[int | None], Iterable[pd.DataFrame]]]:
+    """Makes, of some tables, the function that reads a fire year of them."""
+
+    def read(*tables: Table) -> Callable[[int | None], Iterable[pd.DataFrame]]:
+        return lambda year: [read_table(root, table, year) for table in tables]
+
+    return read
+
+
+def _definition(world: World, check: Check, *, blocking: bool) -> dg.AssetChecksDefinition:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.PreviewWarning)
 
-        @dg.asset_check(asset=check.asset, name=check.name, blocking=check.blocking, partitions_def=world.fire_years)
+        @dg.asset_check(
+            asset=check.asset,
+            name=check.name,
+            description=(inspect.getdoc(check.judge) or "").partition("\n")[0],
+            blocking=blocking,
+            partitions_def=None if check.asset == RELEASE else world.fire_years,
+        )
         def asset_check(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-            finding = check.evaluate(int(context.partition_key))
+            finding = check.judge(*check.given(None if check.asset == RELEASE else int(context.partition_key)))
             return dg.AssetCheckResult(
                 passed=finding.holds,
-                severity=dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN,
+                severity=dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN,
                 description=finding.detail,
                 metadata={f"burnscar/{name}": value for name, value in finding.figures.items()},
             )

@@ -6,10 +6,9 @@ import dagster as dg
 import pytest
 
 from burnscar_assets import checks
-from burnscar_assets.checks import Finding
 from burnscar_assets.definitions import build_definitions
 from burnscar_assets.environment import CONFIG_VARIABLE, CONFIGS_DIR, DATA_VARIABLE
-from burnscar_assets.errors import BurnscarError
+from burnscar_assets.orchestration.checks import build_checks
 from burnscar_assets.orchestration.demo import LABEL_ASSETS, DemoOptions, demo_world
 from burnscar_assets.orchestration.execution import open_runner
 from burnscar_assets.orchestration.partitions import World
@@ -33,21 +32,38 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[World, Path]
     return World(load_settings(settings_file), root), settings_file
 
 
-def test_every_partitioned_asset_is_checked_for_corruption(root: DataRoot) -> None:
-    graph = build_definitions(load_settings(CONFIGS_DIR / "demo.yaml"), root).resolve_asset_graph()
-    keys = graph.asset_check_keys
-    blocking = {k.asset_key.to_user_string() for k in keys if graph.get(k).blocking}
-    assert blocking == set(STAGE_VERSIONS) - {"calfire_release"}
-    assert {key.name for key in keys} >= {"splits_disjoint", "verified", "accounted_for", "beats_baseline"}
+def test_every_asset_is_checked_for_corruption_as_it_is_partitioned(root: DataRoot) -> None:
+    settings = load_settings(CONFIGS_DIR / "demo.yaml")
+    graph = build_definitions(settings, root).resolve_asset_graph()
+    checked = {key: graph.get(key) for part in build_checks(World(settings, root)) for key in part.check_keys}
+    assert {key.asset_key.to_user_string() for key, check in checked.items() if check.blocking} == set(STAGE_VERSIONS)
+    for key, check in checked.items():
+        assert check.partitions_def == graph.get(key.asset_key).partitions_def, key
 
 
-def test_findings_are_kept_with_the_partition(world: tuple[World, Path]) -> None:
+def test_the_page_of_concepts_lists_the_checks(root: DataRoot) -> None:
+    page = (CONFIGS_DIR.parent / "docs" / "concepts.md").read_text(encoding="utf-8")
+    listed = {line for line in page.splitlines() if line.endswith((" | blocks |", " | warns |"))}
+    parts = build_checks(World(load_settings(CONFIGS_DIR / "demo.yaml"), root))
+    expected = {
+        f"| `{spec.asset_key.to_user_string()}` | `{spec.name}` | {spec.description} | "
+        f"{'blocks' if spec.blocking else 'warns'} |"
+        for part in parts
+        for spec in part.check_specs
+    }
+    assert listed == expected
+
+
+@pytest.mark.parametrize(
+    ("asset", "said"), [("calfire_release", "2 records, 2 wildfires"), ("fire_perimeters", "2 rows, keys unique")]
+)
+def test_findings_are_kept(world: tuple[World, Path], asset: str, said: str) -> None:
     with open_runner(*world) as runner, dg.DagsterInstance.get() as instance:
         runner.refresh([2020], assets=LABEL_ASSETS)
-        key = dg.AssetCheckKey(dg.AssetKey("fire_perimeters"), "whole")
+        key = dg.AssetCheckKey(dg.AssetKey(asset), "whole")
         found = instance.event_log_storage.get_asset_check_execution_history(key, limit=1)[0]
         assert found.event.dagster_event.event_specific_data.passed
-        assert found.event.dagster_event.event_specific_data.description == "2 rows, keys unique"
+        assert found.event.dagster_event.event_specific_data.description == said
 
 
 def test_a_failed_blocking_check_stops_what_comes_after(
@@ -55,14 +71,15 @@ def test_a_failed_blocking_check_stops_what_comes_after(
 ) -> None:
     with open_runner(*world) as runner:
         runner.refresh([2020], assets=["calfire_release", "burn_history"])
-        broken = Finding(False, "3 geometries are invalid or empty")
         with monkeypatch.context() as patched:
-            patched.setattr(checks, "table_is_whole", lambda table, rows: broken)
-            with pytest.raises(BurnscarError, match="blocking check failed for 2020"):
-                runner.refresh([2020], assets=["fire_perimeters", "sample_points"])
-        assert ("fire_perimeters", "FAILED") in {(pair.asset, pair.status) for pair in runner.plan([2020])}
+            patched.setattr(checks, "TABLE_CRS", "EPSG:4326")
+            stopped = runner.refresh([2020], assets=["fire_perimeters", "sample_points"])
+        assert ["blocking check failed for 2020" in str(error) for error in stopped.failures] == [True]
+        assert ("fire_perimeters", "FAILED") in {
+            (found.asset, found.status) for found in runner.planner.plan([2020]).stale
+        }
         assert ("fire_perimeters", 2020) in runner.refresh([2020], assets=["fire_perimeters"]).pairs
-        assert "FAILED" not in {pair.status for pair in runner.plan([2020])}
+        assert "FAILED" not in {found.status for found in runner.planner.plan([2020]).stale}
     root = world[0].root
     assert table_path(root, FIRE_PERIMETERS, 2020).exists()
     assert not table_path(root, SAMPLE_POINTS, 2020).exists()
