@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table as RichTable
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         Console(stderr=True).print("interrupted; the same command goes on where this one stopped")
         return 130
-    Console(stderr=True).print(Text("error:", "bold red"), Text(said), soft_wrap=True)
+    _complain(said)
     return 1
 
 
@@ -71,6 +72,8 @@ def _parser() -> argparse.ArgumentParser:
 
     refresh = commands.add_parser("refresh", parents=[shared, chosen], help="run what is stale or missing")
     refresh.add_argument("--dry-run", action="store_true", help="only show what would be run first")
+    refresh.add_argument("--accept-release", action="store_true", help="take a release even if it looks wrong")
+    refresh.add_argument("--in-process", action="store_true", help="run here, even if a daemon is running")
     refresh.set_defaults(command=_refresh, json=False)
 
     ui = commands.add_parser("ui", parents=[shared], help="start the web UI and the daemon")
@@ -110,15 +113,21 @@ def _plan(options: argparse.Namespace) -> int:
 
     settings, root, path = _world()
     with open_runner(World(settings, root), path) as runner:
-        assets = runner.select(options.select, gpu=not options.no_gpu)
-        pairs = [pair for pair in runner.plan(runner.choose_years(options.years)) if pair.asset in assets]
+        planner = runner.planner
+        _note(planner.observe())
+        assets = planner.choose_assets(options.select, gpu=not options.no_gpu)
+        plan = planner.plan(planner.choose_years(options.years), assets)
     if options.json:
-        print(json.dumps([asdict(pair) for pair in pairs], indent=2))
-    elif not pairs:
+        print(json.dumps([asdict(pair) for pair in plan.stale], indent=2))
+        return 0
+    if plan.without_records:
+        print(f"the release has no records yet of {', '.join(map(str, plan.without_records))}")
+    if not plan.stale:
         print("nothing is stale")
-    else:
-        rows = [(pair.asset, pair.fire_year or "", pair.status.lower(), "; ".join(pair.causes)) for pair in pairs]
-        _show(("asset", "fire year", "status", "because"), rows)
+        return 0
+    rows = [(pair.asset, pair.fire_year or "", pair.status.lower(), "; ".join(pair.causes)) for pair in plan.stale]
+    _show(("asset", "fire year", "status", "because"), rows)
+    print(f"{len(plan.stale)} partitions to make; up to {len(plan.may_follow)} more follow if those come out different")
     return 0
 
 
@@ -127,24 +136,37 @@ def _refresh(options: argparse.Namespace) -> int:
         return _plan(options)
     from burnscar_assets.orchestration.execution import open_runner
     from burnscar_assets.orchestration.partitions import World
+    from burnscar_assets.orchestration.queue import daemon_is_running, refresh_through_queue
     from burnscar_assets.orchestration.reporting import listening
     from burnscar_assets.terminal import live_progress
 
     settings, root, path = _world()
     with open_runner(World(settings, root), path) as runner, live_progress() as progress, listening(progress):
-        assets = runner.select(options.select, gpu=not options.no_gpu)
-        refreshed = runner.refresh(runner.choose_years(options.years), assets=assets, progress=progress)
+        planner = runner.planner
+        _note(planner.observe())
+        chosen: dict[str, Any] = {
+            "assets": planner.choose_assets(options.select, gpu=not options.no_gpu),
+            "accept_release": options.accept_release,
+            "progress": progress,
+        }
+        years = planner.choose_years(options.years)
+        if not options.in_process and daemon_is_running(planner.instance):
+            refreshed = refresh_through_queue(planner, years, **chosen)
+        else:
+            refreshed = runner.refresh(years, **chosen)
+    for failure in refreshed.failures:
+        _complain(str(failure))
     print(f"{refreshed.runs} runs, {len(refreshed.pairs)} partitions made" if refreshed.runs else "nothing is stale")
-    return 0
+    return int(bool(refreshed.failures))
 
 
 def _ui(options: argparse.Namespace) -> int:
-    from burnscar_assets.orchestration.execution import prepare_environment, web_ui_command
+    from burnscar_assets.orchestration.instance import open_instance, web_ui_command
     from burnscar_assets.orchestration.partitions import World
 
     settings, root, path = _world()
-    prepare_environment(World(settings, root), path)
-    print(f"{settings.name}: http://{options.host}:{options.port} (data root {root.path})", flush=True)
+    with open_instance(World(settings, root), path):
+        print(f"{settings.name}: http://{options.host}:{options.port} (data root {root.path})", flush=True)
     command = web_ui_command(options.host, options.port)
     os.chdir(root.dagster_home)
     os.execv(command[0], command)  # noqa: S606 — replaces this process, so that signals reach Dagster
@@ -177,6 +199,15 @@ def _doctor(options: argparse.Namespace) -> int:
     rows = [(marks[check.ok], check.name, check.detail, "" if check.ok else check.remedy) for check in results]
     _show(("", "check", "found", "what to do"), rows)
     return int(any(check.ok is False for check in results))
+
+
+def _note(problems: Iterable[str]) -> None:
+    for problem in problems:
+        Console(stderr=True).print(Text("note:", "bold yellow"), Text(problem), soft_wrap=True)
+
+
+def _complain(said: str) -> None:
+    Console(stderr=True).print(Text("error:", "bold red"), Text(said), soft_wrap=True)
 
 
 def _show(headings: Iterable[str], rows: Iterable[Iterable[object]]) -> None:

@@ -8,6 +8,9 @@ from burnscar_assets.storage.paths import DataRoot
 
 CONFIG_VARIABLE = "BURNSCAR_CONFIG"
 DATA_VARIABLE = "BURNSCAR_DATA"
+INSTANCE_VARIABLE = "BURNSCAR_INSTANCE"
+"""Path of the `dagster.yaml` to use in the place of the embedded one; see deploy/."""
+
 CONFIGS_DIR = Path(__file__).resolve().parent.parent / "configs"
 
 

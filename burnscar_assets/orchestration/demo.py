@@ -50,7 +50,7 @@ def run_demo(options: DemoOptions) -> int:
     world = World(settings, root)
     console.print(f"[bold]{escape(settings.name)}[/]: data root {root.path}", highlight=False)
     with open_runner(world, settings_file) as runner, live_progress() as progress, listening(progress):
-        years = runner.choose_years(options.years)
+        years = runner.planner.choose_years(options.years)
         archive, refreshed = _run(world, runner, years, options.workers, progress)
     _report(console, world, years, archive, refreshed)
     return 0
@@ -103,13 +103,20 @@ def _run(
     settings, root = world.settings, world.root
     if settings.simulated_perimeters:
         archive = build_world(settings, root, progress=progress, workers=workers)
-        changed = ("calfire_release", "scene_matches") if archive.made else ()
-        return archive, runner.refresh(years, anyway=changed, progress=progress)
-    labels = runner.refresh(years, assets=LABEL_ASSETS, progress=progress)
+        return archive, _refresh(runner, years, None, progress)
+    labels = _refresh(runner, years, LABEL_ASSETS, progress)
     selected = [select_fires(read_table(root, FIRE_PERIMETERS, year), settings.sampling) for year in years]
     archive = build_world(settings, root, pd.concat(selected, ignore_index=True), progress, workers)
-    rest = runner.refresh(years, anyway=("scene_matches",) if archive.made else (), progress=progress)
+    rest = _refresh(runner, years, None, progress)
     return archive, Refreshed(labels.runs + rest.runs, labels.pairs + rest.pairs)
+
+
+def _refresh(runner: Runner, years: list[int], assets: Sequence[str] | None, progress: Progress) -> Refreshed:
+    runner.planner.observe()
+    refreshed = runner.refresh(years, assets=assets, progress=progress)
+    if refreshed.failures:
+        raise refreshed.failures[0]
+    return refreshed
 
 
 def _report(console: Console, world: World, years: list[int], archive: SimulatedWorld, refreshed: Refreshed) -> None:

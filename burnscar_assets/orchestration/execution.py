@@ -1,166 +1,126 @@
-"""Running what is stale, one run per fire year, on a persistent Dagster instance in this process."""
+"""Running what is stale in this process, one run per fire year, on the world's persistent instance."""
 
-import os
-import shutil
-import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
-from dagster._core.errors import DagsterAssetCheckFailedError
+from dagster._core.errors import DagsterAssetCheckFailedError, DagsterExecutionInterruptedError
+from filelock import FileLock, Timeout
 
 from burnscar_assets.definitions import build_definitions
-from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE
-from burnscar_assets.errors import BurnscarError, SettingsError
-from burnscar_assets.orchestration.assets.common import GPU_POOL
+from burnscar_assets.errors import BurnscarError
+from burnscar_assets.orchestration.assets.labels import ACCEPT
+from burnscar_assets.orchestration.instance import open_instance
+from burnscar_assets.orchestration.interrupted import PROCESS_TAG, this_process
+from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
-from burnscar_assets.orchestration.staleness import StalePair, stale_pairs
+from burnscar_assets.orchestration.planning import Planner
 from burnscar_assets.progress import Progress, silent
-from burnscar_assets.storage.atomic import atomic_file, storage_errors
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+ACCEPT_RELEASE = {"ops": {"calfire_release": {"config": {ACCEPT: True}}}}
+RELEASE = "calfire_release"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Refreshed:
-    """What a refresh ran."""
+    """What a refresh came to: runs, the pairs that they made, and what failed, in words."""
 
-    runs: int
-    pairs: tuple[tuple[str, int | None], ...]
-
-
-def prepare_environment(world: World, settings_file: Path) -> None:
-    """Set what Dagster's processes read from the environment, and put `dagster.yaml` in its home."""
-    home = world.root.dagster_home
-    with storage_errors(home):
-        home.mkdir(parents=True, exist_ok=True)
-    target, source = home / "dagster.yaml", REPOSITORY / "dagster.yaml"
-    if not target.exists() or target.read_bytes() != source.read_bytes():
-        with atomic_file(target) as temporary:
-            shutil.copyfile(source, temporary)
-    os.environ.update(
-        {
-            "DAGSTER_HOME": str(home),
-            DATA_VARIABLE: str(world.root.path),
-            CONFIG_VARIABLE: str(settings_file.resolve()),
-            "WANDB_MODE": "disabled",
-        }
-    )
+    runs: int = 0
+    pairs: list[Pair] = field(default_factory=list)
+    failures: list[BurnscarError] = field(default_factory=list)
 
 
 class Runner:
-    """Plans and runs the assets of one world."""
+    """Plans and runs the assets of one world in this process."""
 
     def __init__(self, world: World, instance: dg.DagsterInstance) -> None:
-        self._world = world
-        self._instance = instance
         definitions = build_definitions(world.settings, world.root)
-        self._graph = definitions.resolve_asset_graph()
+        self._instance = instance
+        self._lock = FileLock(world.root.dagster_home / "refresh.lock")
         self._job = definitions.resolve_implicit_global_asset_job_def()
-
-    def fire_years(self) -> list[int]:
-        """All fire years of the world."""
-        return [int(key) for key in self._world.fire_years.get_partition_keys()]
-
-    def choose_years(self, asked: Collection[int] | None) -> list[int]:
-        """The years asked for, or all.
-
-        Raises:
-            SettingsError: a year that this world doesn't have.
-        """
-        known = self.fire_years()
-        unknown = sorted(set(asked or ()) - set(known))
-        if unknown:
-            raise SettingsError(f"no fire year {', '.join(map(str, unknown))} in this world: it has {known}")
-        return sorted(set(asked)) if asked else known
-
-    def select(self, asked: Collection[str] | None, *, gpu: bool) -> set[str]:
-        """The assets asked for, or all; without `gpu`, none of the pool of that name.
-
-        Raises:
-            SettingsError: an asset that doesn't exist.
-        """
-        nodes = {key.to_user_string(): self._graph.get(key) for key in self._graph.toposorted_asset_keys}
-        unknown = sorted(set(asked or ()) - set(nodes))
-        if unknown:
-            raise SettingsError(f"no asset {', '.join(unknown)}: there are {', '.join(nodes)}")
-        return {n for n in asked or nodes if gpu or GPU_POOL not in (nodes[n].pools or ())}
-
-    def plan(self, fire_years: Collection[int]) -> list[StalePair]:
-        """Stale and missing pairs of the years, in the order in which they run."""
-        return stale_pairs(self._world, self._graph, self._instance, fire_years)
+        self.planner = Planner(world, definitions.resolve_asset_graph(), instance)
 
     def refresh(
         self,
         fire_years: Collection[int],
         *,
         assets: Collection[str] | None = None,
-        anyway: Collection[str] = (),
+        accept_release: bool = False,
         progress: Progress = silent,
     ) -> Refreshed:
         """Run stale pairs, oldest year first, and plan again after each run: a wave stops where nothing changed.
 
+        A failure leaves what was made before it, and other years go on.
+
         Args:
             fire_years: years to bring up to date; the release comes first.
             assets: no others are run.
-            anyway: these are run even if Dagster takes them for fresh, since a source that it can't see changed.
+            accept_release: take a release that looks wrong.
             progress: told of each run.
 
         Raises:
-            BurnscarError: from the stage that failed; what was made before it stays.
+            BurnscarError: another refresh is running on this data root.
         """
-        ran: list[tuple[str, int | None]] = []
-        runs = 0
-        for year in (None, *sorted(fire_years)):
-            for number, _ in enumerate(self._graph.toposorted_asset_keys):
-                wave = self._wave(year, anyway if number == 0 else ())
-                wave = [name for name in wave if assets is None or name in assets]
-                if not wave:
-                    break
-                progress(f"fire year {year}" if year else "release", 0, 0)
-                self.run(wave, year)
-                runs += 1
-                ran += [(name, year) for name in wave]
-        return Refreshed(runs, tuple(ran))
+        refreshed, failed = Refreshed(), set[Pair]()
+        run_config = ACCEPT_RELEASE if accept_release else {}
+        with self._alone():
+            for year in (None, *sorted(fire_years)):
+                while pairs := self._next(year, assets, failed):
+                    progress(f"fire year {year}" if year else "release", 0, 0)
+                    refreshed.runs += 1
+                    try:
+                        self.run(pairs, run_config if pairs[0].asset == RELEASE else {})
+                        refreshed.pairs += pairs
+                    except BurnscarError as error:
+                        refreshed.failures.append(error)
+                        failed |= set(pairs)
+        return refreshed
 
-    def _wave(self, year: int | None, anyway: Collection[str]) -> list[str]:
-        stale = {pair.asset for pair in self.plan([] if year is None else [year]) if pair.fire_year == year}
-        nodes = [self._graph.get(key) for key in self._graph.toposorted_asset_keys]
-        forced = {n.key.to_user_string() for n in nodes if n.is_partitioned == (year is not None)} & set(anyway)
-        return [name for n in nodes if (name := n.key.to_user_string()) in stale | forced]
-
-    def run(self, assets: Collection[str], fire_year: int | None) -> None:
-        """One run of the given assets for one fire year.
+    def run(self, pairs: Collection[Pair], run_config: Mapping[str, Any] | None = None) -> None:
+        """One run of pairs of the same fire year.
 
         Raises:
             BurnscarError: what the failing stage said.
+            KeyboardInterrupt: a person interrupted it; Dagster knows the run as failed.
         """
+        partition = next(iter(pairs)).partition_key
         try:
             self._job.execute_in_process(
-                asset_selection=[dg.AssetKey(name) for name in assets],
-                partition_key=None if fire_year is None else str(fire_year),
+                asset_selection=[pair.key for pair in pairs],
+                partition_key=partition,
                 instance=self._instance,
-                run_config=QUIET,
+                run_config={**QUIET, **(run_config or {})},
+                tags={PROCESS_TAG: this_process()},
             )
+        except DagsterExecutionInterruptedError as error:
+            raise KeyboardInterrupt from error
         except DagsterAssetCheckFailedError as error:
             raise BurnscarError(
-                f"a blocking check failed for {fire_year or 'the release'}, what comes after it was not run: {error}; "
+                f"a blocking check failed for {partition or 'the release'}, what comes after it was not run: {error}; "
                 "look at the asset's Checks in the web UI (burnscar ui)"
+            ) from error
+
+    def _next(self, year: int | None, assets: Collection[str] | None, failed: set[Pair]) -> list[Pair]:
+        plan = self.planner.plan([] if year is None else [year], assets)
+        return self.planner.runs(plan, failed).get(year, [])
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        try:
+            with self._lock.acquire(blocking=False):
+                yield
+        except Timeout as error:
+            raise BurnscarError(
+                f"another burnscar refresh works on this data root ({self._lock.lock_file}): wait until it is done"
             ) from error
 
 
 @contextmanager
 def open_runner(world: World, settings_file: Path) -> Iterator[Runner]:
     """A runner on the world's persistent instance."""
-    prepare_environment(world, settings_file)
-    with dg.DagsterInstance.get() as instance:
+    with open_instance(world, settings_file) as instance:
         yield Runner(world, instance)
-
-
-def web_ui_command(host: str, port: int) -> list[str]:
-    """Command line of the web server and daemon, to be run with the prepared environment."""
-    workspace = str(REPOSITORY / "workspace.yaml")
-    return [sys.executable, "-m", "dagster", "dev", "--host", host, "--port", str(port), "-w", workspace]

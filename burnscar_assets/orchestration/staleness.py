@@ -3,17 +3,19 @@
 The one module that reads Dagster's private staleness classes; pyproject.toml pins Dagster for it.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
-from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
+from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleCauseCategory, StaleStatus
 from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.loader import LoadingContextForTest
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
+from burnscar_assets.orchestration.causes import Explainer
+from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.storage.contracts import ALL_TABLES
 from burnscar_assets.storage.tables import table_path
@@ -28,71 +30,85 @@ class StalePair:
     status: str
     causes: tuple[str, ...]
 
+    @property
+    def pair(self) -> Pair:
+        """Which partition of which asset."""
+        return Pair(self.asset, self.fire_year)
+
 
 def stale_pairs(
-    world: World, graph: AssetGraph, instance: dg.DagsterInstance, fire_years: Collection[int]
+    world: World, graph: AssetGraph, instance: dg.DagsterInstance, pairs: Iterable[Pair]
 ) -> list[StalePair]:
-    """Stale and missing pairs in topological order; the release, which has no year, comes with any."""
+    """Those of the pairs that are stale, missing, or failed a blocking check, each with its causes, in their order."""
+    finder = _Finder(world, graph, instance)
+    return [found for pair in pairs if (found := finder.stale(pair)) is not None]
+
+
+def current_versions(graph: AssetGraph, instance: dg.DagsterInstance, pairs: Collection[Pair]) -> dict[Pair, str]:
+    """The data version of each pair as Dagster has it."""
     resolver = CachingStaleStatusResolver(instance, graph, LoadingContextForTest(instance))
-    pairs = []
-    for key in graph.toposorted_asset_keys:
-        node = graph.get(key)
-        if not node.is_materializable:
-            continue
-        for partition in map(str, sorted(fire_years)) if node.is_partitioned else [None]:
-            pair = _stale_pair(world, resolver, key, partition) or _failed_pair(graph, instance, key, partition)
-            if pair is not None:
-                pairs.append(pair)
-    return pairs
+    return {pair: resolver.get_current_data_version(pair.key, pair.partition_key).value for pair in pairs}
 
 
-def _stale_pair(
-    world: World, resolver: CachingStaleStatusResolver, key: dg.AssetKey, partition: str | None
-) -> StalePair | None:
-    name, year = key.to_user_string(), None if partition is None else int(partition)
-    status = resolver.get_status(key, partition)
-    if status is StaleStatus.FRESH:
-        absent = [path for path in outputs(world, name, year) if not path.exists()]
-        return StalePair(name, year, "MISSING", tuple(f"{p} is gone" for p in absent)) if absent else None
-    causes = tuple(
-        sorted(
-            {
-                cause.reason + (f" ({_name(cause.dependency)})" if cause.dependency else "")
-                for cause in resolver.get_stale_causes(key, partition)
-            }
+class _Finder:
+    """Looks at pairs one by one; what Dagster answered is kept, so a new one is needed after each run."""
+
+    def __init__(self, world: World, graph: AssetGraph, instance: dg.DagsterInstance) -> None:
+        self._world, self._graph, self._instance = world, graph, instance
+        self._resolver = CachingStaleStatusResolver(instance, graph, LoadingContextForTest(instance))
+        self._explainer = Explainer(world, graph, instance)
+
+    def stale(self, pair: Pair) -> StalePair | None:
+        status = self._resolver.get_status(pair.key, pair.partition_key)
+        if status is StaleStatus.MISSING:
+            return StalePair(*pair, status.value, ("never made",))
+        if status is StaleStatus.STALE:
+            return StalePair(*pair, status.value, self._causes(pair))
+        absent = [path for path in outputs(self._world, pair) if not path.exists()]
+        if absent:
+            return StalePair(*pair, "MISSING", tuple(f"{path} is gone" for path in absent))
+        failed = self._failed_checks(pair)
+        return StalePair(*pair, "FAILED", tuple(f"blocking check {name} failed" for name in failed)) if failed else None
+
+    def _causes(self, pair: Pair) -> tuple[str, ...]:
+        said: dict[str, None] = {}
+        for cause in self._resolver.get_stale_causes(pair.key, pair.partition_key):
+            dependency = cause.dependency
+            if cause.category is StaleCauseCategory.CODE:
+                said |= dict.fromkeys(self._explainer.code(pair))
+            elif dependency is not None and cause.category is StaleCauseCategory.DATA:
+                said[self._explainer.input(pair, Pair.of(dependency.asset_key, dependency.partition_key))] = None
+            else:
+                said[cause.reason] = None
+        return tuple(said)
+
+    def _failed_checks(self, pair: Pair) -> list[str]:
+        """Blocking checks that failed last time: nothing after the pair may take it for good."""
+        blocking = [check for check in self._graph.get(pair.key).check_keys if self._graph.get(check).blocking]
+        if not blocking:
+            return []
+        chosen = PartitionKeyFilter(key=pair.partition_key) if pair.partition_key else None
+        latest = self._instance.event_log_storage.get_latest_asset_check_execution_by_key(
+            blocking, partition_filter=chosen
         )
-    )
-    return StalePair(name, year, status.value, causes or ("never materialized",))
+        return sorted(
+            check.name for check, run in latest.items() if run.status is AssetCheckExecutionRecordStatus.FAILED
+        )
 
 
-def _failed_pair(
-    graph: AssetGraph, instance: dg.DagsterInstance, key: dg.AssetKey, partition: str | None
-) -> StalePair | None:
-    """The pair if a blocking check of it failed last time: nothing after it may take it for good."""
-    blocking = [check for check in graph.get(key).check_keys if graph.get(check).blocking]
-    if not blocking or partition is None:
-        return None
-    latest = instance.event_log_storage.get_latest_asset_check_execution_by_key(
-        blocking, partition_filter=PartitionKeyFilter(key=partition)
-    )
-    failed = [check.name for check, run in latest.items() if run.status is AssetCheckExecutionRecordStatus.FAILED]
-    causes = tuple(f"blocking check {name} failed" for name in sorted(failed))
-    return StalePair(key.to_user_string(), int(partition), "FAILED", causes) if failed else None
-
-
-def _name(key: "dg.AssetKey | object") -> str:
-    asset = getattr(key, "asset_key", key)
-    partition = getattr(key, "partition_key", None)
-    return asset.to_user_string() + (f" {partition}" if partition else "")  # type: ignore[attr-defined]
-
-
-def outputs(world: World, asset: str, fire_year: int | None) -> list[Path]:
+def outputs(world: World, pair: Pair) -> list[Path]:
     """The files and folders that a materialized pair must have left behind."""
-    if asset == "checkpoint" and fire_year is not None:
-        return [world.root.checkpoint(fire_year) / "manifest.json"]
-    paths = [table_path(world.root, table, fire_year) for table in ALL_TABLES if table.name == asset]
+    asset, year = pair
+    if asset == "checkpoint" and year is not None:
+        return [world.root.checkpoint(year) / "manifest.json"]
+    table = ASSET_TABLES.get(asset, asset)
+    paths = [table_path(world.root, t, year) for t in ALL_TABLES if t.name == table]
     has_windows = paths and paths[0].exists() and asset in ("windows", "tiles") and _rows(paths[0]) > 0
-    return [*paths, world.root.dataset / "windows" / str(fire_year)] if has_windows else paths
+    return [*paths, world.root.dataset / "windows" / str(year)] if has_windows else paths
+
+
+ASSET_TABLES = {"calfire_release": "release_records"}
+"""Tables whose asset has another name."""
 
 
 def _rows(path: Path) -> int:

@@ -33,9 +33,9 @@ class Changes:
         return ", ".join([*named, *(f"{count} {what}" for what, count in parts[1:])])
 
 
-def table_changes(table: Table, before: pd.DataFrame, after: pd.DataFrame) -> Changes:
+def table_changes(table: Table, before: pd.DataFrame | None, after: pd.DataFrame) -> Changes:
     """Compare two versions of a table, row by row, to the precision of its content hash."""
-    old, new = (_hashes(table, rows) for rows in (before, after))
+    old, new = (_hashes(table, rows) for rows in (table.empty() if before is None else before, after))
     common = old.index.intersection(new.index)
     kept = int((old.loc[common].to_numpy() == new.loc[common].to_numpy()).sum())
     return Changes(kept, len(new) - len(common), len(common) - kept, len(old) - len(common))
@@ -43,14 +43,15 @@ def table_changes(table: Table, before: pd.DataFrame, after: pd.DataFrame) -> Ch
 
 def replace_table(root: DataRoot, table: Table, rows: pd.DataFrame, fire_year: int | None) -> Changes:
     """Write a table's partition and tell what differs from the one before; the same content keeps its file."""
-    before = _readable(root, table, fire_year)
-    changes = table_changes(table, table.empty() if before is None else before, rows)
+    before = read_if_whole(root, table, fire_year)
+    changes = table_changes(table, before, rows)
     if before is None or changes.any:
         write_table(root, table, rows, fire_year)
     return changes
 
 
-def _readable(root: DataRoot, table: Table, fire_year: int | None) -> pd.DataFrame | None:
+def read_if_whole(root: DataRoot, table: Table, fire_year: int | None) -> pd.DataFrame | None:
+    """A table's partition; nothing if it is missing or damaged, so that it is to be made anew."""
     if not table_path(root, table, fire_year).exists():
         return None
     try:

@@ -53,6 +53,11 @@ class DataRoot:
         return self.path / "specs" / f"{stage}-{fire_year}.json"
 
     @property
+    def locks(self) -> Path:
+        """Locks of the stages, one file per asset and fire year."""
+        return self.path / "locks"
+
+    @property
     def dagster_home(self) -> Path:
         """Dagster's own state."""
         return self.path / "dagster"

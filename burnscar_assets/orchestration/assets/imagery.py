@@ -3,52 +3,59 @@
 import dagster as dg
 
 from burnscar_assets.classes import BANDS
-from burnscar_assets.orchestration.assets.common import fire_year, options, result
+from burnscar_assets.orchestration.automation.conditions import follow
 from burnscar_assets.orchestration.metadata import figures
 from burnscar_assets.orchestration.partitions import World
-from burnscar_assets.orchestration.reporting import reporter
+from burnscar_assets.orchestration.sources import IMAGERY_CATALOGUE
+from burnscar_assets.orchestration.stage import StageRun, stage
 from burnscar_assets.storage.contracts import SCENE_MATCHES, TILES, WINDOWS
-from burnscar_assets.storage.tables import read_table, write_table
+from burnscar_assets.storage.tables import read_table
 
 
 def build_imagery_assets(world: World) -> list[dg.AssetsDefinition]:
     """The assets from windows to tiles."""
     root, settings = world.root, world.settings
 
-    @dg.asset(
-        **options(world, "scene_matches", "imagery", {"geoparquet", "rslearn"}),
-        deps=["windows"],
+    @stage(
+        world,
+        "scene_matches",
+        group="imagery",
+        kinds={"geoparquet", "rslearn"},
+        deps=["windows", IMAGERY_CATALOGUE],
+        automation_condition=follow(),
         description="Scenes that each window was matched with (rslearn prepare); windows without one have a reason.",
     )
-    def scene_matches(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    def scene_matches(run: StageRun) -> dg.MaterializeResult:
         from burnscar_assets.imagery.dataset import validate_layers, write_dataset_config
         from burnscar_assets.imagery.matching import match_scenes
         from burnscar_assets.imagery.plots import plot_matches
 
-        year = fire_year(context)
+        year = run.year
         write_dataset_config(settings.imagery, root)
         validate_layers(root.dataset, settings.imagery.layer, BANDS)
         windows = read_table(root, WINDOWS, year)
-        matches, summary = match_scenes(windows, root.dataset, settings.imagery, reporter(context))
-        write_table(root, SCENE_MATCHES, matches, year)
+        matches, summary = match_scenes(windows, root.dataset, settings.imagery, run.progress)
         preview = plot_matches(matches, title=f"Scenes matched {year}", simulated=settings.simulated_imagery)
-        return result(world, SCENE_MATCHES, matches, year, figures(summary), preview)
+        return run.store(SCENE_MATCHES, matches, figures(summary), preview)
 
-    @dg.asset(
-        **options(world, "tiles", "imagery", {"rslearn", "cog"}),
+    @stage(
+        world,
+        "tiles",
+        group="imagery",
+        kinds={"rslearn", "cog"},
         deps=[scene_matches],
+        automation_condition=follow(),
         description="Sentinel-2 pixels of each window (rslearn ingest and materialize); incomplete ones are left out.",
     )
-    def tiles(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    def tiles(run: StageRun) -> dg.MaterializeResult:
         from burnscar_assets.imagery.materialize import materialize_tiles
         from burnscar_assets.imagery.plots import plot_chips
 
-        year = fire_year(context)
+        year = run.year
         windows = read_table(root, WINDOWS, year)
         matches = read_table(root, SCENE_MATCHES, year)
-        made, summary = materialize_tiles(windows, matches, root.dataset, settings.imagery, reporter(context))
-        write_table(root, TILES, made, year)
+        made, summary = materialize_tiles(windows, matches, root.dataset, settings.imagery, run.progress)
         preview = plot_chips(root.dataset, windows, made, title=f"Tiles {year}", simulated=settings.simulated_imagery)
-        return result(world, TILES, made, year, figures(summary), preview)
+        return run.store(TILES, made, figures(summary), preview)
 
     return [scene_matches, tiles]

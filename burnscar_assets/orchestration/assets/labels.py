@@ -1,68 +1,141 @@
 """Assets of the labels group: the release, the clean perimeters, and every burn that could still show."""
 
-import dagster as dg
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from burnscar_assets.errors import MissingDataError
-from burnscar_assets.orchestration.assets.common import fire_year, options, result
+import dagster as dg
+import pandas as pd
+
+from burnscar_assets.errors import MissingDataError, SuspiciousReleaseError
 from burnscar_assets.orchestration.metadata import figures
+from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
-from burnscar_assets.orchestration.reporting import reporter
+from burnscar_assets.orchestration.sources import (
+    NO_RECORDS,
+    RELEASE_SOURCE,
+    RELEASE_YEAR,
+    Observed,
+    observation,
+    years_of_release,
+)
+from burnscar_assets.orchestration.stage import StageRun, stage
+from burnscar_assets.storage.changes import read_if_whole
 from burnscar_assets.storage.contracts import BURN_HISTORY, FIRE_PERIMETER_REJECTS, FIRE_PERIMETERS, RELEASE_RECORDS
 from burnscar_assets.storage.tables import read_table, write_table
+
+if TYPE_CHECKING:
+    from burnscar_assets.labels.release import Release
+
+ACCEPT = "accept_suspicious"
 
 
 def build_label_assets(world: World) -> list[dg.AssetsDefinition]:
     """The assets from the release to clean perimeters."""
+    return [_calfire_release(world), _fire_perimeters(world), _burn_history(world)]
+
+
+def _calfire_release(world: World) -> dg.AssetsDefinition:
     root, settings = world.root, world.settings
 
-    @dg.asset(
-        **options(world, "calfire_release", "labels", {"geoparquet"}, partitioned=False),
+    @stage(
+        world,
+        "calfire_release",
+        group="labels",
+        kinds={"geoparquet"},
+        deps=[RELEASE_SOURCE],
+        partitioned=False,
+        config_schema={
+            ACCEPT: dg.Field(bool, default_value=False, description="Take the release even if it looks wrong.")
+        },
         description="The release of fire perimeters: fetched or read, brought to one schema, geometry as delivered.",
     )
-    def calfire_release(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    def calfire_release(run: StageRun) -> dg.MaterializeResult:
+        from burnscar_assets.labels.plausibility import find_suspicions
         from burnscar_assets.labels.plots import plot_release
         from burnscar_assets.labels.release import fetch_release
 
         if settings.simulated_perimeters and not root.resolve(settings.release.source).exists():
             raise MissingDataError(f"the simulated archive is not in {root.simulated} yet: run burnscar demo")
-        release = fetch_release(settings.release, root, reporter(context))
-        write_table(root, RELEASE_RECORDS, release.records, None)
+        release = fetch_release(settings.release, root, run.progress)
+        before = read_if_whole(root, RELEASE_RECORDS, None)
+        suspicions = find_suspicions(RELEASE_RECORDS.empty() if before is None else before, release.records)
+        if suspicions and not run.context.op_execution_context.op_config[ACCEPT]:
+            raise SuspiciousReleaseError(
+                f"the release looks wrong, so nothing was made from it: {'; '.join(suspicions)}. If it is right, "
+                f"run burnscar refresh --accept-release, or materialize calfire_release with {ACCEPT}: true"
+            )
         preview = plot_release(release.records, title="Records of the release", simulated=settings.simulated_perimeters)
-        return result(world, RELEASE_RECORDS, release.records, None, figures(release.info), preview)
+        result = run.store(RELEASE_RECORDS, release.records, figures(release.info), preview)
+        for seen in _changed_years(world, run.context.instance, before, release):
+            run.context.log_event(seen)
+        return result
 
-    @dg.asset(
-        **options(world, "fire_perimeters", "labels", {"geoparquet", "geopandas"}),
-        deps=[calfire_release],
+    return calfire_release
+
+
+def _changed_years(
+    world: World, instance: dg.DagsterInstance, before: pd.DataFrame | None, release: "Release"
+) -> Iterator[dg.AssetObservation]:
+    """An observation for each fire year on which the release bears in another way than the one before."""
+    from burnscar_assets.labels.release_changes import changed_years, release_versions
+
+    years = [int(key) for key in world.fire_years.get_partition_keys()]
+    versions = release_versions(release.records, years, world.settings.perimeters)
+    changes = {} if before is None else changed_years(before, release.records)
+    known = years_of_release(world, instance)
+    for year in sorted(versions.keys() | known.keys()):
+        version = versions.get(year, NO_RECORDS)
+        if known.get(year) != version:
+            said = "first seen" if year not in known else str(changes.get(year, "burns of other years changed"))
+            facts = {"source": release.info.source, "sha256": release.info.sha256}
+            yield observation(Pair(RELEASE_YEAR, year), Observed(version, facts), said)
+
+
+def _fire_perimeters(world: World) -> dg.AssetsDefinition:
+    root, settings = world.root, world.settings
+
+    @stage(
+        world,
+        "fire_perimeters",
+        group="labels",
+        kinds={"geoparquet", "geopandas"},
+        deps=[RELEASE_YEAR],
         description="Perimeters good enough to be labels: repaired, area recomputed, flagged; rejects have reasons.",
     )
-    def fire_perimeters(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    def fire_perimeters(run: StageRun) -> dg.MaterializeResult:
         from burnscar_assets.labels.perimeters import clean_perimeters
         from burnscar_assets.labels.plots import plot_perimeters
         from burnscar_assets.sampling.land import load_land
 
-        year, records = fire_year(context), read_table(root, RELEASE_RECORDS, None)
-        cleaned = clean_perimeters(records, year, settings.perimeters, simulated=settings.simulated_perimeters)
-        write_table(root, FIRE_PERIMETER_REJECTS, cleaned.rejects, year)
-        write_table(root, FIRE_PERIMETERS, cleaned.perimeters, year)
-        title = f"Fire perimeters {year}"
+        records = read_table(root, RELEASE_RECORDS, None)
+        cleaned = clean_perimeters(records, run.year, settings.perimeters, simulated=settings.simulated_perimeters)
+        write_table(root, FIRE_PERIMETER_REJECTS, cleaned.rejects, run.year)
+        title = f"Fire perimeters {run.year}"
         preview = plot_perimeters(cleaned.perimeters, cleaned.rejects, title=title, land=load_land(None))
-        return result(world, FIRE_PERIMETERS, cleaned.perimeters, year, figures(cleaned.summary), preview)
+        return run.store(FIRE_PERIMETERS, cleaned.perimeters, figures(cleaned.summary), preview)
 
-    @dg.asset(
-        **options(world, "burn_history", "labels", {"geoparquet", "geopandas"}),
-        deps=[calfire_release],
+    return fire_perimeters
+
+
+def _burn_history(world: World) -> dg.AssetsDefinition:
+    root, settings = world.root, world.settings
+
+    @stage(
+        world,
+        "burn_history",
+        group="labels",
+        kinds={"geoparquet", "geopandas"},
+        deps=[RELEASE_YEAR],
         description="Every fire and prescribed burn whose scar could still show in the year; negatives keep off it.",
     )
-    def burn_history(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    def burn_history(run: StageRun) -> dg.MaterializeResult:
         from burnscar_assets.labels.history import burn_history as known_burns
         from burnscar_assets.labels.plots import plot_history
         from burnscar_assets.sampling.land import load_land
 
-        year = fire_year(context)
-        burns = known_burns(read_table(root, RELEASE_RECORDS, None), year, settings.perimeters)
-        write_table(root, BURN_HISTORY, burns, year)
-        title, simulated = f"Burns that could still show in {year}", settings.simulated_perimeters
+        burns = known_burns(read_table(root, RELEASE_RECORDS, None), run.year, settings.perimeters)
+        title, simulated = f"Burns that could still show in {run.year}", settings.simulated_perimeters
         preview = plot_history(burns, title=title, simulated=simulated, land=load_land(None))
-        return result(world, BURN_HISTORY, burns, year, {"burnscar/area_ha": float(burns.area.sum() / 1e4)}, preview)
+        return run.store(BURN_HISTORY, burns, {"burnscar/area_ha": float(burns.area.sum() / 1e4)}, preview)
 
-    return [calfire_release, fire_perimeters, burn_history]
+    return burn_history

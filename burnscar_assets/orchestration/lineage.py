@@ -1,0 +1,77 @@
+"""Pairs and what they are made from, and which stale pairs can be made now."""
+
+from collections.abc import Collection, Iterable, Iterator
+
+from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
+
+from burnscar_assets.orchestration.pairs import Pair
+
+
+class Lineage:
+    """The materializable pairs of a graph for some fire years, in topological order."""
+
+    def __init__(self, graph: AssetGraph, fire_years: Iterable[int]) -> None:
+        self._graph = graph
+        self._years = sorted(fire_years)
+        self._parents: dict[Pair, tuple[Pair, ...]] = {}
+
+    def pairs(self, assets: Collection[str] | None = None) -> Iterator[Pair]:
+        """All pairs, or those of some assets; the unpartitioned come once."""
+        for key in self._graph.toposorted_asset_keys:
+            node = self._graph.get(key)
+            if node.is_materializable and (assets is None or key.to_user_string() in assets):
+                for year in self._years if node.is_partitioned else [None]:
+                    yield Pair(key.to_user_string(), year)
+
+    def parents(self, pair: Pair) -> tuple[Pair, ...]:
+        """The pairs that a pair is made from, sources and other years included."""
+        if pair not in self._parents:
+            self._parents[pair] = tuple(parents(self._graph, pair))
+        return self._parents[pair]
+
+    def can_be_made(self, stale: Collection[Pair], failed: Collection[Pair] = ()) -> list[Pair]:
+        """The stale pairs that one run per fire year can make now.
+
+        A pair waits while anything before it may still change: unless its stale inputs are of the same year,
+        so that the same run makes them first. What failed is not made again, and what comes after it waits.
+        """
+        unsettled: set[Pair] = set()
+        chosen: set[Pair] = set()
+        for pair in self.pairs():
+            waiting = [parent for parent in self._stages_before(pair) if parent in unsettled]
+            if (
+                pair in stale
+                and pair not in failed
+                and all(p in chosen and p.fire_year == pair.fire_year for p in waiting)
+            ):
+                chosen.add(pair)
+            if pair in stale or waiting:
+                unsettled.add(pair)
+        return [pair for pair in self.pairs() if pair in chosen]
+
+    def after(self, pairs: Collection[Pair]) -> list[Pair]:
+        """The pairs that come after some others, at any distance: what may follow when those change."""
+        touched = set(pairs)
+        for pair in self.pairs():
+            if any(parent in touched for parent in self._stages_before(pair)):
+                touched.add(pair)
+        return [pair for pair in self.pairs() if pair in touched and pair not in set(pairs)]
+
+    def _stages_before(self, pair: Pair) -> Iterator[Pair]:
+        """Inputs that are stages: a year of the release stands for the release."""
+        for parent in self.parents(pair):
+            node = self._graph.get(parent.key)
+            if node.is_materializable:
+                yield parent
+            else:
+                yield from (Pair(k.to_user_string(), None) for k in node.parent_keys)
+
+
+def parents(graph: AssetGraph, pair: Pair) -> Iterator[Pair]:
+    """The pairs that a pair is made from."""
+    for key in sorted(graph.get(pair.key).parent_keys):
+        if not graph.get(key).is_partitioned:
+            yield Pair.of(key, None)
+        elif pair.partition_key is not None:
+            found = graph.get_parent_partition_keys_for_child(pair.partition_key, key, pair.key)
+            yield from (Pair.of(key, partition) for partition in found.partitions_subset.get_partition_keys())

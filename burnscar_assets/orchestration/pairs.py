@@ -1,0 +1,30 @@
+"""One partition of one asset, the unit of planning."""
+
+from typing import NamedTuple
+
+import dagster as dg
+
+
+class Pair(NamedTuple):
+    """An asset and a fire year; no year for an asset that isn't partitioned."""
+
+    asset: str
+    fire_year: int | None
+
+    def __str__(self) -> str:
+        return self.asset if self.fire_year is None else f"{self.asset} {self.fire_year}"
+
+    @property
+    def key(self) -> dg.AssetKey:
+        """Dagster's key of the asset."""
+        return dg.AssetKey.from_user_string(self.asset)
+
+    @property
+    def partition_key(self) -> str | None:
+        """Dagster's key of the partition."""
+        return None if self.fire_year is None else str(self.fire_year)
+
+    @classmethod
+    def of(cls, key: dg.AssetKey, partition_key: str | None) -> "Pair":
+        """The pair that Dagster's keys name."""
+        return cls(key.to_user_string(), None if partition_key is None else int(partition_key))

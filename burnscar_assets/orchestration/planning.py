@@ -1,0 +1,97 @@
+"""What is stale in a world, in the order in which it can be made."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import dagster as dg
+from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
+
+from burnscar_assets.errors import SettingsError
+from burnscar_assets.orchestration.lineage import Lineage
+from burnscar_assets.orchestration.pairs import Pair
+from burnscar_assets.orchestration.partitions import World
+from burnscar_assets.orchestration.sources import NO_RECORDS, observe_all, years_of_release
+from burnscar_assets.orchestration.stage import GPU_POOL
+from burnscar_assets.orchestration.staleness import StalePair, stale_pairs
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The stale and missing pairs of some assets and years.
+
+    Attributes:
+        stale: in topological order, each with its causes.
+        may_follow: fresh pairs after those, which become stale if those come out different.
+        without_records: fire years that the release has no records of, so that there is nothing to make.
+    """
+
+    stale: tuple[StalePair, ...]
+    may_follow: tuple[Pair, ...]
+    without_records: tuple[int, ...]
+
+
+class Planner:
+    """Plans the assets of one world."""
+
+    def __init__(self, world: World, graph: AssetGraph, instance: dg.DagsterInstance) -> None:
+        self.world = world
+        self.graph = graph
+        self.instance = instance
+
+    def fire_years(self) -> list[int]:
+        """All fire years of the world."""
+        return [int(key) for key in self.world.fire_years.get_partition_keys()]
+
+    def choose_years(self, asked: Collection[int] | None) -> list[int]:
+        """The years asked for, or all.
+
+        Raises:
+            SettingsError: a year that this world doesn't have.
+        """
+        known = self.fire_years()
+        unknown = sorted(set(asked or ()) - set(known))
+        if unknown:
+            raise SettingsError(f"no fire year {', '.join(map(str, unknown))} in this world: it has {known}")
+        return sorted(set(asked)) if asked else known
+
+    def choose_assets(self, asked: Collection[str] | None, *, gpu: bool) -> set[str]:
+        """The assets asked for, or all that can be made; without `gpu`, none of the pool of that name.
+
+        Raises:
+            SettingsError: an asset that doesn't exist, or that isn't made.
+        """
+        keys = [key for key in self.graph.toposorted_asset_keys if self.graph.get(key).is_materializable]
+        nodes = {key.to_user_string(): self.graph.get(key) for key in keys}
+        unknown = sorted(set(asked or ()) - set(nodes))
+        if unknown:
+            raise SettingsError(f"no asset {', '.join(unknown)}: there are {', '.join(nodes)}")
+        return {n for n in asked or nodes if gpu or GPU_POOL not in (nodes[n].pools or ())}
+
+    def observe(self) -> list[str]:
+        """Look at the sources; returns what couldn't be looked at, in words."""
+        return observe_all(self.world, self.instance)
+
+    def plan(self, fire_years: Collection[int], assets: Collection[str] | None = None) -> Plan:
+        """What is stale now; years that the release doesn't have are left out as soon as there is a release."""
+        released = [y for y, v in years_of_release(self.world, self.instance).items() if v != NO_RECORDS]
+        years = [year for year in fire_years if year in released or not released]
+        lineage = Lineage(self.graph, years)
+        stale = stale_pairs(self.world, self.graph, self.instance, lineage.pairs(assets))
+        follow = [p for p in lineage.after({s.pair for s in stale}) if assets is None or p.asset in assets]
+        return Plan(tuple(stale), tuple(follow), tuple(sorted(set(fire_years) - set(years))))
+
+    def runs(self, plan: Plan, failed: Collection[Pair] = ()) -> dict[int | None, list[Pair]]:
+        """What can be made now, by fire year: the release first, then the oldest year.
+
+        Pairs that failed wait, and so does what comes after them; only a release that was there before is still good.
+        """
+        stale = {found.pair for found in plan.stale}
+        if any(pair.fire_year is None for pair in failed):
+            if not years_of_release(self.world, self.instance):
+                return {}
+            stale = {pair for pair in stale if pair.fire_year is not None}
+        lineage = Lineage(self.graph, {pair.fire_year for pair in stale if pair.fire_year is not None})
+        by_year: dict[int | None, list[Pair]] = {}
+        for pair in sorted(lineage.can_be_made(stale, failed), key=lambda pair: pair.fire_year or 0):
+            by_year.setdefault(pair.fire_year, []).append(pair)
+        return by_year

@@ -1,0 +1,123 @@
+"""Running what is stale through the daemon's queue: a backfill per fire year, so that the web UI shows and stops it.
+
+Dagster has no public way to ask the daemon for a backfill from Python without a web server; the private classes that the
+web server uses are used here, and nowhere else.
+"""
+
+import time
+from collections.abc import Collection, Iterator
+from datetime import UTC, datetime
+
+import dagster as dg
+from dagster._core.definitions.selector import PartitionRangeSelector, PartitionsByAssetSelector, PartitionsSelector
+from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES, BulkActionsFilter, PartitionBackfill
+from dagster._core.utils import make_new_backfill_id
+
+from burnscar_assets.errors import BurnscarError
+from burnscar_assets.orchestration.execution import ACCEPT_RELEASE, RELEASE, Refreshed
+from burnscar_assets.orchestration.pairs import Pair
+from burnscar_assets.orchestration.planning import Planner
+from burnscar_assets.orchestration.runs import REFRESH_TAG, failure_reason, run_tags
+from burnscar_assets.progress import Progress, silent
+
+HEARTBEAT_TOLERANCE_S = 75.0
+"""A daemon writes its heartbeat every 30 s."""
+
+POLL_S = 1.0
+
+
+def daemon_is_running(instance: dg.DagsterInstance) -> bool:
+    """Whether a daemon that starts backfills told of itself lately."""
+    heartbeat = instance.get_daemon_heartbeats().get("BACKFILL")
+    now = datetime.now(UTC).timestamp()
+    return heartbeat is not None and now - heartbeat.timestamp < HEARTBEAT_TOLERANCE_S
+
+
+def refresh_through_queue(
+    planner: Planner,
+    fire_years: Collection[int],
+    *,
+    assets: Collection[str] | None = None,
+    accept_release: bool = False,
+    progress: Progress = silent,
+) -> Refreshed:
+    """As `Runner.refresh`, with years beside each other as far as the queue admits.
+
+    Backfills that an interrupted refresh left in the queue are waited for first.
+
+    Raises:
+        BurnscarError: the daemon went away.
+    """
+    instance = planner.instance
+    refreshed, failed = Refreshed(), set[Pair]()
+    _wait(instance, _left_in_queue(instance), progress)
+    while runs := planner.runs(planner.plan(fire_years, assets), failed):
+        asked = {_submit(planner, year, pairs, accept_release): pairs for year, pairs in runs.items()}
+        _wait(instance, asked, progress)
+        for backfill_id, pairs in asked.items():
+            errors = list(_failures(instance, backfill_id))
+            refreshed.runs += 1
+            refreshed.failures += errors
+            if errors:
+                failed |= set(pairs)
+            else:
+                refreshed.pairs += pairs
+    return refreshed
+
+
+def _submit(planner: Planner, year: int | None, pairs: Collection[Pair], accept_release: bool) -> str:
+    backfill_id = make_new_backfill_id()
+    years = None if year is None else PartitionsSelector([PartitionRangeSelector(str(year), str(year))])
+    selectors = [PartitionsByAssetSelector(asset_key=pair.key, partitions=years) for pair in pairs]
+    planner.instance.add_backfill(
+        PartitionBackfill.from_partitions_by_assets(
+            backfill_id=backfill_id,
+            asset_graph=planner.graph,
+            backfill_timestamp=datetime.now(UTC).timestamp(),
+            tags=run_tags(planner.world, pairs) | {REFRESH_TAG: "queue"},
+            dynamic_partitions_store=planner.instance,
+            partitions_by_assets=selectors,
+            title=f"refresh {year or 'release'}",
+            description=", ".join(pair.asset for pair in pairs),
+            run_config=ACCEPT_RELEASE if accept_release and any(pair.asset == RELEASE for pair in pairs) else None,
+        )
+    )
+    return backfill_id
+
+
+def _left_in_queue(instance: dg.DagsterInstance) -> list[str]:
+    unfinished = [status for status in _ALL_STATUSES if status not in BULK_ACTION_TERMINAL_STATUSES]
+    found = instance.get_backfills(filters=BulkActionsFilter(statuses=unfinished))
+    return [backfill.backfill_id for backfill in found if REFRESH_TAG in backfill.tags]
+
+
+_ALL_STATUSES = list(type(BULK_ACTION_TERMINAL_STATUSES[0]))
+
+
+def _wait(instance: dg.DagsterInstance, backfill_ids: Collection[str], progress: Progress) -> None:
+    while backfill_ids:
+        done = sum(_is_done(instance, backfill_id) for backfill_id in backfill_ids)
+        progress("fire years through the daemon's queue", done, len(backfill_ids))
+        if done == len(backfill_ids):
+            return
+        if not daemon_is_running(instance):
+            raise BurnscarError(
+                "the daemon went away; what it was asked for stays in its queue: start it again (burnscar ui), "
+                "or run burnscar refresh again to go on without it"
+            )
+        time.sleep(POLL_S)
+
+
+def _is_done(instance: dg.DagsterInstance, backfill_id: str) -> bool:
+    backfill = instance.get_backfill(backfill_id)
+    return backfill is None or backfill.status in BULK_ACTION_TERMINAL_STATUSES
+
+
+def _failures(instance: dg.DagsterInstance, backfill_id: str) -> Iterator[BurnscarError]:
+    backfill = instance.get_backfill(backfill_id)
+    runs = instance.get_runs(dg.RunsFilter(tags={"dagster/backfill": backfill_id}))
+    bad = [run for run in runs if run.status in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)]
+    for run in bad:
+        yield BurnscarError(f"run {run.run_id[:8]} failed: {failure_reason(instance, run.run_id)}")
+    if not bad and backfill is not None and backfill.error is not None:
+        yield BurnscarError(f"backfill {backfill_id} failed: {backfill.error.message}")

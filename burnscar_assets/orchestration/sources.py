@@ -1,0 +1,161 @@
+"""What comes from outside, as observed assets: the release's source, what it says of each year, files, catalogue.
+
+Looking at a source is cheap and fetches nothing. What was seen is recorded as an observation with a data version, so
+that Dagster, the plan and the sensors all know when the stage that reads a source is stale.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import dagster as dg
+
+from burnscar_assets.errors import BurnscarError
+from burnscar_assets.imagery.catalogue import catalogue_version
+from burnscar_assets.labels.watch import SourceState, observe_source
+from burnscar_assets.orchestration.pairs import Pair
+from burnscar_assets.orchestration.partitions import World
+from burnscar_assets.orchestration.stage import CHANGES, OWNERS
+from burnscar_assets.storage.hashing import hash_file, hash_json
+
+RELEASE_SOURCE: Final = "release_source"
+RELEASE_YEAR: Final = "release_year"
+SAMPLING_GROUND: Final = "sampling_ground"
+IMAGERY_CATALOGUE: Final = "imagery_catalogue"
+STATE: Final = "burnscar/state"
+VERSION_TAG: Final = "dagster/data_version"
+NO_RECORDS: Final = "no records"
+"""Data version of a fire year whose records have all gone from the release."""
+
+SOURCES: Final = {
+    RELEASE_SOURCE: ("labels", "What the server or the file says of the release's version, without fetching it."),
+    SAMPLING_GROUND: ("sampling", "The files of land and of hard negatives that the settings name."),
+    IMAGERY_CATALOGUE: ("imagery", "The index of the imagery; `live` for one that is searched over the network."),
+}
+"""Group and description of each observed source."""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What was seen of a source: its version, and facts for people."""
+
+    version: str
+    facts: Mapping[str, Any]
+
+
+def observe(world: World, source: str, known: Mapping[str, Any] | None = None, *, settle_s: float = 0.0) -> Observed:
+    """Look at a source.
+
+    Args:
+        world: whose source.
+        source: name of the observed asset.
+        known: the facts that were seen last, which save reading a file that has not changed.
+        settle_s: a release's file that was written less than so many seconds ago may still be being written.
+
+    Raises:
+        BurnscarError: the source is down, gone, or being written.
+    """
+    settings, root = world.settings, world.root
+    if source == RELEASE_SOURCE:
+        state = observe_source(
+            settings.release, root, SourceState.from_json(dict(known)) if known else None, settle_s=settle_s
+        )
+        return Observed(state.version, state.to_json())
+    if source == SAMPLING_GROUND:
+        files = [name for name in (settings.sampling.land, settings.sampling.hard_negatives) if name]
+        found = {name: hash_file(path) for name in files if (path := root.resolve(name)).is_file()}
+        return Observed(hash_json(found)[:16], found)
+    return Observed(catalogue_version(settings.imagery, root)[:16], {"archive": settings.imagery.archive or "live"})
+
+
+def record(instance: dg.DagsterInstance, pair: Pair, observed: Observed, changes: str = "") -> None:
+    """Write an observation to the event log."""
+    instance.report_runless_asset_event(observation(pair, observed, changes))
+
+
+def observation(pair: Pair, observed: Observed, changes: str = "") -> dg.AssetObservation:
+    """An observation as Dagster takes it."""
+    return dg.AssetObservation(
+        asset_key=pair.key,
+        partition=pair.partition_key,
+        tags={VERSION_TAG: observed.version},
+        metadata=_metadata(observed) | {CHANGES: changes},
+    )
+
+
+def _metadata(observed: Observed) -> dict[str, Any]:
+    return {
+        STATE: dg.MetadataValue.json(dict(observed.facts)),
+        "dagster/last_updated_timestamp": dg.MetadataValue.timestamp(datetime.now(UTC)),
+    }
+
+
+def latest(instance: dg.DagsterInstance, pair: Pair) -> Observed | None:
+    """What was seen last of a source, or of a year of the release."""
+    partitions = None if pair.partition_key is None else [pair.partition_key]
+    chosen = dg.AssetRecordsFilter(asset_key=pair.key, asset_partitions=partitions)
+    for found in instance.fetch_observations(chosen, limit=1).records:
+        seen = found.asset_observation
+        if seen is not None and seen.tags.get(VERSION_TAG):
+            facts = seen.metadata.get(STATE)
+            return Observed(seen.tags[VERSION_TAG], facts.value if facts else {})  # type: ignore[arg-type]
+    return None
+
+
+def observe_all(world: World, instance: dg.DagsterInstance) -> list[str]:
+    """Look at every source and record those that changed; returns, in words, what couldn't be looked at."""
+    problems = []
+    for source in SOURCES:
+        pair = Pair(source, None)
+        before = latest(instance, pair)
+        try:
+            seen = observe(world, source, before.facts if before else None)
+        except BurnscarError as error:
+            problems.append(f"{source} was not looked at: {error}")
+            continue
+        if before is None or before.version != seen.version:
+            record(instance, pair, seen)
+    return problems
+
+
+def years_of_release(world: World, instance: dg.DagsterInstance) -> dict[int, str]:
+    """The data version of each fire year that the release had records of when it was read last."""
+    versions = {}
+    for key in world.fire_years.get_partition_keys():
+        seen = latest(instance, Pair(RELEASE_YEAR, int(key)))
+        if seen is not None:
+            versions[int(key)] = seen.version
+    return versions
+
+
+def build_sources(world: World) -> list[dg.AssetsDefinition | dg.AssetSpec]:
+    """The observed assets of a world."""
+    by_year = dg.AssetSpec(
+        RELEASE_YEAR,
+        group_name="labels",
+        owners=OWNERS,
+        deps=["calfire_release"],
+        partitions_def=world.fire_years,
+        description="What the release says that bears on a fire year; recorded when a release was read.",
+    )
+    return [*(_source(world, name) for name in SOURCES), by_year]
+
+
+def build_freshness_checks(world: World) -> list[dg.AssetChecksDefinition]:
+    """The release's source was looked at, with success, not long ago: nothing else of a world grows old by itself."""
+    limit = timedelta(days=world.settings.automation.stale_source_days)
+    return list(dg.build_last_update_freshness_checks(assets=[RELEASE_SOURCE], lower_bound_delta=limit))
+
+
+def _source(world: World, name: str) -> dg.AssetsDefinition:
+    group, description = SOURCES[name]
+    spec = dg.AssetSpec(name, group_name=group, owners=OWNERS, description=description)
+
+    @dg.multi_observable_source_asset(specs=[spec], name=f"look_at_{name}")
+    def look(context: dg.AssetExecutionContext) -> dg.ObserveResult:
+        before = latest(context.instance, Pair(name, None))
+        seen = observe(world, name, before.facts if before else None)
+        return dg.ObserveResult(asset_key=name, data_version=dg.DataVersion(seen.version), metadata=_metadata(seen))
+
+    return look

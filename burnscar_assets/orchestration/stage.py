@@ -1,0 +1,146 @@
+"""What all stages share: how their assets are defined, and what surrounds each body when it runs.
+
+A stage runs alone on its partition, however many runs ask for it, leaves a trace of the process that it runs
+in, and tells with its result which settings it read and what changed against the result before.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import pandas as pd
+from filelock import FileLock, Timeout
+
+from burnscar_assets.orchestration.interrupted import PROCESS_TAG, this_process
+from burnscar_assets.orchestration.metadata import picture, table_metadata
+from burnscar_assets.orchestration.pairs import Pair
+from burnscar_assets.orchestration.partitions import World
+from burnscar_assets.orchestration.reporting import reporter
+from burnscar_assets.orchestration.versions import code_version, stage_settings
+from burnscar_assets.progress import Progress
+from burnscar_assets.storage.atomic import storage_errors
+from burnscar_assets.storage.changes import Changes, replace_table
+from burnscar_assets.storage.tables import Table, table_path
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+OWNERS = ["team:burnscar"]
+GPU_POOL = "gpu"
+CHANGES, SETTINGS = "burnscar/changes", "burnscar/settings"
+"""Metadata of every materialization that the plan reads: what changed, and the settings that were read."""
+
+LOCK_POLL_S = 5.0
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """One run of a stage on one partition."""
+
+    world: World
+    pair: Pair
+    context: dg.AssetExecutionContext
+    progress: Progress
+
+    @property
+    def year(self) -> int:
+        """The fire year that the run is for."""
+        return int(self.context.partition_key)
+
+    def store(
+        self, table: Table, rows: pd.DataFrame, metadata: Mapping[str, Any], preview: "Figure"
+    ) -> dg.MaterializeResult:
+        """Write the stage's table; its data version is the hash of the rows' content."""
+        changes = replace_table(self.world.root, table, rows, self.pair.fire_year)
+        return self.table_result(table, rows, changes, metadata, preview)
+
+    def table_result(
+        self, table: Table, rows: pd.DataFrame, changes: Changes, metadata: Mapping[str, Any], preview: "Figure"
+    ) -> dg.MaterializeResult:
+        """The result of a stage whose table is written already."""
+        place = table_path(self.world.root, table, self.pair.fire_year)
+        described = table_metadata(table, rows, place) | dict(metadata)
+        return self.result(table.content_hash(rows), described, preview, changes.describe(table.row))
+
+    def result(
+        self, version: str, metadata: Mapping[str, Any], preview: "Figure", changes: str
+    ) -> dg.MaterializeResult:
+        """The result of the stage: its data version, and what a person and the plan read of it."""
+        read = stage_settings(self.pair.asset, self.world.settings)
+        shown = {
+            "burnscar/preview": picture(preview),
+            **metadata,
+            CHANGES: changes,
+            SETTINGS: dg.MetadataValue.json(read),
+        }
+        return dg.MaterializeResult(metadata=shown | provenance(self.world), data_version=dg.DataVersion(version))
+
+
+Body = Callable[[StageRun], dg.MaterializeResult]
+
+
+def stage(
+    world: World,
+    name: str,
+    *,
+    group: str,
+    kinds: set[str],
+    deps: Iterable[Any],
+    description: str,
+    partitioned: bool = True,
+    **options: Any,
+) -> Callable[[Body], dg.AssetsDefinition]:
+    """Make an asset of a stage's body; further options go to `dg.asset`."""
+
+    def define(body: Body) -> dg.AssetsDefinition:
+        @dg.asset(
+            name=name,
+            group_name=group,
+            kinds=kinds,
+            owners=OWNERS,
+            deps=list(deps),
+            description=description,
+            code_version=code_version(name, world.settings),
+            partitions_def=world.fire_years if partitioned else None,
+            metadata=provenance(world),
+            **options,
+        )
+        def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+            pair = Pair(name, int(context.partition_key) if partitioned else None)
+            context.instance.add_run_tags(context.run.run_id, {PROCESS_TAG: this_process()})
+            with _alone(world, pair, context):
+                return body(StageRun(world, pair, context, reporter(context)))
+
+        return asset
+
+    return define
+
+
+def provenance(world: World) -> dict[str, Any]:
+    """Which world this is, and what of it is simulated: shown with every asset and every materialization."""
+    settings = world.settings
+    return {
+        "burnscar/world": settings.name,
+        "burnscar/simulated_perimeters": settings.simulated_perimeters,
+        "burnscar/simulated_imagery": settings.simulated_imagery,
+    }
+
+
+@contextmanager
+def _alone(world: World, pair: Pair, context: dg.AssetExecutionContext) -> Iterator[None]:
+    path = world.root.locks / f"{pair.asset}-{pair.fire_year or 'all'}.lock"
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        while True:
+            try:
+                lock.acquire(timeout=LOCK_POLL_S)
+                break
+            except Timeout:
+                context.log.info(f"another run is making {pair}; this one waits for it")
+    try:
+        yield
+    finally:
+        lock.release()
