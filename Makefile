@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test ui lint lock docs clean
+.PHONY: demo test ui lint lock docs versions clean
 
 demo: $(INSTALLED)  ## set up, then run the whole chain on the simulated archive
 	$(BIN)/burnscar demo
@@ -28,6 +28,9 @@ lock:  ## write requirements.lock anew from pyproject.toml
 
 docs: $(INSTALLED)  ## write docs/data-contracts.md anew from the contracts
 	$(BIN)/python -m burnscar_assets.storage.documentation
+
+versions: $(INSTALLED)  ## record the code that the stages' versions stand for, after raising those whose results change
+	$(BIN)/python -m burnscar_assets.orchestration.stage_code
 
 clean:  ## remove the virtual environment and the demo's data
 	rm -rf $(VENV) data/demo
