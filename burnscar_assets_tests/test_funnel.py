@@ -4,8 +4,6 @@ import io
 from itertools import pairwise
 from pathlib import Path
 
-import geopandas as gpd
-import pandas as pd
 import pytest
 from rich.console import Console
 
@@ -14,76 +12,32 @@ from burnscar_assets.funnel import UNACCOUNTED, UNEXPECTED, funnel, unexplained
 from burnscar_assets.funnel_report import funnel_tables, plot_funnel, steps
 from burnscar_assets.storage.contracts import (
     FIRE_PERIMETER_REJECTS,
-    FIRE_PERIMETERS,
     RELEASE_RECORDS,
     SAMPLE_LOSSES,
     SAMPLE_POINTS,
-    SCENE_MATCHES,
     TILES,
     WINDOWS,
 )
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.storage.tables import TABLE_CRS, Table, write_table
-
-YEAR = 2021
-LAYER = "sentinel2_l2a"
-
-RECORDS = [{"record_id": name, "kind": "fire", "fire_year": YEAR} for name in "abcd"]
-OTHERS = [
-    {"record_id": "burn", "kind": "prescribed", "fire_year": YEAR},
-    {"record_id": "old", "kind": "fire", "fire_year": 2020},
-]
-PERIMETERS = [{"fire_id": name, "fire_year": YEAR} for name in "abc"]
-REJECTS = [{"record_id": "d", "fire_year": YEAR, "reason": "duplicate"}]
-POINTS = [
-    {"point_id": "1", "fire_id": "a", "category": "burnt"},
-    {"point_id": "2", "fire_id": "a", "category": "unburnt"},
-    {"point_id": "3", "fire_id": "b", "category": "burnt"},
-    {"point_id": "4", "fire_id": "", "category": "unburnt"},
-]
-LOSSES = [
-    {"fire_id": "c", "stratum": "burnt", "reason": "capped", "points": 1},
-    {"fire_id": "c", "stratum": "burnt", "reason": "no_window_inside", "points": 5},
-    {"fire_id": "b", "stratum": "ring", "reason": "no_room", "points": 2},
-]
-WINDOW_ROWS = [
-    {"window_id": f"w{p['point_id']}", "point_id": p["point_id"], "split": split, "category": p["category"]}
-    for p, split in zip(POINTS, ("train", "train", "val", "test"), strict=True)
-]
-MATCHES = [
-    {"window_id": f"w{n}", "layer": LAYER, "group_index": 0, "matched": n != 3, "reason": "too_cloudy" * (n == 3)}
-    for n in (1, 2, 3, 4)
-]
-TILE_ROWS = [
-    {"window_id": f"w{n}", "layer": LAYER, "complete": not reason, "reason": reason}
-    for n, reason in enumerate(("", "nodata", "no_scene", ""), start=1)
-]
-TABLES: list[tuple[Table, list[dict]]] = [
-    (RELEASE_RECORDS, RECORDS + OTHERS),
-    (FIRE_PERIMETERS, PERIMETERS),
-    (FIRE_PERIMETER_REJECTS, REJECTS),
-    (SAMPLE_POINTS, POINTS),
-    (SAMPLE_LOSSES, LOSSES),
-    (WINDOWS, WINDOW_ROWS),
-    (SCENE_MATCHES, MATCHES),
-    (TILES, TILE_ROWS),
-]
-
-
-def write(root: DataRoot, table: Table, rows: list[dict]) -> None:
-    """Write a year's rows, with nothing in the columns that they don't name."""
-    nothing = {c.name: [] if c.type == "strings" else None for c in table.columns}
-    full = pd.DataFrame([nothing | row for row in rows], columns=table.column_names)
-    if table.has_geometry:
-        full = gpd.GeoDataFrame(full.assign(geometry=gpd.GeoSeries([None] * len(full))), crs=TABLE_CRS)
-    write_table(root, table, full, None if table is RELEASE_RECORDS else YEAR)
+from burnscar_assets.storage.tables import Table
+from burnscar_assets_tests.funnel_tables import (
+    LAYER,
+    LOSSES,
+    POINTS,
+    RECORDS,
+    TABLES,
+    TILE_ROWS,
+    WINDOW_ROWS,
+    YEAR,
+    write_rows,
+    write_tables,
+)
 
 
 @pytest.fixture
 def made(root: DataRoot) -> DataRoot:
     """A data root with every table of the year up to its tiles."""
-    for table, rows in TABLES:
-        write(root, table, rows)
+    write_tables(root)
     return root
 
 
@@ -138,7 +92,7 @@ def test_each_step_is_the_one_before_less_its_losses(made: DataRoot) -> None:
 def test_what_no_table_explains_is_named(
     made: DataRoot, table: Table, rows: list[dict], step: str, reason: str, count: int
 ) -> None:
-    write(made, table, rows)
+    write_rows(made, table, rows)
     found = unexplained(funnel(made, YEAR, LAYER))
     assert (step, reason, count) in set(zip(found["step"], found["reason"], found["count"], strict=True))
 
@@ -148,7 +102,7 @@ def test_it_ends_with_the_tables_that_there_are(root: DataRoot) -> None:
         funnel(root, YEAR, LAYER)
     last = []
     for table, rows in TABLES:
-        write(root, table, rows)
+        write_rows(root, table, rows)
         if table in (RELEASE_RECORDS, FIRE_PERIMETER_REJECTS, SAMPLE_LOSSES, WINDOWS):
             last.append([step.name for step in steps(funnel(root, YEAR, LAYER))][-1])
     assert last == ["records", "perimeters", "points", "windows"]

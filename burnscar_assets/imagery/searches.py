@@ -1,8 +1,8 @@
 """When the search for a window's scenes is worth repeating: while imagery of its time range may still come.
 
 Scenes reach an archive days after they were taken. A window that was searched before the last of them can have
-been there is open: it is searched again, a day later at the earliest, until one search came late enough. Times
-of searches are in the ledger of matches alone, so that the same answer is the same table.
+been there is open: it is searched again, once a day at most, until one search came late enough. Times of
+searches are in the ledger of matches alone, so that the same answer is the same table.
 """
 
 from datetime import datetime, timedelta
@@ -17,8 +17,8 @@ from burnscar_assets.settings import ImagerySettings
 MATCHED: Final = "matched"
 """Name of the ledgers of matches."""
 
-PAUSE: Final = timedelta(days=1)
-"""Least time between two searches for the same window."""
+PAUSE: Final = timedelta(hours=20)
+"""Least time between two searches for a window: below a day, as a daily run may begin a little sooner than the last."""
 
 COLUMNS: Final = ("window_id", "fire_year", "layer", "reason")
 

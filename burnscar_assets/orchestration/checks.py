@@ -3,7 +3,7 @@
 import inspect
 import warnings
 from collections.abc import Callable, Iterable
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import dagster as dg
 import pandas as pd
@@ -11,6 +11,7 @@ import pandas as pd
 from burnscar_assets import checks
 from burnscar_assets.checks import Finding
 from burnscar_assets.funnel import funnel
+from burnscar_assets.orchestration.metadata import picture
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.storage.contracts import (
     BURN_HISTORY,
@@ -27,6 +28,9 @@ from burnscar_assets.storage.contracts import (
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import Table, read_table, read_years
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 RELEASE: Final = "calfire_release"
 """The asset without fire years."""
 
@@ -39,12 +43,14 @@ class Check(NamedTuple):
         name: of the check, among those of the asset.
         judge: whether what is given holds.
         given: arguments of `judge` for a fire year; for `None`, those of the release.
+        depict: draws a picture of the same arguments.
     """
 
     asset: str
     name: str
     judge: Callable[..., Finding]
     given: Callable[[Any], Iterable[Any]]
+    depict: Callable[..., "Figure"] | None = None
 
 
 def build_checks(world: World) -> list[dg.AssetChecksDefinition]:
@@ -56,7 +62,7 @@ def build_checks(world: World) -> list[dg.AssetChecksDefinition]:
 
 
 def _corruption(world: World) -> list[Check]:
-    root, settings, read = world.root, world.settings, _reader(world.root)
+    root, read = world.root, _reader(world.root)
     tables = (
         FIRE_PERIMETERS, BURN_HISTORY, SAMPLE_POINTS, WINDOWS, SCENE_MATCHES, TILES, EVALUATION_METRICS
     )  # fmt: skip
@@ -65,7 +71,7 @@ def _corruption(world: World) -> list[Check]:
         return Check(table.name, "whole", checks.table_is_whole, lambda y: [table, read_table(root, table, y)])
 
     def labels(year: int) -> Iterable[Any]:
-        return [*read(SAMPLE_POINTS, FIRE_PERIMETERS, BURN_HISTORY)(year), settings.windows.side_m]
+        return [*read(SAMPLE_POINTS, FIRE_PERIMETERS, BURN_HISTORY)(year), world.settings.windows.side_m]
 
     return [
         Check(RELEASE, "whole", checks.release_is_whole, read(RELEASE_RECORDS)),
@@ -74,7 +80,7 @@ def _corruption(world: World) -> list[Check]:
         Check("sample_points", "both_classes", checks.training_has_both_classes, read(SAMPLE_POINTS)),
         Check("windows", "splits_disjoint", checks.splits_are_disjoint, read(WINDOWS)),
         Check("tiles", "accounted_for", checks.tiles_are_accounted_for, read(WINDOWS, TILES)),
-        Check("tiles", "funnel_adds_up", checks.funnel_adds_up, lambda y: [funnel(root, y, settings.imagery.layer)]),
+        _funnel_check(world),
         Check("checkpoint", "verified", checks.checkpoint_is_verified, lambda y: [root.checkpoint(y)]),
         Check("evaluation_metrics", "only_test_windows", checks.only_test_windows_are_scored, read(PREDICTIONS)),
     ]
@@ -99,6 +105,20 @@ def _quality(world: World) -> list[Check]:
     ]
 
 
+def _funnel_check(world: World) -> Check:
+    settings = world.settings
+
+    def depict(rows: pd.DataFrame) -> "Figure":
+        from burnscar_assets.funnel_report import plot_funnel
+
+        return plot_funnel(rows, title="From records to examples", simulated=settings.simulated_imagery)
+
+    def given(year: int) -> Iterable[Any]:
+        return [funnel(world.root, year, settings.imagery.layer)]
+
+    return Check("tiles", "funnel_adds_up", checks.funnel_adds_up, given, depict)
+
+
 def _reader(root: DataRoot) -> Callable[..., Callable[[int | None], Iterable[pd.DataFrame]]]:
     """Makes, of some tables, the function that reads a fire year of them."""
 
@@ -120,12 +140,14 @@ def _definition(world: World, check: Check, *, blocking: bool) -> dg.AssetChecks
             partitions_def=None if check.asset == RELEASE else world.fire_years,
         )
         def asset_check(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-            finding = check.judge(*check.given(None if check.asset == RELEASE else int(context.partition_key)))
+            given = check.given(None if check.asset == RELEASE else int(context.partition_key))
+            finding = check.judge(*given)
+            shown = {"burnscar/preview": picture(check.depict(*given))} if check.depict else {}
             return dg.AssetCheckResult(
                 passed=finding.holds,
                 severity=dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN,
                 description=finding.detail,
-                metadata={f"burnscar/{name}": value for name, value in finding.figures.items()},
+                metadata=shown | {f"burnscar/{name}": value for name, value in finding.figures.items()},
             )
 
     return asset_check

@@ -17,6 +17,7 @@ from burnscar_assets.settings import load_settings
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS, SAMPLE_POINTS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import table_path
+from burnscar_assets_tests.funnel_tables import YEAR, write_tables
 from burnscar_assets_tests.labels.label_records import frap_fires
 
 
@@ -64,6 +65,16 @@ def test_findings_are_kept(world: tuple[World, Path], asset: str, said: str) -> 
         found = instance.event_log_storage.get_asset_check_execution_history(key, limit=1)[0]
         assert found.event.dagster_event.event_specific_data.passed
         assert found.event.dagster_event.event_specific_data.description == said
+
+
+def test_the_funnel_is_shown_with_its_check(root: DataRoot) -> None:
+    write_tables(root)
+    parts = build_checks(World(load_settings(CONFIGS_DIR / "demo.yaml"), root))
+    funnel_check = next(part for part in parts if "funnel_adds_up" in {spec.name for spec in part.check_specs})
+    answer = funnel_check(dg.build_op_context(partition_key=str(YEAR)))
+    assert answer.passed
+    assert answer.metadata["burnscar/tiles_lost_too_cloudy"].value == 1
+    assert answer.metadata["burnscar/preview"].value.startswith("![preview](data:image/png;base64,")
 
 
 def test_a_failed_blocking_check_stops_what_comes_after(
