@@ -1,4 +1,4 @@
-"""The `burnscar` command: demo, plan, refresh, ui, sql, windows, doctor.
+"""The `burnscar` command: demo, plan, refresh, funnel, ui, sql, windows, doctor.
 
 Parses arguments, prints, and turns the errors that users can meet into one line and exit code 1.
 """
@@ -75,6 +75,10 @@ def _parser() -> argparse.ArgumentParser:
     refresh.add_argument("--accept-release", action="store_true", help="take a release even if it looks wrong")
     refresh.add_argument("--in-process", action="store_true", help="run here, even if a daemon is running")
     refresh.set_defaults(command=_refresh, json=False)
+
+    funnel = commands.add_parser("funnel", parents=[shared], help="what became of each record, with its reason")
+    funnel.add_argument("--years", type=int, nargs="+", help="fire years (default: all)")
+    funnel.set_defaults(command=_funnel)
 
     ui = commands.add_parser("ui", parents=[shared], help="start the web UI and the daemon")
     ui.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
@@ -160,6 +164,17 @@ def _refresh(options: argparse.Namespace) -> int:
     return int(bool(refreshed.failures))
 
 
+def _funnel(options: argparse.Namespace) -> int:
+    from burnscar_assets.funnel_report import funnel_tables
+    from burnscar_assets.orchestration.partitions import World
+
+    settings, root, _ = _world()
+    years = options.years or [int(key) for key in World(settings, root).fire_years.get_partition_keys()]
+    for table in funnel_tables(root, years, settings.imagery.layer, simulated=settings.simulated_imagery):
+        _print(table)
+    return 0
+
+
 def _ui(options: argparse.Namespace) -> int:
     from burnscar_assets.orchestration.instance import open_instance, web_ui_command
     from burnscar_assets.orchestration.partitions import World
@@ -217,6 +232,10 @@ def _show(headings: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
         table.add_column(Text(heading), overflow="fold")
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
+    _print(table)
+
+
+def _print(table: RichTable) -> None:
     console = Console()
     (console if console.is_terminal else Console(width=UNLIMITED_WIDTH)).print(table)
 

@@ -8,7 +8,7 @@ from burnscar_assets.orchestration.automation import build_sensors
 from burnscar_assets.orchestration.automation.schedules import build_schedules
 from burnscar_assets.orchestration.checks import build_checks
 from burnscar_assets.orchestration.partitions import World
-from burnscar_assets.orchestration.sources import build_freshness_checks, build_sources
+from burnscar_assets.orchestration.sources import build_sources
 from burnscar_assets.settings import Settings, load_settings
 from burnscar_assets.storage.paths import DataRoot
 
@@ -18,7 +18,7 @@ def build_definitions(settings: Settings, root: DataRoot) -> dg.Definitions:
     world = World(settings, root)
     return dg.Definitions(
         assets=[*build_sources(world), *build_assets(world)],
-        asset_checks=[*build_checks(world), *build_freshness_checks(world)],
+        asset_checks=build_checks(world),
         sensors=build_sensors(world),
         schedules=build_schedules(world),
         executor=dg.in_process_executor,

@@ -1,7 +1,7 @@
 """Running what is stale through the daemon's queue: a backfill per fire year, so that the web UI shows and stops it.
 
-Dagster has no public way to ask the daemon for a backfill from Python without a web server; the private classes that the
-web server uses are used here, and nowhere else.
+Dagster has no public way to ask the daemon for a backfill from Python without a web server; the private classes that
+the web server uses are used here, and nowhere else.
 """
 
 import time

@@ -4,9 +4,10 @@ Looking at a source is cheap and fetches nothing. What was seen is recorded as a
 that Dagster, the plan and the sensors all know when the stage that reads a source is stale.
 """
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import dagster as dg
@@ -129,7 +130,7 @@ def years_of_release(world: World, instance: dg.DagsterInstance) -> dict[int, st
     return versions
 
 
-def build_sources(world: World) -> list[dg.AssetsDefinition | dg.AssetSpec]:
+def build_sources(world: World) -> list[dg.SourceAsset | dg.AssetSpec]:
     """The observed assets of a world."""
     by_year = dg.AssetSpec(
         RELEASE_YEAR,
@@ -142,20 +143,14 @@ def build_sources(world: World) -> list[dg.AssetsDefinition | dg.AssetSpec]:
     return [*(_source(world, name) for name in SOURCES), by_year]
 
 
-def build_freshness_checks(world: World) -> list[dg.AssetChecksDefinition]:
-    """The release's source was looked at, with success, not long ago: nothing else of a world grows old by itself."""
-    limit = timedelta(days=world.settings.automation.stale_source_days)
-    return list(dg.build_last_update_freshness_checks(assets=[RELEASE_SOURCE], lower_bound_delta=limit))
-
-
-def _source(world: World, name: str) -> dg.AssetsDefinition:
+def _source(world: World, name: str) -> dg.SourceAsset:
     group, description = SOURCES[name]
-    spec = dg.AssetSpec(name, group_name=group, owners=OWNERS, description=description)
 
-    @dg.multi_observable_source_asset(specs=[spec], name=f"look_at_{name}")
     def look(context: dg.AssetExecutionContext) -> dg.ObserveResult:
         before = latest(context.instance, Pair(name, None))
         seen = observe(world, name, before.facts if before else None)
-        return dg.ObserveResult(asset_key=name, data_version=dg.DataVersion(seen.version), metadata=_metadata(seen))
+        return dg.ObserveResult(data_version=dg.DataVersion(seen.version), metadata=_metadata(seen))
 
-    return look
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        return dg.observable_source_asset(name=name, group_name=group, description=description)(look)

@@ -1,7 +1,7 @@
 """The sensor that watches the release's source: looks, remembers, and asks for what changed, once.
 
-Looking fetches nothing. A source of another version asks for a run of `calfire_release`; that run tells which fire years
-the release bears on in another way, and for those the sensor asks for their labels. What comes after follows by itself.
+Looking fetches nothing. A source of another version asks for a run of `calfire_release`; that run tells on which fire
+years the release bears in another way, and for those the sensor asks for their labels. The rest follows by itself.
 """
 
 import json

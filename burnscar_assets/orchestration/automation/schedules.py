@@ -34,7 +34,7 @@ def _gpu_stages(world: World) -> dg.ScheduleDefinition:
         cron_schedule=automation.gpu_cron,
         target=[dg.AssetKey(CHECKPOINT), dg.AssetKey(METRICS)],
         default_status=_status(automation.enabled and automation.gpu != "person"),
-        description="Asks for stale checkpoints and metrics, the newest fire year first, within the budget if there is one.",
+        description="Asks for stale checkpoints and metrics, newest fire year first, within a budget if there is one.",
     )
     def gpu_stages(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
         assert context.repository_def is not None  # noqa: S101 - Dagster gives it to every schedule of a code location
