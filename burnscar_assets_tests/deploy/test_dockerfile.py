@@ -1,0 +1,59 @@
+"""The image copies what is there, with the Python that the lock is for."""
+
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+DEPLOY = REPOSITORY / "deploy"
+
+
+@pytest.fixture(scope="module")
+def instructions() -> list[tuple[str, str]]:
+    """Each instruction of the Dockerfile with its arguments."""
+    text = re.sub(r"\\\n\s*", "", (DEPLOY / "Dockerfile").read_text())
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return [(line.split(" ", 1)[0], line.split(" ", 1)[1]) for line in lines]
+
+
+def copied(instructions: list[tuple[str, str]]) -> set[str]:
+    return {path for name, rest in instructions if name == "COPY" for path in shlex.split(rest)[:-1]}
+
+
+def test_everything_copied_exists_and_reaches_the_builder(instructions: list[tuple[str, str]]) -> None:
+    paths = copied(instructions)
+    assert paths and all((REPOSITORY / path).exists() for path in paths)
+    allowed = (DEPLOY / "Dockerfile.dockerignore").read_text().split()
+    assert {line.removeprefix("!") for line in allowed if line.startswith("!")} == paths
+
+
+def test_the_package_finds_in_the_image_what_it_reads_of_the_repository(instructions: list[tuple[str, str]]) -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    needed = {
+        "burnscar_assets",
+        "configs",
+        "dagster.yaml",
+        "workspace.yaml",
+        project["readme"],
+        *project["license-files"],
+    }
+    assert needed <= copied(instructions)
+
+
+def test_python_is_the_one_that_the_lock_is_for(instructions: list[tuple[str, str]]) -> None:
+    image = next(rest for name, rest in instructions if name == "FROM")
+    assert image == "python:3.11-slim"
+    assert "--python-version 3.11" in (REPOSITORY / "Makefile").read_text()
+
+
+def test_the_image_runs_as_the_user_and_on_the_port_of_the_chart(instructions: list[tuple[str, str]]) -> None:
+    values = yaml.safe_load((DEPLOY / "kubernetes" / "values.yaml").read_text())
+    (deployment,) = values["dagster-user-deployments"]["deployments"]
+    commands = dict(instructions)
+    assert int(commands["USER"]) == deployment["podSecurityContext"]["fsGroup"]
+    assert int(commands["EXPOSE"]) == deployment["port"]
+    assert deployment["codeServerArgs"][-1] in commands["CMD"]
