@@ -2,6 +2,9 @@
 
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -42,6 +45,35 @@ def test_the_package_finds_in_the_image_what_it_reads_of_the_repository(instruct
         *project["license-files"],
     }
     assert needed <= copied(instructions)
+
+
+def test_what_is_copied_is_enough_to_load_the_code_location(
+    instructions: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    for name in copied(instructions):
+        source = REPOSITORY / name
+        copy = shutil.copytree if source.is_dir() else shutil.copyfile
+        copy(source, tmp_path / name)
+    program = (
+        "import burnscar_assets.definitions as d; print(d.__file__);"
+        "print(len(d.definitions().resolve_asset_graph().get_all_asset_keys()))"
+    )
+    environment = {
+        "PYTHONPATH": str(tmp_path),
+        "BURNSCAR_CONFIG": "california",
+        "BURNSCAR_DATA": str(tmp_path / "data"),
+    }
+    loaded = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert loaded.returncode == 0, loaded.stderr
+    place, assets = loaded.stdout.split()
+    assert Path(place).is_relative_to(tmp_path) and int(assets) > 5
 
 
 def test_python_is_the_one_that_the_lock_is_for(instructions: list[tuple[str, str]]) -> None:

@@ -21,6 +21,7 @@ from burnscar_assets.storage import object_filesystem
 from burnscar_assets.storage.object_manifest import Manifest
 from burnscar_assets.storage.object_store import Fetched, Published, open_store
 from burnscar_assets_tests.storage.s3_server import S3Server, free_port
+from burnscar_assets_tests.storage.unreliable_proxy import unreliable_proxy
 
 
 @pytest.fixture
@@ -226,6 +227,39 @@ def test_a_store_that_never_answers_is_a_clear_error_in_bounded_time(
         with pytest.raises(SourceUnavailableError, match=r"did not answer.*run the same again later"):
             open_store("s3://bucket/world").publish("tiles", "2021", "v1", tmp_path, files)
         assert time.monotonic() - began < 15
+
+
+def test_connections_that_break_are_tried_again(
+    monkeypatch: pytest.MonkeyPatch, s3: S3Server, bucket: str, tmp_path: Path
+) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    files = make(here, {f"{number}": f"content {number}" for number in range(40)})
+    with unreliable_proxy(s3.endpoint, {0, 10, 30}.__contains__) as address:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        store = open_store(f"s3://{bucket}/world")
+        assert store.publish("tiles", "2021", "v1", here, files).uploaded == 40
+        assert store.fetch("tiles", "2021", there).downloaded == 40
+    assert contents(there) == contents(here)
+
+
+def test_a_store_that_goes_away_half_way_keeps_the_old_version_and_is_made_good(
+    monkeypatch: pytest.MonkeyPatch, s3: S3Server, bucket: str, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(object_filesystem, "ATTEMPTS", 2)
+    uri, here, there = f"s3://{bucket}/world", tmp_path / "here", tmp_path / "there"
+    open_store(uri).publish("tiles", "2021", "v1", here, make(here, {"0": "old"}))
+    files = make(here, {f"{number}": f"content {number}" for number in range(200)})
+    with unreliable_proxy(s3.endpoint, lambda number: number >= 60) as address:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        with pytest.raises(SourceUnavailableError, match="run the same again later"):
+            open_store(uri).publish("tiles", "2021", "v2", here, files)
+    assert len(blobs(s3, bucket)) > 1
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3.endpoint)
+    open_store(uri).fetch("tiles", "2021", there)
+    assert contents(there) == {"0": "old"}
+    open_store(uri).publish("tiles", "2021", "v2", here, files)
+    open_store(uri).fetch("tiles", "2021", there)
+    assert contents(there) == contents(here)
 
 
 def test_a_store_that_is_down_is_a_clear_error(monkeypatch: pytest.MonkeyPatch, s3: S3Server, tmp_path: Path) -> None:
