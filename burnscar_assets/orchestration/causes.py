@@ -70,9 +70,13 @@ class Explainer:
             return "; ".join(_differences(before, event.tags.get(_CODE, ""), event.settings))
         for parent in parents(self._graph, pair):
             after, until = before.pointer(parent.asset), event.pointer(parent.asset) + 1
-            if not event.same_input(before, parent.asset) and self._events(parent, after, until):
+            if self._differs(before, event, parent) and self._events(parent, after, until):
                 return self._chain(parent, after, until)
         return ""
+
+    def _differs(self, before: _Event, event: _Event, parent: Pair) -> bool:
+        """Whether an input had another version; of observed years Dagster records when they were seen, not what."""
+        return not self._graph.get(parent.key).is_materializable or not event.same_input(before, parent.asset)
 
     def _last(self, pair: Pair) -> _Event | None:
         return next(iter(self._events(pair, 0, None, newest_first=True)), None)

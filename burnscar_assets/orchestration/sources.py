@@ -26,6 +26,7 @@ SAMPLING_GROUND: Final = "sampling_ground"
 IMAGERY_CATALOGUE: Final = "imagery_catalogue"
 STATE: Final = "burnscar/state"
 VERSION_TAG: Final = "dagster/data_version"
+MOST_SHOWN: Final = 24
 NO_RECORDS: Final = "no records"
 """Data version of a fire year whose records have all gone from the release."""
 
@@ -116,8 +117,17 @@ def observe_all(world: World, instance: dg.DagsterInstance) -> list[str]:
             problems.append(f"{source} was not looked at: {error}")
             continue
         if before is None or before.version != seen.version:
-            record(instance, pair, seen)
+            record(instance, pair, seen, _differences(before, seen))
     return problems
+
+
+def _differences(before: Observed | None, now: Observed) -> str:
+    """Which facts differ, in words; of what is long, like a hash, the start."""
+    if before is None:
+        return "first seen"
+    was, seen = (dict(facts.get("facts", facts)) for facts in (before.facts, now.facts))
+    names = [name for name in sorted(was.keys() | seen.keys()) if was.get(name) != seen.get(name)]
+    return ", ".join(f"{name} {str(was.get(name))[:MOST_SHOWN]} → {str(seen.get(name))[:MOST_SHOWN]}" for name in names)
 
 
 def years_of_release(world: World, instance: dg.DagsterInstance) -> dict[int, str]:

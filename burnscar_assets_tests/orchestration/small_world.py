@@ -15,16 +15,16 @@ from burnscar_assets.environment import CONFIGS_DIR
 from burnscar_assets.settings import Settings, load_settings
 from burnscar_assets.storage.paths import DataRoot
 
-TINY = Scale(granule_m=3600, fires_a_region=4)
+TINY = Scale(granule_m=5400, fires_a_region=2.5)
 
 
 def write_settings(root: DataRoot, **sections: dict[str, Any]) -> Path:
     """The settings of the small world, as `world.yaml` of its data root; sections replace values of the defaults."""
     content = yaml.safe_load((CONFIGS_DIR / "demo.yaml").read_text())
     content |= {"name": "small (simulated)", "years": {"first": 2019, "last": 2020}}
-    content["sampling"] |= {"points_per_sqrt_window": 3, "max_points_per_fire": 8}
+    content["sampling"] |= {"points_per_sqrt_window": 6, "max_points_per_fire": 12}
     content["training"] |= {"max_epochs": 2, "look_back_years": 1}
-    content["demo"] = {"fires_per_year": 4}
+    content["demo"] = {"fires_per_year": 7}
     for name, values in sections.items():
         content[name] = content.get(name, {}) | values
     root.path.mkdir(parents=True, exist_ok=True)
