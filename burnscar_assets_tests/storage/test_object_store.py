@@ -269,6 +269,21 @@ def test_a_store_that_is_down_is_a_clear_error(monkeypatch: pytest.MonkeyPatch, 
     assert contents(tmp_path) == {}
 
 
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("AWS Error SLOW_DOWN during PutObject operation: Please reduce your request rate.", SourceUnavailableError),
+        ("AWS Error UNKNOWN (HTTP status 503) during HeadObject operation", SourceUnavailableError),
+        ("google::cloud::Status(UNAVAILABLE: Retry policy exhausted)", SourceUnavailableError),
+        ("AWS Error ACCESS_DENIED during PutObject operation: No response body.", StorageError),
+        ("google::cloud::Status(PERMISSION_DENIED: Permission denied)", StorageError),
+    ],
+)
+def test_only_passing_failures_are_called_passing(said: str, expected: type[Exception]) -> None:
+    with pytest.raises(expected, match=r"^object store gs://b "), object_filesystem.store_errors("gs://b"):
+        raise OSError(said)
+
+
 def test_a_bucket_that_is_not_there_is_a_refusal(s3: S3Server, tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"refused.*check BURNSCAR_STORE"):
         open_store("s3://no-such-bucket/world").publish("tiles", None, "v1", tmp_path, make(tmp_path, {"a": "a"}))
