@@ -22,8 +22,9 @@ ATTEMPTS = 3
 CHUNK_BYTES = 8 * 1024 * 1024
 
 _PASSING = re.compile(
-    r"NETWORK_CONNECTION|SLOW_DOWN|SERVICE_UNAVAILABLE|INTERNAL_FAILURE|REQUEST_TIMEOUT|HTTP status 5"
+    r"NETWORK_CONNECTION|SLOW_DOWN|INTERNAL_FAILURE|REQUEST_TIMEOUT|HTTP status 5|UNAVAILABLE|DEADLINE_EXCEEDED"
 )
+"""What pyarrow's messages hold when the same request to S3 or Google's store may succeed later."""
 
 
 class Bucket:
