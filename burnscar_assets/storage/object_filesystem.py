@@ -28,10 +28,13 @@ _PASSING = re.compile(
 
 
 class Bucket:
-    """The objects under one address. An object appears whole, when its last byte was written."""
+    """The objects under one address. An object appears whole, when its last byte was written.
+
+    Raises:
+        SettingsError: an address of another kind, without a bucket, or with credentials in it.
+    """
 
     def __init__(self, uri: str) -> None:
-        """Raises SettingsError as `_filesystem` does; nothing is asked of the store yet."""
         self.uri = uri
         self._fs, self._path = _filesystem(uri)
         self._local = isinstance(self._fs, fs.LocalFileSystem)
