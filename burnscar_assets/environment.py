@@ -11,6 +11,9 @@ DATA_VARIABLE = "BURNSCAR_DATA"
 INSTANCE_VARIABLE = "BURNSCAR_INSTANCE"
 """Path of the `dagster.yaml` to use in the place of the embedded one; see deploy/."""
 
+STORE_VARIABLE = "BURNSCAR_STORE"
+"""Address of the object store that results go to and come from; without one they stay under the data root."""
+
 CONFIGS_DIR = Path(__file__).resolve().parent.parent / "configs"
 
 

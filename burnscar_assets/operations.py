@@ -43,3 +43,8 @@ class ComputeSettings(Section):
     gpus: int | None = Field(
         None, ge=1, description="GPU stages that may run at once; empty: as many as this machine has GPUs, at least 1."
     )
+    gpu_cpus: float = Field(4, gt=0, description="Processor cores that a GPU stage asks Kubernetes or Ray for.")
+    gpu_memory_gib: float = Field(16, gt=0, description="Main memory that a GPU stage asks them for, in GiB.")
+    gpu_node_selector: dict[str, str] = Field(
+        {}, description="Labels that a Kubernetes node must have to run a GPU stage; empty: any with a GPU."
+    )

@@ -13,6 +13,7 @@ import dagster as dg
 import pandas as pd
 from filelock import FileLock, Timeout
 
+from burnscar_assets.orchestration.artifacts import fetch_inputs, publish
 from burnscar_assets.orchestration.interrupted import PROCESS_TAG, this_process
 from burnscar_assets.orchestration.metadata import picture, table_metadata
 from burnscar_assets.orchestration.pairs import Pair
@@ -111,7 +112,10 @@ def stage(
             pair = Pair(name, int(context.partition_key) if partitioned else None)
             context.instance.add_run_tags(context.run.run_id, {PROCESS_TAG: this_process()})
             with _alone(world, pair, context):
-                return body(StageRun(world, pair, context, reporter(context)))
+                fetch_inputs(world, pair)
+                result = body(StageRun(world, pair, context, reporter(context)))
+                publish(world, pair, result.data_version.value if result.data_version else "")
+                return result
 
         return asset
 

@@ -1,11 +1,10 @@
-"""Which (asset, fire year) pairs are stale or missing, by Dagster's own reckoning and by what lies on disk.
+"""Which (asset, fire year) pairs are stale or missing, by Dagster's own reckoning and by what is there.
 
 The one module that reads Dagster's private staleness classes; pyproject.toml pins Dagster for it.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
@@ -14,11 +13,10 @@ from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.loader import LoadingContextForTest
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
+from burnscar_assets.orchestration.artifacts import missing
 from burnscar_assets.orchestration.causes import Explainer
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
-from burnscar_assets.storage.contracts import ALL_TABLES
-from burnscar_assets.storage.tables import table_path
 
 
 @dataclass(frozen=True)
@@ -44,12 +42,6 @@ def stale_pairs(
     return [found for pair in pairs if (found := finder.stale(pair)) is not None]
 
 
-def current_versions(graph: AssetGraph, instance: dg.DagsterInstance, pairs: Collection[Pair]) -> dict[Pair, str]:
-    """The data version of each pair as Dagster has it."""
-    resolver = CachingStaleStatusResolver(instance, graph, LoadingContextForTest(instance))
-    return {pair: resolver.get_current_data_version(pair.key, pair.partition_key).value for pair in pairs}
-
-
 class _Finder:
     """Looks at pairs one by one; what Dagster answered is kept, so a new one is needed after each run."""
 
@@ -64,9 +56,10 @@ class _Finder:
             return StalePair(*pair, status.value, ("never made",))
         if status is StaleStatus.STALE:
             return StalePair(*pair, status.value, self._causes(pair))
-        absent = [path for path in outputs(self._world, pair) if not path.exists()]
-        if absent:
-            return StalePair(*pair, "MISSING", tuple(f"{path} is gone" for path in absent))
+        version = self._resolver.get_current_data_version(pair.key, pair.partition_key).value
+        gone = missing(self._world, pair, version)
+        if gone:
+            return StalePair(*pair, "MISSING", tuple(gone))
         failed = self._failed_checks(pair)
         return StalePair(*pair, "FAILED", tuple(f"blocking check {name} failed" for name in failed)) if failed else None
 
@@ -94,24 +87,3 @@ class _Finder:
         return sorted(
             check.name for check, run in latest.items() if run.status is AssetCheckExecutionRecordStatus.FAILED
         )
-
-
-def outputs(world: World, pair: Pair) -> list[Path]:
-    """The files and folders that a materialized pair must have left behind."""
-    asset, year = pair
-    if asset == "checkpoint" and year is not None:
-        return [world.root.checkpoint(year) / "manifest.json"]
-    table = ASSET_TABLES.get(asset, asset)
-    paths = [table_path(world.root, t, year) for t in ALL_TABLES if t.name == table]
-    has_windows = paths and paths[0].exists() and asset in ("windows", "tiles") and _rows(paths[0]) > 0
-    return [*paths, world.root.dataset / "windows" / str(year)] if has_windows else paths
-
-
-ASSET_TABLES = {"calfire_release": "release_records"}
-"""Tables whose asset has another name."""
-
-
-def _rows(path: Path) -> int:
-    import pyarrow.parquet as pq
-
-    return int(pq.read_metadata(path).num_rows)

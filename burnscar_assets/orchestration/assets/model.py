@@ -8,6 +8,7 @@ from burnscar_assets.classes import Split
 from burnscar_assets.orchestration.metadata import figures
 from burnscar_assets.orchestration.partitions import World, look_back
 from burnscar_assets.orchestration.processes import Event, run_process
+from burnscar_assets.orchestration.runs import gpu_stage_tags
 from burnscar_assets.orchestration.stage import GPU_POOL, StageRun, stage
 from burnscar_assets.storage.atomic import read_json
 from burnscar_assets.storage.changes import read_if_whole, table_changes
@@ -35,6 +36,7 @@ def _checkpoint(world: World) -> dg.AssetsDefinition:
         kinds={"pytorch", "lightning"},
         deps=seen,  # a new deal of the ground changes windows, and leaves tiles as they are
         pool=GPU_POOL,
+        op_tags=gpu_stage_tags(settings.compute),
         description="OlmoEarth fine-tuned on the training fires of the years up to this one, with its manifest.",
     )
     def checkpoint(run: StageRun) -> dg.MaterializeResult:
@@ -86,6 +88,7 @@ def _evaluation_metrics(world: World) -> dg.AssetsDefinition:
         kinds={"geoparquet", "pytorch"},
         deps=["checkpoint", "windows", "tiles"],
         pool=GPU_POOL,
+        op_tags=gpu_stage_tags(settings.compute),
         description="Metrics on the test fires of the year, pooled and per fire, beside a tuned NBR threshold.",
     )
     def evaluation_metrics(run: StageRun) -> dg.MaterializeResult:
