@@ -103,6 +103,14 @@ class Runner:
                 f"a blocking check failed for {partition or 'the release'}, what comes after it was not run: {error}; "
                 "look at the asset's Checks in the web UI (burnscar ui)"
             ) from error
+        except BurnscarError:
+            raise
+        except Exception as error:
+            what = f"{', '.join(pair.asset for pair in pairs)} for {partition or 'the release'}"
+            raise BurnscarError(
+                f"a run of {what} failed unexpectedly ({type(error).__name__}: {error}); "
+                "its page in the web UI (burnscar ui) has the trace"
+            ) from error
 
     def _next(self, year: int | None, assets: Collection[str] | None, failed: set[Pair]) -> list[Pair]:
         plan = self.planner.plan([] if year is None else [year], assets)

@@ -1,4 +1,8 @@
-"""Writing files so that a reader sees the old content or the new one, never a part."""
+"""Writing files so that a reader sees the old content or the new one, never a part.
+
+What is being written lies in a hidden folder beside its target, locked for as long as its writer lives. Whoever
+writes the same target next clears away what a killed writer left there.
+"""
 
 import errno
 import json
@@ -6,11 +10,18 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from burnscar_assets.errors import StorageError
+
+_LOCK, _NEW, _OLD = "lock", "new", "old"
+_RANDOM = "?" * 8
+"""What `tempfile` puts into a name."""
 
 
 @contextmanager
@@ -32,40 +43,74 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`, which takes its place if the block succeeds."""
-    with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        os.close(handle)
-        temporary = Path(name)
-        try:
-            yield temporary
-            with temporary.open("rb") as written:
-                os.fsync(written.fileno())
-            temporary.chmod(0o644)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+    """Yield a path to write to, which takes the place of `path` if the block succeeds."""
+    with storage_errors(path), _work_folder(path) as work:
+        temporary = work / path.name
+        temporary.touch()
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
 
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`, which replaces it if the block succeeds."""
-    with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))
+    """Yield an empty folder to write to, which takes the place of `path` if the block succeeds.
+
+    A reader can find `path` gone for the moment between two renamings. If that moment is a writer's last one,
+    `recover` puts the new folder in place.
+    """
+    with storage_errors(path), _work_folder(path) as work:
+        new = work / _NEW
+        new.mkdir()
+        yield new
+        new.chmod(0o755)
+        if path.exists():
+            path.replace(work / _OLD)
+        new.replace(path)
+
+
+def recover(path: Path) -> None:
+    """Put in place what a killed writer of `path` had whole, and clear away the rest of what it left."""
+    for work in path.parent.glob(f".{escape(path.name)}.{_RANDOM}.tmp"):
+        lock = FileLock(work / _LOCK)
+        with suppress(Timeout, OSError):
+            lock.acquire(blocking=False)
+            _settle(path, work)
+            lock.release()
+
+
+@contextmanager
+def _work_folder(path: Path) -> Iterator[Path]:
+    """A locked folder beside `path`, which is gone at the end."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    recover(path)
+    work, lock = _locked_folder(path)
+    try:
+        yield work
+    finally:
+        _settle(path, work)
+        lock.release()
+
+
+def _locked_folder(path: Path) -> tuple[Path, FileLock]:
+    """A new folder and its lock; another one if somebody took it for left behind before it was locked."""
+    while True:
+        work = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))
+        lock = FileLock(work / _LOCK)
         try:
-            yield temporary
-            temporary.chmod(0o755)
-            if path.exists():
-                retired = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".old"))
-                path.replace(retired / path.name)
-                temporary.replace(path)
-                shutil.rmtree(retired)
-            else:
-                temporary.replace(path)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            lock.acquire(blocking=False)
+        except Timeout:
+            continue
+        return work, lock
+
+
+def _settle(path: Path, work: Path) -> None:
+    """End a work folder; a replacement that had begun is completed."""
+    if (work / _OLD).exists() and not path.exists():
+        (work / _NEW).replace(path)
+    shutil.rmtree(work, ignore_errors=True)
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -1,0 +1,46 @@
+"""Which stale pairs can be made now: on the graph of the demo."""
+
+import pytest
+
+from burnscar_assets.definitions import build_definitions
+from burnscar_assets.environment import CONFIGS_DIR
+from burnscar_assets.orchestration.lineage import Lineage
+from burnscar_assets.orchestration.pairs import Pair
+from burnscar_assets.settings import load_settings
+from burnscar_assets.storage.paths import DataRoot
+
+YEARS = [2019, 2020, 2021, 2022]
+
+
+@pytest.fixture
+def lineage(root: DataRoot) -> Lineage:
+    graph = build_definitions(load_settings(CONFIGS_DIR / "demo.yaml"), root).resolve_asset_graph()
+    return Lineage(graph, YEARS)
+
+
+def test_a_missing_chain_of_a_year_is_one_run_once_the_release_is_there(lineage: Lineage) -> None:
+    everything = set(lineage.pairs())
+    assert lineage.can_be_made(everything) == [Pair("calfire_release", None)]
+    made = lineage.can_be_made(everything - {Pair("calfire_release", None)})
+    assert {pair.asset for pair in made if pair.fire_year == 2019} == {p.asset for p in everything if p.fire_year}
+    assert Pair("tiles", 2022) in made
+    assert Pair("checkpoint", 2022) not in made, "it looks back on years that are made in other runs"
+
+
+def test_what_may_still_change_is_waited_for(lineage: Lineage) -> None:
+    stale = {Pair("fire_perimeters", 2021), Pair("checkpoint", 2021), Pair("checkpoint", 2019)}
+    assert lineage.can_be_made(stale) == [Pair("fire_perimeters", 2021), Pair("checkpoint", 2019)]
+
+
+def test_what_failed_is_not_made_again_and_holds_up_what_comes_after(lineage: Lineage) -> None:
+    stale = {Pair("windows", 2020), Pair("scene_matches", 2020), Pair("windows", 2021)}
+    assert lineage.can_be_made(stale, failed={Pair("windows", 2020)}) == [Pair("windows", 2021)]
+
+
+def test_what_may_follow_is_everything_after(lineage: Lineage) -> None:
+    after = lineage.after({Pair("tiles", 2020)})
+    assert {(p.asset, p.fire_year) for p in after} == {
+        *(("checkpoint", year) for year in (2020, 2021, 2022)),
+        *(("evaluation_metrics", year) for year in (2020, 2021, 2022)),
+    }
+    assert Pair("fire_perimeters", 2019) in lineage.after({Pair("calfire_release", None)})

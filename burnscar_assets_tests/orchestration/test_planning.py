@@ -1,0 +1,150 @@
+"""What is stale, why, and what a refresh makes of it: on real runs of the label stages."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+import pytest
+
+from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE
+from burnscar_assets.errors import BurnscarError, SettingsError
+from burnscar_assets.orchestration import versions
+from burnscar_assets.orchestration.execution import Refreshed
+from burnscar_assets.orchestration.pairs import Pair
+from burnscar_assets.storage.contracts import FIRE_PERIMETERS, RELEASE_RECORDS
+from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.storage.tables import read_table, table_path
+from burnscar_assets_tests.labels.label_records import frap_fires, square
+from burnscar_assets_tests.orchestration.label_world import LABELS, LabelWorld
+
+YEARS = [2019, 2020, 2021]
+FIRES = tuple({"YEAR_": year, "INC_NUM": f"{year}{n}", "ALARM_DATE": pd.Timestamp(year, 8, 1, tz="UTC"),
+               "CONT_DATE": pd.Timestamp(year, 8, 5, tz="UTC")} for year in YEARS for n in range(3))  # fmt: skip
+GROWN = {"geometry": square(4, side_m=1200.0)}
+
+
+@pytest.fixture
+def world(root: DataRoot, monkeypatch: pytest.MonkeyPatch) -> Iterator[LabelWorld]:
+    for name in (CONFIG_VARIABLE, DATA_VARIABLE, "DAGSTER_HOME", "WANDB_MODE"):
+        monkeypatch.setenv(name, "")
+    world = LabelWorld(root)
+    world.configure()
+    world.publish(frap_fires(*FIRES))
+    yield world
+
+
+def refresh(world: LabelWorld, **options: object) -> Refreshed:
+    with world.runner() as runner:
+        return runner.refresh(YEARS, assets=LABELS, **options)  # type: ignore[arg-type]
+
+
+def stale(world: LabelWorld, assets: tuple[str, ...] = LABELS) -> dict[Pair, tuple[str, ...]]:
+    with world.runner() as runner:
+        return {found.pair: found.causes for found in runner.planner.plan(YEARS, assets).stale}
+
+
+def edited(number: int = 4, **change: object) -> list[dict]:
+    return [fire | (change or GROWN) if i == number else fire for i, fire in enumerate(FIRES)]
+
+
+def test_a_refresh_makes_everything_once(world: LabelWorld) -> None:
+    first = refresh(world)
+    assert not first.failures
+    assert set(first.pairs) == {
+        Pair("calfire_release", None), *(Pair(name, year) for name in LABELS[1:] for year in YEARS)
+    }  # fmt: skip
+    assert refresh(world).runs == 0
+    assert stale(world) == {}
+
+
+def test_the_same_content_in_another_file_goes_no_further_than_the_release(world: LabelWorld) -> None:
+    refresh(world)
+    world.publish(frap_fires(*FIRES).iloc[::-1])
+    (pair,) = stale(world)
+    assert pair == Pair("calfire_release", None)
+    assert refresh(world).pairs == [pair]
+
+
+def test_an_edited_fire_makes_its_year_stale_and_says_so_back_to_the_root(world: LabelWorld) -> None:
+    refresh(world)
+    world.publish(frap_fires(*edited()))
+    with world.runner() as runner:
+        runner.refresh(YEARS, assets=["calfire_release"])
+    found = stale(world)
+    assert found[Pair("fire_perimeters", 2020)] == ("release_year 2020 changed: 1 fire changed",)
+    assert {pair.fire_year for pair in found} == {2020, 2021}, "a scar of 2020 may still show in 2021"
+    refresh(world)
+    with world.runner() as runner:
+        runner.run([Pair("sample_points", 2019)])
+        runner.run([Pair("sample_points", 2020)])
+    world.publish(frap_fires(*edited(geometry=square(4, side_m=1300.0))))
+    refresh(world)
+    causes = stale(world, ("sample_points",))
+    chain = "fire_perimeters 2020 changed: 1 fire changed ← release_year 2020 changed: 1 fire changed"
+    assert chain in causes[Pair("sample_points", 2020)]
+    assert Pair("sample_points", 2019) not in causes
+
+
+def test_a_changed_setting_is_named(world: LabelWorld) -> None:
+    refresh(world)
+    world.configure(perimeters={"max_duration_days": 100})
+    found = stale(world)
+    assert set(found) == {Pair("fire_perimeters", year) for year in YEARS}
+    assert found[Pair("fire_perimeters", 2019)] == ("settings changed: perimeters.max_duration_days 240 → 100",)
+
+
+def test_a_raised_stage_version_is_named(world: LabelWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    refresh(world)
+    monkeypatch.setitem(versions.STAGE_VERSIONS, "burn_history", "9")
+    was = "1"
+    assert stale(world)[Pair("burn_history", 2020)] == (f"code changed: version {was} → 9",)
+
+
+def test_a_year_without_records_waits_for_them(world: LabelWorld) -> None:
+    world.publish(frap_fires(*(fire for fire in FIRES if fire["YEAR_"] != 2021)))
+    assert {pair.fire_year for pair in refresh(world).pairs} == {None, 2019, 2020}
+    with world.runner() as runner:
+        plan = runner.planner.plan(YEARS, LABELS)
+    assert (plan.stale, plan.without_records) == ((), (2021,))
+    world.publish(frap_fires(*FIRES))
+    refresh(world)
+    assert len(read_table(world.root, FIRE_PERIMETERS, 2021)) == 3
+
+
+def test_nothing_is_made_from_a_suspicious_release_without_a_persons_word(world: LabelWorld) -> None:
+    many = [{"YEAR_": 2020, "INC_NUM": f"{n}", "geometry": square(n)} for n in range(12)]
+    world.publish(frap_fires(*many))
+    refresh(world)
+    before = RELEASE_RECORDS.content_hash(read_table(world.root, RELEASE_RECORDS, None))
+    world.publish(frap_fires(*many[:4]))
+    refused = refresh(world)
+    assert [refused.pairs, len(refused.failures)] == [[], 1]
+    assert "gone" in str(refused.failures[0]) and "--accept-release" in str(refused.failures[0])
+    assert RELEASE_RECORDS.content_hash(read_table(world.root, RELEASE_RECORDS, None)) == before
+    assert Pair("fire_perimeters", 2020) not in stale(world)
+    assert not refresh(world, accept_release=True).failures
+    assert len(read_table(world.root, FIRE_PERIMETERS, 2020)) == 4
+
+
+def test_other_years_go_on_when_one_fails(world: LabelWorld) -> None:
+    table_path(world.root, FIRE_PERIMETERS, 2020).mkdir(parents=True)
+    came = refresh(world)
+    assert len(came.failures) == 1
+    assert Pair("fire_perimeters", 2021) in came.pairs
+    assert Pair("fire_perimeters", 2020) in stale(world)
+    table_path(world.root, FIRE_PERIMETERS, 2020).rmdir()
+    assert not refresh(world).failures
+    assert stale(world) == {}
+
+
+def test_two_refreshes_of_one_data_root_do_not_run_beside_each_other(world: LabelWorld) -> None:
+    with world.runner() as one, world.runner() as other, one._alone(), pytest.raises(BurnscarError, match="another"):
+        other.refresh(YEARS)
+
+
+def test_unknown_years_and_assets_are_named(world: LabelWorld) -> None:
+    with world.runner() as runner:
+        with pytest.raises(SettingsError, match="1999"):
+            runner.planner.choose_years([1999])
+        with pytest.raises(SettingsError, match="tile"):
+            runner.planner.choose_assets(["tile"], gpu=True)
+        assert "checkpoint" not in runner.planner.choose_assets(None, gpu=False)
