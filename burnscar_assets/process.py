@@ -11,6 +11,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from burnscar_assets.errors import BurnscarError, InputError
+from burnscar_assets.parent import end_with_parent
 from burnscar_assets.storage.atomic import write_json
 
 Report = Callable[[dict[str, Any]], None]
@@ -54,6 +55,7 @@ def run_stage(module: str, arguments: Sequence[str], work: Callable[[Path, Repor
     if len(arguments) != 1:
         print(f"usage: python -m {module} spec.json", file=sys.stderr)
         return 2
+    end_with_parent()
     _prepare_environment()
     with _reporting() as report:
         try:

@@ -7,6 +7,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from burnscar_assets.errors import SettingsError
+from burnscar_assets.parent import end_worker_with_parent
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -27,7 +28,8 @@ def run_batches(work: Callable[[Task], Result], tasks: Sequence[Task], workers: 
         yield from map(work, tasks)
         return
     context = multiprocessing.get_context("forkserver")
-    with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context) as pool:
+    count = min(workers, len(tasks))
+    with ProcessPoolExecutor(count, mp_context=context, initializer=end_worker_with_parent) as pool:
         futures = [pool.submit(work, task) for task in tasks]
         try:
             for future in as_completed(futures):

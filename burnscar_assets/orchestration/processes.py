@@ -14,6 +14,7 @@ import dagster as dg
 
 import burnscar_assets.errors
 from burnscar_assets.errors import BurnscarError
+from burnscar_assets.parent import child_environment
 
 POLL_INTERVAL_S = 0.2
 TERMINATION_GRACE_S = 10.0
@@ -30,7 +31,7 @@ def run_process(context: dg.AssetExecutionContext, module: str, spec: Path, on_e
         BurnscarError: of the kind and with the message that the process reported.
     """
     with _session(context) as session:
-        environment = {**os.environ, **PROCESS_ENVIRONMENT, **session.get_bootstrap_env_vars()}
+        environment = {**os.environ, **PROCESS_ENVIRONMENT, **child_environment(), **session.get_bootstrap_env_vars()}
         process = subprocess.Popen([sys.executable, "-m", module, str(spec)], env=environment)
         handed_on = 0
         try:

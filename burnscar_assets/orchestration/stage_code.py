@@ -34,7 +34,7 @@ ENTRIES = {
 
 UNDECISIVE = frozenset(
     {
-        "environment", "errors", "operations", "orchestration", "process", "progress", "section", "settings",
+        "environment", "errors", "operations", "orchestration", "parent", "process", "progress", "section", "settings",
         "storage.atomic", "storage.paths", "terminal",
     }
 )  # fmt: skip

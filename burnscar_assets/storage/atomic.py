@@ -45,7 +45,7 @@ def storage_errors(path: Path) -> Iterator[None]:
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a path to write to, which takes the place of `path` if the block succeeds."""
     with storage_errors(path), _work_folder(path) as work:
-        temporary = work / path.name
+        temporary = work / _NEW
         temporary.touch()
         yield temporary
         with temporary.open("rb") as written:

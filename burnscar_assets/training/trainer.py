@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from burnscar_assets.errors import CheckpointError, InputError
 from burnscar_assets.process import Report, run_stage
-from burnscar_assets.storage.atomic import atomic_folder, storage_errors, write_json
+from burnscar_assets.storage.atomic import atomic_folder, recover, storage_errors, write_json
 from burnscar_assets.storage.hashing import hash_file, hash_json
 from burnscar_assets.training.config import Device, check_inputs, config_hash, run_config, write_run_config
 from burnscar_assets.training.fit import FitResult, choose_device, fit
@@ -63,6 +63,7 @@ def train(spec: TrainingSpec, report: Report) -> CheckpointManifest:
     _check_encoder(spec)
     identity = run_hash(spec, device)
     with _alone(spec):
+        recover(spec.checkpoint)
         last = _prepare_run(spec, identity)
         log = _journal(spec.progress_file, report)
         log(_start_event(spec, device, resumed=last is not None))
@@ -127,7 +128,7 @@ def _prepare_run(spec: TrainingSpec, identity: str) -> Path | None:
     folder = spec.run_folder
     with storage_errors(folder):
         if _run_identity(folder) != identity:
-            shutil.rmtree(folder, ignore_errors=True)
+            _discard_run(folder)
             folder.mkdir(parents=True)
             write_json(folder / RUN_FILE, {"run_hash": identity})
     last = folder / LAST_FILE
@@ -139,6 +140,12 @@ def _prepare_run(spec: TrainingSpec, identity: str) -> Path | None:
         last.unlink()
         return None
     return last
+
+
+def _discard_run(folder: Path) -> None:
+    """Delete a run's folder; its identity goes first, so that a part of it is never resumed."""
+    (folder / RUN_FILE).unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _run_identity(folder: Path) -> str | None:
@@ -184,7 +191,7 @@ def _finish(spec: TrainingSpec, device: Device, identity: str, result: FitResult
         files = {name: hash_file(folder / name) for name in (WEIGHTS_FILE, CONFIG_FILE, ENCODER_FILE)}
         manifest = _manifest(spec, device, identity, result, files)
         write_manifest(folder, manifest)
-    shutil.rmtree(run)
+    _discard_run(run)
     return manifest
 
 

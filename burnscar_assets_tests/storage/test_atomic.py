@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from burnscar_assets.errors import StorageError
-from burnscar_assets.storage.atomic import atomic_file, atomic_folder, write_json
+from burnscar_assets.storage.atomic import atomic_file, atomic_folder, recover, write_json
 
 Writer = Callable[[Path], AbstractContextManager[Path]]
 
@@ -105,6 +105,75 @@ def test_a_kill_in_the_middle_keeps_the_old_folder(tmp_path: Path) -> None:
     """
     run_and_kill(code, tmp_path)
     assert (target / "a").read_text() == "old"
+
+
+KILLED_BETWEEN_RENAMINGS = """
+    import sys, time
+    from pathlib import Path
+    from burnscar_assets.storage.atomic import atomic_folder
+
+    rename, seen = Path.replace, []
+
+    def replace(source, target):
+        if seen:
+            print("ready", flush=True)
+            time.sleep(60)
+        seen.append(target)
+        rename(source, target)
+
+    with atomic_folder(Path(sys.argv[1]) / "folder") as new:
+        (new / "a").write_text("new")
+        Path.replace = replace
+"""
+
+
+def test_a_kill_between_the_renamings_ends_with_the_new_folder(tmp_path: Path) -> None:
+    target = tmp_path / "folder"
+    with atomic_folder(target) as temporary:
+        (temporary / "a").write_text("old")
+    run_and_kill(KILLED_BETWEEN_RENAMINGS, tmp_path)
+    assert not target.exists()
+    recover(target)
+    assert (target / "a").read_text() == "new" and names(tmp_path) == ["folder"]
+
+
+def test_an_error_after_a_kill_between_the_renamings_keeps_what_was_whole(tmp_path: Path) -> None:
+    target = tmp_path / "folder"
+    with atomic_folder(target) as temporary:
+        (temporary / "a").write_text("old")
+    run_and_kill(KILLED_BETWEEN_RENAMINGS, tmp_path)
+    with pytest.raises(ValueError), atomic_folder(target):
+        raise ValueError
+    assert (target / "a").read_text() == "new" and names(tmp_path) == ["folder"]
+
+
+def test_the_next_write_clears_what_a_killed_one_left_and_nothing_else(tmp_path: Path) -> None:
+    target, other = tmp_path / "file.txt", tmp_path / "file.txt.12345678"
+    for path in (target, other):
+        code = f"""
+            import time
+            from pathlib import Path
+            from burnscar_assets.storage.atomic import atomic_file
+            with atomic_file(Path({str(path)!r})) as temporary:
+                print("ready", flush=True)
+                time.sleep(60)
+        """
+        run_and_kill(code, tmp_path)
+    assert len(leftovers(tmp_path)) == 2
+    write_json(target, {})
+    assert len(leftovers(tmp_path)) == 1
+    write_json(other, {})
+    assert not leftovers(tmp_path)
+
+
+@pytest.mark.parametrize("write", [atomic_file, atomic_folder])
+def test_two_writers_at_once_leave_each_other_alone(write: Writer, tmp_path: Path) -> None:
+    target = tmp_path / "x"
+    with write(target) as first:
+        with write(target) as second:
+            assert second != first and first.exists()
+        assert target.exists() and first.exists()
+    assert names(tmp_path) == ["x"]
 
 
 def test_folder_is_replaced_whole(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 import shapely
 
 from burnscar_assets.errors import InputError
+from burnscar_assets.storage.atomic import atomic_file
 from burnscar_assets.storage.catalog import connect, query
 from burnscar_assets.storage.contracts import ALL_TABLES, FIRE_PERIMETERS, SAMPLE_LOSSES
 from burnscar_assets.storage.paths import DataRoot
@@ -76,7 +77,10 @@ def test_an_open_connection_sees_what_was_written_since(filled: DataRoot) -> Non
 
 def test_half_written_files_are_not_seen(filled: DataRoot) -> None:
     part = filled.tables / "sample_losses" / "fire_year=2021"
-    (part / ".part.parquet.abc.tmp").write_text("half")
+    with pytest.raises(ValueError), atomic_file(part / "part.parquet") as temporary:
+        temporary.write_text("half")
+        assert counts(filled) == {2020: 3, 2021: 5}
+        raise ValueError
     assert counts(filled) == {2020: 3, 2021: 5}
 
 
