@@ -50,3 +50,12 @@ def release_records(fires: gpd.GeoDataFrame, prescribed: gpd.GeoDataFrame | None
     if prescribed is not None:
         parts.append(normalise(prescribed, "prescribed", "layer rxburn24_1"))
     return to_records(parts)
+
+
+def season(fire_year: int, number: int) -> dict[str, Any]:
+    """Changes that make one of several fires of a fire year, for `frap_fires`."""
+    dates = {
+        "ALARM_DATE": pd.Timestamp(fire_year, 8, 1, tz="UTC"),
+        "CONT_DATE": pd.Timestamp(fire_year, 8, 5, tz="UTC"),
+    }
+    return {"YEAR_": fire_year, "INC_NUM": f"{fire_year}{number}"} | dates

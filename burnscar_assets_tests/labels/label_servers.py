@@ -20,6 +20,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.site.answer(self)  # type: ignore[attr-defined]
 
+    def do_POST(self) -> None:
+        self.server.site.answer(self)  # type: ignore[attr-defined]
+
     def do_HEAD(self) -> None:
         self.server.site.answer(self)  # type: ignore[attr-defined]
 
@@ -40,6 +43,20 @@ def serving(site: Any) -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@dataclass
+class Webhook:
+    """Takes JSON messages, or refuses them."""
+
+    status: int = 200
+    messages: list[dict[str, Any]] = field(default_factory=list)
+
+    def answer(self, handler: BaseHTTPRequestHandler) -> None:
+        self.messages.append(json.loads(handler.rfile.read(int(handler.headers["Content-Length"]))))
+        handler.send_response(self.status)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
 
 
 @dataclass

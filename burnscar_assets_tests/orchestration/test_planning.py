@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-import pandas as pd
 import pytest
 
 from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE
@@ -13,12 +12,11 @@ from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS, RELEASE_RECORDS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, table_path
-from burnscar_assets_tests.labels.label_records import frap_fires, square
+from burnscar_assets_tests.labels.label_records import frap_fires, season, square
 from burnscar_assets_tests.orchestration.label_world import LABELS, LabelWorld
 
 YEARS = [2019, 2020, 2021]
-FIRES = tuple({"YEAR_": year, "INC_NUM": f"{year}{n}", "ALARM_DATE": pd.Timestamp(year, 8, 1, tz="UTC"),
-               "CONT_DATE": pd.Timestamp(year, 8, 5, tz="UTC")} for year in YEARS for n in range(3))  # fmt: skip
+FIRES = tuple(season(year, n) for year in YEARS for n in range(3))
 GROWN = {"geometry": square(4, side_m=1200.0)}
 
 

@@ -1,0 +1,159 @@
+"""The sensor that watches the release: what it asks for, once, and what it does when the source fails."""
+
+import json
+from collections.abc import Iterator
+
+import dagster as dg
+import pytest
+
+from burnscar_assets.definitions import build_definitions
+from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE
+from burnscar_assets.orchestration.automation.release_watch import Cursor
+from burnscar_assets.orchestration.instance import open_instance
+from burnscar_assets.storage.contracts import RELEASE_RECORDS
+from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.storage.tables import read_table
+from burnscar_assets_tests.labels.label_records import frap_fires, season, square
+from burnscar_assets_tests.labels.label_servers import Webhook, serving
+from burnscar_assets_tests.orchestration.label_world import LABELS, LabelWorld
+
+FIRES = tuple(season(year, n) for year in (2020, 2021) for n in range(3))
+EVERY_TICK = {"automation": {"check_release_minutes": 0.0001}, "perimeters": {"scar_years": 0}}
+
+
+class Watch:
+    """Ticks of the sensor on a world, with what it asks for carried out in this process."""
+
+    def __init__(self, world: LabelWorld) -> None:
+        self.world = world
+        self.cursor: str | None = None
+        self.reason: str | None = None
+
+    def tick(self) -> list[dg.RunRequest]:
+        """One tick; returns what it asked for."""
+        definitions = build_definitions(self.world.world.settings, self.world.root)
+        sensor = definitions.resolve_sensor_def("release_watch")
+        with open_instance(self.world.world, self.world.root.world_file) as instance:
+            context = dg.build_sensor_context(instance=instance, cursor=self.cursor, definitions=definitions)
+            result = sensor(context)
+        assert isinstance(result, dg.SensorResult)
+        self.cursor = result.cursor
+        self.reason = result.skip_reason.skip_message if result.skip_reason else None
+        return list(result.run_requests or [])
+
+    def carry_out(self, requests: list[dg.RunRequest]) -> None:
+        """Run what was asked for."""
+        definitions = build_definitions(self.world.world.settings, self.world.root)
+        with open_instance(self.world.world, self.world.root.world_file) as instance:
+            for request in requests:
+                definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+                    asset_selection=list(request.asset_selection or []),
+                    partition_key=request.partition_key,
+                    instance=instance,
+                    raise_on_error=False,
+                )
+
+    def settle(self) -> list[list[str]]:
+        """Tick and carry out until nothing is asked for; returns what was asked for, tick by tick."""
+        asked = []
+        while requests := self.tick():
+            asked.append(sorted(described(request) for request in requests))
+            self.carry_out(requests)
+        return asked
+
+
+def described(request: dg.RunRequest) -> str:
+    assets = "+".join(sorted(key.to_user_string() for key in request.asset_selection or []))
+    return f"{assets} {request.partition_key or ''}".strip()
+
+
+@pytest.fixture
+def watch(root: DataRoot, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
+    for name in (CONFIG_VARIABLE, DATA_VARIABLE, "DAGSTER_HOME", "WANDB_MODE", "BURNSCAR_WEBHOOK"):
+        monkeypatch.setenv(name, "")
+    world = LabelWorld(root)
+    world.configure(**EVERY_TICK)
+    world.publish(frap_fires(*FIRES))
+    yield Watch(world)
+
+
+def change_fire(watch: Watch, side_m: float, *more: dict) -> None:
+    watch.world.publish(frap_fires(*FIRES[:-1], FIRES[-1] | {"geometry": square(5, side_m=side_m)}, *more))
+
+
+def test_it_asks_for_the_release_then_for_the_years_then_for_nothing(watch: Watch) -> None:
+    labels = "burn_history+fire_perimeters"
+    assert watch.settle() == [["calfire_release"], [f"{labels} 2020", f"{labels} 2021"]]
+    assert watch.reason == "the release is as it was"
+
+
+def test_it_asks_for_the_year_whose_content_changed_and_for_a_year_that_appears(watch: Watch) -> None:
+    watch.settle()
+    change_fire(watch, 1200.0)
+    assert watch.settle() == [["calfire_release"], ["burn_history+fire_perimeters 2021"]]
+    change_fire(watch, 1200.0, season(2019, 0))
+    assert watch.settle() == [["calfire_release"], ["burn_history+fire_perimeters 2019"]]
+
+
+def test_a_version_that_comes_back_is_asked_for_again_under_another_key(watch: Watch) -> None:
+    watch.settle()
+    keys = []
+    for side_m in (1200.0, 1000.0, 1200.0):
+        change_fire(watch, side_m)
+        while requests := watch.tick():
+            keys += [request.run_key for request in requests]
+            watch.carry_out(requests)
+    assert len(keys) == len(set(keys)) == 6
+
+
+def test_what_was_refreshed_by_hand_is_not_asked_for(watch: Watch) -> None:
+    with watch.world.runner() as runner:
+        runner.refresh([2020, 2021], assets=LABELS)
+    assert watch.settle() == []
+
+
+def test_what_failed_is_not_asked_for_again(watch: Watch) -> None:
+    watch.settle()
+    watch.world.publish(frap_fires(season(2020, 0)))
+    (request,) = watch.tick()
+    watch.carry_out([request])
+    assert len(read_table(watch.world.root, RELEASE_RECORDS, None)) == len(FIRES), "the release looks wrong"
+    assert watch.settle() == []
+
+
+def test_priorities_put_the_newest_year_first(watch: Watch) -> None:
+    watch.carry_out(watch.tick())
+    priority = {request.partition_key: int(request.tags["dagster/priority"]) for request in watch.tick()}
+    assert priority["2021"] > priority["2020"]
+
+
+@pytest.mark.parametrize("broken", ["gone", "half_written", "a_page"])
+def test_a_source_that_fails_is_told_of_and_nothing_is_lost(
+    watch: Watch, broken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch.settle()
+    whole = watch.world.release.read_bytes()
+    if broken == "gone":
+        watch.world.release.unlink()
+    else:
+        watch.world.release.write_bytes(whole[: len(whole) // 2] if broken == "half_written" else b"<html></html>")
+    webhook = Webhook()
+    with serving(webhook) as address:
+        monkeypatch.setenv("BURNSCAR_WEBHOOK", address)
+        assert watch.tick() == [] and "not looked at (1 times in a row)" in str(watch.reason)
+        assert webhook.messages == []
+        looked = json.loads(str(watch.cursor)) | {"looked_at": 0}
+        watch.cursor = json.dumps(looked)
+        assert watch.tick() == []
+    (message,) = webhook.messages
+    assert "labels" in message["text"] and "what was fetched is kept" in message["text"]
+    assert len(read_table(watch.world.root, RELEASE_RECORDS, None)) == len(FIRES)
+    watch.world.publish(frap_fires(*FIRES))
+    assert all(asked == ["calfire_release"] for asked in watch.settle())
+    assert Cursor.read(watch.cursor).failures == 0
+
+
+def test_a_cursor_that_cannot_be_read_is_a_fresh_one() -> None:
+    assert Cursor.read("nonsense") == Cursor.read(None) == Cursor.read('{"unknown": 1}')
+    cursor = Cursor(version="v", years={"2020": "a"}, asked=3)
+    assert Cursor.read(cursor.write()) == cursor
