@@ -5,7 +5,7 @@ that Dagster, the plan and the sensors all know when the stage that reads a sour
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -105,10 +105,16 @@ def latest(instance: dg.DagsterInstance, pair: Pair) -> Observed | None:
     return None
 
 
-def observe_all(world: World, instance: dg.DagsterInstance) -> list[str]:
-    """Look at every source and record those that changed; returns, in words, what couldn't be looked at."""
+def looked_at(instance: dg.DagsterInstance, source: str) -> datetime | None:
+    """When a source was looked at last, with success."""
+    found = instance.fetch_observations(dg.AssetKey(source), limit=1).records
+    return datetime.fromtimestamp(found[0].timestamp, UTC) if found else None
+
+
+def observe_all(world: World, instance: dg.DagsterInstance, sources: Iterable[str] = tuple(SOURCES)) -> list[str]:
+    """Look at sources and record those that changed; returns, in words, what couldn't be looked at."""
     problems = []
-    for source in SOURCES:
+    for source in sources:
         pair = Pair(source, None)
         before = latest(instance, pair)
         try:

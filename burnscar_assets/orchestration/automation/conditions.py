@@ -6,13 +6,15 @@ import dagster as dg
 def follow() -> dg.AutomationCondition:
     """A partition that is missing, or whose code or inputs have a new version, once its inputs are all there.
 
-    Inputs that were made again with the same data version don't count, and nothing is asked for twice.
+    A year that has nothing yet goes through all stages in one run; a changed one stage by stage, so that the wave
+    stops where the content comes out as it was. What failed is left to a person, until an input changes again.
     """
     condition = dg.AutomationCondition
+    never_made = condition.missing() & ~condition.execution_failed()
     changed_input = condition.any_deps_match(condition.data_version_changed() & ~condition.missing())
-    due: dg.AutomationCondition = condition.newly_missing() | condition.code_version_changed() | changed_input
+    changed = (condition.code_version_changed() | changed_input).since_last_handled()
     return (
-        due.since_last_handled()
+        (never_made | changed)
         & ~condition.any_deps_missing()
         & ~condition.any_deps_in_progress()
         & ~condition.in_progress()

@@ -14,6 +14,7 @@ import dagster as dg
 
 from burnscar_assets.alerts import alert
 from burnscar_assets.errors import BurnscarError
+from burnscar_assets.orchestration.checks import freshness
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.runs import run_tags
@@ -23,7 +24,7 @@ from burnscar_assets.orchestration.staleness import stale_pairs
 RELEASE = Pair("calfire_release", None)
 LABELS = ("fire_perimeters", "burn_history")
 TICK_S = 30
-"""How often the sensor wakes, in seconds; it looks at the source much less often."""
+"""How often the sensor wakes, in seconds, unless it is to look at the source more often."""
 
 SETTLE_S = 10.0
 RETRY_MINUTES = 5.0
@@ -67,7 +68,7 @@ def build_release_watch(world: World, status: dg.DefaultSensorStatus) -> dg.Sens
 
     @dg.sensor(
         target=[dg.AssetKey(name) for name in (RELEASE.asset, *LABELS)],
-        minimum_interval_seconds=TICK_S,
+        minimum_interval_seconds=max(round(min(TICK_S, 60 * world.settings.automation.check_release_minutes)), 1),
         default_status=status,
         description="Watches the release's source; asks for the release, and for the years that it changed.",
     )
@@ -90,6 +91,13 @@ def _look(world: World, context: dg.SensorEvaluationContext, cursor: Cursor) -> 
     if now - cursor.looked_at < interval_s:
         return None
     cursor.looked_at = now
+    try:
+        return _record_look(world, context, cursor)
+    finally:
+        context.instance.report_runless_asset_event(freshness(world, context.instance))
+
+
+def _record_look(world: World, context: dg.SensorEvaluationContext, cursor: Cursor) -> str | None:
     try:
         seen = observe(world, RELEASE_SOURCE, cursor.facts, settle_s=SETTLE_S)
     except BurnscarError as error:
