@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test ui lint lock docs versions clean
+.PHONY: demo test bench ui lint lock docs versions clean
 
 demo: $(INSTALLED)  ## set up, then run the whole chain on the simulated archive
 	$(BIN)/burnscar demo
@@ -12,6 +12,9 @@ demo: $(INSTALLED)  ## set up, then run the whole chain on the simulated archive
 test: $(INSTALLED)  ## set up, then run the whole test suite
 	$(BIN)/pytest -m "not slow" --numprocesses auto --maxprocesses 4
 	$(BIN)/pytest -m slow
+
+bench: $(INSTALLED)  ## measure what staying up to date costs, a quarter of an hour
+	$(BIN)/python benchmarks/refresh.py
 
 ui: $(INSTALLED)  ## the web UI and daemon on 127.0.0.1:3000, with what `make demo` made
 	$(BIN)/burnscar ui

@@ -1,0 +1,1 @@
+"""What benchmarks share: figures and their bars, costs of processes, simulated worlds, hashes of what was made."""

@@ -1,0 +1,90 @@
+"""What a command costs, and how it is broken off."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+_STRIPPED = ("BURNSCAR_", "DAGSTER_", "PYTHONDONTWRITEBYTECODE")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a command took, all processes that it started and waited for included.
+
+    Attributes:
+        cpu_s: user and system time, seconds.
+        wall_s: from start to end, seconds.
+        output: what it printed.
+    """
+
+    cpu_s: float
+    wall_s: float
+    output: str = ""
+
+
+class CommandFailedError(Exception):
+    """A command that is measured ended with an error; the message is the end of its output."""
+
+
+def environment(bytecode: Path, **variables: str) -> dict[str, str]:
+    """The environment of a measured command: this one's, without what chooses a world.
+
+    Args:
+        bytecode: where Python keeps compiled modules, so that every measured run finds them compiled.
+        variables: set on top.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_STRIPPED)}
+    return kept | {"PYTHONPYCACHEPREFIX": str(bytecode)} | variables
+
+
+def run(command: Sequence[str], variables: Mapping[str, str], log: Path) -> Cost:
+    """Run a Python command line to its end.
+
+    Args:
+        command: arguments of the interpreter.
+        variables: its whole environment.
+        log: file that its output goes to.
+
+    Raises:
+        CommandFailedError: it ended with an error.
+    """
+    with log.open("w+", encoding="utf-8") as stream:
+        begin = time.perf_counter()
+        process = _start(command, variables, stream)
+        _, status, used = os.wait4(process.pid, 0)
+        wall_s = time.perf_counter() - begin
+        process.returncode = os.waitstatus_to_exitcode(status)
+        stream.seek(0)
+        output = stream.read()
+    if process.returncode:
+        raise CommandFailedError(f"{' '.join(command)} ended with {process.returncode}:\n{output[-2000:]}")
+    return Cost(used.ru_utime + used.ru_stime, wall_s, output)
+
+
+def run_and_kill(command: Sequence[str], variables: Mapping[str, str], log: Path, after_s: float) -> bool:
+    """Run a Python command line and kill it (SIGKILL) with all that it started; False if it ended before that."""
+    with log.open("w", encoding="utf-8") as stream:
+        process = _start(command, variables, stream)
+        try:
+            process.wait(after_s)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            return True
+    return False
+
+
+def _start(command: Sequence[str], variables: Mapping[str, str], stream: IO[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, *command],
+        env=dict(variables),
+        stdout=stream,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )

@@ -1,0 +1,86 @@
+"""The CPU stages of a world as plain function calls, in the order of the graph: no Dagster, no checks, no pictures.
+
+Run as `python plain_stages.py DATA_ROOT`, it is the peer that orchestration is measured against: what remains when
+everything that tells, remembers, checks and draws is taken away.
+"""
+
+import sys
+from pathlib import Path
+
+from burnscar_assets.classes import BANDS
+from burnscar_assets.imagery.dataset import validate_layers, write_dataset_config
+from burnscar_assets.imagery.matching import match_scenes
+from burnscar_assets.imagery.materialize import materialize_tiles
+from burnscar_assets.labels.history import burn_history
+from burnscar_assets.labels.perimeters import clean_perimeters
+from burnscar_assets.labels.release import fetch_release
+from burnscar_assets.sampling.land import load_land
+from burnscar_assets.sampling.points import sample_points
+from burnscar_assets.settings import Settings, load_settings
+from burnscar_assets.storage.contracts import (
+    BURN_HISTORY,
+    FIRE_PERIMETER_REJECTS,
+    FIRE_PERIMETERS,
+    RELEASE_RECORDS,
+    SAMPLE_LOSSES,
+    SAMPLE_POINTS,
+    SCENE_MATCHES,
+    TILES,
+    WINDOWS,
+)
+from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.storage.tables import read_table, write_table
+from burnscar_assets.windows.dataset import write_windows
+from burnscar_assets.windows.definition import define_windows
+
+
+def run_all(settings: Settings, root: DataRoot) -> None:
+    """The release, then every fire year that it has records of, oldest first."""
+    records = fetch_release(settings.release, root).records
+    write_table(root, RELEASE_RECORDS, records, None)
+    for fire_year in sorted(set(records["fire_year"].dropna())):
+        if settings.years.first <= fire_year <= (settings.years.last or fire_year):
+            _label(settings, root, int(fire_year))
+            _sample(settings, root, int(fire_year))
+            _image(settings, root, int(fire_year))
+
+
+def _label(settings: Settings, root: DataRoot, fire_year: int) -> None:
+    records = read_table(root, RELEASE_RECORDS, None)
+    cleaned = clean_perimeters(records, fire_year, settings.perimeters, simulated=settings.simulated_perimeters)
+    write_table(root, FIRE_PERIMETER_REJECTS, cleaned.rejects, fire_year)
+    write_table(root, FIRE_PERIMETERS, cleaned.perimeters, fire_year)
+    records = read_table(root, RELEASE_RECORDS, None)
+    write_table(root, BURN_HISTORY, burn_history(records, fire_year, settings.perimeters), fire_year)
+
+
+def _sample(settings: Settings, root: DataRoot, fire_year: int) -> None:
+    sampling = settings.sampling
+    sampled = sample_points(
+        read_table(root, FIRE_PERIMETERS, fire_year),
+        read_table(root, BURN_HISTORY, fire_year),
+        fire_year,
+        sampling,
+        settings.windows,
+        land=load_land(root.resolve(sampling.land) if sampling.land else None, fire_year),
+        hard_negatives=load_land(root.resolve(sampling.hard_negatives)) if sampling.hard_negatives else None,
+    )
+    write_table(root, SAMPLE_LOSSES, sampled.losses, fire_year)
+    write_table(root, SAMPLE_POINTS, sampled.points, fire_year)
+    windows = define_windows(read_table(root, SAMPLE_POINTS, fire_year), settings.windows)
+    write_windows(windows, root.dataset, fire_years=[fire_year])
+    write_table(root, WINDOWS, windows, fire_year)
+
+
+def _image(settings: Settings, root: DataRoot, fire_year: int) -> None:
+    write_dataset_config(settings.imagery, root)
+    validate_layers(root.dataset, settings.imagery.layer, BANDS)
+    windows = read_table(root, WINDOWS, fire_year)
+    write_table(root, SCENE_MATCHES, match_scenes(windows, root.dataset, settings.imagery)[0], fire_year)
+    windows, matches = read_table(root, WINDOWS, fire_year), read_table(root, SCENE_MATCHES, fire_year)
+    write_table(root, TILES, materialize_tiles(windows, matches, root.dataset, settings.imagery)[0], fire_year)
+
+
+if __name__ == "__main__":
+    data_root = DataRoot(Path(sys.argv[1]))
+    run_all(load_settings(data_root.world_file), data_root)
