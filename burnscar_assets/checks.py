@@ -4,6 +4,7 @@ A check of corruption blocks what comes after it; a check of quality warns. Thre
 """
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -43,6 +44,14 @@ def release_is_whole(records: gpd.GeoDataFrame) -> Finding:
         return Finding(False, fault)
     fires = int((records["kind"] == "fire").sum())
     return Finding(fires > 0, f"{len(records)} records, {fires} wildfires", {"records": len(records), "fires": fires})
+
+
+def was_looked_at_lately(looked_at: datetime | None, now: datetime, limit_days: float) -> Finding:
+    """The release's source was looked at, with success, not long ago."""
+    if looked_at is None:
+        return Finding(False, "the source was never looked at")
+    days = (now - looked_at).total_seconds() / 86_400
+    return Finding(days <= limit_days, f"looked at {looked_at:%Y-%m-%d %H:%M} UTC", {"days_ago": days})
 
 
 def table_is_whole(table: Table, rows: pd.DataFrame) -> Finding:

@@ -3,6 +3,7 @@
 import inspect
 import warnings
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import dagster as dg
@@ -13,6 +14,7 @@ from burnscar_assets.checks import Finding
 from burnscar_assets.funnel import funnel
 from burnscar_assets.orchestration.metadata import picture
 from burnscar_assets.orchestration.partitions import World
+from burnscar_assets.orchestration.sources import RELEASE_SOURCE, looked_at
 from burnscar_assets.storage.contracts import (
     BURN_HISTORY,
     EVALUATION_METRICS,
@@ -56,6 +58,7 @@ class Check(NamedTuple):
 def build_checks(world: World) -> list[dg.AssetChecksDefinition]:
     """The checks of a world: blocking ones for corruption, warnings for quality."""
     return [
+        _freshness(world),
         *(_definition(world, check, blocking=True) for check in _corruption(world)),
         *(_definition(world, check, blocking=False) for check in _quality(world)),
     ]
@@ -117,6 +120,33 @@ def _funnel_check(world: World) -> Check:
         return [funnel(world.root, year, settings.imagery.layer)]
 
     return Check("tiles", "funnel_adds_up", checks.funnel_adds_up, given, depict)
+
+
+LOOKED_AT_LATELY: Final = "looked_at_lately"
+
+
+def freshness(world: World, instance: dg.DagsterInstance) -> dg.AssetCheckEvaluation:
+    """Whether the release's source was looked at lately; nothing else of a world grows old by itself."""
+    seen = looked_at(instance, RELEASE_SOURCE)
+    finding = checks.was_looked_at_lately(seen, datetime.now(UTC), world.settings.automation.stale_source_days)
+    return dg.AssetCheckEvaluation(
+        asset_key=dg.AssetKey(RELEASE_SOURCE),
+        check_name=LOOKED_AT_LATELY,
+        passed=finding.holds,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=finding.detail,
+    )
+
+
+def _freshness(world: World) -> dg.AssetChecksDefinition:
+    description = inspect.getdoc(checks.was_looked_at_lately)
+
+    @dg.asset_check(asset=RELEASE_SOURCE, name=LOOKED_AT_LATELY, description=description)
+    def looked_at_lately(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        found = freshness(world, context.instance)
+        return dg.AssetCheckResult(passed=found.passed, severity=found.severity, description=found.description)
+
+    return looked_at_lately
 
 
 def _reader(root: DataRoot) -> Callable[..., Callable[[int | None], Iterable[pd.DataFrame]]]:

@@ -9,7 +9,9 @@ import pytest
 from burnscar_assets.definitions import build_definitions
 from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE
 from burnscar_assets.orchestration.automation.release_watch import Cursor
+from burnscar_assets.orchestration.checks import LOOKED_AT_LATELY
 from burnscar_assets.orchestration.instance import open_instance
+from burnscar_assets.orchestration.sources import RELEASE_SOURCE
 from burnscar_assets.storage.contracts import RELEASE_RECORDS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table
@@ -151,6 +153,18 @@ def test_a_source_that_fails_is_told_of_and_nothing_is_lost(
     watch.world.publish(frap_fires(*FIRES))
     assert all(asked == ["calfire_release"] for asked in watch.settle())
     assert Cursor.read(watch.cursor).failures == 0
+
+
+@pytest.mark.parametrize(("limit_days", "fresh"), [(8, True), (1e-9, False)])
+def test_each_look_tells_whether_the_source_is_fresh(watch: Watch, limit_days: float, fresh: bool) -> None:
+    watch.world.configure(automation=EVERY_TICK["automation"] | {"stale_source_days": limit_days})
+    watch.tick()
+    watch.world.release.unlink()
+    watch.tick()
+    key = dg.AssetCheckKey(dg.AssetKey(RELEASE_SOURCE), LOOKED_AT_LATELY)
+    with open_instance(watch.world.world, watch.world.root.world_file) as instance:
+        record = instance.event_log_storage.get_latest_asset_check_execution_by_key([key])[key]
+    assert record.status.value == ("SUCCEEDED" if fresh else "FAILED")
 
 
 def test_a_cursor_that_cannot_be_read_is_a_fresh_one() -> None:
