@@ -33,11 +33,10 @@ class Watch:
 
     def tick(self) -> list[dg.RunRequest]:
         """One tick; returns what it asked for."""
-        definitions = build_definitions(self.world.world.settings, self.world.root)
-        sensor = definitions.resolve_sensor_def("release_watch")
         with open_instance(self.world.world, self.world.root.world_file) as instance:
+            definitions = build_definitions(self.world.world.settings, self.world.root)
             context = dg.build_sensor_context(instance=instance, cursor=self.cursor, definitions=definitions)
-            result = sensor(context)
+            result = definitions.resolve_sensor_def("release_watch")(context)
         assert isinstance(result, dg.SensorResult)
         self.cursor = result.cursor
         self.reason = result.skip_reason.skip_message if result.skip_reason else None
@@ -45,8 +44,8 @@ class Watch:
 
     def carry_out(self, requests: list[dg.RunRequest]) -> None:
         """Run what was asked for."""
-        definitions = build_definitions(self.world.world.settings, self.world.root)
         with open_instance(self.world.world, self.world.root.world_file) as instance:
+            definitions = build_definitions(self.world.world.settings, self.world.root)
             for request in requests:
                 definitions.resolve_implicit_global_asset_job_def().execute_in_process(
                     asset_selection=list(request.asset_selection or []),

@@ -39,8 +39,8 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def tick(world: World, schedule: str, at: datetime = NOW) -> list[dg.RunRequest] | str:
     """What a schedule asks for, or why it asks for nothing."""
-    definitions = build_definitions(world.settings, world.root)
     with open_instance(world, CONFIGS_DIR / "demo.yaml") as instance:
+        definitions = build_definitions(world.settings, world.root)
         context = dg.build_schedule_context(
             instance=instance, scheduled_execution_time=at, repository_def=definitions.get_repository_def()
         )
@@ -105,8 +105,9 @@ def test_gpu_stages_wait_while_their_inputs_are_stale(root: DataRoot) -> None:
 def test_the_gpu_schedule_runs_only_where_the_settings_say_so(root: DataRoot, gpu: dict, status: str) -> None:
     labels = LabelWorld(root)
     labels.configure(automation=gpu)
-    definitions = build_definitions(labels.world.settings, root)
-    assert definitions.resolve_schedule_def("gpu_stages").default_status.value == status
+    with open_instance(labels.world, root.world_file):
+        schedule = build_definitions(labels.world.settings, root).resolve_schedule_def("gpu_stages")
+    assert schedule.default_status.value == status
 
 
 @pytest.mark.parametrize(("searched_days_ago", "asked"), [(3, True), (0.5, False)])
