@@ -119,7 +119,7 @@ class Runner:
         """
         plan = self.planner.plan(fire_years, assets)
         touched = {pair.fire_year for pair in (*(found.pair for found in plan.stale), *plan.may_follow)}
-        return [None, *sorted(fire_years)] if None in touched else [year for year in sorted(fire_years) if year in touched]
+        return [year for year in (None, *sorted(fire_years)) if None in touched or year in touched]
 
     def _next(self, year: int | None, assets: Collection[str] | None, failed: set[Pair]) -> list[Pair]:
         plan = self.planner.plan([] if year is None else [year], assets)
