@@ -7,6 +7,7 @@ from burnscar_assets.orchestration.assets import build_assets
 from burnscar_assets.orchestration.automation import build_sensors
 from burnscar_assets.orchestration.automation.schedules import build_schedules
 from burnscar_assets.orchestration.checks import build_checks
+from burnscar_assets.orchestration.executor import in_process_executor
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.sources import build_sources
 from burnscar_assets.settings import Settings, load_settings
@@ -21,7 +22,7 @@ def build_definitions(settings: Settings, root: DataRoot) -> dg.Definitions:
         asset_checks=build_checks(world),
         sensors=build_sensors(world),
         schedules=build_schedules(world),
-        executor=dg.in_process_executor,
+        executor=in_process_executor,
     )
 
 

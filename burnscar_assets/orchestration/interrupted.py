@@ -1,7 +1,7 @@
 """Runs whose process is gone: killed, or lost with the machine. Dagster would take them for running for ever.
 
-Each stage tags its run with the process that it runs in; a run that should be in progress but whose process isn't
-there any more is reported as failed, and the places in pools that it held are freed.
+Each run is tagged with the process that it runs in; a run that should be in progress but whose process isn't there any
+more is reported as failed, and the places in pools that it held are freed.
 """
 
 import os
@@ -11,7 +11,12 @@ from pathlib import Path
 import dagster as dg
 
 PROCESS_TAG = "burnscar/process"
-IN_PROGRESS = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+UNFINISHED = [
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
 
 
 def this_process() -> str:
@@ -22,7 +27,7 @@ def this_process() -> str:
 def fail_interrupted_runs(instance: dg.DagsterInstance) -> list[str]:
     """Report runs of this machine whose process is gone as failed; returns their ids."""
     failed = []
-    for run in instance.get_runs(dg.RunsFilter(statuses=IN_PROGRESS)):
+    for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)):
         process = run.tags.get(PROCESS_TAG)
         if process and _is_gone(process):
             instance.report_run_failed(run, f"its process ({process}) is gone: run the same partition again")

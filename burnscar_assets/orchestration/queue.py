@@ -15,6 +15,7 @@ from dagster._core.utils import make_new_backfill_id
 
 from burnscar_assets.errors import BurnscarError
 from burnscar_assets.orchestration.execution import ACCEPT_RELEASE, RELEASE, Refreshed
+from burnscar_assets.orchestration.interrupted import fail_interrupted_runs
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.planning import Planner
 from burnscar_assets.orchestration.runs import REFRESH_TAG, failure_reason, run_tags
@@ -100,6 +101,7 @@ def _wait(instance: dg.DagsterInstance, backfill_ids: Collection[str], progress:
         progress("fire years through the daemon's queue", done, len(backfill_ids))
         if done == len(backfill_ids):
             return
+        fail_interrupted_runs(instance)
         if not daemon_is_running(instance):
             raise BurnscarError(
                 "the daemon went away; what it was asked for stays in its queue: start it again (burnscar ui), "

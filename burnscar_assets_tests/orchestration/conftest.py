@@ -25,13 +25,17 @@ class DemoRun:
         return run_command(self.root, *command, check=check)
 
 
+def command_environment(root: DataRoot) -> dict[str, str]:
+    """The environment of a program that works on a data root, without what this process knows of another."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("BURNSCAR_", "DAGSTER_"))}
+    return environment | {"BURNSCAR_DATA": str(root.path), "DAGSTER_HOME": str(root.dagster_home), "COLUMNS": "160"}
+
+
 def run_command(root: DataRoot, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run a program of the virtual environment, with stderr behind stdout."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("BURNSCAR_", "DAGSTER_"))}
-    environment |= {"BURNSCAR_DATA": str(root.path), "DAGSTER_HOME": str(root.dagster_home), "COLUMNS": "160"}
     done = subprocess.run(
         [str(BIN / command[0]), *command[1:]],
-        env=environment,
+        env=command_environment(root),
         cwd=root.path.parent,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -47,3 +51,26 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
     """What `burnscar demo` makes."""
     root = DataRoot(tmp_path_factory.mktemp("world") / "demo")
     return DemoRun(root, run_command(root, "burnscar", "demo").stdout)
+
+
+@pytest.fixture(scope="session")
+def small_archive(tmp_path_factory: pytest.TempPathFactory) -> DataRoot:
+    """A data root with the small world's archive, in which nothing is materialized; it must not be changed."""
+    from burnscar_assets_tests.orchestration.small_world import make_small_world
+
+    root = DataRoot(tmp_path_factory.mktemp("archive") / "data")
+    make_small_world(root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def small_world(small_archive: DataRoot, tmp_path_factory: pytest.TempPathFactory) -> DataRoot:
+    """The small world with the CPU stages of its two years made, and nothing automatic; it must not be changed."""
+    from burnscar_assets_tests.orchestration.fault_kit import copy_world
+    from burnscar_assets_tests.orchestration.small_world import use_geopackage
+
+    root = DataRoot(tmp_path_factory.mktemp("small") / "data")
+    copy_world(small_archive, root, automation={"enabled": False})
+    use_geopackage(root)
+    run_command(root, "burnscar", "refresh", "--no-gpu", "--in-process")
+    return root

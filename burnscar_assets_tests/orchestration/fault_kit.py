@@ -1,0 +1,153 @@
+"""What tests of faults share: worlds with one archive, commands in sessions of their own, and what a world comes to."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rslearn.dataset.storage.file import FileWindowStorage
+from upath import UPath
+
+from burnscar_assets.evaluation.spec import load_report
+from burnscar_assets.imagery.dataset import image_layers, open_dataset
+from burnscar_assets.imagery.tiles import measure_tile
+from burnscar_assets.storage.contracts import ALL_TABLES
+from burnscar_assets.storage.hashing import hash_file
+from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.storage.tables import UNPARTITIONED, read_table
+from burnscar_assets.training.manifest import verify_checkpoint
+from burnscar_assets_tests.orchestration.conftest import BIN, command_environment
+from burnscar_assets_tests.orchestration.small_world import write_settings
+
+PATIENCE_S = 180.0
+POLL_S = 0.02
+
+
+def copy_world(archive: DataRoot, root: DataRoot, **sections: dict[str, Any]) -> DataRoot:
+    """A world of the same archive, whose files are shared, with nothing materialized."""
+    write_settings(root, **sections)
+    shutil.copytree(archive.simulated, root.simulated, copy_function=os.link)
+    return root
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    """Wait for something to come about."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"in vain: {what}"
+        time.sleep(POLL_S)
+
+
+@dataclass(frozen=True)
+class Command:
+    """A running program of the virtual environment, the leader of a session of its own."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def output(self) -> str:
+        """What it has written so far, stderr behind stdout."""
+        return self.log.read_text(encoding="utf-8")
+
+    def has_ended(self) -> bool:
+        """Whether it has."""
+        return self.process.poll() is not None
+
+    def wait(self) -> int:
+        """Wait for its end; returns the exit code."""
+        return self.process.wait(PATIENCE_S)
+
+    def has_begun(self) -> bool:
+        """Whether it has told of its first work, or has ended."""
+        return " …" in self.output or self.has_ended()
+
+    def child(self, module: str) -> int | None:
+        """Process id of a stage that it runs in a process of its own, if it does now."""
+        return next((pid for pid, command in _session(self.process.pid) if module in command), None)
+
+    def kill(self, *, others: bool) -> None:
+        """`kill -9` the process; with others, all of its session at once. Wait for all to be gone."""
+        for pid in [pid for pid, _ in _session(self.process.pid)] if others else [self.process.pid]:
+            kill(pid)
+        self.process.wait(PATIENCE_S)
+        wait_until(lambda: not list(_session(self.process.pid)), f"orphans end: {list(_session(self.process.pid))}")
+
+
+@contextmanager
+def started(root: DataRoot, *command: str, **environment: str) -> Iterator[Command]:
+    """Start a program on a data root; nothing of it is left at the end."""
+    log = root.path.parent / f"{command[0]}-{time.monotonic_ns()}.log"
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            [str(BIN / command[0]), *command[1:]],
+            env=command_environment(root) | environment,
+            cwd=root.path.parent,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    running = Command(process, log)
+    try:
+        yield running
+    finally:
+        running.kill(others=True)
+
+
+def kill(pid: int) -> None:
+    """`kill -9`, if it is still there."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def _session(leader: int) -> Iterator[tuple[int, str]]:
+    """Ids and command lines of the living processes of a session."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            status = (folder / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+            if int(status[3]) == leader and status[0] != "Z":
+                yield int(folder.name), (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+
+
+def content(root: DataRoot) -> dict[str, str]:
+    """Hashes of all that a world holds: tables, windows with labels and tiles, checkpoints, reports.
+
+    What can't be read whole, or isn't what it says it is, raises.
+    """
+    found = {}
+    for table in ALL_TABLES:
+        for path in (root.tables / table.name).glob("*/part.parquet"):
+            year = None if path.parent.name == UNPARTITIONED else int(path.parent.name.partition("=")[2])
+            found[f"{table.name} {year}"] = table.content_hash(read_table(root, table, year))
+    found |= _windows(root)
+    for folder in sorted((root.path / "checkpoints").glob("fire_year=*")):
+        found[f"checkpoint {folder.name}"] = verify_checkpoint(folder).weights_sha256
+    for folder in sorted((root.path / "evaluation").glob("fire_year=*")):
+        report = load_report(root, int(folder.name.partition("=")[2]))
+        found[f"report {folder.name}"] = report.metrics_hash
+    return found
+
+
+def _windows(root: DataRoot) -> dict[str, str]:
+    found: dict[str, str] = {}
+    configured = (root.dataset / "config.json").exists()
+    layers = image_layers(open_dataset(root.dataset)) if configured else {}
+    for window in FileWindowStorage(UPath(root.dataset)).get_windows():
+        folder = Path(window.window_root)
+        files = [folder / "metadata.json", *folder.glob("layers/label/*")]
+        for name, config in layers.items():
+            if window.is_layer_completed(name):
+                measure_tile(folder, name, config, 1)
+                files += folder.glob(f"layers/{name}/*/*")
+        found |= {file.relative_to(root.dataset).as_posix(): hash_file(file) for file in files}
+    return found
