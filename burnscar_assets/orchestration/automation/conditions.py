@@ -12,9 +12,9 @@ def follow() -> dg.AutomationCondition:
     condition = dg.AutomationCondition
     never_made = condition.missing() & ~condition.execution_failed()
     changed_input = condition.any_deps_match(condition.data_version_changed() & ~condition.missing())
-    changed = (condition.code_version_changed() | changed_input).since_last_handled()
+    changed: dg.AutomationCondition = condition.code_version_changed() | changed_input
     return (
-        (never_made | changed)
+        (never_made | changed.since_last_handled())
         & ~condition.any_deps_missing()
         & ~condition.any_deps_in_progress()
         & ~condition.in_progress()

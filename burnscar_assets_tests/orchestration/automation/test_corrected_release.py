@@ -1,0 +1,51 @@
+"""A release is corrected while the daemon runs: it looks, fetches, and makes what the correction touches, by itself."""
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+import yaml
+
+from burnscar_assets.storage.contracts import TILES
+from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.storage.tables import table_path
+from burnscar_assets_tests.orchestration.small_world import edit_fires, grow_a_fire
+from burnscar_assets_tests.orchestration.web_ui_kit import WebUi, running_web_ui, wait_for
+
+pytestmark = [pytest.mark.slow]
+
+UNEDITED, EDITED = 2019, 2020
+PATIENCE_S = 240.0
+ASKED_BY_SENSOR = "dagster/sensor_name"
+CHAIN = [{"burn_history", "fire_perimeters"}, {"sample_points"}, {"windows"}, {"scene_matches"}, {"tiles"}]
+
+
+@pytest.fixture
+def world(small_world: DataRoot, root: DataRoot) -> DataRoot:
+    """The small world, all of its CPU stages made, with the daemon told to look at the release all the time."""
+    shutil.copytree(small_world.path, root.path)
+    settings = yaml.safe_load(root.world_file.read_text())
+    root.world_file.write_text(yaml.safe_dump(settings | {"automation": {"check_release_minutes": 0.1}}))
+    return root
+
+
+@pytest.fixture
+def daemon(world: DataRoot) -> Iterator[WebUi]:
+    with running_web_ui(world) as server:
+        yield server
+
+
+def test_what_a_corrected_fire_touches_is_made_without_anybody(world: DataRoot, daemon: WebUi) -> None:
+    before = table_path(world, TILES, UNEDITED).stat().st_mtime_ns
+    edit_fires(world.path / "release.gpkg", lambda fires: grow_a_fire(fires, EDITED))
+
+    def tiles_were_made() -> bool:
+        runs = daemon.runs(ASKED_BY_SENSOR)
+        assert all(run.status != "FAILURE" for run in runs)
+        return bool(runs) and (runs[-1].status, runs[-1].assets) == ("SUCCESS", {"tiles"})
+
+    wait_for(tiles_were_made, PATIENCE_S)
+    expected = [(None, {"calfire_release"}), *((str(EDITED), assets) for assets in CHAIN)]
+    made = [(run.fire_year, run.assets) for run in daemon.runs(ASKED_BY_SENSOR)]
+    assert made == expected, "training waits for a person"
+    assert table_path(world, TILES, UNEDITED).stat().st_mtime_ns == before
