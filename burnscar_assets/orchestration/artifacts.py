@@ -21,6 +21,9 @@ from burnscar_assets.storage.tables import table_path
 DATASET = "dataset"
 DATASET_STAGES = ("windows", "scene_matches", "tiles")
 MODEL_STAGES = ("checkpoint", "evaluation_metrics")
+NEED_CONFIG = ("scene_matches", "tiles", *MODEL_STAGES)
+"""Stages that read the dataset's config.json, which follows from the settings and isn't in the store."""
+
 TABLES = {
     "calfire_release": ("release_records",),
     "fire_perimeters": ("fire_perimeters", "fire_perimeter_rejects"),
@@ -67,7 +70,8 @@ def fetch_inputs(world: World, pair: Pair) -> None:
     stages = list(STAGE_VERSIONS)
     earlier = stages[: stages.index(pair.asset) + 1]
     fetch(world, store, earlier, _years_read(world, pair))
-    write_dataset_config(world.settings.imagery, world.root)
+    if pair.asset in NEED_CONFIG:
+        write_dataset_config(world.settings.imagery, world.root)
 
 
 def fetch(world: World, store: ObjectStore, stages: list[str], fire_years: list[int]) -> int:

@@ -1,0 +1,90 @@
+"""Results go through a real S3 server: one machine makes them, another that shares no disk goes on with them."""
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE, STORE_VARIABLE
+from burnscar_assets.orchestration import artifacts
+from burnscar_assets.orchestration.artifacts import DATASET, DATASET_STAGES, fetch_inputs, publish
+from burnscar_assets.orchestration.execution import Refreshed
+from burnscar_assets.orchestration.pairs import Pair
+from burnscar_assets.storage.contracts import SAMPLE_POINTS, WINDOWS
+from burnscar_assets.storage.object_store import open_store
+from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.storage.tables import read_table, table_path
+from burnscar_assets_tests.labels.label_records import frap_fires, season
+from burnscar_assets_tests.orchestration.label_world import LABELS, LabelWorld
+from burnscar_assets_tests.storage.s3_server import s3_server
+
+STORE = "s3://results/small"
+SAMPLING = (*LABELS, "sample_points", "windows")
+
+
+@pytest.fixture
+def world(root: DataRoot, tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[LabelWorld]:
+    for name in (CONFIG_VARIABLE, DATA_VARIABLE, "DAGSTER_HOME", "WANDB_MODE"):
+        monkeypatch.setenv(name, "")
+    world = LabelWorld(root)
+    world.configure(years={"first": 2020, "last": 2020}, imagery={"archive": "index.parquet"})
+    world.publish(frap_fires(*(season(2020, n) for n in range(3))))
+    with s3_server(root.path / "s3.log") as server:
+        server.client().create_bucket(Bucket="results")
+        for name, value in {**server.environment, STORE_VARIABLE: STORE}.items():
+            monkeypatch.setenv(name, value)
+        yield world
+
+
+def refresh(world: LabelWorld, *assets: str) -> Refreshed:
+    with world.runner() as runner:
+        return runner.refresh([2020], assets=assets)
+
+
+def lose_the_disk(world: LabelWorld) -> None:
+    """What another machine has: Dagster's state and the settings, none of the results."""
+    for folder in ("tables", "dataset", "locks", ".store"):
+        shutil.rmtree(world.root.path / folder, ignore_errors=True)
+
+
+def test_another_machine_goes_on_where_the_first_stopped(world: LabelWorld) -> None:
+    assert not refresh(world, *LABELS, "sample_points").failures
+    points = SAMPLE_POINTS.content_hash(read_table(world.root, SAMPLE_POINTS, 2020))
+    lose_the_disk(world)
+    assert refresh(world, *LABELS, "sample_points").runs == 0, "it is in the store"
+    assert refresh(world, "windows").pairs == [Pair("windows", 2020)]
+    assert SAMPLE_POINTS.content_hash(read_table(world.root, SAMPLE_POINTS, 2020)) == points
+    windows = {path.name for path in (world.root.dataset / "windows" / "2020").iterdir()}
+    lose_the_disk(world)
+    fetch_inputs(world.world, Pair("scene_matches", 2020))
+    assert {path.name for path in (world.root.dataset / "windows" / "2020").iterdir()} == windows
+    assert set(read_table(world.root, WINDOWS, 2020)["window_id"]) == windows
+    assert (world.root.dataset / "config.json").exists()
+
+
+def test_what_the_store_lost_is_made_again(world: LabelWorld) -> None:
+    refresh(world, *LABELS)
+    with world.runner() as runner:
+        assert runner.planner.plan([2020], LABELS).stale == ()
+    store = open_store(STORE)
+    store._bucket.delete("manifests/fire_perimeters/2020.json")
+    with world.runner() as runner:
+        (found,) = runner.planner.plan([2020], LABELS).stale
+    assert (found.pair, found.causes) == (Pair("fire_perimeters", 2020), ("it is not in the object store",))
+    assert refresh(world, *LABELS).pairs == [found.pair]
+    assert store.manifest("fire_perimeters", "2020") is not None
+
+
+def test_without_a_store_results_stay_on_disk(world: LabelWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(STORE_VARIABLE, "")
+    refresh(world, *LABELS)
+    publish(world.world, Pair("fire_perimeters", 2020), "v")
+    assert open_store(STORE).manifest("fire_perimeters", "2020") is None
+    table_path(world.root, artifacts.ALL_TABLES[1], 2020).unlink()
+    with world.runner() as runner:
+        assert "is gone" in runner.planner.plan([2020], LABELS).stale[0].causes[0]
+
+
+def test_stages_that_share_folders_publish_them_together() -> None:
+    assert all(DATASET in artifacts._artifacts(stage) for stage in DATASET_STAGES)
+    assert artifacts._artifacts("fire_perimeters") == ("fire_perimeters",)
