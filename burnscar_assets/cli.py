@@ -19,6 +19,7 @@ from rich.text import Text
 from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE, data_root, settings_path
 from burnscar_assets.errors import BurnscarError
 from burnscar_assets.settings import Settings, load_settings
+from burnscar_assets.storage.full_disk import full_disk_errors
 from burnscar_assets.storage.paths import DataRoot
 
 UNLIMITED_WIDTH = 10_000
@@ -32,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if getattr(options, "config", None) is not None:
         os.environ[CONFIG_VARIABLE] = options.config
     try:
-        return int(options.command(options) or 0)
+        with full_disk_errors(data_root()):
+            return int(options.command(options) or 0)
     except BurnscarError as error:
         said = str(error)
     except PermissionError as error:

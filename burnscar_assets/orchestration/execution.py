@@ -19,6 +19,7 @@ from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.planning import Planner
 from burnscar_assets.progress import Progress, silent
+from burnscar_assets.storage.full_disk import full_disk_errors
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 ACCEPT_RELEASE = {"ops": {"calfire_release": {"config": {ACCEPT: True}}}}
@@ -32,6 +33,19 @@ class Refreshed:
     runs: int = 0
     pairs: list[Pair] = field(default_factory=list)
     failures: list[BurnscarError] = field(default_factory=list)
+
+    def must_not_repeat(self, pairs: Collection[Pair]) -> None:
+        """Refuse to make again what this refresh made: it would never end.
+
+        Raises:
+            BurnscarError: a pair is stale right after it was made.
+        """
+        again = [str(pair) for pair in pairs if pair in self.pairs]
+        if again:
+            raise BurnscarError(
+                f"{', '.join(again)} became stale again right after being made: a source changed meanwhile, or the web "
+                "UI's processes have other settings or code than this command (restart burnscar ui); then run it again"
+            )
 
 
 class Runner:
@@ -71,8 +85,9 @@ class Runner:
             for year in self._years_to_look_at(fire_years, assets):
                 while pairs := self._next(year, assets, failed):
                     progress(f"fire year {year}" if year else "release", 0, 0)
-                    refreshed.runs += 1
                     try:
+                        refreshed.must_not_repeat(pairs)
+                        refreshed.runs += 1
                         self.run(pairs, run_config if pairs[0].asset == RELEASE else {})
                         refreshed.pairs += pairs
                     except BurnscarError as error:
@@ -89,13 +104,14 @@ class Runner:
         """
         partition = next(iter(pairs)).partition_key
         try:
-            self._job.execute_in_process(
-                asset_selection=[pair.key for pair in pairs],
-                partition_key=partition,
-                instance=self._instance,
-                run_config={**QUIET, **(run_config or {})},
-                tags={PROCESS_TAG: this_process()},
-            )
+            with full_disk_errors(self.planner.world.root.path):
+                self._job.execute_in_process(
+                    asset_selection=[pair.key for pair in pairs],
+                    partition_key=partition,
+                    instance=self._instance,
+                    run_config={**QUIET, **(run_config or {})},
+                    tags={PROCESS_TAG: this_process()},
+                )
         except DagsterExecutionInterruptedError as error:
             raise KeyboardInterrupt from error
         except DagsterAssetCheckFailedError as error:
