@@ -34,10 +34,16 @@ def full_disk_errors(folder: Path) -> Iterator[None]:
         raise
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An error and those that it came of, which may go round in a circle."""
+    seen: set[int] = set()
+    ahead: list[BaseException | None] = [error]
+    while ahead:
+        cause = ahead.pop()
+        if cause is not None and id(cause) not in seen:
+            seen.add(id(cause))
+            yield cause
+            ahead += [cause.__context__, cause.__cause__]
 
 
 def _tells_of_full_disk(error: BaseException, folder: Path) -> bool:
