@@ -53,6 +53,11 @@ def refresh_through_queue(
     refreshed, failed = Refreshed(), set[Pair]()
     _wait(instance, _left_in_queue(instance), progress)
     while runs := planner.runs(planner.plan(fire_years, assets), failed):
+        try:
+            refreshed.must_not_repeat([pair for pairs in runs.values() for pair in pairs])
+        except BurnscarError as error:
+            refreshed.failures.append(error)
+            return refreshed
         asked = {_submit(planner, year, pairs, accept_release): pairs for year, pairs in runs.items()}
         _wait(instance, asked, progress)
         for backfill_id, pairs in asked.items():

@@ -138,12 +138,13 @@ def _differences(before: Observed | None, now: Observed) -> str:
 
 def years_of_release(world: World, instance: dg.DagsterInstance) -> dict[int, str]:
     """The data version of each fire year that the release had records of when it was read last."""
-    versions = {}
-    for key in world.fire_years.get_partition_keys():
-        seen = latest(instance, Pair(RELEASE_YEAR, int(key)))
-        if seen is not None:
-            versions[int(key)] = seen.version
-    return versions
+    tags = instance.event_log_storage.get_latest_tags_by_partition(
+        dg.AssetKey(RELEASE_YEAR),
+        dg.DagsterEventType.ASSET_OBSERVATION,
+        [VERSION_TAG],
+        world.fire_years.get_partition_keys(),
+    )
+    return {int(year): found[VERSION_TAG] for year, found in sorted(tags.items())}
 
 
 def build_sources(world: World) -> list[dg.SourceAsset | dg.AssetSpec]:

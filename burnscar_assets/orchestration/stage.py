@@ -30,8 +30,11 @@ if TYPE_CHECKING:
 
 OWNERS = ["team:burnscar"]
 GPU_POOL = "gpu"
-CHANGES, SETTINGS = "burnscar/changes", "burnscar/settings"
-"""Metadata of every materialization that the plan reads: what changed, and the settings that were read."""
+PREVIEW, CHANGES, SETTINGS = "burnscar/preview", "burnscar/changes", "burnscar/settings"
+"""Metadata of every materialization: a picture; and what the plan reads: what changed, settings that were read."""
+
+Preview = Callable[[], "Figure"]
+"""Draws the picture of a result."""
 
 LOCK_POLL_S = 5.0
 
@@ -51,32 +54,60 @@ class StageRun:
         return int(self.context.partition_key)
 
     def store(
-        self, table: Table, rows: pd.DataFrame, metadata: Mapping[str, Any], preview: "Figure"
+        self,
+        table: Table,
+        rows: pd.DataFrame,
+        metadata: Mapping[str, Any],
+        preview: Preview,
+        beside: Mapping[Table, pd.DataFrame] | None = None,
     ) -> dg.MaterializeResult:
-        """Write the stage's table; its data version is the hash of the rows' content."""
-        changes = replace_table(self.world.root, table, rows, self.pair.fire_year)
-        return self.table_result(table, rows, changes, metadata, preview)
+        """Write the stage's table, after those that belong beside it; its data version is the hash of its content."""
+        others = [self._replace(*part) for part in (beside or {}).items()]
+        changes = self._replace(table, rows)
+        same = not any(change.any for change in (changes, *others))
+        return self.table_result(table, rows, changes, metadata, preview, same_picture=same)
 
     def table_result(
-        self, table: Table, rows: pd.DataFrame, changes: Changes, metadata: Mapping[str, Any], preview: "Figure"
+        self,
+        table: Table,
+        rows: pd.DataFrame,
+        changes: Changes,
+        metadata: Mapping[str, Any],
+        preview: Preview,
+        *,
+        same_picture: bool = False,
     ) -> dg.MaterializeResult:
         """The result of a stage whose table is written already."""
         place = table_path(self.world.root, table, self.pair.fire_year)
         described = table_metadata(table, rows, place) | dict(metadata)
-        return self.result(table.content_hash(rows), described, preview, changes.describe(table.row))
+        said = changes.describe(table.row)
+        return self.result(table.content_hash(rows), described, preview, said, same_picture=same_picture)
 
     def result(
-        self, version: str, metadata: Mapping[str, Any], preview: "Figure", changes: str
+        self, version: str, metadata: Mapping[str, Any], preview: Preview, changes: str, *, same_picture: bool = False
     ) -> dg.MaterializeResult:
-        """The result of the stage: its data version, and what a person and the plan read of it."""
-        read = stage_settings(self.pair.asset, self.world.settings)
+        """The result of the stage: its data version, and what a person and the plan read of it.
+
+        A preview that would come out the same is taken from the materialization before: drawing costs more than
+        many a stage.
+        """
         shown = {
-            "burnscar/preview": picture(preview),
+            PREVIEW: (self._preview_before() if same_picture else None) or picture(preview()),
             **metadata,
             CHANGES: changes,
-            SETTINGS: dg.MetadataValue.json(read),
+            SETTINGS: dg.MetadataValue.json(stage_settings(self.pair.asset, self.world.settings)),
         }
         return dg.MaterializeResult(metadata=shown | provenance(self.world), data_version=dg.DataVersion(version))
+
+    def _replace(self, table: Table, rows: pd.DataFrame) -> Changes:
+        return replace_table(self.world.root, table, rows, self.pair.fire_year)
+
+    def _preview_before(self) -> dg.MetadataValue | None:
+        partitions = None if self.pair.partition_key is None else [self.pair.partition_key]
+        chosen = dg.AssetRecordsFilter(asset_key=self.pair.key, asset_partitions=partitions)
+        for found in self.context.instance.fetch_materializations(chosen, limit=1).records:
+            return found.asset_materialization.metadata.get(PREVIEW) if found.asset_materialization else None
+        return None
 
 
 Body = Callable[[StageRun], dg.MaterializeResult]

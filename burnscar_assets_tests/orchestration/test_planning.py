@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from burnscar_assets.definitions import build_definitions
 from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE
 from burnscar_assets.errors import BurnscarError, SettingsError
 from burnscar_assets.orchestration import versions
@@ -137,6 +138,19 @@ def test_other_years_go_on_when_one_fails(world: LabelWorld) -> None:
 def test_two_refreshes_of_one_data_root_do_not_run_beside_each_other(world: LabelWorld) -> None:
     with world.runner() as one, world.runner() as other, one._alone(), pytest.raises(BurnscarError, match="another"):
         other.refresh(YEARS)
+
+
+def test_what_is_stale_right_after_it_was_made_is_told_of_and_not_made_for_ever(
+    world: LabelWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with world.runner() as runner:
+        monkeypatch.setitem(versions.STAGE_VERSIONS, "burn_history", "9")  # after the definitions were built
+        changed = world.world
+        runner.planner.graph = build_definitions(changed.settings, changed.root).resolve_asset_graph()
+        came = runner.refresh([2019], assets=LABELS)
+    (failure,) = came.failures
+    assert "burn_history 2019 became stale again" in str(failure)
+    assert Pair("fire_perimeters", 2019) in came.pairs
 
 
 def test_unknown_years_and_assets_are_named(world: LabelWorld) -> None:

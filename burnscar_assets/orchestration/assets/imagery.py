@@ -1,5 +1,7 @@
 """Assets of the imagery group: the scenes that each window is matched with, and the tiles cut from them."""
 
+from functools import partial
+
 import dagster as dg
 
 from burnscar_assets.classes import BANDS
@@ -35,7 +37,7 @@ def build_imagery_assets(world: World) -> list[dg.AssetsDefinition]:
         validate_layers(root.dataset, settings.imagery.layer, BANDS)
         windows = read_table(root, WINDOWS, year)
         matches, summary = match_scenes(windows, root.dataset, settings.imagery, run.progress)
-        preview = plot_matches(matches, title=f"Scenes matched {year}", simulated=settings.simulated_imagery)
+        preview = partial(plot_matches, matches, title=f"Scenes matched {year}", simulated=settings.simulated_imagery)
         return run.store(SCENE_MATCHES, matches, figures(summary), preview)
 
     @stage(
@@ -55,7 +57,9 @@ def build_imagery_assets(world: World) -> list[dg.AssetsDefinition]:
         windows = read_table(root, WINDOWS, year)
         matches = read_table(root, SCENE_MATCHES, year)
         made, summary = materialize_tiles(windows, matches, root.dataset, settings.imagery, run.progress)
-        preview = plot_chips(root.dataset, windows, made, title=f"Tiles {year}", simulated=settings.simulated_imagery)
+        preview = partial(
+            plot_chips, root.dataset, windows, made, title=f"Tiles {year}", simulated=settings.simulated_imagery
+        )
         return run.store(TILES, made, figures(summary), preview)
 
     return [scene_matches, tiles]

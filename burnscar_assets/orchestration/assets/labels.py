@@ -1,6 +1,7 @@
 """Assets of the labels group: the release, the clean perimeters, and every burn that could still show."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -21,7 +22,7 @@ from burnscar_assets.orchestration.sources import (
 from burnscar_assets.orchestration.stage import StageRun, stage
 from burnscar_assets.storage.changes import read_if_whole
 from burnscar_assets.storage.contracts import BURN_HISTORY, FIRE_PERIMETER_REJECTS, FIRE_PERIMETERS, RELEASE_RECORDS
-from burnscar_assets.storage.tables import read_table, write_table
+from burnscar_assets.storage.tables import read_table
 
 if TYPE_CHECKING:
     from burnscar_assets.labels.release import Release
@@ -64,7 +65,9 @@ def _calfire_release(world: World) -> dg.AssetsDefinition:
                 f"the release looks wrong, so nothing was made from it: {'; '.join(suspicions)}. If it is right, "
                 f"run burnscar refresh --accept-release, or materialize calfire_release with {ACCEPT}: true"
             )
-        preview = plot_release(release.records, title="Records of the release", simulated=settings.simulated_perimeters)
+        preview = partial(
+            plot_release, release.records, title="Records of the release", simulated=settings.simulated_perimeters
+        )
         result = run.store(RELEASE_RECORDS, release.records, figures(release.info), preview)
         for seen in _changed_years(world, run.context.instance, before, release):
             run.context.log_event(seen)
@@ -109,10 +112,10 @@ def _fire_perimeters(world: World) -> dg.AssetsDefinition:
 
         records = read_table(root, RELEASE_RECORDS, None)
         cleaned = clean_perimeters(records, run.year, settings.perimeters, simulated=settings.simulated_perimeters)
-        write_table(root, FIRE_PERIMETER_REJECTS, cleaned.rejects, run.year)
         title = f"Fire perimeters {run.year}"
-        preview = plot_perimeters(cleaned.perimeters, cleaned.rejects, title=title, land=load_land(None))
-        return run.store(FIRE_PERIMETERS, cleaned.perimeters, figures(cleaned.summary), preview)
+        preview = partial(plot_perimeters, cleaned.perimeters, cleaned.rejects, title=title, land=load_land(None))
+        rejects = {FIRE_PERIMETER_REJECTS: cleaned.rejects}
+        return run.store(FIRE_PERIMETERS, cleaned.perimeters, figures(cleaned.summary), preview, rejects)
 
     return fire_perimeters
 
@@ -135,7 +138,7 @@ def _burn_history(world: World) -> dg.AssetsDefinition:
 
         burns = known_burns(read_table(root, RELEASE_RECORDS, None), run.year, settings.perimeters)
         title, simulated = f"Burns that could still show in {run.year}", settings.simulated_perimeters
-        preview = plot_history(burns, title=title, simulated=simulated, land=load_land(None))
+        preview = partial(plot_history, burns, title=title, simulated=simulated, land=load_land(None))
         return run.store(BURN_HISTORY, burns, {"burnscar/area_ha": float(burns.area.sum() / 1e4)}, preview)
 
     return burn_history

@@ -1,6 +1,7 @@
 """Assets of the model group: the year's fine-tuned checkpoint, and its metrics on held-out fires."""
 
 import warnings
+from functools import partial
 
 import dagster as dg
 
@@ -58,8 +59,11 @@ def _checkpoint(world: World) -> dg.AssetsDefinition:
             run.context.log.warning(str(notice.message))
         run_process(run.context, "burnscar_assets.training.trainer", spec.write(root.spec("training", year)), follow)
         manifest = verify_checkpoint(folder)
-        curves = plot_learning_curves(
-            manifest.history, title=f"Learning curves {year}", simulated=settings.simulated_imagery
+        curves = partial(
+            plot_learning_curves,
+            manifest.history,
+            title=f"Learning curves {year}",
+            simulated=settings.simulated_imagery,
         )
         metadata = {
             "dagster/uri": str(folder),
@@ -117,8 +121,8 @@ def _evaluation_metrics(world: World) -> dg.AssetsDefinition:
         run_process(run.context, "burnscar_assets.evaluation.evaluator", path, follow)
         summary = load_report(root, year).summary
         metrics, predictions = read_table(root, EVALUATION_METRICS, year), read_table(root, PREDICTIONS, year)
-        preview = plot_evaluation(
-            predictions, metrics, title=f"Held-out fires {year}", simulated=settings.simulated_imagery
+        preview = partial(
+            plot_evaluation, predictions, metrics, title=f"Held-out fires {year}", simulated=settings.simulated_imagery
         )
         changes = table_changes(EVALUATION_METRICS, before, metrics)
         return run.table_result(EVALUATION_METRICS, metrics, changes, figures(summary), preview)

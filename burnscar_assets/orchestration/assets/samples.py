@@ -1,5 +1,7 @@
 """Assets of the sampling group: points in strata, and the rslearn windows made from them."""
 
+from functools import partial
+
 import dagster as dg
 
 from burnscar_assets.orchestration.automation.conditions import follow
@@ -8,7 +10,7 @@ from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.sources import SAMPLING_GROUND
 from burnscar_assets.orchestration.stage import StageRun, stage
 from burnscar_assets.storage.contracts import BURN_HISTORY, FIRE_PERIMETERS, SAMPLE_LOSSES, SAMPLE_POINTS, WINDOWS
-from burnscar_assets.storage.tables import read_table, write_table
+from burnscar_assets.storage.tables import read_table
 
 
 def build_sample_assets(world: World) -> list[dg.AssetsDefinition]:
@@ -40,15 +42,16 @@ def build_sample_assets(world: World) -> list[dg.AssetsDefinition]:
             land=load_land(root.resolve(sampling.land) if sampling.land else None, year),
             hard_negatives=load_land(root.resolve(sampling.hard_negatives)) if sampling.hard_negatives else None,
         )
-        write_table(root, SAMPLE_LOSSES, sampled.losses, year)
-        preview = plot_points(
+        preview = partial(
+            plot_points,
             sampled.points,
             perimeters,
             title=f"Sampled points {year}",
             simulated=settings.simulated_perimeters,
             losses=sampled.losses,
         )
-        return run.store(SAMPLE_POINTS, sampled.points, figures(sampled.summary), preview)
+        losses = {SAMPLE_LOSSES: sampled.losses}
+        return run.store(SAMPLE_POINTS, sampled.points, figures(sampled.summary), preview, losses)
 
     @stage(
         world,
@@ -69,7 +72,7 @@ def build_sample_assets(world: World) -> list[dg.AssetsDefinition]:
         changes = write_windows(defined, root.dataset, run.progress, fire_years=[year])
         counts = {f"burnscar/{split}_windows": int(n) for split, n in defined["split"].value_counts().items()}
         perimeters, simulated = read_table(root, FIRE_PERIMETERS, year), settings.simulated_perimeters
-        preview = plot_windows(defined, perimeters, title=f"Windows {year}", simulated=simulated)
+        preview = partial(plot_windows, defined, perimeters, title=f"Windows {year}", simulated=simulated)
         return run.store(WINDOWS, defined, figures(changes) | counts, preview)
 
     return [sample_points, windows]
