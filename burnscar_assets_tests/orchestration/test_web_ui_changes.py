@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from burnscar_assets.orchestration.runs import REFRESH_TAG
 from burnscar_assets.orchestration.versions import STAGE_VERSIONS
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS
 from burnscar_assets.storage.paths import DataRoot
@@ -82,7 +83,7 @@ def test_only_the_year_of_an_edited_fire_is_marked_stale(browser: Browser, web_u
     for year in YEARS:
         browser.open_year("fire_perimeters", year)
         if year == EDITED:
-            browser.reads("Unsynced (1)")
+            browser.wait(lambda _: "Unsynced (1)" in browser.text())
         assert ("Unsynced" in browser.text()) == (year == EDITED)
     seen = stale_in_the_web_ui(web_ui)
     assert {state for state in seen if state[2] == "STALE"} == {
@@ -107,12 +108,15 @@ def test_a_year_is_picked_in_the_lineage_and_made(browser: Browser, web_ui: WebU
 
 def test_a_refresh_goes_through_the_queue_of_the_web_ui(browser: Browser, web_ui: WebUi, world: DataRoot) -> None:
     unedited = {path: path.stat().st_mtime_ns for path in world.tables.rglob(f"fire_year={UNEDITED}/*")}
-    refreshed = run_command(world, "burnscar", "refresh", "--no-gpu").stdout
-    assert "1 runs, 5 partitions made" in refreshed
-    assert [b["status"] for b in web_ui.backfills() if b["title"] == f"refresh {EDITED}"] == ["COMPLETED_SUCCESS"]
-    assert not [b for b in web_ui.backfills() if b["title"] == f"refresh {UNEDITED}"]
+    refresh = ("burnscar", "refresh", "--select", "calfire_release", "fire_perimeters", "burn_history", "sample_points")
+    assert "1 runs, 2 partitions made" in run_command(world, *refresh).stdout
+    newest = web_ui.backfills()[0]
+    assert (newest["title"], newest["status"]) == (f"refresh {EDITED}", "COMPLETED_SUCCESS")
+    assert [(run.fire_year, run.assets) for run in web_ui.runs(REFRESH_TAG)] == [
+        (EDITED, {"burn_history", "sample_points"})
+    ]
     browser.open("/runs?view=backfills")
-    browser.reads(f"refresh {EDITED}")
-    assert {path: path.stat().st_mtime_ns for path in unedited} == unedited
-    assert "nothing is stale" in run_command(world, "burnscar", "refresh", "--no-gpu").stdout
+    browser.wait(lambda _: f"{REFRESH_TAG}: queue" in browser.text())
+    assert unedited and {path: path.stat().st_mtime_ns for path in unedited} == unedited
+    assert "nothing is stale" in run_command(world, *refresh).stdout
     assert stale_in_the_web_ui(web_ui) == planned(world)

@@ -52,7 +52,7 @@ RUNS = """
 T = TypeVar("T")
 
 
-def wait_for(condition: Callable[[], T], patience_s: float = PATIENCE_S) -> T:
+def wait_for(condition: Callable[[], T | None], patience_s: float = PATIENCE_S) -> T:
     """Ask until the answer is true."""
     deadline = time.monotonic() + patience_s
     while not (answer := condition()):
@@ -180,7 +180,8 @@ class Browser:
     driver: Chrome
     server: WebUi
 
-    def open(self, path: str) -> None:
+    def open(self, path: str, size: tuple[int, int] = SIZE) -> None:
+        self.driver.set_window_size(*size)
         self.driver.get(self.server.address + path)
 
     def wait(self, condition: Callable[[Chrome], Literal[False] | T]) -> T:
@@ -192,7 +193,7 @@ class Browser:
         self.wait(element_to_be_clickable((by, css_or_xpath))).click()
 
     def reads(self, text: str) -> None:
-        """Wait until the page shows the text."""
+        """Wait until an element of the page shows this text and no other."""
         self.wait(visibility_of_element_located((By.XPATH, f"//*[text()='{text}']")))
 
     def text(self) -> str:
@@ -209,15 +210,14 @@ class Browser:
         return next((text for text in self.nodes() if text.startswith(f"{asset}Latest event")), "")
 
     def open_lineage(self) -> None:
-        """The global lineage with all groups expanded, in a window that is wide enough to read it."""
-        self.driver.set_window_size(*WIDE)
-        self.open("/asset-groups")
+        """The global lineage with all groups expanded (they stay so), in a window that is wide enough to read it."""
+        self.open("/asset-groups", WIDE)
         self.wait(lambda _: any("sampling" in text for text in self.nodes()))
-        ActionChains(self.driver).key_down(Keys.ALT).send_keys("e").key_up(Keys.ALT).perform()
+        if not self.node("sample_points"):
+            ActionChains(self.driver).key_down(Keys.ALT).send_keys("e").key_up(Keys.ALT).perform()
 
     def open_year(self, asset: str, year: str) -> None:
         """The page of one partition of an asset, once it shows its state."""
-        self.driver.set_window_size(*SIZE)
         self.open(f"/assets/{asset}?view=partitions&partition={year}")
         self.reads("Latest materialization")
 
@@ -236,7 +236,6 @@ class Browser:
 
     def re_execute_from_failure(self, backfill_id: str) -> None:
         """Choose it from the menu of a backfill's page, and wait until the page says that it was done."""
-        self.driver.set_window_size(*SIZE)
         self.open(f"/runs/b/{backfill_id}")
         self.reads("Failed")
         self.click("//button[not(normalize-space())]")
