@@ -15,6 +15,10 @@ from burnscar_assets.storage.tables import read_table
 
 def build_sample_assets(world: World) -> list[dg.AssetsDefinition]:
     """The assets from perimeters to windows."""
+    return [_sample_points(world), _windows(world)]
+
+
+def _sample_points(world: World) -> dg.AssetsDefinition:
     root, settings = world.root, world.settings
 
     @stage(
@@ -53,12 +57,18 @@ def build_sample_assets(world: World) -> list[dg.AssetsDefinition]:
         losses = {SAMPLE_LOSSES: sampled.losses}
         return run.store(SAMPLE_POINTS, sampled.points, figures(sampled.summary), preview, losses)
 
+    return sample_points
+
+
+def _windows(world: World) -> dg.AssetsDefinition:
+    root, settings = world.root, world.settings
+
     @stage(
         world,
         "windows",
         group="sampling",
         kinds={"geoparquet", "rslearn"},
-        deps=[sample_points],
+        deps=["sample_points"],
         automation_condition=follow(),
         description="rslearn windows with their label layer; group = fire year, tag `split` = train, val or test.",
     )
@@ -75,4 +85,4 @@ def build_sample_assets(world: World) -> list[dg.AssetsDefinition]:
         preview = partial(plot_windows, defined, perimeters, title=f"Windows {year}", simulated=simulated)
         return run.store(WINDOWS, defined, figures(changes) | counts, preview)
 
-    return [sample_points, windows]
+    return windows
