@@ -36,6 +36,7 @@ from rslearn.utils.stac import StacItem  # noqa: TID253
 
 from burnscar_assets.classes import BANDS, BASELINE_OFFSET_DN
 from burnscar_assets.errors import InputError
+from burnscar_assets.imagery.gdal import FORGETTING, gdal_options
 from burnscar_assets.imagery.hrefs import is_remote, resolve_href
 from burnscar_assets.imagery.index_client import CLOUD_COVER, IndexClient
 
@@ -45,12 +46,6 @@ RECORDED_PROPERTIES = [CLOUD_COVER, BASELINE, OFFSET_APPLIED, "created", "update
 OFFSET_FROM_BASELINE = 4.0
 
 OPEN_FILES = 96
-GDAL_OPTIONS = {
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-    "GDAL_CACHEMAX": 256 << 20,
-    "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
-    "GDAL_HTTP_TIMEOUT": 60,
-}
 
 
 class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
@@ -95,6 +90,7 @@ class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
         self.harmonize = harmonize
         self._files: OrderedDict[str, rasterio.DatasetReader] = OrderedDict()
         self._files_lock = threading.Lock()
+        self._failed: set[str] = set()
         self._item_bounds: dict[tuple[str, tuple[float, ...], Projection], PixelBounds] = {}
 
     def without_cloud_limit(self) -> "CogArchive":
@@ -138,7 +134,7 @@ class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
             for band in self.asset_bands:
                 if tile_store.is_raster_ready(item, [band]):
                     continue
-                with rasterio.Env(**GDAL_OPTIONS), rasterio.open(self.get_asset_url(item, band)) as source:
+                with rasterio.Env(**gdal_options()), rasterio.open(self.get_asset_url(item, band)) as source:
                     pixels = source.read()
                     projection, bounds = get_raster_projection_and_bounds(source)
                     metadata = RasterMetadata(nodata_value=source.nodata)
@@ -157,7 +153,7 @@ class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
         group_time_ranges: list[tuple[datetime, datetime] | None] | None = None,
     ) -> None:
         """Materialize a window as rslearn does, with GDAL set for many small reads."""
-        with rasterio.Env(**GDAL_OPTIONS):
+        with rasterio.Env(**gdal_options()):
             super().materialize(window, item_groups, layer_name, layer_cfg, group_time_ranges)
 
     def close(self) -> None:
@@ -191,15 +187,24 @@ class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
                 with WarpedVRT(source, resampling=resampling, **grid) as warped:
                     return warped.read(), source.nodata
             except RasterioError as error:
+                self._forget(url)
                 raise RasterioIOError(f"cannot read {url}: {error.__cause__ or error}") from error
 
     def _open(self, url: str) -> rasterio.DatasetReader:
         if url not in self._files:
-            self._files[url] = rasterio.open(url)
+            with rasterio.Env(**(FORGETTING if url in self._failed else {})):
+                self._files[url] = rasterio.open(url)
+            self._failed.discard(url)
             if len(self._files) > OPEN_FILES:
                 self._files.popitem(last=False)[1].close()
         self._files.move_to_end(url)
         return self._files[url]
+
+    def _forget(self, url: str) -> None:
+        """Have a file that could not be read opened anew: GDAL would take one whose server hung up for missing."""
+        self._failed.add(url)
+        if url in self._files:
+            self._files.pop(url).close()
 
 
 def has_offset(item: SourceItem) -> bool:

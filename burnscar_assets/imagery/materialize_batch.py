@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from rasterio.errors import RasterioError
 
+from burnscar_assets.errors import SourceUnavailableError
 from burnscar_assets.imagery.dataset import data_source, open_dataset, quiet_rslearn
+from burnscar_assets.imagery.gdal import request_timeout_s
 from burnscar_assets.imagery.hrefs import is_remote
 from burnscar_assets.imagery.items import SerializedItem, read_groups, take_back
 from burnscar_assets.imagery.tiles import TileContent, measure_tile, retire_tile
@@ -53,6 +56,7 @@ def make_tiles(batch: TileBatch) -> list[TileOutcome]:
 
     Raises:
         StorageError: the dataset folder can't be written.
+        SourceUnavailableError: the archive does not answer.
         InputError: a scene's offset is unknown.
     """
     dataset = open_dataset(batch.dataset_path, (batch.layer,))
@@ -95,7 +99,10 @@ class _Maker:
             return TileOutcome(window.name, made, None, str(error))
 
     def _materialize(self, window: "Window", groups: list[list[SerializedItem]]) -> None:
-        """Materialize one window; scenes on the network are tried again, unless they failed just before."""
+        """Materialize one window; scenes on the network are tried again, unless they failed just before.
+
+        An archive that kept us waiting in vain would do so for each window: that ends the work.
+        """
         from rslearn.dataset.manage import materialize_window
 
         items = {item["name"] for group in groups for item in group}
@@ -103,12 +110,17 @@ class _Maker:
         worth_a_retry = not items & self.broken and (not hrefs or any(map(is_remote, hrefs)))
         retries = self.batch.settings.retries if worth_a_retry else 0
         wait = timedelta(seconds=self.batch.settings.retry_backoff_s)
+        began = time.monotonic()
         try:
             materialize_window(
                 window, self.dataset, self.source, self.tile_store, self.layer, self.config, retries, wait
             )
-        except (OSError, RasterioError):
+        except (OSError, RasterioError) as error:
             self.broken |= items
+            if any(map(is_remote, hrefs)) and time.monotonic() - began >= request_timeout_s():
+                raise SourceUnavailableError(
+                    f"the archive does not answer ({error}): run the same again later; what was made is kept"
+                ) from error
             raise
         if not window.is_layer_completed(self.layer):
             raise OSError(f"its scenes were not ingested: {', '.join(sorted(items))}")

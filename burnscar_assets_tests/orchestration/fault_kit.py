@@ -1,7 +1,6 @@
 """What tests of faults share: worlds with one archive, commands in sessions of their own, and what a world comes to."""
 
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -30,9 +29,9 @@ POLL_S = 0.02
 
 
 def copy_world(archive: DataRoot, root: DataRoot, **sections: dict[str, Any]) -> DataRoot:
-    """A world of the same archive, whose files are shared, with nothing materialized."""
+    """A world of the same archive, which is only read, with nothing materialized."""
     write_settings(root, **sections)
-    shutil.copytree(archive.simulated, root.simulated, copy_function=os.link)
+    root.simulated.symlink_to(archive.simulated)
     return root
 
 
@@ -64,9 +63,9 @@ class Command:
         """Wait for its end; returns the exit code."""
         return self.process.wait(PATIENCE_S)
 
-    def has_begun(self) -> bool:
-        """Whether it has told of its first work, or has ended."""
-        return " …" in self.output or self.has_ended()
+    def has_told(self, times: int) -> Callable[[], bool]:
+        """Asks whether it has told of so many kinds of work, or has ended."""
+        return lambda: self.has_ended() or self.output.count(" …") >= times
 
     def child(self, module: str) -> int | None:
         """Process id of a stage that it runs in a process of its own, if it does now."""

@@ -25,6 +25,9 @@ pytestmark = [pytest.mark.slow]
 SEED = 20
 TRAINER, EVALUATOR = "training.trainer", "evaluation.evaluator"
 GPU_YEAR, CPU_YEAR = "2019", "2020"
+KINDS_OF_WORK = 5
+"""Lines that a refresh of the CPU stages of a year tells of its work in."""
+
 HERE = ("burnscar", "refresh", "--in-process")
 MODEL = (*HERE, "--years", GPU_YEAR)
 LABELS_TO_TILES = (*HERE, "--years", CPU_YEAR, "--no-gpu")
@@ -77,8 +80,8 @@ class Killer:
     def refresh(self) -> bool:
         """Kill a refresh of the CPU stages; if it was done before that, lose a table, so that there is work."""
         with started(self.root, *MODEL, "--no-gpu") as command:
-            wait_until(command.has_begun, "a stage begins")
-            if self.strike(command, 2.5):
+            wait_until(command.has_told(self.random.randint(1, KINDS_OF_WORK)), "the work goes on")
+            if self.strike(command, 1.0):
                 return True
         tables = [table_path(self.root, table, int(GPU_YEAR)) for table in ALL_TABLES]
         self.random.choice([table for table in tables if table.exists()]).unlink()

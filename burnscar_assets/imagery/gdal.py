@@ -1,0 +1,25 @@
+"""How GDAL reads the files of an archive; its own environment variables win over what is set here."""
+
+import os
+from typing import Final
+
+_TIMEOUT: Final = "GDAL_HTTP_TIMEOUT"
+_OPTIONS: Final[dict[str, str | int]] = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_CACHEMAX": 256 << 20,
+    "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
+    _TIMEOUT: 60,
+}
+
+FORGETTING: Final = {"CPL_VSIL_CURL_NON_CACHED": "/vsicurl/"}
+"""Has GDAL forget what it knows of remote files, failures too."""
+
+
+def gdal_options() -> dict[str, str | int]:
+    """Options for many small reads, local or remote."""
+    return {name: value for name, value in _OPTIONS.items() if name not in os.environ}
+
+
+def request_timeout_s() -> float:
+    """How long one request to an archive may take."""
+    return float(os.environ.get(_TIMEOUT, _OPTIONS[_TIMEOUT]))
