@@ -3,14 +3,23 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from dagster._core.storage.defs_state.base import set_defs_state_storage
 
 from burnscar_assets.storage.paths import DataRoot
 
 BIN = Path(sys.executable).parent
+
+
+@pytest.fixture(autouse=True)
+def no_instance_left_behind() -> Iterator[None]:
+    """Each test loads definitions as a fresh process does: Dagster remembers an instance that another test closed."""
+    with set_defs_state_storage(None):
+        yield
 
 
 @dataclass(frozen=True)
