@@ -101,7 +101,7 @@ def test_every_partition_shows_counts_schema_place_and_picture(demo: DemoRun) ->
 
     path = CONFIGS_DIR / "demo.yaml"
     with open_runner(World(load_settings(path), demo.root), path) as runner, dg.DagsterInstance.get() as instance:
-        assert runner.fire_years() == list(YEARS)
+        assert runner.planner.fire_years() == list(YEARS)
         for asset in ("fire_perimeters", "sample_points", "scene_matches", "tiles", "checkpoint", "evaluation_metrics"):
             events = instance.fetch_materializations(dg.AssetKey(asset), limit=100).records
             shown = {e.partition_key: e.asset_materialization.metadata for e in events if e.asset_materialization}
