@@ -1,7 +1,7 @@
 """Runs whose process is gone: killed, or lost with the machine. Dagster would take them for running for ever.
 
 Each run is tagged with the process that it runs in; a run that should be in progress but whose process isn't there any
-more is reported as failed, and the places in pools that it held are freed.
+more is reported as failed. Places in pools that it held are freed, also if Dagster noticed its end first.
 """
 
 import os
@@ -31,9 +31,17 @@ def fail_interrupted_runs(instance: dg.DagsterInstance) -> list[str]:
         process = run.tags.get(PROCESS_TAG)
         if process and _is_gone(process):
             instance.report_run_failed(run, f"its process ({process}) is gone: run the same partition again")
-            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
             failed.append(run.run_id)
+    _free_places_of_ended_runs(instance)
     return failed
+
+
+def _free_places_of_ended_runs(instance: dg.DagsterInstance) -> None:
+    storage = instance.event_log_storage
+    holders = storage.get_concurrency_run_ids()
+    for run in instance.get_runs(dg.RunsFilter(run_ids=list(holders))) if holders else ():
+        if run.is_finished:
+            storage.free_concurrency_slots_for_run(run.run_id)
 
 
 def _is_gone(process: str) -> bool:

@@ -64,6 +64,20 @@ def test_its_place_in_the_gpu_pool_is_freed() -> None:
         assert storage.claim_concurrency_slot(GPU_POOL, "other", "checkpoint").is_claimed
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_the_place_of_a_run_that_dagster_found_dead_is_freed_too() -> None:
+    with dg.instance_for_test() as instance:
+        storage = instance.event_log_storage
+        storage.set_concurrency_slots(GPU_POOL, 1)
+        dead, living = started_run(instance, identity_of_a_killed_process()), started_run(instance, this_process())
+        assert storage.claim_concurrency_slot(GPU_POOL, dead.run_id, "checkpoint").is_claimed
+        instance.report_run_failed(dead)
+        fail_interrupted_runs(instance)
+        assert storage.claim_concurrency_slot(GPU_POOL, living.run_id, "checkpoint").is_claimed
+        fail_interrupted_runs(instance)
+        assert not storage.claim_concurrency_slot(GPU_POOL, "other", "checkpoint").is_claimed
+
+
 def test_a_process_is_known_by_its_start_too() -> None:
     host, pid, started = this_process().split(":")
     assert (int(pid), bool(started), bool(host)) == (os.getpid(), True, True)
