@@ -46,7 +46,7 @@ def _gpu_stages(world: World) -> dg.ScheduleDefinition:
         affordable = due if limit is None else due[: _affordable(context.instance, limit)]
         if not affordable:
             return dg.SkipReason(f"the GPU budget of {limit} hours in 24 is used up; {len(due)} fire years wait")
-        return [_gpu_request(world, year) for year in affordable]
+        return [_gpu_request(world, year, context.scheduled_execution_time) for year in affordable]
 
     return gpu_stages
 
@@ -58,9 +58,10 @@ def _due_years(planner: Planner) -> list[int]:
     return sorted(made, reverse=True)
 
 
-def _gpu_request(world: World, year: int) -> dg.RunRequest:
+def _gpu_request(world: World, year: int, tick: datetime) -> dg.RunRequest:
     pairs = [Pair(CHECKPOINT, year), Pair(METRICS, year)]
     return dg.RunRequest(
+        run_key=f"gpu-{year}-{tick:%Y%m%dT%H%M}",
         asset_selection=[pair.key for pair in pairs],
         partition_key=str(year),
         tags=run_tags(world, pairs) | {GPU_RUN_TAG: "yes"},
