@@ -29,14 +29,14 @@ def storage_errors(path: Path) -> Iterator[None]:
     """Turn the operating system's refusals into one clear error.
 
     Raises:
-        StorageError: no space, no permission, a read-only file system, or a file where a folder should be.
+        StorageError: no space, no permission, a read-only file system, or a file and a folder in each other's place.
     """
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageError(f"no space left while writing {path}: free some, then run the same again") from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST):
             raise StorageError(f"cannot write {path}: {error.strerror}; choose another BURNSCAR_DATA") from error
         raise
 
