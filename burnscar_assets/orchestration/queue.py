@@ -10,7 +10,12 @@ from datetime import UTC, datetime
 
 import dagster as dg
 from dagster._core.definitions.selector import PartitionRangeSelector, PartitionsByAssetSelector, PartitionsSelector
-from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES, BulkActionsFilter, PartitionBackfill
+from dagster._core.execution.backfill import (
+    BULK_ACTION_TERMINAL_STATUSES,
+    BulkActionsFilter,
+    BulkActionStatus,
+    PartitionBackfill,
+)
 from dagster._core.utils import make_new_backfill_id
 
 from burnscar_assets.errors import BurnscarError
@@ -92,12 +97,9 @@ def _submit(planner: Planner, year: int | None, pairs: Collection[Pair], accept_
 
 
 def _left_in_queue(instance: dg.DagsterInstance) -> list[str]:
-    unfinished = [status for status in _ALL_STATUSES if status not in BULK_ACTION_TERMINAL_STATUSES]
+    unfinished = [status for status in BulkActionStatus if status not in BULK_ACTION_TERMINAL_STATUSES]
     found = instance.get_backfills(filters=BulkActionsFilter(statuses=unfinished))
     return [backfill.backfill_id for backfill in found if REFRESH_TAG in backfill.tags]
-
-
-_ALL_STATUSES = list(type(BULK_ACTION_TERMINAL_STATUSES[0]))
 
 
 def _wait(instance: dg.DagsterInstance, backfill_ids: Collection[str], progress: Progress) -> None:

@@ -1,7 +1,7 @@
 """What all stages share: how their assets are defined, and what surrounds each body when it runs.
 
-A stage runs alone on its partition, however many runs ask for it, leaves a trace of the process that it runs
-in, and tells with its result which settings it read and what changed against the result before.
+A stage runs alone on its partition, however many runs ask for it, and tells with its result which settings it
+read and what changed against the result before.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,7 +14,6 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from burnscar_assets.orchestration.artifacts import fetch_inputs, publish
-from burnscar_assets.orchestration.interrupted import PROCESS_TAG, this_process
 from burnscar_assets.orchestration.metadata import picture, table_metadata
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
@@ -141,7 +140,6 @@ def stage(
         )
         def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
             pair = Pair(name, int(context.partition_key) if partitioned else None)
-            context.instance.add_run_tags(context.run.run_id, {PROCESS_TAG: this_process()})
             with _alone(world, pair, context):
                 fetch_inputs(world, pair)
                 result = body(StageRun(world, pair, context, reporter(context)))
