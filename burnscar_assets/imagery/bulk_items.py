@@ -1,0 +1,306 @@
+"""The scenes that a data source has for many windows, with few searches.
+
+`get_items` of rslearn's STAC sources searches once per window. Here windows near each other in place and time
+share one search, and are matched with its scenes locally; each gets what `get_items` gives it. Sources that don't
+search an API, or that search in a way of their own, are asked through their own `get_items`.
+
+Loaded only by functions that need rslearn.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Final, TypeVar
+
+import numpy as np
+import rasterio.warp
+import shapely
+from rslearn.config import QueryConfig  # noqa: TID253
+from rslearn.data_sources import DataSource  # noqa: TID253
+from rslearn.data_sources.stac import AxisAlignedStacDataSource, SourceItem, StacDataSource  # noqa: TID253
+from rslearn.data_sources.utils import MatchedItemGroup  # noqa: TID253
+from rslearn.dataset.manage import retry  # noqa: TID253
+from rslearn.utils.geometry import WGS84_PROJECTION, STGeometry  # noqa: TID253
+from rslearn.utils.stac import StacItem  # noqa: TID253
+
+from burnscar_assets.errors import BurnscarError, SourceUnavailableError
+from burnscar_assets.imagery.hrefs import is_remote
+from burnscar_assets.imagery.index_client import IndexClient
+from burnscar_assets.imagery.local_match import match_locally
+from burnscar_assets.imagery.patient_session import PatientSession
+from burnscar_assets.imagery.search_groups import Request, group_requests, split_group
+from burnscar_assets.progress import Progress, silent
+
+BATCH: Final = 128
+"""Windows that a source is asked for at once through its own `get_items`."""
+
+AT_ONCE: Final = 4
+"""Searches under way at the same time."""
+
+MOST_LISTED: Final = 1000
+"""A search that lists so many scenes is split: catalogues order longer lists in ways of their own."""
+
+MARGIN_DEGREES: Final = 1e-4
+WIDEST_WINDOW_DEGREES: Final = 6.0
+
+Groups = list[MatchedItemGroup[Any]]
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How failed searches are tried again: how often, and the base of the wait between tries, in seconds."""
+
+    retries: int = 3
+    retry_backoff_s: float = 2.0
+
+
+@dataclass(frozen=True)
+class MatchedPart:
+    """Some of the windows that were asked for, by position, and the groups of scenes of each."""
+
+    positions: list[int]
+    groups: list[Groups]
+
+
+def get_items_in_bulk(
+    source: DataSource,
+    geometries: Sequence[STGeometry],
+    query_config: QueryConfig,
+    options: SearchOptions = SearchOptions(),  # noqa: B008 - frozen
+    progress: Progress = silent,
+) -> list[Groups]:
+    """What `source.get_items(geometries, query_config)` gives, with few searches.
+
+    Args:
+        source: the data source.
+        geometries: what each window asks for: its shape in its own projection, and a time range.
+        query_config: how scenes are put into groups.
+        options: how failed searches are tried again.
+        progress: told of each part.
+
+    Returns:
+        For each window its groups of scenes. Scenes that are equal by the order asked for stand in the order in
+        which the catalogue lists them.
+
+    Raises:
+        SourceUnavailableError: a search failed after all tries.
+        InputError: the catalogue refuses a search, or a scene is unusable.
+    """
+    results: list[Groups] = [[] for _ in geometries]
+    done = 0
+    for part in search_in_parts(source, geometries, query_config, options):
+        for position, groups in zip(part.positions, part.groups, strict=True):
+            results[position] = groups
+        done += len(part.positions)
+        progress("searching for scenes", done, len(geometries))
+    return results
+
+
+def search_in_parts(
+    source: DataSource,
+    geometries: Sequence[STGeometry],
+    query_config: QueryConfig,
+    options: SearchOptions = SearchOptions(),  # noqa: B008 - frozen
+) -> Iterator[MatchedPart]:
+    """The same in parts, as they are ready, so that no more than some searches' scenes are held at a time."""
+    if not geometries:
+        return
+    if _searches_as_rslearn_does(source):
+        yield from _StacSearch(source, geometries, query_config, options).parts()
+        return
+    for first in range(0, len(geometries), BATCH):
+        batch = list(range(len(geometries))[first : first + BATCH])
+        yield MatchedPart(batch, _ask_source(source, [geometries[i] for i in batch], query_config, options))
+
+
+def _searches_as_rslearn_does(source: DataSource) -> bool:
+    """Whether a source is one of rslearn's STAC sources, with nothing of its own in how it searches and matches."""
+    shapes = (StacDataSource._get_search_intersects_shape, AxisAlignedStacDataSource._get_search_intersects_shape)
+    return (
+        isinstance(source, StacDataSource)
+        and type(source).get_items is StacDataSource.get_items
+        and type(source)._get_search_intersects_shape in shapes
+    )
+
+
+def _ask_source(
+    source: DataSource, geometries: list[STGeometry], query_config: QueryConfig, options: SearchOptions
+) -> list[Groups]:
+    return retrying(lambda: source.get_items(geometries, query_config), source, options)
+
+
+def retrying(search: Callable[[], Result], source: DataSource, options: SearchOptions) -> Result:
+    """Search, again after a wait where another try may help.
+
+    Raises:
+        SourceUnavailableError: the search failed after all tries.
+        BurnscarError: it failed in a way that another try does not mend.
+    """
+
+    def guarded() -> Result | BurnscarError:
+        try:
+            return search()
+        except SourceUnavailableError as error:
+            if patient:
+                return error
+            raise
+        except BurnscarError as error:
+            return error
+
+    client = getattr(source, "client", None)
+    patient = isinstance(getattr(client, "session", None), PatientSession)
+    local = isinstance(client, IndexClient) and not is_remote(client.endpoint)
+    try:
+        result = retry(guarded, 0 if local else options.retries, timedelta(seconds=options.retry_backoff_s))
+    except BurnscarError:
+        raise
+    except Exception as error:
+        raise SourceUnavailableError(
+            f"searching {type(source).__module__}.{type(source).__name__} for scenes failed ({error}): run the same "
+            "again later; what was matched is kept"
+        ) from error
+    if isinstance(result, BurnscarError):
+        raise result
+    return result
+
+
+class _StacSearch:
+    """Searches of one STAC source for many windows."""
+
+    def __init__(
+        self,
+        source: StacDataSource,
+        geometries: Sequence[STGeometry],
+        query_config: QueryConfig,
+        options: SearchOptions,
+    ) -> None:
+        self._source = source
+        self._geometries = geometries
+        self._query = query_config
+        self._options = options
+        self._local = isinstance(source.client, IndexClient)
+        if not self._local:
+            source.client.session = PatientSession(options.retries, options.retry_backoff_s)
+        self._shapes = _on_the_globe(geometries)
+        self._times = [self._search_times(i) for i in range(len(geometries))]
+
+    def parts(self) -> Iterator[MatchedPart]:
+        """Windows of one search after the other, matched."""
+        with ThreadPoolExecutor(1 if self._local else AT_ONCE) as pool:
+            groups = self._groups()
+            ahead = [pool.submit(self._search, group) for group in groups[:AT_ONCE]]
+            try:
+                for number in range(len(groups)):
+                    found = ahead.pop(0).result()
+                    if number + AT_ONCE < len(groups):
+                        ahead.append(pool.submit(self._search, groups[number + AT_ONCE]))
+                    for positions, scenes in found:
+                        yield MatchedPart(positions, self._match(positions, scenes))
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+    def _groups(self) -> list[list[int]]:
+        """Windows that share a search; one whose shape is wide, or across the antimeridian, is on its own."""
+        bounds = shapely.bounds(self._shapes)
+        wide = (bounds[:, 2:] - bounds[:, :2] > WIDEST_WINDOW_DEGREES).any(axis=1) | ~np.isfinite(bounds).all(axis=1)
+        narrow = np.flatnonzero(~wide).tolist()
+        groups = group_requests([self._request(i) for i in narrow], self._source.limit)
+        return [[narrow[i] for i in group] for group in groups] + [[i] for i in np.flatnonzero(wide).tolist()]
+
+    def _request(self, position: int) -> Request:
+        west, south, east, north = self._shapes[position].bounds
+        return Request((west, south, east, north), self._times[position])
+
+    def _search_times(self, position: int) -> tuple[datetime, datetime] | None:
+        geometry = STGeometry(WGS84_PROJECTION, self._shapes[position], self._geometries[position].time_range)
+        times = self._source._get_search_time_range(geometry)
+        return (times, times) if isinstance(times, datetime) else times
+
+    def _search(self, group: list[int]) -> list[tuple[list[int], list[StacItem]]]:
+        """Scenes for windows that share a search, or for parts of them where there are too many scenes for one."""
+        found = self._list_scenes(group)
+        halves = split_group([self._request(i) for i in group], range(len(group))) if self._is_long(found, group) else None
+        if halves is None:
+            return [(group, found)]
+        return [part for half in halves for part in self._search([group[i] for i in half])]
+
+    def _is_long(self, found: list[StacItem], group: list[int]) -> bool:
+        return not self._local and len(found) >= MOST_LISTED and len(group) > 1
+
+    def _list_scenes(self, group: list[int]) -> list[StacItem]:
+        times = [self._times[i] for i in group]
+        limits = [t for t in times if t is not None]
+        shape = self._shapes[group[0]]
+        if len(group) > 1 or shape.geom_type == "Polygon":
+            hull = shapely.convex_hull(shapely.GeometryCollection(list(self._shapes[group])))
+            shape = shapely.buffer(hull, MARGIN_DEGREES, join_style="mitre", mitre_limit=2)
+        search = partial(
+            self._source.client.search,
+            collections=self._source.collection_names,
+            intersects=json.loads(shapely.to_geojson(self._source._get_search_intersects_shape(shape))),
+            date_time=(min(t[0] for t in limits), max(t[1] for t in limits)) if len(limits) == len(times) else None,
+            query=self._source.query,
+            limit=self._source.limit,
+        )
+        return retrying(search, self._source, self._options)
+
+    def _match(self, positions: list[int], scenes: list[StacItem]) -> list[Groups]:
+        geometries = [self._geometries[i] for i in positions]
+        try:
+            items = self._prefer(self._relevant(positions, scenes))
+        except Exception:  # a scene is amiss: rslearn tells for which windows
+            return _ask_source(self._source, geometries, self._query, self._options)
+        return match_locally(geometries, items, self._query)
+
+    def _relevant(self, positions: list[int], scenes: list[StacItem]) -> list[StacItem]:
+        """Scenes that a search for one of the windows alone would list, as far as their boxes and times tell."""
+        tree = shapely.STRtree(self._shapes[positions])
+        shapes = [shapely.geometry.shape(scene.geometry) for scene in scenes]
+        touched = set(tree.query(np.array(shapes, dtype=object))[0].tolist()) if scenes else set()
+        times = {self._times[i] for i in positions}
+        return [scene for i, scene in enumerate(scenes) if i in touched and any(_overlap(scene, t) for t in times)]
+
+    def _prefer(self, scenes: list[StacItem]) -> list[SourceItem]:
+        """Scenes as items, those that rslearn would leave out left out, in rslearn's order."""
+        required = self._source.required_assets or []
+        good = [scene for scene in scenes if all(key in (scene.assets or {}) for key in required)]
+        if self._source.sort_by is not None:
+            good.sort(key=self._source._get_sort_key, reverse=not self._source.sort_ascending)
+        items = [self._source._stac_item_to_item(scene) for scene in good]
+        return [item for item in items if self._source._should_include_item(item)]
+
+
+def _overlap(scene: StacItem, times: tuple[datetime, datetime] | None) -> bool:
+    """Whether a STAC search for a time range, ends included, lists a scene."""
+    return times is None or scene.time_range is None or (
+        scene.time_range[0] <= times[1] and scene.time_range[1] >= times[0]
+    )
+
+
+def _on_the_globe(geometries: Sequence[STGeometry]) -> Any:
+    """Shapes in degrees, as rslearn's `to_wgs84`, all of a projection at once."""
+    shapes = np.empty(len(geometries), dtype=object)
+    by_projection: dict[str, list[int]] = {}
+    for position, geometry in enumerate(geometries):
+        by_projection.setdefault(str(geometry.projection), []).append(position)
+    for members in by_projection.values():
+        projection = geometries[members[0]].projection
+        scale = [projection.x_resolution, projection.y_resolution]
+
+        def forward(xy: Any, scale: Any = scale, crs: Any = projection.crs) -> Any:
+            ground = xy * scale
+            return np.column_stack(rasterio.warp.transform(crs, WGS84_PROJECTION.crs, ground[:, 0], ground[:, 1]))
+
+        mine = np.array([geometries[i].shp for i in members], dtype=object)
+        shapes[members] = shapely.transform(mine, forward)
+        bounds = shapely.bounds(shapes[members])
+        for i, wide in zip(members, bounds[:, 2] - bounds[:, 0] > 90, strict=True):
+            if wide or not shapes[i].is_valid:
+                shapes[i] = geometries[i].to_wgs84().shp
+    return shapes
+
+
