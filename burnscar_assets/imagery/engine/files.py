@@ -1,0 +1,176 @@
+"""Image files: opened once, read by rectangles, tried again when that fails."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import affine
+import numpy as np
+import numpy.typing as npt
+import rasterio
+from rasterio._err import CPLE_BaseError
+from rasterio.crs import CRS
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.errors import RasterioError
+from rasterio.windows import Window
+
+from burnscar_assets.errors import SourceUnavailableError
+from burnscar_assets.imagery.engine.request import ReadOptions
+from burnscar_assets.imagery.gdal import FORGETTING, request_timeout_s
+from burnscar_assets.imagery.hrefs import is_remote
+
+UNREADABLE: Final = (OSError, RasterioError, CPLE_BaseError)
+"""What a file that can't be read raises."""
+
+CELL_ROWS: Final = 128
+"""Blocks lower than this are read several at a time: files in strips have blocks of one row."""
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of itself.
+
+    Attributes:
+        crs, transform, width, height, count, dtype, nodata: as rasterio has them.
+        cell: rows and columns of what is read at least: a block, or several rows of flat ones.
+        plain: whether pixels and the value without data are all there is to it, without masks, alpha or rotation.
+    """
+
+    crs: CRS
+    transform: affine.Affine
+    width: int
+    height: int
+    count: int
+    dtype: np.dtype
+    nodata: float | None
+    cell: tuple[int, int]
+    plain: bool
+
+    @classmethod
+    def of(cls, source: rasterio.DatasetReader) -> "Header":
+        """The header of an open file."""
+        rows, columns = source.block_shapes[0]
+        flags = {flag for band in source.mask_flag_enums for flag in band}
+        plain = (
+            source.crs is not None
+            and flags <= {MaskFlags.all_valid, MaskFlags.nodata}
+            and ColorInterp.alpha not in source.colorinterp
+            and not source.gcps[0]
+            and source.rpcs is None
+            and source.transform.b == source.transform.d == 0
+            and len(set(source.dtypes)) == len(set(source.block_shapes)) == len(set(source.nodatavals)) == 1
+        )
+        return cls(
+            source.crs, source.transform, source.width, source.height, source.count, np.dtype(source.dtypes[0]),
+            source.nodata, (rows * -(-CELL_ROWS // rows), columns), plain,
+        )  # fmt: skip
+
+
+class Patience:
+    """Tries reads again, and knows when the archive as a whole has stopped to answer."""
+
+    def __init__(self, options: ReadOptions, stopped: threading.Event) -> None:
+        self._options = options
+        self._stopped = stopped
+        self._last_success = time.monotonic()
+
+    def attempt(self, read: Callable[[], Result], again: Callable[[], None], remote: bool) -> Result:
+        """The result of a read.
+
+        Args:
+            read: the read.
+            again: made before each retry.
+            remote: local files are read once.
+
+        Raises:
+            OSError, RasterioError: it failed each time.
+            SourceUnavailableError: it failed as nothing was answered for as long as a request may take.
+        """
+        began = time.monotonic()
+        tries = self._options.retries if remote else 0
+        for number in range(tries + 1):
+            try:
+                result = read()
+            except UNREADABLE as error:
+                self._check(began, error, remote)
+                if isinstance(error, FileNotFoundError):
+                    raise
+                if number == tries or self._stopped.wait(self._options.retry_backoff_s * 2**number):
+                    raise
+                again()
+            else:
+                self._last_success = time.monotonic()
+                return result
+        raise AssertionError("the last try returns or raises")
+
+    def _check(self, began: float, error: BaseException, remote: bool) -> None:
+        silent_since = max(began, self._last_success)
+        if remote and time.monotonic() - silent_since >= request_timeout_s():
+            raise SourceUnavailableError(
+                f"the archive does not answer ({error}): run the same again later; what was made is kept"
+            ) from error
+
+
+class ImageFile:
+    """One file, open from its first read to its last; one thread at a time."""
+
+    def __init__(self, locate: Callable[[], str], patience: Patience) -> None:
+        self.address = ""
+        self._locate = locate
+        self._patience = patience
+        self._source: rasterio.DatasetReader | None = None
+
+    def open(self) -> Header:
+        """Open the file.
+
+        Raises:
+            OSError, RasterioError: it can't be.
+        """
+        return self._try(lambda: Header.of(self._opened()))
+
+    def read(self, row: int, column: int, rows: int, columns: int) -> npt.NDArray[Any]:
+        """Pixels of a rectangle, (bands, rows, columns).
+
+        Raises:
+            OSError, RasterioError: they can't be read; the message names the file.
+        """
+        window = Window(column, row, columns, rows)
+        return self._try(lambda: self._opened().read(window=window))
+
+    def use(self, read: Callable[[rasterio.DatasetReader], Result]) -> Result:
+        """The result of a read that takes the open file."""
+        return self._try(lambda: read(self._opened()))
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._source is not None:
+            self._source.close()
+            self._source = None
+
+    def _opened(self) -> rasterio.DatasetReader:
+        if self._source is None:
+            self.address = self._locate()
+            self._source = rasterio.open(self.address)
+        return self._source
+
+    def _try(self, read: Callable[[], Result]) -> Result:
+        try:
+            return self._patience.attempt(read, self._anew, not self.address or is_remote(self.address))
+        except UNREADABLE as error:
+            raise OSError(f"cannot read {self.address or 'a scene'}: {error.__cause__ or error}") from error
+
+    def _anew(self) -> None:
+        """Have GDAL forget the file: it would take one whose server hung up for missing."""
+        self.close()
+        with rasterio.Env(**FORGETTING):
+            self._opened_quietly()
+
+    def _opened_quietly(self) -> None:
+        try:
+            self._opened()
+        except UNREADABLE:
+            self.close()

@@ -1,0 +1,152 @@
+"""Where the files of a scene are, what they hold, and what rslearn does to their pixels."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+# Loaded only where tiles are made, which takes rslearn in any case.
+from rslearn.data_sources import Item  # noqa: TID253
+from rslearn.data_sources.direct_materialize_data_source import DirectMaterializeDataSource  # noqa: TID253
+from rslearn.dataset.materialize import resolve_nodata_value  # noqa: TID253
+from rslearn.dataset.tile_utils import get_needed_band_sets_and_indexes  # noqa: TID253
+from rslearn.tile_stores import DefaultTileStore, TileStoreWithLayer  # noqa: TID253
+from rslearn.utils.geometry import PixelBounds, Projection  # noqa: TID253
+from rslearn.utils.raster_format import GeotiffRasterFormat  # noqa: TID253
+
+from burnscar_assets.imagery.archive import CogArchive
+
+Correction = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
+TimeRange = tuple[datetime, datetime]
+
+Bands = tuple[list[str], list[int], list[int]]
+"""Bands of a file, indices of those that are wanted, and their places in the band set."""
+
+
+class Origin(Protocol):
+    """Files of scenes, either where an archive has them or where rslearn has ingested them."""
+
+    store: TileStoreWithLayer
+
+    def missing(self, item: Item, bands: list[str]) -> str:
+        """What rslearn's commands would refuse a scene for, or nothing."""
+
+    def footprint(self, item: Item, file_bands: list[str], projection: Projection) -> PixelBounds:
+        """Pixel bounds beyond which rslearn reads nothing of a scene's file."""
+
+    def address(self, item: Item, file_bands: list[str]) -> str:
+        """Where a file is, as rasterio opens it; may ask the network for a signature."""
+
+    def correction(self, item: Item, file_bands: list[str]) -> Correction | None:
+        """What is done to resampled pixels of a file; may ask the network for the scene's metadata."""
+
+    def times(self, item: Item, file_bands: list[str]) -> list[TimeRange] | None:
+        """Time range of a file's pixels."""
+
+
+class DirectOrigin:
+    """Files of a data source that is read without ingesting."""
+
+    def __init__(self, source: DirectMaterializeDataSource, layer: str) -> None:
+        self.store = TileStoreWithLayer(source, layer)
+        self._source = source
+        inherited = (DirectMaterializeDataSource.get_raster_bounds, CogArchive.get_raster_bounds)
+        self._one_footprint = type(source).get_raster_bounds in inherited
+        self._footprints: dict[tuple[object, ...], PixelBounds] = {}
+
+    def missing(self, item: Item, bands: list[str]) -> str:
+        """Nothing: rslearn leaves out scenes that lack a band."""
+        return ""
+
+    def footprint(self, item: Item, file_bands: list[str], projection: Projection) -> PixelBounds:
+        """Pixel bounds of the scene's geometry."""
+        key = (item.name, id(projection), *([] if self._one_footprint else file_bands))
+        if key not in self._footprints:
+            self._footprints[key] = self.store.get_raster_bounds(item, file_bands, projection)
+        return self._footprints[key]
+
+    def address(self, item: Item, file_bands: list[str]) -> str:
+        """The source's address of the asset."""
+        asset = self._source._get_asset_key_by_bands(file_bands)
+        try:
+            return self._source.get_asset_url(item, asset)
+        except KeyError as error:
+            raise FileNotFoundError(f"scene {item.name} has no asset {asset}") from error
+
+    def correction(self, item: Item, file_bands: list[str]) -> Correction | None:
+        """The source's own callback."""
+        asset = self._source._get_asset_key_by_bands(file_bands)
+        return self._source.get_read_callback(item, asset)
+
+    def times(self, item: Item, file_bands: list[str]) -> list[TimeRange] | None:
+        """The scene's time."""
+        return [item.geometry.time_range] if item.geometry.time_range is not None else None
+
+
+class IngestedOrigin:
+    """Files of rslearn's default tile store."""
+
+    def __init__(self, store: TileStoreWithLayer) -> None:
+        self.store = store
+        self._files: DefaultTileStore = store.tile_store
+
+    def missing(self, item: Item, bands: list[str]) -> str:
+        """Says so if bands of a scene were not ingested."""
+        there = {band for bands in self.store.get_raster_bands(item) for band in bands}
+        return "" if there.issuperset(bands) else f"its scenes were not ingested: {item.name}"
+
+    def footprint(self, item: Item, file_bands: list[str], projection: Projection) -> PixelBounds:
+        """Pixel bounds of the file itself."""
+        return self.store.get_raster_bounds(item, file_bands, projection)
+
+    def address(self, item: Item, file_bands: list[str]) -> str:
+        """The file of these bands."""
+        try:
+            found = self._files._get_raster_fname(self.store.layer_name, item.name, file_bands)
+        except ValueError as error:
+            raise FileNotFoundError(str(error)) from error
+        return found.path if found.protocol in ("", "file", "local") else str(found)
+
+    def correction(self, item: Item, file_bands: list[str]) -> None:
+        """None: what there was to correct was corrected when the scene was ingested."""
+        return
+
+    def times(self, item: Item, file_bands: list[str]) -> list[TimeRange] | None:
+        """What rslearn noted beside the file.
+
+        Raises:
+            OSError: the file holds several times, which the engine does not read.
+        """
+        folder = self._files._get_raster_dir(self.store.layer_name, item.name, file_bands)
+        metadata = GeotiffRasterFormat.decode_metadata(folder)
+        if metadata is not None and (metadata.num_timesteps or 1) > 1:
+            raise OSError(f"{folder} holds several times: use rslearn's materialize for this layer")
+        return metadata.timestamps if metadata is not None else None
+
+
+def wanted_bands(origin: Origin, item: Item, bands: list[str]) -> list[Bands]:
+    """The files of a scene that hold a band set's bands; none if it lacks one of them."""
+    return get_needed_band_sets_and_indexes(item, bands, origin.store)
+
+
+def nodata_of(origin: Origin, item: Item, bands: list[str]) -> float | None:
+    """The value without data that rslearn finds in the header of a scene's files."""
+    return resolve_nodata_value(origin.store, [item], bands)
+
+
+def corrected(pixels: npt.NDArray[Any], correction: Correction | None) -> npt.NDArray[Any]:
+    """Pixels of several windows after a source's correction.
+
+    Args:
+        pixels: (windows, bands, height, width).
+        correction: as the source gives it for one window's (bands, height, width).
+    """
+    if correction is None:
+        return pixels
+    if correction.__module__ == "rslearn.data_sources.copernicus":  # pixel by pixel, so all windows at once
+        count, bands, height, width = pixels.shape
+        stacked = pixels.swapaxes(0, 1).reshape(bands, count * height, width)
+        return correction(stacked).reshape(bands, count, height, width).swapaxes(0, 1)
+    return np.stack([correction(window) for window in pixels])

@@ -1,0 +1,193 @@
+"""From a file's pixels to windows' pixels, as GDAL's warper makes them."""
+
+from typing import Any
+
+import affine
+import numpy as np
+import numpy.typing as npt
+import rasterio
+from rasterio.enums import Resampling
+from rasterio.vrt import WarpedVRT
+
+# Loaded only where tiles are made, which takes rslearn in any case.
+from rslearn.utils.geometry import Projection  # noqa: TID253
+
+from burnscar_assets.imagery.engine.cells import CellStore
+from burnscar_assets.imagery.engine.files import Header
+from burnscar_assets.imagery.engine.grids import IntArray, Way, gdal_axis, interpolated
+
+AT_ONCE_PX = 1 << 16
+"""Pixels that are interpolated at a time: what fits a core's cache."""
+
+GDAL_TYPES = {
+    "uint8": "Byte", "int16": "Int16", "uint16": "UInt16", "int32": "Int32", "uint32": "UInt32",
+    "float32": "Float32", "float64": "Float64",
+}  # fmt: skip
+
+Pixels = npt.NDArray[Any]
+
+
+class Cutter:
+    """Cuts windows of one size from a file's cells."""
+
+    def __init__(
+        self, way: Way, header: Header, cells: CellStore, projection: Projection, resampling: Resampling
+    ) -> None:
+        self.way = way
+        self.header = header
+        self.cells = cells
+        self.projection = projection
+        self.resampling = resampling
+
+    def cut(self, bounds: IntArray, boxes: list[list[int]]) -> Pixels:
+        """The pixels of windows.
+
+        Args:
+            bounds: (windows, 4) pixel bounds, all of one size.
+            boxes: the pixels of the file that each needs.
+
+        Returns:
+            (windows, bands, height, width) in the file's data type.
+        """
+        if self.way is Way.BILINEAR:
+            return self._bilinear(bounds, boxes)
+        if self.way is Way.WARP:
+            return np.stack([self._warp(window, box) for window, box in zip(bounds, boxes, strict=True)])
+        left, top, right, bottom = bounds[0].tolist()
+        windows = self._empty(boxes, bottom - top, right - left)
+        for target, box in zip(windows, boxes, strict=True):
+            self.cells.copy(box, target)
+        if self.header.count > 1 and self.header.nodata is not None:
+            self._warp_again(windows, bounds, boxes, self._without_data(windows))
+        return windows
+
+    def _empty(self, boxes: list[list[int]], height: int, width: int) -> Pixels:
+        """Room for windows, filled where some reach beyond the file."""
+        shape = (len(boxes), self.header.count, height, width)
+        inside = all(
+            row >= 0 and column >= 0 and end_row <= self.header.height and end_column <= self.header.width
+            for row, end_row, column, end_column in boxes
+        )
+        return np.empty(shape, self.header.dtype) if inside else np.full(shape, self._fill, self.header.dtype)
+
+    @property
+    def _fill(self) -> float:
+        return 0 if self.header.nodata is None else self.header.nodata
+
+    def _without_data(self, windows: Pixels) -> npt.NDArray[np.bool_]:
+        """Which windows have pixels without data."""
+        return (windows == self._fill).reshape(len(windows), -1).any(axis=1)
+
+    def _warp_again(
+        self, windows: Pixels, bounds: IntArray, boxes: list[list[int]], chosen: npt.NDArray[np.bool_]
+    ) -> None:
+        for place in np.flatnonzero(chosen):
+            windows[place] = self._warp(bounds[place], boxes[place])
+
+    def _bilinear(self, bounds: IntArray, boxes: list[list[int]]) -> Pixels:
+        """Between the four nearest pixels; windows with none, or none with data, of them by GDAL itself."""
+        left, top, right, bottom = bounds[0].tolist()
+        height, width = bottom - top, right - left
+        result = np.empty((len(boxes), self.header.count, height, width), self.header.dtype)
+        step = max(AT_ONCE_PX // (height * width), 1)
+        for start in range(0, len(boxes), step):
+            end = start + step
+            self._bilinear_some(bounds[start:end], boxes[start:end], result[start:end])
+        return result
+
+    def _bilinear_some(self, bounds: IntArray, boxes: list[list[int]], result: Pixels) -> None:
+        header, projection = self.header, self.projection
+        count, bands, height, width = result.shape
+        corners = np.asarray(boxes)
+        rows, columns = (corners[:, 1] - corners[:, 0]).max(), (corners[:, 3] - corners[:, 2]).max()
+        patches = np.zeros((count, bands, rows, columns), header.dtype)
+        slow = np.zeros(count, dtype=np.bool_)
+        for place, (patch, box) in enumerate(zip(patches, boxes, strict=True)):
+            self.cells.copy(box, patch)
+            row, end_row, column, end_column = box
+            if (
+                row < 0
+                or column < 0
+                or end_row > header.height
+                or end_column > header.width
+                or (
+                    header.nodata is not None
+                    and (patch[:, : end_row - row, : end_column - column] == header.nodata).any()
+                )
+            ):
+                slow[place] = True
+        x = gdal_axis(bounds[:, 0], width, projection.x_resolution, header.transform.c, header.transform.a)
+        y = gdal_axis(bounds[:, 1], height, projection.y_resolution, header.transform.f, header.transform.e)
+        x = interpolated(x)
+        _, phase = np.unique(
+            np.stack([_phase(x, corners[:, 2]), _phase(y, corners[:, 0])]), axis=1, return_inverse=True
+        )
+        for number in range(int(phase.max(initial=-1)) + 1):
+            same = np.flatnonzero(phase == number)
+            result[same] = _between(patches[same], x[same] - corners[same, 2, None], y[same] - corners[same, 0, None])
+        if header.nodata is not None:
+            slow |= self._without_data(result)
+        self._warp_again(result, bounds, boxes, slow)
+
+    def _warp(self, window: IntArray, box: list[int]) -> Pixels:
+        """One window by GDAL's warper, from pixels in memory."""
+        header, projection = self.header, self.projection
+        row, end_row, column, end_column = self.cells.clipped(box)
+        left, top, right, bottom = (int(side) for side in window)
+        if row == end_row or column == end_column:
+            return np.full((header.count, bottom - top, right - left), self._fill, header.dtype)
+        pixels = np.empty((header.count, end_row - row, end_column - column), header.dtype)
+        self.cells.copy([row, end_row, column, end_column], pixels)
+        place = header.transform * affine.Affine.translation(column, row)
+        address = (
+            f"MEM:::DATAPOINTER={pixels.__array_interface__['data'][0]},PIXELS={pixels.shape[2]},"
+            f"LINES={pixels.shape[1]},BANDS={header.count},DATATYPE={GDAL_TYPES[header.dtype.name]},"
+            f"GEOTRANSFORM={place.c!r}/{place.a!r}/0/{place.f!r}/0/{place.e!r}"
+        )
+        extras = {} if header.nodata is None else {"src_nodata": header.nodata, "nodata": header.nodata}
+        with rasterio.open(address) as source:
+            return warp_from(
+                source, projection, (left, top, right, bottom), self.resampling, src_crs=header.crs, **extras
+            )
+
+
+def warp_from(
+    source: rasterio.DatasetReader,
+    projection: Projection,
+    bounds: tuple[int, int, int, int],
+    resampling: Resampling,
+    **extras: object,
+) -> Pixels:
+    """A window's pixels of an open file, (bands, height, width), as rslearn reads them."""
+    left, top, right, bottom = bounds
+    x_size, y_size = projection.x_resolution, projection.y_resolution
+    grid = affine.Affine(x_size, 0, left * x_size, 0, y_size, top * y_size)
+    with WarpedVRT(
+        source, crs=projection.crs, transform=grid, width=right - left, height=bottom - top, resampling=resampling,
+        **extras,
+    ) as warped:  # fmt: skip
+        return warped.read()
+
+
+def _phase(coordinates: npt.NDArray[np.float64], first: IntArray) -> IntArray:
+    """A number for the source pixels that a window's pixels lie between, counted from the first of its patch.
+
+    As windows of one size differ by a shift alone, each of these is larger in the one whose sum is larger.
+    """
+    return (np.floor(coordinates - 0.5).astype(np.int64) - first[:, None]).sum(axis=1)
+
+
+def _between(patches: Pixels, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> Pixels:
+    """GDAL's bilinear kernel, in its order of operations, so that ties round the same way.
+
+    Args:
+        patches: (windows, bands, rows, columns), all with data.
+        x: (windows, width) coordinates in the patches, all windows between the same columns.
+        y: (windows, height) likewise.
+    """
+    column, row = np.floor(x[0] - 0.5).astype(np.intp), np.floor(y[0] - 0.5).astype(np.intp)
+    across = (1.5 - (x - column))[:, None, None, :]
+    down = (1.5 - (y - row))[:, None, :, None]
+    wide = patches[..., column] * across + patches[..., column + 1] * (1.0 - across)
+    values = wide[..., row, :] * down + wide[..., row + 1, :] * (1.0 - down)
+    return np.floor(values + 0.5).astype(patches.dtype)

@@ -1,0 +1,330 @@
+"""All windows' shares of one scene: which batches they are read in, and what each batch reads of each file."""
+
+import threading
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+
+# Loaded only where tiles are made, which takes rslearn in any case.
+from rasterio.enums import Resampling
+from rslearn.config import BandSetConfig  # noqa: TID253
+from rslearn.data_sources import Item  # noqa: TID253
+from rslearn.utils.geometry import Projection  # noqa: TID253
+
+from burnscar_assets.imagery.engine.cells import Cell, CellStore, Rectangle, cells_of, rectangles
+from burnscar_assets.imagery.engine.composite import Region, Share
+from burnscar_assets.imagery.engine.files import UNREADABLE, Header, ImageFile, Patience
+from burnscar_assets.imagery.engine.grids import IntArray, Way, boxes, way_of
+from burnscar_assets.imagery.engine.origin import Bands, Correction, Origin, TimeRange, corrected
+from burnscar_assets.imagery.engine.resample import Cutter, Pixels, warp_from
+
+STRIP_PX = 512
+"""Windows are read in strips of this height, from west to east in each, so that few cells are held for the next."""
+
+STEP = 32
+"""Windows by which batches grow."""
+
+LARGEST_READ = 32 << 20
+"""Decoded bytes of one read at most, about."""
+
+Key = tuple[int, int, int, int]
+"""A window's number, its group's, its band set's, and the scene's in the group."""
+
+
+@dataclass
+class FileWork:
+    """What one file of a scene gives to the scene's windows; windows are in the scene's order."""
+
+    file: ImageFile
+    bands: Bands
+    bounds: IntArray
+    """(windows, 4) pixel bounds within the file's footprint."""
+    meets: npt.NDArray[np.bool_]
+    error: str = ""
+    correction: Correction | None = None
+    times: list[TimeRange] | None = None
+    header: Header | None = None
+    cutter: Cutter | None = None
+    boxes: list[list[int]] = field(default_factory=list)
+
+
+@dataclass
+class Batch:
+    """Windows of a scene that are read together.
+
+    Attributes:
+        scene: the scene.
+        start, end: their range in the scene's order.
+        reads: what is read of each file.
+        drops: cells that no later batch needs, of each file.
+        new_bytes, freed_bytes: memory that it takes, and gives back when it is done.
+        shares: what came of each window.
+        errors: why a window has none.
+    """
+
+    scene: "Scene"
+    start: int
+    end: int
+    reads: list[list[Rectangle]]
+    drops: list[list[Cell]]
+    new_bytes: int
+    freed_bytes: int
+    pixels: list[Pixels] = field(default_factory=list)
+    regions: list[list[Region]] = field(default_factory=list)
+    errors: dict[int, str] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def prepare(self) -> None:
+        """Make room for the windows."""
+        scene = self.scene
+        known = 0 if scene.nodata is None else scene.nodata
+        dtype = scene.band_set.dtype.get_numpy_dtype()
+        bands = len(scene.band_set.bands)
+        sizes = scene.bounds[self.start : self.end, 2:] - scene.bounds[self.start : self.end, :2]
+        self.regions = [[] for _ in range(self.start, self.end)]
+        if len(sizes) and (sizes == sizes[0]).all():
+            width, height = sizes[0].tolist()
+            self.pixels = list(np.full((len(sizes), bands, height, width), known, dtype))
+        else:
+            self.pixels = [np.full((bands, height, width), known, dtype) for width, height in sizes.tolist()]
+
+    def shares(self) -> list[tuple[Key, Share | None, str]]:
+        """What came of each window: its share, or why there is none."""
+        return [
+            (key, None if place in self.errors else Share(self.pixels[place], self.regions[place]),
+             self.errors.get(place, ""))
+            for place, key in enumerate(self.scene.keys[self.start : self.end])
+        ]  # fmt: skip
+
+
+class Scene:
+    """One scene, for one band set, in one projection."""
+
+    def __init__(
+        self, item: Item, band_set: BandSetConfig, projection: Projection, nodata: float | None, resampling: Resampling
+    ) -> None:
+        self.item = item
+        self.band_set = band_set
+        self.projection = projection
+        self.nodata = nodata
+        self.resampling = resampling
+        self.keys: list[Key] = []
+        self.bounds: IntArray = np.zeros((0, 4), dtype=np.int64)
+        self.files: list[FileWork] = []
+        self._rows: list[tuple[int, int, int, int]] = []
+
+    def add(self, key: Key, bounds: tuple[int, int, int, int]) -> None:
+        """Have the scene read for a window."""
+        self.keys.append(key)
+        self._rows.append(bounds)
+
+    def sort(self) -> None:
+        """Put the windows in the order in which they are read."""
+        bounds = np.asarray(self._rows, dtype=np.int64).reshape(-1, 4)
+        order = np.lexsort((bounds[:, 0], (bounds[:, 1] - bounds[:, 1].min()) // STRIP_PX))
+        self.bounds = bounds[order]
+        self.keys = [self.keys[place] for place in order]
+        self._rows = []
+
+    def open(self, origin: Origin, bands: Bands, patience: Patience) -> FileWork:
+        """Open one of the scene's files; one that can't be has its error set.
+
+        Raises:
+            SourceUnavailableError: the archive does not answer.
+            InputError: the offset of its pixels is unknown.
+        """
+        file = ImageFile(lambda: origin.address(self.item, bands[0]), patience)
+        work = FileWork(file, bands, self.bounds, np.ones(len(self.bounds), dtype=np.bool_))
+        try:
+            footprint = np.asarray(
+                patience.attempt(lambda: origin.footprint(self.item, bands[0], self.projection), _nothing, remote=True)
+            )
+            work.bounds = np.hstack(
+                [np.maximum(self.bounds[:, :2], footprint[:2]), np.minimum(self.bounds[:, 2:], footprint[2:])]
+            )
+            work.meets = (work.bounds[:, :2] < work.bounds[:, 2:]).all(axis=1)
+            if not work.meets.any():
+                return work
+            work.header = file.open()
+            work.correction = patience.attempt(lambda: origin.correction(self.item, bands[0]), _nothing, remote=True)
+            work.times = origin.times(self.item, bands[0])
+            self._plan(work, work.header)
+        except UNREADABLE as error:
+            work.error = str(error)
+        return work
+
+    def _plan(self, work: FileWork, header: Header) -> None:
+        way = way_of(header, self.projection, self.resampling)
+        inside = np.where(work.meets[:, None], work.bounds, self.bounds)
+        work.boxes = boxes(way, inside, header, self.projection, self.resampling).tolist()
+        work.cutter = Cutter(way, header, CellStore(header), self.projection, self.resampling)
+
+    def batches(self, most_bytes: int) -> list[Batch]:
+        """Cut the scene's windows into batches that each take a bounded amount of memory.
+
+        Args:
+            most_bytes: of a batch, about; a few windows are always read together.
+        """
+        steps = -(-len(self.keys) // STEP)
+        needs = [_Need(work, steps) for work in self.files]
+        sizes = (self.bounds[:, 2:] - self.bounds[:, :2]).prod(axis=1) * len(self.band_set.bands)
+        sizes = sizes * np.dtype(self.band_set.dtype.get_numpy_dtype()).itemsize
+        grown = np.add.reduceat(sizes, np.arange(0, len(sizes), STEP))
+        for need in needs:
+            grown += need.bytes_by_step
+        number = np.zeros(steps, dtype=np.int64)
+        held = 0
+        for step in range(steps):
+            held += grown[step]
+            full = step and held > most_bytes
+            number[step] = number[step - 1] + 1 if full else (number[step - 1] if step else 0)
+            held = grown[step] if full else held
+        plans = [need.plan(number) for need in needs]
+        result = []
+        for batch in range(int(number[-1]) + 1):
+            chosen = np.flatnonzero(number == batch)
+            start, end = int(chosen[0]) * STEP, min((int(chosen[-1]) + 1) * STEP, len(self.keys))
+            reads, drops, taken, freed = (
+                zip(*(plan[batch] for plan in plans), strict=True) if plans else ((), (), (), ())
+            )
+            own = int(sizes[start:end].sum())
+            result.append(Batch(self, start, end, list(reads), list(drops), own + sum(taken), own + sum(freed)))
+        return result
+
+    def read(self, batch: Batch, number: int) -> None:
+        """Read what a batch needs of a file and cut its windows.
+
+        Args:
+            batch: one of the scene's, after those before it.
+            number: of the file.
+        """
+        work = self.files[number]
+        if work.cutter is not None and not work.error:
+            for rectangle in batch.reads[number]:
+                _fetch(work, rectangle)
+        for group in _groups(work, batch):
+            self._cut(number, batch, group)
+        if work.cutter is not None:
+            work.cutter.cells.drop(batch.drops[number])
+        if batch.end == len(self.keys):
+            work.file.close()
+
+    def _cut(self, number: int, batch: Batch, chosen: list[int]) -> None:
+        """Cut windows whose parts within the file are of one size."""
+        work = self.files[number]
+        failures = {place: _failure(work, place) for place in chosen} if work.error or _broken(work) else {}
+        whole = [place for place in chosen if not failures.get(place)]
+        with batch.lock:
+            batch.errors.update({place - batch.start: why for place, why in failures.items() if why})
+        if not whole:
+            return
+        try:
+            cutter = work.cutter  # a file that was planned has one
+            if cutter.way is Way.FROM_FILE:
+                pixels = np.stack([self._from_file(work, place) for place in whole])
+            else:
+                pixels = cutter.cut(work.bounds[whole], [work.boxes[place] for place in whole])
+            pixels = corrected(pixels, work.correction)
+        except UNREADABLE as error:
+            with batch.lock:
+                batch.errors.update(dict.fromkeys((place - batch.start for place in whole), str(error)))
+            return
+        _, sources, targets = work.bands
+        offsets = (work.bounds[whole, :2] - self.bounds[whole, :2]).tolist()
+        height, width = pixels.shape[2:]
+        for place, window, (left, top) in zip(whole, pixels, offsets, strict=True):
+            region = Region(number, slice(top, top + height), slice(left, left + width), targets, work.times)
+            target = batch.pixels[place - batch.start][:, region.rows, region.columns]
+            for source_band, target_band in zip(sources, targets, strict=True):
+                target[target_band] = window[source_band]
+            batch.regions[place - batch.start].append(region)
+
+    def _from_file(self, work: FileWork, place: int) -> Pixels:
+        left, top, right, bottom = work.bounds[place].tolist()
+
+        def read(source: rasterio.DatasetReader) -> Pixels:
+            return warp_from(source, self.projection, (left, top, right, bottom), self.resampling)
+
+        return work.file.use(read)
+
+
+class _Need:
+    """Which steps of a scene's windows need which cells of a file."""
+
+    def __init__(self, work: FileWork, steps: int) -> None:
+        self._steps = steps
+        self._cells: IntArray = np.zeros(0, dtype=np.int64)
+        self._first = self._last = self._bytes = self._cells
+        self.bytes_by_step = np.zeros(steps, dtype=np.int64)
+        if work.cutter is None or work.cutter.way is Way.FROM_FILE:
+            return
+        header = work.cutter.header
+        places = np.flatnonzero(work.meets)
+        windows, numbers = cells_of(np.asarray(work.boxes)[places], header)
+        step = places[windows] // STEP
+        self._cells, inverse = np.unique(numbers, return_inverse=True)
+        self._first = np.full(len(self._cells), steps)
+        self._last = np.zeros(len(self._cells), dtype=np.int64)
+        np.minimum.at(self._first, inverse, step)
+        np.maximum.at(self._last, inverse, step)
+        self._wide = -(-header.width // header.cell[1])
+        self._cell_bytes = header.cell[0] * header.cell[1] * header.count * header.dtype.itemsize
+        np.add.at(self.bytes_by_step, self._first, self._cell_bytes)
+
+    def plan(self, batch_of_step: IntArray) -> list[tuple[list[Rectangle], list[Cell], int, int]]:
+        """For each batch: what is read, what is dropped after it, and the bytes of both."""
+        count = int(batch_of_step[-1]) + 1
+        if not len(self._cells):
+            return [([], [], 0, 0)] * count
+        first, last = batch_of_step[self._first], batch_of_step[self._last]
+        most = max(LARGEST_READ // self._cell_bytes, 1)
+        result = []
+        for batch in range(count):
+            new, done = self._places(first == batch), self._places(last == batch)
+            result.append((rectangles(new, most), done, len(new) * self._cell_bytes, len(done) * self._cell_bytes))
+        return result
+
+    def _places(self, chosen: npt.NDArray[np.bool_]) -> list[Cell]:
+        numbers = self._cells[chosen]
+        return list(zip((numbers // self._wide).tolist(), (numbers % self._wide).tolist(), strict=True))
+
+
+def _fetch(work: FileWork, rectangle: Rectangle) -> None:
+    """Read cells; where that fails, one by one, to know which of them are broken."""
+    cells = work.cutter.cells  # type: ignore[union-attr] - planned files have one
+    try:
+        cells.put(rectangle, work.file.read(*cells.extent(rectangle)))
+    except UNREADABLE as error:
+        if rectangle.rows * rectangle.columns == 1:
+            cells.broken[rectangle.row, rectangle.column] = str(error)
+            return
+        for single in rectangle.singles():
+            _fetch(work, single)
+
+
+def _groups(work: FileWork, batch: Batch) -> list[list[int]]:
+    """Windows of a batch that meet a file, by the size of their part in it."""
+    places = np.flatnonzero(work.meets[batch.start : batch.end]) + batch.start
+    sizes = work.bounds[places, 2:] - work.bounds[places, :2]
+    if not len(sizes):
+        return []
+    if (sizes == sizes[0]).all():
+        return [places.tolist()]
+    _, kind = np.unique(sizes, axis=0, return_inverse=True)
+    return [places[kind == number].tolist() for number in range(int(kind.max()) + 1)]
+
+
+def _broken(work: FileWork) -> bool:
+    return work.cutter is not None and bool(work.cutter.cells.broken)
+
+
+def _failure(work: FileWork, place: int) -> str:
+    if work.error or work.cutter is None:
+        return work.error
+    return work.cutter.cells.failure(work.boxes[place])
+
+
+def _nothing() -> None:
+    """Nothing needs to be done before a retry."""
