@@ -1,0 +1,1 @@
+"""An rslearn dataset with one file per group of windows: metadata, items, labels and pixels in one place."""
