@@ -102,8 +102,19 @@ class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
         return relaxed
 
     def get_asset_url(self, item: SourceItem, asset_key: str) -> str:
-        """Address of a band's file."""
-        return item.asset_urls[asset_key]
+        """Address of a band's file: one that the layer has, or the scene classification where the scene has one.
+
+        Raises:
+            KeyError: the scene has no such file.
+        """
+        address = item.asset_urls.get(asset_key) or self.client.address(item.name, asset_key)
+        if address is None:
+            raise KeyError(asset_key)
+        return address
+
+    def offers(self, item: SourceItem, asset_key: str) -> bool:
+        """Whether a scene has a file of a band, also of one that the layer does not have."""
+        return asset_key in item.asset_urls or self.client.address(item.name, asset_key) is not None
 
     def get_read_callback(
         self, item: SourceItem, asset_key: str

@@ -11,7 +11,10 @@ COMMON_NAMES: Final = {
 }  # fmt: skip
 """Common names of the STAC electro-optical extension."""
 
-ELEMENT84_KEYS: Final = COMMON_NAMES | {"B05": "rededge1", "B06": "rededge2", "B07": "rededge3", "SCL": "scl"}
+SCL: Final = "SCL"
+"""Scene classification: a band that scenes may have without being asked for it."""
+
+ELEMENT84_KEYS: Final = COMMON_NAMES | {"B05": "rededge1", "B06": "rededge2", "B07": "rededge3", SCL: "scl"}
 """Asset keys of Element 84's Earth Search, version 1."""
 
 

@@ -49,10 +49,19 @@ class IndexClient(StacClient):
         self.assets = assets
         self.max_cloud_cover = max_cloud_cover
         self._scenes: tuple[str, list[StacItem], shapely.STRtree] | None = None
+        self._by_id: tuple[str, dict[str, StacDict]] | None = None
 
     def fingerprint(self) -> str:
         """Hash of what the index says."""
         return _read_once(self.endpoint)[1]
+
+    def address(self, scene_id: str, band: str) -> str | None:
+        """Where a band of a scene lies, whether it is one of `bands` or not; None if the index does not tell."""
+        items, fingerprint = _read_once(self.endpoint)
+        if self._by_id is None or self._by_id[0] != fingerprint:
+            self._by_id = (fingerprint, {item["id"]: item for item in items})
+        item = self._by_id[1].get(scene_id)
+        return band_hrefs(item["assets"], [band], self.assets).get(band) if item else None
 
     def scenes(self) -> tuple[list[StacItem], shapely.STRtree]:
         """The scenes that may be found, ordered by id, and the tree of their footprints.

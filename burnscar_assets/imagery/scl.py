@@ -1,0 +1,240 @@
+"""What scenes show of windows, by their scene classification (SCL), read through the imagery engine.
+
+Loaded only by functions that need rslearn.
+"""
+
+import copy
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from rslearn.config import BandSetConfig, DataSourceConfig, DType, LayerConfig, LayerType, ResamplingMethod  # noqa: TID253
+from rslearn.data_sources import DataSource, Item  # noqa: TID253
+from rslearn.data_sources.aws_sentinel2_element84 import Sentinel2 as Element84  # noqa: TID253
+from rslearn.data_sources.direct_materialize_data_source import DirectMaterializeDataSource  # noqa: TID253
+from rslearn.tile_stores import TileStoreWithLayer  # noqa: TID253
+from rslearn.utils.geometry import WGS84_PROJECTION, PixelBounds, Projection  # noqa: TID253
+
+from burnscar_assets.errors import InputError
+from burnscar_assets.imagery.archive import CogArchive
+from burnscar_assets.imagery.band_assets import ELEMENT84_KEYS, SCL
+from burnscar_assets.imagery.clearness import REACH_M, SCL_M, Clearness, classify, sun_at, weights
+from burnscar_assets.imagery.engine import ReadOptions, WindowRequest, read_windows
+from burnscar_assets.progress import Progress, silent
+
+SUN_AZIMUTH: Final = "view:sun_azimuth"
+MARGIN_PX: Final = math.ceil(REACH_M / SCL_M) + 1
+"""Pixels around a window in which clouds are looked for."""
+
+Classes = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Look:
+    """A window and a scene that may show it.
+
+    Attributes:
+        projection: of the window.
+        bounds: pixel bounds of the window in it.
+        item: the scene.
+    """
+
+    projection: Projection
+    bounds: PixelBounds
+    item: Item
+
+
+@dataclass(frozen=True)
+class View:
+    """What a scene shows of a window: shares of the window's area, 0–1.
+
+    Attributes:
+        clear: where the ground is seen.
+        nodata: where the scene has no data.
+    """
+
+    clear: float
+    nodata: float
+
+
+def offers_scl(source: DataSource, item: Item) -> bool:
+    """Whether the SCL of a scene can be read."""
+    key = _scl_key(source)
+    if key is None:
+        return False
+    if isinstance(source, CogArchive):
+        return source.offers(item, key)
+    return key in getattr(item, "asset_urls", {})
+
+
+def require_scl(source: DataSource, layer: str) -> None:
+    """Check that a source can show the SCL of its scenes before they are fetched.
+
+    Raises:
+        InputError: it can't.
+    """
+    if _scl_key(source) is None:
+        kind = type(source)
+        raise InputError(
+            f"layer {layer!r}: {kind.__module__}.{kind.__name__} does not offer the scene classification (SCL) of "
+            "single scenes, which imagery.selection: window needs; set imagery.selection to granule, or take the "
+            "imagery from an archive with SCL files (burnscar_assets.imagery.archive.CogArchive, Planetary Computer, "
+            "Element 84)"
+        )
+
+
+def view_windows(
+    looks: Sequence[Look], source: DataSource, options: ReadOptions, progress: Progress = silent
+) -> list[View | None]:
+    """What scenes show of windows.
+
+    Args:
+        looks: windows and scenes whose SCL is offered.
+        source: the data source.
+        options: of the engine.
+        progress: told of each that is read.
+
+    Returns:
+        A view for each look; None where the SCL can't be read.
+
+    Raises:
+        SourceUnavailableError: the archive does not answer.
+    """
+    views: list[View | None] = [None] * len(looks)
+    for number, classes in _classified(looks, source, options, progress):
+        views[number] = _view(looks[number], classes)
+    return views
+
+
+def clear_fractions(
+    requests: Sequence[WindowRequest],
+    source: DataSource,
+    tile_store: TileStoreWithLayer | None = None,
+    options: ReadOptions = ReadOptions(),  # noqa: B008 - frozen
+) -> dict[str, float | None]:
+    """Share of each window's area where its tile shows the ground, by the SCL of the tile's own scenes.
+
+    A pixel of a mosaic is judged by the first scene of the group that has data there; several groups are averaged.
+
+    Args:
+        requests: windows and their scenes, as the engine reads them.
+        source: their data source; SCL files are read from it, whether its scenes are ingested or not.
+        tile_store: not read.
+        options: of the engine.
+
+    Returns:
+        Fraction 0–1 by window; None where the SCL of a scene is not to be had, or there is no scene.
+
+    Raises:
+        SourceUnavailableError: the archive does not answer.
+    """
+    looks: list[Look] = []
+    places: dict[str, list[list[int]]] = {}
+    for request in requests:
+        groups = [group for group in request.groups if group]
+        if not groups or not all(offers_scl(source, item) for group in groups for item in group):
+            continue
+        places[request.name] = [
+            list(range(start := len(looks) + sum(map(len, groups[:number])), start + len(group)))
+            for number, group in enumerate(groups)
+        ]
+        looks += [Look(request.projection, request.bounds, item) for group in groups for item in group]
+    classes = dict(_classified(looks, source, options, silent))
+    fractions: dict[str, float | None] = {request.name: None for request in requests}
+    for name, groups in places.items():
+        if all(number in classes for group in groups for number in group):
+            shares = [_view(looks[group[0]], _mosaic([classes[i] for i in group])).clear for group in groups]
+            fractions[name] = sum(shares) / len(shares)
+    return fractions
+
+
+def _classified(
+    looks: Sequence[Look], source: DataSource, options: ReadOptions, progress: Progress
+) -> Iterator[tuple[int, Classes]]:
+    """`Clearness` of a window's pixels for each look whose SCL can be read, on the grid of `_grid`."""
+    key = _scl_key(source)
+    if key is None or not looks:
+        return
+    reader: Any = copy.copy(source)
+    reader.asset_bands = {key: [SCL]}
+    requests = []
+    for number, look in enumerate(looks):
+        projection, (left, top, right, bottom) = _grid(look)
+        bounds = (left - MARGIN_PX, top - MARGIN_PX, right + MARGIN_PX, bottom + MARGIN_PX)
+        requests.append(WindowRequest(str(number), projection, bounds, [[look.item]]))
+    azimuths: dict[str, float] = {}
+    inner = slice(MARGIN_PX, -MARGIN_PX)
+    for image in read_windows(requests, _scl_layer(), reader, TileStoreWithLayer(reader, SCL), options, progress):
+        if image.error:
+            continue
+        number = int(image.name)
+        item = looks[number].item
+        if item.name not in azimuths:
+            azimuths[item.name] = _sun_azimuth(item)
+        scl = image.rasters[0][0].array[0, 0]
+        yield number, classify(scl, azimuths[item.name])[inner, inner].copy()
+
+
+def _scl_layer() -> LayerConfig:
+    return LayerConfig(
+        type=LayerType.RASTER,
+        band_sets=[BandSetConfig(dtype=DType.UINT8, bands=[SCL], nodata_value=0)],
+        resampling_method=ResamplingMethod.NEAREST,
+        data_source=DataSourceConfig(class_path="burnscar_assets.imagery.archive.CogArchive", ingest=False),
+    )
+
+
+def _scl_key(source: DataSource) -> str | None:
+    """The asset that holds the SCL, for a source whose files are read directly."""
+    if not isinstance(source, DirectMaterializeDataSource):
+        return None
+    if isinstance(source, CogArchive):
+        return SCL
+    if isinstance(source, Element84):
+        return ELEMENT84_KEYS[SCL]
+    every: dict[str, list[str]] = getattr(source, "BANDS", {})
+    return next((key for key, bands in every.items() if bands == [SCL]), None)
+
+
+def _grid(look: Look) -> tuple[Projection, PixelBounds]:
+    """The SCL pixels that a window touches."""
+    (left, right), (top, bottom) = _edges(look)
+    projection = Projection(look.projection.crs, SCL_M, -SCL_M)
+    return projection, (math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom))
+
+
+def _edges(look: Look) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Left and right, top and bottom of a window, in SCL pixels."""
+    wide, tall = look.projection.x_resolution / SCL_M, look.projection.y_resolution / -SCL_M
+    left, top, right, bottom = look.bounds
+    return (left * wide, right * wide), (top * tall, bottom * tall)
+
+
+def _view(look: Look, classes: Classes) -> View:
+    columns, rows = _edges(look)
+    _, (left, top, *_) = _grid(look)
+    area = np.outer(weights(*rows, top, classes.shape[0]), weights(*columns, left, classes.shape[1]))
+    clear, nodata = (float(area[classes == kind].sum() / area.sum()) for kind in (Clearness.CLEAR, Clearness.NO_DATA))
+    return View(clear, nodata)
+
+
+def _mosaic(layers: list[Classes]) -> Classes:
+    result = layers[0].copy()
+    for layer in layers[1:]:
+        empty = result == Clearness.NO_DATA
+        result[empty] = layer[empty]
+    return result
+
+
+def _sun_azimuth(item: Item) -> float:
+    """As the scene records it, else computed from its time and place."""
+    recorded = getattr(item, "properties", {}).get(SUN_AZIMUTH)
+    if recorded is not None:
+        return float(recorded)
+    if item.geometry.time_range is None:
+        raise InputError(f"scene {item.name} has no time, so its shadows can't be told: add datetime to the index")
+    centre = item.geometry.to_projection(WGS84_PROJECTION).shp.centroid
+    return sun_at(item.geometry.time_range[0], centre.x, centre.y).azimuth

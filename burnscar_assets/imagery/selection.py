@@ -1,0 +1,253 @@
+"""Choosing scenes by what they show of the window itself, beside the tutorial's rule.
+
+The tutorial takes the least cloudy granule of the whole time range. Here some candidates are looked at over each
+window: one that is clear enough there is good enough, and of those the nearest in time to the start of the
+window's time range wins; where none is, the clearest. The result has rslearn's own form, so that everything after
+it is the same.
+
+Loaded only by functions that need rslearn.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from rslearn.config import QueryConfig, SpaceMode  # noqa: TID253
+from rslearn.data_sources import DataSource, Item  # noqa: TID253
+from rslearn.data_sources.utils import MatchedItemGroup  # noqa: TID253
+from rslearn.utils.geometry import PixelBounds, STGeometry  # noqa: TID253
+
+from burnscar_assets.errors import InputError
+from burnscar_assets.imagery.engine import ReadOptions
+from burnscar_assets.imagery.scl import Look, View, offers_scl, require_scl, view_windows
+from burnscar_assets.progress import Progress, silent
+
+COVERED: Final = 0.99
+"""A scene covers a window if it has data for this share of it, as with rslearn's mosaics."""
+
+SAME_PASS: Final = timedelta(minutes=10)
+"""Scenes closer in time are one overpass: neighbouring granules, or one granule processed twice."""
+
+Groups = list[MatchedItemGroup[Any]]
+Search = Callable[[list[STGeometry], QueryConfig], list[Groups]]
+
+
+@dataclass(frozen=True)
+class SelectionRule:
+    """What makes a scene good enough for a window.
+
+    Attributes:
+        min_clear_fraction: share of the window that must be clear, 0–1.
+        candidates: scenes looked at per window, in the order of the search.
+    """
+
+    min_clear_fraction: float = 0.9
+    candidates: int = 8
+
+
+@dataclass
+class ChosenGroup(MatchedItemGroup[Any]):
+    """A group of one scene that was chosen for what it shows.
+
+    Attributes:
+        clear_fraction: share of the window's area that is clear in it, 0–1.
+    """
+
+    clear_fraction: float = 0.0
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A scene that covers a window.
+
+    Attributes:
+        item: the scene.
+        clear: share of the window that is clear in it, 0–1.
+        distance: from the start of the window's time range.
+    """
+
+    item: Item
+    clear: float
+    distance: timedelta
+
+
+@dataclass
+class _Slot:
+    """A window in one period, or in the whole of its time range."""
+
+    window: int
+    geometry: STGeometry
+    candidates: list[Item]
+    groups: Groups
+
+
+def select_scenes(
+    geometries: Sequence[STGeometry],
+    starts: Sequence[datetime | None],
+    source: DataSource,
+    query_config: QueryConfig,
+    search: Search,
+    rule: SelectionRule = SelectionRule(),
+    options: ReadOptions = ReadOptions(),  # noqa: B008 - frozen
+    layer: str = "",
+    progress: Progress = silent,
+) -> list[Groups]:
+    """Choose scenes for windows.
+
+    Args:
+        geometries: what each window asks for: its box in pixels of its own projection, and the time range that its
+            layer asks for.
+        starts: start of each window's own time range.
+        source: the data source; its order of preference says which scenes are looked at first.
+        query_config: of the layer. `max_matches` scenes are chosen, in the order of time; with `period_duration`
+            one for each period, in rslearn's order.
+        search: finds groups of scenes for geometries, as `source.get_items`.
+        rule: what is good enough.
+        options: how the scene classification is read.
+        layer: name of the layer, for messages.
+        progress: told of each scene that is looked at.
+
+    Returns:
+        Groups of scenes of each window, in the form of `source.get_items`; a `ChosenGroup` where a scene was chosen,
+        what `search` finds by the layer's own rule where no candidate covers the window.
+
+    Raises:
+        InputError: the scenes have no SCL, or the layer asks for composites of several scenes.
+        SourceUnavailableError: the catalogue or the archive does not answer.
+    """
+    require_scl(source, layer)
+    if query_config.space_mode == SpaceMode.SINGLE_COMPOSITE or query_config.mosaic_compositing_overlaps > 1:
+        raise InputError(
+            f"layer {layer!r} composites several scenes, and imagery.selection: window chooses single ones: set "
+            "imagery.selection to granule, or the layer's query_config to MOSAIC without overlaps"
+        )
+    slots = [slot for i, geometry in enumerate(geometries) for slot in _slots(i, geometry, query_config)]
+    wanted = 1 if query_config.period_duration else query_config.max_matches
+    _find_candidates(slots, search, max(wanted, rule.candidates))
+    looks = [
+        (slot, Look(slot.geometry.projection, _bounds(slot.geometry), item))
+        for slot in slots
+        for item in _with_scl(slot.candidates, source, layer)
+    ]
+    views = view_windows([look for _, look in looks], source, options, progress)
+    seen: dict[int, list[Candidate]] = {}
+    for (slot, look), view in zip(looks, views, strict=True):
+        if view is not None and 1 - view.nodata >= COVERED:
+            seen.setdefault(id(slot), []).append(_candidate(look.item, view, starts[slot.window]))
+    for slot in slots:
+        slot.groups = [
+            ChosenGroup([chosen.item], slot.geometry.time_range, chosen.clear)
+            for chosen in choose(seen.get(id(slot), []), rule.min_clear_fraction, wanted)
+        ]
+    _fall_back([slot for slot in slots if not slot.groups], query_config, search)
+    return _gather(slots, len(geometries), query_config)
+
+
+def choose(candidates: Sequence[Candidate], min_clear_fraction: float, count: int) -> list[Candidate]:
+    """The best candidates, at most one of each overpass, in the order of time.
+
+    Those that are clear enough come first, the nearest in time before the others; then the rest, the clearest first.
+    Among equals, the earlier in the sequence is better.
+    """
+
+    def badness(candidate: Candidate) -> tuple[bool, float, float]:
+        days = candidate.distance / timedelta(days=1)
+        if candidate.clear >= min_clear_fraction:
+            return False, days, -candidate.clear
+        return True, -candidate.clear, days
+
+    chosen: list[Candidate] = []
+    for candidate in sorted(candidates, key=badness):
+        if len(chosen) < count and not any(_is_same_pass(candidate.item, other.item) for other in chosen):
+            chosen.append(candidate)
+    return sorted(chosen, key=lambda candidate: _moment(candidate.item))
+
+
+def _slots(window: int, geometry: STGeometry, query_config: QueryConfig) -> list[_Slot]:
+    """The periods of a window's time range, latest first as rslearn goes through them, or the whole of it."""
+    duration = _period(query_config)
+    if duration is None:
+        return [_Slot(window, geometry, [], [])]
+    if geometry.time_range is None:
+        raise InputError("a layer with period_duration needs windows with a time range: run burnscar refresh")
+    start, end = geometry.time_range
+    slots = []
+    while end - duration >= start:
+        period = STGeometry(geometry.projection, geometry.shp, (end - duration, end))
+        slots.append(_Slot(window, period, [], []))
+        end -= duration
+    return slots
+
+
+def _period(query_config: QueryConfig) -> timedelta | None:
+    if query_config.space_mode == SpaceMode.PER_PERIOD_MOSAIC:
+        return query_config.period_duration or timedelta(days=30)
+    return query_config.period_duration
+
+
+def _find_candidates(slots: list[_Slot], search: Search, count: int) -> None:
+    """Scenes whose footprint holds the window, in the source's order of preference."""
+    query = QueryConfig(space_mode=SpaceMode.CONTAINS, max_matches=count)
+    for slot, groups in zip(slots, search([slot.geometry for slot in slots], query), strict=True):
+        slot.candidates = [item for group in groups for item in group.items]
+
+
+def _with_scl(items: list[Item], source: DataSource, layer: str) -> list[Item]:
+    offered = [item for item in items if offers_scl(source, item)]
+    if items and not offered:
+        raise InputError(
+            f"layer {layer!r}: scene {items[0].name} has no scene classification (SCL) in the archive, which "
+            "imagery.selection: window needs; add an SCL asset to the index, name it as assets: {SCL: …} in "
+            "config.json, or set imagery.selection to granule"
+        )
+    return offered
+
+
+def _candidate(item: Item, view: View, start: datetime | None) -> Candidate:
+    moment = _time(item)
+    return Candidate(item, view.clear, abs(moment - start) if moment and start else timedelta())
+
+
+def _fall_back(slots: list[_Slot], query_config: QueryConfig, search: Search) -> None:
+    """Have the layer's own rule decide, with mosaics, where no single scene covers the window."""
+    if not slots:
+        return
+    query = query_config.model_copy(update={"period_duration": None, "min_matches": 0})
+    if _period(query_config) is not None:
+        query = query.model_copy(update={"max_matches": 1})
+    if query.space_mode == SpaceMode.PER_PERIOD_MOSAIC:
+        query = query.model_copy(update={"space_mode": SpaceMode.MOSAIC})
+    for slot, groups in zip(slots, search([slot.geometry for slot in slots], query), strict=True):
+        slot.groups = groups
+
+
+def _gather(slots: list[_Slot], windows: int, query_config: QueryConfig) -> list[Groups]:
+    """The groups of each window, no more of them than wanted; none at all where they are too few."""
+    results: list[Groups] = [[] for _ in range(windows)]
+    for slot in slots:
+        room = query_config.max_matches - len(results[slot.window])
+        results[slot.window] += slot.groups[:room]
+    if _period(query_config) is not None and not query_config.per_period_mosaic_reverse_time_order:
+        for groups in results:
+            groups.reverse()
+    return [groups if len(groups) >= query_config.min_matches else [] for groups in results]
+
+
+def _bounds(geometry: STGeometry) -> PixelBounds:
+    left, top, right, bottom = (round(edge) for edge in geometry.shp.bounds)
+    return left, top, right, bottom
+
+
+def _is_same_pass(one: Item, other: Item) -> bool:
+    times = _time(one), _time(other)
+    return times[0] is not None and times[1] is not None and abs(times[0] - times[1]) < SAME_PASS
+
+
+def _moment(item: Item) -> float:
+    time = _time(item)
+    return time.timestamp() if time else 0.0
+
+
+def _time(item: Item) -> datetime | None:
+    return item.geometry.time_range[0] if item.geometry.time_range else None
