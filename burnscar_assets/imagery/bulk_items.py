@@ -8,11 +8,12 @@ Loaded only by functions that need rslearn.
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
+from itertools import starmap
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -22,16 +23,14 @@ from rslearn.config import QueryConfig  # noqa: TID253
 from rslearn.data_sources import DataSource  # noqa: TID253
 from rslearn.data_sources.stac import AxisAlignedStacDataSource, SourceItem, StacDataSource  # noqa: TID253
 from rslearn.data_sources.utils import MatchedItemGroup  # noqa: TID253
-from rslearn.dataset.manage import retry  # noqa: TID253
 from rslearn.utils.geometry import WGS84_PROJECTION, STGeometry  # noqa: TID253
 from rslearn.utils.stac import StacItem  # noqa: TID253
 
-from burnscar_assets.errors import BurnscarError, SourceUnavailableError
-from burnscar_assets.imagery.hrefs import is_remote
 from burnscar_assets.imagery.index_client import IndexClient
 from burnscar_assets.imagery.local_match import match_locally
 from burnscar_assets.imagery.patient_session import PatientSession
 from burnscar_assets.imagery.search_groups import Request, group_requests, split_group
+from burnscar_assets.imagery.search_options import SearchOptions, retrying
 from burnscar_assets.progress import Progress, silent
 
 BATCH: Final = 128
@@ -48,14 +47,6 @@ WIDEST_WINDOW_DEGREES: Final = 6.0
 
 Groups = list[MatchedItemGroup[Any]]
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class SearchOptions:
-    """How failed searches are tried again: how often, and the base of the wait between tries, in seconds."""
-
-    retries: int = 3
-    retry_backoff_s: float = 2.0
 
 
 @dataclass(frozen=True)
@@ -112,6 +103,11 @@ def search_in_parts(
     if _searches_as_rslearn_does(source):
         yield from _StacSearch(source, geometries, query_config, options).parts()
         return
+    if _lists_folders(source):
+        from burnscar_assets.imagery.gcp_scenes import match_by_granule
+
+        yield from starmap(MatchedPart, match_by_granule(source, geometries, query_config, options))
+        return
     for first in range(0, len(geometries), BATCH):
         batch = list(range(len(geometries))[first : first + BATCH])
         yield MatchedPart(batch, _ask_source(source, [geometries[i] for i in batch], query_config, options))
@@ -127,45 +123,19 @@ def _searches_as_rslearn_does(source: DataSource) -> bool:
     )
 
 
+def _lists_folders(source: DataSource) -> bool:
+    """Whether a source is rslearn's for Google Cloud Storage, finding scenes by folders, not by BigQuery or R-tree."""
+    if type(source).__module__ != "rslearn.data_sources.gcp_public_data":
+        return False
+    options = vars(source)
+    by_folder = options.get("rtree_index") is None and not options.get("use_bigquery", True)
+    return by_folder and options.get("sort_by") in (None, "cloud_cover")
+
+
 def _ask_source(
     source: DataSource, geometries: list[STGeometry], query_config: QueryConfig, options: SearchOptions
 ) -> list[Groups]:
     return retrying(lambda: source.get_items(geometries, query_config), source, options)
-
-
-def retrying(search: Callable[[], Result], source: DataSource, options: SearchOptions) -> Result:
-    """Search, again after a wait where another try may help.
-
-    Raises:
-        SourceUnavailableError: the search failed after all tries.
-        BurnscarError: it failed in a way that another try does not mend.
-    """
-
-    def guarded() -> Result | BurnscarError:
-        try:
-            return search()
-        except SourceUnavailableError as error:
-            if patient:
-                return error
-            raise
-        except BurnscarError as error:
-            return error
-
-    client = getattr(source, "client", None)
-    patient = isinstance(getattr(client, "session", None), PatientSession)
-    local = isinstance(client, IndexClient) and not is_remote(client.endpoint)
-    try:
-        result = retry(guarded, 0 if local else options.retries, timedelta(seconds=options.retry_backoff_s))
-    except BurnscarError:
-        raise
-    except Exception as error:
-        raise SourceUnavailableError(
-            f"searching {type(source).__module__}.{type(source).__name__} for scenes failed ({error}): run the same "
-            "again later; what was matched is kept"
-        ) from error
-    if isinstance(result, BurnscarError):
-        raise result
-    return result
 
 
 class _StacSearch:
@@ -223,7 +193,9 @@ class _StacSearch:
     def _search(self, group: list[int]) -> list[tuple[list[int], list[StacItem]]]:
         """Scenes for windows that share a search, or for parts of them where there are too many scenes for one."""
         found = self._list_scenes(group)
-        halves = split_group([self._request(i) for i in group], range(len(group))) if self._is_long(found, group) else None
+        halves = (
+            split_group([self._request(i) for i in group], range(len(group))) if self._is_long(found, group) else None
+        )
         if halves is None:
             return [(group, found)]
         return [part for half in halves for part in self._search([group[i] for i in half])]
@@ -276,8 +248,10 @@ class _StacSearch:
 
 def _overlap(scene: StacItem, times: tuple[datetime, datetime] | None) -> bool:
     """Whether a STAC search for a time range, ends included, lists a scene."""
-    return times is None or scene.time_range is None or (
-        scene.time_range[0] <= times[1] and scene.time_range[1] >= times[0]
+    return (
+        times is None
+        or scene.time_range is None
+        or (scene.time_range[0] <= times[1] and scene.time_range[1] >= times[0])
     )
 
 
@@ -302,5 +276,3 @@ def _on_the_globe(geometries: Sequence[STGeometry]) -> Any:
             if wide or not shapes[i].is_valid:
                 shapes[i] = geometries[i].to_wgs84().shp
     return shapes
-
-

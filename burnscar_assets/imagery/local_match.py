@@ -185,7 +185,9 @@ def _are_small_polygons(ground: Shapes, projection: Projection) -> npt.NDArray[n
     bounds = shapely.bounds(ground)
     widest = np.inf if projection.crs == WGS84_PROJECTION.crs else WIDEST_WINDOW_M
     small = np.maximum(bounds[:, 2] - bounds[:, 0], bounds[:, 3] - bounds[:, 1]) <= widest
-    return np.asarray(small & (shapely.get_type_id(ground) == 3) & shapely.is_valid(ground) & (shapely.area(ground) > 0))
+    return np.asarray(
+        small & (shapely.get_type_id(ground) == 3) & shapely.is_valid(ground) & (shapely.area(ground) > 0)
+    )
 
 
 def _footprints(

@@ -1,0 +1,183 @@
+"""Searching the scenes of one layer's windows, and writing them down as rslearn's `prepare` does."""
+
+import copy
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
+from itertools import groupby, islice
+from typing import TYPE_CHECKING, Any, Final
+
+from burnscar_assets.imagery.items import SET_ASIDE, SerializedItem, cloud_cover
+
+if TYPE_CHECKING:
+    from rslearn.config import LayerConfig
+    from rslearn.data_sources import DataSource
+    from rslearn.dataset import Window
+    from rslearn.dataset.window import WindowLayerData
+    from rslearn.utils.geometry import STGeometry
+
+    from burnscar_assets.imagery.bulk_items import Groups, MatchedPart
+    from burnscar_assets.imagery.search_options import SearchOptions
+
+CLOUD_QUERY: Final = "eo:cloud_cover"
+NO_SCENE: Final = "no_scene_in_time_range"
+TOO_CLOUDY: Final = "too_cloudy"
+COMMIT: Final = 256
+"""Windows that are written down at once: as many as a run that is killed may lose."""
+
+TimeRange = tuple[datetime, datetime]
+Chosen = list[tuple[list[SerializedItem], TimeRange | None]]
+
+
+def has_layer(windows: "Iterable[Window]", layer: str) -> set[str]:
+    """Names of the windows that were matched before, whatever came of it."""
+    return {window.name for window, layers in _stored(windows) if {layer, SET_ASIDE + layer} & layers.keys()}
+
+
+def stored_groups(windows: "Iterable[Window]", layer: str) -> "Iterator[tuple[Window, list[list[SerializedItem]]]]":
+    """Windows, in their order, and the groups of scenes that they were matched with, set aside or not."""
+    for window, layers in _stored(windows):
+        matched = layers.get(SET_ASIDE + layer, layers.get(layer))
+        yield window, [group for group in matched.serialized_item_groups if group] if matched else []
+
+
+def _stored(windows: "Iterable[Window]") -> "Iterator[tuple[Window, dict[str, WindowLayerData]]]":
+    """What windows were matched with: of many at once, where the storage of windows can do so."""
+    for group, members in groupby(windows, key=lambda window: window.group):
+        while chunk := list(islice(members, COMMIT)):
+            read = getattr(chunk[0].storage, "layer_datas", None)
+            found = read(group, [window.name for window in chunk]) if read else {}
+            for window in chunk:
+                yield window, found.get(window.name, {}) if read else window.load_layer_datas()
+
+
+class LayerSearch:
+    """One layer's data source, and what is asked of it."""
+
+    def __init__(
+        self,
+        source: "DataSource",
+        config: "LayerConfig",
+        layer: str,
+        max_cloud_cover: float,
+        options: "SearchOptions",
+    ) -> None:
+        """Know what is wanted; nothing is searched yet.
+
+        Args:
+            source: the layer's data source.
+            config: the layer, which has a data source.
+            layer: its name.
+            max_cloud_cover: scenes above it are no match, in percent, for sources that can't leave them out too.
+            options: how searches are made.
+        """
+        self._source = source
+        self._config = config
+        self._layer = layer
+        self._max_cloud_cover = max_cloud_cover
+        self._options = options
+
+    def match(self, windows: "Sequence[Window]") -> Iterator[dict[str, str]]:
+        """Match windows and write their scenes down.
+
+        Yields:
+            As they are done, windows and the reason of each: empty for a matched one.
+
+        Raises:
+            SourceUnavailableError: a search failed after all tries.
+            InputError: a search is refused, or a scene is unusable.
+        """
+        unmatched: list[Window] = []
+        for part in self._search(self._source, windows):
+            for first in range(0, len(part.positions), COMMIT):
+                chosen = [windows[i] for i in part.positions[first : first + COMMIT]]
+                reasons = self._write(chosen, part.groups[first : first + COMMIT])
+                unmatched += [window for window in chosen if window.name not in reasons]
+                yield reasons
+        if unmatched:
+            cloudy = self._found_without_cloud_limit(unmatched)
+            yield {window.name: TOO_CLOUDY if window.name in cloudy else NO_SCENE for window in unmatched}
+
+    def _search(self, source: "DataSource", windows: "Sequence[Window]") -> "Iterator[MatchedPart]":
+        from burnscar_assets.imagery.bulk_items import search_in_parts
+
+        assert self._config.data_source is not None  # noqa: S101 - only layers that have one are matched
+        geometries = [self._wanted(window) for window in windows]
+        return search_in_parts(source, geometries, self._config.data_source.query_config, self._options)
+
+    def _wanted(self, window: "Window") -> "STGeometry":
+        geometry = window.get_geometry()
+        geometry.time_range = self._config.data_source.get_request_time_range(geometry.time_range)
+        return geometry
+
+    def _write(self, windows: "Sequence[Window]", groups: "Sequence[Groups]") -> dict[str, str]:
+        """Write the scenes of windows down; reasons of those whose reason is known by now."""
+        reasons: dict[str, str] = {}
+        scenes: dict[int, SerializedItem] = {}
+        by_group: dict[str, list[tuple[Window, Chosen]]] = {}
+        for window, found in zip(windows, groups, strict=True):
+            whole = [([_serialized(item, scenes) for item in g.items], g.request_time_range) for g in found]
+            clear = self._leave_out_cloudy(whole)
+            by_group.setdefault(window.group, []).append((window, clear))
+            if any(group for group, _ in clear):
+                reasons[window.name] = ""
+            elif any(group for group, _ in whole):
+                reasons[window.name] = TOO_CLOUDY
+        for group, members in by_group.items():
+            with _transaction(members[0][0], group):
+                for window, clear in members:
+                    self._save(window, clear)
+        return reasons
+
+    def _leave_out_cloudy(self, groups: Chosen) -> Chosen:
+        """Groups without scenes above the limit, for sources that can't leave them out themselves."""
+        clear = [([i for i in group if (cloud_cover(i) or 0) <= self._max_cloud_cover], time) for group, time in groups]
+        return groups if clear == groups else [(group, time) for group, time in clear if group]
+
+    def _save(self, window: "Window", groups: Chosen) -> None:
+        from rslearn.dataset.window import WindowLayerData
+
+        layers = window.load_layer_datas()
+        layers.pop(SET_ASIDE + self._layer, None)
+        layers[self._layer] = WindowLayerData(
+            self._layer, [group for group, _ in groups], group_time_ranges=[time for _, time in groups]
+        )
+        window.save_layer_datas(layers)
+
+    def _found_without_cloud_limit(self, windows: "Sequence[Window]") -> set[str]:
+        """Names of the windows that would have a scene if clouds did not matter."""
+        relaxed = _without_cloud_limit(self._source)
+        if relaxed is None:
+            return set()
+        return {
+            windows[i].name
+            for part in self._search(relaxed, windows)
+            for i, groups in zip(part.positions, part.groups, strict=True)
+            if groups
+        }
+
+
+def _serialized(item: Any, known: dict[int, SerializedItem]) -> SerializedItem:
+    """A scene as it is written down, made once for all the windows that have it."""
+    if id(item) not in known:
+        known[id(item)] = item.serialize()
+    return known[id(item)]
+
+
+def _transaction(window: "Window", group: str) -> AbstractContextManager[Any]:
+    """One write for all windows of a group, where the storage of windows can do so."""
+    transaction = getattr(window.storage, "transaction", None)
+    return nullcontext() if transaction is None else transaction(group)
+
+
+def _without_cloud_limit(source: "DataSource") -> "DataSource | None":
+    from burnscar_assets.imagery.archive import CogArchive
+
+    if isinstance(source, CogArchive):
+        return source.without_cloud_limit()
+    query = getattr(source, "query", None) or {}
+    if CLOUD_QUERY not in query:
+        return None
+    relaxed = copy.copy(source)
+    relaxed.query = {key: value for key, value in query.items() if key != CLOUD_QUERY}
+    return relaxed

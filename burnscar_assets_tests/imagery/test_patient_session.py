@@ -1,0 +1,26 @@
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+
+from burnscar_assets.imagery.patient_session import PatientSession
+from burnscar_assets_tests.imagery.stac_server import serve_stac
+
+
+@pytest.mark.parametrize(("asked", "least", "most"), [("7", 7, 7), (None, 2, 4), ("100000", 300, 300)])
+def test_the_server_s_own_wait_is_kept(asked: str | None, least: float, most: float) -> None:
+    waits: list[float] = []
+    headers = {"Retry-After": asked} if asked else {}
+    with serve_stac([], failing=[(429, headers)]) as service:
+        answer = PatientSession(1, 2, waits.append).post(f"{service.url}/search", json={})
+    assert answer.json()["features"] == []
+    assert len(waits) == 1
+    assert least <= waits[0] <= most
+
+
+def test_a_wait_may_be_a_date() -> None:
+    waits: list[float] = []
+    until = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
+    with serve_stac([], failing=[(503, {"Retry-After": until})]) as service:
+        PatientSession(1, 2, waits.append).post(f"{service.url}/search", json={})
+    assert 60 < waits[0] <= 90
