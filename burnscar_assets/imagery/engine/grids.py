@@ -26,6 +26,9 @@ KERNEL_RADIUS = {
     Resampling.nearest: 0, Resampling.bilinear: 1, Resampling.cubic: 2, Resampling.cubic_spline: 2,
     Resampling.lanczos: 3,
 }  # fmt: skip
+NARROW_PX = 8
+"""Parts of windows narrower than this GDAL interpolates with another kernel, as it misjudges the scale."""
+
 MARGIN_PX = 12
 """What GDAL adds around a window's pixels, at most."""
 
@@ -88,7 +91,10 @@ def boxes(way: Way, bounds: IntArray, header: Header, projection: Projection, re
         return shifted[:, [1, 3, 0, 2]]
     first_column, first_row = (_first(shifted[:, axis], ratios[axis]) for axis in (0, 1))
     last_column, last_row = (_first(shifted[:, 2 + axis] - 1, ratios[axis]) for axis in (0, 1))
-    return np.stack([first_row, last_row + 2, first_column, last_column + 2], axis=1)
+    result = np.stack([first_row, last_row + 2, first_column, last_column + 2], axis=1)
+    narrow = (bounds[:, 2:] - bounds[:, :2]).min(axis=1) < NARROW_PX
+    result[narrow] = _warp_boxes(bounds[narrow], header, projection, resampling)
+    return result
 
 
 def _first(pixel: IntArray, ratio: int) -> IntArray:

@@ -127,11 +127,12 @@ class _Reading:
                     held -= pending[0][0].freed_bytes
                     yield from self._settle(*pending.popleft())
                 batch.prepare()
-                last = [
-                    self._pool.submit(partial(_read_after, last[number], scene, batch, number))
-                    for number in range(len(tasks))
+                reads = [
+                    self._pool.submit(partial(_read_after, before, scene, batch, number))
+                    for number, before in enumerate(last)
                 ]
-                pending.append((batch, list(last)))  # type: ignore[arg-type] - all are set above
+                pending.append((batch, reads))
+                last = [*reads]
                 held += batch.new_bytes
         while pending:
             yield from self._settle(*pending.popleft())

@@ -14,7 +14,7 @@ from rslearn.utils.geometry import Projection  # noqa: TID253
 
 from burnscar_assets.imagery.engine.cells import CellStore
 from burnscar_assets.imagery.engine.files import Header
-from burnscar_assets.imagery.engine.grids import IntArray, Way, gdal_axis, interpolated
+from burnscar_assets.imagery.engine.grids import NARROW_PX, IntArray, Way, gdal_axis, interpolated
 
 AT_ONCE_PX = 1 << 16
 """Pixels that are interpolated at a time: what fits a core's cache."""
@@ -49,9 +49,10 @@ class Cutter:
         Returns:
             (windows, bands, height, width) in the file's data type.
         """
-        if self.way is Way.BILINEAR:
+        narrow = (bounds[0, 2:] - bounds[0, :2]).min() < NARROW_PX
+        if self.way is Way.BILINEAR and not narrow:
             return self._bilinear(bounds, boxes)
-        if self.way is Way.WARP:
+        if self.way is not Way.COPY:
             return np.stack([self._warp(window, box) for window, box in zip(bounds, boxes, strict=True)])
         left, top, right, bottom = bounds[0].tolist()
         windows = self._empty(boxes, bottom - top, right - left)
@@ -86,48 +87,39 @@ class Cutter:
 
     def _bilinear(self, bounds: IntArray, boxes: list[list[int]]) -> Pixels:
         """Between the four nearest pixels; windows with none, or none with data, of them by GDAL itself."""
+        header, projection = self.header, self.projection
+        corners = np.asarray(boxes)
         left, top, right, bottom = bounds[0].tolist()
         height, width = bottom - top, right - left
-        result = np.empty((len(boxes), self.header.count, height, width), self.header.dtype)
-        step = max(AT_ONCE_PX // (height * width), 1)
-        for start in range(0, len(boxes), step):
-            end = start + step
-            self._bilinear_some(bounds[start:end], boxes[start:end], result[start:end])
-        return result
-
-    def _bilinear_some(self, bounds: IntArray, boxes: list[list[int]], result: Pixels) -> None:
-        header, projection = self.header, self.projection
-        count, bands, height, width = result.shape
-        corners = np.asarray(boxes)
-        rows, columns = (corners[:, 1] - corners[:, 0]).max(), (corners[:, 3] - corners[:, 2]).max()
-        patches = np.zeros((count, bands, rows, columns), header.dtype)
-        slow = np.zeros(count, dtype=np.bool_)
-        for place, (patch, box) in enumerate(zip(patches, boxes, strict=True)):
-            self.cells.copy(box, patch)
-            row, end_row, column, end_column = box
-            if (
-                row < 0
-                or column < 0
-                or end_row > header.height
-                or end_column > header.width
-                or (
-                    header.nodata is not None
-                    and (patch[:, : end_row - row, : end_column - column] == header.nodata).any()
-                )
-            ):
-                slow[place] = True
         x = gdal_axis(bounds[:, 0], width, projection.x_resolution, header.transform.c, header.transform.a)
         y = gdal_axis(bounds[:, 1], height, projection.y_resolution, header.transform.f, header.transform.e)
-        x = interpolated(x)
-        _, phase = np.unique(
-            np.stack([_phase(x, corners[:, 2]), _phase(y, corners[:, 0])]), axis=1, return_inverse=True
-        )
-        for number in range(int(phase.max(initial=-1)) + 1):
-            same = np.flatnonzero(phase == number)
-            result[same] = _between(patches[same], x[same] - corners[same, 2, None], y[same] - corners[same, 0, None])
+        x = interpolated(x) - corners[:, [2]]
+        y = y - corners[:, [0]]
+        result = np.empty((len(boxes), header.count, height, width), header.dtype)
+        step = max(AT_ONCE_PX // (height * width), 1)
+        phases = _phase(x) * (1 << 32) + _phase(y)
+        for phase in np.unique(phases):
+            alike = np.flatnonzero(phases == phase)
+            for start in range(0, len(alike), step):
+                some = alike[start : start + step]
+                result[some] = self._bilinear_some([boxes[place] for place in some], x[some], y[some])
+        row, end_row, column, end_column = corners.T
+        slow = (row < 0) | (column < 0) | (end_row > header.height) | (end_column > header.width)
         if header.nodata is not None:
             slow |= self._without_data(result)
         self._warp_again(result, bounds, boxes, slow)
+        return result
+
+    def _bilinear_some(self, boxes: list[list[int]], x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> Pixels:
+        """Windows that lie alike on the file's pixels; where any of these is without data, nothing but that."""
+        row, end_row, column, end_column = boxes[0]
+        patches = self._empty(boxes, end_row - row, end_column - column)
+        for patch, box in zip(patches, boxes, strict=True):
+            self.cells.copy(box, patch)
+        windows = _between(patches, x, y)
+        if self.header.nodata is not None:
+            windows[self._without_data(patches)] = self.header.nodata
+        return windows
 
     def _warp(self, window: IntArray, box: list[int]) -> Pixels:
         """One window by GDAL's warper, from pixels in memory."""
@@ -169,12 +161,12 @@ def warp_from(
         return warped.read()
 
 
-def _phase(coordinates: npt.NDArray[np.float64], first: IntArray) -> IntArray:
-    """A number for the source pixels that a window's pixels lie between, counted from the first of its patch.
+def _phase(coordinates: npt.NDArray[np.float64]) -> IntArray:
+    """A number for the pixels of its patch that a window's pixels lie between.
 
     As windows of one size differ by a shift alone, each of these is larger in the one whose sum is larger.
     """
-    return (np.floor(coordinates - 0.5).astype(np.int64) - first[:, None]).sum(axis=1)
+    return np.floor(coordinates - 0.5).astype(np.int64).sum(axis=1)
 
 
 def _between(patches: Pixels, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> Pixels:
@@ -186,8 +178,32 @@ def _between(patches: Pixels, x: npt.NDArray[np.float64], y: npt.NDArray[np.floa
         y: (windows, height) likewise.
     """
     column, row = np.floor(x[0] - 0.5).astype(np.intp), np.floor(y[0] - 0.5).astype(np.intp)
-    across = (1.5 - (x - column))[:, None, None, :]
-    down = (1.5 - (y - row))[:, None, :, None]
+    across, down = 1.5 - (x - column), 1.5 - (y - row)
+    if _in_quarters(across) and _in_quarters(down):
+        exact = patches.astype(np.int32)
+        wide = _halves(exact, column, across[0])
+        sums = _halves(wide.swapaxes(-1, -2), row, down[0]).swapaxes(-1, -2)
+        return ((sums + 8) >> 4).astype(patches.dtype)
+    across, down = across[:, None, None, :], down[:, None, :, None]
     wide = patches[..., column] * across + patches[..., column + 1] * (1.0 - across)
     values = wide[..., row, :] * down + wide[..., row + 1, :] * (1.0 - down)
     return np.floor(values + 0.5).astype(patches.dtype)
+
+
+def _in_quarters(weights: npt.NDArray[np.float64]) -> bool:
+    """Whether weights are a quarter and three quarters in turn, to the last bit, for all windows alike."""
+    turns = np.all(weights[0, :-1] + weights[0, 1:] == 1)
+    return bool(turns and weights[0, 0] in (0.25, 0.75) and np.all(weights == weights[0]))
+
+
+def _halves(pixels: Pixels, first: npt.NDArray[np.intp], weights: npt.NDArray[np.float64]) -> Pixels:
+    """Four times the values half way between pixels of the last axis, which weigh a quarter and three in turn."""
+    size = len(first)
+    result = np.empty((*pixels.shape[:-1], size), pixels.dtype)
+    for turn in range(min(2, size)):
+        count = -(-(size - turn) // 2)
+        weight = int(weights[turn] * 4)
+        low = pixels[..., first[turn] : first[turn] + count]
+        high = pixels[..., first[turn] + 1 : first[turn] + 1 + count]
+        np.add(low * weight, high * (4 - weight), out=result[..., turn::2])
+    return result

@@ -60,7 +60,9 @@ class Batch:
         reads: what is read of each file.
         drops: cells that no later batch needs, of each file.
         new_bytes, freed_bytes: memory that it takes, and gives back when it is done.
-        shares: what came of each window.
+        stack: (windows, bands, height, width), if all are of one size.
+        pixels: (bands, height, width) of each window.
+        regions: what files gave to each.
         errors: why a window has none.
     """
 
@@ -71,6 +73,7 @@ class Batch:
     drops: list[list[Cell]]
     new_bytes: int
     freed_bytes: int
+    stack: Pixels | None = None
     pixels: list[Pixels] = field(default_factory=list)
     regions: list[list[Region]] = field(default_factory=list)
     errors: dict[int, str] = field(default_factory=dict)
@@ -86,7 +89,8 @@ class Batch:
         self.regions = [[] for _ in range(self.start, self.end)]
         if len(sizes) and (sizes == sizes[0]).all():
             width, height = sizes[0].tolist()
-            self.pixels = list(np.full((len(sizes), bands, height, width), known, dtype))
+            self.stack = np.full((len(sizes), bands, height, width), known, dtype)
+            self.pixels = list(self.stack)
         else:
             self.pixels = [np.full((bands, height, width), known, dtype) for width, height in sizes.tolist()]
 
@@ -144,7 +148,7 @@ class Scene:
             work.bounds = np.hstack(
                 [np.maximum(self.bounds[:, :2], footprint[:2]), np.minimum(self.bounds[:, 2:], footprint[2:])]
             )
-            work.meets = (work.bounds[:, :2] < work.bounds[:, 2:]).all(axis=1)
+            work.meets = np.all(work.bounds[:, :2] < work.bounds[:, 2:], axis=1)
             if not work.meets.any():
                 return work
             work.header = file.open()
@@ -221,7 +225,7 @@ class Scene:
         if not whole:
             return
         try:
-            cutter = work.cutter  # a file that was planned has one
+            cutter = work.cutter
             if cutter.way is Way.FROM_FILE:
                 pixels = np.stack([self._from_file(work, place) for place in whole])
             else:
@@ -231,15 +235,27 @@ class Scene:
             with batch.lock:
                 batch.errors.update(dict.fromkeys((place - batch.start for place in whole), str(error)))
             return
+        self._lay(number, batch, np.asarray(whole), pixels)
+
+    def _lay(self, number: int, batch: Batch, places: IntArray, pixels: Pixels) -> None:
+        """Lay what a file has of windows into them."""
+        work = self.files[number]
         _, sources, targets = work.bands
-        offsets = (work.bounds[whole, :2] - self.bounds[whole, :2]).tolist()
         height, width = pixels.shape[2:]
-        for place, window, (left, top) in zip(whole, pixels, offsets, strict=True):
+        offsets = work.bounds[places, :2] - self.bounds[places, :2]
+        if batch.stack is not None and batch.stack.shape[2:] == (height, width):
+            region = Region(number, slice(0, height), slice(0, width), targets, work.times)
+            for source_band, target_band in zip(sources, targets, strict=True):
+                batch.stack[places - batch.start, target_band] = pixels[:, source_band]
+            for place in (places - batch.start).tolist():
+                batch.regions[place].append(region)
+            return
+        for place, window, (left, top) in zip((places - batch.start).tolist(), pixels, offsets.tolist(), strict=True):
             region = Region(number, slice(top, top + height), slice(left, left + width), targets, work.times)
-            target = batch.pixels[place - batch.start][:, region.rows, region.columns]
+            target = batch.pixels[place][:, region.rows, region.columns]
             for source_band, target_band in zip(sources, targets, strict=True):
                 target[target_band] = window[source_band]
-            batch.regions[place - batch.start].append(region)
+            batch.regions[place].append(region)
 
     def _from_file(self, work: FileWork, place: int) -> Pixels:
         left, top, right, bottom = work.bounds[place].tolist()
@@ -293,7 +309,7 @@ class _Need:
 
 def _fetch(work: FileWork, rectangle: Rectangle) -> None:
     """Read cells; where that fails, one by one, to know which of them are broken."""
-    cells = work.cutter.cells  # type: ignore[union-attr] - planned files have one
+    cells = work.cutter.cells  # type: ignore[union-attr]
     try:
         cells.put(rectangle, work.file.read(*cells.extent(rectangle)))
     except UNREADABLE as error:
