@@ -161,7 +161,7 @@ class WindowSettings(Section):
 class ImagerySettings(Section):
     """Which imagery, and how it is matched and read."""
 
-    transport = frozenset({"late_days", "workers", "retries", "retry_backoff_s"})
+    transport = frozenset({"late_days", "workers", "ray_address", "retries", "retry_backoff_s"})
 
     dataset_config: str = Field(
         "dataset.json", description="rslearn dataset configuration, beside the settings file or in configs/."
@@ -173,6 +173,14 @@ class ImagerySettings(Section):
     max_cloud_cover: float = Field(
         60, ge=0, le=100, description="Scenes above this granule cloud cover are no match, in percent."
     )
+    selection: Literal["granule", "window"] = Field(
+        "granule",
+        description="How scenes are chosen: the least cloudy granule, as in the tutorial, or by what the window shows.",
+    )
+    min_clear_fraction: float = Field(
+        0.9, ge=0, le=1, description="By window: a scene with this share of the window clear is good enough, 0–1."
+    )
+    candidates: int = Field(8, ge=1, description="By window: scenes looked at for each, least cloudy first.")
     max_nodata_fraction: float = Field(
         0.05, ge=0, le=1, description="Windows with a larger share of pixels without data are left out."
     )
@@ -182,7 +190,15 @@ class ImagerySettings(Section):
     late_days: int = Field(
         10, ge=0, description="Imagery may come so many days late: windows searched before are searched again, in days."
     )
+    drop_granules: bool = Field(
+        False, description="Scenes that were fetched whole are deleted once no window waits for them."
+    )
     workers: int = Field(0, ge=0, description="Processes that match and materialize; 0: in the calling process.")
+    ray_address: str | None = Field(
+        None,
+        description="Ray cluster that materializes instead, as ray.init takes it, or local for one on this machine; "
+        "its nodes must see the data root.",
+    )
     retries: int = Field(3, ge=0, description="How often a failed search or read is tried again.")
     retry_backoff_s: float = Field(2, ge=0, description="Base of the wait between tries, in seconds.")
 

@@ -120,11 +120,13 @@ def open_dataset(dataset_path: Path, layers: Sequence[str] | None = None) -> "Da
 
     Raises:
         MissingDataError: there is no configuration yet.
-        InputError: the configuration is not valid, or keeps its windows where we can't take tiles back.
+        InputError: the configuration is not valid, or keeps its windows where we can't take tiles away.
     """
     from rslearn.dataset import Dataset
     from rslearn.dataset.storage.file import FileWindowStorage
     from upath import UPath
+
+    from burnscar_assets.packed.storage import PackedWindowStorage
 
     try:
         dataset = Dataset(UPath(dataset_path), enabled_layers=None if layers is None else list(layers))
@@ -132,8 +134,11 @@ def open_dataset(dataset_path: Path, layers: Sequence[str] | None = None) -> "Da
         raise MissingDataError(f"no dataset in {dataset_path}: run burnscar refresh") from error
     except ValueError as error:
         raise InputError(f"{dataset_path / 'config.json'} is no valid dataset configuration: {error}") from error
-    if not isinstance(dataset.storage, FileWindowStorage):
-        raise InputError(f"{dataset_path / 'config.json'}: only rslearn's default `storage` of windows is supported")
+    if not isinstance(dataset.storage, FileWindowStorage | PackedWindowStorage):
+        raise InputError(
+            f"{dataset_path / 'config.json'}: `storage` must be rslearn's default or "
+            "burnscar_assets.packed.storage.PackedWindowStorageFactory"
+        )
     return dataset
 
 

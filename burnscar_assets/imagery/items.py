@@ -5,12 +5,12 @@ no layer has, and the layer itself has none. rslearn then leaves the window out,
 training, just as it leaves out a window for which no scene was found.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rslearn.dataset import Window
+    from rslearn.dataset import Dataset, Window
     from rslearn.dataset.window import WindowLayerData
 
 SET_ASIDE = "set-aside:"
@@ -20,14 +20,27 @@ SerializedItem = dict[str, Any]
 
 def read_layer(window: "Window", layer: str) -> "WindowLayerData | None":
     """What the layer of a window was matched with, set aside or not; None if it was never matched."""
-    layers = window.load_layer_datas()
-    return layers.get(SET_ASIDE + layer, layers.get(layer))
+    return _matched(window.load_layer_datas(), layer)
 
 
 def read_groups(window: "Window", layer: str) -> list[list[SerializedItem]]:
     """Groups of scenes that the layer of a window was matched with, set aside or not."""
-    matched = read_layer(window, layer)
-    return [] if matched is None else [group for group in matched.serialized_item_groups if group]
+    return _groups(read_layer(window, layer))
+
+
+def read_all_groups(
+    dataset: "Dataset", windows: "Mapping[str, Window]", layer: str
+) -> dict[str, list[list[SerializedItem]]]:
+    """As `read_groups`, for many windows by name; packed storage is asked for a group's at once."""
+    from burnscar_assets.packed.storage import PackedWindowStorage
+
+    if not isinstance(dataset.storage, PackedWindowStorage):
+        return {name: read_groups(window, layer) for name, window in windows.items()}
+    found: dict[str, dict[str, WindowLayerData]] = {}
+    for group in {window.group for window in windows.values()}:
+        names = [window.name for window in windows.values() if window.group == group]
+        found |= dataset.storage.layer_datas(group, names)
+    return {name: _groups(_matched(found.get(name, {}), layer)) for name in windows}
 
 
 def set_aside(window: "Window", layer: str) -> None:
@@ -63,3 +76,11 @@ def acquisition_time(item: SerializedItem) -> datetime | None:
 def cloud_cover(item: SerializedItem) -> float | None:
     """Granule cloud cover of a scene in percent; None where its source does not tell."""
     return item.get("properties", {}).get("eo:cloud_cover", item.get("cloud_cover"))
+
+
+def _matched(layers: "Mapping[str, WindowLayerData]", layer: str) -> "WindowLayerData | None":
+    return layers.get(SET_ASIDE + layer, layers.get(layer))
+
+
+def _groups(matched: "WindowLayerData | None") -> list[list[SerializedItem]]:
+    return [] if matched is None else [group for group in matched.serialized_item_groups if group]

@@ -7,22 +7,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from burnscar_assets.errors import BurnscarError, InputError, SourceUnavailableError
-from burnscar_assets.imagery.dataset import close_files, data_source, open_dataset
+from burnscar_assets.imagery.dataset import data_source, open_dataset
 from burnscar_assets.imagery.hrefs import is_remote
 from burnscar_assets.imagery.items import SerializedItem, acquisition_time, set_aside
 from burnscar_assets.imagery.ledger import Entry, Ledger, open_ledgers
-from burnscar_assets.imagery.materialize_batch import TileBatch, TileOutcome, make_tiles
-from burnscar_assets.imagery.parallel import run_batches
-from burnscar_assets.imagery.tile_identity import SceneFiles, identify, still_valid
-from burnscar_assets.imagery.tiles import TileContent, discard_retired, remove_tile, restore_retired
+from burnscar_assets.imagery.materialize_batch import TileOutcome, TileShard, make_tiles
+from burnscar_assets.imagery.parallel import run_shards
+from burnscar_assets.imagery.shelf import open_shelf
+from burnscar_assets.imagery.tile_identity import TileIdentities, still_valid
+from burnscar_assets.imagery.tiles import TileContent, measure_tiles
 from burnscar_assets.progress import Progress
 from burnscar_assets.settings import ImagerySettings
 
 if TYPE_CHECKING:
     from rslearn.dataset import Dataset, Window
 
-BATCH = 32
-BLOCK_PX = 512
+SHARD_WINDOWS = (256, 2048)
+"""Windows of a shard: fewer scenes' windows go together, more of one scene are parted."""
+
 NO_SCENE = "no_scene"
 NODATA = "nodata"
 UNREADABLE = "unreadable"
@@ -71,13 +73,15 @@ class LayerTiles:
         self.layer = layer
         self.config = dataset.layers[layer]
         self.source = data_source(dataset, layer)
+        self._dataset = dataset
         self.dataset_path = Path(dataset.path)
         self.windows = windows
         self.groups = groups
         self.settings = settings
         self.matched = {name: window for name, window in windows.items() if groups[name]}
-        files = SceneFiles()
-        self.identities = {name: identify(w, self.config, groups[name], files) for name, w in self.matched.items()}
+        identities = TileIdentities(self.config)
+        self.identities = {name: identities.of(w, groups[name]) for name, w in self.matched.items()}
+        self.shelf = open_shelf(dataset, layer)
         self.outcomes: dict[str, TileOutcome] = {}
         self._there: set[str] = set()
         self._gone = 0
@@ -86,33 +90,28 @@ class LayerTiles:
         """Make what is missing or changed, measure the rest, and leave out what can't be used.
 
         Raises:
-            InputError: too many windows have scenes that can't be read; tiles that were there are as before.
+            InputError: too many windows have scenes that can't be read; these windows' tiles are as before.
             SourceUnavailableError: the same for scenes on the network.
             StorageError: the dataset folder can't be written.
         """
-        self._there = {name for name, window in self.windows.items() if window.is_layer_completed(self.layer)}
-        groups = [window.group for window in self.windows.values()]
-        with open_ledgers(self.dataset_path, "tiles", self.layer, groups) as ledgers:
-            self._forget_gone(ledgers)
+        by_group = _by_group(self.windows.values())
+        self._there = {name for group, names in by_group.items() for name in self.shelf.completed(group) & names}
+        with open_ledgers(self.dataset_path, "tiles", self.layer, by_group) as ledgers:
+            self._forget_gone(ledgers, by_group)
             before = {name: ledgers[window.group].get(name) for name, window in self.matched.items()}
             self._take_known_rejections(before)
             pending = {name for name in self.matched if name not in self.outcomes and self._is_stale(name, before)}
+            pending |= self._measure(self.matched.keys() - self.outcomes.keys() - pending)
             for group, ledger in ledgers.items():
-                ledger.forget(name for name in pending if self.windows[name].group == group)
+                ledger.forget(pending & by_group[group])
             try:
                 self._ingest(pending)
                 self._run(pending, ledgers, progress)
                 self._check_readable()
             except BaseException:
-                self._restore(pending, before, ledgers)
+                self._restore(before, ledgers)
                 raise
-            finally:
-                close_files(self.source)
-        for name in self._failed():
-            set_aside(self.windows[name], self.layer)
-        for name in [*self._failed(), *(self.windows.keys() - self.matched.keys())]:
-            remove_tile(self._root(name), self.layer)
-            discard_retired(self._root(name), self.layer)
+        self._leave_out(by_group)
 
     def rows(self) -> list[dict[str, Any]]:
         """Rows of the `tiles` table, one a window."""
@@ -129,16 +128,15 @@ class LayerTiles:
             removed=len(self._there - whole) + self._gone,
         )
 
-    def _forget_gone(self, ledgers: dict[str, Ledger]) -> None:
+    def _forget_gone(self, ledgers: dict[str, Ledger], by_group: dict[str, set[str]]) -> None:
         """Forget windows that are no longer in the dataset; their tiles went with them."""
         for group, ledger in ledgers.items():
-            folder = self.dataset_path / "windows" / group
-            gone = [name for name in ledger.entries if name not in self.windows and not (folder / name).exists()]
-            self._gone += sum("rejected" not in ledger.get(name) for name in gone)
-            ledger.forget(gone)
-
-    def _root(self, name: str) -> Path:
-        return Path(self.windows[name].window_root)
+            unknown = [name for name in ledger.entries if name not in by_group[group]]
+            if unknown:
+                there = {window.name for window in self._dataset.load_windows(groups=[group], names=unknown)}
+                gone = [name for name in unknown if name not in there]
+                self._gone += sum("rejected" not in ledger.get(name) for name in gone)
+                ledger.forget(gone)
 
     def _take_known_rejections(self, before: dict[str, Entry]) -> None:
         """Don't make again what was made before and would be left out again for want of data."""
@@ -171,50 +169,73 @@ class LayerTiles:
                 f"fetching scenes of {self.layer} failed ({error}): run the same again later; what was fetched is kept"
             ) from error
 
+    def _measure(self, names: Iterable[str]) -> set[str]:
+        """Measure tiles that need not be made; returns those that are damaged."""
+        damaged = set()
+        for group, mine in _by_group(self.windows[name] for name in names).items():
+            for count in {len(self.groups[name]) for name in mine}:
+                alike = sorted(name for name in mine if len(self.groups[name]) == count)
+                for name, content in zip(alike, measure_tiles(self.shelf, group, alike, count), strict=True):
+                    if content is None:
+                        damaged.add(name)
+                    else:
+                        self.outcomes[name] = TileOutcome(name, False, content)
+        return damaged
+
     def _run(self, pending: set[str], ledgers: dict[str, Ledger], progress: Progress) -> None:
-        names = [name for name in self.matched if name not in self.outcomes]
         progress("materializing tiles", len(self.outcomes), len(self.matched))
-        for results in run_batches(make_tiles, self._batches(names, pending), self.settings.workers if pending else 0):
-            for outcome in results:
+        settings = self.settings
+        for outcomes in run_shards(make_tiles, self._shards(pending), settings.workers, settings.ray_address):
+            for outcome in outcomes:
                 self.outcomes[outcome.window_id] = outcome
                 if outcome.content is not None:
-                    self._settle(outcome.window_id, outcome.content, outcome.made, ledgers)
+                    self._remember(outcome.window_id, outcome.content, ledgers)
             progress("materializing tiles", len(self.outcomes), len(self.matched))
 
-    def _batches(self, names: Iterable[str], pending: set[str]) -> list[TileBatch]:
-        """Batches ordered by scene and place, so that open files and decoded blocks serve many windows."""
+    def _shards(self, names: Iterable[str]) -> list[TileShard]:
+        """Windows of the same scenes go together, so that few shards open a scene."""
+        fewest, most = SHARD_WINDOWS
+        shards: list[TileShard] = []
+        for group, mine in _by_group(self.windows[name] for name in names).items():
+            by_scenes: dict[tuple[str, ...], list[str]] = {}
+            for name in sorted(mine):
+                scenes = tuple(item["name"] for groups in self.groups[name] for item in groups)
+                by_scenes.setdefault(scenes, []).append(name)
+            shard: list[str] = []
+            for scenes in sorted(by_scenes):
+                shard += by_scenes[scenes]
+                while len(shard) >= fewest:
+                    shards.append(self._shard(group, shard[:most]))
+                    shard = shard[most:]
+            shards += [self._shard(group, shard)] if shard else []
+        return shards
 
-        def place(name: str) -> tuple[str, str, int, int]:
-            window = self.windows[name]
-            return window.group, self.groups[name][0][0]["name"], window.bounds[1] // BLOCK_PX, window.bounds[0]
+    def _shard(self, group: str, names: list[str]) -> TileShard:
+        return TileShard(self.dataset_path, self.layer, group, tuple(names), self.settings)
 
-        ordered = sorted(names, key=place)
-        batches = []
-        for group in dict.fromkeys(self.windows[name].group for name in ordered):
-            mine = [name for name in ordered if self.windows[name].group == group]
-            for chosen in (tuple(mine[i : i + BATCH]) for i in range(0, len(mine), BATCH)):
-                to_make = frozenset(pending & set(chosen))
-                batches.append(TileBatch(self.dataset_path, self.layer, group, chosen, to_make, self.settings))
-        return batches
-
-    def _settle(self, name: str, content: TileContent, made: bool, ledgers: dict[str, Ledger]) -> None:
-        """Leave out a tile that lacks data; remember what a tile was made for."""
-        rejected = self._lacks_data(content)
-        if rejected:
-            set_aside(self.windows[name], self.layer)
-            remove_tile(self._root(name), self.layer)
-        if made or rejected:
-            discard_retired(self._root(name), self.layer)
-            entry = self.identities[name].as_entry() | ({"rejected": asdict(content)} if rejected else {})
-            ledgers[self.windows[name].group].remember(name, entry)
+    def _remember(self, name: str, content: TileContent, ledgers: dict[str, Ledger]) -> None:
+        """Remember what a tile was made for, or that its window was left out for want of data."""
+        rejected = {"rejected": asdict(content)} if self._lacks_data(content) else {}
+        ledgers[self.windows[name].group].remember(name, self.identities[name].as_entry() | rejected)
 
     def _failed(self) -> list[str]:
         return [name for name, outcome in self.outcomes.items() if outcome.content is None]
 
-    def _restore(self, pending: set[str], before: dict[str, Entry], ledgers: dict[str, Ledger]) -> None:
-        for name in pending | set(self._failed()):
-            if restore_retired(self._root(name), self.layer) and before[name]:
+    def _restore(self, before: dict[str, Entry], ledgers: dict[str, Ledger]) -> None:
+        """Know again the tiles of windows whose scenes can't be read: they are as they were."""
+        for name in self._failed():
+            if before[name]:
                 ledgers[self.windows[name].group].remember(name, before[name])
+
+    def _leave_out(self, by_group: dict[str, set[str]]) -> None:
+        """Have rslearn leave out windows without a tile, and take away tiles that they had before."""
+        lacking = {name for name, o in self.outcomes.items() if o.content is None or self._lacks_data(o.content)}
+        without = lacking | (self.windows.keys() - self.matched.keys())
+        for group, names in by_group.items():
+            with self.shelf.transaction(group):
+                for name in sorted(lacking & names):
+                    set_aside(self.windows[name], self.layer)
+                self.shelf.remove(group, sorted(without & names))
 
     def _check_readable(self) -> None:
         failed = self._failed()
@@ -251,6 +272,14 @@ class LayerTiles:
             "nodata_fraction": content.nodata_fraction if content else None,
             "content_hash": content.content_hash if content else "",
         }
+
+
+def _by_group(windows: "Iterable[Window]") -> dict[str, set[str]]:
+    """Names of windows by group."""
+    names: dict[str, set[str]] = {}
+    for window in windows:
+        names.setdefault(window.group, set()).add(window.name)
+    return dict(sorted(names.items()))
 
 
 def _listed(details: Sequence[str]) -> str:

@@ -15,14 +15,15 @@ import pandas as pd
 
 from burnscar_assets.errors import MissingDataError
 from burnscar_assets.imagery.dataset import image_layers, load_windows, open_dataset, quiet_rslearn
-from burnscar_assets.imagery.items import SerializedItem, read_groups
+from burnscar_assets.imagery.granules import drop_done_granules
+from burnscar_assets.imagery.items import SerializedItem, read_all_groups
 from burnscar_assets.imagery.layer_tiles import LayerTiles
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.settings import ImagerySettings
 from burnscar_assets.storage.contracts import TILES
 
 if TYPE_CHECKING:
-    from rslearn.dataset import Window
+    from rslearn.dataset import Dataset, Window
 
 
 @dataclass(frozen=True)
@@ -80,16 +81,20 @@ def materialize_tiles(
     rows: list[dict[str, Any]] = []
     changes: Counter[str] = Counter()
     for layer in image_layers(dataset):
-        tiles = LayerTiles(dataset, layer, found, _groups(found, layer, matches), settings)
+        tiles = LayerTiles(dataset, layer, found, _groups(dataset, found, layer, matches), settings)
         with quiet_rslearn():
             tiles.make(progress)
+        if settings.drop_granules:
+            drop_done_granules(dataset, layer)
         rows += tiles.rows()
         changes.update(asdict(tiles.changes()))
     table = TILES.conform(pd.DataFrame(rows, columns=TILES.column_names))
     return table, _summary(table, changes)
 
 
-def _groups(windows: "dict[str, Window]", layer: str, matches: pd.DataFrame) -> dict[str, list[list[SerializedItem]]]:
+def _groups(
+    dataset: "Dataset", windows: "dict[str, Window]", layer: str, matches: pd.DataFrame
+) -> dict[str, list[list[SerializedItem]]]:
     """Groups of scenes of each window, which must be those of the table of matches."""
     rows = matches[matches["layer"] == layer].sort_values(["window_id", "group_index"])
     matched: dict[str, list[list[str]]] = {}
@@ -97,7 +102,7 @@ def _groups(windows: "dict[str, Window]", layer: str, matches: pd.DataFrame) -> 
         groups = matched.setdefault(name, [])
         if len(items):
             groups.append(list(items))
-    found = {name: read_groups(window, layer) for name, window in windows.items()}
+    found = read_all_groups(dataset, windows, layer)
     for name, scenes in found.items():
         if matched.get(name) != [[item["name"] for item in group] for group in scenes]:
             raise MissingDataError(

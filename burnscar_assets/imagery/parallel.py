@@ -1,16 +1,42 @@
-"""Batches of work in the calling process or in processes of their own."""
+"""Shards of work in the calling process, in processes of their own, or as tasks on a Ray cluster."""
 
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
-from burnscar_assets.errors import SettingsError
+from burnscar_assets.errors import BurnscarError, SettingsError
 from burnscar_assets.parent import end_worker_with_parent
 
+Shard = TypeVar("Shard")
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+
+
+def run_shards(
+    work: Callable[[Shard], Iterator[Result]], shards: Sequence[Shard], workers: int, ray_address: str | None = None
+) -> Iterator[Result]:
+    """Results of `work` on each shard, as they are ready; in the shards' order in the calling process only.
+
+    Args:
+        work: a function of a module, so that a worker can import it.
+        shards: its arguments; they need nothing of each other.
+        workers: processes; 0 for the calling one.
+        ray_address: Ray cluster to run on instead: as `ray.init` takes it, or `local` for one on this machine.
+
+    Raises:
+        SettingsError: a worker was killed, as a rule for want of memory, or there is no such cluster.
+    """
+    if ray_address is not None:
+        yield from _on_ray(work, shards, ray_address)
+    elif workers == 0 or len(shards) <= 1:
+        for shard in shards:
+            yield from work(shard)
+    else:
+        for results in run_batches(partial(_collect, work), shards, workers):
+            yield from results
 
 
 def run_batches(work: Callable[[Task], Result], tasks: Sequence[Task], workers: int) -> Iterator[Result]:
@@ -40,3 +66,40 @@ def run_batches(work: Callable[[Task], Result], tasks: Sequence[Task], workers: 
             ) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _on_ray(work: Callable[[Shard], Iterator[Result]], shards: Sequence[Shard], address: str) -> Iterator[Result]:
+    """Each shard as a task; a task whose node died is run again by Ray, which changes no result."""
+    try:
+        import ray
+    except ImportError as error:
+        raise SettingsError("imagery.ray_address needs Ray: install burnscar-assets[ray]") from error
+
+    started = not ray.is_initialized()
+    if started:
+        try:
+            ray.init(address=address, include_dashboard=False, log_to_driver=False, configure_logging=False)
+        except ConnectionError as error:
+            raise SettingsError(f"no Ray cluster at {address} ({error}): correct imagery.ray_address") from error
+    try:
+        task: Any = ray.remote(max_retries=3)(_collect)
+        waiting: list[Any] = [task.remote(work, shard) for shard in shards]
+        while waiting:
+            ready, waiting = ray.wait(waiting)
+            for reference in ready:
+                yield from _result(ray, reference)
+    finally:
+        if started:
+            ray.shutdown()
+
+
+def _result(ray: Any, reference: Any) -> list[Any]:
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        cause = error.cause
+        raise (cause if isinstance(cause, BurnscarError) else error) from error
+
+
+def _collect(work: Callable[[Shard], Iterator[Result]], shard: Shard) -> list[Result]:
+    return list(work(shard))

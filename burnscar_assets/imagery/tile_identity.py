@@ -34,38 +34,42 @@ class TileIdentity:
         return {"definition": self.definition, "files": self.files}
 
 
-class SceneFiles:
-    """Sizes and modification times of the scenes' local files, looked up once a scene."""
+class TileIdentities:
+    """Identities of the tiles of one layer; looks at each scene once, however many windows it has."""
 
-    def __init__(self) -> None:
-        """Know none yet."""
-        self._states: dict[str, str] = {}
+    def __init__(self, config: "LayerConfig") -> None:
+        """Take what of the layer's configuration decides pixels."""
+        layer = config.model_dump(mode="json")
+        source = layer["data_source"]
+        source["init_args"] = {key: v for key, v in source["init_args"].items() if key not in MATCHING_ARGUMENTS}
+        source["query_config"] = None
+        self._layer = hash_json(layer)
+        self._scenes: dict[str, tuple[str, str]] = {}
 
-    def state(self, item: SerializedItem) -> str:
-        """Hash over a scene's local files; empty if one is missing. Files on the network are not looked at."""
+    def of(self, window: "Window", groups: Sequence[Sequence[SerializedItem]]) -> TileIdentity:
+        """What the tile of a window, made from these groups of scenes, is known by."""
+        place = [window.projection.serialize(), list(window.bounds)]
+        scenes = [[self._scene(item) for item in group] for group in groups]
+        files = [state for group in scenes for _, state in group]
+        definition = hash_json([place, self._layer, [[scene for scene, _ in group] for group in scenes]])
+        return TileIdentity(definition, UNKNOWN_FILES if UNKNOWN_FILES in files else hash_json(files))
+
+    def _scene(self, item: SerializedItem) -> tuple[str, str]:
+        """Hash of what is known of a scene, and of the state of its files."""
         name = item["name"]
-        if name not in self._states:
-            hrefs = [href for href in item.get("asset_urls", {}).values() if not is_remote(href)]
-            try:
-                stats = [(Path(href).name, Path(href).stat()) for href in sorted(hrefs) if not href.startswith("/vsi")]
-                self._states[name] = hash_json([[file, stat.st_size, stat.st_mtime_ns] for file, stat in stats])
-            except OSError:
-                self._states[name] = UNKNOWN_FILES
-        return self._states[name]
+        if name not in self._scenes:
+            self._scenes[name] = hash_json([name, item.get("properties")]), _state(item)
+        return self._scenes[name]
 
 
-def identify(
-    window: "Window", config: "LayerConfig", groups: Sequence[Sequence[SerializedItem]], files: SceneFiles
-) -> TileIdentity:
-    """What the tile of a window, made from these groups of scenes, is known by."""
-    layer = config.model_dump(mode="json")
-    source = layer["data_source"]
-    source["init_args"] = {key: v for key, v in source["init_args"].items() if key not in MATCHING_ARGUMENTS}
-    source["query_config"] = None
-    place = [window.projection.serialize(), list(window.bounds)]
-    scenes = [[[item["name"], item.get("properties")] for item in group] for group in groups]
-    states = [files.state(item) for group in groups for item in group]
-    return TileIdentity(hash_json([place, layer, scenes]), "" if UNKNOWN_FILES in states else hash_json(states))
+def _state(item: SerializedItem) -> str:
+    """Hash over sizes and times of a scene's local files; empty if one is missing. Remote ones are not looked at."""
+    hrefs = [href for href in item.get("asset_urls", {}).values() if not is_remote(href)]
+    try:
+        stats = [(Path(href).name, Path(href).stat()) for href in sorted(hrefs) if not href.startswith("/vsi")]
+    except OSError:
+        return UNKNOWN_FILES
+    return hash_json([[file, status.st_size, status.st_mtime_ns] for file, status in stats])
 
 
 def still_valid(entry: Entry, identity: TileIdentity) -> bool:

@@ -1,30 +1,26 @@
-"""Materialized pixels as they lie in the windows of the rslearn dataset: reading, measuring, replacing.
+"""Materialized pixels of windows: reading them for chips and baselines, and what they are judged by.
 
-Reads the GeoTIFFs at their own grid, without rslearn's reprojection, which is what chips, baselines and
-content hashes want. Knows nothing of scenes or of why a tile is made.
+Knows nothing of scenes or of why a tile is made.
 """
 
 import hashlib
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import rasterio
-from upath import UPath
 
 from burnscar_assets.errors import InputError, MissingDataError
 from burnscar_assets.imagery.dataset import open_dataset
-from burnscar_assets.storage.atomic import storage_errors
+from burnscar_assets.imagery.shelf import Pixels, Shelf, open_shelf
 
 if TYPE_CHECKING:
     from rslearn.config import LayerConfig
-
-RETIRED = ".before-"
 
 
 @dataclass(frozen=True)
@@ -37,7 +33,7 @@ class TileContent:
 
 def read_tile(
     dataset_path: Path, group: str, window_id: str, layer: str, bands: Sequence[str], group_index: int = 0
-) -> npt.NDArray[np.generic]:
+) -> Pixels:
     """Pixels of one window.
 
     Args:
@@ -55,13 +51,11 @@ def read_tile(
         InputError: the layer or a band is not in the dataset's configuration.
         MissingDataError: the window has no tile, or it can't be read.
     """
-    config = _layer(dataset_path, layer, bands)
-    return _read(_window_root(dataset_path, group, window_id), layer, config, bands, group_index)
+    shelf = _shelf(dataset_path, layer, bands)
+    return next(_read_bands(shelf, group, [window_id], bands, group_index))
 
 
-def read_tiles(
-    dataset_path: Path, windows: pd.DataFrame, layer: str, bands: Sequence[str]
-) -> Iterator[npt.NDArray[np.generic]]:
+def read_tiles(dataset_path: Path, windows: pd.DataFrame, layer: str, bands: Sequence[str]) -> Iterator[Pixels]:
     """Pixels of many windows, in the table's order.
 
     Args:
@@ -77,105 +71,70 @@ def read_tiles(
         InputError: the layer or a band is not in the dataset's configuration.
         MissingDataError: a window has no tile, or it can't be read.
     """
-    config = _layer(dataset_path, layer, bands)
-    for year, window_id in zip(windows["fire_year"], windows["window_id"], strict=True):
-        yield _read(_window_root(dataset_path, str(year), window_id), layer, config, bands, 0)
+    shelf = _shelf(dataset_path, layer, bands)
+    rows = zip(windows["fire_year"].astype(str), windows["window_id"], strict=True)
+    for group, stretch in groupby(rows, key=itemgetter(0)):
+        yield from _read_bands(shelf, group, [name for _, name in stretch], bands, 0)
 
 
-def measure_tile(window_root: Path, layer: str, config: "LayerConfig", groups: int) -> TileContent:
-    """Read a whole tile, all band sets and item groups.
+def measure_tiles(shelf: Shelf, group: str, names: Sequence[str], groups: int) -> Iterator[TileContent | None]:
+    """What tiles hold, all band sets and item groups read; None for one that is missing or broken.
 
-    Raises:
-        OSError: a file of the tile is missing or broken.
+    Args:
+        shelf: the tiles of a layer.
+        group: group of the windows.
+        names: windows, all with the same number of item groups.
+        groups: how many item groups a tile has.
+    """
+    parts = [
+        shelf.read(group, names, band_set.bands, index)
+        for index in range(groups)
+        for band_set in shelf.config.band_sets
+    ]
+    for planes in zip(*parts, strict=True):
+        whole = [plane for plane in planes if plane is not None]
+        yield measure(shelf.config, whole) if len(whole) == len(parts) else None
+
+
+def measure(config: "LayerConfig", planes: Sequence[Pixels]) -> TileContent:
+    """What a tile holds, given its pixels.
+
+    Args:
+        config: the layer.
+        planes: arrays (bands, height, width): for each item group, one for each band set.
     """
     digest = hashlib.sha256()
     lacking: list[npt.NDArray[np.bool_]] = []
-    for index in range(groups):
-        for band_set in config.band_sets:
-            with rasterio.open(_geotiff(window_root, layer, band_set.bands, index)) as source:
-                pixels = source.read()
-            digest.update(f"{index} {','.join(band_set.bands)} {pixels.dtype.str} {pixels.shape}".encode())
-            digest.update(np.ascontiguousarray(pixels).tobytes())
-            lacking.append((pixels == (band_set.nodata_value or 0)).any(axis=0).ravel())
+    for number, pixels in enumerate(planes):
+        index, band_set = divmod(number, len(config.band_sets))
+        bands, nodata = config.band_sets[band_set].bands, config.band_sets[band_set].nodata_value or 0
+        digest.update(f"{index} {','.join(bands)} {pixels.dtype.str} {pixels.shape}".encode())
+        digest.update(np.ascontiguousarray(pixels).data)
+        lacking.append((pixels == nodata).any(axis=0).ravel())
     return TileContent(float(np.concatenate(lacking).mean()), digest.hexdigest())
 
 
-def retire_tile(window_root: Path, layer: str) -> None:
-    """Move a tile out of rslearn's sight until the new one is judged; earlier left-overs go."""
-    discard_retired(window_root, layer)
-    for folder in _folders(window_root, layer, ""):
-        with storage_errors(folder):
-            folder.rename(folder.with_name(RETIRED + folder.name))
-
-
-def restore_retired(window_root: Path, layer: str) -> bool:
-    """Put a retired tile back in place of whatever is there; tells whether there was one."""
-    retired = _folders(window_root, layer, RETIRED)
-    if retired:
-        remove_tile(window_root, layer)
-    for folder in retired:
-        folder.rename(folder.with_name(folder.name.removeprefix(RETIRED)))
-    return bool(retired)
-
-
-def discard_retired(window_root: Path, layer: str) -> None:
-    """Delete a retired tile."""
-    for folder in _folders(window_root, layer, RETIRED):
-        with storage_errors(folder):
-            shutil.rmtree(folder)
-
-
-def remove_tile(window_root: Path, layer: str) -> None:
-    """Delete a tile; its `completed` marker goes first, so that a part of it is never taken for whole."""
-    for folder in _folders(window_root, layer, ""):
-        with storage_errors(folder):
-            (folder / "completed").unlink(missing_ok=True)
-            shutil.rmtree(folder)
-
-
-def _folders(window_root: Path, layer: str, prefix: str) -> list[Path]:
-    layers = window_root / "layers"
-    there = sorted(layers.iterdir()) if layers.is_dir() else []
-    return [f for f in there if f.name == prefix + layer or f.name.startswith(f"{prefix}{layer}.")]
-
-
-def _layer(dataset_path: Path, layer: str, bands: Sequence[str]) -> "LayerConfig":
-    layers = {name: config for name, config in sorted(open_dataset(dataset_path).layers.items()) if config.band_sets}
+def _shelf(dataset_path: Path, layer: str, bands: Sequence[str]) -> Shelf:
+    dataset = open_dataset(dataset_path)
+    layers = {name: config for name, config in sorted(dataset.layers.items()) if config.band_sets}
     there = [band for band_set in layers[layer].band_sets for band in band_set.bands] if layer in layers else []
     if layer not in layers or not set(bands) <= set(there):
         raise InputError(
             f"{dataset_path / 'config.json'} has no layer {layer!r} with bands {', '.join(bands)}; "
             f"its layers are {', '.join(layers) or 'none'}, with bands {', '.join(there) or 'none'}"
         )
-    return layers[layer]
+    return open_shelf(dataset, layer)
 
 
-def _read(
-    window_root: Path, layer: str, config: "LayerConfig", bands: Sequence[str], group_index: int
-) -> npt.NDArray[np.generic]:
-    planes: dict[str, npt.NDArray[np.generic]] = {}
-    for band_set in config.band_sets:
-        wanted = [band for band in bands if band in band_set.bands]
-        if not wanted:
-            continue
-        try:
-            with rasterio.open(_geotiff(window_root, layer, band_set.bands, group_index)) as source:
-                pixels = source.read([band_set.bands.index(band) + 1 for band in wanted])
-        except OSError as error:
+def _read_bands(shelf: Shelf, group: str, names: Sequence[str], bands: Sequence[str], index: int) -> Iterator[Pixels]:
+    """The wanted bands of windows, put together from the band sets that hold them."""
+    sets = [band_set.bands for band_set in shelf.config.band_sets if set(bands) & set(band_set.bands)]
+    order = [band for band_set in sets for band in band_set]
+    chosen = [order.index(band) for band in bands]
+    for name, *planes in zip(names, *(shelf.read(group, names, band_set, index) for band_set in sets), strict=True):
+        whole = [plane for plane in planes if plane is not None]
+        if len(whole) < len(sets):
             raise MissingDataError(
-                f"window {window_root.name} has no readable tile of {layer}: "
-                f"run burnscar refresh --years {window_root.parent.name}"
-            ) from error
-        planes |= dict(zip(wanted, pixels, strict=True))
-    return np.stack([planes[band] for band in bands])
-
-
-def _window_root(dataset_path: Path, group: str, window_id: str) -> Path:
-    return dataset_path / "windows" / group / window_id
-
-
-def _geotiff(window_root: Path, layer: str, bands: list[str], group_index: int) -> str:
-    from rslearn.dataset.window_data_storage.per_item_group import per_item_group_raster_dir
-    from rslearn.utils.raster_format import GeotiffRasterFormat
-
-    return str(per_item_group_raster_dir(UPath(window_root), layer, bands, group_index) / GeotiffRasterFormat.fname)
+                f"window {name} has no readable tile of {shelf.layer}: run burnscar refresh --years {group}"
+            )
+        yield (whole[0] if len(whole) == 1 else np.concatenate(whole))[chosen]

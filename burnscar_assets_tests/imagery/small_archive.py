@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,19 +75,23 @@ def write_scene(folder: Path, scene: SmallScene, keys: dict[str, str] | None = N
         with rasterio.open(place / f"{band}.tif", "w", **profile) as sink:
             sink.write(pixels, 1)
         assets[(keys or {}).get(band, band)] = {"href": f"./{scene.name}/{band}.tif", "roles": ["data"]}
-    box = shapely.box(LEFT + scene.east_m, TOP - SIDE_M, LEFT + scene.east_m + SIDE_M, TOP)
-    to_wgs84 = pyproj.Transformer.from_crs(EPSG, 4326, always_xy=True).transform
-    footprint = shapely.transform(box, lambda xy: np.column_stack(to_wgs84(xy[:, 0], xy[:, 1])))
     properties = {"datetime": scene.time, "eo:cloud_cover": scene.cloud, "s2:processing_baseline": scene.baseline}
     return {
         "type": "Feature",
         "stac_version": "1.0.0",
         "id": scene.name,
-        "geometry": shapely.geometry.mapping(footprint),
+        "geometry": shapely.geometry.mapping(footprint(scene)),
         "properties": {key: value for key, value in properties.items() if value is not None},
         "links": [],
         "assets": assets,
     }
+
+
+def footprint(scene: SmallScene) -> shapely.Polygon:
+    """Outline of a scene in degrees."""
+    box = shapely.box(LEFT + scene.east_m, TOP - SIDE_M, LEFT + scene.east_m + SIDE_M, TOP)
+    to_wgs84 = pyproj.Transformer.from_crs(EPSG, 4326, always_xy=True).transform
+    return shapely.transform(box, lambda xy: np.column_stack(to_wgs84(xy[:, 0], xy[:, 1])))
 
 
 def write_archive(folder: Path, *scenes: SmallScene) -> Path:
@@ -96,10 +101,13 @@ def write_archive(folder: Path, *scenes: SmallScene) -> Path:
     return folder / "index.parquet"
 
 
-def make_dataset(root: DataRoot, index: str | Path, **settings: object) -> ImagerySettings:
-    """Write the dataset's configuration for an archive; returns the settings."""
+def make_dataset(root: DataRoot, index: str | Path, *, packed: bool = False, **settings: object) -> ImagerySettings:
+    """Write the dataset's configuration for an archive, in rslearn's own layout or packed; returns the settings."""
     imagery = ImagerySettings(archive=str(index), retry_backoff_s=0, **settings)
-    write_dataset_config(imagery, root)
+    path = write_dataset_config(imagery, root)
+    if not packed:
+        content = json.loads(path.read_text())
+        path.write_text(json.dumps({"layers": content["layers"]}))
     return imagery
 
 

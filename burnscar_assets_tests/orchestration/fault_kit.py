@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rslearn.dataset.storage.file import FileWindowStorage
-from upath import UPath
+from rslearn.utils.vector_format import GeojsonVectorFormat
 
 from burnscar_assets.evaluation.spec import load_report
 from burnscar_assets.imagery.dataset import image_layers, open_dataset
-from burnscar_assets.imagery.tiles import measure_tile
+from burnscar_assets.imagery.shelf import open_shelf
+from burnscar_assets.imagery.tiles import measure_tiles
 from burnscar_assets.storage.contracts import ALL_TABLES
-from burnscar_assets.storage.hashing import hash_file
+from burnscar_assets.storage.hashing import hash_json
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import UNPARTITIONED, read_table
 from burnscar_assets.training.manifest import verify_checkpoint
@@ -138,15 +138,20 @@ def content(root: DataRoot) -> dict[str, str]:
 
 
 def _windows(root: DataRoot) -> dict[str, str]:
-    found: dict[str, str] = {}
-    configured = (root.dataset / "config.json").exists()
-    layers = image_layers(open_dataset(root.dataset)) if configured else {}
-    for window in FileWindowStorage(UPath(root.dataset)).get_windows():
-        folder = Path(window.window_root)
-        files = [folder / "metadata.json", *folder.glob("layers/label/*")]
-        for name, config in layers.items():
-            if window.is_layer_completed(name):
-                measure_tile(folder, name, config, 1)
-                files += folder.glob(f"layers/{name}/*/*")
-        found |= {file.relative_to(root.dataset).as_posix(): hash_file(file) for file in files}
+    """What each window holds, whatever the layout: metadata, label and the pixels of its tiles."""
+    if not (root.dataset / "config.json").exists():
+        return {}
+    dataset = open_dataset(root.dataset)
+    images, found = image_layers(dataset), {}
+    for window in dataset.load_windows():
+        features = window.data.read_vector("label", GeojsonVectorFormat()) if window.is_layer_completed("label") else []
+        said = [window.get_metadata(), [feature.to_geojson() for feature in features]]
+        found[f"window {window.group}/{window.name}"] = hash_json(said)
+    for layer in images:
+        shelf = open_shelf(dataset, layer)
+        for group in sorted({window.group for window in dataset.load_windows()}):
+            names = sorted(shelf.completed(group))
+            for name, content in zip(names, measure_tiles(shelf, group, names, 1), strict=True):
+                assert content is not None, f"{name} of {group} has a broken tile of {layer}"
+                found[f"{layer} {group}/{name}"] = content.content_hash
     return found
