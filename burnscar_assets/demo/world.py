@@ -134,6 +134,16 @@ def build_world(
     return _write_around(root.simulated, plan, labels, digest)
 
 
+def plan_world(settings: Settings, root: DataRoot, scale: Scale = DEFAULT_SCALE) -> tuple[WorldPlan, str]:
+    """What `build_world` draws where perimeters are simulated, and the digest that its items carry.
+
+    The release is written if it isn't there.
+    """
+    demo = _demo_section(settings)
+    digest = _world_digest(settings, demo, None, scale)
+    return _simulate_labels(settings, demo, root, scale, digest), digest
+
+
 def _demo_section(settings: Settings) -> DemoSettings:
     if settings.demo is None:
         raise SettingsError(f"{settings.name} is no simulated world: add a demo section to its settings")

@@ -21,7 +21,7 @@ from burnscar_assets.storage.tables import table_path
 DATASET = "dataset"
 DATASET_STAGES = ("windows", "scene_matches", "tiles")
 MODEL_STAGES = ("checkpoint", "evaluation_metrics")
-NEED_CONFIG = ("scene_matches", "tiles", *MODEL_STAGES)
+NEED_CONFIG = (*DATASET_STAGES, *MODEL_STAGES)
 """Stages that read the dataset's config.json, which follows from the settings and isn't in the store."""
 
 TABLES = {
@@ -47,7 +47,7 @@ def outputs(world: World, pair: Pair) -> list[Path]:
     if year is not None and asset == "checkpoint":
         paths.append(world.root.checkpoint(year) / "manifest.json")
     if asset in DATASET_STAGES and paths[0].exists() and _rows(paths[0]) > 0:
-        paths.append(world.root.dataset / "windows" / str(year))
+        paths.append(_group(world, year))
     return paths
 
 
@@ -101,7 +101,7 @@ def _artifacts(asset: str) -> tuple[str, ...]:
 def _files(world: World, artifact: str, year: int | None) -> Iterator[Path]:
     root = world.root
     if artifact == DATASET:
-        yield root.dataset / "windows" / str(year)
+        yield _group(world, year)
         yield from sorted((root.dataset / LEDGERS).glob(f"*-{year}.json"))
         return
     yield from (table_path(root, t, year) for t in ALL_TABLES if t.name in TABLES.get(artifact, (artifact,)))
@@ -109,6 +109,15 @@ def _files(world: World, artifact: str, year: int | None) -> Iterator[Path]:
         yield root.checkpoint(year)
     if year is not None and artifact == "evaluation_metrics":
         yield root.evaluation(year)
+
+
+def _group(world: World, year: int | None) -> Path:
+    """The file or folder that holds a fire year of the dataset."""
+    from burnscar_assets.packed.pack import pack_path
+    from burnscar_assets.windows.dataset import is_packed
+
+    dataset = world.root.dataset
+    return pack_path(dataset, str(year)) if is_packed(dataset) else dataset / "windows" / str(year)
 
 
 def _partitions(stage: str, fire_years: list[int]) -> list[str | None]:

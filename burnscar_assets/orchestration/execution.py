@@ -66,7 +66,7 @@ class Runner:
         accept_release: bool = False,
         progress: Progress = silent,
     ) -> Refreshed:
-        """Run stale pairs, oldest year first, and plan again after each run: a wave stops where nothing changed.
+        """Run stale pairs wave by wave, oldest year first, and plan again after each: it stops where nothing changed.
 
         A failure leaves what was made before it, and other years go on.
 
@@ -82,8 +82,8 @@ class Runner:
         refreshed, failed = Refreshed(), set[Pair]()
         run_config = ACCEPT_RELEASE if accept_release else {}
         with self._alone():
-            for year in self._years_to_look_at(fire_years, assets):
-                while pairs := self._next(year, assets, failed):
+            while wave := self._next(fire_years, assets, failed):
+                for year, pairs in wave.items():
                     progress(f"fire year {year}" if year else "release", 0, 0)
                     try:
                         refreshed.must_not_repeat(pairs)
@@ -128,18 +128,10 @@ class Runner:
                 "its page in the web UI (burnscar ui) has the trace"
             ) from error
 
-    def _years_to_look_at(self, fire_years: Collection[int], assets: Collection[str] | None) -> list[int | None]:
-        """The release and the years where anything is stale or may become so; all, if the release may bring new ones.
-
-        One plan of everything costs a half of what a plan of each year does.
-        """
-        plan = self.planner.plan(fire_years, assets)
-        touched = {pair.fire_year for pair in (*(found.pair for found in plan.stale), *plan.may_follow)}
-        return [year for year in (None, *sorted(fire_years)) if None in touched or year in touched]
-
-    def _next(self, year: int | None, assets: Collection[str] | None, failed: set[Pair]) -> list[Pair]:
-        plan = self.planner.plan([] if year is None else [year], assets)
-        return self.planner.runs(plan, failed).get(year, [])
+    def _next(
+        self, fire_years: Collection[int], assets: Collection[str] | None, failed: set[Pair]
+    ) -> dict[int | None, list[Pair]]:
+        return self.planner.runs(self.planner.plan(fire_years, assets, explain=False), failed)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -8,12 +8,20 @@ from burnscar_assets.orchestration.pairs import Pair
 
 
 class Lineage:
-    """The materializable pairs of a graph for some fire years, in topological order."""
+    """The materializable pairs of a graph for some fire years, in topological order.
 
-    def __init__(self, graph: AssetGraph, fire_years: Iterable[int]) -> None:
+    Args:
+        graph: the assets.
+        fire_years: the years.
+        known: what pairs of this graph are made from, kept from one lineage to the next.
+    """
+
+    def __init__(
+        self, graph: AssetGraph, fire_years: Iterable[int], known: dict[Pair, tuple[Pair, ...]] | None = None
+    ) -> None:
         self._graph = graph
         self._years = sorted(fire_years)
-        self._parents: dict[Pair, tuple[Pair, ...]] = {}
+        self._parents = {} if known is None else known
 
     def pairs(self, assets: Collection[str] | None = None) -> Iterator[Pair]:
         """All pairs, or those of some assets; the unpartitioned come once."""
@@ -51,11 +59,11 @@ class Lineage:
 
     def after(self, pairs: Collection[Pair]) -> list[Pair]:
         """The pairs that come after some others, at any distance: what may follow when those change."""
-        touched = set(pairs)
+        first, touched = set(pairs), set(pairs)
         for pair in self.pairs():
             if any(parent in touched for parent in self._stages_before(pair)):
                 touched.add(pair)
-        return [pair for pair in self.pairs() if pair in touched and pair not in set(pairs)]
+        return [pair for pair in self.pairs() if pair in touched and pair not in first]
 
     def _stages_before(self, pair: Pair) -> Iterator[Pair]:
         """Inputs that are stages: a year of the release stands for the release."""

@@ -12,7 +12,7 @@ from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.sources import NO_RECORDS, observe_all, years_of_release
 from burnscar_assets.orchestration.stage import GPU_POOL
-from burnscar_assets.orchestration.staleness import StalePair, stale_pairs
+from burnscar_assets.orchestration.staleness import EventLog, StalePair, stale_pairs
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ class Planner:
         self.world = world
         self.graph = graph
         self.instance = instance
+        self._log = EventLog(graph, instance)
+        self._lineage: dict[Pair, tuple[Pair, ...]] = {}
 
     def fire_years(self) -> list[int]:
         """All fire years of the world."""
@@ -71,12 +73,15 @@ class Planner:
         """Look at the sources; returns what couldn't be looked at, in words."""
         return observe_all(self.world, self.instance)
 
-    def plan(self, fire_years: Collection[int], assets: Collection[str] | None = None) -> Plan:
-        """What is stale now; years that the release doesn't have are left out as soon as there is a release."""
+    def plan(self, fire_years: Collection[int], assets: Collection[str] | None = None, *, explain: bool = True) -> Plan:
+        """What is stale now; years that the release doesn't have are left out as soon as there is a release.
+
+        Without `explain`, causes are left out, which costs less where much is stale.
+        """
         released = [y for y, v in years_of_release(self.world, self.instance).items() if v != NO_RECORDS]
         years = [year for year in fire_years if year in released or not released]
-        lineage = Lineage(self.graph, years)
-        stale = stale_pairs(self.world, self.graph, self.instance, lineage.pairs(assets))
+        lineage = Lineage(self.graph, years, self._lineage)
+        stale = stale_pairs(self.world, self._log, lineage.pairs(assets), explain=explain)
         follow = [p for p in lineage.after({s.pair for s in stale}) if assets is None or p.asset in assets]
         return Plan(tuple(stale), tuple(follow), tuple(sorted(set(fire_years) - set(years))))
 
@@ -90,7 +95,8 @@ class Planner:
             if not years_of_release(self.world, self.instance):
                 return {}
             stale = {pair for pair in stale if pair.fire_year is not None}
-        lineage = Lineage(self.graph, {pair.fire_year for pair in stale if pair.fire_year is not None})
+        years = {pair.fire_year for pair in stale if pair.fire_year is not None}
+        lineage = Lineage(self.graph, years, self._lineage)
         by_year: dict[int | None, list[Pair]] = {}
         for pair in sorted(lineage.can_be_made(stale, failed), key=lambda pair: pair.fire_year or 0):
             by_year.setdefault(pair.fire_year, []).append(pair)

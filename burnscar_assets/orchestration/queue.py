@@ -57,7 +57,7 @@ def refresh_through_queue(
     instance = planner.instance
     refreshed, failed = Refreshed(), set[Pair]()
     _wait(instance, _left_in_queue(instance), progress)
-    while runs := planner.runs(planner.plan(fire_years, assets), failed):
+    while runs := planner.runs(planner.plan(fire_years, assets, explain=False), failed):
         try:
             refreshed.must_not_repeat([pair for pairs in runs.values() for pair in pairs])
         except BurnscarError as error:

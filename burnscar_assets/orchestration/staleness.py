@@ -1,17 +1,29 @@
 """Which (asset, fire year) pairs are stale or missing, by Dagster's own reckoning and by what is there.
 
-The one module that reads Dagster's private staleness classes; pyproject.toml pins Dagster for it.
+The one module that reads Dagster's private staleness classes; pyproject.toml pins Dagster for it. Dagster asks its
+event log once or more for each input of each pair; here the log is asked once for each asset, and what an event says
+is kept from plan to plan.
 """
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
-from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleCauseCategory, StaleStatus
-from dagster._core.event_api import PartitionKeyFilter
+from dagster._core.definitions.data_version import (
+    CachingStaleStatusResolver,
+    DataProvenance,
+    StaleCauseCategory,
+    StaleStatus,
+)
+from dagster._core.definitions.events import AssetKeyPartitionKey
 from dagster._core.loader import LoadingContextForTest
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
+from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
+from sqlalchemy import func, select
 
 from burnscar_assets.orchestration.artifacts import missing
 from burnscar_assets.orchestration.causes import Explainer
@@ -34,33 +46,119 @@ class StalePair:
         return Pair(self.asset, self.fire_year)
 
 
-def stale_pairs(
-    world: World, graph: AssetGraph, instance: dg.DagsterInstance, pairs: Iterable[Pair]
-) -> list[StalePair]:
-    """Those of the pairs that are stale, missing, or failed a blocking check, each with its causes, in their order."""
-    finder = _Finder(world, graph, instance)
+class EventLog:
+    """What the event log says last of each partition, for any number of plans.
+
+    Args:
+        graph: the assets.
+        instance: whose event log.
+    """
+
+    def __init__(self, graph: AssetGraph, instance: dg.DagsterInstance) -> None:
+        self.graph, self.instance = graph, instance
+        self.inputs: dict[AssetKeyPartitionKey, Sequence[AssetKeyPartitionKey]] = {}
+        """What pairs are made from: it follows from the graph."""
+        self._read: dict[int, dg.EventLogRecord] = {}
+
+    def latest(self, key: dg.AssetKey) -> dict[str, dg.EventLogRecord]:
+        """The latest materialization of each partition of an asset; of one that isn't made, the latest observation."""
+        made = self.graph.get(key).is_materializable
+        kind = dg.DagsterEventType.ASSET_MATERIALIZATION if made else dg.DagsterEventType.ASSET_OBSERVATION
+        ids = self.instance.event_log_storage.get_latest_storage_id_by_partition(key, kind)
+        unread = [number for number in ids.values() if number not in self._read]
+        if unread:
+            fetch = self.instance.fetch_materializations if made else self.instance.fetch_observations
+            chosen = dg.AssetRecordsFilter(asset_key=key, storage_ids=unread)
+            self._read |= {record.storage_id: record for record in fetch(chosen, limit=len(unread)).records}
+        return {partition: self._read[number] for partition, number in ids.items()}
+
+    def failed_checks(self) -> dict[tuple[str, str | None], list[str]]:
+        """Names of the blocking checks that failed last time, by asset and partition."""
+        storage = self.instance.event_log_storage
+        assert isinstance(storage, SqlEventLogStorage)  # noqa: S101 - so are all of Dagster's
+        done = AssetCheckExecutionsTable.c
+        last = select(func.max(done.id)).group_by(done.asset_key, done.check_name, done.partition)
+        failures = select(done.asset_key, done.check_name, done.partition).where(
+            done.id.in_(last), done.execution_status == AssetCheckExecutionRecordStatus.FAILED.value
+        )
+        with storage.index_connection() as connection:
+            rows = connection.execute(failures).fetchall()
+        failed: dict[tuple[str, str | None], list[str]] = defaultdict(list)
+        for asset, name, partition in sorted(rows, key=str):
+            check = dg.AssetCheckKey(_key(asset), name)
+            if check in self.graph.asset_check_keys and self.graph.get(check).blocking:
+                failed[check.asset_key.to_user_string(), partition].append(name)
+        return failed
+
+
+def stale_pairs(world: World, log: EventLog, pairs: Iterable[Pair], *, explain: bool = True) -> list[StalePair]:
+    """Those of the pairs that are stale, missing, or failed a blocking check, in their order.
+
+    Args:
+        world: whose pairs.
+        log: what is known of them; what other processes or runs have written since is read.
+        pairs: to look at.
+        explain: whether to say why, which takes a while for stale pairs.
+    """
+    finder = _Finder(world, log, explain=explain)
     return [found for pair in pairs if (found := finder.stale(pair)) is not None]
 
 
-class _Finder:
-    """Looks at pairs one by one; what Dagster answered is kept, so a new one is needed after each run."""
+class _Resolver(CachingStaleStatusResolver):
+    """Dagster's own reckoning, which asks the event log only where an input has a new event."""
 
-    def __init__(self, world: World, graph: AssetGraph, instance: dg.DagsterInstance) -> None:
-        self._world, self._graph, self._instance = world, graph, instance
-        self._resolver = CachingStaleStatusResolver(instance, graph, LoadingContextForTest(instance))
-        self._explainer = Explainer(world, graph, instance)
+    def __init__(self, log: EventLog) -> None:
+        super().__init__(log.instance, log.graph, LoadingContextForTest(log.instance))
+        self._log = log
+        self._latest: dict[dg.AssetKey, dict[str, dg.EventLogRecord]] = {}
+
+    def latest(self, key: AssetKeyPartitionKey) -> dg.EventLogRecord | None:
+        """The latest event of a partition, as of the first question about its asset."""
+        if key.asset_key not in self._latest:
+            self._latest[key.asset_key] = self._log.latest(key.asset_key)
+        return self._latest[key.asset_key].get(key.partition_key or "")
+
+    def _get_latest_data_version_record(self, key: AssetKeyPartitionKey) -> dg.EventLogRecord | None:
+        if key.partition_key is not None and self.asset_graph.get(key.asset_key).is_materializable:
+            return self.latest(key)
+        return super()._get_latest_data_version_record(key=key)
+
+    def _get_partition_dependencies(self, *, key: AssetKeyPartitionKey) -> Sequence[AssetKeyPartitionKey]:
+        if key not in self._log.inputs:
+            self._log.inputs[key] = super()._get_partition_dependencies(key=key)
+        return self._log.inputs[key]
+
+    def _is_dep_updated(self, provenance: DataProvenance, dep_key: AssetKeyPartitionKey) -> bool:
+        if dep_key.partition_key is not None:
+            latest = self.latest(dep_key)
+            if latest is None or latest.storage_id <= (provenance.input_storage_ids[dep_key.asset_key] or 0):
+                return False
+        return super()._is_dep_updated(provenance, dep_key)
+
+
+class _Finder:
+    """Looks at pairs one by one; what it saw is kept, so a new one is needed after each run."""
+
+    def __init__(self, world: World, log: EventLog, *, explain: bool) -> None:
+        self._world, self._log, self._explain = world, log, explain
+        self._resolver = _Resolver(log)
+        self._explainer = Explainer(world, log.graph, log.instance)
+
+    @cached_property
+    def _failed_checks(self) -> dict[tuple[str, str | None], list[str]]:
+        return self._log.failed_checks()
 
     def stale(self, pair: Pair) -> StalePair | None:
         status = self._resolver.get_status(pair.key, pair.partition_key)
         if status is StaleStatus.MISSING:
             return StalePair(*pair, status.value, ("never made",))
         if status is StaleStatus.STALE:
-            return StalePair(*pair, status.value, self._causes(pair))
+            return StalePair(*pair, status.value, self._causes(pair) if self._explain else ())
         version = self._resolver.get_current_data_version(pair.key, pair.partition_key).value
         gone = missing(self._world, pair, version)
         if gone:
             return StalePair(*pair, "MISSING", tuple(gone))
-        failed = self._failed_checks(pair)
+        failed = self._failed_checks.get((pair.asset, pair.partition_key), [])
         return StalePair(*pair, "FAILED", tuple(f"blocking check {name} failed" for name in failed)) if failed else None
 
     def _causes(self, pair: Pair) -> tuple[str, ...]:
@@ -75,15 +173,9 @@ class _Finder:
                 said[cause.reason] = None
         return tuple(said)
 
-    def _failed_checks(self, pair: Pair) -> list[str]:
-        """Blocking checks that failed last time: nothing after the pair may take it for good."""
-        blocking = [check for check in self._graph.get(pair.key).check_keys if self._graph.get(check).blocking]
-        if not blocking:
-            return []
-        chosen = PartitionKeyFilter(key=pair.partition_key) if pair.partition_key else None
-        latest = self._instance.event_log_storage.get_latest_asset_check_execution_by_key(
-            blocking, partition_filter=chosen
-        )
-        return sorted(
-            check.name for check, run in latest.items() if run.status is AssetCheckExecutionRecordStatus.FAILED
-        )
+
+def _key(text: str) -> dg.AssetKey:
+    """An asset's key of what Dagster's tables have for it."""
+    key = dg.AssetKey.from_db_string(text)
+    assert key is not None  # noqa: S101 - the column is never empty
+    return key

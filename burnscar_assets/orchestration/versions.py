@@ -55,6 +55,9 @@ class Read(NamedTuple):
 
 
 _DATASET = ("imagery.dataset_config", "imagery.archive", "imagery.layer")
+_SELECTION = (
+    "imagery.max_cloud_cover", "imagery.selection", "imagery.min_clear_fraction", "imagery.candidates",
+)  # fmt: skip
 _FILE = "file "
 
 READ_BY = {
@@ -65,7 +68,7 @@ READ_BY = {
     "burn_history": Read(("perimeters.scar_years", "perimeters.scar_years_prescribed")),
     "sample_points": Read(("sampling", "windows.size_px", "windows.resolution_m")),
     "windows": Read(("windows",)),
-    "scene_matches": Read((*_DATASET, "imagery.max_cloud_cover"), ("imagery.dataset_config",)),
+    "scene_matches": Read((*_DATASET, *_SELECTION), ("imagery.dataset_config",)),
     "tiles": Read(
         (*_DATASET, "imagery.max_nodata_fraction", "imagery.max_unreadable_fraction"), ("imagery.dataset_config",)
     ),

@@ -14,7 +14,7 @@ from dagster._core.run_coordinator import QueuedRunCoordinator
 from burnscar_assets.definitions import build_definitions
 from burnscar_assets.orchestration.lineage import Lineage
 from burnscar_assets.orchestration.partitions import World
-from burnscar_assets.orchestration.staleness import stale_pairs
+from burnscar_assets.orchestration.staleness import EventLog, stale_pairs
 from burnscar_assets.settings import parse_settings
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets_tests.deploy.postgres_server import PostgresServer, postgres_programs, postgres_server
@@ -86,7 +86,7 @@ def make(world: World, instance: dg.DagsterInstance, asset: str, year: int | Non
 def stale(world: World, instance: dg.DagsterInstance) -> set[tuple[str, int | None]]:
     graph = build_definitions(world.settings, world.root).resolve_asset_graph()
     pairs = Lineage(graph, YEARS).pairs({"calfire_release", "fire_perimeters"})
-    return {(found.asset, found.fire_year) for found in stale_pairs(world, graph, instance, pairs)}
+    return {(found.asset, found.fire_year) for found in stale_pairs(world, EventLog(graph, instance), pairs)}
 
 
 def count(postgres: PostgresServer, query: str) -> int:

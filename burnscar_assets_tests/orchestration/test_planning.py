@@ -3,13 +3,17 @@
 from collections.abc import Iterator
 
 import pytest
+from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
+from dagster._core.loader import LoadingContextForTest
 
 from burnscar_assets.definitions import build_definitions
 from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE
 from burnscar_assets.errors import BurnscarError, SettingsError
 from burnscar_assets.orchestration import versions
 from burnscar_assets.orchestration.execution import Refreshed
+from burnscar_assets.orchestration.lineage import Lineage
 from burnscar_assets.orchestration.pairs import Pair
+from burnscar_assets.orchestration.planning import Planner
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS, RELEASE_RECORDS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, table_path
@@ -37,8 +41,16 @@ def refresh(world: LabelWorld, **options: object) -> Refreshed:
 
 
 def stale(world: LabelWorld, assets: tuple[str, ...] = LABELS) -> dict[Pair, tuple[str, ...]]:
+    """What the plan says, which is what Dagster's marks say, too."""
     with world.runner() as runner:
-        return {found.pair: found.causes for found in runner.planner.plan(YEARS, assets).stale}
+        planner = runner.planner
+        plan = planner.plan(YEARS, assets)
+        planned = {found.pair: found for found in plan.stale}
+        marks = CachingStaleStatusResolver(planner.instance, planner.graph, LoadingContextForTest(planner.instance))
+        for pair in Lineage(planner.graph, set(YEARS) - set(plan.without_records)).pairs(assets):
+            mark = marks.get_status(pair.key, pair.partition_key)
+            assert mark.value == (planned[pair].status if pair in planned else StaleStatus.FRESH.value), pair
+        return {pair: found.causes for pair, found in planned.items()}
 
 
 def edited(number: int = 4, **change: object) -> list[dict]:
@@ -81,6 +93,15 @@ def test_an_edited_fire_makes_its_year_stale_and_says_so_back_to_the_root(world:
     chain = "fire_perimeters 2020 changed: 1 fire changed ← release_year 2020 changed: 1 fire changed"
     assert chain in causes[Pair("sample_points", 2020)]
     assert Pair("sample_points", 2019) not in causes
+
+
+def test_content_that_comes_back_is_fresh_again(world: LabelWorld) -> None:
+    refresh(world)
+    for fires, fresh in ((edited(), False), (FIRES, True)):
+        world.publish(frap_fires(*fires))
+        with world.runner() as runner:
+            runner.refresh(YEARS, assets=["calfire_release"])
+        assert (stale(world) == {}) is fresh
 
 
 def test_a_changed_setting_is_named(world: LabelWorld) -> None:
@@ -146,7 +167,8 @@ def test_what_is_stale_right_after_it_was_made_is_told_of_and_not_made_for_ever(
     with world.runner() as runner:
         monkeypatch.setitem(versions.STAGE_VERSIONS, "burn_history", "9")  # after the definitions were built
         changed = world.world
-        runner.planner.graph = build_definitions(changed.settings, changed.root).resolve_asset_graph()
+        graph = build_definitions(changed.settings, changed.root).resolve_asset_graph()
+        runner.planner = Planner(changed, graph, runner.planner.instance)
         came = runner.refresh([2019], assets=LABELS)
     (failure,) = came.failures
     assert "burn_history 2019 became stale again" in str(failure)

@@ -19,7 +19,7 @@ from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.runs import run_tags
 from burnscar_assets.orchestration.sources import NO_RECORDS, RELEASE_SOURCE, observe, record, years_of_release
-from burnscar_assets.orchestration.staleness import stale_pairs
+from burnscar_assets.orchestration.staleness import EventLog, stale_pairs
 
 RELEASE = Pair("calfire_release", None)
 LABELS = ("fire_perimeters", "burn_history")
@@ -143,5 +143,5 @@ def _year_requests(world: World, context: dg.SensorEvaluationContext, cursor: Cu
 
 def _are_stale(world: World, context: dg.SensorEvaluationContext, pairs: list[Pair]) -> list[Pair]:
     assert context.repository_def is not None  # noqa: S101 - Dagster gives it to every sensor of a code location
-    graph = context.repository_def.asset_graph
-    return [found.pair for found in stale_pairs(world, graph, context.instance, pairs)]
+    log = EventLog(context.repository_def.asset_graph, context.instance)
+    return [found.pair for found in stale_pairs(world, log, pairs, explain=False)]
