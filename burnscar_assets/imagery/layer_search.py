@@ -31,17 +31,17 @@ Chosen = list[tuple[list[SerializedItem], TimeRange | None]]
 
 def has_layer(windows: "Iterable[Window]", layer: str) -> set[str]:
     """Names of the windows that were matched before, whatever came of it."""
-    return {window.name for window, layers in _stored(windows) if {layer, SET_ASIDE + layer} & layers.keys()}
+    return {window.name for window, layers in stored_layers(windows) if {layer, SET_ASIDE + layer} & layers.keys()}
 
 
 def stored_groups(windows: "Iterable[Window]", layer: str) -> "Iterator[tuple[Window, list[list[SerializedItem]]]]":
     """Windows, in their order, and the groups of scenes that they were matched with, set aside or not."""
-    for window, layers in _stored(windows):
+    for window, layers in stored_layers(windows):
         matched = layers.get(SET_ASIDE + layer, layers.get(layer))
         yield window, [group for group in matched.serialized_item_groups if group] if matched else []
 
 
-def _stored(windows: "Iterable[Window]") -> "Iterator[tuple[Window, dict[str, WindowLayerData]]]":
+def stored_layers(windows: "Iterable[Window]") -> "Iterator[tuple[Window, dict[str, WindowLayerData]]]":
     """What windows were matched with: of many at once, where the storage of windows can do so."""
     for group, members in groupby(windows, key=lambda window: window.group):
         while chunk := list(islice(members, COMMIT)):
