@@ -59,7 +59,7 @@ def decode(codec: str, data: bytes, out: Pixels) -> None:
 
 def checksum(pixels: Pixels) -> int:
     """CRC-32 of the pixels themselves, not of their compressed form."""
-    return zlib.crc32(memoryview(np.ascontiguousarray(pixels)).cast("B")) if pixels.size else 0
+    return zlib.crc32(np.ascontiguousarray(pixels).data.cast("B")) if pixels.size else 0
 
 
 def _differences(words: Pixels) -> Pixels:

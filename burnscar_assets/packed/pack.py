@@ -76,6 +76,11 @@ def pack_groups(dataset_path: Path) -> list[str]:
     return sorted(path.stem for path in (dataset_path / FOLDER).glob(f"[!.]*{SUFFIX}"))
 
 
+def metadata_text(metadata: Mapping[str, Any]) -> str:
+    """A window's metadata as it is stored."""
+    return json.dumps({key: value for key, value in metadata.items() if key not in ("group", "name")})
+
+
 class Pack:
     """The file of one group. Can be pickled; each process and thread opens it for itself.
 

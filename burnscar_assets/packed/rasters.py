@@ -172,9 +172,7 @@ class Rasters:
                 out[key, targets] = buffers[form][sources, 0]
             filled[key, targets] = True
         if not filled.all():
-            raise self._unreadable(
-                [name for name, whole in zip(names, filled.all(axis=1), strict=True) if not whole], layer
-            )
+            raise self._unreadable([names[int(key)] for key in np.flatnonzero(~np.all(filled, axis=1))], layer)
         return out
 
     def _empty(self, count: int, layer: str, bands: Sequence[str], forms: Sequence[_Form]) -> Pixels:

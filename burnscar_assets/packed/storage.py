@@ -19,7 +19,7 @@ from rslearn.utils.geometry import Projection  # noqa: TID253
 from upath import UPath
 
 from burnscar_assets.errors import InputError
-from burnscar_assets.packed.pack import LayerItems, Pack, Vector, pack_groups, pack_path
+from burnscar_assets.packed.pack import LayerItems, Pack, Vector, metadata_text, pack_groups, pack_path
 from burnscar_assets.packed.rasters import Grid
 
 
@@ -33,11 +33,6 @@ def grid_of(projection: Projection) -> Grid:
     """A projection as it is stored."""
     said = projection.serialize()
     return Grid(said["crs"], said["x_resolution"], said["y_resolution"])
-
-
-def metadata_text(metadata: Mapping[str, Any]) -> str:
-    """A window's metadata as it is stored."""
-    return json.dumps({key: value for key, value in metadata.items() if key not in ("group", "name")})
 
 
 class PackedWindowStorage(WindowStorage):

@@ -12,7 +12,7 @@ import pytest
 import shapely
 
 from burnscar_assets.errors import InputError, StorageError
-from burnscar_assets.windows import dataset as window_dataset
+from burnscar_assets.windows import file_layout
 from burnscar_assets.windows.dataset import LABEL_LAYER_CONFIG, WindowChanges, ensure_label_layer, write_windows
 from burnscar_assets_tests.sampling.fire_worlds import YEAR
 from burnscar_assets_tests.windows.window_tables import windows_of
@@ -169,7 +169,7 @@ def test_an_interrupted_run_leaves_whole_windows_only(tmp_path: Path, monkeypatc
     assert len(windows) == 5
     assert all(window.is_layer_completed("label") for window in windows)
     monkeypatch.undo()
-    (tmp_path / f"{window_dataset._STAGING_PREFIX}left-by-a-kill" / "windows").mkdir(parents=True)
+    (tmp_path / f"{file_layout._STAGING_PREFIX}left-by-a-kill" / "windows").mkdir(parents=True)
     assert write_windows(WINDOWS, tmp_path) == WindowChanges(5, COUNT - 5, 0, 0)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".windows.lock", "config.json", "windows"]
 
