@@ -95,12 +95,12 @@ def verified_shadow(scl: npt.NDArray[np.uint8], azimuth: float, reach_m: float =
     clouds = np.isin(scl, CLOUDS)
     if not called.any() or not clouds.any():
         return np.zeros(scl.shape, bool)
-    clouds = _widen(clouds)
+    clouds = _widen(np.pad(clouds, 1))
     shaded = clouds.copy()
     towards = -np.cos(np.radians(azimuth)), np.sin(np.radians(azimuth))
     for distance in range(_STEP_PX, int(reach_m / SCL_M) + 1, _STEP_PX):
         shaded |= _shifted(clouds, round(distance * towards[0]), round(distance * towards[1]))
-    return called & shaded
+    return called & shaded[1:-1, 1:-1]
 
 
 def weights(first: float, last: float, start: int, count: int) -> npt.NDArray[np.float64]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from rslearn.config import BandSetConfig, DataSourceConfig, DType, LayerConfig, LayerType, ResamplingMethod  # noqa: TID253
+from rslearn.config import BandSetConfig, DataSourceConfig, DType, LayerConfig, LayerType  # noqa: TID253
 from rslearn.data_sources import DataSource, Item  # noqa: TID253
 from rslearn.data_sources.aws_sentinel2_element84 import Sentinel2 as Element84  # noqa: TID253
 from rslearn.data_sources.direct_materialize_data_source import DirectMaterializeDataSource  # noqa: TID253
@@ -182,7 +182,7 @@ def _scl_layer() -> LayerConfig:
     return LayerConfig(
         type=LayerType.RASTER,
         band_sets=[BandSetConfig(dtype=DType.UINT8, bands=[SCL], nodata_value=0)],
-        resampling_method=ResamplingMethod.NEAREST,
+        resampling_method="nearest",
         data_source=DataSourceConfig(class_path="burnscar_assets.imagery.archive.CogArchive", ingest=False),
     )
 
