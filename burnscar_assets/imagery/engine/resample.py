@@ -130,7 +130,7 @@ class Cutter:
             return np.full((header.count, bottom - top, right - left), self._fill, header.dtype)
         pixels = np.empty((header.count, end_row - row, end_column - column), header.dtype)
         self.cells.copy([row, end_row, column, end_column], pixels)
-        place = header.transform * affine.Affine.translation(column, row)
+        place = header.transform @ affine.Affine.translation(column, row)
         address = (
             f"MEM:::DATAPOINTER={pixels.__array_interface__['data'][0]},PIXELS={pixels.shape[2]},"
             f"LINES={pixels.shape[1]},BANDS={header.count},DATATYPE={GDAL_TYPES[header.dtype.name]},"

@@ -218,14 +218,14 @@ class Scene:
     def _cut(self, number: int, batch: Batch, chosen: list[int]) -> None:
         """Cut windows whose parts within the file are of one size."""
         work = self.files[number]
+        cutter = work.cutter
         failures = {place: _failure(work, place) for place in chosen} if work.error or _broken(work) else {}
         whole = [place for place in chosen if not failures.get(place)]
         with batch.lock:
             batch.errors.update({place - batch.start: why for place, why in failures.items() if why})
-        if not whole:
+        if cutter is None or not whole:
             return
         try:
-            cutter = work.cutter
             if cutter.way is Way.FROM_FILE:
                 pixels = np.stack([self._from_file(work, place) for place in whole])
             else:

@@ -1,0 +1,154 @@
+"""The engine's windows are rslearn's, pixel by pixel, whatever the files and the windows."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rasterio.crs import CRS
+from rasterio.transform import from_origin
+from rasterio.warp import transform
+from rslearn.utils.geometry import Projection
+
+from burnscar_assets.imagery.engine import ReadOptions, WindowRequest, read_windows, supports
+from burnscar_assets_tests.imagery.engine.files_source import (
+    LAYER,
+    FilesSource,
+    TileStoreWithLayer,
+    by_rslearn,
+    make_item,
+    make_layer,
+    same_raster,
+)
+
+WEST, NORTH, SIDE_M = 700_020, 4_200_000, 2_400
+SIZES_M = {"a": 10, "b": 20, "c": 60}
+MOST_DIFFERENT = 0.002
+
+
+@dataclass(frozen=True)
+class Files:
+    """How the files of two overlapping scenes are written."""
+
+    seed: int
+    dtype: str
+    nodata: float | None
+    band_nodata: float | None
+    hole: tuple[int, int, int]
+    block: int
+    shift_m: tuple[int, int]
+    one_file: bool
+
+
+files = st.builds(
+    Files,
+    seed=st.integers(0, 99),
+    dtype=st.sampled_from(["uint16", "uint16", "uint8", "int16", "float32"]),
+    nodata=st.sampled_from([0, 0, None, 7]),
+    band_nodata=st.sampled_from([0, 0, None, 3]),
+    hole=st.tuples(st.integers(0, 40), st.integers(0, 40), st.integers(0, 25)),
+    block=st.sampled_from([0, 16, 64, 128]),
+    shift_m=st.sampled_from([(0, 0), (1200, 0), (1740, -600), (-35, 15)]),
+    one_file=st.booleans(),
+)
+places = st.lists(
+    st.tuples(st.integers(-40, 260), st.integers(-40, 260), st.integers(1, 48), st.integers(1, 48)),
+    min_size=1,
+    max_size=6,
+)
+grids = st.sampled_from([(32610, 10), (32610, 10), (32610, 10), (32610, 20), (32610, 13), (32610, 35), (32611, 10)])
+
+
+def write_files(folder: Path, how: Files) -> tuple[FilesSource, list]:
+    """Two scenes of three bands: 10 m, 20 m and 60 m, or one file of three bands of 10 m."""
+    bands = {"abc": ["a", "b", "c"]} if how.one_file else {band: [band] for band in SIZES_M}
+    source = FilesSource(bands)
+    items = []
+    for number, (east, north) in enumerate([(0, 0), how.shift_m]):
+        name = f"s{number}"
+        for asset, names in bands.items():
+            size = 10 if how.one_file else SIZES_M[asset]
+            count = SIDE_M // size
+            seed = np.random.default_rng([how.seed, number, size])
+            pixels = seed.integers(1, 250, (len(names), count, count)).astype(how.dtype)
+            if how.nodata is not None:
+                row, column, extent = (value * 60 // size for value in how.hole)
+                pixels[:, row : row + extent, column : column + extent] = how.nodata
+            profile = {"nodata": how.nodata, "transform": from_origin(WEST + east, NORTH + north, size, size)}
+            if how.block:
+                profile |= {"tiled": True, "blockxsize": how.block, "blockysize": how.block, "compress": "deflate"}
+            source.add(name, asset, folder / f"{name}{asset}.tif", pixels, 32610, **profile)
+        left, top = WEST + east, NORTH + north
+        items.append(make_item(name, (left, top - SIDE_M, left + SIDE_M, top), 32610))
+    return source, items
+
+
+def make_requests(where: list[tuple[int, int, int, int]], epsg: int, size_m: int, items: list) -> list[WindowRequest]:
+    """Windows at places in tens of metres from the scenes' corner; every other is a mosaic of both scenes."""
+    projection = Projection(CRS.from_epsg(epsg), size_m, -size_m)
+    requests = []
+    for number, (column, row, width, height) in enumerate(where):
+        (x,), (y,) = transform("EPSG:32610", projection.crs, [WEST + column * 10], [NORTH - row * 10])
+        left, top = int(x // size_m), int(-y // size_m)
+        bounds = (left, top, left + width, top + height)
+        groups = [items, items[:1]] if number % 2 else [items[::-1]]
+        requests.append(WindowRequest(f"w{number}", projection, bounds, groups))
+    return requests
+
+
+def compare(
+    how: Files, where: list[tuple[int, int, int, int]], grid: tuple[int, int], resampling: str, options: ReadOptions
+) -> tuple[int, int]:
+    """Pixels that differ, and all pixels, of windows by the engine and by rslearn."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, items = write_files(Path(folder), how)
+        layer = make_layer(list(SIZES_M), how.dtype, how.band_nodata, resampling)
+        requests = make_requests(where, *grid, items)
+        store = TileStoreWithLayer(source, LAYER)
+        assert supports(layer, source, store) == ""
+        images = {image.name: image for image in read_windows(requests, layer, source, store, options)}
+        assert set(images) == {request.name for request in requests}
+        different = total = 0
+        for request in requests:
+            assert images[request.name].error == ""
+            expected = by_rslearn(request, layer, source)
+            for ours, theirs in zip(images[request.name].rasters, expected, strict=True):
+                for raster, reference in zip(ours, theirs, strict=True):
+                    different += same_raster(raster, reference)
+                    total += raster.array.size
+        return different, total
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(how=files, where=places, grid=grids, resampling=st.sampled_from(["bilinear", "bilinear", "nearest", "cubic"]))
+def test_windows_are_rslearns(how, where, grid, resampling):
+    different, total = compare(how, where, grid, resampling, ReadOptions(threads=2))
+    assert different <= max(2, MOST_DIFFERENT * total)
+
+
+@pytest.mark.slow
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(how=files, where=places, grid=grids, resampling=st.sampled_from(["bilinear", "nearest", "cubic", "lanczos"]))
+def test_windows_are_rslearns_at_length(how, where, grid, resampling):
+    different, total = compare(how, where, grid, resampling, ReadOptions(threads=2, memory_bytes=1 << 16))
+    assert different <= max(2, MOST_DIFFERENT * total)
+
+
+@pytest.mark.parametrize("width", [513, 700])
+def test_wide_windows_are_rslearns(tmp_path, width):
+    how = Files(1, "uint16", 0, 0, (3, 3, 2), 128, (1200, 0), False)
+    different, total = compare(
+        how, [(-20, 5, width, 30), (-300, 3, width, 200)], (32610, 10), "bilinear", ReadOptions()
+    )
+    assert different <= MOST_DIFFERENT * total
+
+
+def test_little_memory_makes_no_difference():
+    how = Files(2, "uint16", 0, 0, (3, 3, 20), 16, (1200, 0), False)
+    seed = np.random.default_rng(5)
+    where = [(*seed.integers(-20, 230, 2).tolist(), 24, 24) for _ in range(300)]
+    different, total = compare(how, where, (32610, 10), "bilinear", ReadOptions(threads=3, memory_bytes=1))
+    assert different <= MOST_DIFFERENT * total
