@@ -20,9 +20,11 @@ from rasterio.crs import CRS
 from rasterio.transform import from_origin
 
 from burnscar_assets.classes import BAND_RESOLUTION_M, BANDS
+from burnscar_assets.environment import CONFIGS_DIR
 from burnscar_assets.imagery.dataset import open_dataset, write_dataset_config
 from burnscar_assets.imagery.stac_index import StacDict, write_index
 from burnscar_assets.settings import ImagerySettings
+from burnscar_assets.storage.atomic import write_json
 from burnscar_assets.storage.contracts import WINDOWS
 from burnscar_assets.storage.paths import DataRoot
 
@@ -103,11 +105,13 @@ def write_archive(folder: Path, *scenes: SmallScene) -> Path:
 
 def make_dataset(root: DataRoot, index: str | Path, *, packed: bool = False, **settings: object) -> ImagerySettings:
     """Write the dataset's configuration for an archive, in rslearn's own layout or packed; returns the settings."""
-    imagery = ImagerySettings(archive=str(index), retry_backoff_s=0, **settings)
-    path = write_dataset_config(imagery, root)
     if not packed:
-        content = json.loads(path.read_text())
-        path.write_text(json.dumps({"layers": content["layers"]}))
+        layers = json.loads((CONFIGS_DIR / "dataset.json").read_text())["layers"]
+        in_folders = root.path / "in-folders.json"
+        write_json(in_folders, {"layers": layers})
+        settings |= {"dataset_config": str(in_folders)}
+    imagery = ImagerySettings(archive=str(index), retry_backoff_s=0, **settings)
+    write_dataset_config(imagery, root)
     return imagery
 
 

@@ -108,7 +108,7 @@ def test_unusable_configurations_are_clear_errors(root: DataRoot) -> None:
     content = json.loads(path.read_text())
     sqlite = {"class_path": "rslearn.dataset.storage.sqlite.SQLiteWindowStorageFactory"}
     path.write_text(json.dumps(content | {"storage": sqlite}))
-    with pytest.raises(InputError, match="only rslearn's default `storage`"):
+    with pytest.raises(InputError, match="must be rslearn's default or"):
         open_dataset(root.dataset)
     content["layers"]["sentinel2_l2a"]["data_source"]["init_args"]["cloudy"] = 3
     path.write_text(json.dumps(content))

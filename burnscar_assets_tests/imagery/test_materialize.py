@@ -1,9 +1,11 @@
 import errno
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import geopandas as gpd
@@ -13,9 +15,12 @@ import pytest
 
 from burnscar_assets.classes import BANDS
 from burnscar_assets.errors import InputError, MissingDataError, SourceUnavailableError, StorageError
+from burnscar_assets.imagery.dataset import open_dataset
 from burnscar_assets.imagery.matching import match_scenes
 from burnscar_assets.imagery.materialize import TileSummary, materialize_tiles
+from burnscar_assets.imagery.shelf import open_shelf
 from burnscar_assets.imagery.tiles import read_tile, read_tiles
+from burnscar_assets.packed.pack import pack_path
 from burnscar_assets.settings import ImagerySettings
 from burnscar_assets.storage.contracts import TILES
 from burnscar_assets.storage.paths import DataRoot
@@ -45,7 +50,12 @@ def tile_files(root: DataRoot, window: str = "*") -> list[Path]:
 
 
 def completed(root: DataRoot) -> list[str]:
-    return sorted(path.parts[-4] for path in root.dataset.glob(f"windows/2022/*/layers/{LAYER}/completed"))
+    return sorted(open_shelf(open_dataset(root.dataset), LAYER).completed("2022"))
+
+
+@pytest.fixture(params=[False, True], ids=["folders", "packed"])
+def packed(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
 
 
 def prepare_and_materialize_by_command_line(root: DataRoot) -> None:
@@ -61,10 +71,10 @@ for command in ("prepare", "materialize"):
     subprocess.run([sys.executable, "-c", script, str(root.dataset)], check=True, env=environment)
 
 
-def test_offset_is_taken_off_exactly_once(root: DataRoot, tmp_path: Path) -> None:
+def test_offset_is_taken_off_exactly_once(root: DataRoot, tmp_path: Path, packed: bool) -> None:
     pixels = {}
     for scene in (OLD, NEW):
-        settings = make_dataset(root, write_archive(tmp_path / scene.name, scene))
+        settings = make_dataset(root, write_archive(tmp_path / scene.name, scene), packed=packed)
         windows = make_windows(root, PLACES, prefix=scene.name)
         _, summary = make(root, windows, settings)
         assert (summary.complete, summary.made) == (len(PLACES), len(PLACES))
@@ -73,6 +83,36 @@ def test_offset_is_taken_off_exactly_once(root: DataRoot, tmp_path: Path) -> Non
             expected = scene.reflectance("B02")[row : row + 32, column : column + 32]
             np.testing.assert_array_equal(tile[0], expected)
     np.testing.assert_allclose(np.float64(pixels["old"]), np.float64(pixels["new"]), atol=1)
+
+
+def test_both_layouts_hold_the_same_tiles(tmp_path: Path) -> None:
+    tables, pixels = [], []
+    for name in ("folders", "packed"):
+        root = DataRoot(tmp_path / name)
+        settings = make_dataset(root, write_archive(tmp_path, NEW), packed=name == "packed")
+        windows = make_windows(root, PLACES)
+        table, _ = make(root, windows, settings)
+        tables.append(TILES.content_hash(table))
+        pixels.append(np.stack(list(read_tiles(root.dataset, windows, LAYER, BANDS))))
+    assert tables[0] == tables[1]
+    np.testing.assert_array_equal(*pixels)
+    assert sorted(p.name for p in (tmp_path / "packed" / "dataset" / "packed").iterdir()) == ["2022.sqlite"]
+    assert not (tmp_path / "packed" / "dataset" / "windows").exists()
+
+
+def test_a_broken_packed_tile_is_made_again(root: DataRoot, tmp_path: Path) -> None:
+    settings = make_dataset(root, write_archive(tmp_path, OLD), packed=True)
+    windows = make_windows(root, PLACES)
+    first, _ = make(root, windows, settings)
+    with closing(sqlite3.connect(pack_path(root.dataset, "2022"))) as file, file:
+        file.execute(
+            "UPDATE rasters SET pixels = zeroblob(length(pixels)) WHERE window = (SELECT min(window) FROM rasters)"
+        )
+    with pytest.raises(MissingDataError, match="has no readable tile"):
+        list(read_tiles(root.dataset, windows, LAYER, BANDS))
+    again, summary = make(root, windows, settings)
+    assert (summary.replaced, summary.kept) == (1, len(PLACES) - 1)
+    assert TILES.content_hash(again) == TILES.content_hash(first)
 
 
 @pytest.mark.parametrize("remote", [False, True])
@@ -103,8 +143,8 @@ def test_what_is_there_is_kept_byte_for_byte(root: DataRoot, tmp_path: Path) -> 
     assert {path: path.stat().st_mtime_ns for path in root.dataset.rglob("*") if path.is_file()} == before
 
 
-def test_a_scene_that_is_gone_takes_no_tile_with_it(root: DataRoot, tmp_path: Path) -> None:
-    settings = make_dataset(root, write_archive(tmp_path, OLD))
+def test_a_scene_that_is_gone_takes_no_tile_with_it(root: DataRoot, tmp_path: Path, packed: bool) -> None:
+    settings = make_dataset(root, write_archive(tmp_path, OLD), packed=packed)
     windows = make_windows(root, PLACES)
     first, _ = make(root, windows, settings)
     shutil.rmtree(tmp_path / "old")
@@ -113,8 +153,8 @@ def test_a_scene_that_is_gone_takes_no_tile_with_it(root: DataRoot, tmp_path: Pa
     assert TILES.content_hash(again) == TILES.content_hash(first)
 
 
-def test_changed_scenes_and_layers_make_new_tiles(root: DataRoot, tmp_path: Path) -> None:
-    settings = make_dataset(root, write_archive(tmp_path, OLD))
+def test_changed_scenes_and_layers_make_new_tiles(root: DataRoot, tmp_path: Path, packed: bool) -> None:
+    settings = make_dataset(root, write_archive(tmp_path, OLD), packed=packed)
     windows = make_windows(root, PLACES)
     first, _ = make(root, windows, settings)
 
@@ -155,8 +195,8 @@ def test_interrupted_work_is_never_taken_for_whole(root: DataRoot, tmp_path: Pat
     assert summary.replaced == len(PLACES)
 
 
-def test_work_goes_on_where_it_was_broken_off(root: DataRoot, tmp_path: Path) -> None:
-    settings = make_dataset(root, write_archive(tmp_path, OLD))
+def test_work_goes_on_where_it_was_broken_off(root: DataRoot, tmp_path: Path, packed: bool) -> None:
+    settings = make_dataset(root, write_archive(tmp_path, OLD), packed=packed)
     windows = make_windows(root, [(column, row) for column in range(0, 200, 20) for row in range(0, 200, 30)])
     matches, _ = match_scenes(windows, root.dataset, settings)
 
@@ -173,8 +213,8 @@ def test_work_goes_on_where_it_was_broken_off(root: DataRoot, tmp_path: Path) ->
     assert summary.complete == len(windows)
 
 
-def test_layers_that_want_ingesting_give_the_same_tiles(root: DataRoot, tmp_path: Path) -> None:
-    settings = make_dataset(root, write_archive(tmp_path, NEW))
+def test_layers_that_want_ingesting_give_the_same_tiles(root: DataRoot, tmp_path: Path, packed: bool) -> None:
+    settings = make_dataset(root, write_archive(tmp_path, NEW), packed=packed)
     windows = make_windows(root, PLACES)
     direct, _ = make(root, windows, settings)
     config = root.dataset / "config.json"
@@ -185,8 +225,8 @@ def test_layers_that_want_ingesting_give_the_same_tiles(root: DataRoot, tmp_path
     assert ingested["content_hash"].tolist() == direct["content_hash"].tolist()
 
 
-def test_windows_without_data_are_left_out_for_rslearn_too(root: DataRoot, tmp_path: Path) -> None:
-    settings = make_dataset(root, write_archive(tmp_path, OLD))
+def test_windows_without_data_are_left_out_for_rslearn_too(root: DataRoot, tmp_path: Path, packed: bool) -> None:
+    settings = make_dataset(root, write_archive(tmp_path, OLD), packed=packed)
     windows = make_windows(root, [*PLACES, (-16, 5)])
     table, summary = make(root, windows, settings)
     assert summary.reasons == {"nodata": 1}
@@ -251,9 +291,9 @@ def test_unreadable_scene_is_one_clear_error_and_leaves_what_was_there(
     assert TILES.content_hash(repaired) == TILES.content_hash(first)
 
 
-def test_a_few_unreadable_windows_are_listed_and_left_out(root: DataRoot, tmp_path: Path) -> None:
+def test_a_few_unreadable_windows_are_listed_and_left_out(root: DataRoot, tmp_path: Path, packed: bool) -> None:
     index = write_archive(tmp_path, OLD, SmallScene("east", east_m=2_400))
-    settings = make_dataset(root, index, max_unreadable_fraction=0.2)
+    settings = make_dataset(root, index, max_unreadable_fraction=0.2, packed=packed)
     windows = make_windows(root, [*PLACES, (300, 50)])
     (tmp_path / "east" / "B01.tif").unlink()
     table, summary = make(root, windows, settings)
@@ -290,8 +330,10 @@ def test_remote_archive_that_is_down_may_come_back(root: DataRoot, tmp_path: Pat
     assert not completed(root)
 
 
-def test_workers_make_the_same_tiles(root: DataRoot, tmp_path: Path) -> None:
-    settings = make_dataset(root, write_archive(tmp_path, OLD, SmallScene("east", east_m=1_500, cloud=3)))
+def test_workers_make_the_same_tiles(root: DataRoot, tmp_path: Path, packed: bool) -> None:
+    settings = make_dataset(
+        root, write_archive(tmp_path, OLD, SmallScene("east", east_m=1_500, cloud=3)), packed=packed
+    )
     windows = make_windows(root, [(column, row) for column in range(0, 200, 20) for row in range(0, 200, 40)])
     matches, _ = match_scenes(windows, root.dataset, settings)
     alone, _ = materialize_tiles(windows, matches, root.dataset, settings)
@@ -336,8 +378,8 @@ def test_matches_that_are_out_of_date_are_refused(root: DataRoot, tmp_path: Path
         materialize_tiles(windows, matches, root.dataset, settings)
 
 
-def test_reading_asks_for_bands_by_name(root: DataRoot, tmp_path: Path) -> None:
-    settings = make_dataset(root, write_archive(tmp_path, OLD))
+def test_reading_asks_for_bands_by_name(root: DataRoot, tmp_path: Path, packed: bool) -> None:
+    settings = make_dataset(root, write_archive(tmp_path, OLD), packed=packed)
     windows = make_windows(root, PLACES[:2])
     make(root, windows, settings)
     whole = read_tile(root.dataset, "2022", "w1", LAYER, BANDS)
@@ -350,8 +392,8 @@ def test_reading_asks_for_bands_by_name(root: DataRoot, tmp_path: Path) -> None:
         next(read_tiles(root.dataset, windows, "sentinel1", ("vv",)))
 
 
-def test_a_year_without_windows_has_empty_tables(root: DataRoot, tmp_path: Path) -> None:
-    settings = make_dataset(root, write_archive(tmp_path, OLD))
+def test_a_year_without_windows_has_empty_tables(root: DataRoot, tmp_path: Path, packed: bool) -> None:
+    settings = make_dataset(root, write_archive(tmp_path, OLD), packed=packed)
     windows = make_windows(root, PLACES[:1]).iloc[:0]
     table, summary = make(root, windows, settings)
     assert (len(table), summary.windows, summary.left_out) == (0, 0, 0)

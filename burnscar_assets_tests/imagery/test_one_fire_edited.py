@@ -2,22 +2,27 @@
 
 import dataclasses
 import json
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import pandas as pd
 import pyproj
+import pytest
 import shapely
 
 from burnscar_assets.classes import Stratum
 from burnscar_assets.imagery.matching import match_scenes
 from burnscar_assets.imagery.materialize import TileSummary, materialize_tiles
+from burnscar_assets.packed.pack import pack_path
 from burnscar_assets.sampling.points import sample_points
 from burnscar_assets.settings import ImagerySettings, SamplingSettings, SplitSettings, WindowSettings
 from burnscar_assets.storage.contracts import TILES
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.windows.dataset import WindowChanges, write_windows
+from burnscar_assets.windows.dataset import WindowChanges, is_packed, write_windows
 from burnscar_assets.windows.definition import define_windows
 from burnscar_assets_tests.imagery.small_archive import (
     EPSG,
@@ -48,8 +53,8 @@ class Made:
     tiles: pd.DataFrame
     window_changes: WindowChanges
     tile_changes: TileSummary
-    files: dict[str, dict[str, tuple[bytes, int]]]
-    """Bytes and modification time of every file, by window."""
+    files: dict[str, dict[str, Any]]
+    """Bytes and modification time of every file, or every row of the pack with its number, by window."""
 
 
 def fires_in_scenes() -> list[Fire]:
@@ -70,7 +75,9 @@ def make(root: DataRoot, fires: list[Fire], imagery: ImagerySettings) -> Made:
     return Made(windows, tiles, window_changes, tile_changes, files_by_window(root.dataset))
 
 
-def files_by_window(dataset: Path) -> dict[str, dict[str, tuple[bytes, int]]]:
+def files_by_window(dataset: Path) -> dict[str, dict[str, Any]]:
+    if is_packed(dataset):
+        return rows_by_window(pack_path(dataset, str(YEAR)))
     return {
         window.name: {
             str(path.relative_to(window)): (path.read_bytes(), path.stat().st_mtime_ns)
@@ -81,13 +88,25 @@ def files_by_window(dataset: Path) -> dict[str, dict[str, tuple[bytes, int]]]:
     }
 
 
+def rows_by_window(pack: Path) -> dict[str, dict[str, Any]]:
+    with closing(sqlite3.connect(pack)) as file:
+        names = dict(file.execute("SELECT id, name FROM windows"))
+        rows: dict[str, dict[str, Any]] = {name: {"window": number} for number, name in names.items()}
+        for table in ("layer_datas", "vectors", "rasters"):
+            cursor = file.execute(f"SELECT id, window, * FROM {table}")
+            for number, window, *values in cursor:
+                rows[names[window]][f"{table} {number}"] = values
+    return rows
+
+
 def tiled(made: Made) -> set[str]:
     return set(made.tiles.loc[made.tiles["complete"], "window_id"])
 
 
-def test_only_what_an_edited_fire_touches_is_made_again(root: DataRoot, tmp_path: Path) -> None:
+@pytest.mark.parametrize("packed", [False, True], ids=["folders", "packed"])
+def test_only_what_an_edited_fire_touches_is_made_again(root: DataRoot, tmp_path: Path, packed: bool) -> None:
     scenes = [SmallScene(f"over {east}", east_m=east, surface=east) for east in EAST_M]
-    imagery = make_dataset(root, write_archive(tmp_path, *scenes), max_nodata_fraction=0.0)
+    imagery = make_dataset(root, write_archive(tmp_path, *scenes), packed=packed, max_nodata_fraction=0.0)
     fires = fires_in_scenes()
     first = make(root, fires, imagery)
     assert first.window_changes == WindowChanges(kept=0, made=len(first.windows), replaced=0, removed=0)

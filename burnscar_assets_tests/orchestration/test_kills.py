@@ -85,7 +85,7 @@ class Killer:
 
     def lose_year(self) -> None:
         """Have all of the year made again."""
-        shutil.rmtree(self.root.dataset / "windows" / YEAR, ignore_errors=True)
+        (self.root.dataset / "packed" / f"{YEAR}.sqlite").unlink(missing_ok=True)
         for table in self.root.tables.glob(f"*/fire_year={YEAR}"):
             shutil.rmtree(table)
 

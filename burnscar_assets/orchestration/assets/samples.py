@@ -73,11 +73,13 @@ def _windows(world: World) -> dg.AssetsDefinition:
         description="rslearn windows with their label layer; group = fire year, tag `split` = train, val or test.",
     )
     def windows(run: StageRun) -> dg.MaterializeResult:
+        from burnscar_assets.imagery.dataset import write_dataset_config
         from burnscar_assets.windows.dataset import write_windows
         from burnscar_assets.windows.definition import define_windows
         from burnscar_assets.windows.plots import plot_windows
 
         year = run.year
+        write_dataset_config(settings.imagery, root)
         defined = define_windows(read_table(root, SAMPLE_POINTS, year), settings.windows)
         changes = write_windows(defined, root.dataset, run.progress, fire_years=[year])
         counts = {f"burnscar/{split}_windows": int(n) for split, n in defined["split"].value_counts().items()}
