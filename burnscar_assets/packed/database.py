@@ -8,6 +8,7 @@ file. A connection never crosses a fork: a child that closed its parent's would 
 import os
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,17 +50,21 @@ class _OfThread:
     """Connections of one thread, closed when it ends, in the process that opened them."""
 
     def __init__(self) -> None:
-        self.process, self.by_path = os.getpid(), dict[str, _Opened]()
-        _KEPT[id(self)] = self.by_path
-
-    def __del__(self) -> None:
-        if self.process == os.getpid() and _KEPT.pop(id(self), None) is not None:
-            for opened in self.by_path.values():
-                opened.connection.close()
+        self.process = os.getpid()
+        self.by_path: dict[str, _Opened] = {}
+        weakref.finalize(self, _close, self.process, self.by_path)
 
 
-_KEPT: dict[int, dict[str, _Opened]] = {}
-"""Keeps connections alive in a forked process, which has no right to close them."""
+def _close(process: int, by_path: dict[str, _Opened]) -> None:
+    if process != os.getpid():
+        _PARENTS.append(by_path)
+        return
+    for opened in by_path.values():
+        opened.connection.close()
+
+
+_PARENTS: list[dict[str, _Opened]] = []
+"""Connections that a forked process has from its parent, kept because it has no right to close them."""
 
 _LOCAL = threading.local()
 
