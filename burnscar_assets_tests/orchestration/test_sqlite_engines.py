@@ -1,0 +1,47 @@
+"""Engines are kept, and what one process writes through them another one reads at once."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.storage.event_log.sqlite import sqlite_event_log
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+
+from burnscar_assets.orchestration.sqlite_engines import keep_engines, open_databases
+
+KEY = dg.AssetKey("thing")
+ELSEWHERE = """
+import dagster as dg
+with dg.DagsterInstance.get() as instance:
+    print(len(instance.fetch_materializations(dg.AssetKey("thing"), limit=9).records))
+    instance.report_runless_asset_event(dg.AssetMaterialization("thing"))
+"""
+
+
+def test_an_engine_is_made_once_for_each_database_and_another_process_writes_beside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    keep_engines()
+    with dg.DagsterInstance.get() as instance, open_databases(instance):
+        storage = instance.event_log_storage
+        assert isinstance(storage, SqliteEventLogStorage)
+        engines = []
+        for _ in range(2):
+            with storage.index_connection() as connection:
+                engines.append(connection.engine)
+        assert engines[0] is engines[1]
+        instance.report_runless_asset_event(dg.AssetMaterialization(KEY))
+        there = subprocess.run([sys.executable, "-c", ELSEWHERE], capture_output=True, text=True, check=True)
+        assert there.stdout.split() == ["1"]
+        assert len(instance.fetch_materializations(KEY, limit=9).records) == 2
+    with dg.DagsterInstance.get() as instance:
+        assert len(instance.fetch_materializations(KEY, limit=9).records) == 2
+
+
+def test_databases_of_other_folders_have_engines_of_their_own(tmp_path: Path) -> None:
+    keep_engines()
+    one, other = (sqlite_event_log.create_engine(f"sqlite:///{tmp_path}/{name}.db") for name in "ab")
+    assert one is not other
