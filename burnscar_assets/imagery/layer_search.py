@@ -18,12 +18,19 @@ if TYPE_CHECKING:
 
     from burnscar_assets.imagery.bulk_items import Groups, MatchedPart
     from burnscar_assets.imagery.search_options import SearchOptions
+    from burnscar_assets.imagery.selection import SelectionRule
 
 CLOUD_QUERY: Final = "eo:cloud_cover"
 NO_SCENE: Final = "no_scene_in_time_range"
 TOO_CLOUDY: Final = "too_cloudy"
 COMMIT: Final = 256
 """Windows that are written down at once: as many as a run that is killed may lose."""
+
+LOOKED_AT: Final = 2048
+"""Windows that candidates are found for, and looked at, in one go."""
+
+PLACE_M: Final = 50_000
+"""Windows within a square of this side are looked at one after the other, for they have scenes in common."""
 
 TimeRange = tuple[datetime, datetime]
 Chosen = list[tuple[list[SerializedItem], TimeRange | None]]
@@ -61,6 +68,7 @@ class LayerSearch:
         layer: str,
         max_cloud_cover: float,
         options: "SearchOptions",
+        rule: "SelectionRule | None" = None,
     ) -> None:
         """Know what is wanted; nothing is searched yet.
 
@@ -70,12 +78,16 @@ class LayerSearch:
             layer: its name.
             max_cloud_cover: scenes above it are no match, in percent, for sources that can't leave them out too.
             options: how searches are made.
+            rule: how scenes are chosen by what they show of each window; without one, as the layer says.
         """
         self._source = source
         self._config = config
         self._layer = layer
         self._max_cloud_cover = max_cloud_cover
         self._options = options
+        self._rule = rule
+        self.clear_fractions: dict[str, list[float | None]] = {}
+        """Of windows matched so far: each group's share of the window that is clear, if it was chosen by that."""
 
     def match(self, windows: "Sequence[Window]") -> Iterator[dict[str, str]]:
         """Match windows and write their scenes down.
@@ -88,7 +100,7 @@ class LayerSearch:
             InputError: a search is refused, or a scene is unusable.
         """
         unmatched: list[Window] = []
-        for part in self._search(self._source, windows):
+        for part in self._select(windows) if self._rule else self._search(self._source, windows):
             for first in range(0, len(part.positions), COMMIT):
                 chosen = [windows[i] for i in part.positions[first : first + COMMIT]]
                 reasons = self._write(chosen, part.groups[first : first + COMMIT])
@@ -105,6 +117,30 @@ class LayerSearch:
         geometries = [self._wanted(window) for window in windows]
         return search_in_parts(source, geometries, self._config.data_source.query_config, self._options)
 
+    def _select(self, windows: "Sequence[Window]") -> "Iterator[MatchedPart]":
+        """Scenes chosen by what they show of each window, part after part."""
+        from burnscar_assets.imagery.bulk_items import MatchedPart, get_items_in_bulk
+        from burnscar_assets.imagery.engine import ReadOptions
+        from burnscar_assets.imagery.selection import select_scenes
+
+        assert self._config.data_source is not None  # noqa: S101 - only layers that have one are matched
+        assert self._rule is not None  # noqa: S101 - the caller's condition
+        options = ReadOptions(retries=self._options.retries, retry_backoff_s=self._options.retry_backoff_s)
+
+        def search(geometries: "list[STGeometry]", query: Any) -> "list[Groups]":
+            return get_items_in_bulk(self._source, geometries, query, self._options)
+
+        ordered = sorted(range(len(windows)), key=lambda i: _place(windows[i]))
+        for first in range(0, len(ordered), LOOKED_AT):
+            positions = ordered[first : first + LOOKED_AT]
+            chosen = [windows[i] for i in positions]
+            starts = [window.time_range[0] if window.time_range else None for window in chosen]
+            geometries, query = [self._wanted(window) for window in chosen], self._config.data_source.query_config
+            yield MatchedPart(
+                positions,
+                select_scenes(geometries, starts, self._source, query, search, self._rule, options, self._layer),
+            )
+
     def _wanted(self, window: "Window") -> "STGeometry":
         geometry = window.get_geometry()
         geometry.time_range = self._config.data_source.get_request_time_range(geometry.time_range)
@@ -118,6 +154,8 @@ class LayerSearch:
         for window, found in zip(windows, groups, strict=True):
             whole = [([_serialized(item, scenes) for item in g.items], g.request_time_range) for g in found]
             clear = self._leave_out_cloudy(whole)
+            if self._rule:
+                self.clear_fractions[window.name] = [getattr(group, "clear_fraction", None) for group in found]
             by_group.setdefault(window.group, []).append((window, clear))
             if any(group for group, _ in clear):
                 reasons[window.name] = ""
@@ -155,6 +193,11 @@ class LayerSearch:
             for i, groups in zip(part.positions, part.groups, strict=True)
             if groups
         }
+
+
+def _place(window: "Window") -> tuple[str, int, int]:
+    side = PLACE_M / abs(window.projection.x_resolution)
+    return str(window.projection.crs), int(window.bounds[0] // side), int(window.bounds[1] // side)
 
 
 def _serialized(item: Any, known: dict[int, SerializedItem]) -> SerializedItem:

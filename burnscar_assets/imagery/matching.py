@@ -13,7 +13,7 @@ from burnscar_assets.errors import InputError
 from burnscar_assets.imagery.dataset import data_source, image_layers, load_windows, open_dataset, quiet_rslearn
 from burnscar_assets.imagery.items import SerializedItem, acquisition_time, cloud_cover
 from burnscar_assets.imagery.layer_search import LayerSearch, has_layer, stored_groups
-from burnscar_assets.imagery.ledger import open_ledgers
+from burnscar_assets.imagery.ledger import Entry, open_ledgers
 from burnscar_assets.imagery.searches import MATCHED, is_due, search_times
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.settings import ImagerySettings
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rslearn.dataset import Dataset, Window
 
     from burnscar_assets.imagery.search_options import SearchOptions
+    from burnscar_assets.imagery.selection import SelectionRule
 
 
 @dataclass(frozen=True)
@@ -79,10 +80,10 @@ def match_scenes(
     searched = 0
     with quiet_rslearn():
         for layer in layers:
-            reasons, count = _match_layer(dataset, layer, found, settings, progress, now)
+            entries, count = _match_layer(dataset, layer, found, settings, progress, now)
             searched += count
             for window, groups in stored_groups(found.values(), layer):
-                rows += _rows(window, layer, groups, reasons[window.name])
+                rows += _rows(window, layer, groups, entries[window.name])
     table = SCENE_MATCHES.conform(pd.DataFrame(rows, columns=SCENE_MATCHES.column_names))
     return table, _summary(table, searched, len(found) * len(layers))
 
@@ -100,8 +101,8 @@ def _match_layer(
     settings: ImagerySettings,
     progress: Progress,
     now: datetime,
-) -> tuple[dict[str, str], int]:
-    """Match one layer; returns the reason of each window (empty for a matched one), and how many were searched."""
+) -> tuple[dict[str, Entry], int]:
+    """Match one layer; returns what is remembered of each window, and how many were searched."""
     from burnscar_assets.imagery.search_options import SearchOptions
 
     source = data_source(dataset, layer)
@@ -121,14 +122,25 @@ def _match_layer(
             ledger.forget(name for name in pending if windows[name].group == group)
         done = len(windows) - len(pending)
         progress("matching scenes", done, len(windows))
-        search = LayerSearch(source, config, layer, settings.max_cloud_cover, options)
+        search = LayerSearch(source, config, layer, settings.max_cloud_cover, options, _rule(settings))
         for reasons in search.match([windows[name] for name in pending]):
             for name, reason in reasons.items():
-                entry = {"request": requests[name], "reason": reason} | search_times(now, _until(windows[name], config))
-                ledgers[windows[name].group].remember(name, entry)
+                done_for: Entry = {"request": requests[name], "reason": reason}
+                done_for |= search_times(now, _until(windows[name], config))
+                if name in search.clear_fractions:
+                    done_for["clear_fractions"] = search.clear_fractions.pop(name)
+                ledgers[windows[name].group].remember(name, done_for)
             done += len(reasons)
             progress("matching scenes", done, len(windows))
-        return {name: ledgers[window.group].get(name)["reason"] for name, window in windows.items()}, len(pending)
+        return {name: ledgers[window.group].get(name) for name, window in windows.items()}, len(pending)
+
+
+def _rule(settings: ImagerySettings) -> "SelectionRule | None":
+    from burnscar_assets.imagery.selection import SelectionRule
+
+    if settings.selection == "granule":
+        return None
+    return SelectionRule(settings.min_clear_fraction, settings.candidates, settings.max_cloud_cover)
 
 
 def _source_state(source: "DataSource", options: "SearchOptions") -> str:
@@ -146,7 +158,8 @@ def _source_state(source: "DataSource", options: "SearchOptions") -> str:
 def _request(window: "Window", config: "LayerConfig", where: str, settings: ImagerySettings) -> str:
     times = [time.isoformat() for time in window.time_range] if window.time_range else None
     place = [window.projection.serialize(), list(window.bounds), times]
-    return hash_json([place, config.model_dump(mode="json"), where, settings.max_cloud_cover])
+    chosen = [settings.min_clear_fraction, settings.candidates] if settings.selection == "window" else []
+    return hash_json([place, config.model_dump(mode="json"), where, settings.max_cloud_cover, *chosen])
 
 
 def _until(window: "Window", config: "LayerConfig") -> datetime | None:
@@ -156,7 +169,8 @@ def _until(window: "Window", config: "LayerConfig") -> datetime | None:
     return times[1] if times else None
 
 
-def _rows(window: "Window", layer: str, groups: list[list[SerializedItem]], reason: str) -> list[dict[str, Any]]:
+def _rows(window: "Window", layer: str, groups: list[list[SerializedItem]], entry: Entry) -> list[dict[str, Any]]:
+    fractions = entry.get("clear_fractions", [])
     common = {"window_id": window.name, "fire_year": int(window.group), "layer": layer}
     rows: list[dict[str, Any]] = []
     for index, group in enumerate(groups or [[]]):
@@ -168,8 +182,9 @@ def _rows(window: "Window", layer: str, groups: list[list[SerializedItem]], reas
                 "item_ids": [item["name"] for item in group],
                 "acquired": acquisition_time(first) if first else None,
                 "cloud_cover": cloud_cover(first) if first else None,
+                "clear_fraction": fractions[index] if index < len(fractions) else None,
                 "matched": first is not None,
-                "reason": "" if first else reason,
+                "reason": "" if first else entry["reason"],
             }
         )
     return rows

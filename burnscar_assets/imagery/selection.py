@@ -20,6 +20,7 @@ from rslearn.utils.geometry import PixelBounds, STGeometry  # noqa: TID253
 
 from burnscar_assets.errors import InputError
 from burnscar_assets.imagery.engine import ReadOptions
+from burnscar_assets.imagery.index_client import CLOUD_COVER
 from burnscar_assets.imagery.scl import Look, View, offers_scl, require_scl, view_windows
 from burnscar_assets.progress import Progress, silent
 
@@ -40,10 +41,12 @@ class SelectionRule:
     Attributes:
         min_clear_fraction: share of the window that must be clear, 0–1.
         candidates: scenes looked at per window, in the order of the search.
+        max_cloud_cover: scenes whose granule is cloudier are not looked at, in percent; those that don't tell are.
     """
 
     min_clear_fraction: float = 0.9
     candidates: int = 8
+    max_cloud_cover: float = 100
 
 
 @dataclass
@@ -124,7 +127,7 @@ def select_scenes(
         )
     slots = [slot for i, geometry in enumerate(geometries) for slot in _slots(i, geometry, query_config)]
     wanted = 1 if query_config.period_duration else query_config.max_matches
-    _find_candidates(slots, search, max(wanted, rule.candidates))
+    _find_candidates(slots, search, max(wanted, rule.candidates), rule.max_cloud_cover)
     looks = [
         (slot, Look(slot.geometry.projection, _bounds(slot.geometry), item))
         for slot in slots
@@ -186,11 +189,12 @@ def _period(query_config: QueryConfig) -> timedelta | None:
     return query_config.period_duration
 
 
-def _find_candidates(slots: list[_Slot], search: Search, count: int) -> None:
+def _find_candidates(slots: list[_Slot], search: Search, count: int, max_cloud_cover: float) -> None:
     """Scenes whose footprint holds the window, in the source's order of preference."""
     query = QueryConfig(space_mode=SpaceMode.CONTAINS, max_matches=count)
     for slot, groups in zip(slots, search([slot.geometry for slot in slots], query), strict=True):
-        slot.candidates = [item for group in groups for item in group.items]
+        found = (item for group in groups for item in group.items)
+        slot.candidates = [item for item in found if _cloud_cover(item) <= max_cloud_cover]
 
 
 def _with_scl(items: list[Item], source: DataSource, layer: str) -> list[Item]:
@@ -232,6 +236,11 @@ def _gather(slots: list[_Slot], windows: int, query_config: QueryConfig) -> list
         for groups in results:
             groups.reverse()
     return [groups if len(groups) >= query_config.min_matches else [] for groups in results]
+
+
+def _cloud_cover(item: Item) -> float:
+    """Of a scene's granule, in percent; 0 where its source does not tell."""
+    return getattr(item, "properties", {}).get(CLOUD_COVER) or getattr(item, "cloud_cover", None) or 0.0
 
 
 def _bounds(geometry: STGeometry) -> PixelBounds:

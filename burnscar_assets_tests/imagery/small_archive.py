@@ -106,7 +106,8 @@ def write_archive(folder: Path, *scenes: SmallScene) -> Path:
 def make_dataset(root: DataRoot, index: str | Path, *, packed: bool = False, **settings: object) -> ImagerySettings:
     """Write the dataset's configuration for an archive, in rslearn's own layout or packed; returns the settings."""
     if not packed:
-        layers = json.loads((CONFIGS_DIR / "dataset.json").read_text())["layers"]
+        given = CONFIGS_DIR / str(settings.get("dataset_config", "dataset.json"))
+        layers = json.loads(given.read_text())["layers"]
         in_folders = root.path / "in-folders.json"
         write_json(in_folders, {"layers": layers})
         settings |= {"dataset_config": str(in_folders)}

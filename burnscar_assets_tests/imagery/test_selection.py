@@ -24,10 +24,23 @@ from burnscar_assets.errors import InputError
 from burnscar_assets.imagery.archive import CogArchive
 from burnscar_assets.imagery.engine import ReadOptions, WindowRequest
 from burnscar_assets.imagery.index_client import forget_indexes
-from burnscar_assets.imagery.scl import Look, clear_fractions, offers_scl, view_windows
+from burnscar_assets.imagery.matching import match_scenes
+from burnscar_assets.imagery.materialize import materialize_tiles
+from burnscar_assets.imagery.scl import Look, View, clear_fractions, offers_scl, view_windows
 from burnscar_assets.imagery.selection import Candidate, ChosenGroup, SelectionRule, choose, select_scenes
 from burnscar_assets.imagery.stac_index import StacDict, write_index
-from burnscar_assets_tests.imagery.small_archive import EPSG, LEFT, SIDE_M, TOP
+from burnscar_assets.imagery.tiles import read_tiles
+from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets_tests.imagery.small_archive import (
+    EPSG,
+    LEFT,
+    SIDE_M,
+    TOP,
+    SmallScene,
+    make_dataset,
+    make_windows,
+    write_scene,
+)
 
 START = datetime(2022, 8, 1, tzinfo=UTC)
 MONTH = (START, START + timedelta(days=30))
@@ -268,9 +281,9 @@ def test_the_recorded_sun_is_used(tmp_path: Path) -> None:
     item = source.get_item_by_name("s")
     place = window(column=104, row=104)
     look = Look(UTM, tuple(int(v) for v in place.shp.bounds), item)
-    assert view_windows([look], source, AT_ONCE)[0].clear == 1
+    assert view_windows([look], source, AT_ONCE) == [View(1, 0)]
     item.properties["view:sun_azimuth"] = 270.0
-    assert view_windows([look], source, AT_ONCE)[0].clear == 0
+    assert view_windows([look], source, AT_ONCE) == [View(0, 0)]
 
 
 def test_pixels_of_a_mosaic_are_judged_by_the_scene_that_gives_them(tmp_path: Path) -> None:
@@ -338,7 +351,8 @@ def test_the_chosen_scene_is_never_less_clear_than_one_that_is_nearer(tmp_path_f
         looks = [
             Look(UTM, tuple(int(v) for v in place.shp.bounds), source.get_item_by_name(item["id"])) for item in scenes
         ]
-        views = {look.item.name: view for look, view in zip(looks, view_windows(looks, source, AT_ONCE), strict=True)}
+        seen = zip(looks, view_windows(looks, source, AT_ONCE), strict=True)
+        views = {look.item.name: view for look, view in seen if view is not None}
         mine = group.items[0].name
         assert views[mine].clear == group.clear_fraction
         for name, view in views.items():
@@ -347,3 +361,73 @@ def test_the_chosen_scene_is_never_less_clear_than_one_that_is_nearer(tmp_path_f
             if view.clear > group.clear_fraction:
                 assert group.clear_fraction >= least
                 assert name > mine
+
+
+def whole_scene(folder: Path, name: str, time: str, scl: np.ndarray, cloud: float, surface: int = 0) -> StacDict:
+    """A scene with bands and classification."""
+    item = write_scene(folder, SmallScene(name, time=time, cloud=cloud, surface=surface))
+    extra = scene(folder, name, 0, scl)
+    return item | {"geometry": extra["geometry"], "assets": item["assets"] | {"scl": extra["assets"]["scl"]}}
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Path:
+    """Before the fire a cloudy scene and a clear one a year earlier, after it a cloudy, a good and a late clear one."""
+    folder = tmp_path / "archive"
+    scenes = [
+        whole_scene(folder, "pre-cloudy", "2021-08-05T18:50:00Z", ground(0.9), cloud=1, surface=1),
+        whole_scene(folder, "pre-clear", "2021-08-15T18:50:00Z", ground(), cloud=20, surface=2),
+        whole_scene(folder, "post-cloudy", "2022-08-03T18:50:00Z", ground(0.9), cloud=1, surface=3),
+        whole_scene(folder, "post-good", "2022-08-08T18:50:00Z", ground(), cloud=20, surface=4),
+        whole_scene(folder, "post-late", "2022-08-28T18:50:00Z", ground(), cloud=10, surface=5),
+    ]
+    write_index(scenes, folder / "index.parquet")
+    return folder / "index.parquet"
+
+
+PLACES = [(8, 8), (100, 100), (190, 150)]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_scenes_before_and_after_the_fire_become_the_tiles_of_two_layers(
+    index: Path, root: DataRoot, packed: bool
+) -> None:
+    imagery = make_dataset(
+        root, index, packed=packed, dataset_config="dataset-pre-post.json", selection="window", min_clear_fraction=0.95
+    )
+    windows = make_windows(root, PLACES)
+    matches, summary = match_scenes(windows, root.dataset, imagery)
+    assert summary.matched == 3
+    chosen = {layer: set(map(tuple, rows["item_ids"])) for layer, rows in matches.groupby("layer")}
+    assert chosen == {"sentinel2_l2a": {("post-good",)}, "sentinel2_l2a_pre": {("pre-clear",)}}
+    assert matches["clear_fraction"].tolist() == [1.0] * 6
+    tiles, _ = materialize_tiles(windows, matches, root.dataset, imagery)
+    assert len(tiles) == 6
+    assert tiles["complete"].all()
+    for layer, surface in (("sentinel2_l2a", 4), ("sentinel2_l2a_pre", 2)):
+        [pixels] = read_tiles(root.dataset, windows[:1], layer, ["B04"])
+        assert (pixels[0] == SmallScene("", surface=surface).reflectance("B04")[8:40, 8:40]).all()
+
+
+def test_what_was_chosen_is_kept_until_the_rule_changes(index: Path, root: DataRoot) -> None:
+    by_window = make_dataset(root, index, selection="window")
+    windows = make_windows(root, PLACES)
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    first, summary = match_scenes(windows, root.dataset, by_window, now=now)
+    assert (summary.searched, summary.kept) == (3, 0)
+    again, summary = match_scenes(windows, root.dataset, by_window, now=now)
+    assert (summary.searched, summary.kept) == (0, 3)
+    assert again.equals(first)
+    by_granule, summary = match_scenes(windows, root.dataset, make_dataset(root, index), now=now)
+    assert summary.searched == 3
+    assert by_granule["clear_fraction"].isna().all()
+    assert set(map(tuple, by_granule["item_ids"])) == {("post-cloudy",)}
+
+
+def test_reasons_stay_those_of_the_tutorials_rule(index: Path, root: DataRoot) -> None:
+    strict = make_dataset(root, index, selection="window", max_cloud_cover=0.5)
+    table, summary = match_scenes(make_windows(root, PLACES), root.dataset, strict)
+    assert summary.reasons == {"too_cloudy": 3}
+    assert table["clear_fraction"].isna().all()
+    never = make_windows(root, PLACES, start="2019-01-01", end="2019-01-30", prefix="old")
+    assert match_scenes(never, root.dataset, strict)[1].reasons == {"no_scene_in_time_range": 3}
