@@ -182,6 +182,8 @@ def _build(dataset: object, row: dict, rng: np.random.Generator) -> dict:
         "reason": None if row["complete"] else "no_scene",
         "item_ids": [f"S2_{row['fire_year']}"] if row["complete"] else [],
         "acquired": acquired if row["complete"] else None,
+        "processing_baseline": "",
+        "clear_fraction": None,
         "nodata_fraction": 0.0 if row["complete"] else None,
         "content_hash": hash_json(image.tolist()) if row["complete"] else None,
     }

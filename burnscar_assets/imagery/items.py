@@ -5,6 +5,7 @@ no layer has, and the layer itself has none. rslearn then leaves the window out,
 training, just as it leaves out a window for which no scene was found.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -76,6 +77,13 @@ def acquisition_time(item: SerializedItem) -> datetime | None:
 def cloud_cover(item: SerializedItem) -> float | None:
     """Granule cloud cover of a scene in percent; None where its source does not tell."""
     return item.get("properties", {}).get("eo:cloud_cover", item.get("cloud_cover"))
+
+
+def processing_baseline(item: SerializedItem) -> str:
+    """Processing baseline of a scene, such as 05.09, by its properties or its name; empty where neither tells."""
+    named = re.search(r"_N(\d\d)(\d\d)_", item["name"])
+    said = item.get("properties", {}).get("s2:processing_baseline")
+    return str(said or (f"{named[1]}.{named[2]}" if named else ""))
 
 
 def _matched(layers: "Mapping[str, WindowLayerData]", layer: str) -> "WindowLayerData | None":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from burnscar_assets.errors import BurnscarError, InputError, SourceUnavailableError
 from burnscar_assets.imagery.dataset import data_source, open_dataset
 from burnscar_assets.imagery.hrefs import is_remote
-from burnscar_assets.imagery.items import SerializedItem, acquisition_time, set_aside
+from burnscar_assets.imagery.items import SerializedItem, acquisition_time, processing_baseline, set_aside
 from burnscar_assets.imagery.ledger import Entry, Ledger, open_ledgers
 from burnscar_assets.imagery.materialize_batch import TileOutcome, TileShard, make_tiles
 from burnscar_assets.imagery.parallel import run_shards
@@ -29,6 +29,7 @@ NO_SCENE = "no_scene"
 NODATA = "nodata"
 UNREADABLE = "unreadable"
 NAMED_IN_ERRORS = 5
+CLEAR = "clear_fraction"
 
 Groups = list[list[SerializedItem]]
 
@@ -101,7 +102,7 @@ class LayerTiles:
             before = {name: ledgers[window.group].get(name) for name, window in self.matched.items()}
             self._take_known_rejections(before)
             pending = {name for name in self.matched if name not in self.outcomes and self._is_stale(name, before)}
-            pending |= self._measure(self.matched.keys() - self.outcomes.keys() - pending)
+            pending |= self._measure(self.matched.keys() - self.outcomes.keys() - pending, before)
             for group, ledger in ledgers.items():
                 ledger.forget(pending & by_group[group])
             try:
@@ -144,7 +145,7 @@ class LayerTiles:
             if "rejected" in entry and still_valid(entry, self.identities[name]):
                 content = TileContent(**entry["rejected"])
                 if self._lacks_data(content):
-                    self.outcomes[name] = TileOutcome(name, False, content)
+                    self.outcomes[name] = TileOutcome(name, False, content, clear_fraction=entry.get(CLEAR))
 
     def _lacks_data(self, content: TileContent) -> bool:
         return content.nodata_fraction > self.settings.max_nodata_fraction
@@ -169,7 +170,7 @@ class LayerTiles:
                 f"fetching scenes of {self.layer} failed ({error}): run the same again later; what was fetched is kept"
             ) from error
 
-    def _measure(self, names: Iterable[str]) -> set[str]:
+    def _measure(self, names: Iterable[str], before: dict[str, Entry]) -> set[str]:
         """Measure tiles that need not be made; returns those that are damaged."""
         damaged = set()
         for group, mine in _by_group(self.windows[name] for name in names).items():
@@ -179,7 +180,7 @@ class LayerTiles:
                     if content is None:
                         damaged.add(name)
                     else:
-                        self.outcomes[name] = TileOutcome(name, False, content)
+                        self.outcomes[name] = TileOutcome(name, False, content, clear_fraction=before[name].get(CLEAR))
         return damaged
 
     def _run(self, pending: set[str], ledgers: dict[str, Ledger], progress: Progress) -> None:
@@ -189,7 +190,7 @@ class LayerTiles:
             for outcome in outcomes:
                 self.outcomes[outcome.window_id] = outcome
                 if outcome.content is not None:
-                    self._remember(outcome.window_id, outcome.content, ledgers)
+                    self._remember(outcome, outcome.content, ledgers)
             progress("materializing tiles", len(self.outcomes), len(self.matched))
 
     def _shards(self, names: Iterable[str]) -> list[TileShard]:
@@ -213,10 +214,12 @@ class LayerTiles:
     def _shard(self, group: str, names: list[str]) -> TileShard:
         return TileShard(self.dataset_path, self.layer, group, tuple(names), self.settings)
 
-    def _remember(self, name: str, content: TileContent, ledgers: dict[str, Ledger]) -> None:
+    def _remember(self, outcome: TileOutcome, content: TileContent, ledgers: dict[str, Ledger]) -> None:
         """Remember what a tile was made for, or that its window was left out for want of data."""
+        name = outcome.window_id
+        known = {CLEAR: outcome.clear_fraction} if outcome.clear_fraction is not None else {}
         rejected = {"rejected": asdict(content)} if self._lacks_data(content) else {}
-        ledgers[self.windows[name].group].remember(name, self.identities[name].as_entry() | rejected)
+        ledgers[self.windows[name].group].remember(name, self.identities[name].as_entry() | known | rejected)
 
     def _failed(self) -> list[str]:
         return [name for name, outcome in self.outcomes.items() if outcome.content is None]
@@ -269,6 +272,8 @@ class LayerTiles:
             "reason": reason,
             "item_ids": [item["name"] for item in items],
             "acquired": acquisition_time(items[0]) if items else None,
+            "processing_baseline": processing_baseline(items[0]) if items else "",
+            "clear_fraction": outcome.clear_fraction if outcome else None,
             "nodata_fraction": content.nodata_fraction if content else None,
             "content_hash": content.content_hash if content else "",
         }

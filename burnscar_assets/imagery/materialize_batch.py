@@ -24,11 +24,11 @@ from burnscar_assets.imagery.tiles import TileContent, measure
 from burnscar_assets.settings import ImagerySettings
 
 if TYPE_CHECKING:
-    from rslearn.data_sources import DataSource
+    from rslearn.data_sources import DataSource, Item
     from rslearn.dataset import Dataset, Window
     from rslearn.utils.raster_array import RasterArray
 
-    from burnscar_assets.imagery.engine import WindowImage
+    from burnscar_assets.imagery.engine import WindowImage, WindowRequest
 
 AT_ONCE = 64
 """Tiles that are put in place in one write, and then reported."""
@@ -49,12 +49,21 @@ class TileShard:
 
 @dataclass(frozen=True)
 class TileOutcome:
-    """What came of one window: its content, or why it has none; whether its tile was made now."""
+    """What came of one window.
+
+    Attributes:
+        window_id: the window.
+        made: whether its tile was made now.
+        content: what the tile holds; None if there is none.
+        error: why there is none.
+        clear_fraction: share of the window that is clear in its scenes, 0–1; None where no SCL is to be had.
+    """
 
     window_id: str
     made: bool
     content: TileContent | None
     error: str = ""
+    clear_fraction: float | None = None
 
 
 def make_tiles(shard: TileShard) -> Iterator[list[TileOutcome]]:
@@ -78,69 +87,74 @@ def make_tiles(shard: TileShard) -> Iterator[list[TileOutcome]]:
         with shelf.transaction(shard.group):
             take_back(windows.values(), shard.layer)
         groups = read_all_groups(dataset, windows, shard.layer)
-        images = read_images(dataset, source, shard.layer, windows, groups, shard.settings)
+        reader = _Reader(dataset, source, shard.layer, shard.settings)
+        requests = reader.requests(windows, groups)
         try:
+            clear = reader.clear_fractions(requests)
+            images = reader.images(windows, groups, requests)
             while chunk := list(islice(images, AT_ONCE)):
                 with shelf.transaction(shard.group):
-                    outcomes = [_settle(shelf, windows[image.name], image, shard.settings) for image in chunk]
+                    outcomes = [
+                        _settle(shelf, windows[image.name], image, clear.get(image.name), shard.settings)
+                        for image in chunk
+                    ]
                 yield outcomes
         finally:
             close_files(source)
 
 
-def read_images(
-    dataset: "Dataset",
-    source: "DataSource",
-    layer: str,
-    windows: "dict[str, Window]",
-    groups: dict[str, Groups],
-    settings: ImagerySettings,
-) -> "Iterator[WindowImage]":
-    """What rslearn would materialize of windows: by our engine where it can, else by rslearn itself.
+class _Reader:
+    """Reads what rslearn would materialize of windows: by our engine where it can, else by rslearn itself."""
 
-    Args:
-        dataset: the rslearn dataset.
-        source: data source of the layer.
-        layer: name of the layer.
-        windows: windows by name.
-        groups: groups of scenes of each.
-        settings: retries and waits.
-    """
-    from rslearn.tile_stores import get_tile_store_with_layer
+    def __init__(self, dataset: "Dataset", source: "DataSource", layer: str, settings: ImagerySettings) -> None:
+        from rslearn.tile_stores import get_tile_store_with_layer
 
-    from burnscar_assets.imagery.engine import ReadOptions, WindowRequest, read_windows, supports
+        from burnscar_assets.imagery.engine import ReadOptions
 
-    config = dataset.layers[layer]
-    tile_store = get_tile_store_with_layer(dataset.get_tile_store(), layer, config)
-    if supports(config, source, tile_store):
-        yield from _RslearnReader(dataset, source, layer, settings).read(windows, groups)
-        return
-    items = _Items(source)
-    requests = [
-        WindowRequest(name, window.projection, window.bounds, items.groups(groups[name]))
-        for name, window in windows.items()
-    ]
-    options = ReadOptions(retries=settings.retries, retry_backoff_s=settings.retry_backoff_s)
-    yield from read_windows(requests, config, source, tile_store, options)
-
-
-class _Items:
-    """Scenes as rslearn's objects, one of each however many windows it has."""
-
-    def __init__(self, source: "DataSource") -> None:
+        self._dataset = dataset
         self._source = source
-        self._known: dict[str, object] = {}
+        self._layer = layer
+        self._config = dataset.layers[layer]
+        self._settings = settings
+        self._tile_store = get_tile_store_with_layer(dataset.get_tile_store(), layer, self._config)
+        self._options = ReadOptions(retries=settings.retries, retry_backoff_s=settings.retry_backoff_s)
 
-    def groups(self, groups: Groups) -> list[list[object]]:
-        return [[self._item(item) for item in group] for group in groups]
+    def requests(self, windows: "dict[str, Window]", groups: dict[str, Groups]) -> "list[WindowRequest]":
+        """What is to be read; one object a scene, however many windows it has."""
+        from burnscar_assets.imagery.engine import WindowRequest
 
-    def _item(self, item: SerializedItem) -> object:
-        if item["name"] not in self._known:
-            self._known[item["name"]] = self._source.deserialize_item(item)
-        return self._known[item["name"]]
+        items: dict[str, Item] = {}
+        for item in (item for name in windows for group in groups[name] for item in group):
+            if item["name"] not in items:
+                items[item["name"]] = self._source.deserialize_item(item)
+        return [
+            WindowRequest(
+                name, window.projection, window.bounds, [[items[i["name"]] for i in group] for group in groups[name]]
+            )
+            for name, window in windows.items()
+        ]
+
+    def clear_fractions(self, requests: "list[WindowRequest]") -> dict[str, float | None]:
+        """Share of each window that is clear, 0–1; None where no SCL is to be had."""
+        from burnscar_assets.imagery.scl import clear_fractions
+
+        return clear_fractions(requests, self._source, self._tile_store, self._options)
+
+    def images(
+        self, windows: "dict[str, Window]", groups: dict[str, Groups], requests: "list[WindowRequest]"
+    ) -> "Iterator[WindowImage]":
+        """Images of windows, as they become whole."""
+        from burnscar_assets.imagery.engine import read_windows, supports
+
+        if supports(self._config, self._source, self._tile_store):
+            reader = _RslearnReader(self._dataset, self._source, self._layer, self._settings)
+            return reader.read(windows, groups)
+        return read_windows(requests, self._config, self._source, self._tile_store, self._options)
 
 
-def _settle(shelf: Shelf, window: "Window", image: "WindowImage", settings: ImagerySettings) -> TileOutcome:
+def _settle(
+    shelf: Shelf, window: "Window", image: "WindowImage", clear_fraction: float | None, settings: ImagerySettings
+) -> TileOutcome:
     """Put a tile in place, or leave the window out for want of data."""
     if image.error:
         return TileOutcome(window.name, True, None, image.error)
@@ -150,7 +164,7 @@ def _settle(shelf: Shelf, window: "Window", image: "WindowImage", settings: Imag
         shelf.remove(window.group, [window.name])
     else:
         shelf.put(window, image.rasters)
-    return TileOutcome(window.name, True, content)
+    return TileOutcome(window.name, True, content, clear_fraction=clear_fraction)
 
 
 class _RslearnReader:

@@ -48,6 +48,8 @@ def test_list_columns_survive_the_round_trip(root: DataRoot) -> None:
             "reason": [None, "no_scene"],
             "item_ids": [["S2A", "S2B"], []],
             "acquired": [pd.Timestamp("2021-08-14T10:00", tz="Etc/GMT+8"), None],
+            "processing_baseline": ["05.09", None],
+            "clear_fraction": [0.97, np.nan],
             "nodata_fraction": [0.0, np.nan],
             "content_hash": ["x", None],
         }
