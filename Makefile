@@ -13,8 +13,9 @@ test: $(INSTALLED)  ## set up, then run the whole test suite
 	$(BIN)/pytest -m "not slow" --numprocesses auto --maxprocesses 4
 	$(BIN)/pytest -m slow
 
-bench: $(INSTALLED)  ## measure what staying up to date costs, a quarter of an hour
+bench: $(INSTALLED)  ## measure what staying up to date costs, and imagery beside rslearn: half an hour
 	$(BIN)/python benchmarks/refresh.py
+	$(BIN)/python benchmarks/imagery.py
 
 ui: $(INSTALLED)  ## the web UI and daemon on 127.0.0.1:3000, with what `make demo` made
 	$(BIN)/burnscar ui

@@ -1,0 +1,57 @@
+"""Our stages of imagery as plain function calls: `python -m kit.our_stages STAGE DATASET WINDOWS WORKERS`.
+
+STAGE is `windows` (write_windows), `matches` (match_scenes) or `tiles` (materialize_tiles, which reads the matches
+that the stage before it left beside the table of windows). Prints what it came to, as one JSON line.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import pandas as pd
+
+from burnscar_assets.settings import ImagerySettings
+
+
+def windows(table: gpd.GeoDataFrame, dataset: Path, matches: Path, settings: ImagerySettings) -> int:
+    """Write the windows with their labels; how many were made."""
+    import rslearn.dataset  # noqa: F401 - as the peer's script, which has it imported before it begins
+
+    from burnscar_assets.windows.dataset import write_windows
+
+    return write_windows(table, dataset).made
+
+
+def match(table: gpd.GeoDataFrame, dataset: Path, matches: Path, settings: ImagerySettings) -> int:
+    """Match all windows; how many found scenes."""
+    from burnscar_assets.imagery.matching import match_scenes
+
+    rows, summary = match_scenes(table, dataset, settings)
+    rows.to_parquet(matches)
+    return summary.matched
+
+
+def tiles(table: gpd.GeoDataFrame, dataset: Path, matches: Path, settings: ImagerySettings) -> int:
+    """Make all tiles; how many are complete."""
+    from burnscar_assets.imagery.materialize import materialize_tiles
+
+    return materialize_tiles(table, pd.read_parquet(matches), dataset, settings)[1].complete
+
+
+STAGES: dict[str, Any] = {"windows": windows, "matches": match, "tiles": tiles}
+
+
+def main(stage: str, dataset: Path, table: Path, workers: int) -> None:
+    """Run one stage on a dataset."""
+    rows = gpd.read_parquet(table)
+    matches = dataset.with_name(f"{dataset.name}-matches.parquet")
+    begin = time.perf_counter()
+    done = STAGES[stage](rows, dataset, matches, ImagerySettings(workers=workers))
+    print(json.dumps({"done": done, "wall_s": time.perf_counter() - begin}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]))
