@@ -14,8 +14,7 @@ test: $(INSTALLED)  ## set up, then run the whole test suite
 	$(BIN)/pytest -m slow
 
 bench: $(INSTALLED)  ## measure what staying up to date costs, and imagery beside rslearn: half an hour
-	$(BIN)/python benchmarks/refresh.py
-	$(BIN)/python benchmarks/imagery.py
+	$(BIN)/python benchmarks/refresh.py; refresh=$$?; $(BIN)/python benchmarks/imagery.py && exit $$refresh
 
 ui: $(INSTALLED)  ## the web UI and daemon on 127.0.0.1:3000, with what `make demo` made
 	$(BIN)/burnscar ui
