@@ -116,6 +116,9 @@ class PackedData(WindowDataStorage):
     ) -> RasterArray:
         """Pixels of an item group on a grid (default: the window's), as `GeotiffRasterFormat` would read them.
 
+        On the grid that they are stored on, they are read as they were written; there GDAL changes 32-bit integers
+        that are nodata in some bands only, and takes four bands of bytes for RGBA.
+
         Raises:
             MissingDataError: there are none, or they are damaged.
         """
