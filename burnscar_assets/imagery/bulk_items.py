@@ -155,23 +155,26 @@ class _StacSearch:
         self._local = isinstance(source.client, IndexClient)
         if not self._local:
             source.client.session = PatientSession(options.retries, options.retry_backoff_s)
+        self._session = source.client.session
         self._shapes = _on_the_globe(geometries)
         self._times = [self._search_times(i) for i in range(len(geometries))]
 
     def parts(self) -> Iterator[MatchedPart]:
         """Windows of one search after the other, matched."""
-        with ThreadPoolExecutor(1 if self._local else AT_ONCE) as pool:
-            groups = self._groups()
+        groups = self._groups()
+        pool = ThreadPoolExecutor(1 if self._local else AT_ONCE)
+        try:
             ahead = [pool.submit(self._search, group) for group in groups[:AT_ONCE]]
-            try:
-                for number in range(len(groups)):
-                    found = ahead.pop(0).result()
-                    if number + AT_ONCE < len(groups):
-                        ahead.append(pool.submit(self._search, groups[number + AT_ONCE]))
-                    for positions, scenes in found:
-                        yield MatchedPart(positions, self._match(positions, scenes))
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
+            for number in range(len(groups)):
+                found = ahead.pop(0).result()
+                if number + AT_ONCE < len(groups):
+                    ahead.append(pool.submit(self._search, groups[number + AT_ONCE]))
+                for positions, scenes in found:
+                    yield MatchedPart(positions, self._match(positions, scenes))
+        finally:
+            if isinstance(self._session, PatientSession):
+                self._session.stop()  # nobody waits for searches that nobody wants any more
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _groups(self) -> list[list[int]]:
         """Windows that share a search; one whose shape is wide, or across the antimeridian, is on its own."""

@@ -2,7 +2,7 @@
 
 import logging
 import random
-import time
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -25,18 +25,23 @@ _BUSY = frozenset({408, 425, 429})
 class PatientSession(requests.Session):
     """A session whose requests are tried again; a wait that the server asks for is kept."""
 
-    def __init__(self, retries: int, backoff_s: float, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, retries: int, backoff_s: float, sleep: Callable[[float], object] | None = None) -> None:
         """Make the session; nothing is asked yet.
 
         Args:
             retries: further tries of a request.
             backoff_s: base of the wait before each, which doubles from try to try.
-            sleep: how to wait.
+            sleep: how to wait; by default, until `stop` at the longest.
         """
         super().__init__()
         self._retries = retries
         self._backoff_s = backoff_s
-        self._sleep = sleep
+        self._stopped = threading.Event()
+        self._sleep = sleep or self._stopped.wait
+
+    def stop(self) -> None:
+        """Have requests that wait for another try fail at once, in whatever thread they are."""
+        self._stopped.set()
 
     def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
         """Ask, as `requests.Session.request` does.
@@ -63,12 +68,14 @@ class PatientSession(requests.Session):
                         "credentials in config.json"
                     )
                 wait = _asked_wait_s(response)
+            if self._stopped.is_set():
+                break
             if attempt < self._retries:
                 pause = self._backoff_s * 2**attempt * (1 + random.random()) if wait is None else wait  # noqa: S311
                 logger.info("%s: %s; trying again in %.1f s", service, problem, pause)
                 self._sleep(min(pause, LONGEST_WAIT_S))
         raise SourceUnavailableError(
-            f"searching {service} for scenes failed ({problem}), after {self._retries + 1} tries: try again later; "
+            f"searching {service} for scenes failed ({problem}), after {attempt + 1} tries: try again later; "
             "what was matched is kept"
         )
 

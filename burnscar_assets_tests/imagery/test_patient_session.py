@@ -1,8 +1,10 @@
+import threading
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
 
+from burnscar_assets.errors import SourceUnavailableError
 from burnscar_assets.imagery.patient_session import PatientSession
 from burnscar_assets_tests.imagery.stac_server import serve_stac
 
@@ -24,3 +26,14 @@ def test_a_wait_may_be_a_date() -> None:
     with serve_stac([], failing=[(503, {"Retry-After": until})]) as service:
         PatientSession(1, 2, waits.append).post(f"{service.url}/search", json={})
     assert 60 < waits[0] <= 90
+
+
+def test_a_wait_ends_when_nobody_wants_the_answer_any_more() -> None:
+    session = PatientSession(3, 2)
+    threading.Timer(0.2, session.stop).start()
+    with (
+        serve_stac([], failing=[(429, {"Retry-After": "250"})] * 4) as service,
+        pytest.raises(SourceUnavailableError, match="HTTP 429"),
+    ):
+        session.post(f"{service.url}/search", json={})
+    assert len(service.bodies) == 2
