@@ -1,4 +1,4 @@
-"""The `burnscar` command: demo, plan, refresh, funnel, ui, sql, windows, doctor.
+"""The `burnscar` command: demo, plan, refresh, funnel, ui, sql, windows, export, doctor.
 
 Parses arguments, prints, and turns the errors that users can meet into one line and exit code 1.
 """
@@ -95,6 +95,12 @@ def _parser() -> argparse.ArgumentParser:
     windows.add_argument("--csv", type=Path, required=True, help="points with lon, lat, time and label")
     windows.add_argument("--dataset", type=Path, required=True, help="rslearn dataset to add them to")
     windows.set_defaults(command=_windows)
+
+    export = commands.add_parser("export", parents=[placed], help="write windows as GeoTIFFs, for QGIS")
+    export.add_argument("--geotiff", type=Path, required=True, metavar="DIR", help="folder to write to")
+    export.add_argument("--years", type=int, nargs="+", help="fire years (default: all)")
+    export.add_argument("--windows", nargs="+", metavar="ID", help="only these windows (default: all)")
+    export.set_defaults(command=_export)
 
     doctor = commands.add_parser("doctor", parents=[shared], help="check libraries, folders, GPU and sources")
     doctor.set_defaults(command=_doctor)
@@ -204,6 +210,17 @@ def _windows(options: argparse.Namespace) -> int:
     windows = windows_from_csv(options.csv, settings.windows, settings.sampling.splits)
     changes = write_csv_windows(windows, options.dataset)
     print(f"{changes.made} made, {changes.replaced} replaced, {changes.kept} kept in {options.dataset}")
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from burnscar_assets.packed.export import export_geotiffs
+    from burnscar_assets.terminal import live_progress
+
+    groups = [str(year) for year in options.years] if options.years else None
+    with live_progress() as progress:
+        done = export_geotiffs(DataRoot(data_root()).dataset, options.geotiff, groups, options.windows, progress)
+    print(f"{done.windows} windows, {done.rasters} GeoTIFFs in {options.geotiff}")
     return 0
 
 
