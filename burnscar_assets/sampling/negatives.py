@@ -15,6 +15,7 @@ from burnscar_assets.sampling import accounts
 from burnscar_assets.sampling.accounts import PICK_COLUMNS, Losses, cells_of, pick_table
 from burnscar_assets.sampling.frame import SamplingFrame
 from burnscar_assets.sampling.lattice import Cells
+from burnscar_assets.sampling.picked import REJECTED_FOR, PickedStratum
 from burnscar_assets.sampling.picking import extent_of, far_enough, spread
 from burnscar_assets.sampling.randomness import mix, uniform
 from burnscar_assets.sampling.strata import Drawn, StratumSource
@@ -42,14 +43,15 @@ class Candidates:
         table: windows drawn on ground of their fire's split, once each: the columns of `accounts.pick_table`,
             x_m and y_m of the centre (EPSG:3310), chance (a hash), clear (whether it keeps off every burn).
         rejected: by reason, how many drawn windows of each fire fell for it.
+        drawn: all windows drawn, round by round, and whether a burn is too near to each.
     """
 
     def __init__(self, stratum: Stratum, source: StratumSource, frame: SamplingFrame) -> None:
         self._stratum, self._source, self._frame = stratum, source, frame
         none = pick_table(stratum, np.array([], dtype=np.int64), Cells.concatenate([]))
         self.table = none.assign(x_m=0.0, y_m=0.0, chance=np.array([], dtype=np.uint64), clear=False)
-        reasons = (accounts.COULD_STILL_SHOW, accounts.OTHER_GROUND)
-        self.rejected = {reason: np.zeros(len(frame.fires), dtype=np.int64) for reason in reasons}
+        self.rejected = {reason: np.zeros(len(frame.fires), dtype=np.int64) for reason in REJECTED_FOR}
+        self.drawn: list[tuple[Drawn, Cells, npt.NDArray[np.bool_]]] = []
 
     def draw(self, fires: Ints, draws: Ints, round_number: int) -> None:
         """Draw windows for some fires, so many for each; nothing, if the stratum is nowhere."""
@@ -61,6 +63,7 @@ class Candidates:
         drawn, cells = _draw(self._stratum, source, fire, chance, frame)
         on_ground = frame.split_map.splits_touched(shapely.bounds(drawn.footprint)) == frame.splits[drawn.fire]
         shows = source.clear_of.near(drawn.footprint, frame.settings.ring_gap_m)
+        self.drawn.append((drawn, cells, shows))
         for reason, fell in ((accounts.OTHER_GROUND, ~on_ground), (accounts.COULD_STILL_SHOW, shows)):
             self.rejected[reason] += np.bincount(drawn.fire[fell], minlength=len(frame.fires))
         found = pick_table(self._stratum, drawn.fire, cells).assign(
@@ -95,9 +98,7 @@ def unburnt_wanted(burnt: Ints, frame: SamplingFrame) -> dict[Stratum, Ints]:
     return wanted
 
 
-def pick_unburnt(
-    stratum: Stratum, source: StratumSource, wanted: Ints, frame: SamplingFrame
-) -> tuple[pd.DataFrame, Losses, dict[str, int]]:
+def pick_unburnt(stratum: Stratum, source: StratumSource, wanted: Ints, frame: SamplingFrame) -> PickedStratum:
     """Pick the unburnt windows of one stratum.
 
     Args:
@@ -105,17 +106,31 @@ def pick_unburnt(
         source: where its windows may be.
         wanted: points that each fire of the frame wants.
         frame: the fires, the lattice and the ground.
-
-    Returns:
-        The picks (see `accounts.pick_table`), what was lost, and how many drawn windows of the stratum were
-        rejected by reason.
     """
     candidates, losses = Candidates(stratum, source, frame), Losses()
     picked = _pick_in_rounds(candidates, wanted, frame.least_m)
     for fire, mine in picked.items():
         losses.add(fire, stratum, candidates.main_reason(fire), int(wanted[fire]) - len(mine))
     picks = pd.concat([candidates.table.head(0), *picked.values()], ignore_index=True)[list(PICK_COLUMNS)]
-    return picks, losses, {reason: int(counts.sum()) for reason, counts in candidates.rejected.items()}
+    none = PickedStratum.empty(0)
+    drawn: list[tuple[npt.NDArray[np.generic], ...]] = [
+        (none.drawn_fire, none.drawn_cells, none.drawn_x_m, none.drawn_y_m, none.drawn_shows)
+    ]
+    drawn += [(d.fire, _columns(c), d.x_m, d.y_m, shows) for d, c, shows in candidates.drawn]
+    drawn_fire, drawn_cells, x_m, y_m, shows = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
+    return PickedStratum(
+        wanted=wanted,
+        rejected=np.column_stack([candidates.rejected[reason] for reason in REJECTED_FOR]),
+        fire=picks["fire"].to_numpy(dtype=np.int64),
+        cells=_columns(cells_of(picks)),
+        rank=picks["rank"].to_numpy(dtype=np.int64),
+        drawn_fire=drawn_fire.astype(np.int32),
+        drawn_cells=drawn_cells.astype(np.int32),
+        drawn_x_m=x_m.astype(np.float32),
+        drawn_y_m=y_m.astype(np.float32),
+        drawn_shows=shows.astype(bool),
+        losses=losses,
+    )
 
 
 def drop_too_close(burnt: pd.DataFrame, unburnt: pd.DataFrame, frame: SamplingFrame) -> tuple[pd.DataFrame, Losses]:
@@ -131,6 +146,10 @@ def drop_too_close(burnt: pd.DataFrame, unburnt: pd.DataFrame, frame: SamplingFr
     for stratum, given_up in picks[~keep].groupby("stratum"):
         losses.add_all(given_up["fire"].to_numpy(), Stratum(stratum), accounts.TOO_CLOSE)
     return picks[keep].iloc[len(burnt) :].reset_index(drop=True), losses
+
+
+def _columns(cells: Cells) -> Ints:
+    return np.column_stack([cells.utm_epsg, cells.col, cells.row])
 
 
 def _pick_in_rounds(candidates: Candidates, wanted: Ints, least_m: float) -> dict[int, pd.DataFrame]:

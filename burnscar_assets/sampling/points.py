@@ -7,7 +7,9 @@ fire, on burns and fires near them, and on the ground: an edited fire leaves poi
 """
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import cast
 
 import geopandas as gpd
@@ -21,10 +23,12 @@ from burnscar_assets.sampling import accounts, strata
 from burnscar_assets.sampling.accounts import Losses, cells_of
 from burnscar_assets.sampling.burnt import burnt_points_wanted, pick_burnt
 from burnscar_assets.sampling.frame import SamplingFrame
-from burnscar_assets.sampling.ground import Pieces
+from burnscar_assets.sampling.ground import Pieces, Shapes
 from burnscar_assets.sampling.land import load_land
 from burnscar_assets.sampling.lattice import GEOGRAPHIC_CRS
-from burnscar_assets.sampling.negatives import drop_too_close, pick_unburnt, unburnt_wanted
+from burnscar_assets.sampling.negatives import drop_too_close, unburnt_wanted
+from burnscar_assets.sampling.picked import REJECTED_FOR
+from burnscar_assets.sampling.reuse import Inputs, Memory, Resampling
 from burnscar_assets.sampling.strata import StratumSource
 from burnscar_assets.settings import SamplingSettings, WindowSettings
 from burnscar_assets.storage.contracts import SAMPLE_LOSSES, SAMPLE_POINTS
@@ -71,11 +75,12 @@ class SampleSummary:
 
 @dataclass(frozen=True)
 class SampledPoints:
-    """Points (table `sample_points`), losses (table `sample_losses`) and a summary of a fire year."""
+    """Points (table `sample_points`), losses (table `sample_losses`), a summary, and what next time is made of them."""
 
     points: gpd.GeoDataFrame
     losses: pd.DataFrame
     summary: SampleSummary
+    memory: Memory
 
 
 def sample_points(
@@ -87,6 +92,8 @@ def sample_points(
     *,
     land: gpd.GeoDataFrame | None,
     hard_negatives: gpd.GeoDataFrame | None,
+    before: Memory | None = None,
+    code: str = "",
 ) -> SampledPoints:
     """Sample the points of a fire year.
 
@@ -98,6 +105,8 @@ def sample_points(
         windows: size of the windows.
         land: land to draw from, EPSG:3310; a coarse outline of California if there is none.
         hard_negatives: polygons of confusers, EPSG:3310.
+        before: what an earlier sampling of the year remembers: it saves work, and changes nothing.
+        code: version of the code that samples; what other code remembers is not used.
 
     Raises:
         SettingsError: hard negatives are wanted, but no layer of them is given.
@@ -108,19 +117,22 @@ def sample_points(
     losses.update(lost)
     wanted = unburnt_wanted(np.bincount(burnt["fire"].to_numpy(dtype=np.int64), minlength=len(frame.fires)), frame)
     parts, rejected = [burnt.head(0)], Counter[str]()
-    sources = _sources(frame, perimeters, history, fire_year, land, hard_negatives)
+    burns = np.concatenate([history.geometry.to_numpy(), perimeters.geometry.to_numpy()])
+    ground = (load_land(None) if land is None else land).geometry.to_numpy()
+    source_of = _sources(frame, perimeters, history, fire_year, burns, ground, hard_negatives)
+    key = hash_json([code, sampling.digest(), windows.side_m])
+    resampling = Resampling(frame, burns, Inputs.of(key, frame, burns, ground), before)
     for stratum, count in wanted.items():
-        picks, lost, reasons = pick_unburnt(stratum, sources[stratum], count, frame)
-        parts.append(picks)
-        losses.update(lost)
-        rejected.update(reasons)
+        picked = resampling.pick(stratum, source_of(stratum), count)
+        parts.append(picked.table(stratum))
+        losses.update(picked.losses)
+        rejected.update(dict(zip(REJECTED_FOR, picked.rejected.sum(axis=0).tolist(), strict=True)))
     unburnt, lost = drop_too_close(burnt, pd.concat(parts, ignore_index=True), frame)
     losses.update(lost)
     points = _points_table(pd.concat([burnt, unburnt], ignore_index=True), frame, fire_year)
     lost_table = _losses_table(losses, perimeters, frame, fire_year)
-    return SampledPoints(
-        points, lost_table, _summary(fire_year, points, lost_table, len(perimeters), frame, barred, rejected)
-    )
+    summary = _summary(fire_year, points, lost_table, len(perimeters), frame, barred, rejected)
+    return SampledPoints(points, lost_table, summary, resampling.memory)
 
 
 def _not_selected(perimeters: gpd.GeoDataFrame, frame: SamplingFrame, side_m: float) -> Losses:
@@ -143,29 +155,30 @@ def _sources(
     perimeters: gpd.GeoDataFrame,
     history: gpd.GeoDataFrame,
     fire_year: int,
-    land: gpd.GeoDataFrame | None,
+    burns: Shapes,
+    ground: Shapes,
     hard_negatives: gpd.GeoDataFrame | None,
-) -> dict[Stratum, StratumSource]:
-    """Sources of the strata that the settings ask for."""
-    asked = frame.settings.unburnt_per_burnt
-    every_burn = np.concatenate([history.geometry.to_numpy(), perimeters.geometry.to_numpy()])
-    burns = Pieces(every_burn)
-    ground = Pieces([shapely.union_all((load_land(None) if land is None else land).geometry.to_numpy())])
-    sources: dict[Stratum, StratumSource] = {
-        Stratum.RING: strata.ring(frame.fires, frame.settings, burns),
-        Stratum.GRANULE: strata.granule(frame.fires, frame.settings, burns, ground),
-        Stratum.LAND: strata.OnLand(ground, burns),
+) -> Callable[[Stratum], Callable[[], StratumSource]]:
+    """What makes the source of each stratum, once it is needed.
+
+    Raises:
+        SettingsError: hard negatives are wanted, but no layer of them is given.
+    """
+    if Stratum.HARD in frame.settings.unburnt_per_burnt and hard_negatives is None:
+        raise SettingsError(
+            "sampling.unburnt_per_burnt asks for hard negatives: name a layer of them in "
+            "sampling.hard_negatives, or take `hard` out"
+        )
+    every_burn = cache(lambda: Pieces(burns))
+    whole_ground = cache(lambda: Pieces([shapely.union_all(ground)]))
+    made: dict[Stratum, Callable[[], StratumSource]] = {
+        Stratum.RING: lambda: strata.ring(frame.fires, frame.settings, every_burn()),
+        Stratum.GRANULE: lambda: strata.granule(frame.fires, frame.settings, every_burn(), whole_ground()),
+        Stratum.LAND: lambda: strata.OnLand(whole_ground(), every_burn()),
+        Stratum.HARD: lambda: strata.hard(cast(gpd.GeoDataFrame, hard_negatives), every_burn()),
+        Stratum.OLD_SCAR: lambda: strata.old_scars(history, perimeters, fire_year, frame.settings),
     }
-    if Stratum.HARD in asked:
-        if hard_negatives is None:
-            raise SettingsError(
-                "sampling.unburnt_per_burnt asks for hard negatives: name a layer of them in "
-                "sampling.hard_negatives, or take `hard` out"
-            )
-        sources[Stratum.HARD] = strata.hard(hard_negatives, burns)
-    if Stratum.OLD_SCAR in asked:
-        sources[Stratum.OLD_SCAR] = strata.old_scars(history, perimeters, fire_year, frame.settings)
-    return sources
+    return made.__getitem__
 
 
 def _points_table(picks: pd.DataFrame, frame: SamplingFrame, fire_year: int) -> gpd.GeoDataFrame:

@@ -52,6 +52,10 @@ class DataRoot:
         """What a process of its own was last told to do."""
         return self.path / "specs" / f"{stage}-{fire_year}.json"
 
+    def draws(self, fire_year: int) -> Path:
+        """What sampling remembers of a fire year; without it, the same points come about, more slowly."""
+        return self.path / "draws" / f"fire_year={fire_year}.npz"
+
     @property
     def locks(self) -> Path:
         """Locks of the stages, one file per asset and fire year."""

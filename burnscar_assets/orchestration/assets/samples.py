@@ -9,6 +9,7 @@ from burnscar_assets.orchestration.metadata import figures
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.sources import SAMPLING_GROUND
 from burnscar_assets.orchestration.stage import StageRun, stage
+from burnscar_assets.orchestration.versions import code_version
 from burnscar_assets.storage.contracts import BURN_HISTORY, FIRE_PERIMETERS, SAMPLE_LOSSES, SAMPLE_POINTS, WINDOWS
 from burnscar_assets.storage.tables import read_table
 
@@ -34,6 +35,7 @@ def _sample_points(world: World) -> dg.AssetsDefinition:
         from burnscar_assets.sampling.land import load_land
         from burnscar_assets.sampling.plots import plot_points
         from burnscar_assets.sampling.points import sample_points as sample
+        from burnscar_assets.sampling.reuse import Memory
 
         year, sampling = run.year, settings.sampling
         perimeters = read_table(root, FIRE_PERIMETERS, year)
@@ -45,7 +47,10 @@ def _sample_points(world: World) -> dg.AssetsDefinition:
             settings.windows,
             land=load_land(root.resolve(sampling.land) if sampling.land else None, year),
             hard_negatives=load_land(root.resolve(sampling.hard_negatives)) if sampling.hard_negatives else None,
+            before=Memory.read(root.draws(year)),
+            code=code_version("sample_points", settings),
         )
+        sampled.memory.write(root.draws(year))
         preview = partial(
             plot_points,
             sampled.points,

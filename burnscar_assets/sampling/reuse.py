@@ -1,0 +1,212 @@
+"""Unburnt points that stay as they are when a year is sampled again.
+
+Negatives of a fire hang on the fire, on the ground, and on whether each window that is drawn for it keeps off every
+burn. So the windows drawn are remembered, with that answer. Where fire and ground are as before, and no answer changed,
+the picks are those of before; the other fires are sampled anew. The result is the same as without memory.
+"""
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final, Self
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+
+from burnscar_assets.classes import Stratum
+from burnscar_assets.sampling.accounts import Losses
+from burnscar_assets.sampling.frame import SamplingFrame
+from burnscar_assets.sampling.ground import Pieces, Shapes
+from burnscar_assets.sampling.lattice import Cells
+from burnscar_assets.sampling.negatives import pick_unburnt
+from burnscar_assets.sampling.picked import PickedStratum
+from burnscar_assets.sampling.strata import StratumSource
+from burnscar_assets.storage.atomic import atomic_file
+from burnscar_assets.storage.hashing import hash_json
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+OF_BURNS_AND_GROUND: Final = (Stratum.RING, Stratum.GRANULE, Stratum.LAND)
+"""Strata whose windows are drawn on the ground alone, and keep off all burns; others have shapes of their own."""
+
+MOST_CHANGED_BURNS = 64
+"""With more burns than this that came or went, nothing is kept: a new release of most of a state's perimeters."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the draws of a year hang on.
+
+    Attributes:
+        key: code, settings and ground; another one and nothing is kept.
+        fires: hash of identity, perimeter and split of each fire of the frame.
+        burns: hash of each burn that windows keep off.
+        bounds: bounds of each burn, EPSG:3310 metres, shape (n, 4).
+    """
+
+    key: str
+    fires: list[str]
+    burns: list[str]
+    bounds: Floats
+
+    @classmethod
+    def of(cls, key: str, frame: SamplingFrame, burns: Shapes, land: Shapes) -> Self:
+        """The inputs of a frame.
+
+        Args:
+            key: of code and settings.
+            frame: the fires to sample.
+            burns: all burns that windows keep off.
+            land: what windows may lie on.
+        """
+        identities = zip(frame.fires["fire_id"].astype(str), _hashes(frame.fires.geometry), frame.splits, strict=True)
+        fires = [hash_json([str(part) for part in identity]) for identity in identities]
+        return cls(hash_json([key, _hashes(land)]), fires, _hashes(burns), shapely.bounds(burns).reshape(-1, 4))
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What was drawn and picked for the negatives of a year.
+
+    Attributes:
+        inputs: what it was drawn from.
+        strata: by stratum.
+    """
+
+    inputs: Inputs
+    strata: Mapping[Stratum, PickedStratum]
+
+    def write(self, path: Path) -> None:
+        """Write it to a file, whole or not at all."""
+        arrays = {
+            f"{stratum.value}/{column.name}": getattr(picked, column.name)
+            for stratum, picked in self.strata.items()
+            for column in fields(picked)
+            if column.name != "losses"
+        }
+        inputs = self.inputs
+        losses = {stratum.value: [[f, r, n] for f, _, r, n in self.strata[stratum].losses] for stratum in self.strata}
+        text = json.dumps({"key": inputs.key, "fires": inputs.fires, "burns": inputs.burns, "losses": losses})
+        with atomic_file(path) as temporary, temporary.open("wb") as stream:
+            np.savez_compressed(stream, text=np.array(text), bounds=inputs.bounds, **arrays)
+
+    @classmethod
+    def read(cls, path: Path) -> Self | None:
+        """What a file holds; nothing if it isn't there, or isn't what `write` wrote."""
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                told = json.loads(str(stored["text"]))
+                inputs = Inputs(told["key"], told["fires"], told["burns"], stored["bounds"])
+                return cls(inputs, {Stratum(name): _picked(stored, name, told) for name in told["losses"]})
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return None
+
+
+def _picked(stored: Any, name: str, told: Mapping[str, Any]) -> PickedStratum:
+    losses = Losses()
+    for fire, reason, points in told["losses"][name]:
+        losses.add(fire, Stratum(name), reason, points)
+    columns = [column.name for column in fields(PickedStratum) if column.name != "losses"]
+    return PickedStratum(losses=losses, **{column: stored[f"{name}/{column}"] for column in columns})
+
+
+class Resampling:
+    """The negatives of a year, with those of before where they stay.
+
+    Args:
+        frame: the fires to sample.
+        burns: all burns that windows keep off.
+        inputs: of this time.
+        before: of the time before, if there was one.
+    """
+
+    def __init__(self, frame: SamplingFrame, burns: Shapes, inputs: Inputs, before: Memory | None) -> None:
+        self._frame, self._burns, self._inputs = frame, burns, inputs
+        self._before = before if before is not None and before.inputs.key == inputs.key else None
+        self._picked: dict[Stratum, PickedStratum] = {}
+        self._changed = self._changed_ground()
+
+    @property
+    def memory(self) -> Memory:
+        """What the next time keeps of this one."""
+        return Memory(self._inputs, self._picked)
+
+    def pick(self, stratum: Stratum, source: Callable[[], StratumSource], wanted: Ints) -> PickedStratum:
+        """The unburnt windows of a stratum, as `pick_unburnt` picks them; the source is only made if it is needed."""
+        if stratum not in OF_BURNS_AND_GROUND:
+            return pick_unburnt(stratum, source(), wanted, self._frame)
+        kept, stays = self._kept(stratum, wanted)
+        again = np.where(stays, 0, wanted)
+        picked = kept.joined(pick_unburnt(stratum, source(), again, self._frame)) if again.any() else kept
+        self._picked[stratum] = picked
+        return picked
+
+    def _kept(self, stratum: Stratum, wanted: Ints) -> tuple[PickedStratum, npt.NDArray[np.bool_]]:
+        """What stays of a stratum, by the fires' new numbers, and the fires of which all of it stays."""
+        none = PickedStratum.empty(len(self._frame.fires))
+        old = None if self._before is None else self._before.strata.get(stratum)
+        if self._before is None or old is None or self._changed is None:
+            return none, np.zeros(len(wanted), dtype=bool)
+        numbers = {fire: number for number, fire in enumerate(self._before.inputs.fires)}
+        old_number = np.array([numbers.get(fire, -1) for fire in self._inputs.fires], dtype=np.int64)
+        stays = old_number >= 0
+        stays[stays] = old.wanted[old_number[stays]] == wanted[stays]
+        stays[stays] = ~self._other_answer(old)[old_number[stays]]
+        return old.of_fires(old_number, stays), stays
+
+    def _other_answer(self, old: PickedStratum) -> npt.NDArray[np.bool_]:
+        """Whether any window drawn for each fire of before keeps off the burns no more, or only now."""
+        touched = np.zeros(len(old.wanted), dtype=bool)
+        near = _inside(old.drawn_x_m, old.drawn_y_m, self._boxes(self._reach_m))
+        if near.any():
+            cells = Cells(*(old.drawn_cells[near].T.astype(np.int64)))
+            footprints = self._frame.lattice.footprints(cells)
+            beside = _meeting(shapely.bounds(self._burns).reshape(-1, 4), self._boxes(3 * self._reach_m))
+            shows = Pieces(self._burns[beside]).near(footprints, self._frame.settings.ring_gap_m)
+            touched[old.drawn_fire[near][shows != old.drawn_shows[near]]] = True
+        return touched
+
+    @property
+    def _reach_m(self) -> float:
+        """Farther than a burn can be from the centre of a window that it matters to, metres."""
+        return self._frame.settings.ring_gap_m + 2 * self._frame.lattice.side_m
+
+    def _changed_ground(self) -> Floats | None:
+        """Bounds of the burns that came or went; None if they are too many, or nothing is known of before."""
+        if self._before is None:
+            return None
+        old, new = self._before.inputs, self._inputs
+        known, there = set(old.burns), set(new.burns)
+        gone = old.bounds[[burn not in there for burn in old.burns]]
+        came = new.bounds[[burn not in known for burn in new.burns]]
+        changed = np.concatenate([gone, came])
+        return changed[~np.isnan(changed).any(axis=1)] if len(changed) <= MOST_CHANGED_BURNS else None
+
+    def _boxes(self, wider_m: float) -> Floats:
+        assert self._changed is not None  # noqa: S101 - asked for only then
+        return self._changed + np.array([-1, -1, 1, 1]) * wider_m
+
+
+def _hashes(shapes: Any) -> list[str]:
+    return [hashlib.sha256(wkb).hexdigest() for wkb in shapely.to_wkb(np.asarray(shapes, dtype=object))]
+
+
+def _inside(x_m: npt.NDArray[Any], y_m: npt.NDArray[Any], boxes: Floats) -> npt.NDArray[np.bool_]:
+    """Whether points lie in any of the boxes."""
+    inside = np.zeros(len(x_m), dtype=bool)
+    for min_x, min_y, max_x, max_y in boxes:
+        inside |= (x_m >= min_x) & (x_m <= max_x) & (y_m >= min_y) & (y_m <= max_y)
+    return inside
+
+
+def _meeting(bounds: Floats, boxes: Floats) -> npt.NDArray[np.bool_]:
+    """Whether bounds meet any of the boxes."""
+    meeting = np.zeros(len(bounds), dtype=bool)
+    for min_x, min_y, max_x, max_y in boxes:
+        meeting |= (bounds[:, 0] <= max_x) & (bounds[:, 2] >= min_x) & (bounds[:, 1] <= max_y) & (bounds[:, 3] >= min_y)
+    return meeting
