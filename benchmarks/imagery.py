@@ -10,7 +10,7 @@ page cache; over HTTP a server answers each request 30 ms late. Each has its flo
 import argparse
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,27 +81,20 @@ class Imagery:
         self.place.our_tiles(few)
         self.place.floor("decode", self.small)
 
-    def small_windows(self) -> list[Figure]:
+    def small_windows(self) -> Iterator[Figure]:
         """Tiles of 32 px from local files, and what reading them as training does gives."""
         self.place.counts()
         peer = self.place.peer_tiles(self.small, workers=PEER_LOCAL_WORKERS)
         searches = self.place.counts()["searches"]
         ours = self.place.our_tiles(self.small)
         our_searches = self.place.counts()["searches"]
-        return [
-            *self._per_cpu_second("windows per CPU second, 32 px", self.small, ours, peer, Bar(">=", 20)),
-            self._start(ours),
-            self._same_pixels(ours, peer),
-            Figure(
-                "catalogue searches",
-                our_searches,
-                f"requests, {self.small.count} windows of {self.size.fires} fires",
-                searches,
-                bar=Bar("<=", 2 * self.size.fires),
-            ),
-            self._files(ours, peer),
-            *self._samples(ours, peer),
-        ]
+        yield from self._per_cpu_second("windows per CPU second, 32 px", self.small, ours, peer, Bar(">=", 20))
+        yield self._start(ours)
+        yield self._same_pixels(ours, peer)
+        unit = f"requests, {self.small.count} windows of {self.size.fires} fires"
+        yield Figure("catalogue searches", our_searches, unit, searches, bar=Bar("<=", 2 * self.size.fires))
+        yield self._files(ours, peer)
+        yield from self._samples(ours, peer)
 
     def large_windows(self) -> list[Figure]:
         """Tiles of 128 px from local files."""
@@ -248,7 +241,7 @@ def main() -> int:
             imagery = Imagery(place, size)
             if not options.quick:
                 imagery.warm_up()
-            steps: dict[str, Callable[[], list[Figure]]] = {
+            steps: dict[str, Callable[[], Iterable[Figure]]] = {
                 "small": imagery.small_windows,
                 "large": imagery.large_windows,
                 "labelled": imagery.labelled_windows,
@@ -256,7 +249,8 @@ def main() -> int:
                 "memory": imagery.memory,
             }
             for name in options.only:
-                report.add(*steps[name]())
+                for figure in steps[name]():
+                    report.add(figure)
     finally:
         if not options.keep:
             shutil.rmtree(folder / "datasets" if options.root else folder, ignore_errors=True)
