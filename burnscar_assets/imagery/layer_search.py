@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any, Final
@@ -161,10 +160,8 @@ class LayerSearch:
                 reasons[window.name] = ""
             elif any(group for group, _ in whole):
                 reasons[window.name] = TOO_CLOUDY
-        for group, members in by_group.items():
-            with _transaction(members[0][0], group):
-                for window, clear in members:
-                    self._save(window, clear)
+        for members in by_group.values():
+            self._save(dict(members))
         return reasons
 
     def _leave_out_cloudy(self, groups: Chosen) -> Chosen:
@@ -172,15 +169,16 @@ class LayerSearch:
         clear = [([i for i in group if (cloud_cover(i) or 0) <= self._max_cloud_cover], time) for group, time in groups]
         return groups if clear == groups else [(group, time) for group, time in clear if group]
 
-    def _save(self, window: "Window", groups: Chosen) -> None:
+    def _save(self, chosen: "dict[Window, Chosen]") -> None:
+        """Write down what windows of one group are matched with, in the place of what was said of the layer."""
         from rslearn.dataset.window import WindowLayerData
 
-        layers = window.load_layer_datas()
-        layers.pop(SET_ASIDE + self._layer, None)
-        layers[self._layer] = WindowLayerData(
-            self._layer, [group for group, _ in groups], group_time_ranges=[time for _, time in groups]
-        )
-        window.save_layer_datas(layers)
+        whole: dict[Window, dict[str, WindowLayerData]] = {}
+        for window, layers in stored_layers(chosen):
+            layers.pop(SET_ASIDE + self._layer, None)
+            groups, times = [group for group, _ in chosen[window]], [time for _, time in chosen[window]]
+            whole[window] = layers | {self._layer: WindowLayerData(self._layer, groups, group_time_ranges=times)}
+        _save_layers(whole)
 
     def _found_without_cloud_limit(self, windows: "Sequence[Window]") -> set[str]:
         """Names of the windows that would have a scene if clouds did not matter."""
@@ -207,10 +205,15 @@ def _serialized(item: Any, known: dict[int, SerializedItem]) -> SerializedItem:
     return known[id(item)]
 
 
-def _transaction(window: "Window", group: str) -> AbstractContextManager[Any]:
-    """One write for all windows of a group, where the storage of windows can do so."""
-    transaction = getattr(window.storage, "transaction", None)
-    return nullcontext() if transaction is None else transaction(group)
+def _save_layers(chosen: "dict[Window, dict[str, WindowLayerData]]") -> None:
+    """Write down what windows of one group are matched with: of all at once, where their storage can do so."""
+    window = next(iter(chosen))
+    save = getattr(window.storage, "save_layer_datas_many", None)
+    if save is not None:
+        save(window.group, {window.name: layers for window, layers in chosen.items()})
+        return
+    for window, layers in chosen.items():
+        window.save_layer_datas(layers)
 
 
 def _without_cloud_limit(source: "DataSource") -> "DataSource | None":
