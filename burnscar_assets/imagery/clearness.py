@@ -31,8 +31,10 @@ REACH_M: Final = 2000.0
 
 _EPOCH: Final = datetime(2000, 1, 1, 12, tzinfo=UTC)
 _STEP_PX: Final = 2
+_AT_ONCE: Final = 16_384
 
 Mask = npt.NDArray[np.bool_]
+Places = npt.NDArray[np.intp]
 
 
 class Clearness(IntEnum):
@@ -41,6 +43,12 @@ class Clearness(IntEnum):
     NO_DATA = 0
     UNCLEAR = 1
     CLEAR = 2
+
+
+_KINDS: Final = np.full(256, Clearness.CLEAR, np.uint8)
+_KINDS[list(UNCLEAR)] = Clearness.UNCLEAR
+_KINDS[list(NO_DATA)] = Clearness.NO_DATA
+_ARE_CLOUDS: Final = np.isin(np.arange(256), CLOUDS)
 
 
 @dataclass(frozen=True)
@@ -72,41 +80,64 @@ def sun_at(moment: datetime, longitude: float, latitude: float) -> Sun:
     return Sun(float(np.degrees(azimuth) % 360), float(np.degrees(np.arcsin(sine))))
 
 
-def classify(scl: npt.NDArray[np.uint8], azimuth: float) -> npt.NDArray[np.uint8]:
+def classify(scl: npt.NDArray[np.uint8], azimuth: float, margin: int = 0) -> npt.NDArray[np.uint8]:
     """What each pixel shows.
 
     Args:
-        scl: scene classification at `SCL_M`, (rows, columns), north up; pixels less than `REACH_M` from an edge
-            are judged by the clouds inside.
+        scl: scene classification at `SCL_M`, (rows, columns), north up.
         azimuth: of the sun, degrees from the grid's north by east.
+        margin: pixels along each edge that are looked at for clouds only; with less than `REACH_M`, clouds beyond
+            the edge are missed.
 
     Returns:
-        A `Clearness` for each pixel.
+        A `Clearness` for each pixel within the margin.
     """
-    result = np.full(scl.shape, Clearness.CLEAR, np.uint8)
-    result[np.isin(scl, UNCLEAR) | verified_shadow(scl, azimuth)] = Clearness.UNCLEAR
-    result[np.isin(scl, NO_DATA)] = Clearness.NO_DATA
+    height, width = scl.shape
+    inner = scl[margin : height - margin, margin : width - margin]
+    result = _KINDS[inner]
+    rows, columns = np.nonzero(inner == SHADOW)
+    shaded = _are_shaded(scl, rows + margin, columns + margin, azimuth, REACH_M)
+    result[rows[shaded], columns[shaded]] = Clearness.UNCLEAR
     return result
 
 
 def verified_shadow(scl: npt.NDArray[np.uint8], azimuth: float, reach_m: float = REACH_M) -> Mask:
     """Pixels of class 3 that have a cloud within reach in the direction of the sun."""
-    called = scl == SHADOW
-    clouds = np.isin(scl, CLOUDS)
-    if not called.any() or not clouds.any():
-        return np.zeros(scl.shape, bool)
-    clouds = _widen(np.pad(clouds, 1))
-    shaded = clouds.copy()
-    towards = -np.cos(np.radians(azimuth)), np.sin(np.radians(azimuth))
-    for distance in range(_STEP_PX, int(reach_m / SCL_M) + 1, _STEP_PX):
-        shaded |= _shifted(clouds, round(distance * towards[0]), round(distance * towards[1]))
-    return called & shaded[1:-1, 1:-1]
+    rows, columns = np.nonzero(scl == SHADOW)
+    shaded = _are_shaded(scl, rows, columns, azimuth, reach_m)
+    mask = np.zeros(scl.shape, bool)
+    mask[rows[shaded], columns[shaded]] = True
+    return mask
 
 
 def weights(first: float, last: float, start: int, count: int) -> npt.NDArray[np.float64]:
     """How much of each of `count` pixels from `start` on lies between two edges, 0–1, along one axis."""
     edges = np.arange(start, start + count + 1, dtype=float)
     return np.clip(np.minimum(edges[1:], last) - np.maximum(edges[:-1], first), 0, 1)
+
+
+def _are_shaded(scl: npt.NDArray[np.uint8], rows: Places, columns: Places, azimuth: float, reach_m: float) -> Mask:
+    """Whether pixels have a cloud in the direction of the sun."""
+    shaded = np.zeros(len(rows), bool)
+    if not len(rows):
+        return shaded
+    distances = np.arange(0, int(reach_m / SCL_M) + 1, _STEP_PX)
+    down = np.rint(-np.cos(np.radians(azimuth)) * distances).astype(np.intp)
+    right = np.rint(np.sin(np.radians(azimuth)) * distances).astype(np.intp)
+    top, left = max(rows.min() + down.min() - 1, 0), max(columns.min() + right.min() - 1, 0)
+    corridor = scl[top : rows.max() + down.max() + 2, left : columns.max() + right.max() + 2]
+    clouds = _ARE_CLOUDS[corridor]
+    if not clouds.any():
+        return shaded
+    clouds = _widen(np.pad(clouds, 1))
+    height, width = clouds.shape
+    for first in range(0, len(rows), _AT_ONCE):
+        part = slice(first, first + _AT_ONCE)
+        y = rows[part, None] - top + 1 + down
+        x = columns[part, None] - left + 1 + right
+        inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+        shaded[part] = (clouds[np.where(inside, y, 0), np.where(inside, x, 0)] & inside).any(axis=1)
+    return shaded
 
 
 def _widen(mask: Mask) -> Mask:
@@ -118,18 +149,3 @@ def _widen(mask: Mask) -> Mask:
     wide[:, 1:] |= tall[:, :-1]
     wide[:, :-1] |= tall[:, 1:]
     return wide
-
-
-def _shifted(mask: Mask, rows: int, columns: int) -> Mask:
-    """For each pixel, what the mask says so many rows below and columns right of it; nothing beyond the edges."""
-    moved = np.zeros_like(mask)
-    height, width = mask.shape
-    if abs(rows) < height and abs(columns) < width:
-        to_rows, to_columns = _overlap(-rows, height), _overlap(-columns, width)
-        from_rows, from_columns = _overlap(rows, height), _overlap(columns, width)
-        moved[to_rows, to_columns] = mask[from_rows, from_columns]
-    return moved
-
-
-def _overlap(shift: int, size: int) -> slice:
-    return slice(max(shift, 0), size + min(shift, 0))

@@ -166,7 +166,6 @@ def _classified(
         bounds = (left - MARGIN_PX, top - MARGIN_PX, right + MARGIN_PX, bottom + MARGIN_PX)
         requests.append(WindowRequest(str(number), projection, bounds, [[look.item]]))
     azimuths: dict[str, float] = {}
-    inner = slice(MARGIN_PX, -MARGIN_PX)
     for image in read_windows(requests, _scl_layer(), reader, TileStoreWithLayer(reader, SCL), options, progress):
         if image.error:
             continue
@@ -175,7 +174,7 @@ def _classified(
         if item.name not in azimuths:
             azimuths[item.name] = _sun_azimuth(item)
         scl = image.rasters[0][0].array[0, 0]
-        yield number, classify(scl, azimuths[item.name])[inner, inner].copy()
+        yield number, classify(scl, azimuths[item.name], MARGIN_PX)
 
 
 def _scl_layer() -> LayerConfig:
