@@ -5,6 +5,7 @@ import pytest
 
 from burnscar_assets.classes import BANDS
 from burnscar_assets.errors import InputError, SourceUnavailableError
+from burnscar_assets.imagery.dataset import open_dataset
 from burnscar_assets.imagery.matching import match_scenes
 from burnscar_assets.imagery.stac_index import write_index
 from burnscar_assets.storage.contracts import SCENE_MATCHES
@@ -148,3 +149,24 @@ def test_archive_that_is_not_there_is_named(root: DataRoot) -> None:
     settings = make_dataset(root, "simulated/index.parquet")
     with pytest.raises(InputError, match=r"there is no STAC index .*simulated/index\.parquet"):
         match_scenes(make_windows(root, PLACES), root.dataset, settings)
+
+
+def test_packed_and_plain_datasets_are_matched_alike_and_as_rslearn_prepares_them(tmp_path: Path) -> None:
+    from rslearn.dataset.manage import prepare_dataset_windows
+
+    index = write_archive(tmp_path, SmallScene("a"), SmallScene("b", east_m=1_000, cloud=2))
+    places = [(column, 50) for column in range(0, 400, 30)]
+    said = []
+    for packed, prepared in ((False, False), (True, False), (False, True)):
+        root = DataRoot(tmp_path / f"{packed}-{prepared}")
+        settings = make_dataset(root, index, packed=packed)
+        windows = make_windows(root, places)
+        dataset = open_dataset(root.dataset)
+        if prepared:
+            prepare_dataset_windows(dataset, dataset.load_windows())
+        else:
+            match_scenes(windows, root.dataset, settings)
+        found = {window.name: window.load_layer_datas()["sentinel2_l2a"] for window in dataset.load_windows()}
+        said.append({name: data.serialize() for name, data in sorted(found.items())})
+    assert said[0] == said[1] == said[2]
+    assert {len(data["serialized_item_groups"]) for data in said[0].values()} == {0, 1}
