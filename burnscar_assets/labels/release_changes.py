@@ -6,6 +6,7 @@ format or noise below a centimetre are no change.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import geopandas as gpd
 import numpy as np
@@ -36,6 +37,18 @@ class YearChange:
         return ", ".join(part for part in parts if part)
 
 
+class YearVersion(NamedTuple):
+    """What a release says that bears on a fire year, as hashes.
+
+    Attributes:
+        fires: of the year's wildfires, which become its labels.
+        burns: of every burn that could still show in the year, as far as the history of burns reads it.
+    """
+
+    fires: str
+    burns: str
+
+
 def changed_years(before: gpd.GeoDataFrame, after: gpd.GeoDataFrame) -> dict[int, YearChange]:
     """Count what changed in each fire year; years without a change are left out.
 
@@ -64,11 +77,11 @@ def changed_years(before: gpd.GeoDataFrame, after: gpd.GeoDataFrame) -> dict[int
 
 def release_versions(
     records: gpd.GeoDataFrame, fire_years: Iterable[int], perimeters: PerimeterSettings
-) -> dict[int, str]:
-    """Hash, for each fire year, of all that the stages after the release read of it.
+) -> dict[int, YearVersion]:
+    """Hashes, for each fire year, of all that the stages after the release read of it.
 
     These are the wildfires of the year (`fire_perimeters`), and of every burn that could still show in the year
-    what `burn_history` reads. An edit of any other record, or of the cause of an old fire, leaves the hash alone.
+    what `burn_history` reads. An edit of any other record, or of the cause of an old fire, leaves both alone.
 
     Args:
         records: A release (contract RELEASE_RECORDS).
@@ -76,7 +89,7 @@ def release_versions(
         perimeters: How many years scars show.
 
     Returns:
-        SHA-256 by fire year, for the years of which the release has a wildfire.
+        SHA-256s by fire year, for the years of which the release has a wildfire.
     """
     shapes = hash_rows(records[["geometry"]])
     whole = np.array(hash_rows(pd.DataFrame(records[_ATTRIBUTES]).assign(shape=shapes)))
@@ -86,7 +99,7 @@ def release_versions(
         fires = wildfires_of(records, fire_year)
         if fires.any():
             burns = could_show(records, fire_year, perimeters)
-            versions[fire_year] = hash_json([sorted(whole[fires]), sorted(shown[burns])])
+            versions[fire_year] = YearVersion(hash_json(sorted(whole[fires])), hash_json(sorted(shown[burns])))
     return versions
 
 

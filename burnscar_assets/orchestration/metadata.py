@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+import numpy as np
 import pandas as pd
 
 from burnscar_assets.storage.tables import Table
@@ -58,21 +59,33 @@ def _flatten(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 def picture(figure: "Figure") -> dg.MetadataValue:
     """A figure as an embedded PNG of at most 100 KB; closes the figure."""
-    import PIL.Image
     from matplotlib import pyplot
 
-    drawn = io.BytesIO()
     try:
-        figure.savefig(drawn, format="png", dpi=PICTURE_DPI, bbox_inches="tight", pil_kwargs={"compress_level": 1})
+        image = _drawn(figure)
     finally:
         pyplot.close(figure)
-    with PIL.Image.open(drawn) as full:
-        image = full.convert("RGB")
     encoded = _encode(image)
     while len(encoded) > MAX_PICTURE_BYTES:
         image = image.resize((image.width * 3 // 4, image.height * 3 // 4))
         encoded = _encode(image)
     return dg.MetadataValue.md(f"![preview](data:image/png;base64,{base64.b64encode(encoded).decode()})")
+
+
+def _drawn(figure: "Figure") -> "Image":
+    """The figure's pixels, cut to what is drawn; one whose layout fits itself to the page is drawn just once."""
+    import PIL.Image
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    if figure.get_layout_engine() is None:
+        file = io.BytesIO()
+        figure.savefig(file, format="png", dpi=PICTURE_DPI, bbox_inches="tight", pil_kwargs={"compress_level": 1})
+        with PIL.Image.open(file) as full:
+            return full.convert("RGB")
+    figure.set_dpi(PICTURE_DPI)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return PIL.Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
 
 def _encode(image: "Image") -> bytes:

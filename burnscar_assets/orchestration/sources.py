@@ -22,6 +22,7 @@ from burnscar_assets.storage.hashing import hash_file, hash_json
 
 RELEASE_SOURCE: Final = "release_source"
 RELEASE_YEAR: Final = "release_year"
+RELEASE_BURNS: Final = "release_burns"
 SAMPLING_GROUND: Final = "sampling_ground"
 IMAGERY_CATALOGUE: Final = "imagery_catalogue"
 STATE: Final = "burnscar/state"
@@ -29,6 +30,12 @@ VERSION_TAG: Final = "dagster/data_version"
 MOST_SHOWN: Final = 24
 NO_RECORDS: Final = "no records"
 """Data version of a fire year whose records have all gone from the release."""
+
+BY_YEAR: Final = {
+    RELEASE_YEAR: "The release's fires of a year, which become its labels; recorded when a release was read.",
+    RELEASE_BURNS: "The release's burns that could still show in a fire year; recorded when a release was read.",
+}
+"""Description of what is observed of a release by fire year."""
 
 SOURCES: Final = {
     RELEASE_SOURCE: ("labels", "What the server or the file says of the release's version, without fetching it."),
@@ -136,10 +143,10 @@ def _differences(before: Observed | None, now: Observed) -> str:
     return ", ".join(f"{name} {str(was.get(name))[:MOST_SHOWN]} → {str(seen.get(name))[:MOST_SHOWN]}" for name in names)
 
 
-def years_of_release(world: World, instance: dg.DagsterInstance) -> dict[int, str]:
-    """The data version of each fire year that the release had records of when it was read last."""
+def years_of_release(world: World, instance: dg.DagsterInstance, what: str = RELEASE_YEAR) -> dict[int, str]:
+    """The data version of each fire year that the release had records of when it was read last: of fires or burns."""
     tags = instance.event_log_storage.get_latest_tags_by_partition(
-        dg.AssetKey(RELEASE_YEAR),
+        dg.AssetKey(what),
         dg.DagsterEventType.ASSET_OBSERVATION,
         [VERSION_TAG],
         world.fire_years.get_partition_keys(),
@@ -149,15 +156,18 @@ def years_of_release(world: World, instance: dg.DagsterInstance) -> dict[int, st
 
 def build_sources(world: World) -> list[dg.SourceAsset | dg.AssetSpec]:
     """The observed assets of a world."""
-    by_year = dg.AssetSpec(
-        RELEASE_YEAR,
-        group_name="labels",
-        owners=OWNERS,
-        deps=["calfire_release"],
-        partitions_def=world.fire_years,
-        description="What the release says that bears on a fire year; recorded when a release was read.",
-    )
-    return [*(_source(world, name) for name in SOURCES), by_year]
+    by_year = [
+        dg.AssetSpec(
+            name,
+            group_name="labels",
+            owners=OWNERS,
+            deps=["calfire_release"],
+            partitions_def=world.fire_years,
+            description=description,
+        )
+        for name, description in BY_YEAR.items()
+    ]
+    return [*(_source(world, name) for name in SOURCES), *by_year]
 
 
 def _source(world: World, name: str) -> dg.SourceAsset:

@@ -12,7 +12,7 @@ from burnscar_assets.settings import Settings
 from burnscar_assets.storage.hashing import hash_file, hash_json
 
 STAGE_VERSIONS = {
-    "calfire_release": "1",
+    "calfire_release": "2",
     "fire_perimeters": "1",
     "burn_history": "1",
     "sample_points": "2",

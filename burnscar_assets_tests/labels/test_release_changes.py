@@ -122,16 +122,18 @@ def test_a_version_changes_if_and_only_if_what_is_made_from_it_does() -> None:
         edited = _with(name, **edits[random.integers(len(edits))])(records)
         after = release_versions(edited, YEARS, LIMITS)
         for year in YEARS:
-            assert (after[year] != versions[year]) == (_made(edited, year) != made[year]), (name, year)
+            labels, burns = zip(_made(edited, year), made[year], strict=True)
+            assert (after[year].fires != versions[year].fires) == (labels[0] != labels[1]), (name, year)
+            assert (after[year].burns != versions[year].burns) == (burns[0] != burns[1]), (name, year)
 
 
-def _made(records: gpd.GeoDataFrame, year: int) -> tuple[str, ...]:
+def _made(records: gpd.GeoDataFrame, year: int) -> tuple[tuple[str, str], str]:
+    """Hashes of the labels with their rejects, and of the burn history."""
     cleaned = clean_perimeters(records, year, LIMITS, simulated=False)
-    return (
-        FIRE_PERIMETERS.content_hash(cleaned.perimeters),
-        FIRE_PERIMETER_REJECTS.content_hash(cleaned.rejects),
-        BURN_HISTORY.content_hash(burn_history(records, year, LIMITS)),
-    )
+    labels = (
+        FIRE_PERIMETERS.content_hash(cleaned.perimeters), FIRE_PERIMETER_REJECTS.content_hash(cleaned.rejects)
+    )  # fmt: skip
+    return labels, BURN_HISTORY.content_hash(burn_history(records, year, LIMITS))
 
 
 @pytest.mark.real_data

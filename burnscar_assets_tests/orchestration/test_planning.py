@@ -82,7 +82,9 @@ def test_an_edited_fire_makes_its_year_stale_and_says_so_back_to_the_root(world:
         runner.refresh(YEARS, assets=["calfire_release"])
     found = stale(world)
     assert found[Pair("fire_perimeters", 2020)] == ("release_year 2020 changed: 1 fire changed",)
-    assert {pair.fire_year for pair in found} == {2020, 2021}, "a scar of 2020 may still show in 2021"
+    scars = {Pair("burn_history", 2020), Pair("burn_history", 2021)}
+    assert set(found) == {Pair("fire_perimeters", 2020), *scars}, "a scar of 2020 may still show in 2021"
+    assert found[Pair("burn_history", 2021)] == ("release_burns 2021 changed: 1 fire changed in 2020",)
     refresh(world)
     with world.runner() as runner:
         runner.run([Pair("sample_points", 2019)])
@@ -93,6 +95,14 @@ def test_an_edited_fire_makes_its_year_stale_and_says_so_back_to_the_root(world:
     chain = "fire_perimeters 2020 changed: 1 fire changed ← release_year 2020 changed: 1 fire changed"
     assert chain in causes[Pair("sample_points", 2020)]
     assert Pair("sample_points", 2019) not in causes
+
+
+def test_what_only_the_labels_read_leaves_the_burn_history_alone(world: LabelWorld) -> None:
+    refresh(world)
+    world.publish(frap_fires(*edited(CAUSE=9)))
+    with world.runner() as runner:
+        runner.refresh(YEARS, assets=["calfire_release"])
+    assert set(stale(world)) == {Pair("fire_perimeters", 2020)}
 
 
 def test_content_that_comes_back_is_fresh_again(world: LabelWorld) -> None:

@@ -13,6 +13,7 @@ from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.sources import (
     NO_RECORDS,
+    RELEASE_BURNS,
     RELEASE_SOURCE,
     RELEASE_YEAR,
     Observed,
@@ -79,19 +80,21 @@ def _calfire_release(world: World) -> dg.AssetsDefinition:
 def _changed_years(
     world: World, instance: dg.DagsterInstance, before: pd.DataFrame | None, release: "Release"
 ) -> Iterator[dg.AssetObservation]:
-    """An observation for each fire year on which the release bears in another way than the one before."""
-    from burnscar_assets.labels.release_changes import changed_years, release_versions
+    """An observation of the fires, and of the burns, of each fire year where they differ from the release before."""
+    from burnscar_assets.labels.release_changes import YearVersion, changed_years, release_versions
 
     years = [int(key) for key in world.fire_years.get_partition_keys()]
     versions = release_versions(release.records, years, world.settings.perimeters)
     changes = {} if before is None else changed_years(before, release.records)
-    known = years_of_release(world, instance)
-    for year in sorted(versions.keys() | known.keys()):
-        version = versions.get(year, NO_RECORDS)
-        if known.get(year) != version:
-            said = "first seen" if year not in known else str(changes.get(year, "burns of other years changed"))
-            facts = {"source": release.info.source, "sha256": release.info.sha256}
-            yield observation(Pair(RELEASE_YEAR, year), Observed(version, facts), said)
+    elsewhere = ", ".join(f"{change} in {year}" for year, change in changes.items()) or "other burns changed"
+    facts = {"source": release.info.source, "sha256": release.info.sha256}
+    for what, field in ((RELEASE_YEAR, "fires"), (RELEASE_BURNS, "burns")):
+        known = years_of_release(world, instance, what)
+        for year in sorted(versions.keys() | known.keys()):
+            version = getattr(versions.get(year, YearVersion(NO_RECORDS, NO_RECORDS)), field)
+            if known.get(year) != version:
+                said = "first seen" if year not in known else str(changes.get(year, elsewhere))
+                yield observation(Pair(what, year), Observed(version, facts), said)
 
 
 def _fire_perimeters(world: World) -> dg.AssetsDefinition:
@@ -128,7 +131,7 @@ def _burn_history(world: World) -> dg.AssetsDefinition:
         "burn_history",
         group="labels",
         kinds={"geoparquet", "geopandas"},
-        deps=[RELEASE_YEAR],
+        deps=[RELEASE_BURNS],
         description="Every fire and prescribed burn whose scar could still show in the year; negatives keep off it.",
     )
     def burn_history(run: StageRun) -> dg.MaterializeResult:

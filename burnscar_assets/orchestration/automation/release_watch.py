@@ -18,8 +18,16 @@ from burnscar_assets.orchestration.checks import freshness
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.runs import run_tags
-from burnscar_assets.orchestration.sources import NO_RECORDS, RELEASE_SOURCE, observe, record, years_of_release
+from burnscar_assets.orchestration.sources import (
+    NO_RECORDS,
+    RELEASE_BURNS,
+    RELEASE_SOURCE,
+    observe,
+    record,
+    years_of_release,
+)
 from burnscar_assets.orchestration.staleness import EventLog, stale_pairs
+from burnscar_assets.storage.hashing import hash_json
 
 RELEASE = Pair("calfire_release", None)
 LABELS = ("fire_perimeters", "burn_history")
@@ -127,7 +135,9 @@ def _release_request(world: World, context: dg.SensorEvaluationContext, cursor: 
 
 def _year_requests(world: World, context: dg.SensorEvaluationContext, cursor: Cursor) -> Iterator[dg.RunRequest]:
     """A run of the labels of each year on which the release bears in another way than when it was asked for last."""
-    for year, version in years_of_release(world, context.instance).items():
+    burns = years_of_release(world, context.instance, RELEASE_BURNS)
+    for year, fires in years_of_release(world, context.instance).items():
+        version = NO_RECORDS if fires == NO_RECORDS else hash_json([fires, burns.get(year)])
         if cursor.years.get(str(year)) == version:
             continue
         cursor.years[str(year)] = version
