@@ -18,7 +18,7 @@ from rslearn.data_sources.direct_materialize_data_source import DirectMaterializ
 from rslearn.tile_stores import TileStoreWithLayer  # noqa: TID253
 from rslearn.utils.geometry import WGS84_PROJECTION, PixelBounds, Projection  # noqa: TID253
 
-from burnscar_assets.errors import InputError
+from burnscar_assets.errors import InputError, SourceUnavailableError
 from burnscar_assets.imagery.archive import CogArchive
 from burnscar_assets.imagery.band_assets import ELEMENT84_KEYS, SCL
 from burnscar_assets.imagery.clearness import REACH_M, SCL_M, Clearness, classify, sun_at, weights
@@ -126,7 +126,7 @@ def clear_fractions(
         options: of the engine.
 
     Returns:
-        Fraction 0–1 by window; None where the SCL of a scene is not to be had, or there is no scene.
+        Fraction 0–1 by window; None where the SCL of a scene is not to be had, its index neither, or there is no scene.
 
     Raises:
         SourceUnavailableError: the archive does not answer.
@@ -135,7 +135,11 @@ def clear_fractions(
     places: dict[str, list[list[int]]] = {}
     for request in requests:
         groups = [group for group in request.groups if group]
-        if not groups or not all(offers_scl(source, item) for group in groups for item in group):
+        try:
+            offered = bool(groups) and all(offers_scl(source, item) for group in groups for item in group)
+        except (InputError, SourceUnavailableError):
+            break  # an index that is gone since: tiles are made without it
+        if not offered:
             continue
         places[request.name] = [
             list(range(start := len(looks) + sum(map(len, groups[:number])), start + len(group)))

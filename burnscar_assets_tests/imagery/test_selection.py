@@ -299,6 +299,14 @@ def test_pixels_of_a_mosaic_are_judged_by_the_scene_that_gives_them(tmp_path: Pa
     assert clear_fractions(requests, source) == pytest.approx({"mosaic": 0.5, "series": (0.25 + 0.75) / 2})
 
 
+def test_tiles_are_made_without_an_index_that_is_gone_since(tmp_path: Path) -> None:
+    source = archive(tmp_path, scene(tmp_path, "s", 1, ground()))
+    request = WindowRequest("w", UTM, (0, 0, 8, 8), [[source.get_item_by_name("s")]])
+    (tmp_path / "index.parquet").unlink()
+    forget_indexes()
+    assert clear_fractions([request], source) == {"w": None}
+
+
 def candidate(day: float, clear: float) -> Candidate:
     place = STGeometry(WGS84_PROJECTION, shapely.box(0, 0, 1, 1), (START + timedelta(days=day),) * 2)
     return Candidate(Item(f"{day}", place), clear, abs(timedelta(days=day)))
