@@ -11,13 +11,19 @@ _OPTIONS: Final[dict[str, str | int]] = {
     _TIMEOUT: 60,
 }
 
-FORGETTING: Final = {"CPL_VSIL_CURL_NON_CACHED": "/vsicurl/"}
+FORGETTING: Final = {"CPL_VSIL_CURL_NON_CACHED": "/vsicurl/:/vsis3/:/vsigs/"}
 """Has GDAL forget what it knows of remote files, failures too."""
 
 
 def gdal_options() -> dict[str, str | int]:
     """Options for many small reads, local or remote."""
     return {name: value for name, value in _OPTIONS.items() if name not in os.environ}
+
+
+def bulk_options() -> dict[str, str | int]:
+    """Options for reading many blocks of each file once: what is fetched is hardly more than the blocks."""
+    own = {"CPL_VSIL_CURL_CHUNK_SIZE": 4096, "GDAL_INGESTED_BYTES_AT_OPEN": 16384, "GDAL_MEM_ENABLE_OPEN": "YES"}
+    return gdal_options() | {name: value for name, value in own.items() if name not in os.environ}
 
 
 def request_timeout_s() -> float:

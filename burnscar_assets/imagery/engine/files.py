@@ -88,7 +88,7 @@ class Patience:
 
         Raises:
             OSError, RasterioError: it failed each time.
-            SourceUnavailableError: it failed as nothing was answered for as long as a request may take.
+            SourceUnavailableError: it took as long as a request may, and no other read was answered meanwhile.
         """
         began = time.monotonic()
         tries = self._options.retries if remote else 0
@@ -108,8 +108,8 @@ class Patience:
         raise AssertionError("the last try returns or raises")
 
     def _check(self, began: float, error: BaseException, remote: bool) -> None:
-        silent_since = max(began, self._last_success)
-        if remote and time.monotonic() - silent_since >= request_timeout_s():
+        others_answered = self._last_success >= began
+        if remote and not others_answered and time.monotonic() - began >= request_timeout_s():
             raise SourceUnavailableError(
                 f"the archive does not answer ({error}): run the same again later; what was made is kept"
             ) from error
@@ -123,6 +123,7 @@ class ImageFile:
         self._locate = locate
         self._patience = patience
         self._source: rasterio.DatasetReader | None = None
+        self._forgetting: dict[str, str] = {}
 
     def open(self) -> Header:
         """Open the file.
@@ -154,23 +155,18 @@ class ImageFile:
     def _opened(self) -> rasterio.DatasetReader:
         if self._source is None:
             self.address = self._locate()
-            self._source = rasterio.open(self.address)
+            with rasterio.Env(**self._forgetting):
+                self._source = rasterio.open(self.address)
         return self._source
 
     def _try(self, read: Callable[[], Result]) -> Result:
         try:
             return self._patience.attempt(read, self._anew, not self.address or is_remote(self.address))
         except UNREADABLE as error:
-            raise OSError(f"cannot read {self.address or 'a scene'}: {error.__cause__ or error}") from error
+            reason = error.__cause__ if isinstance(error, RasterioError) and error.__cause__ else error
+            raise OSError(f"cannot read {self.address}: {reason}" if self.address else str(reason)) from error
 
     def _anew(self) -> None:
         """Have GDAL forget the file: it would take one whose server hung up for missing."""
         self.close()
-        with rasterio.Env(**FORGETTING):
-            self._opened_quietly()
-
-    def _opened_quietly(self) -> None:
-        try:
-            self._opened()
-        except UNREADABLE:
-            self.close()
+        self._forgetting = FORGETTING

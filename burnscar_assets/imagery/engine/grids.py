@@ -24,7 +24,6 @@ ROUNDED: tuple[np.dtype, ...] = tuple(map(np.dtype, ("uint8", "int16", "uint16")
 EDGE_POINTS = 9
 KERNEL_RADIUS = {
     Resampling.nearest: 0, Resampling.bilinear: 1, Resampling.cubic: 2, Resampling.cubic_spline: 2,
-    Resampling.lanczos: 3,
 }  # fmt: skip
 NARROW_PX = 8
 """Parts of windows narrower than this GDAL interpolates with another kernel, as it misjudges the scale."""

@@ -7,8 +7,6 @@ from typing import Any
 
 import rasterio
 
-_POLL_S = 0.5
-
 
 class Task:
     """A call that a thread of the pool makes."""
@@ -33,10 +31,9 @@ class Task:
         """Whether the call was made."""
         return self._done.is_set()
 
-    def wait(self) -> None:
-        """Wait until the call was made; a signal is served meanwhile."""
-        while not self._done.wait(_POLL_S):
-            pass
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until the call was made, or for so long; returns whether it was."""
+        return self._done.wait(timeout_s)
 
     def result(self) -> Any:
         """What the call gave, when it was made; raises what it raised."""

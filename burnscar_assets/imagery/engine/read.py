@@ -13,7 +13,7 @@ from burnscar_assets.imagery.engine.origin import Bands, DirectOrigin, IngestedO
 from burnscar_assets.imagery.engine.pool import Pool, Task
 from burnscar_assets.imagery.engine.request import ReadOptions, WindowImage, WindowRequest
 from burnscar_assets.imagery.engine.scene import Batch, Scene
-from burnscar_assets.imagery.gdal import gdal_options
+from burnscar_assets.imagery.gdal import bulk_options
 from burnscar_assets.imagery.hrefs import is_remote
 from burnscar_assets.progress import Progress, silent
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 OPENED_AHEAD = 3
 """Scenes whose files are opened while others are read."""
+
+POLL_S = 0.02
+"""How often windows are looked for that became whole while files are opened."""
 
 BATCHES_IN_MEMORY = 4
 """Batches that the memory is shared between."""
@@ -61,7 +64,7 @@ def read_windows(
     ingested = layer_config.data_source is not None and layer_config.data_source.ingest
     origin: Origin = IngestedOrigin(tile_store) if ingested else DirectOrigin(source, tile_store.layer_name)
     threads = options.connections if _remote(requests, tile_store if ingested else None) else options.threads
-    pool = Pool(threads or os.cpu_count() or 1, gdal_options() | {"GDAL_MEM_ENABLE_OPEN": "YES"})
+    pool = Pool(threads or os.cpu_count() or 1, bulk_options())
     try:
         reading = _Reading(requests, layer_config, origin, options, pool)
         for done, image in enumerate(reading.images(), start=1):
@@ -120,6 +123,12 @@ class _Reading:
         pending: deque[tuple[Batch, list[Task]]] = deque()
         held = 0
         for scene, tasks in self._opened(_in_order(scenes, [state.waiting for state in self._windows])):
+            while unopened := [task for task in tasks if not task.done]:
+                if pending and _all_done(pending[0]):
+                    held -= pending[0][0].freed_bytes
+                    yield from self._settle(*pending.popleft())
+                else:
+                    unopened[0].wait(POLL_S)
             scene.files = [task.result() for task in tasks]
             last: list[Task | None] = [None] * len(tasks)
             for batch in scene.batches(self._options.memory_bytes // BATCHES_IN_MEMORY):

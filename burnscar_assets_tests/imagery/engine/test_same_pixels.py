@@ -124,21 +124,27 @@ def compare(
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(how=files, where=places, grid=grids, resampling=st.sampled_from(["bilinear", "bilinear", "nearest", "cubic"]))
-def test_windows_are_rslearns(how, where, grid, resampling):
+def test_windows_are_rslearns(
+    how: Files, where: list[tuple[int, int, int, int]], grid: tuple[int, int], resampling: str
+) -> None:
     different, total = compare(how, where, grid, resampling, ReadOptions(threads=2))
     assert different <= max(2, MOST_DIFFERENT * total)
 
 
 @pytest.mark.slow
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(how=files, where=places, grid=grids, resampling=st.sampled_from(["bilinear", "nearest", "cubic", "lanczos"]))
-def test_windows_are_rslearns_at_length(how, where, grid, resampling):
+@given(
+    how=files, where=places, grid=grids, resampling=st.sampled_from(["bilinear", "nearest", "cubic", "cubic_spline"])
+)
+def test_windows_are_rslearns_at_length(
+    how: Files, where: list[tuple[int, int, int, int]], grid: tuple[int, int], resampling: str
+) -> None:
     different, total = compare(how, where, grid, resampling, ReadOptions(threads=2, memory_bytes=1 << 16))
     assert different <= max(2, MOST_DIFFERENT * total)
 
 
 @pytest.mark.parametrize("width", [513, 700])
-def test_wide_windows_are_rslearns(tmp_path, width):
+def test_wide_windows_are_rslearns(width: int) -> None:
     how = Files(1, "uint16", 0, 0, (3, 3, 2), 128, (1200, 0), False)
     different, total = compare(
         how, [(-20, 5, width, 30), (-300, 3, width, 200)], (32610, 10), "bilinear", ReadOptions()
@@ -146,7 +152,7 @@ def test_wide_windows_are_rslearns(tmp_path, width):
     assert different <= MOST_DIFFERENT * total
 
 
-def test_little_memory_makes_no_difference():
+def test_little_memory_makes_no_difference() -> None:
     how = Files(2, "uint16", 0, 0, (3, 3, 20), 16, (1200, 0), False)
     seed = np.random.default_rng(5)
     where = [(*seed.integers(-20, 230, 2).tolist(), 24, 24) for _ in range(300)]
