@@ -21,9 +21,6 @@ from dagster._core.definitions.data_version import (
 from dagster._core.definitions.events import AssetKeyPartitionKey
 from dagster._core.loader import LoadingContextForTest
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
-from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
-from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
-from sqlalchemy import func, select
 
 from burnscar_assets.orchestration.artifacts import missing
 from burnscar_assets.orchestration.causes import Explainer
@@ -74,6 +71,10 @@ class EventLog:
 
     def failed_checks(self) -> dict[tuple[str, str | None], list[str]]:
         """Names of the blocking checks that failed last time, by asset and partition."""
+        from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
+        from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
+        from sqlalchemy import func, select
+
         storage = self.instance.event_log_storage
         assert isinstance(storage, SqlEventLogStorage)  # noqa: S101 - so are all of Dagster's
         done = AssetCheckExecutionsTable.c

@@ -6,6 +6,8 @@ perimeter (unburned islands count as outside). A fire in which no window reaches
 window, if that one reaches `min_burnt_share_small`. Whatever is wanted and not had is listed as lost.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -17,6 +19,7 @@ from burnscar_assets.sampling.accounts import PICK_COLUMNS, Losses, cells_of, pi
 from burnscar_assets.sampling.frame import SamplingFrame
 from burnscar_assets.sampling.ground import Pieces
 from burnscar_assets.sampling.lattice import Cells
+from burnscar_assets.sampling.picked import REJECTED_FOR, PickedStratum
 from burnscar_assets.sampling.picking import extent_of, far_enough, spread
 from burnscar_assets.settings import SamplingSettings
 
@@ -56,13 +59,8 @@ def burnt_cells(frame: SamplingFrame) -> pd.DataFrame:
     return pd.concat([inside, best.drop_duplicates("fire")], ignore_index=True)
 
 
-def pick_burnt(frame: SamplingFrame) -> tuple[pd.DataFrame, Losses, int]:
-    """Pick burnt windows.
-
-    Returns:
-        The picks (see `accounts.pick_table`), what was lost, and how many cells inside fires are barred
-        because the ground is of another split.
-    """
+def pick_burnt(frame: SamplingFrame) -> PickedStratum:
+    """Pick burnt windows; those that are rejected are the cells inside fires whose ground is of another split."""
     losses, settings, fires = Losses(), frame.settings, frame.fires
     cells = burnt_cells(frame)
     wanted = burnt_points_wanted(fires["area_ha"], frame.lattice.side_m, settings)
@@ -80,8 +78,17 @@ def pick_burnt(frame: SamplingFrame) -> tuple[pd.DataFrame, Losses, int]:
     priority = picks["chance"].rank(method="first").to_numpy(dtype=np.int64)
     keep = far_enough(cells_of(picks), priority, settings.spacing_windows)
     losses.add_all(picks["fire"].to_numpy()[~keep], Stratum.BURNT, accounts.TOO_CLOSE)
-    barred = int((~cells["own_ground"]).sum())
-    return picks.loc[keep, list(PICK_COLUMNS)].reset_index(drop=True), losses, barred
+    picks, none = picks.loc[keep, list(PICK_COLUMNS)], PickedStratum.empty(len(fires))
+    barred = np.bincount(cells["fire"][~cells["own_ground"]].to_numpy(dtype=np.int64), minlength=len(fires))
+    none.rejected[:, REJECTED_FOR.index(accounts.OTHER_GROUND)] = barred
+    return replace(
+        none,
+        wanted=wanted,
+        fire=picks["fire"].to_numpy(dtype=np.int64),
+        cells=cells_of(picks).columns(),
+        rank=picks["rank"].to_numpy(dtype=np.int64),
+        losses=losses,
+    )
 
 
 def _cells_near(shapes: npt.NDArray[np.object_], frame: SamplingFrame) -> tuple[Ints, Cells]:

@@ -45,6 +45,10 @@ class Cells:
         names = ("utm_epsg", "col", "row")
         return cls(*(np.concatenate([none, *(getattr(part, name) for part in parts)]) for name in names))
 
+    def columns(self) -> Ints:
+        """EPSG code, column and row of each cell, shape (n, 3)."""
+        return np.column_stack([self.utm_epsg, self.col, self.row])
+
     def take(self, which: npt.NDArray[np.generic]) -> Self:
         """The cells at these positions, or where a mask is true."""
         return type(self)(self.utm_epsg[which], self.col[which], self.row[which])

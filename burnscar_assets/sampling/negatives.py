@@ -116,13 +116,13 @@ def pick_unburnt(stratum: Stratum, source: StratumSource, wanted: Ints, frame: S
     drawn: list[tuple[npt.NDArray[np.generic], ...]] = [
         (none.drawn_fire, none.drawn_cells, none.drawn_x_m, none.drawn_y_m, none.drawn_shows)
     ]
-    drawn += [(d.fire, _columns(c), d.x_m, d.y_m, shows) for d, c, shows in candidates.drawn]
+    drawn += [(d.fire, c.columns(), d.x_m, d.y_m, shows) for d, c, shows in candidates.drawn]
     drawn_fire, drawn_cells, x_m, y_m, shows = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
     return PickedStratum(
         wanted=wanted,
         rejected=np.column_stack([candidates.rejected[reason] for reason in REJECTED_FOR]),
         fire=picks["fire"].to_numpy(dtype=np.int64),
-        cells=_columns(cells_of(picks)),
+        cells=cells_of(picks).columns(),
         rank=picks["rank"].to_numpy(dtype=np.int64),
         drawn_fire=drawn_fire.astype(np.int32),
         drawn_cells=drawn_cells.astype(np.int32),
@@ -146,10 +146,6 @@ def drop_too_close(burnt: pd.DataFrame, unburnt: pd.DataFrame, frame: SamplingFr
     for stratum, given_up in picks[~keep].groupby("stratum"):
         losses.add_all(given_up["fire"].to_numpy(), Stratum(stratum), accounts.TOO_CLOSE)
     return picks[keep].iloc[len(burnt) :].reset_index(drop=True), losses
-
-
-def _columns(cells: Cells) -> Ints:
-    return np.column_stack([cells.utm_epsg, cells.col, cells.row])
 
 
 def _pick_in_rounds(candidates: Candidates, wanted: Ints, least_m: float) -> dict[int, pd.DataFrame]:

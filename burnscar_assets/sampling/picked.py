@@ -1,4 +1,4 @@
-"""The unburnt windows of one stratum: those drawn, those picked, and what was lost, as plain arrays."""
+"""The windows of one stratum: those drawn, those picked, and what was lost, as plain arrays."""
 
 from dataclasses import dataclass
 from typing import Final, Self

@@ -21,7 +21,7 @@ from burnscar_assets.classes import BURNT, CLASS_NAMES, UNBURNT, Stratum
 from burnscar_assets.errors import SettingsError
 from burnscar_assets.sampling import accounts, strata
 from burnscar_assets.sampling.accounts import Losses, cells_of
-from burnscar_assets.sampling.burnt import burnt_points_wanted, pick_burnt
+from burnscar_assets.sampling.burnt import burnt_points_wanted
 from burnscar_assets.sampling.frame import SamplingFrame
 from burnscar_assets.sampling.ground import Pieces, Shapes
 from burnscar_assets.sampling.land import load_land
@@ -113,17 +113,18 @@ def sample_points(
     """
     frame = SamplingFrame.of(perimeters, sampling, windows.side_m)
     losses = _not_selected(perimeters, frame, windows.side_m)
-    burnt, lost, barred = pick_burnt(frame)
-    losses.update(lost)
-    wanted = unburnt_wanted(np.bincount(burnt["fire"].to_numpy(dtype=np.int64), minlength=len(frame.fires)), frame)
-    parts, rejected = [burnt.head(0)], Counter[str]()
     burns = np.concatenate([history.geometry.to_numpy(), perimeters.geometry.to_numpy()])
     ground = (load_land(None) if land is None else land).geometry.to_numpy()
     source_of = _sources(frame, perimeters, history, fire_year, burns, ground, hard_negatives)
     key = hash_json([code, sampling.digest(), windows.side_m])
     resampling = Resampling(frame, burns, Inputs.of(key, frame, burns, ground), before)
+    picked = resampling.pick_burnt()
+    burnt, barred = picked.table(Stratum.BURNT), int(picked.rejected.sum())
+    losses.update(picked.losses)
+    wanted = unburnt_wanted(np.bincount(burnt["fire"].to_numpy(dtype=np.int64), minlength=len(frame.fires)), frame)
+    parts, rejected = [burnt.head(0)], Counter[str]()
     for stratum, count in wanted.items():
-        picked = resampling.pick(stratum, source_of(stratum), count)
+        picked = resampling.pick_unburnt(stratum, source_of(stratum), count)
         parts.append(picked.table(stratum))
         losses.update(picked.losses)
         rejected.update(dict(zip(REJECTED_FOR, picked.rejected.sum(axis=0).tolist(), strict=True)))

@@ -1,8 +1,9 @@
-"""Unburnt points that stay as they are when a year is sampled again.
+"""Points that stay as they are when a year is sampled again.
 
-Negatives of a fire hang on the fire, on the ground, and on whether each window that is drawn for it keeps off every
-burn. So the windows drawn are remembered, with that answer. Where fire and ground are as before, and no answer changed,
-the picks are those of before; the other fires are sampled anew. The result is the same as without memory.
+Burnt points hang on the year's fires alone. Negatives of a fire hang on the fire, on the ground, and on whether each
+window that is drawn for it keeps off every burn. So the windows drawn are remembered, with that answer. Where fire and
+ground are as before, and no answer changed, the picks are those of before; the other fires are sampled anew. The result
+is the same as without memory.
 """
 
 import hashlib
@@ -19,6 +20,7 @@ import shapely
 
 from burnscar_assets.classes import Stratum
 from burnscar_assets.sampling.accounts import Losses
+from burnscar_assets.sampling.burnt import pick_burnt
 from burnscar_assets.sampling.frame import SamplingFrame
 from burnscar_assets.sampling.ground import Pieces, Shapes
 from burnscar_assets.sampling.lattice import Cells
@@ -44,7 +46,7 @@ class Inputs:
 
     Attributes:
         key: code, settings and ground; another one and nothing is kept.
-        fires: hash of identity, perimeter and split of each fire of the frame.
+        fires: hash of identity, perimeter, area, complex and split of each fire of the frame.
         burns: hash of each burn that windows keep off.
         bounds: bounds of each burn, EPSG:3310 metres, shape (n, 4).
     """
@@ -64,14 +66,15 @@ class Inputs:
             burns: all burns that windows keep off.
             land: what windows may lie on.
         """
-        identities = zip(frame.fires["fire_id"].astype(str), _hashes(frame.fires.geometry), frame.splits, strict=True)
-        fires = [hash_json([str(part) for part in identity]) for identity in identities]
+        rows = frame.fires
+        told = (rows["fire_id"], _hashes(rows.geometry), rows["area_ha"], frame.complexes(), frame.splits)
+        fires = [hash_json([str(part) for part in identity]) for identity in zip(*told, strict=True)]
         return cls(hash_json([key, _hashes(land)]), fires, _hashes(burns), shapely.bounds(burns).reshape(-1, 4))
 
 
 @dataclass(frozen=True)
 class Memory:
-    """What was drawn and picked for the negatives of a year.
+    """What was drawn and picked for the points of a year.
 
     Attributes:
         inputs: what it was drawn from.
@@ -116,7 +119,7 @@ def _picked(stored: Any, name: str, told: Mapping[str, Any]) -> PickedStratum:
 
 
 class Resampling:
-    """The negatives of a year, with those of before where they stay.
+    """The picks of a year, with those of before where they stay.
 
     Args:
         frame: the fires to sample.
@@ -136,7 +139,15 @@ class Resampling:
         """What the next time keeps of this one."""
         return Memory(self._inputs, self._picked)
 
-    def pick(self, stratum: Stratum, source: Callable[[], StratumSource], wanted: Ints) -> PickedStratum:
+    def pick_burnt(self) -> PickedStratum:
+        """The burnt windows, as `burnt.pick_burnt` picks them."""
+        before = self._before
+        same = before is not None and before.inputs.fires == self._inputs.fires
+        kept = before.strata.get(Stratum.BURNT) if before is not None and same else None
+        self._picked[Stratum.BURNT] = pick_burnt(self._frame) if kept is None else kept
+        return self._picked[Stratum.BURNT]
+
+    def pick_unburnt(self, stratum: Stratum, source: Callable[[], StratumSource], wanted: Ints) -> PickedStratum:
         """The unburnt windows of a stratum, as `pick_unburnt` picks them; the source is only made if it is needed."""
         if stratum not in OF_BURNS_AND_GROUND:
             return pick_unburnt(stratum, source(), wanted, self._frame)

@@ -84,6 +84,7 @@ def test_nothing_is_drawn_twice(drawn: list[int], tmp_path: Path) -> None:
     again = sample(fires, SCARS, SETTINGS, Memory.read(tmp_path / "memory.npz"))
     assert_same(again, first)
     assert drawn == []
+    assert again.memory.strata[Stratum.BURNT].fire.tolist() == first.memory.strata[Stratum.BURNT].fire.tolist()
 
 
 def test_an_old_scar_that_moves_touches_few_fires(drawn: list[int]) -> None:
