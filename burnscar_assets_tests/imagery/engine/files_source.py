@@ -17,6 +17,7 @@ from rslearn.utils.geometry import Projection, STGeometry
 from rslearn.utils.raster_array import RasterArray
 
 from burnscar_assets.imagery.engine import WindowRequest
+from burnscar_assets.imagery.gdal import gdal_options
 
 LAYER = "images"
 DAY = datetime(2022, 8, 10, tzinfo=UTC)
@@ -101,10 +102,11 @@ def by_rslearn(
 ) -> list[list[RasterArray]]:
     """The rasters that rslearn's materialize writes of a window."""
     keeper = _Keeper(request)
-    if store is None:
-        source.materialize(keeper, request.groups, LAYER, config)
-    else:
-        RasterMaterializer().materialize(store, keeper, LAYER, config, request.groups)
+    with rasterio.Env(**gdal_options()):
+        if store is None:
+            source.materialize(keeper, request.groups, LAYER, config)
+        else:
+            RasterMaterializer().materialize(store, keeper, LAYER, config, request.groups)
     return [keeper.kept[group] for group in range(len(request.groups))]
 
 
