@@ -9,14 +9,15 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import geopandas as gpd
 import requests
 
 from kit.datasets import write_config
 from kit.measure import Cost, environment, run
-from kit.scenes import build_archive, scenes
+from kit.scenes import build_archive, scenes, spread_scenes
 from kit.windows import define
 
-KIT = Path(__file__).parent
+BENCHMARKS = Path(__file__).resolve().parents[1]
 DELAY_MS = 30
 
 
@@ -65,10 +66,17 @@ class Place:
 
     def table(self, name: str, fires: int, count: int, size_px: int = 32) -> Table:
         """A table of so many windows, on the archive's scenes."""
+        return self._write(name, define(scenes(**asdict(self.archive)), min(fires, count), count, size_px))
+
+    def spread_table(self, name: str, fires: int, count: int) -> Table:
+        """A table of so many windows of 32 px, of fires all over California and its fire season."""
+        return self._write(name, define(spread_scenes(fires), fires, count, 32))
+
+    def _write(self, name: str, rows: gpd.GeoDataFrame) -> Table:
         path = self.folder / "tables" / f"{name}.parquet"
         path.parent.mkdir(exist_ok=True)
-        define(scenes(**asdict(self.archive)), min(fires, count), count, size_px).to_parquet(path)
-        return Table(path, count)
+        rows.to_parquet(path)
+        return Table(path, len(rows))
 
     def dataset(self, name: str, *, packed: bool, place: str = "local") -> Path:
         """An empty dataset whose source is the catalogue at `local` or `remote`; what was there before goes."""
@@ -83,7 +91,7 @@ class Place:
 
     def python(self, *command: object, memory: bool = False) -> Cost:
         """Measure a Python command line."""
-        variables = environment(self.folder / "bytecode", PYTHONPATH=str(KIT.parent))
+        variables = environment(self.folder / "bytecode", PYTHONPATH=str(BENCHMARKS))
         return run([str(part) for part in command], variables, self.folder / "output.txt", memory=memory)
 
     def script(self, name: str, *arguments: object, memory: bool = False) -> Cost:
@@ -94,6 +102,11 @@ class Place:
         """A packed dataset with a table's windows, and what making them took."""
         dataset = self.dataset(f"{name}-{table.name}-{place}", packed=True, place=place)
         return dataset, self._stage("windows", dataset, table, 0)
+
+    def our_matches(self, table: Table, *, place: str) -> Cost:
+        """What it took to match a table's windows with scenes."""
+        dataset, _ = self.our_windows(table, place=place)
+        return self._stage("matches", dataset, table, 0)
 
     def our_tiles(
         self, table: Table, *, place: str = "local", workers: int = 0, memory: bool = False, name: str = "ours"
@@ -159,8 +172,8 @@ def _whole(cost: Cost, what: str, done: float, table: Table) -> Cost:
 def open_place(folder: Path, archive: Measures) -> Iterator[Place]:
     """Make the archive in a folder, unless it is there, and serve it meanwhile."""
     build_archive(folder / "archive", scenes(**asdict(archive)))
-    command = [sys.executable, str(KIT / "server.py"), str(folder / "archive"), str(DELAY_MS)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+    command = [sys.executable, "-m", "kit.server", str(folder / "archive"), str(DELAY_MS)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=BENCHMARKS) as server:
         try:
             assert server.stdout is not None  # noqa: S101 - a pipe was asked for
             yield Place(folder, archive, f"http://127.0.0.1:{int(server.stdout.readline())}")

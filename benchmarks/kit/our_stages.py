@@ -5,7 +5,9 @@ that the stage before it left beside the table of windows). Prints what it came 
 """
 
 import json
+import shutil
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,6 @@ from burnscar_assets.settings import ImagerySettings
 
 def windows(table: gpd.GeoDataFrame, dataset: Path, matches: Path, settings: ImagerySettings) -> int:
     """Write the windows with their labels; how many were made."""
-    import rslearn.dataset  # noqa: F401 - as the peer's script, which has it imported before it begins
-
     from burnscar_assets.windows.dataset import write_windows
 
     return write_windows(table, dataset).made
@@ -41,12 +41,21 @@ def tiles(table: gpd.GeoDataFrame, dataset: Path, matches: Path, settings: Image
     return materialize_tiles(table, pd.read_parquet(matches), dataset, settings)[1].complete
 
 
+def on_one_window(stage: Any, rows: gpd.GeoDataFrame, dataset: Path) -> None:
+    """Run a stage on a dataset of one window, which goes: what is timed afterwards has its modules imported."""
+    with tempfile.TemporaryDirectory(dir=dataset.parent) as folder:
+        shutil.copy(dataset / "config.json", folder)
+        stage(rows[:1], Path(folder), Path(folder) / "matches.parquet", ImagerySettings())
+
+
 STAGES: dict[str, Any] = {"windows": windows, "matches": match, "tiles": tiles}
 
 
 def main(stage: str, dataset: Path, table: Path, workers: int) -> None:
     """Run one stage on a dataset."""
     rows = gpd.read_parquet(table)
+    if stage == "windows":
+        on_one_window(windows, rows, dataset)
     matches = dataset.with_name(f"{dataset.name}-matches.parquet")
     begin = time.perf_counter()
     done = STAGES[stage](rows, dataset, matches, ImagerySettings(workers=workers))

@@ -5,7 +5,9 @@ The same windows as ours, each saved by rslearn's own `Window.save`, its label b
 
 import json
 import multiprocessing
+import shutil
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -53,6 +55,9 @@ def make(dataset_path: Path, rows: list[dict[str, Any]]) -> int:
 def main(dataset: Path, table: Path, workers: int) -> None:
     """Make all windows of a table."""
     rows = gpd.read_parquet(table).drop(columns="geometry").to_dict("records")
+    with tempfile.TemporaryDirectory(dir=dataset.parent) as folder:  # as for ours: PROJ and the rest are there then
+        shutil.copy(dataset / "config.json", folder)
+        make(Path(folder), rows[:1])
     begin = time.perf_counter()
     if workers:
         with multiprocessing.Pool(workers) as pool:

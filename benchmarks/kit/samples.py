@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from burnscar_assets.environment import CONFIGS_DIR
+from burnscar_assets.packed.pixels import iter_pixels
 from kit.datasets import LAYER
 from kit.scenes import FIRE_YEAR
 
@@ -55,8 +56,6 @@ def module_batches(dataset: Path, workers: int) -> Iterator[int]:
 
 def bulk_batches(dataset: Path, names: list[str]) -> Iterator[int]:
     """Sizes of the batches of one pass over all pixels."""
-    from burnscar_assets.packed.pixels import iter_pixels
-
     for pixels in iter_pixels(dataset, str(FIRE_YEAR), names, LAYER, batch=BULK_BATCH):
         yield len(pixels)
 

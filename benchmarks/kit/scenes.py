@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import shapely
 from pyproj import Transformer
-from shapely.geometry import mapping
+from shapely.geometry import box, mapping
 from shapely.ops import transform
 
 from burnscar_assets.classes import BAND_RESOLUTION_M
@@ -26,6 +27,10 @@ EPSG = 32610
 FIRE_YEAR = 2021
 COLLECTION = "sentinel-2-l2a"
 ITEMS_FILE = "items.json"
+
+CALIFORNIA_DEGREES = (-124.5, 32.5, -114.5, 42.5)
+FIRE_SEASON_DAYS = 180
+DAYS_BETWEEN_SCENES = 2.5
 
 _FIRST_CORNER_M = (540_000, 4_400_040)
 _MEAN_DN = 1500.0
@@ -77,6 +82,33 @@ def build_archive(folder: Path, wanted: list[Scene]) -> None:
     (folder / ITEMS_FILE).write_text(json.dumps([_item(scene) for scene in wanted]))
 
 
+def spread_scenes(count: int) -> list[Scene]:
+    """Scenes that nobody made, at random places and days of California's fire season, to put fires on."""
+    generator = np.random.default_rng(0)
+    west, south, east, north = CALIFORNIA_DEGREES
+    to_metres = Transformer.from_crs(4326, EPSG, always_xy=True).transform
+    found = []
+    for number in range(count):
+        x_m, y_m = to_metres(generator.uniform(west + 1, east - 1), generator.uniform(south + 1, north - 1))
+        granule = Granule(f"C{number}", "benchmark", "forest", EPSG, int(x_m // 60 * 60), int(y_m // 60 * 60), 3000)
+        day = int(generator.integers(FIRE_SEASON_DAYS))
+        found.append(Scene(granule, datetime(FIRE_YEAR, 5, 1, 18, 45, tzinfo=UTC) + timedelta(days=day)))
+    return found
+
+
+def california_items() -> list[dict[str, Any]]:
+    """STAC items of a fire year over a box around California, as many as there are: they have no files."""
+    west, south, east, north = CALIFORNIA_DEGREES
+    edges = np.stack(np.meshgrid(np.arange(west, east), np.arange(south, north)), axis=-1).reshape(-1, 2)
+    first = datetime(FIRE_YEAR, 1, 1, 18, 45, tzinfo=UTC)
+    return [
+        _described(f"S2_SIMULATED_{place}_{number}", box(lon, lat, lon + 1.1, lat + 1.1), moment)
+        for place, (lon, lat) in enumerate(edges.tolist())
+        for number in range(int(365 / DAYS_BETWEEN_SCENES))
+        for moment in [first + timedelta(days=number * DAYS_BETWEEN_SCENES)]
+    ]
+
+
 def band_path(folder: Path, scene: Scene, band: str) -> Path:
     """The file of a band."""
     return folder / scene.name / f"{band}.tif"
@@ -96,22 +128,25 @@ def _bands(granule: Granule, seed: int) -> Iterator[tuple[str, npt.NDArray[np.ui
 
 def _item(scene: Scene) -> dict[str, Any]:
     to_degrees = Transformer.from_crs(EPSG, 4326, always_xy=True).transform
-    footprint = transform(to_degrees, scene.granule.utm_box)
+    item = _described(scene.name, transform(to_degrees, scene.granule.utm_box), scene.acquired)
+    return item | {"properties": item["properties"] | {"side_px": scene.granule.side_px}}
+
+
+def _described(name: str, footprint: shapely.Polygon, acquired: datetime) -> dict[str, Any]:
     return {
         "type": "Feature",
         "stac_version": "1.1.0",
         "stac_extensions": [],
-        "id": scene.name,
+        "id": name,
         "collection": COLLECTION,
         "geometry": mapping(footprint),
         "bbox": list(footprint.bounds),
         "properties": {
-            "datetime": scene.acquired.isoformat().replace("+00:00", "Z"),
+            "datetime": acquired.isoformat().replace("+00:00", "Z"),
             "eo:cloud_cover": 1.0,
             "s2:processing_baseline": "03.01",
             "earthsearch:boa_offset_applied": True,
-            "side_px": scene.granule.side_px,
         },
         "links": [],
-        "assets": {ELEMENT84_KEYS[band]: {"href": f"{scene.name}/{band}.tif"} for band in BAND_RESOLUTION_M},
+        "assets": {ELEMENT84_KEYS[band]: {"href": f"{name}/{band}.tif"} for band in BAND_RESOLUTION_M},
     }

@@ -1,8 +1,9 @@
 """A STAC API and a server of files with byte ranges, both slow on purpose, that count what is asked of them.
 
-Run as `python server.py FOLDER DELAY_MS`, it prints its port and serves until it is ended:
+Run as `python -m kit.server FOLDER DELAY_MS`, it prints its port and serves until it is ended:
 
-- `POST /local/search` finds the folder's items with paths of files, without delay;
+- `POST /local/search` finds the folder's items with paths of files, `POST /wide/search` a year's items of all
+  California, which have no files; both without delay;
 - `POST /remote/search` and `GET` or `HEAD /files/…` answer after the delay, each request on its own;
 - `GET /counts` tells what was asked since it was last asked for.
 """
@@ -13,12 +14,16 @@ import json
 import os
 import re
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import shapely
+
+from kit.scenes import ITEMS_FILE, california_items
 
 PAGE = 100
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
@@ -60,6 +65,33 @@ class Answer:
     length: int
 
 
+class Catalogue:
+    """STAC items, found as a STAC API finds them."""
+
+    def __init__(self, items: list[dict[str, Any]]) -> None:
+        self._items = items
+        self._moments = [datetime.fromisoformat(item["properties"]["datetime"]) for item in items]
+        self._tree = shapely.STRtree([shapely.geometry.shape(item["geometry"]) for item in items])
+
+    def find(self, wanted: dict[str, Any]) -> list[dict[str, Any]]:
+        """The items that a search asks for, in their order."""
+        places: Iterable[int] = range(len(self._items))
+        if "bbox" in wanted:
+            places = sorted(self._tree.query(shapely.box(*wanted["bbox"]), "intersects").tolist())
+        if "intersects" in wanted:
+            shape = shapely.geometry.shape(wanted["intersects"])
+            places = sorted(self._tree.query(shape, "intersects").tolist())
+        first, _, last = wanted.get("datetime", "..").partition("/")
+        earliest, latest = (None if end == ".." else datetime.fromisoformat(end) for end in (first, last or first))
+        return [
+            self._items[place]
+            for place in places
+            if (earliest is None or self._moments[place] >= earliest)
+            and (latest is None or self._moments[place] <= latest)
+            and self._items[place]["id"] in wanted.get("ids", [self._items[place]["id"]])
+        ]
+
+
 class Server:
     """Answers requests about the scenes of one folder."""
 
@@ -68,8 +100,7 @@ class Server:
         self.delay_s = delay_s
         self.counts = Counts()
         self.port = 0
-        self._items: list[dict[str, Any]] = json.loads((folder / "items.json").read_text(encoding="utf-8"))
-        self._shapes = [shapely.geometry.shape(item["geometry"]) for item in self._items]
+        self._own = Catalogue(json.loads((folder / ITEMS_FILE).read_text(encoding="utf-8")))
         self._files: dict[str, tuple[int, int]] = {}
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -89,16 +120,20 @@ class Server:
         if place == "counts":
             counts, self.counts = self.counts, Counts()
             return _json(asdict(counts))
-        if place != "local":
+        if place not in ("local", "wide"):
             await asyncio.sleep(self.delay_s)
         if rest == ["search"]:
             self.counts.searches += 1
             return _json(self._search(json.loads(request.body), place))
         return self._file(request, rest[0]) if place == "files" and rest else Answer(404, {}, b"", 0)
 
+    @cached_property
+    def _wide(self) -> "Catalogue":
+        return Catalogue(california_items())
+
     def _search(self, wanted: dict[str, Any], place: str) -> dict[str, Any]:
         base = f"http://127.0.0.1:{self.port}/files" if place == "remote" else str(self.folder)
-        found = [item for item, shape in zip(self._items, self._shapes, strict=True) if _is_wanted(item, shape, wanted)]
+        found = (self._wide if place == "wide" else self._own).find(wanted)
         start, limit = int(wanted.get("token", 0)), int(wanted.get("limit", PAGE))
         following = {"rel": "next", "method": "POST", "href": f"http://127.0.0.1:{self.port}/{place}/search"}
         links = [following | {"body": wanted | {"token": start + limit}}] if start + limit < len(found) else []
@@ -144,22 +179,6 @@ def _range(header: str, size: int) -> tuple[int, int, int]:
     if not first:
         return 206, max(size - int(last), 0), size - 1
     return (206 if int(first) < size else 416), int(first), min(int(last or size), size - 1)
-
-
-def _is_wanted(item: dict[str, Any], shape: shapely.Geometry, wanted: dict[str, Any]) -> bool:
-    if "ids" in wanted and item["id"] not in wanted["ids"]:
-        return False
-    if "collections" in wanted and item["collection"] not in wanted["collections"]:
-        return False
-    if "bbox" in wanted and not shape.intersects(shapely.box(*wanted["bbox"])):
-        return False
-    if "intersects" in wanted and not shape.intersects(shapely.geometry.shape(wanted["intersects"])):
-        return False
-    first, _, last = wanted.get("datetime", "..").partition("/")
-    moment = datetime.fromisoformat(item["properties"]["datetime"])
-    return (first == ".." or datetime.fromisoformat(first) <= moment) and (
-        (last or first) == ".." or moment <= datetime.fromisoformat(last or first)
-    )
 
 
 def _with_hrefs(item: dict[str, Any], base: str) -> dict[str, Any]:

@@ -87,6 +87,16 @@ def test_the_server_finds_scenes_by_place_and_time(archive: Path) -> None:
     assert server.counts.searches == 2
 
 
+def test_the_server_knows_all_california(archive: Path) -> None:
+    server = Server(archive, 0)
+    july = "2021-07-01T00:00:00Z/2021-07-31T00:00:00Z"
+    wanted = {"intersects": {"type": "Point", "coordinates": [-120.2, 38.2]}, "datetime": july}
+    found = json.loads(_ask(server, "POST", "/wide/search", wanted)[1])["features"]
+    assert 10 <= len(found) <= 40, "a place is seen every few days"
+    bound = json.loads(_ask(server, "POST", "/wide/search", {"bbox": [0, 0, 1, 1]})[1])
+    assert bound["features"] == []
+
+
 def test_the_server_gives_pages(archive: Path) -> None:
     server = Server(archive, 0)
     page = json.loads(_ask(server, "POST", "/remote/search", {"limit": 1})[1])
