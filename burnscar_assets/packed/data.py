@@ -32,6 +32,7 @@ from rslearn.utils.vector_format import GeojsonVectorFormat, VectorFormat  # noq
 
 from burnscar_assets.errors import InputError
 from burnscar_assets.packed.codec import Pixels
+from burnscar_assets.packed.formats import keep_vector_formats
 from burnscar_assets.packed.pack import Pack, Vector
 from burnscar_assets.packed.rasters import Raster, RasterRow
 from burnscar_assets.packed.storage import PackedWindowStorage, grid_of, projection_of
@@ -151,19 +152,16 @@ class PackedData(WindowDataStorage):
             InputError: the layer's format isn't `GeojsonVectorFormat`.
         """
         _geojson(vector_format)
+        text = self._pack.vector(self.window.name, layer_name, group_idx)
         onto = self.window.projection if projection is None else projection
-        area = STGeometry(onto, shapely.box(*(self.window.bounds if bounds is None else bounds)), None)
-        features = _features(self._pack.vector(self.window.name, layer_name, group_idx))
-        geometries = safely_reproject_within_valid_area([feature.geometry for feature in features], area)
-        return [
-            Feature(geometry, feature.properties)
-            for feature, geometry in zip(features, geometries, strict=True)
-            if geometry is not None and geometry.shp.intersects(area.shp)
-        ]
+        return features_within(text, onto, self.window.bounds if bounds is None else bounds)
 
 
 class PackedDataStorageFactory(WindowDataStorageFactory):
     """Makes `PackedData`; goes with `burnscar_assets.packed.storage.PackedWindowStorageFactory`."""
+
+    def __init__(self) -> None:
+        keep_vector_formats()
 
     def create(self, window: Window) -> PackedData:
         """The pixels and features of a window."""
@@ -195,6 +193,18 @@ def features_text(vector_format: GeojsonVectorFormat, features: list[Feature]) -
     target = _TextFile()
     vector_format.encode_to_file(target, features)
     return target.text
+
+
+def features_within(text: str, projection: Projection, bounds: PixelBounds) -> list[Feature]:
+    """Features of a stored FeatureCollection that touch bounds of a projection, in it."""
+    area = STGeometry(projection, shapely.box(*bounds), None)
+    features = _features(text)
+    geometries = safely_reproject_within_valid_area([feature.geometry for feature in features], area)
+    return [
+        Feature(geometry, feature.properties)
+        for feature, geometry in zip(features, geometries, strict=True)
+        if geometry is not None and geometry.shp.intersects(area.shp)
+    ]
 
 
 class _TextFile:

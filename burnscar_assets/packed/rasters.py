@@ -55,6 +55,18 @@ class RasterRow(NamedTuple):
     raster: Raster
 
 
+class RasterHeader(NamedTuple):
+    """A raster without its pixels; the fields are those of `Raster`, `shape` that of its pixels."""
+
+    window: str
+    bands: tuple[str, ...]
+    shape: tuple[int, ...]
+    grid: Grid
+    min_col: int
+    min_row: int
+    timestamps: tuple[tuple[str, str], ...] | None
+
+
 @dataclass(frozen=True)
 class _Form:
     """What rasters of one band set have in common."""
@@ -123,8 +135,21 @@ class Rasters:
         form = _form(text)
         pixels = np.empty(form.shape, form.dtype)
         self._decode(name, layer, form, crc, data, pixels)
-        times = None if timestamps is None else tuple((start, end) for start, end in json.loads(timestamps))
-        return Raster(form.bands, pixels, form.grid, min_col, min_row, times, form.nodata)
+        return Raster(form.bands, pixels, form.grid, min_col, min_row, _times(timestamps), form.nodata)
+
+    def headers(self, names: Sequence[str], layer: str, group_idx: int = 0) -> list[RasterHeader]:
+        """What is known of the rasters of windows without reading pixels, one for each window and band set."""
+        rows = self._database.rows(
+            "SELECT w.name, f.form, r.min_col, r.min_row, r.timestamps FROM json_each(?) j "
+            "CROSS JOIN windows w ON w.name = j.value "
+            "CROSS JOIN rasters r ON r.window = w.id AND r.layer = ?2 AND r.group_idx = ?3 "
+            "JOIN forms f ON f.id = r.form",
+            (json.dumps(list(names)), layer, group_idx),
+        )
+        return [
+            RasterHeader(name, form.bands, form.shape, form.grid, min_col, min_row, _times(timestamps))
+            for name, form, min_col, min_row, timestamps in ((name, _form(text), *place) for name, text, *place in rows)
+        ]
 
     def stacked(
         self,
@@ -207,6 +232,10 @@ def _places(form: _Form, wanted: Sequence[str]) -> tuple[list[int], list[int]]:
     """Where the bands of a raster that are wanted lie in it, and where they go."""
     pairs = [(form.bands.index(band), target) for target, band in enumerate(wanted) if band in form.bands]
     return [source for source, _ in pairs], [target for _, target in pairs]
+
+
+def _times(text: str | None) -> tuple[tuple[str, str], ...] | None:
+    return None if text is None else tuple((start, end) for start, end in json.loads(text))
 
 
 def _form_text(raster: Raster, codec: str) -> str:
