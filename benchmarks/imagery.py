@@ -22,9 +22,6 @@ from kit.measure import Cost, adopt_orphans
 PEER_LOCAL_WORKERS = 0
 """Costs the peer the least CPU: every worker process imports anew."""
 
-WINDOW_WORKERS = (0, 0, 2)
-"""Tries of creating windows, and the peer's processes in each: what else the disk does makes them differ."""
-
 STEPS = ("small", "catalogue", "large", "labelled", "remote", "memory")
 
 
@@ -43,6 +40,7 @@ class Size:
         compared: windows whose pixels are compared.
         peer_remote_workers: processes of the peer over HTTP.
         loader_workers: processes of the data module that are tried.
+        window_workers: tries of creating windows, and the peer's processes in each; the disk makes them differ.
     """
 
     archive: Measures
@@ -55,17 +53,18 @@ class Size:
     compared: int
     peer_remote_workers: int
     loader_workers: tuple[int, ...]
+    window_workers: tuple[int, ...]
 
 
 FULL = Size(
     Measures(3000, 3, 2), fires=40, small=2000, large=300, labelled=10_000, many=20_000, sampled=400, compared=300,
-    peer_remote_workers=8, loader_workers=(0, 2),
+    peer_remote_workers=8, loader_workers=(0, 2), window_workers=(0, 0, 2),
 )  # fmt: skip
 """Over HTTP on 2 cores, 400 windows took the peer 101 s with 4 workers, 78 s with 8, 88 s with 16."""
 
 QUICK = Size(
     Measures(1200, 1, 2), fires=4, small=72, large=4, labelled=80, many=144, sampled=4, compared=8,
-    peer_remote_workers=1, loader_workers=(0,),
+    peer_remote_workers=1, loader_workers=(0,), window_workers=(0,),
 )  # fmt: skip
 
 
@@ -118,11 +117,11 @@ class Imagery:
     def labelled_windows(self) -> list[Figure]:
         """Creating windows with labels."""
         table = self.place.table("labelled", self.size.fires, self.size.labelled)
-        ours = min((self.place.our_windows(table)[1] for _ in WINDOW_WORKERS), key=_told_s)
-        peer = min((self.place.peer_windows(table, workers=w)[1] for w in WINDOW_WORKERS), key=_told_s)
+        ours = min((self.place.our_windows(table)[1] for _ in self.size.window_workers), key=_told_s)
+        peer = min((self.place.peer_windows(table, workers=w)[1] for w in self.size.window_workers), key=_told_s)
         mine, theirs = (table.count / _told_s(cost) for cost in (ours, peer))
         whole, their_whole = (table.count / cost.wall_s for cost in (ours, peer))
-        unit = f"windows per s, {table.count} windows, best of {len(WINDOW_WORKERS)}"
+        unit = f"windows per s, {table.count} windows, best of {len(self.size.window_workers)}"
         return [
             _faster("labelled windows created", mine, theirs, f"{unit}, modules imported", Bar(">=", 20)),
             _faster("labelled windows created, with process start", whole, their_whole, unit),
