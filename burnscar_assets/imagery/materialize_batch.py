@@ -93,11 +93,8 @@ def make_tiles(shard: TileShard) -> Iterator[list[TileOutcome]]:
             clear = reader.clear_fractions(requests)
             images = reader.images(windows, groups, requests)
             while chunk := list(islice(images, AT_ONCE)):
-                with shelf.transaction(shard.group):
-                    outcomes = [
-                        _settle(shelf, windows[image.name], image, clear.get(image.name), shard.settings)
-                        for image in chunk
-                    ]
+                outcomes = [_judge(shelf, image, clear.get(image.name)) for image in chunk]
+                _settle(shelf, shard, windows, chunk, outcomes)
                 yield outcomes
         finally:
             close_files(source)
@@ -152,19 +149,36 @@ class _Reader:
         return read_windows(requests, self._config, self._source, self._tile_store, self._options)
 
 
-def _settle(
-    shelf: Shelf, window: "Window", image: "WindowImage", clear_fraction: float | None, settings: ImagerySettings
-) -> TileOutcome:
-    """Put a tile in place, or leave the window out for want of data."""
+def _judge(shelf: Shelf, image: "WindowImage", clear_fraction: float | None) -> TileOutcome:
+    """What a window's image holds."""
     if image.error:
-        return TileOutcome(window.name, True, None, image.error)
+        return TileOutcome(image.name, True, None, image.error)
     content = measure(shelf.config, [raster.get_chw_array() for group in image.rasters for raster in group])
-    if content.nodata_fraction > settings.max_nodata_fraction:
-        set_aside(window, shelf.layer)
-        shelf.remove(window.group, [window.name])
-    else:
-        shelf.put(window, image.rasters)
-    return TileOutcome(window.name, True, content, clear_fraction=clear_fraction)
+    return TileOutcome(image.name, True, content, clear_fraction=clear_fraction)
+
+
+def _settle(
+    shelf: Shelf,
+    shard: TileShard,
+    windows: "dict[str, Window]",
+    images: "list[WindowImage]",
+    outcomes: list[TileOutcome],
+) -> None:
+    """Put tiles in place, and leave windows out that lack data."""
+    most = shard.settings.max_nodata_fraction
+    good: list[tuple[Window, list[list[RasterArray]]]] = []
+    lacking = []
+    for image, content in zip(images, (outcome.content for outcome in outcomes), strict=True):
+        if content is not None and content.nodata_fraction > most:
+            lacking.append(image.name)
+        elif content is not None:
+            good.append((windows[image.name], image.rasters))
+    shelf.put(shard.group, good)
+    if lacking:
+        with shelf.transaction(shard.group):
+            for name in lacking:
+                set_aside(windows[name], shelf.layer)
+            shelf.remove(shard.group, lacking)
 
 
 class _RslearnReader:

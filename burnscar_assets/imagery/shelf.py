@@ -25,7 +25,11 @@ if TYPE_CHECKING:
     from rslearn.dataset import Dataset, Window
     from rslearn.utils.raster_array import RasterArray
 
+    from burnscar_assets.packed.rasters import RasterRow
     from burnscar_assets.packed.storage import PackedWindowStorage
+
+    Rasters = list[list[RasterArray]]
+    Tile = tuple[Window, Rasters]
 
 Pixels = npt.NDArray[np.generic]
 
@@ -63,12 +67,13 @@ class Shelf(ABC):
         """
 
     @abstractmethod
-    def put(self, window: "Window", rasters: "list[list[RasterArray]]") -> None:
-        """Put a whole tile in place of what is there.
+    def put(self, group: str, tiles: "Sequence[Tile]") -> None:
+        """Put whole tiles in place of what is there.
 
         Args:
-            window: a window of the dataset.
-            rasters: of each item group and band set, (bands, times, height, width).
+            group: group of the windows.
+            tiles: windows of the dataset, and their rasters of each item group and band set, (bands, times, height,
+                width).
 
         Raises:
             StorageError: the dataset can't be written; what was there is as before.
@@ -99,8 +104,12 @@ class FileShelf(Shelf):
             except (OSError, RasterioError):
                 yield None
 
-    def put(self, window: "Window", rasters: "list[list[RasterArray]]") -> None:
-        """Write the tile beside the one that is there, then exchange them; a kill between leaves none."""
+    def put(self, group: str, tiles: "Sequence[Tile]") -> None:
+        """Write each tile beside the one that is there, then exchange them; a kill between leaves none."""
+        for window, rasters in tiles:
+            self._put_one(window, rasters)
+
+    def _put_one(self, window: "Window", rasters: "Rasters") -> None:
         root = Path(window.window_root)
         with storage_errors(root):
             shutil.rmtree(root / _NEW, ignore_errors=True)
@@ -123,7 +132,7 @@ class FileShelf(Shelf):
                         (folder / "completed").unlink(missing_ok=True)
                         shutil.rmtree(folder)
 
-    def _write(self, window: "Window", folder: Path, rasters: "list[list[RasterArray]]") -> None:
+    def _write(self, window: "Window", folder: Path, rasters: "Rasters") -> None:
         from rslearn.dataset.window_data_storage.per_item_group import (
             per_item_group_layer_dir,
             per_item_group_raster_dir,
@@ -157,18 +166,27 @@ class PackedShelf(Shelf):
             except MissingDataError:
                 yield from (self._read_one(group, name, bands, index) for name in part)
 
-    def put(self, window: "Window", rasters: "list[list[RasterArray]]") -> None:
-        """Write the tile and its marker, or nothing."""
-        formats = [band_set.instantiate_raster_format() for band_set in self.config.band_sets]
-        with self.transaction(window.group):
-            self.remove(window.group, [window.name])
-            with window.data.open_layer_writer(self.layer) as writer:
-                for index, group in enumerate(rasters):
-                    for band_set, raster_format, raster in zip(self.config.band_sets, formats, group, strict=True):
-                        grid = band_set.get_final_projection_and_bounds(window.projection, window.bounds)
-                        writer.write_raster(band_set.bands, raster_format, *grid, raster, group_idx=index)
-            for index in range(len(rasters)):
-                window.mark_layer_completed(self.layer, index)
+    def put(self, group: str, tiles: "Sequence[Tile]") -> None:
+        """Write all tiles with their markers, or nothing."""
+        from burnscar_assets.packed.rasters import compress
+
+        rows = [compress(row) for window, rasters in tiles for row in self._rows(window, rasters)]
+        names = [window.name for window, _ in tiles]
+        marks = [(window.name, self.layer, index) for window, rasters in tiles for index in range(len(rasters))]
+        pack = self._storage.pack(group)
+        with pack.transaction():
+            pack.remove_layer(names, self.layer)
+            pack.rasters.put_compressed(rows)
+            pack.mark_completed(marks)
+
+    def _rows(self, window: "Window", rasters: "Rasters") -> "Iterator[RasterRow]":
+        from burnscar_assets.packed.data import stored_raster
+        from burnscar_assets.packed.rasters import RasterRow
+
+        for index, group in enumerate(rasters):
+            for band_set, raster in zip(self.config.band_sets, group, strict=True):
+                grid = band_set.get_final_projection_and_bounds(window.projection, window.bounds)
+                yield RasterRow(window.name, self.layer, index, stored_raster(band_set.bands, grid[0], grid[1], raster))
 
     def remove(self, group: str, names: Iterable[str]) -> None:
         """Take tiles and their markers away."""

@@ -79,6 +79,21 @@ class _Form:
     nodata: float | None
 
 
+class CompressedRow(NamedTuple):
+    """A row as it is written: with its form as text, the checksum of its pixels, and these compressed."""
+
+    row: RasterRow
+    form: str
+    crc: int
+    data: bytes
+
+
+def compress(row: RasterRow) -> CompressedRow:
+    """Compress the pixels of a row."""
+    codec, data = encode(row.raster.pixels)
+    return CompressedRow(row, _form_text(row.raster, codec), checksum(row.raster.pixels), data)
+
+
 class Rasters:
     """The pixels in a group's file; every call that writes is a transaction, or part of the one around it."""
 
@@ -87,11 +102,13 @@ class Rasters:
 
     def put(self, rows: Iterable[RasterRow]) -> None:
         """Write rasters, in place of those of the same window, layer, item group and bands."""
+        self.put_compressed([compress(row) for row in rows])
+
+    def put_compressed(self, rows: Iterable[CompressedRow]) -> None:
+        """The same for rows that were compressed before, so that the file is locked for the writing alone."""
         with self._database.transaction() as connection:
             forms: dict[str, int] = {}
-            for name, layer, group_idx, raster in rows:
-                codec, data = encode(raster.pixels)
-                form = _form_text(raster, codec)
+            for (name, layer, group_idx, raster), form, crc, data in rows:
                 if form not in forms:
                     connection.execute("INSERT OR IGNORE INTO forms (form) VALUES (?)", (form,))
                     (forms[form],) = connection.execute("SELECT id FROM forms WHERE form = ?", (form,)).fetchone()
@@ -112,7 +129,7 @@ class Rasters:
                         raster.min_col,
                         raster.min_row,
                         None if raster.timestamps is None else json.dumps(raster.timestamps),
-                        checksum(raster.pixels),
+                        crc,
                         data,
                     ),
                 )
