@@ -5,7 +5,7 @@ that it reads, so that a changed setting makes stale just the stages that read i
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
@@ -220,6 +220,8 @@ class ModelSettings(Section):
 class TrainingSettings(Section):
     """How a year's checkpoint is fine-tuned."""
 
+    transport: ClassVar[frozenset[str]] = frozenset({"memory_gb"})
+
     look_back_years: int = Field(2, ge=0, le=30, description="Fire years before Y whose training split is used too.")
     model: ModelSettings = ModelSettings()
     config: str = Field(
@@ -229,12 +231,36 @@ class TrainingSettings(Section):
     freeze_epochs: int = Field(2, ge=0, description="Epochs for which the encoder is frozen.")
     learning_rate: float = Field(1e-4, gt=0, description="Learning rate of the head, and of the encoder once unfrozen.")
     batch_size: int = Field(32, ge=1, description="Windows per step.")
-    loader_workers: int = Field(0, ge=0, description="Processes that load windows; part of the manifest.")
+    accumulation: int = Field(
+        1,
+        ge=1,
+        description="Parts, of equal size, that a step's windows go through the model in, one after another: less "
+        "memory, the same mean gradient but for dropout. Doubled by itself when memory runs out.",
+    )
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="Arithmetic of the model, mixed with float32; auto: bfloat16 on a GPU, float32 on a CPU."
+    )
+    compile: bool = Field(
+        False,
+        description="Compile the encoder (torch.compile): minutes at the start, faster steps; for long runs on a GPU.",
+    )
+    loader_workers: int = Field(
+        0, ge=0, description="Processes that load windows where rslearn's loader is used; part of the manifest."
+    )
+    memory_gb: float = Field(
+        4.0, ge=0, description="Pixels of a packed dataset are kept in memory up to this size (GB), else read ahead."
+    )
     early_stop_epochs: int | None = Field(
         None, ge=1, description="Stop after so many epochs without a better validation loss; empty: never."
     )
     accelerator: Literal["auto", "cpu", "gpu"] = Field("auto", description="Where Lightning trains.")
     seed: int = Field(42, description="Seed of weights, order and augmentation.")
+
+    @model_validator(mode="after")
+    def _parts_of_a_step_are_equal(self) -> Self:
+        if self.batch_size % self.accumulation:
+            raise ValueError(f"batch_size {self.batch_size} is no multiple of accumulation {self.accumulation}")
+        return self
 
 
 class EvaluationSettings(Section):
@@ -243,6 +269,32 @@ class EvaluationSettings(Section):
     bootstrap_samples: int = Field(1000, ge=100, description="Resamples of fires for the intervals.")
     confidence: float = Field(0.95, gt=0, lt=1, description="Coverage of the intervals.")
     seed: int = Field(0, description="Seed of the resampling.")
+    size_classes_ha: tuple[float, ...] = Field(
+        (100, 1000, 10_000), description="Bounds of the classes of fire size, growing, in hectares."
+    )
+    days_classes: tuple[int, ...] = Field(
+        (5, 10, 20), description="Bounds of the classes of days from containment to the image, growing."
+    )
+    ecoregions: str | None = Field(
+        None,
+        description="Vector file of ecoregions for metrics by region, beside the settings file or in configs/; empty: "
+        "none.",
+    )
+    ecoregion_field: str = Field("US_L3NAME", description="Field of that file that names the region.")
+    worst_windows: int = Field(12, ge=1, le=48, description="Windows most wrong that the report shows, at most.")
+    champion_rule: Literal["not_worse", "better", "person"] = Field(
+        "not_worse",
+        description="When a year's new checkpoint takes its champion's place: its F1 of burnt on the same held-out "
+        "fires is not below the champion's interval; or is above the champion's; or only by a person's word.",
+    )
+
+    @model_validator(mode="after")
+    def _classes_grow(self) -> Self:
+        for name in ("size_classes_ha", "days_classes"):
+            bounds = getattr(self, name)
+            if list(bounds) != sorted(set(bounds)):
+                raise ValueError(f"{name} must grow from bound to bound")
+        return self
 
 
 class DemoSettings(Section):

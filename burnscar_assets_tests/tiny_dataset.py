@@ -18,6 +18,7 @@ from burnscar_assets.storage.contracts import TILES, WINDOWS
 from burnscar_assets.storage.hashing import hash_json
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import TABLE_CRS, write_table
+from burnscar_assets.windows.dataset import DATA_STORAGE, WINDOW_STORAGE
 
 LAYER = "sentinel2_l2a"
 SIZE_PX = 32
@@ -58,10 +59,17 @@ DATASET_CONFIG = {
         "label": {"type": "vector"},
     }
 }
+PACKED_STORAGE = {"storage": WINDOW_STORAGE, "window_data_storage": DATA_STORAGE}
 
 
 def make_tiny_dataset(
-    root: DataRoot, *, years: tuple[int, ...], windows_per_year: int, seed: int = 0, incomplete_per_year: int = 0
+    root: DataRoot,
+    *,
+    years: tuple[int, ...],
+    windows_per_year: int,
+    seed: int = 0,
+    incomplete_per_year: int = 0,
+    packed: bool = False,
 ) -> None:
     """Make the dataset, its windows and its tiles.
 
@@ -71,11 +79,13 @@ def make_tiny_dataset(
         windows_per_year: windows with complete tiles, both classes alternating in every fire.
         seed: seed of the pixels.
         incomplete_per_year: further training windows whose tile is not complete and has no pixels.
+        packed: whether windows are packed files; else they are folders.
     """
     from upath import UPath
 
     root.dataset.mkdir(parents=True, exist_ok=True)
-    (root.dataset / "config.json").write_text(json.dumps(DATASET_CONFIG))
+    storage = {key: {"class_path": path} for key, path in PACKED_STORAGE.items()} if packed else {}
+    (root.dataset / "config.json").write_text(json.dumps(DATASET_CONFIG | storage))
     from rslearn.dataset import Dataset
 
     dataset = Dataset(UPath(root.dataset))

@@ -5,6 +5,7 @@ spec, and so is what a substitution cannot say: no frozen epochs means no Freeze
 """
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,9 @@ Device = Literal["cpu", "gpu"]
 
 IN_MEMORY_BYTES = 1 << 30
 """Windows are kept in memory if they take no more than this, as float32."""
+
+_PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
+"""Lightning's names of the arithmetic."""
 
 _VARIABLE = re.compile(r"\$\{([^}]+)\}")
 _FREEZE = "rslearn.train.callbacks.freeze_unfreeze.FreezeUnfreeze"
@@ -53,8 +57,20 @@ def write_run_config(spec: TrainingSpec, folder: Path, device: Device = "cpu") -
     return path
 
 
+def in_parts(config: dict[str, Any], step_size: int, parts: int) -> dict[str, Any]:
+    """The configuration of a run whose steps of so many windows come in more parts."""
+    batch = {"batch_size": math.ceil(step_size / parts)}
+    return config | {
+        "data": config["data"] | {"init_args": config["data"]["init_args"] | batch},
+        "trainer": config["trainer"] | {"accumulate_grad_batches": parts},
+    }
+
+
 def _variables(spec: TrainingSpec, device: Device) -> dict[str, Any]:
     settings = spec.settings
+    precision = settings.precision
+    if precision == "auto":
+        precision = "bfloat16" if device == "gpu" else "float32"
     window_bytes = len(BANDS) * spec.size_px**2 * 4
     windows = sum(n for years in spec.windows.values() for classes in years.values() for n in classes.values())
     return {
@@ -65,9 +81,12 @@ def _variables(spec: TrainingSpec, device: Device) -> dict[str, Any]:
         "BURNSCAR_ENCODER_RANDOM": spec.encoder.random,
         "BURNSCAR_EMBEDDING_SIZE": spec.encoder.embedding_size,
         "BURNSCAR_PATCH_SIZE": settings.model.patch_size,
-        "BURNSCAR_AUTOCAST": "bfloat16" if device == "gpu" else None,
+        "BURNSCAR_AUTOCAST": None if precision == "float32" else precision,
+        "BURNSCAR_PRECISION": _PRECISIONS[precision],
+        "BURNSCAR_COMPILE": settings.compile,
         "BURNSCAR_LEARNING_RATE": settings.learning_rate,
-        "BURNSCAR_BATCH_SIZE": settings.batch_size,
+        "BURNSCAR_BATCH_SIZE": settings.batch_size // settings.accumulation,
+        "BURNSCAR_ACCUMULATION": settings.accumulation,
         "BURNSCAR_LOADER_WORKERS": settings.loader_workers,
         "BURNSCAR_IN_MEMORY": settings.loader_workers == 0 and windows * window_bytes <= IN_MEMORY_BYTES,
         "BURNSCAR_MAX_EPOCHS": settings.max_epochs,

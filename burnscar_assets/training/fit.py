@@ -1,10 +1,13 @@
 """Runs Lightning on a model configuration through rslearn's own command line machinery.
 
 What `rslearn model fit --config model.yaml` builds is what is built here: the same parser, the same linked
-arguments. Only the folder of the run, a report per epoch and the guard on the data are added.
+arguments. Only the folder of the run, a report per epoch and the guard on the data are added, and packed datasets
+are read in bulk where the configuration allows it. A run that runs out of memory goes on with steps in more parts.
 """
 
+import gc
 import logging
+import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from burnscar_assets.classes import Split
 from burnscar_assets.errors import InputError
 from burnscar_assets.settings import TrainingSettings
-from burnscar_assets.training.config import Device
-from burnscar_assets.training.manifest import BEST_FILE
+from burnscar_assets.training.config import Device, in_parts
+from burnscar_assets.training.manifest import BEST_FILE, LAST_FILE
 from burnscar_assets.training.spec import TrainingSpec
 from burnscar_assets.training.weights import load_state
 
@@ -34,11 +37,15 @@ class FitResult:
         state: Weights of the best epoch, by the names of the configured model.
         history: One row per epoch.
         best_epoch: Epoch of the weights, from 1.
+        reader: What read the windows: `bulk`, or `rslearn` and why.
+        parts: Parts that the windows of a step came in, in the end.
     """
 
     state: "dict[str, Tensor]"
     history: list[dict[str, float]]
     best_epoch: int
+    reader: str
+    parts: int
 
 
 def choose_device(settings: TrainingSettings) -> Device:
@@ -64,12 +71,45 @@ def fit(
 ) -> FitResult:
     """Train in `folder`, from the start or from the checkpoint `last`.
 
+    Out of memory, it goes on from the last epoch with the windows of a step in twice as many parts.
+
     Raises:
-        InputError: the dataset does not hold the windows that the tables promise, or training diverged.
+        InputError: the dataset does not hold the windows that the tables promise, training diverged, or memory
+            is too small for a single window.
     """
+    parts, step_size = spec.settings.accumulation, spec.settings.batch_size
+    while True:
+        try:
+            return _fit_in_parts(spec, config, folder, last, report, parts)
+        except RuntimeError as error:
+            if not _is_out_of_memory(error):
+                raise
+            if parts == step_size:
+                raise InputError(
+                    "memory is too small for training with one window at a time: choose a smaller training.model.size, "
+                    "a larger training.model.patch_size, or another machine"
+                ) from error
+            said = str(error).partition("\n")[0]
+        parts = min(2 * parts, step_size)
+        report({"event": "out_of_memory", "accumulation": parts, "windows": math.ceil(step_size / parts), "said": said})
+        _free_memory()
+        config = in_parts(config, step_size, parts)
+        last = folder / LAST_FILE if (folder / LAST_FILE).exists() else None
+
+
+def _fit_in_parts(
+    spec: TrainingSpec,
+    config: dict[str, Any],
+    folder: Path,
+    last: Path | None,
+    report: Callable[[dict[str, Any]], None],
+    parts: int,
+) -> FitResult:
     from burnscar_assets.training.callbacks import BestAndLast, EpochReport
 
     trainer, module, datamodule = _instantiate(config, folder)
+    datamodule, reader = _fastest(datamodule, spec.settings, parts)
+    report({"event": "reader", "reader": reader})
     epochs = EpochReport(report)
     trainer.callbacks += [_guard(spec), epochs]
     trainer.fit(module, datamodule=datamodule, ckpt_path=None if last is None else str(last), weights_only=True)
@@ -79,7 +119,38 @@ def fit(
     state = load_state(folder / BEST_FILE)["state_dict"]
     prefix = "model."
     weights = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
-    return FitResult(weights, epochs.history, best.best_epoch + 1)
+    return FitResult(weights, epochs.history, best.best_epoch + 1, reader, parts)
+
+
+def _fastest(module: Any, settings: TrainingSettings, parts: int) -> "tuple[LightningDataModule, str]":
+    """Our data module if it can do what rslearn's is configured for, else rslearn's; and which it is."""
+    from burnscar_assets.training.bulk_data import BulkDataModule
+    from burnscar_assets.training.bulk_split import UnsupportedError
+
+    memory_bytes = int(settings.memory_gb * 1e9)
+    try:
+        bulk = BulkDataModule(
+            module, settings.seed, step_size=settings.batch_size, parts=parts, memory_bytes=memory_bytes
+        )
+        bulk.setup("fit")
+    except UnsupportedError as error:
+        return module, f"rslearn: {error}"
+    return bulk, "bulk"
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error)
+
+
+def _free_memory() -> None:
+    """Give back what the run that ended held."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _instantiate(config: dict[str, Any], folder: Path) -> "tuple[Trainer, Any, LightningDataModule]":

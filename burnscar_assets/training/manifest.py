@@ -50,7 +50,11 @@ class CheckpointManifest(BaseModel):
     package_versions: dict[str, str] = Field(description="Versions of the packages that trained it.")
     seed: int
     device: str = Field(description="What it was trained on: cpu or gpu.")
-    loader_workers: int = Field(description="Processes that loaded windows; another number gives other weights.")
+    loader_workers: int = Field(
+        description="Processes that load windows if reader is rslearn; another number gives other weights then."
+    )
+    reader: str = Field("rslearn", description="What read and transformed windows: bulk, or rslearn and why.")
+    accumulation: int = Field(1, description="Parts that the windows of a step came in, in the end.")
     layer: str = Field(description="Raster layer of the dataset that it reads.")
     encoder: EncoderRecord
     windows: dict[str, dict[int, dict[str, int]]] = Field(description="Windows by split, fire year and class.")

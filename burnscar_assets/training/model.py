@@ -141,7 +141,12 @@ def _point_encoder(node: Any, path: str, precision: str | None) -> None:
     """Let every OlmoEarth in the configuration read its architecture from `path`."""
     if isinstance(node, dict):
         if node.get("class_path") == OLMOEARTH:
-            node["init_args"] |= {"model_path": path, "random_initialization": True, "autocast_dtype": precision}
+            node["init_args"] |= {
+                "model_path": path,
+                "random_initialization": True,
+                "autocast_dtype": precision,
+                "compile_model": False,
+            }
         for value in node.values():
             _point_encoder(value, path, precision)
     elif isinstance(node, list):

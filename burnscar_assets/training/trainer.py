@@ -48,7 +48,8 @@ def train(spec: TrainingSpec, report: Report) -> CheckpointManifest:
 
     Args:
         spec: what to train on, from what, and where to.
-        report: called with `{"event": "start" | "step" | "epoch" | "done", …}` as training goes on.
+        report: called with `{"event": …}` as training goes on: `start`, `reader`, `step`, `epoch`, `out_of_memory`,
+            `done`.
 
     Raises:
         InputError: the dataset lacks what the specification promises, a GPU is asked for and absent, training
@@ -213,6 +214,8 @@ def _manifest(
         seed=spec.settings.seed,
         device=device,
         loader_workers=spec.settings.loader_workers,
+        reader=result.reader,
+        accumulation=result.parts,
         layer=spec.layer,
         encoder=EncoderRecord(
             model_id=encoder.model_id,

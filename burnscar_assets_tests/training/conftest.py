@@ -34,15 +34,32 @@ def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> DataRoot:
     return root
 
 
+@pytest.fixture(scope="session")
+def packed_world(tmp_path_factory: pytest.TempPathFactory) -> DataRoot:
+    """The same, packed, of fewer windows."""
+    root = DataRoot(tmp_path_factory.mktemp("packed") / "data")
+    make_tiny_dataset(root, years=(2019, 2020), windows_per_year=30, seed=1, incomplete_per_year=1, packed=True)
+    return root
+
+
 @pytest.fixture
 def plan(tiny_world: DataRoot, tmp_path: Path) -> Plan:
     """Plans a run of 2020 whose checkpoint goes to a folder of the test's own."""
+    return _planner(tiny_world, tmp_path)
 
+
+@pytest.fixture
+def packed_plan(packed_world: DataRoot, tmp_path: Path) -> Plan:
+    """The same on the packed dataset."""
+    return _planner(packed_world, tmp_path)
+
+
+def _planner(root: DataRoot, folder_of_all: Path) -> Plan:
     def make(folder: str = "a", **training: Any) -> TrainingSpec:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            spec = plan_training(tiny_settings(**training), tiny_world, 2020, {"tiles 2020": "abc"})
-        return spec.model_copy(update={"checkpoint": tmp_path / folder / "checkpoints" / "fire_year=2020"})
+            spec = plan_training(tiny_settings(**training), root, 2020, {"tiles 2020": "abc"})
+        return spec.model_copy(update={"checkpoint": folder_of_all / folder / "checkpoints" / "fire_year=2020"})
 
     return make
 

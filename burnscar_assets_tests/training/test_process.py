@@ -83,8 +83,8 @@ def test_under_pipes_every_epoch_is_a_message(plan: Plan, tmp_path: Path, monkey
 
     assert job.execute_in_process().success
     told = [message for message in received if message["event"] != "step"]
-    assert [message["event"] for message in told] == ["start", "epoch", "epoch", "done"]
-    assert told[1]["val_loss"] > 0
+    assert [message["event"] for message in told] == ["start", "reader", "epoch", "epoch", "done"]
+    assert told[2]["val_loss"] > 0
 
 
 def _keep_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ def test_training_learns_and_tells(plan: Plan, run: Run) -> None:
 
     assert manifest.history[-1]["train_loss"] < manifest.history[0]["train_loss"] - 0.05
     assert manifest.metrics["val_auroc"] > 0.8
-    assert [e["event"] for e in events if e["event"] != "step"] == ["start"] + ["epoch"] * 6 + ["done"]
+    assert [e["event"] for e in events if e["event"] != "step"] == ["start", "reader"] + ["epoch"] * 6 + ["done"]
     assert manifest == verify_checkpoint(spec.checkpoint) == load_manifest(spec.checkpoint)
     assert manifest.fire_years == (2019, 2020)
     assert manifest.windows["train"] == {2019: {"burnt": 24, "unburnt": 24}, 2020: {"burnt": 24, "unburnt": 24}}
