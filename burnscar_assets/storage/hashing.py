@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,12 +59,21 @@ def _cells(column: pd.Series) -> list[bytes]:
     if isinstance(column, gpd.GeoSeries):
         shapes = shapely.set_precision(column.to_numpy(), COORDINATE_GRID_M, mode="pointwise")
         shapes = shapely.transform(shapes, lambda xy: xy + 0.0)
-        return [shapely.to_wkb(shape) or b"" for shape in shapes]
+        return [wkb or b"" for wkb in shapely.to_wkb(shapes)]
     if pd.api.types.is_float_dtype(column.dtype):
         return [b"" if pd.isna(v) else f"{v + 0.0:.9g}".encode() for v in column]
     if isinstance(column.dtype, pd.DatetimeTZDtype) or pd.api.types.is_datetime64_any_dtype(column.dtype):
-        return [b"" if pd.isna(v) else v.isoformat().encode() for v in column]
+        return _by_value(column, lambda v: v.isoformat().encode(), b"")
+    if not pd.api.types.is_object_dtype(column.dtype):
+        return _by_value(column, lambda v: json.dumps(_plain(v), default=str).encode(), b"null")
     return [json.dumps(_plain(v), default=str).encode() for v in column]
+
+
+def _by_value(column: pd.Series, encode: Callable[[Any], bytes], missing: bytes) -> list[bytes]:
+    """Each value encoded, equal ones once."""
+    codes, values = pd.factorize(column)
+    cells = [*(encode(value) for value in values), missing]
+    return [cells[code] for code in codes]
 
 
 def _plain(value: Any) -> Any:

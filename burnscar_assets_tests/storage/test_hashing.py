@@ -1,9 +1,12 @@
 """The content hash sees content: not order, dtype backends, files, time zones or noise below its precision."""
 
 import hashlib
+import json
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -13,7 +16,7 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from burnscar_assets.storage.hashing import hash_file, hash_json, hash_table
+from burnscar_assets.storage.hashing import hash_file, hash_json, hash_rows, hash_table
 
 ROWS = st.lists(
     st.tuples(
@@ -153,3 +156,27 @@ def test_json_order_is_no_content_and_files_hash_by_their_bytes(tmp_path: Path) 
     assert hash_json({"a": 1, "b": [1, 2]}) == hash_json({"b": [1, 2], "a": 1}) != hash_json({"a": 1, "b": [2, 1]})
     (tmp_path / "f").write_bytes(b"abc")
     assert hash_file(tmp_path / "f") == hashlib.sha256(b"abc").hexdigest()
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.none() | st.text(max_size=3),
+            st.none() | st.integers(-3, 3),
+            st.none() | st.booleans(),
+            st.none() | st.datetimes(datetime(1900, 1, 1), datetime(2100, 1, 1)),
+        ),
+        max_size=12,
+    )
+)
+def test_a_rows_hash_is_that_of_its_values_one_by_one(rows: list[tuple[Any, ...]]) -> None:
+    types = {"text": "string", "number": "Int64", "flag": "boolean", "time": "datetime64[us, UTC]"}
+    table = pd.DataFrame(rows, columns=list(types), dtype=object)
+    table = table.assign(time=pd.to_datetime(table["time"], utc=True)).astype(types)
+    expected = []
+    for row in table.itertuples(index=False):
+        told = [None if pd.isna(value) else np.array(value).item() for value in (row.number, row.flag, row.text)]
+        number, flag, text = (json.dumps(value).encode() for value in told)
+        time = b"" if pd.isna(row.time) else row.time.isoformat().encode()
+        expected.append(hashlib.sha256(b"\0".join([flag, number, text, time])).hexdigest())
+    assert hash_rows(table) == expected
