@@ -1,6 +1,5 @@
 """rslearn's data storage on packed files: named by its class path as `window_data_storage` in config.json."""
 
-import functools
 import io
 import json
 from datetime import datetime
@@ -34,7 +33,7 @@ from burnscar_assets.errors import InputError
 from burnscar_assets.packed.codec import Pixels
 from burnscar_assets.packed.formats import keep_vector_formats
 from burnscar_assets.packed.pack import Pack, Vector
-from burnscar_assets.packed.rasters import Raster, RasterRow
+from burnscar_assets.packed.rasters import Grid, Raster, RasterRow
 from burnscar_assets.packed.storage import PackedWindowStorage, grid_of, projection_of
 
 
@@ -245,15 +244,10 @@ def _features(text: str) -> list[Feature]:
     collection = json.loads(text)
     said = collection.get("properties") or {}
     if "crs" in said:
-        projection = _projection(said["crs"], said["x_resolution"], said["y_resolution"])
+        projection = projection_of(Grid(said["crs"], said["x_resolution"], said["y_resolution"]))
     else:
-        projection = _projection(collection["crs"]["properties"]["name"], 1, 1)
+        projection = projection_of(Grid(collection["crs"]["properties"]["name"], 1, 1))
     return [Feature.from_geojson(projection, feature) for feature in collection["features"]]
-
-
-@functools.lru_cache(maxsize=256)
-def _projection(crs: str, x_resolution: float, y_resolution: float) -> Projection:
-    return Projection.deserialize({"crs": crs, "x_resolution": x_resolution, "y_resolution": y_resolution})
 
 
 def _same(one: Projection, other: Projection) -> bool:

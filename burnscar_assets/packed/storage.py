@@ -23,10 +23,14 @@ from burnscar_assets.packed.pack import LayerItems, Pack, Vector, metadata_text,
 from burnscar_assets.packed.rasters import Grid
 
 
-@functools.lru_cache(maxsize=256)
 def projection_of(grid: Grid) -> Projection:
     """The projection of a grid; one object for all that ask, so that comparing two costs nothing."""
-    return Projection(CRS.from_string(grid.crs), grid.x_resolution, grid.y_resolution)
+    return _projection(*grid)
+
+
+@functools.lru_cache(maxsize=256, typed=True)
+def _projection(crs: str, x_resolution: float, y_resolution: float) -> Projection:
+    return Projection(CRS.from_string(crs), x_resolution, y_resolution)
 
 
 def grid_of(projection: Projection) -> Grid:

@@ -68,7 +68,7 @@ class _Comparison:
         """Whether the window is `kept`, `made` or `replaced`."""
         there = self.there.get(wanted.name)
         whole = wanted.name in self._completed and _same_features(self._labels.get(wanted.name), wanted.label)
-        if there == wanted.metadata and whole:
+        if whole and _same(there, wanted.metadata):
             return "kept"
         if there is None or not whole or not _same_place(there, wanted.metadata):
             self._anew.append(wanted)
@@ -123,6 +123,14 @@ def _label(projection: dict[str, Any], bounds: list[int], category: str) -> str:
         "geometry": {"type": "Polygon", "coordinates": [ring]},
     }
     return json.dumps({"type": "FeatureCollection", "properties": projection, "features": [feature]})
+
+
+def _same(there: str | None, wanted: str) -> bool:
+    """Whether two texts are the same JSON; 10 is 10.0."""
+    try:
+        return there == wanted or (there is not None and json.loads(there) == json.loads(wanted))
+    except ValueError:
+        return False
 
 
 def _same_features(there: str | None, wanted: str) -> bool:

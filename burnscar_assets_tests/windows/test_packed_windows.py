@@ -120,10 +120,12 @@ def test_the_same_windows_again_change_no_byte(dataset: Path) -> None:
 
 def test_a_window_saved_by_rslearn_unchanged_is_kept(dataset: Path) -> None:
     from rslearn.dataset import Dataset
+    from rslearn.utils.geometry import Projection
     from upath import UPath
 
     write_windows(WINDOWS, dataset)
     for window in Dataset(UPath(dataset)).load_windows():
+        window.projection = Projection(window.projection.crs, 10, -10)
         window.save()
     assert write_windows(WINDOWS, dataset) == WindowChanges(COUNT, 0, 0, 0)
 
