@@ -21,8 +21,13 @@ def gdal_options() -> dict[str, str | int]:
 
 
 def bulk_options() -> dict[str, str | int]:
-    """Options for reading many blocks of each file once: what is fetched is hardly more than the blocks."""
-    own = {"CPL_VSIL_CURL_CHUNK_SIZE": 4096, "GDAL_INGESTED_BYTES_AT_OPEN": 16384, "GDAL_MEM_ENABLE_OPEN": "YES"}
+    """Options for reading many blocks of each file once: little is fetched or kept but the blocks."""
+    own: dict[str, str | int] = {
+        "CPL_VSIL_CURL_CHUNK_SIZE": 4096,
+        "GDAL_CACHEMAX": 48 << 20,
+        "GDAL_INGESTED_BYTES_AT_OPEN": 16384,
+        "GDAL_MEM_ENABLE_OPEN": "YES",
+    }
     return gdal_options() | {name: value for name, value in own.items() if name not in os.environ}
 
 

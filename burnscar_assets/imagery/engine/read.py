@@ -135,7 +135,6 @@ class _Reading:
                 while pending and (held + batch.new_bytes > self._options.memory_bytes or _all_done(pending[0])):
                     held -= pending[0][0].freed_bytes
                     yield from self._settle(*pending.popleft())
-                batch.prepare()
                 reads = [
                     self._pool.submit(partial(_read_after, before, scene, batch, number))
                     for number, before in enumerate(last)
@@ -246,6 +245,8 @@ class _Reading:
                 state.shares.setdefault((group, band_set), []).append((order, kept))
             if not state.waiting:
                 yield self._finish(number)
+        if batch.last:
+            batch.scene.forget()
 
     def _finish(self, number: int) -> WindowImage:
         request, state = self._requests[number], self._windows[number]

@@ -47,7 +47,7 @@ class FileWork:
     times: list[TimeRange] | None = None
     header: Header | None = None
     cutter: Cutter | None = None
-    boxes: list[list[int]] = field(default_factory=list)
+    boxes: IntArray = field(default_factory=lambda: np.zeros((0, 4), dtype=np.int64))
 
 
 @dataclass
@@ -79,8 +79,18 @@ class Batch:
     errors: dict[int, str] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
+    @property
+    def last(self) -> bool:
+        """Whether it is the scene's last."""
+        return self.end == len(self.scene.keys)
+
     def prepare(self) -> None:
-        """Make room for the windows."""
+        """Make room for the windows, if there is none yet."""
+        with self.lock:
+            if not self.regions:
+                self._prepare()
+
+    def _prepare(self) -> None:
         scene = self.scene
         known = 0 if scene.nodata is None else scene.nodata
         dtype = scene.band_set.dtype.get_numpy_dtype()
@@ -162,8 +172,14 @@ class Scene:
     def _plan(self, work: FileWork, header: Header) -> None:
         way = way_of(header, self.projection, self.resampling)
         inside = np.where(work.meets[:, None], work.bounds, self.bounds)
-        work.boxes = boxes(way, inside, header, self.projection, self.resampling).tolist()
+        work.boxes = boxes(way, inside, header, self.projection, self.resampling)
         work.cutter = Cutter(way, header, CellStore(header), self.projection, self.resampling)
+
+    def forget(self) -> None:
+        """Let go of what was needed to read the scene."""
+        self.files = []
+        self.keys = []
+        self.bounds = self.bounds[:0]
 
     def batches(self, most_bytes: int) -> list[Batch]:
         """Cut the scene's windows into batches that each take a bounded amount of memory.
@@ -204,6 +220,7 @@ class Scene:
             batch: one of the scene's, after those before it.
             number: of the file.
         """
+        batch.prepare()
         work = self.files[number]
         if work.cutter is not None and not work.error:
             for rectangle in batch.reads[number]:
@@ -212,7 +229,7 @@ class Scene:
             self._cut(number, batch, group)
         if work.cutter is not None:
             work.cutter.cells.drop(batch.drops[number])
-        if batch.end == len(self.keys):
+        if batch.last:
             work.file.close()
 
     def _cut(self, number: int, batch: Batch, chosen: list[int]) -> None:
@@ -229,7 +246,7 @@ class Scene:
             if cutter.way is Way.FROM_FILE:
                 pixels = np.stack([self._from_file(work, place) for place in whole])
             else:
-                pixels = cutter.cut(work.bounds[whole], [work.boxes[place] for place in whole])
+                pixels = cutter.cut(work.bounds[whole], work.boxes[whole].tolist())
             pixels = corrected(pixels, work.correction)
         except UNREADABLE as error:
             with batch.lock:
@@ -278,7 +295,7 @@ class _Need:
             return
         header = work.cutter.header
         places = np.flatnonzero(work.meets)
-        windows, numbers = cells_of(np.asarray(work.boxes)[places], header)
+        windows, numbers = cells_of(work.boxes[places], header)
         step = places[windows] // STEP
         self._cells, inverse = np.unique(numbers, return_inverse=True)
         self._first = np.full(len(self._cells), steps)
@@ -339,7 +356,7 @@ def _broken(work: FileWork) -> bool:
 def _failure(work: FileWork, place: int) -> str:
     if work.error or work.cutter is None:
         return work.error
-    return work.cutter.cells.failure(work.boxes[place])
+    return work.cutter.cells.failure(work.boxes[place].tolist())
 
 
 def _nothing() -> None:
