@@ -13,17 +13,15 @@ from typing import TYPE_CHECKING, Any
 import geopandas as gpd
 import pandas as pd
 
-from burnscar_assets.errors import MissingDataError
-from burnscar_assets.imagery.dataset import image_layers, load_windows, open_dataset, quiet_rslearn
+from burnscar_assets.imagery.dataset import image_layers, open_dataset, quiet_rslearn
 from burnscar_assets.imagery.granules import drop_done_granules
-from burnscar_assets.imagery.items import SerializedItem, read_all_groups
 from burnscar_assets.imagery.layer_tiles import LayerTiles
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.settings import ImagerySettings
 from burnscar_assets.storage.contracts import TILES
 
 if TYPE_CHECKING:
-    from rslearn.dataset import Dataset, Window
+    pass
 
 
 @dataclass(frozen=True)
@@ -77,39 +75,19 @@ def materialize_tiles(
         StorageError: the dataset folder can't be written.
     """
     dataset = open_dataset(dataset_path)
-    found = load_windows(dataset, windows)
     rows: list[dict[str, Any]] = []
     changes: Counter[str] = Counter()
     for layer in image_layers(dataset):
-        tiles = LayerTiles(dataset, layer, found, _groups(dataset, found, layer, matches), settings)
+        tiles = LayerTiles(dataset, layer, matches, settings)
         with quiet_rslearn():
-            tiles.make(progress)
+            rows += tiles.make(windows, progress)
         if settings.drop_granules:
             drop_done_granules(dataset, layer)
-        rows += tiles.rows()
         changes.update(asdict(tiles.changes()))
     table = TILES.conform(pd.DataFrame(rows, columns=TILES.column_names))
+    order = {name: number for number, name in enumerate(windows["window_id"])}
+    table = table.sort_values("window_id", key=lambda names: names.map(order), kind="stable", ignore_index=True)
     return table, _summary(table, changes)
-
-
-def _groups(
-    dataset: "Dataset", windows: "dict[str, Window]", layer: str, matches: pd.DataFrame
-) -> dict[str, list[list[SerializedItem]]]:
-    """Groups of scenes of each window, which must be those of the table of matches."""
-    rows = matches[matches["layer"] == layer].sort_values(["window_id", "group_index"])
-    matched: dict[str, list[list[str]]] = {}
-    for name, items in zip(rows["window_id"], rows["item_ids"], strict=True):
-        groups = matched.setdefault(name, [])
-        if len(items):
-            groups.append(list(items))
-    found = read_all_groups(dataset, windows, layer)
-    for name, scenes in found.items():
-        if matched.get(name) != [[item["name"] for item in group] for group in scenes]:
-            raise MissingDataError(
-                f"the scene matches of window {name} are missing or out of date: "
-                f"run burnscar refresh --years {windows[name].group}"
-            )
-    return found
 
 
 def _summary(table: pd.DataFrame, changes: Counter[str]) -> TileSummary:
