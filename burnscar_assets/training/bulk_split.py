@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 import torch  # noqa: TID253 - only a training process loads this module
 from numpy.typing import NDArray
-from rslearn.config import DType  # noqa: TID253 - as above
+from rslearn.config import BandSetConfig, DType  # noqa: TID253 - as above
 from rslearn.dataset import Dataset, Window  # noqa: TID253
 from rslearn.dataset.window import get_layer_and_group_from_dir_name  # noqa: TID253
 from rslearn.models.olmoearth_pretrain.norm import OlmoEarthNormalize  # noqa: TID253
@@ -133,12 +133,12 @@ class BulkSplit:
 
     def __init__(self, dataset: Dataset, config: SplitConfig, reads: Reads) -> None:
         self._path = Path(dataset.path.path)
+        self._dataset, self._reads = dataset, reads
         self._storage: PackedWindowStorage = dataset.storage
-        self._reads = reads
         self.windows = _windows(dataset, config, reads)
         self._metadata = [_metadata(window) for window in self.windows]
         self._groups = _by_group(self.windows)
-        self._times = {images.name: self._times_of(images, dataset) for images in reads.images}
+        self._times = {images.name: self._times_of(images) for images in reads.images}
         self._targets = self._read_targets()
         self._pixels: dict[str, Pixels] = {}
 
@@ -147,9 +147,17 @@ class BulkSplit:
 
     @property
     def pixel_bytes(self) -> int:
-        """What the pixels take in memory, in the data type of the dataset (at most 2 bytes a pixel are expected)."""
-        steps = sum(len(images.layers) * len(images.bands) for images in self._reads.images)
-        return sum(_height(window) * _width(window) for window in self.windows[:1]) * len(self) * steps * 2
+        """What all pixels take in memory, in the dataset's own data types."""
+        return sum(self._window_bytes(images) for images in self._reads.images) * len(self)
+
+    def _window_bytes(self, images: Images) -> int:
+        sizes = [_height(window) * _width(window) for window in self.windows[:1]]
+        return sum(
+            size * len(images.bands) * np.dtype(band_set.dtype.get_numpy_dtype()).itemsize
+            for size in sizes
+            for layer, _ in images.layers
+            for band_set in _band_sets(self._dataset, layer, images.bands)[:1]
+        )
 
     def load(self) -> None:
         """Read all pixels into memory, where batches are taken from then.
@@ -223,11 +231,11 @@ class BulkSplit:
                     start += len(part)
         return pixels
 
-    def _times_of(self, images: Images, dataset: Dataset) -> list[list[tuple[datetime, datetime]]]:
+    def _times_of(self, images: Images) -> list[list[tuple[datetime, datetime]]]:
         """Start and end of each time step of each window; checks the grids on the way."""
         times: list[list[tuple[datetime, datetime]]] = [[] for _ in self.windows]
         for layer, index in images.layers:
-            first = _first_bands(dataset, layer, images.bands)
+            first = tuple(_band_sets(self._dataset, layer, images.bands)[0].bands)
             for group, places in self._groups.items():
                 names = {self.windows[place].name: place for place in places}
                 for header in self._storage.pack(group).rasters.headers(list(names), layer, index):
@@ -370,12 +378,11 @@ def _by_group(windows: Sequence[Window]) -> dict[str, NDArray[np.int64]]:
     return {group: np.array(places) for group, places in groups.items()}
 
 
-def _first_bands(dataset: Dataset, layer: str, bands: tuple[str, ...]) -> tuple[str, ...]:
-    """The band set whose times rslearn takes: the first that has a band wanted."""
-    for band_set in dataset.layers[layer].band_sets:
-        if not set(band_set.bands).isdisjoint(bands):
-            return tuple(band_set.bands)
-    raise UnsupportedError(f"layer {layer} without the bands {', '.join(bands)}")
+def _band_sets(dataset: Dataset, layer: str, bands: tuple[str, ...]) -> list[BandSetConfig]:
+    """The band sets of a layer that have a band wanted; rslearn takes times from the first."""
+    found = [said for said in dataset.layers[layer].band_sets if not set(said.bands).isdisjoint(bands)]
+    _require(bool(found), f"layer {layer} without the bands {', '.join(bands)}")
+    return found
 
 
 def _check_place(window: Window, header: RasterHeader, layer: str) -> None:

@@ -107,7 +107,7 @@ def _fit_in_parts(
 ) -> FitResult:
     from burnscar_assets.training.callbacks import BestAndLast, EpochReport
 
-    trainer, module, datamodule = _instantiate(config, folder)
+    trainer, module, datamodule = instantiate(config, folder)
     datamodule, reader = _fastest(datamodule, spec.settings, parts)
     report({"event": "reader", "reader": reader})
     epochs = EpochReport(report)
@@ -153,7 +153,8 @@ def _free_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def _instantiate(config: dict[str, Any], folder: Path) -> "tuple[Trainer, Any, LightningDataModule]":
+def instantiate(config: dict[str, Any], folder: Path) -> "tuple[Trainer, Any, LightningDataModule]":
+    """Lightning's trainer, the module and rslearn's data module of a configuration, for a run in `folder`."""
     from lightning.pytorch import LightningDataModule, LightningModule
     from rslearn.arg_parser import RslearnArgumentParser
     from rslearn.lightning_cli import RslearnLightningCLI

@@ -181,4 +181,5 @@ def test_tiles_off_the_grid_are_left_to_rslearn(
         bulk.setup("fit")
     bulk.setup("fit")
     assert isinstance(bulk.datasets["val"], BulkSplit)
+    assert bulk.datasets["train"].pixel_bytes == 36 * 12 * 32 * 32 * 2
     assert Path(packed_world.dataset, "packed").is_dir()

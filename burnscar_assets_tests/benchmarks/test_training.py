@@ -1,0 +1,31 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "training.py"
+BARS = {"loader share of a step", "step time over step on data in memory", "epoch time against rslearn fit"}
+REPORTED = {"epoch time, the model's arithmetic alone", "seconds to the first step", "peak memory"}
+
+
+@pytest.fixture(scope="module")
+def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """The figures of a few windows, by name."""
+    folder = tmp_path_factory.mktemp("benchmark")
+    command = [sys.executable, str(SCRIPT), "--quick", "--root", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not list(folder.iterdir())
+    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    return {line["figure"]: line for line in lines}
+
+
+@pytest.mark.slow
+def test_every_figure_of_training_has_its_line(figures: dict[str, dict[str, Any]]) -> None:
+    assert figures.keys() == BARS | REPORTED
+    assert all(figures[name]["bar"] and figures[name]["holds"] is not None for name in BARS)
+    assert all(figures[name]["ours"] > 0 for name in figures)
+    assert "GPU: not measured" in figures["loader share of a step"]["unit"]
