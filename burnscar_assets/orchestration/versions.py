@@ -19,8 +19,8 @@ STAGE_VERSIONS = {
     "windows": "1",
     "scene_matches": "1",
     "tiles": "1",
-    "checkpoint": "1",
-    "evaluation_metrics": "1",
+    "checkpoint": "2",
+    "evaluation_metrics": "2",
 }
 
 
@@ -34,7 +34,7 @@ def stage_settings(stage: str, settings: Settings) -> dict[str, Any]:
     every = dict(_flat(settings.decisive_sections()))
     read = READ_BY[stage]
     values = {name: value for name, value in every.items() if _is_read(name, read.settings)}
-    files = [every[field] for field in read.files]
+    files = [every[field] for field in read.files if every[field] is not None]
     return values | {f"{_FILE}{name}": hash_file(config_file(name)) for name in files}
 
 
@@ -73,7 +73,7 @@ READ_BY = {
         (*_DATASET, "imagery.max_nodata_fraction", "imagery.max_unreadable_fraction"), ("imagery.dataset_config",)
     ),
     "checkpoint": Read(("training", "imagery.layer"), ("training.config",)),
-    "evaluation_metrics": Read(("evaluation", "imagery.layer")),
+    "evaluation_metrics": Read(("evaluation", "imagery.layer"), ("evaluation.ecoregions",)),
 }
 
 
