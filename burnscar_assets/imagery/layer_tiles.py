@@ -1,5 +1,6 @@
 """The tiles of one raster layer, part by part, so that memory does not grow with the windows."""
 
+import ctypes
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from burnscar_assets.settings import ImagerySettings
 if TYPE_CHECKING:
     from rslearn.dataset import Dataset, Window
 
-PART_WINDOWS = 4096
+PART_WINDOWS = 2048
 """Windows that are known at a time, for each worker."""
 
 RAY_WORKERS = 16
@@ -98,6 +99,7 @@ class LayerTiles:
                     parts = [*(p for p in parts if p.failed()), part]
                     part.make(ledgers, lambda n, done=done: progress("materializing tiles", done + n, total))  # type: ignore[misc]
                     self._take(part)
+                    _give_back_memory()
                 self._check_readable(total)
             except BaseException:
                 for part in parts:
@@ -178,6 +180,13 @@ class LayerTiles:
                 for name in sorted(names):
                     set_aside(part.windows[name], self.layer)
                 self.shelf.remove(group, sorted(names))
+
+
+def _give_back_memory() -> None:
+    """Have glibc return freed memory: pixels come and go in large pieces, in many threads, and leave holes."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "malloc_trim"):
+        libc.malloc_trim(0)
 
 
 def _scenes(matches: pd.DataFrame) -> dict[str, tuple[tuple[str, ...], ...]]:
