@@ -43,7 +43,7 @@ class Way(Enum):
 
 def way_of(header: Header, projection: Projection, resampling: Resampling) -> Way:
     """The fastest way that gives GDAL's pixels."""
-    if not header.plain:
+    if not header.plain or _coarser(header, projection):
         return Way.FROM_FILE
     ratios = _ratios(header, projection)
     if ratios is None or header.dtype not in ROUNDED:
@@ -52,6 +52,14 @@ def way_of(header: Header, projection: Projection, resampling: Resampling) -> Wa
         return Way.COPY
     even = all(ratio % 2 == 0 for ratio in ratios)  # else some centres coincide, and rounding decides on the neighbour
     return Way.BILINEAR if even and resampling == Resampling.bilinear else Way.WARP
+
+
+def _coarser(header: Header, projection: Projection) -> bool:
+    """Whether a grid in the file's CRS has larger pixels: GDAL's kernel then hangs on the last bit of coordinates."""
+    if header.crs != projection.crs:
+        return False
+    wide, high = abs(projection.x_resolution), abs(projection.y_resolution)
+    return wide > abs(header.transform.a) * (1 + 1e-9) or high > abs(header.transform.e) * (1 + 1e-9)
 
 
 def _ratios(header: Header, projection: Projection) -> tuple[int, int] | None:

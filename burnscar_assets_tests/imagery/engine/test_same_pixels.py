@@ -122,7 +122,7 @@ def compare(
         return different, total
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(how=files, where=places, grid=grids, resampling=st.sampled_from(["bilinear", "bilinear", "nearest", "cubic"]))
 def test_windows_are_rslearns(
     how: Files, where: list[tuple[int, int, int, int]], grid: tuple[int, int], resampling: str
@@ -150,6 +150,12 @@ def test_wide_windows_are_rslearns(width: int) -> None:
         how, [(-20, 5, width, 30), (-300, 3, width, 200)], (32610, 10), "bilinear", ReadOptions()
     )
     assert different <= MOST_DIFFERENT * total
+
+
+def test_coarser_windows_at_a_scenes_corner_are_rslearns() -> None:
+    how = Files(11, "int16", 7, 3, (14, 30, 14), 0, (1740, -600), False)
+    different, _ = compare(how, [(163, 148, 6, 44), (224, 29, 17, 9)], (32610, 35), "bilinear", ReadOptions())
+    assert different == 0
 
 
 def test_little_memory_makes_no_difference() -> None:
