@@ -193,7 +193,7 @@ class ImagerySettings(Section):
     drop_granules: bool = Field(
         False, description="Scenes that were fetched whole are deleted once no window waits for them."
     )
-    workers: int = Field(0, ge=0, description="Processes that match and materialize; 0: in the calling process.")
+    workers: int = Field(0, ge=0, description="Processes that make tiles; 0: threads of the calling one.")
     ray_address: str | None = Field(
         None,
         description="Ray cluster that materializes instead, as ray.init takes it, or local for one on this machine; "

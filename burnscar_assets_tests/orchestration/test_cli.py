@@ -21,7 +21,9 @@ def _own_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv(name, "")
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["plan"], ["refresh"], ["ui"], ["sql"], ["windows"], ["doctor"]])
+@pytest.mark.parametrize(
+    "command", [[], ["demo"], ["plan"], ["refresh"], ["ui"], ["sql"], ["windows"], ["export"], ["doctor"]]
+)
 def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main([*command, "--help"])
