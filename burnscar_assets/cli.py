@@ -1,4 +1,4 @@
-"""The `burnscar` command: demo, plan, refresh, funnel, ui, sql, windows, export, doctor.
+"""The `burnscar` command: demo, plan, refresh, funnel, champion, ui, sql, windows, export, doctor.
 
 Parses arguments, prints, and turns the errors that users can meet into one line and exit code 1.
 """
@@ -17,7 +17,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE, data_root, settings_path
-from burnscar_assets.errors import BurnscarError
+from burnscar_assets.errors import BurnscarError, SettingsError
 from burnscar_assets.settings import Settings, load_settings
 from burnscar_assets.storage.full_disk import full_disk_errors
 from burnscar_assets.storage.paths import DataRoot
@@ -81,6 +81,13 @@ def _parser() -> argparse.ArgumentParser:
     funnel = commands.add_parser("funnel", parents=[shared], help="what became of each record, with its reason")
     funnel.add_argument("--years", type=int, nargs="+", help="fire years (default: all)")
     funnel.set_defaults(command=_funnel)
+
+    champion = commands.add_parser(
+        "champion", parents=[shared], help="which checkpoint of each fire year serves, and why"
+    )
+    champion.add_argument("--years", type=int, nargs="+", help="fire years (default: all)")
+    champion.add_argument("--accept", metavar="REASON", help="make the evaluated checkpoint of these years champion")
+    champion.set_defaults(command=_champion)
 
     ui = commands.add_parser("ui", parents=[shared], help="start the web UI and the daemon")
     ui.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
@@ -180,6 +187,39 @@ def _funnel(options: argparse.Namespace) -> int:
     years = options.years or [int(key) for key in World(settings, root).fire_years.get_partition_keys()]
     for table in funnel_tables(root, years, settings.imagery.layer, simulated=settings.simulated_imagery):
         _print(table)
+    return 0
+
+
+def _champion(options: argparse.Namespace) -> int:
+    from burnscar_assets.evaluation.champion import accept_checkpoint, champions
+    from burnscar_assets.orchestration.artifacts import republish
+    from burnscar_assets.orchestration.pairs import Pair
+    from burnscar_assets.orchestration.partitions import World
+
+    settings, root, _ = _world()
+    world = World(settings, root)
+    years = options.years or [int(key) for key in world.fire_years.get_partition_keys()]
+    if options.accept is not None:
+        if not options.years:
+            raise SettingsError('say which: burnscar champion --years YEAR --accept "REASON"')
+        for year in years:
+            accept_checkpoint(root, year, settings.imagery.layer, options.accept)
+            republish(world, Pair("evaluation_metrics", year))
+    rows = []
+    for found in champions(root, years):
+        refused = f"{found.refused.weights_sha256[:12]}: {found.refused.reason}" if found.refused else ""
+        reign = found.reign
+        rows.append(
+            (
+                found.fire_year,
+                reign.weights_sha256[:12],
+                reign.by,
+                f"{reign.decided_at:%Y-%m-%d}",
+                reign.reason,
+                refused,
+            )
+        )
+    _show(("fire year", "champion", "by", "since", "because", "refused since"), rows)
     return 0
 
 

@@ -5,19 +5,23 @@ windows without fire, a block of ground. Fire clusters are drawn among fire clus
 blocks, so that every resample has as many of each as the evaluation has.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from burnscar_assets.evaluation.metrics import METRICS, Answers, weighted_metrics
+from burnscar_assets.evaluation.metrics import Answers, weighted_metrics
 
 MIN_DEFINED_SHARE: Final = 0.5
 """A metric that is undefined in more than this share of the resamples gets no interval."""
 
 _CELLS_PER_BATCH = 4_000_000
+
+Statistic = Callable[[NDArray[Any]], Mapping[str, NDArray[np.float64]]]
+"""Named values of weighted windows: from (r, n) weights to (r,) values each."""
 
 
 @dataclass(frozen=True)
@@ -63,20 +67,42 @@ def bootstrap_intervals(
     confidence: float,
     seed: int,
 ) -> dict[str, Interval]:
-    """Percentile interval of every metric over resampled clusters.
+    """Percentile interval of every metric over resampled clusters; see `resampled_intervals`."""
+    statistic = partial(weighted_metrics, answers)
+    return resampled_intervals(statistic, clusters, has_fire, samples=samples, confidence=confidence, seed=seed)
 
-    With fewer than two fire clusters nothing can be said about other fires, and every interval is NaN;
-    so is that of a metric which is undefined in more than half of the resamples.
+
+def resampled_intervals(
+    statistic: Statistic,
+    clusters: Sequence[str],
+    has_fire: NDArray[np.bool_],
+    *,
+    samples: int,
+    confidence: float,
+    seed: int,
+) -> dict[str, Interval]:
+    """Percentile interval of every value of a statistic over resampled clusters.
+
+    With a single fire cluster nothing can be said about other fires, and every interval is NaN; so it is with fewer
+    than two blocks where there is no fire at all, and for a value that is undefined in more than half of the resamples.
+
+    Args:
+        statistic: of (r, n) weights; what it names for one weighting it names for all.
+        clusters: (n,) cluster of each window.
+        has_fire: (n,) whether the window belongs to a fire.
+        samples: number of resamples.
+        confidence: coverage, 0–1.
+        seed: seed of the draws.
     """
     nothing = Interval(float("nan"), float("nan"))
     index, draws = draw_weights(clusters, has_fire, samples, seed)
-    if len(np.unique(index[has_fire])) < 2:
-        return dict.fromkeys(METRICS, nothing)
+    if len(np.unique(index[has_fire] if has_fire.any() else index)) < 2:
+        return dict.fromkeys(statistic(np.ones((1, len(index)))), nothing)
     batch = max(1, _CELLS_PER_BATCH // len(index))
-    parts = [weighted_metrics(answers, draws[start : start + batch, index]) for start in range(0, samples, batch)]
+    parts = [statistic(draws[start : start + batch, index]) for start in range(0, samples, batch)]
     tail = (1 - confidence) / 2
     intervals = {}
-    for name in METRICS:
+    for name in parts[0]:
         values = np.concatenate([part[name] for part in parts])
         defined = values[~np.isnan(values)]
         if len(defined) < MIN_DEFINED_SHARE * samples or not len(defined):

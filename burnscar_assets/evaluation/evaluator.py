@@ -1,76 +1,85 @@
 """`python -m burnscar_assets.evaluation.evaluator spec.json`: judges a year's checkpoint, in a process of its own.
 
 Under Dagster Pipes it reports through Pipes, else on standard error. Torch is imported only after the
-checkpoint is verified and the separation of test and training is proven. The report is written last, with
-the content hashes of both tables, so that a report stands for a whole evaluation.
+checkpoint is verified and the separation of test and training is proven. The report is written after the tables and
+the model card, with the content hashes of the tables, so that a report stands for a whole evaluation; then the
+year's champion is decided.
 """
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import geopandas as gpd
-import numpy as np
-from numpy.typing import NDArray
 
-from burnscar_assets.classes import BANDS, BURNT, CLASS_NAMES, UNBURNT, Split
+from burnscar_assets.classes import Split
 from burnscar_assets.errors import InputError
-from burnscar_assets.evaluation.baseline import NbrThreshold, tune_threshold, window_nbr
+from burnscar_assets.evaluation.card import write_card
+from burnscar_assets.evaluation.champion import Challenger, contest
+from burnscar_assets.evaluation.judge import describe_windows, fix_rules, predict
+from burnscar_assets.evaluation.plots import write_worst_windows
 from burnscar_assets.evaluation.report import evaluate_predictions, summarise
+from burnscar_assets.evaluation.season import check_seen, judge_season
 from burnscar_assets.evaluation.separation import prove_separation
-from burnscar_assets.evaluation.spec import EvaluationReport, EvaluationSpec, write_report
+from burnscar_assets.evaluation.spec import EvaluationReport, EvaluationSpec, Judgement, write_report
 from burnscar_assets.process import Report, run_stage
 from burnscar_assets.progress import Progress, silent
-from burnscar_assets.storage.contracts import EVALUATION_METRICS, PREDICTIONS
+from burnscar_assets.storage.contracts import EVALUATION_METRICS, PREDICTIONS, SEASON_PREDICTIONS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import write_table
-from burnscar_assets.training.manifest import CheckpointManifest, verify_checkpoint
-from burnscar_assets.training.plan import seen_hash, seen_windows, usable_windows
-
-DECISION: Final = 0.5
-"""A window is called burnt from this probability on."""
+from burnscar_assets.training.manifest import verify_checkpoint
+from burnscar_assets.training.plan import seen_windows, usable_windows
 
 LOG_INTERVAL_S: Final = 5.0
 
-_CARRIED = ["window_id", "fire_year", "fire_id", "cluster_id", "stratum", "split", "category", "geometry"]
-
 
 def evaluate(spec: EvaluationSpec, progress: Progress = silent) -> EvaluationReport:
-    """Predict the test windows of the year, judge them, and write both tables and the report.
+    """Predict the test windows of the year, and all of it by the checkpoint of the year before; judge and write.
+
+    Written are the tables, the model card, the picture of the worst windows, the report, and who is champion.
 
     Raises:
-        CheckpointError: the checkpoint is missing, incomplete or does not match its hash.
+        CheckpointError: a checkpoint is missing, incomplete or does not match its hash.
         InputError: no test window has a complete tile; one of them, its fire or its ground was trained on; or
             the windows are no longer those that the checkpoint was trained on.
-        MissingDataError: a table of a year that the checkpoint has seen is missing.
+        MissingDataError: a table of a year that a checkpoint has seen is missing.
         StorageError: the results can't be written; those that were there stay.
     """
     root = DataRoot(spec.root)
-    manifest = verify_checkpoint(root.checkpoint(spec.fire_year))
+    folder = root.checkpoint(spec.fire_year)
+    manifest = verify_checkpoint(folder)
     scored = scored_windows(root, spec.fire_year, spec.layer)
     usable = usable_windows(root, manifest.fire_years, spec.layer)
     check_seen(usable, manifest)
     seen = seen_windows(usable)
     separation = prove_separation(scored, seen)
-    threshold = _tuned_threshold(root, seen[seen["split"] == Split.TRAIN], spec, progress)
-    predictions = _predict(root, scored, spec, threshold, progress)
-    metrics = evaluate_predictions(predictions, spec.settings, spec.fire_year)
+    described = describe_windows(spec, scored)
+    rules = fix_rules(spec, folder, seen, progress)
+    predictions = predict(spec, folder, described, rules, progress)
+    season = judge_season(spec, progress)
+    metrics = evaluate_predictions(predictions, spec.settings, spec.fire_year, season.predictions)
     report = EvaluationReport(
         fire_year=spec.fire_year,
         simulated=spec.simulated,
-        weights_sha256=manifest.weights_sha256,
-        threshold=threshold,
-        separation=separation,
+        held_out=Judgement(
+            manifest.fire_year, manifest.weights_sha256, rules.threshold, rules.decision, rules.temperature, separation
+        ),
+        season=season.season,
         summary=summarise(predictions, metrics),
         predictions_hash=PREDICTIONS.content_hash(predictions),
+        season_predictions_hash=SEASON_PREDICTIONS.content_hash(season.predictions),
         metrics_hash=EVALUATION_METRICS.content_hash(metrics),
         data_versions=spec.data_versions,
     )
     write_table(root, PREDICTIONS, predictions, spec.fire_year)
+    write_table(root, SEASON_PREDICTIONS, season.predictions, spec.fire_year)
     write_table(root, EVALUATION_METRICS, metrics, spec.fire_year)
+    write_worst_windows(root, spec, predictions)
+    write_card(root, spec, manifest, report, metrics)
     write_report(root, report)
+    contest(spec, Challenger(folder, manifest, seen, rules, predictions), described, progress)
     return report
 
 
@@ -90,74 +99,6 @@ def scored_windows(root: DataRoot, fire_year: int, layer: str) -> gpd.GeoDataFra
             "ground anew (sampling.splits: block_km smaller, another seed)"
         )
     return scored.reset_index(drop=True)
-
-
-def check_seen(usable: gpd.GeoDataFrame, manifest: CheckpointManifest) -> None:
-    """Check that the windows of the years that a checkpoint has seen are still those that it saw, each in its split.
-
-    Raises:
-        InputError: they are not, so that a proof about them would say nothing of the checkpoint.
-    """
-    if seen_hash(usable) != manifest.seen_hash:
-        year = manifest.fire_year
-        raise InputError(
-            f"the windows have changed since the checkpoint of {year} was trained on them: "
-            f"run burnscar refresh --years {year}, which trains it anew"
-        )
-
-
-def _batches(
-    root: DataRoot, windows: gpd.GeoDataFrame, spec: EvaluationSpec, progress: Progress, what: str
-) -> Iterator[tuple[gpd.GeoDataFrame, NDArray[np.uint16]]]:
-    """Windows in their order with their tiles, (up to batch_size, 12, height, width) DN at a time."""
-    from burnscar_assets.imagery.tiles import read_tiles
-
-    for start in range(0, len(windows), spec.batch_size):
-        progress(what, start, len(windows))
-        rows = windows.iloc[start : start + spec.batch_size]
-        yield rows, np.stack([np.asarray(tile) for tile in read_tiles(root.dataset, rows, spec.layer, BANDS)])
-    progress(what, len(windows), len(windows))
-
-
-def _tuned_threshold(root: DataRoot, train: gpd.GeoDataFrame, spec: EvaluationSpec, progress: Progress) -> NbrThreshold:
-    batches = _batches(root, train, spec, progress, "NBR of training windows")
-    nbr = np.concatenate([np.empty(0), *(window_nbr(images) for _, images in batches)])
-    return tune_threshold(nbr, (train["category"] == CLASS_NAMES[BURNT]).to_numpy(dtype=bool))
-
-
-def _predict(
-    root: DataRoot, scored: gpd.GeoDataFrame, spec: EvaluationSpec, threshold: NbrThreshold, progress: Progress
-) -> gpd.GeoDataFrame:
-    from burnscar_assets.training.model import load_model
-
-    progress("loading the checkpoint", 0, 0)
-    model = load_model(root.checkpoint(spec.fire_year), _device(spec.device))
-    probabilities, nbr = [], []
-    for rows, images in _batches(root, scored, spec, progress, "predicting test windows"):
-        acquired = [moment.to_pydatetime() for moment in rows["acquired"]]
-        probabilities.append(model.predict_batch(images, acquired))
-        nbr.append(window_nbr(images))
-    probability, mean_nbr = np.concatenate(probabilities), np.concatenate(nbr)
-    return PREDICTIONS.conform(
-        scored[_CARRIED].assign(
-            burnt_probability=probability,
-            predicted=_class_names(probability >= DECISION),
-            nbr=mean_nbr,
-            baseline_predicted=_class_names(threshold.predict(mean_nbr)),
-        )
-    )
-
-
-def _device(wanted: str) -> str:
-    import torch
-
-    if wanted != "auto":
-        return wanted
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _class_names(burnt: NDArray[np.bool_]) -> NDArray[np.str_]:
-    return np.where(burnt, CLASS_NAMES[BURNT], CLASS_NAMES[UNBURNT])
 
 
 def _steps(report: Report) -> Progress:

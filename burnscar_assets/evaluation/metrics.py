@@ -30,8 +30,16 @@ METRICS: Final = (
     "auroc",
     "average_precision",
     "brier",
+    "nll",
+    "ece",
 )
 """Names of all metrics, in the order in which they are reported."""
+
+RELIABILITY_BINS: Final = 10
+"""Bins of equal width that probabilities are counted in, for the reliability curve and its error."""
+
+SMALLEST_PROBABILITY: Final = 1e-6
+"""Probabilities nearer to 0 or 1 count as this near: a logarithm of 0 would outweigh all other windows."""
 
 
 @dataclass(frozen=True)
@@ -100,24 +108,40 @@ def weighted_metrics(answers: Answers, weights: NDArray[Any]) -> dict[str, NDArr
         "f1_macro": (f1_burnt + f1_unburnt) / 2,
         "auroc": auroc,
         "average_precision": average_precision,
-        "brier": _brier(answers.probability, truth, weights, total),
+        **_probability_metrics(answers.probability, truth, weights),
     }
+
+
+def reliability_bins(probability: NDArray[np.float64]) -> NDArray[np.intp]:
+    """(n,) bin of each probability, 0 to RELIABILITY_BINS - 1; a bin holds its lower end, the last one also 1."""
+    ends = np.linspace(0, 1, RELIABILITY_BINS + 1)[1:-1]
+    return np.searchsorted(ends, probability, side="right")
 
 
 def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.divide(part, whole, out=np.full_like(part, np.nan), where=whole > 0)
 
 
-def _brier(
-    probability: NDArray[np.float64] | None,
-    truth: NDArray[np.bool_],
-    weights: NDArray[np.float64],
-    total: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Mean squared difference of probability and truth (Brier 1950, for two classes: 0–1)."""
+def _probability_metrics(
+    probability: NDArray[np.float64] | None, truth: NDArray[np.bool_], weights: NDArray[np.float64]
+) -> dict[str, NDArray[np.float64]]:
+    """What probabilities are worth; NaN for a method that gives none.
+
+    Brier score: mean squared difference of probability and truth (Brier 1950, for two classes: 0–1). NLL: mean
+    negative logarithm of the probability of the true class. ECE: mean distance of a bin's mean probability from its
+    burnt share, weighted by windows (Naeini et al. 2015; over RELIABILITY_BINS bins).
+    """
     if probability is None:
-        return np.full(len(weights), np.nan)
-    return _ratio(weights @ np.square(probability - truth), total)
+        return {name: np.full(len(weights), np.nan) for name in ("brier", "nll", "ece")}
+    total = weights.sum(axis=1)
+    of_truth = np.where(truth, probability, 1 - probability).clip(SMALLEST_PROBABILITY, 1)
+    in_bin = np.eye(RELIABILITY_BINS)[reliability_bins(probability)]
+    gaps = np.abs(weights @ (in_bin * (probability - truth)[:, None])).sum(axis=1)
+    return {
+        "brier": _ratio(weights @ np.square(probability - truth), total),
+        "nll": _ratio(weights @ -np.log(of_truth), total),
+        "ece": _ratio(gaps, total),
+    }
 
 
 def _ranking_metrics(

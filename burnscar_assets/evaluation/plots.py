@@ -1,18 +1,25 @@
-"""One picture of an evaluation: confusion matrix, fire by fire, and model beside baseline with intervals."""
+"""Pictures of an evaluation: confusion matrix, fires and intervals; reliability; the windows that are most wrong."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pandas as pd
 
-from burnscar_assets.classes import CLASS_NAMES
-from burnscar_assets.evaluation.report import BASELINE, FIRE, MODEL, POOLED
+from burnscar_assets.classes import BURNT, CLASS_COLORS, CLASS_NAMES
+from burnscar_assets.evaluation.report import BASELINE, FIRE, MODEL, POOLED, RELIABILITY
+from burnscar_assets.evaluation.spec import EvaluationSpec
+from burnscar_assets.imagery.plots import SWIR, TRUE_COLOUR, chip_images
+from burnscar_assets.storage.atomic import atomic_file
+from burnscar_assets.storage.paths import DataRoot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 MAX_FIRES_SHOWN: Final = 24
+WORST_FILE: Final = "worst_windows.png"
+WORST_DPI: Final = 90
 
 _COLORS = {MODEL: "#c1440e", BASELINE: "#5b6770"}
 _NAMES = {MODEL: "OlmoEarth", BASELINE: "NBR threshold"}
@@ -35,16 +42,88 @@ def plot_evaluation(predictions: pd.DataFrame, metrics: pd.DataFrame, *, title: 
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 3.8), layout="constrained")
+    figure = Figure(figsize=(13.5, 3.8), layout="constrained")
     figure.suptitle(f"{title} (simulated imagery)" if simulated else title, fontsize=11)
-    confusion, fires, comparison = figure.subplots(1, 3, width_ratios=[1, 1.4, 1.3])
+    confusion, fires, comparison, curve = figure.subplots(1, 4, width_ratios=[1, 1.4, 1.3, 1])
     _draw_confusion(confusion, predictions)
     _draw_fires(fires, metrics)
     _draw_comparison(comparison, metrics)
-    for axes in (confusion, fires, comparison):
+    _draw_reliability(curve, metrics)
+    for axes in (confusion, fires, comparison, curve):
         axes.tick_params(labelsize=8)
         axes.title.set_fontsize(9)
     return figure
+
+
+def worst_windows(predictions: pd.DataFrame, n: int) -> pd.DataFrame:
+    """Up to n windows that the model gave least probability of their true class, worst first, with it as `right`."""
+    burnt = predictions["category"] == CLASS_NAMES[BURNT]
+    right = predictions["burnt_probability"].where(burnt, 1 - predictions["burnt_probability"])
+    return predictions.assign(right=right).sort_values(["right", "window_id"], kind="stable").head(n)
+
+
+def plot_worst_windows(
+    dataset: Path, layer: str, predictions: pd.DataFrame, *, n: int, title: str, simulated: bool
+) -> "Figure":
+    """The windows that are most wrong, in true colour and in short-wave infrared, with truth and probability.
+
+    Args:
+        dataset: the rslearn dataset.
+        layer: raster layer.
+        predictions: contract PREDICTIONS, at least one row.
+        n: windows shown, at most.
+        title: heading.
+        simulated: whether the heading must say that the imagery is simulated.
+    """
+    from matplotlib.figure import Figure
+
+    worst = worst_windows(predictions, n)
+    figure = Figure(figsize=(1.15 * len(worst) + 0.6, 3.4))
+    figure.suptitle(f"{title} (simulated imagery)" if simulated else title, fontsize=10)
+    axes = figure.subplots(2, len(worst), squeeze=False)
+    for line, bands in enumerate((TRUE_COLOUR, SWIR)):
+        for cell, image in zip(axes[line], chip_images(dataset, worst, layer, bands), strict=True):
+            cell.imshow(image, interpolation="nearest")
+            cell.set_xticks([])
+            cell.set_yticks([])
+    for cell, row in zip(axes[0], worst.itertuples(), strict=True):
+        cell.set_title(f"{row.category}\n{row.stratum}", fontsize=7, color=CLASS_COLORS[str(row.category)])
+    for cell, row in zip(axes[1], worst.itertuples(), strict=True):
+        cell.set_xlabel(f"burnt: {row.burnt_probability:.2f}", fontsize=7)
+    axes[0][0].set_ylabel("true colour", fontsize=7)
+    axes[1][0].set_ylabel("SWIR", fontsize=7)
+    figure.subplots_adjust(left=0.04, right=0.99, top=0.78, bottom=0.08, hspace=0.06, wspace=0.08)
+    return figure
+
+
+def write_worst_windows(root: DataRoot, spec: EvaluationSpec, predictions: pd.DataFrame) -> Path:
+    """Write `evaluation/fire_year=YYYY/worst_windows.png`; returns its path."""
+    figure = plot_worst_windows(
+        root.dataset,
+        spec.layer,
+        predictions,
+        n=spec.settings.worst_windows,
+        title=f"Held-out windows most wrong {spec.fire_year}",
+        simulated=spec.simulated,
+    )
+    path = root.evaluation(spec.fire_year) / WORST_FILE
+    with atomic_file(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=WORST_DPI)
+    return path
+
+
+def _draw_reliability(axes: "Axes", metrics: pd.DataFrame) -> None:
+    curve = metrics[metrics["scope"] == RELIABILITY].pivot_table(
+        index="subset", columns="metric", values=["value", "low", "high"], dropna=False
+    )
+    axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8)
+    if len(curve):
+        said, share = (curve["value", name].to_numpy() for name in ("mean_probability", "burnt_share"))
+        ends = np.array([curve[end, "burnt_share"].to_numpy() for end in ("low", "high")])
+        reach = np.nan_to_num(np.abs(ends - share))
+        axes.errorbar(said, share, yerr=reach, fmt="o-", color=_COLORS[MODEL], capsize=2, markersize=4, linewidth=1)
+    axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xlabel="mean probability", ylabel="burnt share")
+    axes.set_title("reliability")
 
 
 def _draw_confusion(axes: "Axes", predictions: pd.DataFrame) -> None:

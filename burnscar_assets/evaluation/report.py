@@ -1,21 +1,32 @@
 """From predictions per window to the metrics table and its key figures.
 
-The model and the baseline are judged on the same windows: pooled, with intervals over resampled fires,
-and for each fire on its own burnt windows and its own negatives (ring, granule), without intervals.
+The model and the baseline are judged on the same windows: pooled and by part (`subsets.py`), with intervals over
+resampled fires, and for each fire on its own burnt windows and its own negatives (ring, granule), without intervals.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
-from burnscar_assets.classes import BURNT, CLASS_NAMES
+from burnscar_assets.classes import BURNT, CLASS_NAMES, Stratum
 from burnscar_assets.errors import InputError
-from burnscar_assets.evaluation.bootstrap import Interval, bootstrap_intervals
-from burnscar_assets.evaluation.metrics import COUNTS, METRICS, Answers, binary_metrics
+from burnscar_assets.evaluation.bootstrap import Interval, Statistic, resampled_intervals
+from burnscar_assets.evaluation.calibration import reliability
+from burnscar_assets.evaluation.false_alarms import AREA, RATE, false_alarms
+from burnscar_assets.evaluation.metrics import (
+    COUNTS,
+    METRICS,
+    Answers,
+    binary_metrics,
+    reliability_bins,
+    weighted_metrics,
+)
+from burnscar_assets.evaluation.subsets import subsets
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.contracts import EVALUATION_METRICS
 
@@ -24,6 +35,14 @@ BASELINE: Final = "nbr_threshold"
 METHODS: Final = (MODEL, BASELINE)
 POOLED: Final = "pooled"
 FIRE: Final = "fire"
+LAND: Final = "land"
+CALIBRATED: Final = "calibrated"
+RELIABILITY: Final = "reliability"
+SEASON: Final = "season"
+"""Pooled metrics of the checkpoint of the year before; its other scopes are `season_fire` and so on."""
+
+_OF_PROBABILITY = ("brier", "nll", "ece")
+_NOTHING = Interval(float("nan"), float("nan"))
 
 _BURNT_NAME = CLASS_NAMES[BURNT]
 
@@ -46,6 +65,10 @@ class EvaluationSummary:
         auroc: Area under the ROC curve.
         baseline_f1_burnt, baseline_balanced_accuracy, baseline_auroc: Of the NBR threshold.
         worst_fire_f1_burnt, median_fire_f1_burnt: Over fires with a burnt window.
+        ece, ece_calibrated: Expected calibration error, as it is and with the temperature.
+        false_alarms_per_1000_km2, false_alarms_low, false_alarms_high: Windows of land without fire called burnt.
+        season_windows: Windows of the whole year that the checkpoint of the year before was judged on.
+        season_f1_burnt, season_f1_burnt_low, season_f1_burnt_high: Its F1 of burnt there.
     """
 
     fire_year: int
@@ -69,15 +92,27 @@ class EvaluationSummary:
     baseline_auroc: float | None
     worst_fire_f1_burnt: float | None
     median_fire_f1_burnt: float | None
+    ece: float | None
+    ece_calibrated: float | None
+    false_alarms_per_1000_km2: float | None
+    false_alarms_low: float | None
+    false_alarms_high: float | None
+    season_windows: int
+    season_f1_burnt: float | None
+    season_f1_burnt_low: float | None
+    season_f1_burnt_high: float | None
 
 
-def evaluate_predictions(predictions: pd.DataFrame, settings: EvaluationSettings, fire_year: int) -> pd.DataFrame:
-    """Metrics of model and baseline, pooled and per fire.
+def evaluate_predictions(
+    predictions: pd.DataFrame, settings: EvaluationSettings, fire_year: int, season: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Metrics of model and baseline: pooled, per fire, and by part.
 
     Args:
         predictions: columns of contract PREDICTIONS; the order of the rows doesn't matter.
-        settings: resamples, confidence and seed of the intervals.
+        settings: resamples, confidence and seed of the intervals, and bounds of classes.
         fire_year: fire year that the metrics are of.
+        season: contract SEASON_PREDICTIONS, if the checkpoint of the year before was judged too.
 
     Returns:
         Contract EVALUATION_METRICS.
@@ -87,25 +122,93 @@ def evaluate_predictions(predictions: pd.DataFrame, settings: EvaluationSettings
     """
     if predictions.empty:
         raise InputError(f"no predictions for {fire_year}: there is nothing to evaluate")
-    rows = predictions.sort_values("window_id", kind="stable").reset_index(drop=True)
-    fire_ids = fire_ids_of(rows)
-    metrics: list[dict[str, Any]] = []
-    for method in METHODS:
-        answers = answers_of(rows, method)
-        intervals = bootstrap_intervals(
-            answers,
-            rows["cluster_id"].astype(str).to_list(),
-            fire_ids != "",
-            samples=settings.bootstrap_samples,
-            confidence=settings.confidence,
-            seed=settings.seed,
-        )
-        fires = len(set(fire_ids) - {""})
-        metrics += _rows(method, POOLED, "", answers, fires=fires, intervals=intervals)
-        for fire_id in sorted(set(fire_ids) - {""}):
-            of_fire = answers.take(fire_ids == fire_id)
-            metrics += _rows(method, FIRE, fire_id, of_fire, fires=1, intervals=None)
+    metrics = list(_Judge(predictions, settings).rows())
+    if season is not None and len(season):
+        metrics += [row | {"scope": _season_scope(row["scope"])} for row in _Judge(season, settings).rows()]
     return EVALUATION_METRICS.conform(pd.DataFrame(metrics).assign(fire_year=fire_year))
+
+
+class _Judge:
+    """Makes the rows of the metrics table from one table of predictions."""
+
+    def __init__(self, predictions: pd.DataFrame, settings: EvaluationSettings) -> None:
+        self._rows = predictions.sort_values("window_id", kind="stable").reset_index(drop=True)
+        self._settings = settings
+        self._fires = fire_ids_of(self._rows)
+        self._clusters = self._rows["cluster_id"].astype(str).to_numpy()
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        everything = np.ones(len(self._rows), dtype=bool)
+        for method in METHODS:
+            answers = answers_of(self._rows, method)
+            yield from self._judged(answers, everything, method=method, scope=POOLED)
+            for fire_id in sorted(set(self._fires) - {""}):
+                inside = self._fires == fire_id
+                values = binary_metrics(answers.take(inside))
+                for row in _told(values, METRICS, {}):
+                    yield self._named(row, inside, method=method, scope=FIRE, fire_id=fire_id)
+            for scope, subset, inside in subsets(self._rows, self._settings):
+                yield from self._judged(answers, inside, method=method, scope=scope, subset=subset)
+            yield from self._land(answers, method)
+        yield from self._calibration(answers_of(self._rows, MODEL))
+
+    def _judged(self, answers: Answers, inside: np.ndarray, **names: str) -> Iterator[dict[str, Any]]:
+        chosen = answers.take(inside)
+        intervals = self._intervals(partial(weighted_metrics, chosen), inside)
+        for row in _told(binary_metrics(chosen), METRICS, intervals):
+            yield self._named(row, inside, **names)
+
+    def _land(self, answers: Answers, method: str) -> Iterator[dict[str, Any]]:
+        found = false_alarms(self._rows, answers.predicted, self._settings)
+        if found is not None:
+            values, interval = found
+            inside = (self._rows["stratum"] == Stratum.LAND).to_numpy(dtype=bool) & (self._fires == "")
+            for row in _told(values, (AREA, "fp", RATE), {RATE: interval}):
+                yield self._named(row, inside, method=method, scope=LAND)
+
+    def _calibration(self, answers: Answers) -> Iterator[dict[str, Any]]:
+        everything = np.ones(len(self._rows), dtype=bool)
+        calibrated = self._rows["calibrated_probability"].to_numpy(dtype=np.float64)
+        scaled = Answers(answers.truth, answers.predicted, calibrated, calibrated)
+        intervals = self._intervals(partial(weighted_metrics, scaled), everything)
+        for row in _told(binary_metrics(scaled), _OF_PROBABILITY, intervals):
+            yield self._named(row, everything, method=MODEL, scope=CALIBRATED)
+        curve = partial(reliability, answers)
+        intervals = self._intervals(curve, everything)
+        bins = reliability_bins(answers.ranking)
+        for number, (name, values) in enumerate(curve(np.ones((1, len(self._rows)))).items()):
+            inside = bins == number // 2
+            subset, _, metric = name.partition(":")
+            for row in _told({metric: float(values[0])}, (metric,), {metric: intervals[name]}):
+                if inside.any():
+                    yield self._named(row, inside, method=MODEL, scope=RELIABILITY, subset=subset)
+
+    def _intervals(self, statistic: Statistic, inside: np.ndarray) -> dict[str, Interval]:
+        return resampled_intervals(
+            statistic,
+            self._clusters[inside].tolist(),
+            self._fires[inside] != "",
+            samples=self._settings.bootstrap_samples,
+            confidence=self._settings.confidence,
+            seed=self._settings.seed,
+        )
+
+    def _named(self, row: dict[str, Any], inside: np.ndarray, **names: str) -> dict[str, Any]:
+        counted = {"windows": int(inside.sum()), "fires": len(set(self._fires[inside]) - {""})}
+        return {"subset": "", "fire_id": ""} | names | row | counted
+
+
+def _season_scope(scope: str) -> str:
+    return SEASON if scope == POOLED else f"{SEASON}_{scope}"
+
+
+def _told(
+    values: Mapping[str, float], names: Iterable[str], intervals: Mapping[str, Interval]
+) -> Iterator[dict[str, Any]]:
+    """Metrics by name with their intervals; a count has none."""
+    for name in names:
+        interval = _NOTHING if name in COUNTS else intervals.get(name, _NOTHING)
+        yield {"metric": name, "value": values[name], "low": interval.low, "high": interval.high}
 
 
 def fire_ids_of(predictions: pd.DataFrame) -> np.ndarray:
@@ -130,41 +233,24 @@ def answers_of(predictions: pd.DataFrame, method: str) -> Answers:
     return Answers(truth, (predictions["predicted"] == _BURNT_NAME).to_numpy(dtype=bool), probability, probability)
 
 
-def _rows(
-    method: str, scope: str, fire_id: str, answers: Answers, *, fires: int, intervals: dict[str, Interval] | None
-) -> Iterator[dict[str, Any]]:
-    nothing = Interval(float("nan"), float("nan"))
-    values = binary_metrics(answers)
-    for name in METRICS:
-        interval = nothing if intervals is None or name in COUNTS else intervals[name]
-        yield {
-            "method": method,
-            "scope": scope,
-            "fire_id": fire_id,
-            "metric": name,
-            "value": values[name],
-            "low": interval.low,
-            "high": interval.high,
-            "windows": len(answers.truth),
-            "fires": fires,
-        }
-
-
 def summarise(predictions: pd.DataFrame, metrics: pd.DataFrame) -> EvaluationSummary:
     """The key figures of `evaluate_predictions(predictions, …)`."""
-    pooled = metrics[metrics["scope"] == POOLED].set_index(["method", "metric"])
     fire_f1 = metrics.loc[
         (metrics["scope"] == FIRE) & (metrics["method"] == MODEL) & (metrics["metric"] == "f1_burnt"), "value"
     ].dropna()
     fire_ids = fire_ids_of(predictions)
     clusters = set(zip(fire_ids != "", predictions["cluster_id"].astype(str), strict=True))
 
-    def value(metric: str, method: str = MODEL, column: str = "value") -> float | None:
-        return _defined(float(pooled.loc[(method, metric), column]))
+    def value(metric: str, method: str = MODEL, column: str = "value", scope: str = POOLED) -> float | None:
+        found = metrics.loc[
+            (metrics["scope"] == scope) & (metrics["method"] == method) & (metrics["metric"] == metric), column
+        ]
+        return _defined(float(found.iloc[0])) if len(found) else None
 
     def count(metric: str) -> int:
-        return int(pooled.loc[(MODEL, metric), "value"])
+        return int(value(metric) or 0)
 
+    season = metrics.loc[metrics["scope"] == SEASON, "windows"]
     return EvaluationSummary(
         fire_year=int(metrics["fire_year"].iloc[0]),
         windows=len(predictions),
@@ -187,6 +273,15 @@ def summarise(predictions: pd.DataFrame, metrics: pd.DataFrame) -> EvaluationSum
         baseline_auroc=value("auroc", BASELINE),
         worst_fire_f1_burnt=_defined(float(fire_f1.min())),
         median_fire_f1_burnt=_defined(float(fire_f1.median())),
+        ece=value("ece"),
+        ece_calibrated=value("ece", scope=CALIBRATED),
+        false_alarms_per_1000_km2=value(RATE, scope=LAND),
+        false_alarms_low=value(RATE, scope=LAND, column="low"),
+        false_alarms_high=value(RATE, scope=LAND, column="high"),
+        season_windows=int(season.max()) if len(season) else 0,
+        season_f1_burnt=value("f1_burnt", scope=SEASON),
+        season_f1_burnt_low=value("f1_burnt", scope=SEASON, column="low"),
+        season_f1_burnt_high=value("f1_burnt", scope=SEASON, column="high"),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Final
 import geopandas as gpd
 import numpy as np
 import shapely
+from numpy.typing import NDArray
 
 from burnscar_assets.errors import InputError
 
@@ -50,26 +51,63 @@ def prove_separation(scored: gpd.GeoDataFrame, seen: gpd.GeoDataFrame) -> Separa
     Raises:
         InputError: naming the fires, clusters or windows that are on both sides.
     """
-    scored_fires, seen_fires = _known(scored, "fire_id"), _known(seen, "fire_id")
-    _disjoint("fires", scored_fires, seen_fires)
+    _disjoint("fires", _known(scored, "fire_id"), _known(seen, "fire_id"))
     _disjoint("clusters", _known(scored, "cluster_id"), _known(seen, "cluster_id"))
+    return _proof(scored, seen)
+
+
+def prove_season_separation(scored: gpd.GeoDataFrame, seen: gpd.GeoDataFrame, fire_year: int) -> SeparationProof:
+    """Check what a season after training has to itself: its year, its fires, and the ground of each window.
+
+    Ground blocks may have been trained on, as they will have been in use: a new season burns on known land. So
+    only clusters of fires must differ.
+
+    Args:
+        scored: windows of the season to score, contract WINDOWS, at least one; see `on_unseen_ground`.
+        seen: windows that training or the choice of the best epoch used, contract WINDOWS, at least one.
+        fire_year: the season.
+
+    Raises:
+        InputError: the checkpoint has seen the season, or a fire, a cluster of fires or a window is on both sides.
+    """
+    late = sorted({int(year) for year in seen["fire_year"] if year >= fire_year})
+    if late:
+        raise InputError(f"the checkpoint to be judged on {fire_year} has seen {late}; {_REMEDY}")
+    _disjoint("fires", _known(scored, "fire_id"), _known(seen, "fire_id"))
+    clusters = (_known(rows[rows["fire_id"].fillna("") != ""], "cluster_id") for rows in (scored, seen))
+    _disjoint("clusters", *clusters)
+    return _proof(scored, seen)
+
+
+def on_unseen_ground(windows: gpd.GeoDataFrame, seen: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Those of the windows whose footprint overlaps no seen one's."""
+    overlapping = np.unique(_overlapping(windows, shapely.STRtree(seen.geometry.to_numpy())))
+    return windows.drop(windows.index[overlapping]).reset_index(drop=True)
+
+
+def _proof(scored: gpd.GeoDataFrame, seen: gpd.GeoDataFrame) -> SeparationProof:
     tree = shapely.STRtree(seen.geometry.to_numpy())
-    footprints = scored.geometry.to_numpy()
-    of_scored, of_seen = tree.query(footprints, predicate="intersects")
-    overlap_m2 = shapely.area(shapely.intersection(footprints[of_scored], tree.geometries[of_seen]))
-    overlapping = of_scored[overlap_m2 > OVERLAP_TOLERANCE_M2]
+    overlapping = _overlapping(scored, tree)
     if len(overlapping):
         names = sorted(set(scored["window_id"].iloc[overlapping]))
-        raise InputError(f"test windows lie on ground that was trained on: {_some(names)}; {_REMEDY}")
-    _, distances_m = tree.query_nearest(footprints, return_distance=True)
+        raise InputError(f"scored windows lie on ground that was trained on: {_some(names)}; {_REMEDY}")
+    _, distances_m = tree.query_nearest(scored.geometry.to_numpy(), return_distance=True)
     return SeparationProof(
         scored_windows=len(scored),
-        scored_fires=len(scored_fires),
+        scored_fires=len(_known(scored, "fire_id")),
         seen_windows=len(seen),
-        seen_fires=len(seen_fires),
+        seen_fires=len(_known(seen, "fire_id")),
         seen_years=tuple(sorted({int(year) for year in seen["fire_year"]})),
         nearest_m=float(np.min(distances_m)),
     )
+
+
+def _overlapping(scored: gpd.GeoDataFrame, seen: shapely.STRtree) -> NDArray[np.intp]:
+    """Places of the scored windows that overlap a seen one by more than a sliver."""
+    footprints = scored.geometry.to_numpy()
+    of_scored, of_seen = seen.query(footprints, predicate="intersects")
+    overlap_m2 = shapely.area(shapely.intersection(footprints[of_scored], seen.geometries[of_seen]))
+    return of_scored[overlap_m2 > OVERLAP_TOLERANCE_M2]
 
 
 def _known(windows: gpd.GeoDataFrame, column: str) -> set[str]:
@@ -79,7 +117,7 @@ def _known(windows: gpd.GeoDataFrame, column: str) -> set[str]:
 def _disjoint(what: str, scored: set[str], seen: set[str]) -> None:
     shared = sorted(scored & seen)
     if shared:
-        raise InputError(f"{what} in the test split that were trained on: {_some(shared)}; {_REMEDY}")
+        raise InputError(f"{what} among those scored that were trained on: {_some(shared)}; {_REMEDY}")
 
 
 def _some(names: list[str]) -> str:

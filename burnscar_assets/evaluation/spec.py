@@ -9,6 +9,8 @@ from pydantic import Field
 
 from burnscar_assets.errors import MissingDataError
 from burnscar_assets.evaluation.baseline import NbrThreshold
+from burnscar_assets.evaluation.calibration import Temperature
+from burnscar_assets.evaluation.decision import Decision
 from burnscar_assets.evaluation.report import EvaluationSummary
 from burnscar_assets.evaluation.separation import SeparationProof
 from burnscar_assets.process import ProcessSpec
@@ -24,6 +26,12 @@ class EvaluationSpec(ProcessSpec):
 
     root: Path = Field(description="Data root: dataset, tables and checkpoints.")
     fire_year: int = Field(description="Fire year whose checkpoint is judged on its own test split.")
+    year_before: int | None = Field(
+        None, description="Fire year whose checkpoint is judged on the whole year too, as it would have served."
+    )
+    first_day_after: int = Field(0, description="Days from containment to the start of a window's time range.")
+    ecoregions: Path | None = Field(None, description="Vector file of ecoregions; empty: none.")
+    world: str = Field("", description="Name of the world, for the model card.")
     layer: str = Field("sentinel2_l2a", description="Raster layer that the model reads.")
     settings: EvaluationSettings = EvaluationSettings()
     device: str = Field("cpu", description="Where the model runs: cpu, cuda, or auto.")
@@ -33,28 +41,64 @@ class EvaluationSpec(ProcessSpec):
 
 
 @dataclass(frozen=True)
+class Judgement:
+    """How one checkpoint was judged on one set of windows.
+
+    Attributes:
+        checkpoint_year: Fire year of the checkpoint.
+        weights_sha256: Its weights.
+        threshold: Baseline, tuned on its training split.
+        decision: Probability from which a window is called burnt, fixed on its validation split.
+        temperature: Of its probabilities, fitted on its validation split.
+        separation: Proof that nothing scored was trained on.
+    """
+
+    checkpoint_year: int
+    weights_sha256: str
+    threshold: NbrThreshold
+    decision: Decision
+    temperature: Temperature
+    separation: SeparationProof
+
+
+@dataclass(frozen=True)
+class Season:
+    """How the checkpoint of the year before did in the whole season, or why it was not judged.
+
+    Attributes:
+        judgement: How; None if it was not.
+        note: Why not, or what was left out.
+        left_out: Windows of the year that lie on windows that the checkpoint has seen.
+    """
+
+    judgement: Judgement | None
+    note: str
+    left_out: int = 0
+
+
+@dataclass(frozen=True)
 class EvaluationReport:
     """What an evaluation found, without times or places, so that the same evaluation writes the same file.
 
     Attributes:
         fire_year: Fire year.
         simulated: Whether the imagery is simulated.
-        weights_sha256: Weights of the checkpoint that was judged.
-        threshold: Baseline, tuned on the training split.
-        separation: Proof that nothing scored was trained on.
+        held_out: The year's checkpoint on the year's test split.
+        season: The checkpoint of the year before on the whole year.
         summary: Key figures.
         predictions_hash: Content hash of the predictions table.
+        season_predictions_hash: Content hash of the table of the season's predictions.
         metrics_hash: Content hash of the metrics table.
         data_versions: Data versions of what was read.
     """
 
     fire_year: int
     simulated: bool
-    weights_sha256: str
-    threshold: NbrThreshold
-    separation: SeparationProof
+    held_out: Judgement
+    season: Season
     summary: EvaluationSummary
     predictions_hash: str
+    season_predictions_hash: str
     metrics_hash: str
     data_versions: dict[str, str]
 
@@ -75,12 +119,13 @@ def load_report(root: DataRoot, fire_year: int) -> EvaluationReport:
     path = root.evaluation(fire_year) / REPORT_FILE
     try:
         content: dict[str, Any] = json.loads(path.read_bytes())
-        separation = content["separation"] | {"seen_years": tuple(content["separation"]["seen_years"])}
+        season = content["season"]
+        judged = season["judgement"]
         return EvaluationReport(
             **content
             | {
-                "threshold": NbrThreshold(**content["threshold"]),
-                "separation": SeparationProof(**separation),
+                "held_out": _judgement(content["held_out"]),
+                "season": Season(**season | {"judgement": None if judged is None else _judgement(judged)}),
                 "summary": EvaluationSummary(**content["summary"]),
             }
         )
@@ -88,3 +133,16 @@ def load_report(root: DataRoot, fire_year: int) -> EvaluationReport:
         raise MissingDataError(
             f"no evaluation report for {fire_year} ({path}): run burnscar refresh --years {fire_year}"
         ) from error
+
+
+def _judgement(content: dict[str, Any]) -> Judgement:
+    separation = content["separation"] | {"seen_years": tuple(content["separation"]["seen_years"])}
+    return Judgement(
+        **content
+        | {
+            "threshold": NbrThreshold(**content["threshold"]),
+            "decision": Decision(**content["decision"]),
+            "temperature": Temperature(**content["temperature"]),
+            "separation": SeparationProof(**separation),
+        }
+    )

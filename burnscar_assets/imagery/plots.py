@@ -58,7 +58,7 @@ def plot_chips(
     for block, (name, rows) in enumerate(chosen.items()):
         for line, (bands, label) in enumerate(((TRUE_COLOUR, "true colour"), (SWIR, "SWIR"))):
             cells = axes[2 * block + line]
-            images = _images(dataset_path, rows, str(layer), bands) if len(rows) else iter(())
+            images = chip_images(dataset_path, rows, str(layer), bands) if len(rows) else iter(())
             _fill(cells, images, f"{name}\n{label}", CLASS_COLORS[name])
         if not len(rows):
             axes[2 * block][0].text(0, 0.5, f"no complete {name} window", fontsize=8)
@@ -116,9 +116,10 @@ def _choose(windows: pd.DataFrame, tiles: pd.DataFrame, layer: str | None, name:
     return rows.assign(turn=turn).sort_values(["turn", "window_id"]).head(n)
 
 
-def _images(
+def chip_images(
     dataset_path: Path, rows: pd.DataFrame, layer: str, bands: tuple[str, ...]
 ) -> Iterator[npt.NDArray[np.float32]]:
+    """Pictures of tiles, (height, width, 3) in 0–1, in the order of the rows."""
     for pixels in read_tiles(dataset_path, rows, layer, bands):
         bright = np.clip(pixels.astype(np.float32) / BRIGHTEST_DN[bands], 0, 1)
         yield np.moveaxis(np.sqrt(bright), 0, -1)

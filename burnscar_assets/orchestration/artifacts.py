@@ -29,7 +29,7 @@ TABLES = {
     "fire_perimeters": ("fire_perimeters", "fire_perimeter_rejects"),
     "sample_points": ("sample_points", "sample_losses"),
     "checkpoint": (),
-    "evaluation_metrics": ("evaluation_metrics", "predictions"),
+    "evaluation_metrics": ("evaluation_metrics", "predictions", "season_predictions"),
 }
 """Tables of each stage; a stage that isn't named here has one of its own name."""
 
@@ -94,6 +94,14 @@ def publish(world: World, pair: Pair, version: str) -> None:
         store.publish(name, pair.partition_key, version, world.root.path, files)
 
 
+def republish(world: World, pair: Pair) -> None:
+    """Send what a person's word changed beside a stage's result; its version stays. Without a store, do nothing."""
+    store = configured_store()
+    manifest = None if store is None else store.manifest(pair.asset, pair.partition_key)
+    if manifest is not None:
+        publish(world, pair, manifest.version)
+
+
 def _artifacts(asset: str) -> tuple[str, ...]:
     return (asset, DATASET) if asset in DATASET_STAGES else (asset,)
 
@@ -127,7 +135,10 @@ def _partitions(stage: str, fire_years: list[int]) -> list[str | None]:
 def _years_read(world: World, pair: Pair) -> list[int]:
     if pair.fire_year is None:
         return []
-    return world.training_years(pair.fire_year) if pair.asset in MODEL_STAGES else [pair.fire_year]
+    if pair.asset not in MODEL_STAGES:
+        return [pair.fire_year]
+    before = world.year_before(pair.fire_year) if pair.asset == "evaluation_metrics" else None
+    return sorted({*world.training_years(pair.fire_year), *(world.training_years(before) if before else [])})
 
 
 def _rows(path: Path) -> int:

@@ -27,6 +27,10 @@ class World:
         known = [int(key) for key in self.fire_years.get_partition_keys()]
         return [year for year in known if year <= fire_year][-(self.settings.training.look_back_years + 1) :]
 
+    def year_before(self, fire_year: int) -> int | None:
+        """The fire year before, if there is one."""
+        return max((int(key) for key in self.fire_years.get_partition_keys() if int(key) < fire_year), default=None)
+
 
 def fire_year_partitions(years: YearSettings) -> dg.TimeWindowPartitionsDefinition:
     """One partition a fire year; without a last year, the current one is the last."""

@@ -17,8 +17,8 @@ STAGE_VERSIONS = {
     "burn_history": "1",
     "sample_points": "2",
     "windows": "1",
-    "scene_matches": "1",
-    "tiles": "1",
+    "scene_matches": "2",
+    "tiles": "2",
     "checkpoint": "2",
     "evaluation_metrics": "2",
 }

@@ -192,37 +192,59 @@ TILES: Final = Table(
     ),
 )
 
+_PREDICTION_COLUMNS: Final = (
+    Column("window_id", "string", "Window."),
+    Column("fire_year", "int", "Fire year."),
+    Column("fire_id", "string", "Fire; empty for land without fire."),
+    Column("cluster_id", "string", "Cluster of fires."),
+    Column("stratum", "string", "Stratum."),
+    Column("split", "string", "Split of the window's ground."),
+    Column("fire_area_ha", "float", "Area of the fire, in hectares; empty for land without fire."),
+    Column("days_since_containment", "int", "Days from containment to the acquisition of the image."),
+    Column("ecoregion", "string", "Ecoregion of the window's centre; empty if none is known."),
+    Column("category", "string", "True class."),
+    Column("burnt_probability", "float", "Model's probability of burnt, 0–1."),
+    Column("calibrated_probability", "float", "The same with the temperature fitted on the validation split, 0–1."),
+    Column("predicted", "string", "Model's class, by the threshold fixed on the validation split."),
+    Column("nbr", "float", "Mean post-fire NBR of the window."),
+    Column("baseline_predicted", "string", "Class by the NBR threshold tuned on the training split."),
+    Column("geometry", "geometry", "Footprint of the window."),
+)
+
 PREDICTIONS: Final = Table(
     "predictions",
     "The checkpoint's answer for every test window of the year, beside the baseline's.",
     keys=("window_id",),
-    columns=(
-        Column("window_id", "string", "Window."),
-        Column("fire_year", "int", "Fire year."),
-        Column("fire_id", "string", "Fire; empty for land without fire."),
-        Column("cluster_id", "string", "Cluster of fires."),
-        Column("stratum", "string", "Stratum."),
-        Column("split", "string", "Split; `test` for all that is scored."),
-        Column("category", "string", "True class."),
-        Column("burnt_probability", "float", "Model's probability of burnt, 0–1."),
-        Column("predicted", "string", "Model's class."),
-        Column("nbr", "float", "Mean post-fire NBR of the window."),
-        Column("baseline_predicted", "string", "Class by the NBR threshold tuned on the training split."),
-        Column("geometry", "geometry", "Footprint of the window."),
-    ),
+    columns=_PREDICTION_COLUMNS,
+)
+
+SEASON_PREDICTIONS: Final = Table(
+    "season_predictions",
+    "The answer of the fire year before's checkpoint for every window of the year, as it would have served in the "
+    "season; empty if there is no such checkpoint.",
+    keys=("window_id",),
+    columns=_PREDICTION_COLUMNS,
 )
 
 EVALUATION_METRICS: Final = Table(
     "evaluation_metrics",
-    "Metrics of the fire year's held-out fires, pooled and per fire, model beside baseline.",
-    keys=("method", "scope", "fire_id", "metric"),
+    "Metrics of the fire year's held-out fires by its checkpoint, and of all its fires by the checkpoint of the year "
+    "before (scopes `season…`); model beside baseline.",
+    keys=("method", "scope", "subset", "fire_id", "metric"),
     row="figure",
     columns=(
         Column("fire_year", "int", "Fire year."),
         Column("method", "string", "`olmoearth` or `nbr_threshold`."),
-        Column("scope", "string", "`pooled` or `fire`."),
-        Column("fire_id", "string", "Fire; empty for pooled metrics."),
-        Column("metric", "string", "`accuracy`, `f1_burnt`, `iou_burnt`, `auroc`, …"),
+        Column(
+            "scope",
+            "string",
+            "`pooled`, `fire`, `fire_size`, `days_since_containment`, `ecoregion`, `stratum`, `land` (false alarms), "
+            "`calibrated` (after temperature scaling) or `reliability`; of the checkpoint of the year before: `season` "
+            "(pooled), `season_fire`, `season_fire_size`, …",
+        ),
+        Column("subset", "string", "Part of the scope: a size class, an ecoregion, a stratum, a bin; else empty."),
+        Column("fire_id", "string", "Fire, in the scopes that are of one; else empty."),
+        Column("metric", "string", "`accuracy`, `f1_burnt`, `iou_burnt`, `auroc`, `false_alarms_per_1000_km2`, …"),
         Column("value", "float", "Value of the metric."),
         Column("low", "float", "Lower end of the bootstrap interval over fires; empty per fire."),
         Column("high", "float", "Upper end of the bootstrap interval over fires; empty per fire."),
@@ -242,5 +264,6 @@ ALL_TABLES: Final = (
     SCENE_MATCHES,
     TILES,
     PREDICTIONS,
+    SEASON_PREDICTIONS,
     EVALUATION_METRICS,
 )

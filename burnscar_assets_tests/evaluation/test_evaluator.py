@@ -4,83 +4,41 @@ import json
 import shutil
 import subprocess
 import sys
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
+from shapely.geometry import box
 
 from burnscar_assets.classes import BANDS
 from burnscar_assets.errors import CheckpointError, InputError, MissingDataError
 from burnscar_assets.evaluation.baseline import tune_threshold, window_nbr
 from burnscar_assets.evaluation.evaluator import evaluate
+from burnscar_assets.evaluation.judge import describe_windows
+from burnscar_assets.evaluation.season import judge_season
 from burnscar_assets.evaluation.spec import EvaluationReport, EvaluationSpec, load_report
-from burnscar_assets.settings import EvaluationSettings, parse_settings
-from burnscar_assets.storage.contracts import EVALUATION_METRICS, PREDICTIONS, TILES, WINDOWS
+from burnscar_assets.progress import silent
+from burnscar_assets.storage.contracts import (
+    EVALUATION_METRICS,
+    FIRE_PERIMETERS,
+    PREDICTIONS,
+    SEASON_PREDICTIONS,
+    TILES,
+    WINDOWS,
+)
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import Table, read_table, write_table
-from burnscar_assets_tests.tiny_dataset import LAYER, make_tiny_dataset
-
-SETTINGS = parse_settings(
-    {
-        "name": "tiny",
-        "years": {"first": 2019, "last": 2020},
-        "release": {"source": "none"},
-        "training": {
-            "model": {"allow_random": True, "patch_size": 8},
-            "max_epochs": 2,
-            "freeze_epochs": 1,
-            "learning_rate": 1e-3,
-            "batch_size": 8,
-            "accelerator": "cpu",
-            "look_back_years": 1,
-        },
-        "demo": {},
-    },
-    "tiny",
-)
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> DataRoot:
-    """Two fire years, a checkpoint of 2020 that has seen both, and its evaluation."""
-    from huggingface_hub import constants
-
-    from burnscar_assets.training.plan import plan_training
-    from burnscar_assets.training.trainer import train
-
-    root = DataRoot(tmp_path_factory.mktemp("evaluated") / "data")
-    make_tiny_dataset(root, years=(2019, 2020), windows_per_year=50, seed=3, incomplete_per_year=2)
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        patch.setattr(constants, "HF_HUB_OFFLINE", True)
-        patch.setattr(constants, "HF_HUB_CACHE", str(root.path / "hub"))
-        train(plan_training(SETTINGS, root, 2020), lambda event: None)
-    evaluate(spec_of(root))
-    return root
-
-
-@pytest.fixture
-def world(trained: DataRoot, tmp_path: Path) -> DataRoot:
-    """A copy of the trained world, to be changed."""
-    shutil.copytree(trained.path, tmp_path / "data")
-    return DataRoot(tmp_path / "data")
-
-
-def spec_of(root: DataRoot, **changes: object) -> EvaluationSpec:
-    return EvaluationSpec(
-        root=root.path,
-        fire_year=2020,
-        settings=EvaluationSettings(bootstrap_samples=200),
-        simulated=True,
-        **changes,  # type: ignore[arg-type]
-    )
+from burnscar_assets.training.manifest import verify_checkpoint
+from burnscar_assets_tests.evaluation.tiny_world import spec_of
+from burnscar_assets_tests.tiny_dataset import LAYER
 
 
 def results(root: DataRoot) -> dict[str, bytes]:
-    folders = (root.evaluation(2020), root.tables / "predictions", root.tables / "evaluation_metrics")
+    tables = (PREDICTIONS, SEASON_PREDICTIONS, EVALUATION_METRICS)
+    folders = (root.evaluation(2020), *(root.tables / table.name for table in tables))
     return {str(p): p.read_bytes() for folder in folders for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
@@ -95,7 +53,9 @@ def test_test_windows_are_predicted_and_nothing_else(trained: DataRoot) -> None:
     expected = windows[windows["split"] == "test"]
     assert sorted(predictions["window_id"]) == sorted(expected["window_id"])
     assert predictions["burnt_probability"].between(0, 1).all()
-    called = np.where(predictions["burnt_probability"] >= 0.5, "burnt", "unburnt")
+    decision = load_report(trained, 2020).held_out.decision
+    assert decision.fixed_on == "validation" and decision.burnt + decision.unburnt == 20
+    called = np.where(predictions["burnt_probability"] > decision.threshold, "burnt", "unburnt")
     assert (predictions["predicted"] == called).all()
     merged = predictions.merge(expected, on="window_id", suffixes=("", "_window"))
     assert (merged["category"] == merged["category_window"]).all()
@@ -123,7 +83,7 @@ def test_the_threshold_is_tuned_on_the_training_split_alone(trained: DataRoot) -
     train = seen[seen["split"] == "train"]
     images = np.stack([np.asarray(tile) for tile in read_tiles(trained.dataset, train, LAYER, BANDS)])
     expected = tune_threshold(window_nbr(images), (train["category"] == "burnt").to_numpy(bool))
-    assert load_report(trained, 2020).threshold == expected
+    assert load_report(trained, 2020).held_out.threshold == expected
     assert expected.train_burnt + expected.train_unburnt == 60
 
 
@@ -131,8 +91,9 @@ def test_the_report_stands_for_both_tables_and_proves_separation(trained: DataRo
     report = load_report(trained, 2020)
     assert report.predictions_hash == PREDICTIONS.content_hash(read_table(trained, PREDICTIONS, 2020))
     assert report.metrics_hash == EVALUATION_METRICS.content_hash(read_table(trained, EVALUATION_METRICS, 2020))
-    assert (report.separation.scored_windows, report.separation.seen_windows) == (10, 80)
-    assert report.separation.seen_years == (2019, 2020) and report.separation.nearest_m > 0
+    separation = report.held_out.separation
+    assert (separation.scored_windows, separation.seen_windows) == (10, 80)
+    assert separation.seen_years == (2019, 2020) and separation.nearest_m > 0
     assert report.summary.windows == 10 and report.simulated
 
 
@@ -147,6 +108,96 @@ def test_the_same_evaluation_gives_the_same_files_whatever_the_batches(world: Da
     probability = read_table(world, PREDICTIONS, 2020)["burnt_probability"]
     evaluate(spec_of(world, batch_size=3))
     assert np.allclose(read_table(world, PREDICTIONS, 2020)["burnt_probability"], probability, atol=1e-5)
+
+
+def test_the_season_is_judged_by_the_checkpoint_of_the_year_before(trained: DataRoot) -> None:
+    report, season = load_report(trained, 2020), read_table(trained, SEASON_PREDICTIONS, 2020)
+    windows, tiles = read_table(trained, WINDOWS, 2020), read_table(trained, TILES, 2020)
+    assert set(season["window_id"]) == set(windows["window_id"]) & set(tiles.loc[tiles["complete"], "window_id"])
+    judged = report.season.judgement
+    assert judged is not None and judged.checkpoint_year == 2019
+    assert judged.weights_sha256 == verify_checkpoint(trained.checkpoint(2019)).weights_sha256
+    assert judged.separation.seen_years == (2019,) and judged.separation.scored_windows == len(season) == 50
+    assert judged.decision.burnt + judged.decision.unburnt == 10, "its threshold is fixed on its own validation split"
+    metrics = read_table(trained, EVALUATION_METRICS, 2020)
+    pooled = metrics[(metrics["scope"] == "season") & (metrics["method"] == "olmoearth")].set_index("metric")
+    right = (season["category"] == season["predicted"]).mean()
+    assert pooled.loc["accuracy", "value"] == pytest.approx(right) and pooled.loc["accuracy", "windows"] == 50
+    assert metrics.loc[metrics["scope"] == "season_fire", "fire_id"].nunique() == 9
+    assert report.summary.season_windows == 50
+
+
+def test_a_season_window_on_ground_that_was_seen_is_left_out(world: DataRoot) -> None:
+    seen = read_table(world, WINDOWS, 2019).query("split == 'train'").geometry.iloc[0]
+
+    def burn_again(windows: pd.DataFrame) -> None:
+        windows.loc[windows.index[windows["split"] == "test"][0], "geometry"] = seen
+
+    rewrite(world, WINDOWS, burn_again)
+    season = judge_season(spec_of(world), silent)
+    assert season.season.left_out == 1 and len(season.predictions) == 49
+    assert "1 windows left out" in season.season.note
+
+
+def lose_the_checkpoint(root: DataRoot) -> None:
+    shutil.rmtree(root.checkpoint(2019))
+
+
+def change_what_it_has_seen(root: DataRoot) -> None:
+    rewrite(root, WINDOWS, swap_splits, 2019)
+
+
+@pytest.mark.parametrize(
+    ("change", "year_before", "note"),
+    [
+        (lose_the_checkpoint, 2019, "there is no checkpoint of 2019: run burnscar refresh --years 2019 2020"),
+        (change_what_it_has_seen, 2019, "windows have changed since the checkpoint of 2019"),
+        (lambda root: None, None, "it is the first fire year"),
+    ],
+)
+def test_without_a_checkpoint_of_the_year_before_it_says_so_and_goes_on(
+    change: Callable[[DataRoot], None], year_before: int | None, note: str, world: DataRoot
+) -> None:
+    change(world)
+    season = judge_season(spec_of(world).model_copy(update={"year_before": year_before}), silent)
+    assert note in season.season.note and season.season.judgement is None
+    assert season.predictions.empty
+
+
+def test_a_checkpoint_that_has_seen_the_season_is_refused(world: DataRoot) -> None:
+    with pytest.raises(InputError, match=r"to be judged on 2020 has seen \[2020\]"):
+        judge_season(spec_of(world).model_copy(update={"year_before": 2020}), silent)
+
+
+def test_a_season_is_missing_from_metrics_card_and_report_alike(world: DataRoot) -> None:
+    lose_the_checkpoint(world)
+    report = evaluate(spec_of(world))
+    assert load_report(world, 2020) == report and report.summary.season_f1_burnt is None
+    assert read_table(world, SEASON_PREDICTIONS, 2020).empty
+    assert not read_table(world, EVALUATION_METRICS, 2020)["scope"].str.startswith("season").any()
+    assert "Not judged: there is no checkpoint of 2019" in (world.evaluation(2020) / "MODEL_CARD.md").read_text()
+
+
+def test_windows_are_described_by_fire_days_and_region(trained: DataRoot, tmp_path: Path) -> None:
+    predictions = read_table(trained, PREDICTIONS, 2020)
+    fires = read_table(trained, FIRE_PERIMETERS, 2020).set_index("fire_id")["area_ha"]
+    assert predictions["fire_area_ha"].to_numpy() == pytest.approx(fires.loc[predictions["fire_id"]].to_numpy())
+    acquired = read_table(trained, TILES, 2020).set_index("window_id").loc[predictions["window_id"], "acquired"]
+    starts = read_table(trained, WINDOWS, 2020).set_index("window_id").loc[predictions["window_id"], "start_time"]
+    days = (acquired.to_numpy() - starts.to_numpy()).astype("timedelta64[D]").astype(int)
+    assert predictions["days_since_containment"].to_list() == days.tolist()
+    windows = read_table(trained, WINDOWS, 2020).query("split == 'test'").reset_index(drop=True)
+    middle = windows.geometry.centroid.x.median()
+    west, south, _, north = windows.total_bounds
+    path = tmp_path / "regions.geojson"
+    regions = gpd.GeoDataFrame(
+        {"US_L3NAME": ["West"]}, geometry=[box(west - 1e4, south - 1e4, middle, north + 1e4)], crs=windows.crs
+    )
+    regions.to_crs("EPSG:4326").to_file(path)
+    spec = spec_of(trained, ecoregions=path)
+    described = describe_windows(spec, windows.assign(acquired=windows["start_time"]))
+    expected = np.where(windows.geometry.centroid.x < middle, "West", "")
+    assert described["ecoregion"].to_list() == expected.tolist() and {"West", ""} == set(expected)
 
 
 def move_test_fire_to_training(windows: pd.DataFrame) -> None:
@@ -176,8 +227,8 @@ def swap_splits(windows: pd.DataFrame) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (move_test_fire_to_training, "fires in the test split that were trained on"),
-        (share_a_cluster, "clusters in the test split that were trained on"),
+        (move_test_fire_to_training, "fires among those scored that were trained on"),
+        (share_a_cluster, "clusters among those scored that were trained on"),
         (share_ground, "ground that was trained on"),
         (deal_anew, "windows have changed since the checkpoint of 2020"),
         (swap_splits, "windows have changed since the checkpoint of 2020"),
@@ -228,7 +279,8 @@ def run_process(spec: Path) -> tuple[int, dict]:
 
 def test_the_process_writes_what_the_function_does(world: DataRoot, tmp_path: Path) -> None:
     before = results(world)
-    shutil.rmtree(world.evaluation(2020))
+    for path in world.evaluation(2020).glob("*.*"):
+        path.unlink()
     code, event = run_process(spec_of(world).write(tmp_path / "spec.json"))
     assert (code, event["event"]) == (0, "done")
     assert results(world) == before

@@ -5,11 +5,18 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from burnscar_assets.evaluation.metrics import METRICS, Answers, binary_metrics, weighted_metrics
+from burnscar_assets.evaluation.metrics import (
+    METRICS,
+    SMALLEST_PROBABILITY,
+    Answers,
+    binary_metrics,
+    reliability_bins,
+    weighted_metrics,
+)
 
 
 def answers_from(truth: Sequence[bool], score: Sequence[float], threshold: float = 0.5) -> Answers:
@@ -28,6 +35,10 @@ def test_agrees_with_scikit_learn(rows: Rows) -> None:
     answers = answers_from(truth, score)
     ours = binary_metrics(answers)
     expected = {"accuracy": sk.accuracy_score(truth, answers.predicted), "brier": np.mean((score - truth) ** 2)}
+    two_classes = np.column_stack([1 - score, score]).clip(SMALLEST_PROBABILITY, 1)
+    expected["nll"] = -np.log(two_classes[np.arange(len(truth)), truth.astype(int)]).mean()
+    if (np.abs(score - 0.5) < 0.5).all():
+        expected["nll"] = sk.log_loss(truth, score, labels=[False, True])
     for label, name in ((True, "burnt"), (False, "unburnt")):
         for metric, function in (
             ("precision", sk.precision_score),
@@ -52,18 +63,37 @@ def test_agrees_with_scikit_learn(rows: Rows) -> None:
         assert ours[name] == pytest.approx(value, nan_ok=True), name
 
 
-def test_agrees_with_torchmetrics() -> None:
-    torch = pytest.importorskip("torch")
+@settings(deadline=None)
+@given(windows)
+def test_agrees_with_torchmetrics(rows: Rows) -> None:
+    import torch
     from torchmetrics.functional import classification as tm
 
-    generator = np.random.default_rng(1)
-    truth, score = generator.random(300) < 0.3, generator.random(300).round(2)
+    truth, score = np.array([r[0] for r in rows]), np.array([r[1] for r in rows])
     ours = binary_metrics(answers_from(truth, score))
     probability, target = torch.from_numpy(score), torch.from_numpy(truth.astype(int))
-    assert ours["f1_burnt"] == pytest.approx(float(tm.binary_f1_score((probability >= 0.5).int(), target)))
-    assert ours["iou_burnt"] == pytest.approx(float(tm.binary_jaccard_index((probability >= 0.5).int(), target)))
-    assert ours["auroc"] == pytest.approx(float(tm.binary_auroc(probability, target)))
-    assert ours["average_precision"] == pytest.approx(float(tm.binary_average_precision(probability, target)))
+    called = (probability >= 0.5).int()
+    expected = {
+        "accuracy": tm.binary_accuracy(called, target),
+        "precision_burnt": tm.binary_precision(called, target),
+        "recall_burnt": tm.binary_recall(called, target),
+        "recall_unburnt": tm.binary_specificity(called, target),
+        "f1_burnt": tm.binary_f1_score(called, target),
+        "iou_burnt": tm.binary_jaccard_index(called, target),
+        "auroc": tm.binary_auroc(probability, target),
+        "average_precision": tm.binary_average_precision(probability, target),
+    }
+    inside = score < 1  # torchmetrics gives a probability of just 1 a bin of its own
+    if inside.all():
+        expected["ece"] = tm.binary_calibration_error(probability, target, n_bins=10, norm="l1")
+    for name, value in expected.items():
+        if not np.isnan(ours[name]):
+            assert ours[name] == pytest.approx(float(value), abs=1e-6), name
+
+
+def test_a_probability_of_one_is_in_the_last_bin() -> None:
+    assert reliability_bins(np.array([0.0, 0.1, 0.95, 1.0])).tolist() == [0, 1, 9, 9]
+    assert binary_metrics(answers_from([True, True], [1.0, 0.9]))["ece"] == pytest.approx(0.05)
 
 
 @given(windows, st.data())

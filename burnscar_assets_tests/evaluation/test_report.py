@@ -15,13 +15,15 @@ SETTINGS = EvaluationSettings(bootstrap_samples=200)
 
 
 def value(metrics: pd.DataFrame, metric: str, method: str = MODEL, fire: str = "", column: str = "value") -> float:
-    rows = metrics[(metrics.method == method) & (metrics.fire_id == fire) & (metrics.metric == metric)]
+    scope = "fire" if fire else "pooled"
+    chosen = (metrics.method == method) & (metrics.fire_id == fire) & (metrics.metric == metric)
+    rows = metrics[chosen & (metrics.scope == scope)]
     return rows[column].item()
 
 
 def test_every_metric_for_both_methods_pooled_and_for_each_fire() -> None:
     metrics = evaluate_predictions(make_predictions(fires=5), SETTINGS, 2021)
-    assert len(metrics) == 2 * (1 + 5) * len(METRICS)
+    assert len(metrics[metrics.scope.isin(["pooled", "fire"])]) == 2 * (1 + 5) * len(METRICS)
     pooled = metrics[metrics.scope == "pooled"]
     assert (pooled.fires == 5).all() and (pooled.windows == 5 * 12 + 12).all()
     of_fires = metrics[metrics.scope == "fire"]
@@ -59,6 +61,7 @@ def test_row_order_and_missing_fire_ids_do_not_matter() -> None:
 def test_a_perfect_method_scores_one_everywhere() -> None:
     predictions = make_predictions()
     predictions["burnt_probability"] = (predictions.category == "burnt").astype(float)
+    predictions["calibrated_probability"] = predictions["burnt_probability"]
     predictions["predicted"] = predictions.category
     metrics = evaluate_predictions(predictions, SETTINGS, 2021)
     for metric in ("accuracy", "f1_macro", "iou_burnt", "auroc", "average_precision"):
@@ -99,3 +102,74 @@ def test_summary_repeats_the_table_and_leaves_out_what_is_undefined() -> None:
     lone = predictions[predictions.fire_id == "fire0"]
     undefined = summarise(lone, evaluate_predictions(lone, SETTINGS, 2021))
     assert undefined.f1_burnt_low is None and undefined.f1_burnt is not None
+
+
+def part(metrics: pd.DataFrame, scope: str, metric: str, subset: str = "", method: str = MODEL) -> pd.Series:
+    chosen = (metrics.scope == scope) & (metrics.metric == metric) & (metrics.subset == subset)
+    (row,) = [row for _, row in metrics[chosen & (metrics.method == method)].iterrows()]
+    return row
+
+
+def test_parts_are_judged_on_their_own_windows() -> None:
+    predictions = make_predictions(fires=8)
+    metrics = evaluate_predictions(predictions, SETTINGS, 2021)
+    names = set(metrics.loc[metrics.scope == "fire_size", "subset"])
+    assert names == {"below 100 ha", "100 to 1,000 ha", "1,000 to 10,000 ha", "10,000 ha and more"}
+    inside = predictions[(predictions.fire_area_ha >= 100) & (predictions.fire_area_ha < 1000)]
+    row = part(metrics, "fire_size", "accuracy", "100 to 1,000 ha")
+    assert row.value == (inside.category == inside.predicted).mean()
+    assert (row.windows, row.fires) == (len(inside), 2) and row.low <= row.value <= row.high
+    days = metrics[(metrics.scope == "days_since_containment") & (metrics.metric == "tp") & (metrics.method == MODEL)]
+    assert days.windows.sum() == (predictions.fire_id != "").sum(), "land without fire was contained on no day"
+    ring = part(metrics, "stratum", "recall_unburnt", "ring")
+    assert ring.value == (predictions[predictions.stratum == "ring"].predicted == "unburnt").mean()
+    assert "burnt" not in set(metrics.loc[metrics.scope == "stratum", "subset"])
+    assert not (metrics.scope == "ecoregion").any(), "none is configured"
+    regional = predictions.assign(ecoregion=np.where(np.arange(len(predictions)) % 2, "Sierra", ""))
+    found = evaluate_predictions(regional, SETTINGS, 2021)
+    assert set(found.loc[found.scope == "ecoregion", "subset"]) == {"Sierra"}
+
+
+def test_false_alarms_are_told_by_area_of_land_without_fire() -> None:
+    predictions = make_predictions(land_blocks=6)
+    land = predictions.stratum == "land"
+    metrics = evaluate_predictions(predictions, SETTINGS, 2021)
+    row = part(metrics, "land", "false_alarms_per_1000_km2")
+    alarms = (predictions[land].predicted == "burnt").sum()
+    area_km2 = land.sum() * 0.32**2
+    assert row.value == pytest.approx(1000 * alarms / area_km2) and row.windows == 24
+    assert row.low < row.value < row.high
+    assert part(metrics, "land", "area_km2").value == pytest.approx(area_km2)
+    silent = predictions.assign(predicted=predictions.predicted.where(~land, "unburnt"))
+    none = part(evaluate_predictions(silent, SETTINGS, 2021), "land", "false_alarms_per_1000_km2")
+    assert none.value == none.low == 0
+    assert none.high == pytest.approx(1000 * -np.log(0.025) / area_km2), "no alarm in a small area is no proof of none"
+    landless = evaluate_predictions(make_predictions(land_blocks=0), SETTINGS, 2021)
+    assert not (landless.scope == "land").any()
+
+
+def test_calibration_is_told_before_and_after_the_temperature() -> None:
+    predictions = make_predictions(fires=10, windows_per_fire=20)
+    predictions["calibrated_probability"] = 0.5
+    metrics = evaluate_predictions(predictions, SETTINGS, 2021)
+    burnt = (predictions.category == "burnt").mean()
+    assert part(metrics, "calibrated", "ece").value == pytest.approx(abs(burnt - 0.5))
+    assert part(metrics, "pooled", "ece").value != part(metrics, "calibrated", "ece").value
+    curve = metrics[(metrics.scope == "reliability") & (metrics.metric == "burnt_share")]
+    assert curve.windows.sum() == len(predictions)
+    last = predictions[predictions.burnt_probability >= 0.9]
+    row = part(metrics, "reliability", "burnt_share", "0.9–1.0")
+    assert row.value == pytest.approx((last.category == "burnt").mean()) and row.windows == len(last)
+    mean = part(metrics, "reliability", "mean_probability", "0.9–1.0").value
+    assert mean == pytest.approx(last.burnt_probability.mean())
+
+
+def test_a_season_has_scopes_of_its_own() -> None:
+    predictions, season = make_predictions(), make_predictions(seed=1, fires=12)
+    metrics = evaluate_predictions(predictions, SETTINGS, 2021, season)
+    alone = evaluate_predictions(season, SETTINGS, 2021)
+    assert part(metrics, "season", "f1_burnt").value == part(alone, "pooled", "f1_burnt").value
+    assert set(metrics.scope) == {*alone.scope, "season", *(f"season_{s}" for s in set(alone.scope) - {"pooled"})}
+    summary = summarise(predictions, metrics)
+    assert summary.season_windows == len(season) and summary.windows == len(predictions)
+    assert summary.season_f1_burnt == part(metrics, "season", "f1_burnt").value

@@ -35,9 +35,9 @@ def test_separate_windows_are_proven_so() -> None:
 @pytest.mark.parametrize(
     ("scored", "seen", "message"),
     [
-        (("a", "c1", 0), ("a", "c2", 5000), "fires in the test split that were trained on: a"),
-        (("a", "c1", 0), ("b", "c1", 5000), "clusters in the test split that were trained on: c1"),
-        (("", "block", 0), ("", "block", 5000), "clusters in the test split that were trained on: block"),
+        (("a", "c1", 0), ("a", "c2", 5000), "fires among those scored that were trained on: a"),
+        (("a", "c1", 0), ("b", "c1", 5000), "clusters among those scored that were trained on: c1"),
+        (("", "block", 0), ("", "block", 5000), "clusters among those scored that were trained on: block"),
         (("a", "c1", 0), ("b", "c2", 310), "ground that was trained on: a@0"),
         (("a", "c1", 0), ("b", "c2", 0), "ground that was trained on: a@0"),
     ],

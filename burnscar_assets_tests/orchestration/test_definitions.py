@@ -44,7 +44,9 @@ def test_the_chain_of_assets(settings: Settings, root: DataRoot) -> None:
     assert not root.path.exists(), "loading must write nothing"
 
 
-def test_checkpoints_look_back_and_metrics_do_not(settings: Settings, root: DataRoot) -> None:
+def test_checkpoints_look_back_and_metrics_only_to_the_checkpoint_of_the_year_before(
+    settings: Settings, root: DataRoot
+) -> None:
     graph = build_definitions(settings, root).resolve_asset_graph()
 
     def parents(year: str, parent: str, child: str) -> set[str]:
@@ -56,7 +58,11 @@ def test_checkpoints_look_back_and_metrics_do_not(settings: Settings, root: Data
     assert parents("2022", "tiles", "evaluation_metrics") == {"2022"}
     assert parents("2022", "windows", "checkpoint") == {"2020", "2021", "2022"}
     assert parents("2022", "windows", "evaluation_metrics") == {"2022"}
-    assert World(settings, root).training_years(2022) == [2020, 2021, 2022]
+    assert parents("2022", "checkpoint", "evaluation_metrics") == {"2021", "2022"}
+    assert parents("2019", "checkpoint", "evaluation_metrics") == {"2019"}
+    world = World(settings, root)
+    assert world.training_years(2022) == [2020, 2021, 2022]
+    assert (world.year_before(2022), world.year_before(2019)) == (2021, None)
 
 
 def test_fire_years() -> None:

@@ -2,11 +2,13 @@
 
 import warnings
 from functools import partial
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from burnscar_assets.classes import Split
-from burnscar_assets.orchestration.metadata import figures
+from burnscar_assets.environment import config_file
+from burnscar_assets.orchestration.metadata import figures, picture
 from burnscar_assets.orchestration.partitions import World, look_back
 from burnscar_assets.orchestration.processes import Event, run_process
 from burnscar_assets.orchestration.runs import gpu_stage_tags
@@ -16,6 +18,9 @@ from burnscar_assets.storage.changes import read_if_whole, table_changes
 from burnscar_assets.storage.contracts import EVALUATION_METRICS, PREDICTIONS, TILES
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, table_path
+
+if TYPE_CHECKING:
+    from burnscar_assets.evaluation.spec import EvaluationSpec
 
 DEVICES = {"cpu": "cpu", "gpu": "cuda", "auto": "auto"}
 
@@ -90,15 +95,22 @@ def _evaluation_metrics(world: World) -> dg.AssetsDefinition:
         "evaluation_metrics",
         group="model",
         kinds={"geoparquet", "pytorch"},
-        deps=["checkpoint", "windows", "tiles"],
+        deps=[
+            dg.AssetDep("checkpoint", partition_mapping=look_back(1)),  # the one of the year before served the season
+            "windows",
+            "tiles",
+            "fire_perimeters",  # for the sizes of fires
+        ],
         pool=GPU_POOL,
         op_tags=gpu_stage_tags(settings.compute),
-        description="Metrics on the test fires of the year, pooled and per fire, beside a tuned NBR threshold.",
+        description="Metrics on the year's test fires by its checkpoint, and on all its fires by that of the year "
+        "before, beside a tuned NBR threshold; with a model card and the year's champion.",
     )
     def evaluation_metrics(run: StageRun) -> dg.MaterializeResult:
-        from burnscar_assets.evaluation.plots import plot_evaluation
-        from burnscar_assets.evaluation.spec import EvaluationSpec, load_report
-        from burnscar_assets.training.manifest import load_manifest
+        from burnscar_assets.evaluation.card import MARKDOWN_FILE
+        from burnscar_assets.evaluation.champion import load_champion
+        from burnscar_assets.evaluation.plots import plot_evaluation, plot_worst_windows
+        from burnscar_assets.evaluation.spec import load_report
 
         year, report = run.year, run.progress
 
@@ -107,27 +119,59 @@ def _evaluation_metrics(world: World) -> dg.AssetsDefinition:
                 report(event["what"], event["done"], event["total"])
 
         before = read_if_whole(root, EVALUATION_METRICS, year)
-        weights = load_manifest(root.checkpoint(year)).weights_sha256
-        spec = EvaluationSpec(
-            root=root.path,
-            fire_year=year,
-            layer=settings.imagery.layer,
-            settings=settings.evaluation,
-            device=DEVICES[settings.training.accelerator],
-            simulated=settings.simulated_imagery,
-            data_versions=_tile_versions(root, [year]) | {"checkpoint": weights},
-        )
+        spec = _evaluation_spec(world, year)
         path = spec.write(root.spec("evaluation", year))
         run_process(run.context, "burnscar_assets.evaluation.evaluator", path, follow)
-        summary = load_report(root, year).summary
+        found = load_report(root, year)
+        if found.season.note:
+            run.context.log.info(f"season {year}: {found.season.note}")
         metrics, predictions = read_table(root, EVALUATION_METRICS, year), read_table(root, PREDICTIONS, year)
         preview = partial(
             plot_evaluation, predictions, metrics, title=f"Held-out fires {year}", simulated=settings.simulated_imagery
         )
+        worst = plot_worst_windows(
+            root.dataset,
+            settings.imagery.layer,
+            predictions,
+            n=settings.evaluation.worst_windows,
+            title=f"Held-out windows most wrong {year}",
+            simulated=settings.simulated_imagery,
+        )
+        champion = load_champion(root, year)
+        metadata = figures(found.summary) | {
+            "burnscar/worst_windows": picture(worst),
+            "burnscar/season_note": found.season.note,
+            "burnscar/model_card": dg.MetadataValue.md((root.evaluation(year) / MARKDOWN_FILE).read_text("utf-8")),
+            "burnscar/champion": "" if champion is None else champion.said,
+        }
         changes = table_changes(EVALUATION_METRICS, before, metrics)
-        return run.table_result(EVALUATION_METRICS, metrics, changes, figures(summary), preview)
+        return run.table_result(EVALUATION_METRICS, metrics, changes, metadata, preview)
 
     return evaluation_metrics
+
+
+def _evaluation_spec(world: World, year: int) -> "EvaluationSpec":
+    from burnscar_assets.evaluation.spec import EvaluationSpec
+    from burnscar_assets.training.manifest import MANIFEST_FILE, load_manifest
+
+    root, settings, before = world.root, world.settings, world.year_before(year)
+    versions = _tile_versions(root, [year]) | {"checkpoint": load_manifest(root.checkpoint(year)).weights_sha256}
+    if before is not None and (root.checkpoint(before) / MANIFEST_FILE).exists():
+        versions["checkpoint_before"] = load_manifest(root.checkpoint(before)).weights_sha256
+    regions = settings.evaluation.ecoregions
+    return EvaluationSpec(
+        root=root.path,
+        fire_year=year,
+        year_before=before,
+        first_day_after=settings.windows.days_after[0],
+        ecoregions=None if regions is None else config_file(regions).resolve(),
+        world=settings.name,
+        layer=settings.imagery.layer,
+        settings=settings.evaluation,
+        device=DEVICES[settings.training.accelerator],
+        simulated=settings.simulated_imagery,
+        data_versions=versions,
+    )
 
 
 def _tile_versions(root: DataRoot, years: list[int]) -> dict[str, str]:

@@ -1,0 +1,115 @@
+"""Whether probabilities mean what they say: a temperature fitted on validation windows, and the reliability curve.
+
+Temperature scaling (Guo et al. 2017) divides the log odds by one number; it changes no ranking.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from burnscar_assets.evaluation.metrics import (
+    RELIABILITY_BINS,
+    SMALLEST_PROBABILITY,
+    Answers,
+    binary_metrics,
+    reliability_bins,
+)
+
+BOUNDS: Final = (0.05, 20.0)
+"""Temperatures that are looked at; windows that are told apart without error would want one of 0."""
+
+_HALVINGS = 60
+
+
+@dataclass(frozen=True)
+class Temperature:
+    """A fitted temperature.
+
+    Attributes:
+        value: log odds are divided by it; above 1, the model was too sure of itself.
+        windows: validation windows that it was fitted on; 0 if they had just one class, and it is 1.
+        at_bound: whether the best one lies beyond what was looked at.
+        nll_before, nll_after: mean negative log likelihood of the validation windows; None if it was not fitted.
+    """
+
+    value: float
+    windows: int
+    at_bound: bool
+    nll_before: float | None
+    nll_after: float | None
+
+    def scale(self, probability: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Calibrated probabilities."""
+        return _sigmoid(_log_odds(probability) / self.value)
+
+
+def fit_temperature(probability: NDArray[np.floating], burnt: NDArray[np.bool_]) -> Temperature:
+    """The temperature with the least negative log likelihood, which is convex in its inverse.
+
+    Args:
+        probability: (n,) of burnt, 0–1, of the validation windows.
+        burnt: (n,) whether each is burnt.
+    """
+    burnt = np.asarray(burnt, dtype=bool)
+    if burnt.all() or not burnt.any():
+        return Temperature(1.0, 0, at_bound=False, nll_before=None, nll_after=None)
+    odds = _log_odds(probability)
+
+    def slope(inverse: float) -> float:
+        return float(((_sigmoid(inverse * odds) - burnt) * odds).sum())
+
+    low, high = 1 / BOUNDS[1], 1 / BOUNDS[0]
+    if slope(low) >= 0 or slope(high) <= 0:
+        inverse, at_bound = (low if slope(low) >= 0 else high), True
+    else:
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            low, high = (middle, high) if slope(middle) < 0 else (low, middle)
+        inverse, at_bound = (low + high) / 2, False
+    before, after = (_nll(_sigmoid(factor * odds), burnt) for factor in (1.0, inverse))
+    return Temperature(float(1 / inverse), len(burnt), at_bound, before, after)
+
+
+def reliability(answers: Answers, weights: NDArray[Any]) -> Mapping[str, NDArray[np.float64]]:
+    """Mean probability and burnt share of each bin under each of `r` weightings; NaN for an empty bin.
+
+    Args:
+        answers: of `n` windows, with probabilities.
+        weights: (r, n), not negative.
+
+    Returns:
+        `<bin>:mean_probability` and `<bin>:burnt_share` → (r,) values.
+    """
+    assert answers.probability is not None  # noqa: S101 - asked only of methods that give probabilities
+    bins = reliability_bins(answers.probability)
+    found: dict[str, NDArray[np.float64]] = {}
+    for number in range(RELIABILITY_BINS):
+        inside = weights[:, bins == number].astype(np.float64)
+        total = inside.sum(axis=1)
+        for name, values in (("mean_probability", answers.probability), ("burnt_share", answers.truth)):
+            sums = inside @ values[bins == number].astype(np.float64)
+            found[f"{bin_name(number)}:{name}"] = np.divide(
+                sums, total, out=np.full(len(total), np.nan), where=total > 0
+            )
+    return found
+
+
+def bin_name(number: int) -> str:
+    """A bin in words: `0.1–0.2`."""
+    return f"{number / RELIABILITY_BINS:.1f}–{(number + 1) / RELIABILITY_BINS:.1f}"
+
+
+def _log_odds(probability: NDArray[np.floating]) -> NDArray[np.float64]:
+    inside = np.clip(np.asarray(probability, dtype=np.float64), SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
+    return np.log(inside) - np.log1p(-inside)
+
+
+def _sigmoid(odds: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.exp(-np.logaddexp(0, -odds))
+
+
+def _nll(probability: NDArray[np.float64], burnt: NDArray[np.bool_]) -> float:
+    return binary_metrics(Answers(burnt, burnt, probability, probability))["nll"]

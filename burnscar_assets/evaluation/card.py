@@ -1,0 +1,188 @@
+"""The model card of a checkpoint, as JSON and as Markdown: what it has seen, how well it does, and its limits."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+
+from burnscar_assets.evaluation.false_alarms import RATE
+from burnscar_assets.evaluation.plots import WORST_FILE
+from burnscar_assets.evaluation.report import CALIBRATED, LAND, METHODS, MODEL, POOLED, SEASON
+from burnscar_assets.evaluation.spec import EvaluationReport, EvaluationSpec
+from burnscar_assets.evaluation.subsets import SCOPES
+from burnscar_assets.storage.atomic import atomic_file, write_json
+from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.training.manifest import CheckpointManifest
+
+JSON_FILE: Final = "model_card.json"
+MARKDOWN_FILE: Final = "MODEL_CARD.md"
+FEW_FIRES: Final = 10
+"""With fewer held-out fires than this, intervals by resampling are too narrow."""
+
+_SHOWN = ("f1_burnt", "iou_burnt", "precision_burnt", "recall_burnt", "balanced_accuracy", "auroc", "brier", "ece")
+_GENERAL_LIMITS = (
+    "A window is called burnt or unburnt as a whole; edges of scars finer than a window are not mapped.",
+    "Perimeters hold unburned islands, and burnt windows may have some: the labels are that noisy.",
+    "Held-out windows keep the sample's class balance and strata, not those of a map: of the metrics, false alarms per "
+    "area alone speak of a map.",
+    "The epoch was chosen, and threshold and temperature were fixed, on the validation split.",
+)
+
+
+def model_card(
+    spec: EvaluationSpec, manifest: CheckpointManifest, report: EvaluationReport, metrics: pd.DataFrame
+) -> dict[str, Any]:
+    """What the card says, as JSON has it; no times and no places of this machine."""
+    said = manifest.model_dump(mode="json")
+    return {
+        "world": spec.world,
+        "fire_year": report.fire_year,
+        "simulated": report.simulated,
+        "weights_sha256": manifest.weights_sha256,
+        "licence": manifest.notice,
+        "encoder": said["encoder"],
+        "training": {
+            name: said[name] for name in ("seed", "device", "epochs", "best_epoch", "config_hash", "run_hash")
+        },
+        "data": {
+            "trained_on": manifest.data_versions,
+            "judged_on": report.data_versions,
+            "packages": manifest.package_versions,
+            "fire_years": list(manifest.fire_years),
+            "windows": said["windows"],
+            "fires": said["fires"],
+        },
+        "held_out": asdict(report.held_out),
+        "season": asdict(report.season),
+        "metrics": [_figure(row) for row in _told(metrics).to_dict("records")],
+        "limits": [*_limits(manifest, report), *_GENERAL_LIMITS],
+    }
+
+
+def card_markdown(card: dict[str, Any]) -> str:
+    """The card for a person to read."""
+    return "\n".join(_lines(card)) + "\n"
+
+
+def write_card(
+    root: DataRoot, spec: EvaluationSpec, manifest: CheckpointManifest, report: EvaluationReport, metrics: pd.DataFrame
+) -> Path:
+    """Write `model_card.json` and `MODEL_CARD.md` beside the report; returns the path of the latter."""
+    card = model_card(spec, manifest, report, metrics)
+    folder = root.evaluation(report.fire_year)
+    write_json(folder / JSON_FILE, card)
+    with atomic_file(folder / MARKDOWN_FILE) as temporary:
+        temporary.write_text(card_markdown(card), encoding="utf-8")
+    return folder / MARKDOWN_FILE
+
+
+def _told(metrics: pd.DataFrame) -> pd.DataFrame:
+    """The figures that a card has: those of single fires are in the table."""
+    scopes = [POOLED, *SCOPES, LAND, CALIBRATED, SEASON, f"{SEASON}_{LAND}"]
+    return metrics[metrics["scope"].isin(scopes) & metrics["value"].notna()]
+
+
+def _figure(row: dict[str, Any]) -> dict[str, Any]:
+    named = {name: row[name] for name in ("method", "scope", "subset", "metric")}
+    values = {name: None if math.isnan(row[name]) else float(row[name]) for name in ("value", "low", "high")}
+    return named | values | {"windows": int(row["windows"]), "fires": int(row["fires"])}
+
+
+def _limits(manifest: CheckpointManifest, report: EvaluationReport) -> Iterator[str]:
+    """Limits of this very checkpoint."""
+    if report.simulated:
+        yield "SIMULATED imagery: the figures say that the chain works, not how well a model maps real fires."
+    if manifest.encoder.random:
+        yield "The encoder started from random weights: it was never pretrained."
+    if report.summary.fires < FEW_FIRES:
+        yield f"{report.summary.fires} held-out fires are few: the intervals are too narrow, or missing."
+    if report.held_out.decision.fixed_on != "validation":
+        yield "The validation split has one class or one probability: the decision threshold is a default."
+    if report.held_out.temperature.at_bound or not report.held_out.temperature.windows:
+        yield "The temperature is at its bound or was not fitted: calibrated probabilities are not to be trusted."
+    if report.season.judgement is None:
+        yield f"Not judged on a season after its training data: {report.season.note}."
+
+
+def _lines(card: dict[str, Any]) -> Iterator[str]:
+    held_out, data = card["held_out"], card["data"]
+    yield f"# Model card: checkpoint of fire year {card['fire_year']}"
+    yield ""
+    yield f"World: {card['world'] or 'unnamed'}." + (" **Simulated imagery.**" if card["simulated"] else "")
+    yield f"Weights: `{card['weights_sha256']}`. Encoder: {card['encoder']['model_id']}."
+    yield f"Licence of the weights: {card['licence']}"
+    yield ""
+    yield from ("## Limits", "", *(f"- {limit}" for limit in card["limits"]), "")
+    yield from ("## What it has seen", "", "| split | fire year | class | windows |", "| --- | --- | --- | --- |")
+    for split, years in data["windows"].items():
+        for year, classes in years.items():
+            yield from (f"| {split} | {year} | {name} | {count} |" for name, count in classes.items())
+    fires = ", ".join(f"{split} {count}" for split, count in data["fires"].items())
+    proof = held_out["separation"]
+    yield ""
+    yield (
+        f"Fires by split: {fires}. The nearest scored window is {proof['nearest_m']:,.0f} m from a seen one; no fire "
+        "and no cluster is on both sides."
+    )
+    yield ""
+    yield from (f"- {name}: `{version}`" for name, version in sorted(data["trained_on"].items()))
+    yield from ("", "## Held-out fires", "", *_comparison(card, POOLED))
+    decision, temperature = held_out["decision"], held_out["temperature"]
+    yield (
+        f"Called burnt above {decision['threshold']:.3f} (fixed on {decision['fixed_on']}: {decision['burnt']} burnt, "
+        f"{decision['unburnt']} unburnt windows). Temperature {temperature['value']:.2f}."
+    )
+    yield ""
+    yield from ("## The season, by the checkpoint of the year before", "")
+    season = card["season"]
+    if season["judgement"] is None:
+        yield from (f"Not judged: {season['note']}.", "")
+    else:
+        yield from (f"Checkpoint of {season['judgement']['checkpoint_year']} on all windows. {season['note']}", "")
+        yield from _comparison(card, SEASON)
+    yield from (
+        "## By part",
+        "",
+        "| part | windows | fires | F1 burnt | recall unburnt |",
+        "| --- | --- | --- | --- | --- |",
+    )
+    for scope in SCOPES:
+        names = list(dict.fromkeys(f["subset"] for f in card["metrics"] if f["scope"] == scope))
+        yield from (_part(card, scope, name) for name in names)
+    yield from ("", "## Land without fire, and calibration", "")
+    for scope, metric in ((LAND, RATE), (POOLED, "ece"), (CALIBRATED, "ece")):
+        found = _find(card, MODEL, scope, metric)
+        yield f"- {scope}, {metric}: {_value(found)}" + (f" ({found['windows']} windows)" if found else "")
+    yield from ("", f"![The windows that are most wrong]({WORST_FILE})")
+
+
+def _comparison(card: dict[str, Any], scope: str) -> Iterator[str]:
+    windows = next(f for f in card["metrics"] if f["scope"] == scope)
+    yield f"{windows['windows']} windows of {windows['fires']} fires; intervals by resampling fires."
+    yield from ("", f"| metric | {' | '.join(METHODS)} |", "| --- |" + " --- |" * len(METHODS))
+    for metric in _SHOWN:
+        yield f"| {metric} | {' | '.join(_value(_find(card, method, scope, metric)) for method in METHODS)} |"
+    yield ""
+
+
+def _part(card: dict[str, Any], scope: str, subset: str) -> str:
+    found = [f for f in card["metrics"] if (f["method"], f["scope"], f["subset"]) == (MODEL, scope, subset)]
+    f1, recall = (
+        _value(next((f for f in found if f["metric"] == name), None)) for name in ("f1_burnt", "recall_unburnt")
+    )
+    return f"| {scope.replace('_', ' ')}: {subset} | {found[0]['windows']} | {found[0]['fires']} | {f1} | {recall} |"
+
+
+def _find(card: dict[str, Any], method: str, scope: str, metric: str) -> dict[str, Any] | None:
+    wanted = (method, scope, metric)
+    return next((f for f in card["metrics"] if (f["method"], f["scope"], f["metric"]) == wanted), None)
+
+
+def _value(figure: dict[str, Any] | None) -> str:
+    if figure is None:
+        return "–"
+    span = "" if figure["low"] is None else f" [{figure['low']:.3g}, {figure['high']:.3g}]"
+    return f"{figure['value']:.3g}{span}"

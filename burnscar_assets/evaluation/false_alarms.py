@@ -1,0 +1,64 @@
+"""False alarms per 1,000 km² of land without fire: what a map of a whole state would show for nothing."""
+
+from typing import Final
+
+import geopandas as gpd
+import numpy as np
+from numpy.typing import NDArray
+
+from burnscar_assets.classes import Stratum
+from burnscar_assets.evaluation.bootstrap import Interval, resampled_intervals
+from burnscar_assets.settings import EvaluationSettings
+
+RATE: Final = "false_alarms_per_1000_km2"
+AREA: Final = "area_km2"
+UNIT_KM2: Final = 1000.0
+_M2_PER_KM2 = 1e6
+
+
+def false_alarms(
+    predictions: gpd.GeoDataFrame, called_burnt: NDArray[np.bool_], settings: EvaluationSettings
+) -> tuple[dict[str, float], Interval] | None:
+    """Windows of stratum `land` that are called burnt, by the area of those windows.
+
+    The interval is the wider one at each end of two: resampled blocks of ground, since false alarms come in patches,
+    and the exact Poisson interval (Garwood 1936), since blocks without any alarm resample to no alarm at all.
+
+    Args:
+        predictions: contract PREDICTIONS, EPSG:3310 (equal area).
+        called_burnt: (n,) which windows the method calls burnt.
+        settings: of the intervals.
+
+    Returns:
+        `area_km2` scored, `fp` and `false_alarms_per_1000_km2`, and the interval of the last; None without such land.
+    """
+    land = ((predictions["stratum"] == Stratum.LAND) & (predictions["fire_id"].fillna("") == "")).to_numpy(dtype=bool)
+    if not land.any():
+        return None
+    area_km2 = predictions.geometry.area.to_numpy()[land] / _M2_PER_KM2
+    called = called_burnt[land].astype(np.float64)
+    alarms, total_km2 = int(called.sum()), float(area_km2.sum())
+
+    def rate(weights: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+        return {RATE: UNIT_KM2 * (weights @ called) / (weights @ area_km2)}
+
+    drawn = resampled_intervals(
+        rate,
+        predictions.loc[land, "cluster_id"].astype(str).to_list(),
+        np.zeros(int(land.sum()), dtype=bool),
+        samples=settings.bootstrap_samples,
+        confidence=settings.confidence,
+        seed=settings.seed,
+    )[RATE]
+    low, high = (UNIT_KM2 * count / total_km2 for count in poisson_interval(alarms, settings.confidence))
+    interval = Interval(float(np.fmin(drawn.low, low)), float(np.fmax(drawn.high, high)))
+    return {AREA: total_km2, "fp": float(alarms), RATE: UNIT_KM2 * alarms / total_km2}, interval
+
+
+def poisson_interval(count: int, confidence: float) -> tuple[float, float]:
+    """The exact interval of the expected value behind a count (Garwood 1936)."""
+    from scipy.special import gammaincinv
+
+    tail = (1 - confidence) / 2
+    low = float(gammaincinv(count, tail)) if count else 0.0
+    return low, float(gammaincinv(count + 1, 1 - tail))

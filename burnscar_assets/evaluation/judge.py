@@ -1,0 +1,134 @@
+"""One checkpoint's answers to a set of windows: its thresholds fixed on what it has seen, then its predictions."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from burnscar_assets.classes import BANDS, BURNT, CLASS_NAMES, UNBURNT, Split
+from burnscar_assets.evaluation.baseline import NbrThreshold, tune_threshold, window_nbr
+from burnscar_assets.evaluation.calibration import Temperature, fit_temperature
+from burnscar_assets.evaluation.decision import Decision, fix_decision
+from burnscar_assets.evaluation.spec import EvaluationSpec
+from burnscar_assets.evaluation.subsets import DAYS, ECOREGION, ecoregion_of, read_ecoregions
+from burnscar_assets.progress import Progress
+from burnscar_assets.storage.contracts import FIRE_PERIMETERS, PREDICTIONS
+from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.storage.tables import read_table
+
+_CARRIED = ["window_id", "fire_year", "fire_id", "cluster_id", "stratum", "split", "category", "geometry"]
+_DESCRIBED = ["fire_area_ha", DAYS, ECOREGION]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What turns a model's probability and a window's NBR into classes; fixed before anything is scored."""
+
+    threshold: NbrThreshold
+    decision: Decision
+    temperature: Temperature
+
+
+def fix_rules(spec: EvaluationSpec, checkpoint: Path, seen: gpd.GeoDataFrame, progress: Progress) -> Rules:
+    """Tune the baseline on a checkpoint's training windows, its decision and temperature on its validation windows.
+
+    Args:
+        spec: of the evaluation.
+        checkpoint: the checkpoint's folder.
+        seen: windows of both splits that it has seen, with `acquired`.
+        progress: told of steps.
+    """
+    train, val = (seen[seen["split"] == split].reset_index(drop=True) for split in (Split.TRAIN, Split.VAL))
+    nbr = np.concatenate([np.empty(0), *(window_nbr(images) for _, images in _batches(spec, train, progress))])
+    probability, _ = _answers(spec, checkpoint, val, progress)
+    return Rules(
+        tune_threshold(nbr, _burnt(train)),
+        fix_decision(probability, _burnt(val)),
+        fit_temperature(probability, _burnt(val)),
+    )
+
+
+def describe_windows(spec: EvaluationSpec, windows: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """The windows with size of their fire, days from containment to the image, and ecoregion.
+
+    Raises:
+        MissingDataError: the year has no perimeters.
+        InputError: the ecoregions can't be read.
+    """
+    fires = read_table(DataRoot(spec.root), FIRE_PERIMETERS, spec.fire_year, columns=["fire_id", "area_ha"])
+    area_ha = windows["fire_id"].map(fires.set_index("fire_id")["area_ha"]).astype("float64")
+    containment = windows["start_time"] - pd.Timedelta(days=spec.first_day_after)
+    regions = None if spec.ecoregions is None else read_ecoregions(spec.ecoregions, spec.settings.ecoregion_field)
+    return windows.assign(
+        fire_area_ha=area_ha,
+        **{
+            DAYS: (windows["acquired"].dt.normalize() - containment.dt.normalize()).dt.days.astype("Int64"),
+            ECOREGION: "" if regions is None else ecoregion_of(windows, regions),
+        },
+    )
+
+
+def predict(
+    spec: EvaluationSpec, checkpoint: Path, windows: gpd.GeoDataFrame, rules: Rules, progress: Progress
+) -> gpd.GeoDataFrame:
+    """The answers of a checkpoint and of the baseline for each of `describe_windows`, contract PREDICTIONS."""
+    probability, mean_nbr = _answers(spec, checkpoint, windows, progress)
+    return PREDICTIONS.conform(
+        windows[_CARRIED + _DESCRIBED].assign(
+            burnt_probability=probability,
+            calibrated_probability=rules.temperature.scale(probability),
+            predicted=_class_names(rules.decision.predict(probability)),
+            nbr=mean_nbr,
+            baseline_predicted=_class_names(rules.threshold.predict(mean_nbr)),
+        )
+    )
+
+
+def _answers(
+    spec: EvaluationSpec, checkpoint: Path, windows: gpd.GeoDataFrame, progress: Progress
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(n,) probability of burnt and (n,) mean NBR of windows."""
+    from burnscar_assets.training.model import load_model
+
+    progress("loading the checkpoint", 0, 0)
+    model = load_model(checkpoint, _device(spec.device))
+    probabilities, nbr = [np.empty(0)], [np.empty(0)]
+    for rows, images in _batches(spec, windows, progress):
+        acquired = [moment.to_pydatetime() for moment in rows["acquired"]]
+        probabilities.append(model.predict_batch(images, acquired))
+        nbr.append(window_nbr(images))
+    return np.concatenate(probabilities), np.concatenate(nbr)
+
+
+def _batches(
+    spec: EvaluationSpec, windows: gpd.GeoDataFrame, progress: Progress
+) -> Iterator[tuple[gpd.GeoDataFrame, NDArray[np.uint16]]]:
+    """Windows in their order with their tiles, (up to batch_size, 12, height, width) DN at a time."""
+    from burnscar_assets.imagery.tiles import read_tiles
+
+    dataset = DataRoot(spec.root).dataset
+    for start in range(0, len(windows), spec.batch_size):
+        progress("windows judged", start, len(windows))
+        rows = windows.iloc[start : start + spec.batch_size]
+        yield rows, np.stack([np.asarray(tile) for tile in read_tiles(dataset, rows, spec.layer, BANDS)])
+    progress("windows judged", len(windows), len(windows))
+
+
+def _device(wanted: str) -> str:
+    import torch
+
+    if wanted != "auto":
+        return wanted
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _burnt(windows: gpd.GeoDataFrame) -> NDArray[np.bool_]:
+    return (windows["category"] == CLASS_NAMES[BURNT]).to_numpy(dtype=bool)
+
+
+def _class_names(burnt: NDArray[np.bool_]) -> NDArray[np.str_]:
+    return np.where(burnt, CLASS_NAMES[BURNT], CLASS_NAMES[UNBURNT])

@@ -1,0 +1,176 @@
+"""Champion and challenger on the tiny world: who serves, by what rule, and that the reason is kept."""
+
+import json
+import shutil
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pytest
+
+from burnscar_assets.cli import main
+from burnscar_assets.errors import CheckpointError, InputError, MissingDataError
+from burnscar_assets.evaluation.champion import (
+    FIRST,
+    Challenger,
+    Champion,
+    accept_checkpoint,
+    champion_folder,
+    champions,
+    contest,
+    judge_challenge,
+    load_champion,
+)
+from burnscar_assets.evaluation.evaluator import scored_windows
+from burnscar_assets.evaluation.judge import Rules, describe_windows
+from burnscar_assets.evaluation.spec import load_report
+from burnscar_assets.progress import silent
+from burnscar_assets.settings import EvaluationSettings
+from burnscar_assets.storage.contracts import PREDICTIONS
+from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.storage.tables import read_table
+from burnscar_assets.training.manifest import verify_checkpoint
+from burnscar_assets.training.plan import seen_windows, usable_windows
+from burnscar_assets_tests.evaluation.prediction_tables import make_predictions
+from burnscar_assets_tests.evaluation.tiny_world import spec_of
+from burnscar_assets_tests.tiny_dataset import LAYER
+
+SETTINGS = EvaluationSettings(bootstrap_samples=200)
+OTHER = "f" * 64
+
+
+def crowned(root: DataRoot) -> Champion:
+    champion = load_champion(root, 2020)
+    assert champion is not None
+    return champion
+
+
+def challenge(root: DataRoot, *, wrong: bool = False) -> Champion:
+    """The checkpoint of 2020 under another hash, as if trained anew; or one that is wrong about every window."""
+    manifest = verify_checkpoint(root.checkpoint(2020)).model_copy(update={"weights_sha256": OTHER})
+    judged, predictions = load_report(root, 2020).held_out, read_table(root, PREDICTIONS, 2020)
+    if wrong:
+        predictions["predicted"] = np.where(predictions["category"] == "burnt", "unburnt", "burnt")
+    seen = seen_windows(usable_windows(root, manifest.fire_years, LAYER))
+    rules = Rules(judged.threshold, judged.decision, judged.temperature)
+    spec = spec_of(root)
+    held_out = describe_windows(spec, scored_windows(root, 2020, LAYER))
+    return contest(spec, Challenger(root.checkpoint(2020), manifest, seen, rules, predictions), held_out, silent)
+
+
+def test_the_first_checkpoint_is_champion_with_its_files_and_what_it_has_seen(trained: DataRoot) -> None:
+    champion, manifest = crowned(trained), verify_checkpoint(trained.checkpoint(2020))
+    assert champion.reign.weights_sha256 == manifest.weights_sha256
+    assert (champion.reign.by, champion.reign.reason, champion.before) == ("first", FIRST, ())
+    assert verify_checkpoint(champion_folder(trained, 2020)) == manifest
+    assert len(gpd.read_parquet(champion_folder(trained, 2020) / "seen.parquet")) == 80
+    assert [found.fire_year for found in champions(trained, [2019, 2020])] == [2020]
+
+
+def test_a_challenger_that_is_not_worse_takes_its_place(world: DataRoot) -> None:
+    before = crowned(world).reign
+    champion = challenge(world)
+    assert champion.reign.weights_sha256 == OTHER and champion.reign.by == "rule" and champion.before == (before,)
+    assert "not worse" in champion.reign.reason and "3 held-out fires" in champion.reign.reason
+    assert crowned(world) == champion
+
+
+def test_a_worse_one_is_refused_and_the_reason_kept(world: DataRoot) -> None:
+    before = crowned(world)
+    champion = challenge(world, wrong=True)
+    assert champion.reign == before.reign and champion.refused is not None
+    assert champion.refused.weights_sha256 == OTHER
+    assert "worse" in champion.refused.reason and "burnscar champion --years 2020 --accept" in champion.refused.reason
+    assert crowned(world) == champion and "refused" in champion.said
+    assert verify_checkpoint(champion_folder(world, 2020)).weights_sha256 == before.reign.weights_sha256
+
+
+def test_a_champion_that_has_seen_what_is_held_out_now_cannot_be_compared(world: DataRoot) -> None:
+    place = champion_folder(world, 2020) / "seen.parquet"
+    seen = gpd.read_parquet(place)
+    seen.loc[0, "fire_id"] = read_table(world, PREDICTIONS, 2020)["fire_id"].iloc[0]
+    seen.to_parquet(place)
+    champion = challenge(world)
+    assert champion.refused is not None and "can't be judged on the same held-out fires" in champion.refused.reason
+
+
+def test_a_damaged_champion_cannot_be_compared_and_a_damaged_record_is_an_error(world: DataRoot) -> None:
+    weights = champion_folder(world, 2020) / "weights.pth"
+    weights.write_bytes(weights.read_bytes()[:-10])
+    champion = challenge(world)
+    assert champion.refused is not None and "hash is wrong" in champion.refused.reason
+    (champion_folder(world, 2020) / "champion.json").write_text("{")
+    with pytest.raises(CheckpointError, match="burnscar refresh --years 2020"):
+        load_champion(world, 2020)
+
+
+def one_worse(predictions: pd.DataFrame, windows: int) -> pd.DataFrame:
+    """The same answers, but so many burnt windows missed that were found."""
+    found = predictions.index[(predictions.category == "burnt") & (predictions.predicted == "burnt")]
+    return predictions.assign(predicted=predictions.predicted.mask(predictions.index.isin(found[:windows]), "unburnt"))
+
+
+@pytest.mark.parametrize(
+    ("rule", "missed", "wins", "said"),
+    [
+        ("not_worse", 0, True, "not worse"),
+        ("not_worse", 1, True, "not worse"),
+        ("not_worse", 25, False, "worse"),
+        ("better", 0, False, "not better"),
+        ("better", 1, False, "not better"),
+        ("person", 0, False, "leaves it to a person"),
+    ],
+)
+def test_the_rule(rule: str, missed: int, wins: bool, said: str) -> None:
+    champion = make_predictions()
+    settings = SETTINGS.model_copy(update={"champion_rule": rule})
+    decided, reason = judge_challenge(champion, one_worse(champion, missed), settings)
+    assert decided is wins and reason.endswith(said)
+    if rule == "better" and missed:
+        assert judge_challenge(one_worse(champion, missed), champion, settings)[0]
+
+
+def test_without_burnt_windows_nothing_is_compared() -> None:
+    unburnt = make_predictions(fires=0).assign(predicted="unburnt")
+    assert judge_challenge(unburnt, unburnt, SETTINGS) == (False, judge_challenge(unburnt, unburnt, SETTINGS)[1])
+    assert "undefined" in judge_challenge(unburnt, unburnt, SETTINGS)[1]
+
+
+def forget_the_champions_weights(root: DataRoot) -> None:
+    path = champion_folder(root, 2020) / "champion.json"
+    record = json.loads(path.read_text())
+    record["reign"]["weights_sha256"] = OTHER
+    path.write_text(json.dumps(record))
+
+
+def test_a_persons_word_decides_and_is_kept(
+    world: DataRoot, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    forget_the_champions_weights(world)
+    settings = tmp_path / "tiny.yaml"
+    settings.write_text("name: tiny\nyears: {first: 2019, last: 2020}\nrelease: {source: none}\n")
+    for name in ("BURNSCAR_DATA", "BURNSCAR_CONFIG"):
+        monkeypatch.setenv(name, "")
+    command = ["champion", "--data", str(world.path), "--config", str(settings)]
+    assert main([*command, "--accept", "no year"]) == 1
+    assert main([*command, "--years", "2020", "--accept", "the old one missed the Creek Fire"]) == 0
+    assert "the old one missed the Creek Fire" in capsys.readouterr().out
+    champion = crowned(world)
+    assert champion.reign.weights_sha256 == verify_checkpoint(world.checkpoint(2020)).weights_sha256
+    assert champion.reign.by == "person" and champion.before[-1].weights_sha256 == OTHER
+    assert accept_checkpoint(world, 2020, LAYER, "again") == champion, "it is champion already"
+
+
+def test_what_was_not_evaluated_cannot_be_accepted(world: DataRoot) -> None:
+    with pytest.raises(InputError, match="needs a reason"):
+        accept_checkpoint(world, 2020, LAYER, "  ")
+    report = world.evaluation(2020) / "report.json"
+    content = json.loads(report.read_text())
+    content["held_out"]["weights_sha256"] = OTHER
+    report.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="not the one that was evaluated"):
+        accept_checkpoint(world, 2020, LAYER, "because")
+    shutil.rmtree(world.evaluation(2020))
+    with pytest.raises(MissingDataError, match="burnscar refresh"):
+        champions(world, [2019, 2020])
