@@ -1,4 +1,4 @@
-"""How much memory a command and all that it started take, looked at again and again."""
+"""How much memory and CPU time a command and all that it started take, looked at while they run."""
 
 import os
 import threading
@@ -8,6 +8,7 @@ from pathlib import Path
 
 INTERVAL_S = 0.1
 _SESSION_FIELD, _PAGES_FIELD = 3, 21
+_TICKS_FIELDS = slice(11, 13)
 """Fields of `/proc/PID/stat` after the name of the command."""
 
 
@@ -35,12 +36,22 @@ def peak_of_session(session: int) -> Iterator[list[int]]:
 
 def resident_bytes(session: int) -> int:
     """Resident memory of all processes of a session; what they share counts for each."""
-    pages = 0
+    pages = sum(int(fields[_PAGES_FIELD]) for fields in _processes(session))
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def cpu_seconds(session: int) -> float:
+    """User and system time of the processes of a session that are running, so far."""
+    ticks = sum(int(field) for fields in _processes(session) for field in fields[_TICKS_FIELDS])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _processes(session: int) -> Iterator[list[str]]:
+    """What `/proc/PID/stat` says of each process of a session, after the name of its command."""
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = path.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
         except OSError:
             continue
         if int(fields[_SESSION_FIELD]) == session:
-            pages += int(fields[_PAGES_FIELD])
-    return pages * os.sysconf("SC_PAGE_SIZE")
+            yield fields

@@ -6,6 +6,7 @@ import pytest
 
 from burnscar_assets.errors import InputError, SettingsError
 from burnscar_assets.training.callbacks import EpochReport
+from burnscar_assets.training.config import run_config
 from burnscar_assets.training.manifest import CheckpointManifest
 from burnscar_assets.training.trainer import train
 from burnscar_assets_tests.training.training_kit import Event, Plan, Run, tiny_settings
@@ -117,3 +118,22 @@ def test_folders_are_read_by_rslearn_and_why(plan: Plan, run: Run) -> None:
 def test_parts_of_a_step_must_be_equal() -> None:
     with pytest.raises(SettingsError, match="no multiple of accumulation 3"):
         tiny_settings(batch_size=8, accumulation=3)
+
+
+@pytest.mark.parametrize(
+    ("device", "training", "arithmetic"),
+    [
+        ("cpu", {}, ("32-true", None)),
+        ("gpu", {}, ("bf16-mixed", "bfloat16")),
+        ("gpu", {"precision": "float32"}, ("32-true", None)),
+        ("gpu", {"precision": "float16"}, ("16-mixed", "float16")),
+    ],
+)
+def test_settings_of_speed_reach_the_configuration(
+    packed_plan: Plan, device: Any, training: dict[str, Any], arithmetic: tuple[str, str | None]
+) -> None:
+    config = run_config(packed_plan(accumulation=4, compile=True, **training), device)
+    encoder = config["model"]["init_args"]["model"]["init_args"]["encoder"][0]["init_args"]
+    assert (config["trainer"]["precision"], encoder["autocast_dtype"]) == arithmetic
+    assert encoder["compile_model"] is True
+    assert (config["data"]["init_args"]["batch_size"], config["trainer"]["accumulate_grad_batches"]) == (2, 4)

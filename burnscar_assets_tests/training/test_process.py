@@ -143,3 +143,16 @@ def test_learning_curves_are_small_and_say_that_they_are_simulated(undisturbed: 
     assert "simulated" in figure.get_suptitle()
     assert {line.get_label() for line in figure.axes[0].lines} == {"train", "val", "best epoch"}
     assert plot_learning_curves([], title="none yet", simulated=False).get_suptitle() == "none yet"
+
+
+@pytest.mark.slow
+def test_rslearn_fits_and_tests_what_was_trained_on_a_packed_dataset(
+    packed_plan: Plan, run: Run, tmp_path: Path
+) -> None:
+    spec = packed_plan(max_epochs=1)
+    manifest, _ = run(spec)
+    assert manifest.reader == "bulk"
+    config = yaml.safe_load((spec.checkpoint / "model.yaml").read_text())
+    _rslearn("test", config, tmp_path)
+    _rslearn("fit", config | {"management_dir": str(tmp_path / "cli")}, tmp_path)
+    assert (tmp_path / "cli" / config["project_name"] / config["run_name"] / "best.ckpt").is_file()
