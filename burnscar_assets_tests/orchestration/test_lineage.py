@@ -32,6 +32,13 @@ def test_what_may_still_change_is_waited_for(lineage: Lineage) -> None:
     assert lineage.can_be_made(stale) == [Pair("fire_perimeters", 2021), Pair("checkpoint", 2019)]
 
 
+def test_metrics_wait_for_the_checkpoint_of_the_year_before_and_follow_it(lineage: Lineage) -> None:
+    stale = {Pair("checkpoint", 2020), Pair("evaluation_metrics", 2020), Pair("evaluation_metrics", 2021)}
+    assert lineage.can_be_made(stale) == [Pair("checkpoint", 2020), Pair("evaluation_metrics", 2020)]
+    after = lineage.after({Pair("checkpoint", 2020)})
+    assert after == [Pair("evaluation_metrics", 2020), Pair("evaluation_metrics", 2021)]
+
+
 def test_what_failed_is_not_made_again_and_holds_up_what_comes_after(lineage: Lineage) -> None:
     stale = {Pair("windows", 2020), Pair("scene_matches", 2020), Pair("windows", 2021)}
     assert lineage.can_be_made(stale, failed={Pair("windows", 2020)}) == [Pair("windows", 2021)]
