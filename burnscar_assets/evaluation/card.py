@@ -12,7 +12,7 @@ from burnscar_assets.evaluation.false_alarms import RATE
 from burnscar_assets.evaluation.plots import WORST_FILE
 from burnscar_assets.evaluation.report import CALIBRATED, LAND, METHODS, MODEL, POOLED, SEASON
 from burnscar_assets.evaluation.spec import EvaluationReport, EvaluationSpec
-from burnscar_assets.evaluation.subsets import SCOPES
+from burnscar_assets.evaluation.subsets import SCOPES, STRATUM
 from burnscar_assets.storage.atomic import atomic_file, write_json
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.training.manifest import CheckpointManifest
@@ -173,6 +173,8 @@ def _part(card: dict[str, Any], scope: str, subset: str) -> str:
     f1, recall = (
         _value(next((f for f in found if f["metric"] == name), None)) for name in ("f1_burnt", "recall_unburnt")
     )
+    if scope == STRATUM:
+        f1 = _value(None)  # one class has no F1 to speak of
     return f"| {scope.replace('_', ' ')}: {subset} | {found[0]['windows']} | {found[0]['fires']} | {f1} | {recall} |"
 
 

@@ -63,7 +63,7 @@ def judge_season(spec: EvaluationSpec, progress: Progress) -> SeasonOutcome:
     judgement = Judgement(
         manifest.fire_year, manifest.weights_sha256, rules.threshold, rules.decision, rules.temperature, separation
     )
-    said = f"{left_out} windows left out, on windows that it has seen" if left_out else ""
+    said = f"windows left out because they lie on windows that it has seen: {left_out}" if left_out else ""
     return SeasonOutcome(Season(judgement, said, left_out), predictions)
 
 

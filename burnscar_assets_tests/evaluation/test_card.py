@@ -35,6 +35,8 @@ def test_limits_are_told_in_both_forms(trained: DataRoot) -> None:
     said = " ".join(card["limits"])
     assert "SIMULATED" in said and "random weights" in said and "3 held-out fires are few" in said
     assert "**Simulated imagery.**" in text and "Checkpoint of 2019 on all windows" in text
+    (ring,) = [line for line in text.splitlines() if line.startswith("| stratum: ring")]
+    assert ring.split(" | ")[3] == "–", "one class has no F1"
     assert "below 100 ha" in text and "](worst_windows.png)" in text
     assert (trained.evaluation(2020) / "worst_windows.png").stat().st_size < 400_000
 

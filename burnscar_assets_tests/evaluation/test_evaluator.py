@@ -136,7 +136,7 @@ def test_a_season_window_on_ground_that_was_seen_is_left_out(world: DataRoot) ->
     rewrite(world, WINDOWS, burn_again)
     season = judge_season(spec_of(world), silent)
     assert season.season.left_out == 1 and len(season.predictions) == 49
-    assert "1 windows left out" in season.season.note
+    assert "that it has seen: 1" in season.season.note
 
 
 def lose_the_checkpoint(root: DataRoot) -> None:
