@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import lru_cache
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import shapely
 
@@ -13,21 +13,49 @@ from rslearn.utils.stac import StacClient, StacItem  # noqa: TID253
 
 from burnscar_assets.errors import InputError
 from burnscar_assets.imagery.band_assets import band_hrefs
+from burnscar_assets.imagery.hrefs import is_remote
 from burnscar_assets.imagery.stac_index import StacDict, read_index
 from burnscar_assets.storage.hashing import hash_json
 
 CLOUD_COVER = "eo:cloud_cover"
 
 
-@lru_cache(maxsize=8)
-def _read_once(index: str) -> tuple[list[StacDict], str]:
-    items = read_index(index)
-    return items, hash_json(items)
+class _Index(NamedTuple):
+    """An index that was read: its items, a hash of them, and the state of its file, if it is a local one."""
+
+    items: list[StacDict]
+    fingerprint: str
+    file: tuple[int, int] | None
+
+
+_READ: dict[str, _Index] = {}
+
+
+def _read_once(index: str) -> _Index:
+    """An index as it was read last, or anew if its file changed since."""
+    file = _file_state(index)
+    known = _READ.get(index)
+    if known is None or known.file != file:
+        items = read_index(index)
+        known = _READ[index] = _Index(items, hash_json(items), file)
+    return known
+
+
+def _file_state(index: str) -> tuple[int, int] | None:
+    """Size and time of an index that is one local file; None for a catalogue of many, or one on the network."""
+    if is_remote(index) or index.endswith(".json"):
+        return None
+    try:
+        status = Path(index.removeprefix("file://")).stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
 
 
 def forget_indexes() -> None:
-    """Have every index read again when it is needed next."""
-    _read_once.cache_clear()
+    """Have every index read again when it is needed next, but for files that tell whether they changed."""
+    for index in [index for index, read in _READ.items() if read.file is None]:
+        del _READ[index]
 
 
 class IndexClient(StacClient):
@@ -53,11 +81,11 @@ class IndexClient(StacClient):
 
     def fingerprint(self) -> str:
         """Hash of what the index says."""
-        return _read_once(self.endpoint)[1]
+        return _read_once(self.endpoint).fingerprint
 
     def address(self, scene_id: str, band: str) -> str | None:
         """Where a band of a scene lies, whether it is one of `bands` or not; None if the index does not tell."""
-        items, fingerprint = _read_once(self.endpoint)
+        items, fingerprint, _ = _read_once(self.endpoint)
         if self._by_id is None or self._by_id[0] != fingerprint:
             self._by_id = (fingerprint, {item["id"]: item for item in items})
         item = self._by_id[1].get(scene_id)
@@ -69,7 +97,7 @@ class IndexClient(StacClient):
         Raises:
             InputError: no item of the index has one of the bands.
         """
-        items, fingerprint = _read_once(self.endpoint)
+        items, fingerprint, _ = _read_once(self.endpoint)
         if self._scenes is None or self._scenes[0] != fingerprint:
             hrefs = [band_hrefs(item["assets"], self.bands, self.assets) for item in items]
             lacking = [band for band in self.bands if not any(band in found for found in hrefs)]
