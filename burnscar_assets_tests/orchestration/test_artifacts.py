@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE, STORE_VARIABLE
-from burnscar_assets.orchestration import artifacts
 from burnscar_assets.imagery.dataset import open_dataset
+from burnscar_assets.orchestration import artifacts
 from burnscar_assets.orchestration.artifacts import DATASET, DATASET_STAGES, fetch_inputs, publish
 from burnscar_assets.orchestration.execution import Refreshed
 from burnscar_assets.orchestration.pairs import Pair
