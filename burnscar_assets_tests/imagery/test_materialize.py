@@ -345,6 +345,20 @@ def test_workers_make_the_same_tiles(root: DataRoot, tmp_path: Path, packed: boo
     assert TILES.content_hash(together) == TILES.content_hash(alone)
 
 
+@pytest.mark.slow
+def test_a_ray_cluster_makes_the_same_tiles(root: DataRoot, tmp_path: Path) -> None:
+    scenes = [SmallScene(f"over {east}", east_m=east, surface=east) for east in (0, 2_400)]
+    settings = make_dataset(root, write_archive(tmp_path, *scenes), packed=True)
+    windows = make_windows(root, [(column, row) for column in range(0, 440, 40) for row in range(0, 200, 40)])
+    alone, _ = make(root, windows, settings)
+    for ledger in root.dataset.glob(".burnscar/tiles-*.json"):
+        ledger.unlink()
+    on_ray = settings.model_copy(update={"ray_address": "local"})
+    together, summary = make(root, windows, on_ray)
+    assert summary.replaced == summary.complete > 0
+    assert TILES.content_hash(together) == TILES.content_hash(alone)
+
+
 def test_full_disk_is_no_unreadable_scene(root: DataRoot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from rslearn.utils import raster_format
 
