@@ -1,5 +1,6 @@
 """The trainer as a process: killed, told nonsense, under Dagster Pipes; and rslearn's own command on its files."""
 
+import io
 import json
 import os
 import signal
@@ -11,7 +12,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import yaml
+from rslearn.utils.vector_format import GeojsonVectorFormat
 
+from burnscar_assets.classes import CLASS_NAMES
+from burnscar_assets.imagery.dataset import open_dataset
 from burnscar_assets.training.manifest import MANIFEST_FILE, load_manifest
 from burnscar_assets.training.plots import plot_learning_curves
 from burnscar_assets.training.spec import TrainingSpec
@@ -156,3 +160,32 @@ def test_rslearn_fits_and_tests_what_was_trained_on_a_packed_dataset(
     _rslearn("test", config, tmp_path)
     _rslearn("fit", config | {"management_dir": str(tmp_path / "cli")}, tmp_path)
     assert (tmp_path / "cli" / config["project_name"] / config["run_name"] / "best.ckpt").is_file()
+
+    dataset = json.loads((spec.dataset / "config.json").read_text())
+    dataset["layers"]["output"] = {"type": "vector"}
+    (spec.dataset / "config.json").write_text(json.dumps(dataset))
+    writer = {"class_path": "rslearn.train.prediction_writer.RslearnWriter", "init_args": {"output_layer": "output"}}
+    config["trainer"]["callbacks"] = [writer]
+    _rslearn("predict", config, tmp_path)
+    windows = open_dataset(spec.dataset).load_windows(groups=["2020"])
+    answered = [window for window in windows if window.is_layer_completed("output")]
+    assert len(answered) == len([window for window in windows if window.is_layer_completed(spec.layer)]) > 0
+    answers = [window.data.read_vector("output", GeojsonVectorFormat())[0].properties for window in answered]
+    assert {answer["category"] for answer in answers} <= set(CLASS_NAMES)
+    _look_at(spec.dataset, spec.layer, len(answered))
+
+
+def _look_at(dataset_path: Path, layer: str, count: int) -> None:
+    """What rslearn's visualiser shows of a dataset; its page's template is not in rslearn 0.1.19's wheel."""
+    from PIL import Image
+    from rslearn.vis.vis_server import create_app, prepare_visualization_data
+
+    dataset, linear = open_dataset(dataset_path), {"name": "linear", "args": {"vmin": 0, "vmax": 3000}}
+    windows = [window for window in dataset.load_windows() if window.is_layer_completed(layer)][:count]
+    text = {"label": {"name": "text"}}
+    shown = prepare_visualization_data(windows, dataset, [layer], ["label"], text, [], {})
+    assert all(layer in str(said) and "burnt" in str(said) for said in shown["windows"])
+    bands = {layer: ["B04", "B03", "B02"]}
+    app = create_app(dataset, windows, [layer], ["label"], [], bands, {layer: linear}, text, {}, {}, {}, count)
+    picture = app.test_client().get(f"/images/0/{layer}")
+    assert Image.open(io.BytesIO(picture.data)).size[0] >= 32

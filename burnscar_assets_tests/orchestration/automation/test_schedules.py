@@ -105,8 +105,7 @@ def test_gpu_stages_wait_while_their_inputs_are_stale(root: DataRoot) -> None:
 def test_the_gpu_schedule_runs_only_where_the_settings_say_so(root: DataRoot, gpu: dict, status: str) -> None:
     labels = LabelWorld(root)
     labels.configure(automation=gpu)
-    with open_instance(labels.world, root.world_file):
-        schedule = build_definitions(labels.world.settings, root).resolve_schedule_def("gpu_stages")
+    schedule = build_definitions(labels.world.settings, root).resolve_schedule_def("gpu_stages")
     assert schedule.default_status.value == status
 
 
