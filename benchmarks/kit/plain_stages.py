@@ -68,6 +68,7 @@ def _sample(settings: Settings, root: DataRoot, fire_year: int) -> None:
     write_table(root, SAMPLE_LOSSES, sampled.losses, fire_year)
     write_table(root, SAMPLE_POINTS, sampled.points, fire_year)
     windows = define_windows(read_table(root, SAMPLE_POINTS, fire_year), settings.windows)
+    write_dataset_config(settings.imagery, root)
     write_windows(windows, root.dataset, fire_years=[fire_year])
     write_table(root, WINDOWS, windows, fire_year)
 
