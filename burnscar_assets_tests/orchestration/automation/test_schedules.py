@@ -9,6 +9,7 @@ import dagster as dg
 import pandas as pd
 import pytest
 import yaml
+from dagster._core.storage.defs_state.base import set_defs_state_storage
 from dagster._core.test_utils import freeze_time
 
 from burnscar_assets.definitions import build_definitions
@@ -39,7 +40,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def tick(world: World, schedule: str, at: datetime = NOW) -> list[dg.RunRequest] | str:
     """What a schedule asks for, or why it asks for nothing."""
-    with open_instance(world, CONFIGS_DIR / "demo.yaml") as instance:
+    with open_instance(world, CONFIGS_DIR / "demo.yaml") as instance, set_defs_state_storage(None):
         definitions = build_definitions(world.settings, world.root)
         context = dg.build_schedule_context(
             instance=instance, scheduled_execution_time=at, repository_def=definitions.get_repository_def()
