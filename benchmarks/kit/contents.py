@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 from itertools import product
+from typing import Any
 
+from burnscar_assets.errors import MissingDataError
 from burnscar_assets.imagery.dataset import image_layers, open_dataset
 from burnscar_assets.imagery.shelf import open_shelf
 from burnscar_assets.imagery.tiles import measure_tiles
@@ -20,26 +22,39 @@ def content_hashes(root: DataRoot, fire_years: Iterable[int]) -> dict[str, str]:
         for table, year in product(ALL_TABLES, years)
         if table_path(root, table, year).exists()
     }
-    return tables | _windows(root)
+    return tables | dataset_contents(root)
 
 
-def _windows(root: DataRoot) -> dict[str, str]:
+def dataset_contents(root: DataRoot) -> dict[str, str]:
+    """Hashes of each window's metadata and label, and of the pixels of its tiles, whatever the layout.
+
+    Raises:
+        MissingDataError: a tile that is marked whole can't be read.
+    """
     from rslearn.utils.vector_format import GeojsonVectorFormat
 
+    if not (root.dataset / "config.json").exists():
+        return {}
     dataset = open_dataset(root.dataset)
     windows, label_format = dataset.load_windows(), GeojsonVectorFormat()
     found = {
-        f"window {window.group}/{window.name}": hash_json(
-            [window.get_metadata(), [f.to_geojson() for f in window.data.read_vector("label", label_format)]]
-        )
+        f"window {window.group}/{window.name}": hash_json([window.get_metadata(), _label(window, label_format)])
         for window in windows
     }
     for layer, group in product(image_layers(dataset), sorted({window.group for window in windows})):
         shelf = open_shelf(dataset, layer)
         names = sorted(shelf.completed(group))
         for name, content in zip(names, measure_tiles(shelf, group, names, 1), strict=True):
-            found[f"{layer} {group}/{name}"] = content.content_hash if content else "broken"
+            if content is None:
+                raise MissingDataError(f"{name} of {group} has a broken tile of {layer}")
+            found[f"{layer} {group}/{name}"] = content.content_hash
     return found
+
+
+def _label(window: Any, label_format: Any) -> list[Any]:
+    if not window.is_layer_completed("label"):
+        return []
+    return [feature.to_geojson() for feature in window.data.read_vector("label", label_format)]
 
 
 def differing(some: Mapping[str, str], others: Mapping[str, str]) -> list[str]:

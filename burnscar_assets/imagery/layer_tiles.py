@@ -4,6 +4,7 @@ import ctypes
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,14 +91,17 @@ class LayerTiles:
         there = {name for group, names in groups.items() for name in self.shelf.completed(group) & names}
         total = sum(bool(self._scenes.get(name)) for name in windows["window_id"])
         parts: list[TilePart] = []
+
+        def tell(before: int, done: int) -> None:
+            progress("materializing tiles", before + done, total)
+
         with open_ledgers(Path(self._dataset.path), "tiles", self.layer, groups) as ledgers:
             self._forget_gone(ledgers, groups)
             try:
                 for rows in self._parts(windows):
-                    done = self._counts["done"]
                     part = self._part(rows, there)
                     parts = [*(p for p in parts if p.failed()), part]
-                    part.make(ledgers, lambda n, done=done: progress("materializing tiles", done + n, total))  # type: ignore[misc]
+                    part.make(ledgers, partial(tell, self._counts["done"]))
                     self._take(part)
                     _give_back_memory()
                 self._check_readable(total)

@@ -135,7 +135,7 @@ class _Reader:
         """Share of each window that is clear, 0–1; None where no SCL is to be had."""
         from burnscar_assets.imagery.scl import clear_fractions
 
-        return clear_fractions(requests, self._source, self._tile_store, self._options)
+        return clear_fractions(requests, self._source, self._options)
 
     def images(
         self, windows: "dict[str, Window]", groups: dict[str, Groups], requests: "list[WindowRequest]"

@@ -99,8 +99,8 @@ class _Keeper(LayerWriter):
         self.kept[group_idx, tuple(bands)] = raster
 
     def write_vector(self, vector_format: Any, features: Any, group_idx: int = 0) -> None:
-        """Not for raster layers."""
-        raise NotImplementedError
+        """No part of a raster layer."""
+        raise TypeError("a raster layer has no features")
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         """Nothing to flush."""

@@ -112,7 +112,6 @@ def view_windows(
 def clear_fractions(
     requests: Sequence[WindowRequest],
     source: DataSource,
-    tile_store: TileStoreWithLayer | None = None,
     options: ReadOptions = ReadOptions(),  # noqa: B008 - frozen
 ) -> dict[str, float | None]:
     """Share of each window's area where its tile shows the ground, by the SCL of the tile's own scenes.
@@ -122,7 +121,6 @@ def clear_fractions(
     Args:
         requests: windows and their scenes, as the engine reads them.
         source: their data source; SCL files are read from it, whether its scenes are ingested or not.
-        tile_store: not read.
         options: of the engine.
 
     Returns:

@@ -1,12 +1,9 @@
-import json
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "refresh.py"
+from burnscar_assets_tests.benchmarks.quick_run import quick_figures
+
 NAMES = {
     "one fire edited, share of a full rebuild",
     "nothing changed, wall seconds",
@@ -21,12 +18,9 @@ NAMES = {
 def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """The figures of the small world, by name."""
     folder = tmp_path_factory.mktemp("benchmark")
-    command = [sys.executable, str(SCRIPT), "--quick", "--kills", "2", "--root", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    found = quick_figures("refresh.py", folder, "--kills", "2")
     assert {entry.name for entry in folder.iterdir() if entry.is_dir()} == {"archive", "bytecode"}
-    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    return {line["figure"]: line for line in lines}
+    return found
 
 
 @pytest.mark.slow

@@ -10,14 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rslearn.utils.vector_format import GeojsonVectorFormat
+from kit.contents import dataset_contents
 
 from burnscar_assets.evaluation.spec import load_report
-from burnscar_assets.imagery.dataset import image_layers, open_dataset
-from burnscar_assets.imagery.shelf import open_shelf
-from burnscar_assets.imagery.tiles import measure_tiles
 from burnscar_assets.storage.contracts import ALL_TABLES
-from burnscar_assets.storage.hashing import hash_json
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import UNPARTITIONED, read_table
 from burnscar_assets.training.manifest import verify_checkpoint
@@ -128,30 +124,10 @@ def content(root: DataRoot) -> dict[str, str]:
         for path in (root.tables / table.name).glob("*/part.parquet"):
             year = None if path.parent.name == UNPARTITIONED else int(path.parent.name.partition("=")[2])
             found[f"{table.name} {year}"] = table.content_hash(read_table(root, table, year))
-    found |= _windows(root)
+    found |= dataset_contents(root)
     for folder in sorted((root.path / "checkpoints").glob("fire_year=*")):
         found[f"checkpoint {folder.name}"] = verify_checkpoint(folder).weights_sha256
     for folder in sorted((root.path / "evaluation").glob("fire_year=*")):
         report = load_report(root, int(folder.name.partition("=")[2]))
         found[f"report {folder.name}"] = report.metrics_hash
-    return found
-
-
-def _windows(root: DataRoot) -> dict[str, str]:
-    """What each window holds, whatever the layout: metadata, label and the pixels of its tiles."""
-    if not (root.dataset / "config.json").exists():
-        return {}
-    dataset = open_dataset(root.dataset)
-    images, found = image_layers(dataset), {}
-    for window in dataset.load_windows():
-        features = window.data.read_vector("label", GeojsonVectorFormat()) if window.is_layer_completed("label") else []
-        said = [window.get_metadata(), [feature.to_geojson() for feature in features]]
-        found[f"window {window.group}/{window.name}"] = hash_json(said)
-    for layer in images:
-        shelf = open_shelf(dataset, layer)
-        for group in sorted({window.group for window in dataset.load_windows()}):
-            names = sorted(shelf.completed(group))
-            for name, content in zip(names, measure_tiles(shelf, group, names, 1), strict=True):
-                assert content is not None, f"{name} of {group} has a broken tile of {layer}"
-                found[f"{layer} {group}/{name}"] = content.content_hash
     return found
