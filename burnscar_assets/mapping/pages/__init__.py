@@ -1,0 +1,1 @@
+"""Static pages of the maps, which work offline from their folder."""

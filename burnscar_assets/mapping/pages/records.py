@@ -1,0 +1,181 @@
+"""What a map's folder says of itself, as the pages read it.
+
+A map is a folder with a `map.json`, which its maker writes last. One whose `map.json` or rasters can't be read is
+listed as broken, so that it is seen and nothing else suffers.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import rasterio
+from affine import Affine
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pyproj import CRS
+from pyproj.exceptions import CRSError
+from rasterio.errors import RasterioError
+
+from burnscar_assets.errors import InputError
+
+MAP_FILE: Final = "map.json"
+PAGE_FILE: Final = "index.html"
+REPAIR: Final = "make this map again"
+
+
+class _Part(BaseModel):
+    """Part of a map's record; what pages don't show is passed over."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Scene(_Part):
+    """A scene that pixels of the map come from."""
+
+    item: str
+    acquired: str
+    baseline: str | None = None
+
+
+class Checkpoint(_Part):
+    """The checkpoint that made the map."""
+
+    fire_year: int | None = None
+    weights_sha256: str = ""
+
+
+class Area(_Part):
+    """Burned area, hectares: as mapped, and as estimated with its interval."""
+
+    mapped: float | None = None
+    estimate: float | None = None
+    low: float | None = None
+    high: float | None = None
+    confidence: float | None = None
+
+
+class Agreement(_Part):
+    """How the map compares with the official perimeter; shares 0–1, distances in metres, areas in hectares."""
+
+    iou: float | None = None
+    omission: float | None = None
+    commission: float | None = None
+    boundary_distance_m_median: float | None = None
+    boundary_distance_m_p95: float | None = None
+    islands_ha: float | None = None
+    islands_found_ha: float | None = None
+
+
+class MapRecord(_Part):
+    """The content of a `map.json`."""
+
+    fire_id: str | None = None
+    fire_name: str | None = None
+    fire_year: int | None = None
+    aoi_name: str | None = None
+    start: str
+    end: str
+    source: str
+    simulated: bool
+    setup: str | None = None
+    checkpoint: Checkpoint = Checkpoint()
+    data_versions: dict[str, Any] = Field(default_factory=dict)
+    scenes: tuple[Scene, ...] = ()
+    threshold: float | None = None
+    clear_fraction: float | None = None
+    valid_fraction: float | None = None
+    area_ha: Area = Area()
+    agreement: Agreement | None = None
+    severity_ha: dict[str, float] | None = None
+    files: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """What a person calls the fire or area."""
+        return self.fire_name or self.aoi_name or self.fire_id or "Unnamed"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The grid that all rasters of a map share."""
+
+    crs: CRS
+    transform: Affine
+    height: int
+    width: int
+
+    @property
+    def pixel_m(self) -> float:
+        """Length of a pixel's side, metres."""
+        return float(abs(self.transform.a))
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """Left, bottom, right, top in the grid's CRS."""
+        corners = np.array([self.transform @ corner for corner in self._corners])
+        (left, bottom), (right, top) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
+        return left, bottom, right, top
+
+    @property
+    def _corners(self) -> list[tuple[int, int]]:
+        return [(0, 0), (self.width, 0), (self.width, self.height), (0, self.height)]
+
+
+@dataclass(frozen=True)
+class ReadMap:
+    """A map that can be shown."""
+
+    folder: Path
+    record: MapRecord
+    grid: Grid
+
+
+@dataclass(frozen=True)
+class BrokenMap:
+    """A map that can't be shown, and why."""
+
+    folder: Path
+    reason: str
+
+
+def read_maps(folder: Path) -> Iterator[ReadMap | BrokenMap]:
+    """The maps in the sub-folders of a folder, by name; sub-folders without a `map.json` are no maps (yet)."""
+    for path in sorted(folder.glob(f"*/{MAP_FILE}")):
+        if path.parent.name.startswith("."):
+            continue
+        try:
+            yield read_map(path.parent)
+        except InputError as error:
+            yield BrokenMap(path.parent, str(error))
+
+
+def read_map(folder: Path) -> ReadMap:
+    """Read a map's record and grid.
+
+    Raises:
+        InputError: the record or the probabilities can't be read, or the grid has no metric CRS.
+    """
+    try:
+        content = json.loads((folder / MAP_FILE).read_text(encoding="utf-8"))
+        record = MapRecord.model_validate(content)
+    except ValidationError as error:
+        wrong = ", ".join(sorted({".".join(map(str, item["loc"])) or "content" for item in error.errors()}))
+        raise InputError(f"{MAP_FILE} of {folder.name} is not valid ({wrong}): {REPAIR}") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{MAP_FILE} of {folder.name} can't be read: {REPAIR}") from error
+    return ReadMap(folder, record, _grid(folder))
+
+
+def _grid(folder: Path) -> Grid:
+    path = folder / "probability.tif"
+    try:
+        with rasterio.open(path) as raster:
+            crs = CRS.from_user_input(raster.crs)
+            grid = Grid(crs, raster.transform, raster.height, raster.width)
+    except (RasterioError, CRSError) as error:
+        raise InputError(f"{path.name} of {folder.name} can't be read: {REPAIR}") from error
+    if not crs.is_projected:
+        raise InputError(f"{path.name} of {folder.name} has no projected CRS: {REPAIR}")
+    return grid
