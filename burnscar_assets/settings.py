@@ -32,9 +32,22 @@ class YearSettings(Section):
         return self
 
 
-class ReleaseSettings(Section):
+class ServiceSettings(Section):
+    """How a server of perimeters is asked."""
+
+    setting: ClassVar[str]
+    """The setting that names the server, for errors."""
+
+    user_agent: str = Field("Mozilla/5.0 (X11; Linux x86_64) burnscar-assets", description="User-Agent of requests.")
+    referer: str = Field("https://www.fire.ca.gov/", description="Referer of requests; FRAP's server wants one.")
+    timeout_s: float = Field(60, gt=0, description="How long to wait for the server, in seconds.")
+    retries: int = Field(4, ge=0, description="How often a broken download or request is tried again.")
+
+
+class ReleaseSettings(ServiceSettings):
     """Where the fire perimeters come from."""
 
+    setting = "release.source"
     transport = frozenset({"user_agent", "referer", "max_download_mb", "timeout_s", "retries"})
 
     source: str = Field(
@@ -45,13 +58,24 @@ class ReleaseSettings(Section):
     prescribed_layer: str | None = Field(
         None, description="Layer of prescribed burns; empty: detected (rxburnNN_1), may be absent."
     )
-    user_agent: str = Field(
-        "Mozilla/5.0 (X11; Linux x86_64) burnscar-assets", description="User-Agent of the download."
-    )
-    referer: str = Field("https://www.fire.ca.gov/", description="Referer of the download; FRAP's server wants one.")
     max_download_mb: int = Field(2000, ge=1, description="A larger download is refused, in megabytes.")
-    timeout_s: float = Field(60, gt=0, description="How long to wait for the server, in seconds.")
-    retries: int = Field(4, ge=0, description="How often a broken download or request is tried again.")
+
+
+class InSeasonSettings(ServiceSettings):
+    """Perimeters of fires that the release doesn't have yet: they are mapped, and never trained on."""
+
+    setting = "in_season.source"
+    transport = frozenset({"enabled", "check_minutes", "user_agent", "referer", "timeout_s", "retries"})
+
+    enabled: bool = Field(False, description="Whether the agencies' perimeters of the current season are followed.")
+    source: str = Field(
+        "https://services3.arcgis.com/T4QMspbfLg3qTGWY/arcgis/rest/services/"
+        "WFIGS_Interagency_Perimeters/FeatureServer/0",
+        description="ArcGIS REST layer of WFIGS's perimeters that keeps contained fires.",
+    )
+    state: str = Field("US-CA", pattern=r"^[A-Z]{2}-[A-Z]{2}$", description="State of origin, as the layer writes it.")
+    min_area_ha: float = Field(10, ge=0, description="Smaller fires aren't mapped, in hectares; a window has 10.2.")
+    check_minutes: float = Field(30, gt=0, description="How often the layer is looked at.")
 
 
 class PerimeterSettings(Section):
@@ -144,6 +168,9 @@ class WindowSettings(Section):
     resolution_m: float = Field(10, gt=0, description="Ground sampling distance, in metres.")
     days_after: tuple[int, int] = Field(
         (0, 30), description="First and last day after containment that imagery may be from."
+    )
+    label_margin_m: float = Field(
+        20, ge=0, description="Pixels nearer than this to the edge of a burn are unlabelled, in metres."
     )
 
     @model_validator(mode="after")
@@ -297,6 +324,15 @@ class EvaluationSettings(Section):
         return self
 
 
+class SetupsSettings(Section):
+    """Which set-ups of `setups/*.yaml` stand beside the world's own, and how they are compared."""
+
+    exclude: tuple[str, ...] = Field((), description="Set-ups that are left out, by name or pattern (`olmoearth-*`).")
+    reference: str = Field(
+        "default", description="Set-up that the others are compared with; default: that of this settings file."
+    )
+
+
 class DemoSettings(Section):
     """The simulated world; its presence makes the world a simulated one."""
 
@@ -313,12 +349,14 @@ class Settings(Section):
     name: str = Field(min_length=1, description="Name of the world, shown in the web UI.")
     years: YearSettings
     release: ReleaseSettings
+    in_season: InSeasonSettings = InSeasonSettings()
     perimeters: PerimeterSettings = PerimeterSettings()
     sampling: SamplingSettings = SamplingSettings()
     windows: WindowSettings = WindowSettings()
     imagery: ImagerySettings = ImagerySettings()
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    setups: SetupsSettings = SetupsSettings()
     automation: AutomationSettings = AutomationSettings()
     compute: ComputeSettings = ComputeSettings()
     demo: DemoSettings | None = None
@@ -327,7 +365,16 @@ class Settings(Section):
         """The sections whose values decide the results of stages, by name."""
         return {
             name: getattr(self, name).decisive()
-            for name in ("release", "perimeters", "sampling", "windows", "imagery", "training", "evaluation")
+            for name in (
+                "release",
+                "perimeters",
+                "sampling",
+                "windows",
+                "imagery",
+                "training",
+                "evaluation",
+                "setups",
+            )
         }
 
     @property
