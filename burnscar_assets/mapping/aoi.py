@@ -1,0 +1,130 @@
+"""Areas of interest as people give them: a vector file in any coordinate system, or a bounding box in degrees."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import geopandas as gpd
+import numpy as np
+import pyogrio
+import shapely
+from pyogrio.errors import DataLayerError, DataSourceError
+
+from burnscar_assets.errors import InputError
+
+GEOGRAPHIC_CRS: Final = "EPSG:4326"
+UTM_LATITUDES: Final = (-80.0, 84.0)
+"""Where UTM is defined, degrees."""
+
+_POLYGONAL: Final = (3, 6)
+
+
+@dataclass(frozen=True)
+class Aoi:
+    """An area to map.
+
+    Attributes:
+        name: of the file without its ending, or `bbox`.
+        geometry: valid polygon or multipolygon, EPSG:4326.
+        origin: what it was read from, for the provenance.
+    """
+
+    name: str
+    geometry: shapely.Geometry
+    origin: str
+
+
+def read_aoi(given: str) -> Aoi:
+    """The area that a file or a bounding box names.
+
+    Args:
+        given: path of a GeoJSON, GeoPackage, shapefile or other vector file, all of whose polygons count; or
+            `west,south,east,north` in degrees.
+
+    Raises:
+        InputError: there is no such file, it holds no area, its coordinates are no place on Earth, or the area
+            crosses the antimeridian or lies beyond UTM.
+    """
+    box = _bounding_box(given)
+    if box is not None:
+        west, south, east, north = box
+        if west > east:
+            raise InputError(
+                f"the box {given} crosses the antimeridian: map its two sides one by one, {west},{south},180,{north} "
+                f"and -180,{south},{east},{north}"
+            )
+        if west == east or south >= north:
+            raise InputError(f"the box {given} is empty: give west,south,east,north in degrees, each larger side last")
+        return Aoi("bbox", check_place(shapely.box(west, south, east, north), given), f"bbox {given}")
+    path = Path(given)
+    if not path.exists():
+        raise InputError(
+            f"no file {given}: give a GeoJSON, GeoPackage or shapefile, or west,south,east,north in degrees"
+        )
+    return Aoi(path.name.split(".")[0], _area(path), path.name)
+
+
+def check_place(geometry: shapely.Geometry, origin: str) -> shapely.Geometry:
+    """Check that a geometry in degrees is an area that one map can show.
+
+    Args:
+        geometry: EPSG:4326.
+        origin: what it comes from, for errors.
+
+    Returns:
+        The geometry, made valid, its polygons only.
+
+    Raises:
+        InputError: it is empty, no area, off the Earth, or crosses the antimeridian.
+    """
+    coordinates = shapely.get_coordinates(geometry)
+    if not len(coordinates):
+        raise InputError(f"{origin} is empty: draw the area to map, and save it as a polygon")
+    if not np.isfinite(coordinates).all() or (np.abs(coordinates) > [180.0, 90.0]).any():
+        raise InputError(f"{origin} has coordinates that are no longitude and latitude: is its CRS the right one?")
+    area = polygons_of(geometry)
+    if area.is_empty:
+        raise InputError(f"{origin} has no area, only points or lines: save polygons, or draw a buffer around them")
+    west, south, east, north = area.bounds
+    if east - west > 180:
+        raise InputError(
+            f"{origin} reaches from {west:.1f}° to {east:.1f}°: it crosses the antimeridian, or is more than one map; "
+            "cut it at 180°, and map its parts one by one"
+        )
+    if south < UTM_LATITUDES[0] or north > UTM_LATITUDES[1]:
+        raise InputError(f"{origin} reaches beyond {UTM_LATITUDES[0]:.0f}° to {UTM_LATITUDES[1]:.0f}°, where UTM ends")
+    return area
+
+
+def polygons_of(geometry: shapely.Geometry) -> shapely.Geometry:
+    """A geometry made valid, without its points and lines; empty if nothing else is left."""
+    parts = shapely.get_parts(shapely.make_valid(geometry))
+    flat = shapely.get_parts(parts[np.isin(shapely.get_type_id(parts), (*_POLYGONAL, 7))])
+    return shapely.union_all(flat[np.isin(shapely.get_type_id(flat), _POLYGONAL)])
+
+
+def _bounding_box(given: str) -> tuple[float, float, float, float] | None:
+    """Four numbers; None if it is anything else."""
+    try:
+        west, south, east, north = map(float, given.replace(",", " ").split())
+    except ValueError:
+        return None
+    return west, south, east, north
+
+
+def _area(path: Path) -> shapely.Geometry:
+    try:
+        layers = pyogrio.list_layers(path)
+        spatial = [str(name) for name, kind in layers if kind is not None]
+        shapes = [gpd.read_file(path, layer=name) for name in spatial]
+    except (DataSourceError, DataLayerError, OSError, ValueError) as error:
+        raise InputError(
+            f"{path} can't be read as vectors ({error}): give a GeoJSON, GeoPackage or shapefile"
+        ) from error
+    parts = [layer.geometry.dropna() for layer in shapes if len(layer)]
+    if not any(len(part) for part in parts):
+        raise InputError(f"{path} has no features: draw the area to map, and save it as a polygon")
+    if any(part.crs is None for part in parts):
+        raise InputError(f"{path} does not say its coordinate system: save it with one (a shapefile needs its .prj)")
+    together = [part.force_2d().to_crs(GEOGRAPHIC_CRS).to_numpy() for part in parts]
+    return check_place(shapely.geometrycollections(np.concatenate(together)), path.name)
