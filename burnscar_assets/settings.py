@@ -367,6 +367,7 @@ class Settings(Section):
             name: getattr(self, name).decisive()
             for name in (
                 "release",
+                "in_season",
                 "perimeters",
                 "sampling",
                 "windows",
