@@ -104,7 +104,7 @@ def view_windows(
         SourceUnavailableError: the archive does not answer.
     """
     views: list[View | None] = [None] * len(looks)
-    for number, classes in _classified(looks, source, options, progress):
+    for number, classes in classified(looks, source, options, progress):
         views[number] = _view(looks[number], classes)
     return views
 
@@ -144,7 +144,7 @@ def clear_fractions(
             for number, group in enumerate(groups)
         ]
         looks += [Look(request.projection, request.bounds, item) for group in groups for item in group]
-    classes = dict(_classified(looks, source, options, silent))
+    classes = dict(classified(looks, source, options, silent))
     fractions: dict[str, float | None] = {request.name: None for request in requests}
     for name, groups in places.items():
         if all(number in classes for group in groups for number in group):
@@ -153,10 +153,10 @@ def clear_fractions(
     return fractions
 
 
-def _classified(
+def classified(
     looks: Sequence[Look], source: DataSource, options: ReadOptions, progress: Progress
 ) -> Iterator[tuple[int, Classes]]:
-    """`Clearness` of a window's pixels for each look whose SCL can be read, on the grid of `_grid`."""
+    """`Clearness` of a window's pixels for each look whose SCL can be read, on the grid of `scl_grid`."""
     key = _scl_key(source)
     if key is None or not looks:
         return
@@ -164,7 +164,7 @@ def _classified(
     reader.asset_bands = {key: [SCL]}
     requests = []
     for number, look in enumerate(looks):
-        projection, (left, top, right, bottom) = _grid(look)
+        projection, (left, top, right, bottom) = scl_grid(look)
         bounds = (left - MARGIN_PX, top - MARGIN_PX, right + MARGIN_PX, bottom + MARGIN_PX)
         requests.append(WindowRequest(str(number), projection, bounds, [[look.item]]))
     azimuths: dict[str, float] = {}
@@ -200,7 +200,7 @@ def _scl_key(source: DataSource) -> str | None:
     return next((key for key, bands in every.items() if bands == [SCL]), None)
 
 
-def _grid(look: Look) -> tuple[Projection, PixelBounds]:
+def scl_grid(look: Look) -> tuple[Projection, PixelBounds]:
     """The SCL pixels that a window touches."""
     (left, right), (top, bottom) = _edges(look)
     projection = Projection(look.projection.crs, SCL_M, -SCL_M)
@@ -216,7 +216,7 @@ def _edges(look: Look) -> tuple[tuple[float, float], tuple[float, float]]:
 
 def _view(look: Look, classes: Classes) -> View:
     columns, rows = _edges(look)
-    _, (left, top, *_) = _grid(look)
+    _, (left, top, *_) = scl_grid(look)
     area = np.outer(weights(*rows, top, classes.shape[0]), weights(*columns, left, classes.shape[1]))
     clear, nodata = (float(area[classes == kind].sum() / area.sum()) for kind in (Clearness.CLEAR, Clearness.NO_DATA))
     return View(clear, nodata)
