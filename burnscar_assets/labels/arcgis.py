@@ -18,13 +18,16 @@ import requests
 from burnscar_assets.errors import InputError, SourceUnavailableError
 from burnscar_assets.labels.http import check_status, open_session, transport_errors, with_retries
 from burnscar_assets.progress import Progress, silent
-from burnscar_assets.settings import ReleaseSettings
+from burnscar_assets.settings import ReleaseSettings, ServiceSettings
 from burnscar_assets.storage.tables import TABLE_CRS
 
 _SERVICE = re.compile(r"^https?://.+/(FeatureServer|MapServer)(/\d+)?$", re.IGNORECASE)
 _TRANSIENT_CODES = range(500, 600)
 _TRANSIENT_OTHER = frozenset({408, 429})
 _SMALLEST_PAGE = 50
+
+EVERY_ROW = "1=1"
+"""SQL that all rows answer to."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +59,11 @@ class RestLayer:
 class _Query:
     layer: RestLayer
     session: requests.Session
-    settings: ReleaseSettings
+    settings: ServiceSettings
+    where: str
 
     def json(self, **parameters: Any) -> dict[str, Any]:
-        return ask(self.session, f"{self.layer.url}/query", {"where": "1=1", **parameters}, self.settings)
+        return ask(self.session, f"{self.layer.url}/query", {"where": self.where, **parameters}, self.settings)
 
     def page(self, offset: int, rows: int) -> dict[str, Any]:
         return self.json(
@@ -96,14 +100,15 @@ def prescribed_layer_url(settings: ReleaseSettings, fire_url: str) -> str | None
 
 
 def read_rest_layer(
-    url: str, settings: ReleaseSettings, progress: Progress = silent
+    url: str, settings: ServiceSettings, progress: Progress = silent, *, where: str = EVERY_ROW
 ) -> tuple[RestLayer, gpd.GeoDataFrame]:
-    """Read all rows of a layer with their fields as the service gives them.
+    """Read rows of a layer with their fields as the service gives them.
 
     Args:
         url: Address of the layer, `…/FeatureServer/0`.
         settings: Headers, timeout and retries.
         progress: Told the rows read.
+        where: Which rows, as SQL of the service; a choice may be empty, a layer may not.
 
     Returns:
         The layer's description, and its rows with a CRS (EPSG:4326, or 3310 where the service has no GeoJSON).
@@ -114,8 +119,10 @@ def read_rest_layer(
     """
     with open_session(settings) as session:
         layer = describe_layer(session, url, settings)
-        query = _Query(layer, session, settings)
+        query = _Query(layer, session, settings, where)
         total = int(query.json(f="json", returnCountOnly="true").get("count", 0))
+        if not total and where != EVERY_ROW:
+            return layer, gpd.GeoDataFrame({name: [] for name in layer.fields}, geometry=[], crs=TABLE_CRS)
         if not total:
             raise InputError(f"{url} has no rows: is it the layer of fire perimeters?")
         pages, read, rows = [], 0, layer.page_rows
@@ -156,7 +163,7 @@ def _page_or_smaller(query: _Query, offset: int, rows: int) -> tuple[dict[str, A
             rows = max(rows // 4, _SMALLEST_PAGE)
 
 
-def describe_layer(session: requests.Session, url: str, settings: ReleaseSettings) -> RestLayer:
+def describe_layer(session: requests.Session, url: str, settings: ServiceSettings) -> RestLayer:
     """Ask a service about a layer.
 
     Raises:
@@ -167,12 +174,12 @@ def describe_layer(session: requests.Session, url: str, settings: ReleaseSetting
     about = ask(session, url, {"f": "json"}, settings)
     if "layers" in about and "fields" not in about:
         found = ", ".join(f"{url}/{layer['id']} ({layer['name']})" for layer in about["layers"]) or "none"
-        raise InputError(f"{url} is a service, not a layer: set release.source to one of its layers: {found}")
+        raise InputError(f"{url} is a service, not a layer: set {settings.setting} to one of its layers: {found}")
     if "Polygon" not in str(about.get("geometryType")):
         raise InputError(f"{url} is no layer of polygons ({about.get('geometryType')}): choose another layer")
     capabilities = about.get("advancedQueryCapabilities") or {}
     if capabilities.get("supportsPagination") is False:
-        raise InputError(f"{url} cannot be read in pages: download its data and give the file as release.source")
+        raise InputError(f"{url} cannot be read in pages: choose another {settings.setting}")
     object_id = about.get("objectIdField") or next(
         (field["name"] for field in about["fields"] if field["type"] == "esriFieldTypeOID"), "OBJECTID"
     )
@@ -188,7 +195,7 @@ def describe_layer(session: requests.Session, url: str, settings: ReleaseSetting
     )
 
 
-def ask(session: requests.Session, url: str, parameters: dict[str, Any], settings: ReleaseSettings) -> dict[str, Any]:
+def ask(session: requests.Session, url: str, parameters: dict[str, Any], settings: ServiceSettings) -> dict[str, Any]:
     """Ask a service one question.
 
     Raises:
@@ -197,27 +204,27 @@ def ask(session: requests.Session, url: str, parameters: dict[str, Any], setting
     """
 
     def attempt() -> dict[str, Any]:
-        with transport_errors(url):
+        with transport_errors(url, settings.setting):
             response = session.get(url, params=parameters, timeout=settings.timeout_s)
-        check_status(response, url)
+        check_status(response, url, settings.setting)
         try:
             answer = response.json()
         except ValueError as error:
             kind = response.headers.get("Content-Type", "unknown type")
             raise SourceUnavailableError(f"{url} answered {kind} that is not JSON") from error
         if "error" in answer:
-            _raise_error(answer["error"], url)
+            _raise_error(answer["error"], url, settings.setting)
         return answer
 
     return with_retries(attempt, settings.retries)
 
 
-def _raise_error(error: dict[str, Any], url: str) -> None:
+def _raise_error(error: dict[str, Any], url: str, setting: str) -> None:
     code = int(error.get("code") or 0)
     details = "; ".join([str(error.get("message", "")), *map(str, error.get("details") or [])]).strip("; ")
     if code in _TRANSIENT_CODES or code in _TRANSIENT_OTHER:
         raise SourceUnavailableError(f"{url} answered error {code}: {details}")
-    hint = "it wants a token" if code in (498, 499) else "check release.source"
+    hint = "it wants a token" if code in (498, 499) else f"check {setting}"
     raise InputError(f"{url} answered error {code}: {details}; {hint}")
 
 

@@ -13,7 +13,7 @@ import requests
 import urllib3
 
 from burnscar_assets.errors import InputError, SourceUnavailableError
-from burnscar_assets.settings import ReleaseSettings
+from burnscar_assets.settings import ReleaseSettings, ServiceSettings
 
 BACKOFF_S = 1.0
 """Wait before the second try in seconds; each further wait is twice as long."""
@@ -33,7 +33,7 @@ class RetryLaterError(SourceUnavailableError):
         self.wait_s = wait_s
 
 
-def open_session(settings: ReleaseSettings) -> requests.Session:
+def open_session(settings: ServiceSettings) -> requests.Session:
     """A session with the User-Agent and Referer of the settings."""
     session = requests.Session()
     session.headers.update({"User-Agent": settings.user_agent, "Referer": settings.referer})
@@ -59,7 +59,7 @@ def with_retries(attempt: Callable[[], T], retries: int) -> T:
 
 
 @contextmanager
-def transport_errors(url: str) -> Iterator[None]:
+def transport_errors(url: str, setting: str = ReleaseSettings.setting) -> Iterator[None]:
     """Turn failures of the connection, also in the middle of a body, into one class.
 
     Raises:
@@ -69,12 +69,12 @@ def transport_errors(url: str) -> Iterator[None]:
     try:
         yield
     except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema) as e:
-        raise InputError(f"release.source {url} is not a web address: {e}") from e
+        raise InputError(f"{setting} {url} is not a web address: {e}") from e
     except (requests.RequestException, urllib3.exceptions.HTTPError) as e:
         raise SourceUnavailableError(f"{url} broke off or did not answer: {type(e).__name__}: {e}") from e
 
 
-def check_status(response: requests.Response, url: str) -> None:
+def check_status(response: requests.Response, url: str, setting: str = ReleaseSettings.setting) -> None:
     """Accept a status below 400 and 416 (which the caller of a range understands).
 
     Raises:
@@ -86,13 +86,14 @@ def check_status(response: requests.Response, url: str) -> None:
         return
     if status in _TRANSIENT:
         raise RetryLaterError(f"{url} answered {status} {response.reason}", _retry_after_s(response))
+    section = setting.partition(".")[0]
     hint = {
-        401: "it wants a login: fetch the file yourself and give its path as release.source",
-        403: "it may want a browser's release.user_agent and release.referer, or take the file by hand and give "
-        "its path as release.source",
-        404: "the address changes with every release: look up the new one and set release.source",
-        410: "the address changes with every release: look up the new one and set release.source",
-    }.get(status, "check release.source")
+        401: f"it wants a login: fetch the file yourself and give its path as {setting}",
+        403: f"it may want a browser's {section}.user_agent and {section}.referer, or take the file by hand and give "
+        f"its path as {setting}",
+        404: f"the address changes with every release: look up the new one and set {setting}",
+        410: f"the address changes with every release: look up the new one and set {setting}",
+    }.get(status, f"check {setting}")
     raise InputError(f"{url} answered {status} {response.reason}: {hint}")
 
 

@@ -15,7 +15,7 @@ from burnscar_assets.errors import InputError, SourceUnavailableError
 from burnscar_assets.labels.arcgis import RestLayer, ask, describe_layer
 from burnscar_assets.labels.http import open_session
 from burnscar_assets.labels.normalise import match_fields
-from burnscar_assets.settings import ReleaseSettings
+from burnscar_assets.settings import ServiceSettings
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class LayerFacts:
     notes: tuple[str, ...]
 
 
-def look_at_layer(url: str, settings: ReleaseSettings) -> LayerFacts:
+def look_at_layer(url: str, settings: ServiceSettings) -> LayerFacts:
     """Ask a service what it says of a layer's rows: three short questions.
 
     Args:
@@ -62,7 +62,7 @@ def look_at_layer(url: str, settings: ReleaseSettings) -> LayerFacts:
         records = int(ask(session, f"{layer.url}/query", query, settings).get("count", 0))
         if not records:
             raise SourceUnavailableError(
-                f"{url} has no rows: it is being loaded anew; if it stays so, check release.source"
+                f"{url} has no rows: it is being loaded anew; if it stays so, check {settings.setting}"
             )
         by_year = _by_year(session, layer, settings)
     notes = []
@@ -74,14 +74,14 @@ def look_at_layer(url: str, settings: ReleaseSettings) -> LayerFacts:
     return LayerFacts(layer.name, records, edited_at, by_year, tuple(notes))
 
 
-def _by_year(session: requests.Session, layer: RestLayer, settings: ReleaseSettings) -> dict[str, YearFacts]:
+def _by_year(session: requests.Session, layer: RestLayer, settings: ServiceSettings) -> dict[str, YearFacts]:
     """Sums by fire year; empty where the service refuses them, or has more years than it puts into one answer."""
     fields = match_fields(layer.fields)
     if not layer.statistics or "fire_year" not in fields:
         return {}
-    wanted = [_statistic("count", layer.object_id_field, "records")]
+    wanted = [statistic("count", layer.object_id_field, "records")]
     if "reported_acres" in fields:
-        wanted.append(_statistic("sum", fields["reported_acres"], "acres"))
+        wanted.append(statistic("sum", fields["reported_acres"], "acres"))
     year_field = fields["fire_year"]
     query = {
         "where": "1=1",
@@ -100,7 +100,8 @@ def _by_year(session: requests.Session, layer: RestLayer, settings: ReleaseSetti
     return dict(sorted(found.items()))
 
 
-def _statistic(kind: str, field: str, name: str) -> dict[str, str]:
+def statistic(kind: str, field: str, name: str) -> dict[str, str]:
+    """One of a query's `outStatistics`: `count`, `sum` or `max` of a field, under a name."""
     return {"statisticType": kind, "onStatisticField": field, "outStatisticFieldName": name}
 
 

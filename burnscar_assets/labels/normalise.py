@@ -5,7 +5,7 @@ milliseconds: what each becomes is decided here and nowhere else. Records are ne
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import geopandas as gpd
 import numpy as np
@@ -63,12 +63,12 @@ def normalise(raw: gpd.GeoDataFrame, kind: str, label: str) -> pd.DataFrame:
     if kind == "fire" and missing:
         fields = ", ".join(map(str, raw.columns.drop(raw.geometry.name)))
         raise InputError(f"{label} lacks {', '.join(missing)}; its fields are {fields}: set release.fire_layer")
-    rows: dict[str, pd.Series | str] = {name: _text(_take(raw, found, name)) for name in _TEXT}
+    rows: dict[str, pd.Series | str] = {name: as_text(take(raw, found, name)) for name in _TEXT}
     for name in ("alarm_date", "containment_date"):
-        rows[name] = calendar_days(_take(raw, found, name), label, found.get(name, name))
+        rows[name] = calendar_days(take(raw, found, name), label, found.get(name, name))
     for name in ("fire_year", "cause", "c_method"):
-        rows[name] = _whole_numbers(_take(raw, found, name), label, found.get(name, name))
-    acres = pd.to_numeric(_take(raw, found, "reported_acres"), errors="coerce")
+        rows[name] = _whole_numbers(take(raw, found, name), label, found.get(name, name))
+    acres = pd.to_numeric(take(raw, found, "reported_acres"), errors="coerce")
     out = pd.DataFrame({"kind": kind, **rows, "reported_area_ha": acres.astype(float) * HECTARES_PER_ACRE})
     out["fire_year"] = out["fire_year"].where(out["fire_year"].isin(CREDIBLE_YEARS))
     for name in ("irwin_id", "global_id"):
@@ -114,27 +114,29 @@ def is_blank_number(numbers: pd.Series) -> pd.Series:
     return numbers.isna() | numbers.fillna("").str.fullmatch(r"[0\s]*").astype(bool)
 
 
-def match_fields(columns: Iterable[str]) -> dict[str, str]:
-    """Which of the columns holds each field of FIELDS; fields that no column holds are left out."""
+def match_fields(columns: Iterable[str], fields: Mapping[str, tuple[str, ...]] = FIELDS) -> dict[str, str]:
+    """Which of the columns holds each field; fields that no column holds are left out."""
     by_name = {column.upper(): column for column in sorted(columns, reverse=True)}
-    matches = {name: next((by_name[v] for v in variants if v in by_name), None) for name, variants in FIELDS.items()}
+    matches = {name: next((by_name[v] for v in variants if v in by_name), None) for name, variants in fields.items()}
     return {name: column for name, column in matches.items() if column is not None}
 
 
-def _take(raw: gpd.GeoDataFrame, found: dict[str, str], name: str) -> pd.Series:
+def take(raw: gpd.GeoDataFrame, found: Mapping[str, str], name: str) -> pd.Series:
+    """The values of a field; all missing where no column holds it."""
     if name in found:
         return pd.Series(raw[found[name]].to_numpy(), dtype=raw[found[name]].dtype)
     return pd.Series([None] * len(raw), dtype=object)
 
 
-def _text(column: pd.Series) -> pd.Series:
+def as_text(column: pd.Series) -> pd.Series:
+    """Values as text without spaces around; what is empty is missing."""
     if pd.api.types.is_float_dtype(column.dtype) and (column.dropna() % 1 == 0).all():
         column = column.astype("Int64")
     return column.astype("string").str.strip().replace("", pd.NA)
 
 
 def _whole_numbers(column: pd.Series, label: str, field: str) -> pd.Series:
-    text = column if pd.api.types.is_numeric_dtype(column.dtype) else _text(column)
+    text = column if pd.api.types.is_numeric_dtype(column.dtype) else as_text(column)
     numbers = pd.to_numeric(text, errors="coerce").astype("Float64")
     bad = column[(numbers.isna() & text.notna()) | (numbers % 1 != 0).fillna(False)]
     if len(bad):

@@ -60,6 +60,12 @@ def find_suspicions(before: gpd.GeoDataFrame, after: gpd.GeoDataFrame) -> list[s
     ]
 
 
+def find_lost_fires(before: gpd.GeoDataFrame, after: gpd.GeoDataFrame) -> list[str]:
+    """Say of which fire years many fires are gone; arguments and answer as of `find_suspicions`."""
+    fires = before["kind"] == "fire"
+    return _lost_years(before[fires], _fates(before, after)[fires])
+
+
 def _fates(before: gpd.GeoDataFrame, after: gpd.GeoDataFrame) -> pd.Series:
     """What became of each record: `kept`, `renamed` (another record_id, but alike) or `lost`."""
     kept = before["record_id"].isin(after["record_id"])

@@ -74,6 +74,52 @@ FIRE_PERIMETER_REJECTS: Final = Table(
     ),
 )
 
+IN_SEASON_RECORDS: Final = Table(
+    "in_season_records",
+    "Every record of the in-season source of a fire year, in the columns of the release; geometry as delivered.",
+    keys=("record_id",),
+    row="record",
+    columns=(
+        *RELEASE_RECORDS.columns,
+        Column("source", "string", "Where the record is from: `WFIGS`."),
+        Column("incident_id", "string", "Unique fire identifier, year-unit-number, e.g. `2026-CANEU-000123`."),
+        Column("newest_id", "string", "record_id of the newest perimeter of the same fire; mostly its own."),
+        Column("percent_contained", "float", "Share of the perimeter that is contained, percent, as reported."),
+        Column("perimeter_date", "timestamp", "Day that the perimeter is of."),
+        Column(
+            "contained_by",
+            "string",
+            "What `containment_date` is: `containment`, `control`, `out`, or `perimeter` (its day, if the fire is "
+            "at 100 %) as reported; `expected`: it was still to come when it was entered; empty: not contained.",
+        ),
+    ),
+)
+
+IN_SEASON_PERIMETERS: Final = Table(
+    "in_season_perimeters",
+    "Perimeters of contained fires that the release doesn't have yet: for mapping, never for training.",
+    keys=("fire_id",),
+    row="fire",
+    columns=(
+        *(column for column in FIRE_PERIMETERS.columns if column.name != "geometry"),
+        Column("source", "string", "Where the perimeter is from: `WFIGS`."),
+        Column("incident_id", "string", "Unique fire identifier, year-unit-number."),
+        Column("contained_by", "string", "What `containment_date` is: see `in_season_records`."),
+        Column("geometry", "geometry", "Valid polygon or multipolygon, unburned islands kept as holes."),
+    ),
+)
+
+IN_SEASON_REJECTS: Final = Table(
+    "in_season_rejects",
+    "Records of the in-season source that aren't mapped, or not yet, each with its reason.",
+    keys=("record_id",),
+    columns=(
+        *(column for column in FIRE_PERIMETER_REJECTS.columns if column.name not in ("reason", "detail")),
+        Column("reason", "string", "Why: `not_contained`, `superseded`, `below_minimum_area`, `duplicate`, …"),
+        Column("detail", "string", "The values behind the reason, for a person to read."),
+    ),
+)
+
 BURN_HISTORY: Final = Table(
     "burn_history",
     "Every fire and prescribed burn whose scar could still show in the fire year; negatives keep off it.",
@@ -149,6 +195,9 @@ WINDOWS: Final = Table(
         Column("resolution_m", "float", "Ground sampling distance, metres."),
         Column("start_time", "timestamp", "First moment that imagery may be from."),
         Column("end_time", "timestamp", "Last moment that imagery may be from."),
+        Column("burnt_share", "float", "Share of pixels labelled burnt, 0–1; empty without a label raster."),
+        Column("unlabelled_share", "float", "Share of pixels without a label, 0–1; empty without a label raster."),
+        Column("label_hash", "string", "Hash of the label raster's pixels; empty without one."),
         Column("geometry", "geometry", "Footprint."),
     ),
 )
@@ -215,6 +264,7 @@ PREDICTIONS: Final = Table(
     "predictions",
     "The checkpoint's answer for every test window of the year, beside the baseline's.",
     keys=("window_id",),
+    of_setup=True,
     columns=_PREDICTION_COLUMNS,
 )
 
@@ -223,6 +273,7 @@ SEASON_PREDICTIONS: Final = Table(
     "The answer of the fire year before's checkpoint for every window of the year, as it would have served in the "
     "season; empty if there is no such checkpoint.",
     keys=("window_id",),
+    of_setup=True,
     columns=_PREDICTION_COLUMNS,
 )
 
@@ -232,6 +283,7 @@ EVALUATION_METRICS: Final = Table(
     "before (scopes `season…`); model beside baseline.",
     keys=("method", "scope", "subset", "fire_id", "metric"),
     row="figure",
+    of_setup=True,
     columns=(
         Column("fire_year", "int", "Fire year."),
         Column("method", "string", "`olmoearth` or `nbr_threshold`."),
@@ -257,6 +309,9 @@ ALL_TABLES: Final = (
     RELEASE_RECORDS,
     FIRE_PERIMETERS,
     FIRE_PERIMETER_REJECTS,
+    IN_SEASON_RECORDS,
+    IN_SEASON_PERIMETERS,
+    IN_SEASON_REJECTS,
     BURN_HISTORY,
     SAMPLE_POINTS,
     SAMPLE_LOSSES,

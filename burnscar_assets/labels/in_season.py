@@ -1,0 +1,176 @@
+"""Which in-season records are mapped: fires that are contained, large enough, and not yet in the release.
+
+The rules for labels hold here too (`perimeters`). Every record ends up ready or rejected, with one reason; nothing
+depends on the order of the records or on today's date.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import geopandas as gpd
+import pandas as pd
+import shapely
+
+from burnscar_assets.labels.duplicates import MIN_COMMON_SHARE
+from burnscar_assets.labels.perimeters import clean_perimeters
+from burnscar_assets.labels.wfigs import EXPECTED
+from burnscar_assets.settings import InSeasonSettings, PerimeterSettings
+from burnscar_assets.storage.contracts import IN_SEASON_PERIMETERS, IN_SEASON_REJECTS, RELEASE_RECORDS
+
+SAME_FIRE_DAYS: Final = 7
+"""Two records of other names that cover each other are one fire if their alarms are at most so many days apart."""
+
+_CARRIED = ["source", "incident_id", "contained_by"]
+
+
+@dataclass(frozen=True)
+class InSeasonSummary:
+    """What became of the in-season records of a year.
+
+    Attributes:
+        fire_year: The year.
+        records: Records of the source.
+        ready: Fires to be mapped.
+        not_contained: Fires that still burn, as far as the source says.
+        superseded: Fires that the release has by now.
+        rejects_by_reason: How many for each reason that occurred; ready + these = records.
+        area_ha: Sum of the areas of the fires to be mapped.
+    """
+
+    fire_year: int
+    records: int
+    ready: int
+    not_contained: int
+    superseded: int
+    rejects_by_reason: dict[str, int]
+    area_ha: float
+
+
+@dataclass(frozen=True)
+class InSeasonPerimeters:
+    """Fires to be mapped (IN_SEASON_PERIMETERS), rejects (IN_SEASON_REJECTS) and their summary."""
+
+    perimeters: gpd.GeoDataFrame
+    rejects: pd.DataFrame
+    summary: InSeasonSummary
+
+
+def clean_in_season(
+    records: gpd.GeoDataFrame,
+    labels: gpd.GeoDataFrame,
+    fire_year: int,
+    settings: InSeasonSettings,
+    perimeters: PerimeterSettings,
+) -> InSeasonPerimeters:
+    """Sort the in-season records of a year into fires that are mapped, and others.
+
+    Args:
+        records: Contract IN_SEASON_RECORDS, of one fire year.
+        labels: The release's perimeters of that year (contract FIRE_PERIMETERS); they supersede.
+        fire_year: The year.
+        settings: The smallest area.
+        perimeters: Limits that labels are judged by.
+    """
+    reasons, details = _not_ready(records)
+    ready, found = records[reasons.isna()], []
+    if len(ready):
+        cleaned = clean_perimeters(ready[RELEASE_RECORDS.column_names], fire_year, perimeters, simulated=False)
+        found.append(cleaned.rejects)
+        ready = cleaned.perimeters.merge(
+            records[["record_id", *_CARRIED]], left_on="fire_id", right_on="record_id", validate="1:1"
+        ).drop(columns="record_id")
+    else:
+        ready = IN_SEASON_PERIMETERS.empty()
+    reasons_late, details_late = _not_mapped(ready, labels, settings)
+    late = ready[reasons_late.notna()].rename(columns={"fire_id": "record_id"})
+    found += [_rejects(records, reasons, details), _rejects(late, reasons_late, details_late)]
+    kept = IN_SEASON_PERIMETERS.conform(ready[reasons_late.isna()])
+    rejects = IN_SEASON_REJECTS.conform(pd.concat([part for part in found if len(part)] or [IN_SEASON_REJECTS.empty()]))
+    rejects = rejects.sort_values("record_id", ignore_index=True)
+    return InSeasonPerimeters(kept, rejects, _summarise(fire_year, kept, rejects))
+
+
+def superseded_by(fires: gpd.GeoDataFrame, labels: gpd.GeoDataFrame) -> pd.Series:
+    """Which perimeter of the release is the same fire: of the same IRWIN id, or over the same ground.
+
+    Over the same ground means that the two overlap and share their name, or that one mostly covers the other and
+    their alarms are near.
+
+    Args:
+        fires: In-season perimeters, valid polygons.
+        labels: The release's of the same year (contract FIRE_PERIMETERS).
+
+    Returns:
+        By the index of `fires`: `fire_id` in the release, or missing.
+    """
+    by_irwin = labels.dropna(subset=["irwin_id"]).drop_duplicates("irwin_id").set_index("irwin_id")["fire_id"]
+    same = fires["irwin_id"].map(by_irwin).astype("string")
+    if not len(fires) or not len(labels):
+        return same
+    ours, theirs = shapely.STRtree(labels.geometry.to_numpy()).query(fires.geometry.to_numpy(), predicate="intersects")
+    fire, label = fires.iloc[ours].reset_index(drop=True), labels.iloc[theirs].reset_index(drop=True)
+    common = shapely.area(shapely.intersection(fire.geometry.to_numpy(), label.geometry.to_numpy()))
+    pairs = pd.DataFrame({"position": ours, "label": label["fire_id"], "common": common})
+    apart = (fire["alarm_date"] - label["alarm_date"]).abs().dt.days
+    share = common / pd.concat([fire.geometry.area, label.geometry.area], axis=1).min(axis=1)
+    is_same = (_plain(fire["fire_name"]) == _plain(label["fire_name"])).fillna(False) & (common > 0)
+    is_same |= (share >= MIN_COMMON_SHARE) & (apart <= SAME_FIRE_DAYS)
+    best = pairs[is_same].sort_values(["position", "common", "label"], ascending=[True, False, True])
+    best = best.drop_duplicates("position").set_index("position")["label"]
+    return same.fillna(pd.Series(best.reindex(range(len(fires))).to_numpy(), index=fires.index, dtype="string"))
+
+
+def _not_ready(records: gpd.GeoDataFrame) -> tuple[pd.Series, pd.Series]:
+    """Records that can't be mapped yet or at all, whatever their shape."""
+    reasons = pd.Series(pd.NA, index=records.index, dtype="string")
+    details = pd.Series("", index=records.index, dtype="string")
+    contained, day = records["percent_contained"], records["containment_date"]
+    share = contained.round().astype("Int64").astype("string") + " % contained"
+    expected = "expected for " + day.dt.strftime("%Y-%m-%d").astype("string")
+    verdicts = (
+        ("not_a_wildfire", records["kind"] != "fire", "kind " + records["kind"]),
+        ("older_perimeter", records["newest_id"] != records["record_id"], "newer: " + records["newest_id"]),
+        ("not_contained", day.isna(), share.fillna("share contained unknown")),
+        ("not_contained", (records["contained_by"] == EXPECTED).fillna(False), expected),
+    )
+    for reason, applies, detail in verdicts:
+        new = reasons.isna() & applies
+        reasons[new], details[new] = reason, detail[new]
+    return reasons, details
+
+
+def _not_mapped(
+    fires: gpd.GeoDataFrame, labels: gpd.GeoDataFrame, settings: InSeasonSettings
+) -> tuple[pd.Series, pd.Series]:
+    """Of contained fires with a good perimeter: those that the release has, and those that are too small."""
+    same = superseded_by(fires, labels)
+    small = fires["area_ha"] < settings.min_area_ha
+    reasons = pd.Series(pd.NA, index=fires.index, dtype="string")
+    reasons = reasons.mask(small, "below_minimum_area").mask(same.notna(), "superseded")
+    details = fires["area_ha"].round(1).astype("string") + f" ha, at least {settings.min_area_ha:g}"
+    return reasons, details.mask(same.notna(), "the release has it: " + same)
+
+
+def _rejects(records: pd.DataFrame, reasons: pd.Series, details: pd.Series) -> pd.DataFrame:
+    names = [name for name in IN_SEASON_REJECTS.column_names if name not in ("reason", "detail")]
+    rejected = records.loc[reasons[reasons.notna()].index, names]
+    return pd.DataFrame(rejected).assign(reason=reasons[rejected.index], detail=details[rejected.index])
+
+
+def _plain(names: pd.Series) -> pd.Series:
+    """Names without case, spaces at the ends and a closing FIRE; empty ones are missing."""
+    plain = names.astype("string").str.upper().str.strip().str.replace(r"\s+FIRE$", "", regex=True)
+    return plain.replace("", pd.NA)
+
+
+def _summarise(fire_year: int, kept: gpd.GeoDataFrame, rejects: pd.DataFrame) -> InSeasonSummary:
+    counts = {str(reason): int(count) for reason, count in rejects["reason"].value_counts().sort_index().items()}
+    return InSeasonSummary(
+        fire_year=fire_year,
+        records=len(kept) + len(rejects),
+        ready=len(kept),
+        not_contained=counts.get("not_contained", 0),
+        superseded=counts.get("superseded", 0),
+        rejects_by_reason=counts,
+        area_ha=float(kept["area_ha"].sum()),
+    )
