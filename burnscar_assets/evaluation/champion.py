@@ -134,7 +134,7 @@ def contest(spec: EvaluationSpec, challenger: Challenger, held_out: gpd.GeoDataF
     Raises:
         CheckpointError: the champion's record is damaged.
     """
-    root, year = DataRoot(spec.root), spec.fire_year
+    root, year = spec.data_root, spec.fire_year
     champion = load_champion(root, year)
     weights = challenger.manifest.weights_sha256
     if champion is None:

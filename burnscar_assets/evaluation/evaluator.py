@@ -47,7 +47,7 @@ def evaluate(spec: EvaluationSpec, progress: Progress = silent) -> EvaluationRep
         MissingDataError: a table of a year that a checkpoint has seen is missing.
         StorageError: the results can't be written; those that were there stay.
     """
-    root = DataRoot(spec.root)
+    root = spec.data_root
     folder = root.checkpoint(spec.fire_year)
     manifest = verify_checkpoint(folder)
     scored = scored_windows(root, spec.fire_year, spec.layer)

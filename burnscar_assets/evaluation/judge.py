@@ -17,7 +17,6 @@ from burnscar_assets.evaluation.spec import EvaluationSpec
 from burnscar_assets.evaluation.subsets import DAYS, ECOREGION, ecoregion_of, read_ecoregions
 from burnscar_assets.progress import Progress
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS, PREDICTIONS
-from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table
 
 _CARRIED = ["window_id", "fire_year", "fire_id", "cluster_id", "stratum", "split", "category", "geometry"]
@@ -59,7 +58,7 @@ def describe_windows(spec: EvaluationSpec, windows: gpd.GeoDataFrame) -> gpd.Geo
         MissingDataError: the year has no perimeters.
         InputError: the ecoregions can't be read.
     """
-    fires = read_table(DataRoot(spec.root), FIRE_PERIMETERS, spec.fire_year, columns=["fire_id", "area_ha"])
+    fires = read_table(spec.data_root, FIRE_PERIMETERS, spec.fire_year, columns=["fire_id", "area_ha"])
     area_ha = windows["fire_id"].map(fires.set_index("fire_id")["area_ha"]).astype("float64")
     containment = windows["start_time"] - pd.Timedelta(days=spec.first_day_after)
     regions = None if spec.ecoregions is None else read_ecoregions(spec.ecoregions, spec.settings.ecoregion_field)
@@ -110,7 +109,7 @@ def _batches(
     """Windows in their order with their tiles, (up to batch_size, 12, height, width) DN at a time."""
     from burnscar_assets.imagery.tiles import read_tiles
 
-    dataset = DataRoot(spec.root).dataset
+    dataset = spec.data_root.dataset
     for start in range(0, len(windows), spec.batch_size):
         progress("windows judged", start, len(windows))
         rows = windows.iloc[start : start + spec.batch_size]

@@ -25,7 +25,6 @@ from burnscar_assets.evaluation.spec import EvaluationSpec
 from burnscar_assets.process import Report, run_stage
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.settings import EvaluationSettings
-from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.training.manifest import verify_checkpoint
 from burnscar_assets.training.plan import seen_windows, usable_windows
 
@@ -67,7 +66,7 @@ def score_checkpoint(spec: EvaluationSpec, progress: Progress = silent) -> pd.Da
     Raises:
         CheckpointError, InputError, MissingDataError: as `evaluator.evaluate`.
     """
-    root = DataRoot(spec.root)
+    root = spec.data_root
     folder = root.checkpoint(spec.fire_year)
     manifest = verify_checkpoint(folder)
     usable = usable_windows(root, manifest.fire_years, spec.layer)

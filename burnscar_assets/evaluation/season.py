@@ -11,7 +11,6 @@ from burnscar_assets.evaluation.separation import on_unseen_ground, prove_season
 from burnscar_assets.evaluation.spec import EvaluationSpec, Judgement, Season
 from burnscar_assets.progress import Progress
 from burnscar_assets.storage.contracts import SEASON_PREDICTIONS
-from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.training.manifest import MANIFEST_FILE, CheckpointManifest, verify_checkpoint
 from burnscar_assets.training.plan import seen_hash, seen_windows, usable_windows
 
@@ -40,7 +39,7 @@ def judge_season(spec: EvaluationSpec, progress: Progress) -> SeasonOutcome:
     nothing = SEASON_PREDICTIONS.empty()
     if spec.year_before is None:
         return SeasonOutcome(Season(None, FIRST_YEAR), nothing)
-    root = DataRoot(spec.root)
+    root = spec.data_root
     folder = root.checkpoint(spec.year_before)
     remedy = f"run burnscar refresh --years {spec.year_before} {spec.fire_year}"
     if not (folder / MANIFEST_FILE).exists():

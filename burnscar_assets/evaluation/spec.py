@@ -25,6 +25,7 @@ class EvaluationSpec(ProcessSpec):
     """Everything that the process needs, wherever it runs."""
 
     root: Path = Field(description="Data root: dataset, tables and checkpoints.")
+    part: str = Field("", description="Folder under it of the set-up that is judged; empty: the world's own.")
     fire_year: int = Field(description="Fire year whose checkpoint is judged on its own test split.")
     year_before: int | None = Field(
         None, description="Fire year whose checkpoint is judged on the whole year too, as it would have served."
@@ -38,6 +39,11 @@ class EvaluationSpec(ProcessSpec):
     batch_size: int = Field(256, ge=1, description="Windows per prediction step.")
     simulated: bool = Field(False, description="Whether the imagery is simulated.")
     data_versions: dict[str, str] = Field({}, description="Data versions of what is read, kept in the report.")
+
+    @property
+    def data_root(self) -> DataRoot:
+        """Where to read and write."""
+        return DataRoot(self.root, self.part)
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,16 @@ from burnscar_assets.imagery.dataset import write_dataset_config
 from burnscar_assets.imagery.ledger import FOLDER as LEDGERS
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
-from burnscar_assets.orchestration.versions import STAGE_VERSIONS
+from burnscar_assets.orchestration.versions import CHAIN, COMPARISON
 from burnscar_assets.storage.contracts import ALL_TABLES
 from burnscar_assets.storage.object_store import ObjectStore, open_store
+from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import table_path
 
 DATASET = "dataset"
 DATASET_STAGES = ("windows", "scene_matches", "tiles")
 MODEL_STAGES = ("checkpoint", "evaluation_metrics")
+UNPARTITIONED = ("calfire_release", COMPARISON)
 NEED_CONFIG = (*DATASET_STAGES, *MODEL_STAGES)
 """Stages that read the dataset's config.json, which follows from the settings and isn't in the store."""
 
@@ -42,11 +44,13 @@ def configured_store() -> ObjectStore | None:
 
 def outputs(world: World, pair: Pair) -> list[Path]:
     """The files and folders that a pair must have left behind when it was made."""
-    asset, year = pair
-    paths = [table_path(world.root, t, year) for t in ALL_TABLES if t.name in TABLES.get(asset, (asset,))]
-    if year is not None and asset == "checkpoint":
-        paths.append(world.root.checkpoint(year) / "manifest.json")
-    if asset in DATASET_STAGES and paths[0].exists() and _rows(paths[0]) > 0:
+    stage, year = pair.stage, pair.fire_year
+    paths = []
+    for root in _roots(world, pair.setup):
+        paths += _tables(root, stage, year)
+        if year is not None and stage == "checkpoint":
+            paths.append(root.checkpoint(year) / "manifest.json")
+    if stage in DATASET_STAGES and paths[0].exists() and _rows(paths[0]) > 0:
         paths.append(_group(world, year))
     return paths
 
@@ -67,17 +71,15 @@ def fetch_inputs(world: World, pair: Pair) -> None:
     store = configured_store()
     if store is None:
         return
-    stages = list(STAGE_VERSIONS)
-    earlier = stages[: stages.index(pair.asset) + 1]
-    fetch(world, store, earlier, _years_read(world, pair))
-    if pair.asset in NEED_CONFIG:
+    fetch(world, store, _assets_read(world, pair), _years_read(world.of(pair.setup), pair))
+    if pair.stage in NEED_CONFIG:
         write_dataset_config(world.settings.imagery, world.root)
 
 
-def fetch(world: World, store: ObjectStore, stages: list[str], fire_years: list[int]) -> int:
-    """Bring what the store has of some stages and years; returns the number of files that came."""
+def fetch(world: World, store: ObjectStore, assets: list[str], fire_years: list[int]) -> int:
+    """Bring what the store has of some assets and years; returns the number of files that came."""
     came = 0
-    wanted = [(name, year) for stage in stages for name in _artifacts(stage) for year in _partitions(stage, fire_years)]
+    wanted = [(name, year) for asset in assets for name in _artifacts(asset) for year in _partitions(asset, fire_years)]
     for name, year in dict.fromkeys(wanted):
         if store.manifest(name, year) is not None:
             came += store.fetch(name, year, world.root.path).downloaded
@@ -107,16 +109,28 @@ def _artifacts(asset: str) -> tuple[str, ...]:
 
 
 def _files(world: World, artifact: str, year: int | None) -> Iterator[Path]:
-    root = world.root
     if artifact == DATASET:
         yield _group(world, year)
-        yield from sorted((root.dataset / LEDGERS).glob(f"*-{year}.json"))
+        yield from sorted((world.root.dataset / LEDGERS).glob(f"*-{year}.json"))
         return
-    yield from (table_path(root, t, year) for t in ALL_TABLES if t.name in TABLES.get(artifact, (artifact,)))
-    if year is not None and artifact == "checkpoint":
-        yield root.checkpoint(year)
-    if year is not None and artifact == "evaluation_metrics":
-        yield root.evaluation(year)
+    made = Pair(artifact, year)
+    for root in _roots(world, made.setup):
+        yield from _tables(root, made.stage, year)
+        if year is not None and made.stage == "checkpoint":
+            yield root.checkpoint(year)
+        if year is not None and made.stage == "evaluation_metrics":
+            yield root.evaluation(year)
+
+
+def _tables(root: DataRoot, stage: str, year: int | None) -> list[Path]:
+    return [table_path(root, table, year) for table in ALL_TABLES if table.name in TABLES.get(stage, (stage,))]
+
+
+def _roots(world: World, setup: str | None) -> list[DataRoot]:
+    """Where the results of a set-up lie: of its first seed, then of the further ones."""
+    if setup is None:
+        return [world.root]
+    return [trained.root for trained in world.of(setup).by_seed()]
 
 
 def _group(world: World, year: int | None) -> Path:
@@ -128,16 +142,27 @@ def _group(world: World, year: int | None) -> Path:
     return pack_path(dataset, str(year)) if is_packed(dataset) else dataset / "windows" / str(year)
 
 
-def _partitions(stage: str, fire_years: list[int]) -> list[str | None]:
-    return [None] if stage == "calfire_release" else [str(year) for year in fire_years]
+def _partitions(asset: str, fire_years: list[int]) -> list[str | None]:
+    return [None] if asset in UNPARTITIONED else [str(year) for year in fire_years]
+
+
+def _assets_read(world: World, pair: Pair) -> list[str]:
+    """The asset itself, which may build on what it made before, and those before it."""
+    if pair.asset == COMPARISON:
+        return [COMPARISON, "evaluation_metrics", *(f"{name}/evaluation_metrics" for name in world.setups)]
+    earlier = CHAIN[: CHAIN.index(pair.stage) + 1]
+    own = f"{pair.setup}/" if pair.setup else ""
+    return [f"{own}{stage}" if stage in MODEL_STAGES else stage for stage in earlier]
 
 
 def _years_read(world: World, pair: Pair) -> list[int]:
+    if pair.asset == COMPARISON:
+        return [int(key) for key in world.fire_years.get_partition_keys()]
     if pair.fire_year is None:
         return []
-    if pair.asset not in MODEL_STAGES:
+    if pair.stage not in MODEL_STAGES:
         return [pair.fire_year]
-    before = world.year_before(pair.fire_year) if pair.asset == "evaluation_metrics" else None
+    before = world.year_before(pair.fire_year) if pair.stage == "evaluation_metrics" else None
     return sorted({*world.training_years(pair.fire_year), *(world.training_years(before) if before else [])})
 
 

@@ -15,6 +15,16 @@ class Pair(NamedTuple):
         return self.asset if self.fire_year is None else f"{self.asset} {self.fire_year}"
 
     @property
+    def stage(self) -> str:
+        """What is done: the asset's name without that of its set-up."""
+        return self.asset.rpartition("/")[2]
+
+    @property
+    def setup(self) -> str | None:
+        """Name of the set-up that the asset is of; empty for the world's own, and for what all set-ups share."""
+        return self.asset.rpartition("/")[0] or None
+
+    @property
     def key(self) -> dg.AssetKey:
         """Dagster's key of the asset."""
         return dg.AssetKey.from_user_string(self.asset)

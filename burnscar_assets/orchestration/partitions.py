@@ -3,19 +3,51 @@
 import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 
 import dagster as dg
 
 from burnscar_assets.settings import Settings, YearSettings
+from burnscar_assets.setups import Setup, load_setup, load_setups
 from burnscar_assets.storage.paths import DataRoot
 
 
 @dataclass(frozen=True)
 class World:
-    """What every asset is built from: the settings, and where the data lies."""
+    """What every asset is built from: the settings, and where the data lies.
+
+    Attributes:
+        settings: of the world; for a set-up, with what it replaces.
+        root: data root; for a set-up, with its part.
+        setup: the set-up whose assets are meant, if it isn't the world's own.
+    """
 
     settings: Settings
     root: DataRoot
+    setup: Setup | None = None
+
+    @cached_property
+    def setups(self) -> dict[str, Setup]:
+        """The set-ups beside the world's own, by name."""
+        return load_setups(self.settings)
+
+    def of(self, setup: str | None) -> "World":
+        """The world as the set-up of this name sees it; without a name, as its own does."""
+        if setup is None or self.setup is not None:
+            return self
+        return self._of(self.setups[setup] if setup in self.setups else load_setup(setup))
+
+    def by_seed(self) -> "list[World]":
+        """This world, then its set-up trained with further seeds."""
+        setup = self.setup
+        return [self, *(self._of(setup, seed) for seed in setup.further_seeds())] if setup else [self]
+
+    def asset(self, stage: str) -> str:
+        """Name of the asset that a stage of this set-up makes."""
+        return stage if self.setup is None else f"{self.setup.name}/{stage}"
+
+    def _of(self, setup: Setup, seed: int | None = None) -> "World":
+        return World(setup.applied_to(self.settings, seed), self.root.setup(setup.name, seed), setup)
 
     @property
     def fire_years(self) -> dg.TimeWindowPartitionsDefinition:

@@ -75,12 +75,13 @@ class StageRun:
         preview: Preview,
         *,
         same_picture: bool = False,
+        version: str | None = None,
     ) -> dg.MaterializeResult:
-        """The result of a stage whose table is written already."""
+        """The result of a stage whose table is written already; its content is the data version unless one is given."""
         place = table_path(self.world.root, table, self.pair.fire_year)
         described = table_metadata(table, rows, place) | dict(metadata)
         said = changes.describe(table.row)
-        return self.result(table.content_hash(rows), described, preview, said, same_picture=same_picture)
+        return self.result(version or table.content_hash(rows), described, preview, said, same_picture=same_picture)
 
     def result(
         self, version: str, metadata: Mapping[str, Any], preview: Preview, changes: str, *, same_picture: bool = False
@@ -127,7 +128,7 @@ def stage(
 
     def define(body: Body) -> dg.AssetsDefinition:
         @dg.asset(
-            name=name,
+            key=dg.AssetKey.from_user_string(name),
             group_name=group,
             kinds=kinds,
             owners=OWNERS,

@@ -9,33 +9,70 @@ from typing import Any, NamedTuple
 
 from burnscar_assets.environment import config_file
 from burnscar_assets.settings import Settings
+from burnscar_assets.setups import Setup, load_setup, load_setups
 from burnscar_assets.storage.hashing import hash_file, hash_json
+
+COMPARISON = "setup_comparison"
 
 STAGE_VERSIONS = {
     "calfire_release": "2",
     "fire_perimeters": "1",
     "burn_history": "1",
     "sample_points": "2",
-    "windows": "1",
+    "windows": "2",
     "scene_matches": "2",
     "tiles": "2",
     "checkpoint": "2",
     "evaluation_metrics": "2",
+    "baseline_checkpoint": "1",
+    COMPARISON: "1",
 }
 
+IN_SEASON_VERSIONS = {"in_season_records": "1", "in_season_perimeters": "1"}
+"""Stages that a world has if it follows an in-season source; they come after the labels."""
 
-def code_version(stage: str, settings: Settings) -> str:
-    """The stage's own version and a short hash of what it reads of settings and configuration files."""
-    return f"{STAGE_VERSIONS[stage]}-{hash_json(stage_settings(stage, settings))[:12]}"
+OF_SETUPS = frozenset({"baseline_checkpoint", COMPARISON})
+"""Stages that a world without set-ups beside its own doesn't have."""
+
+CHAIN = tuple(stage for stage in STAGE_VERSIONS if stage not in OF_SETUPS)
+"""The stages of a world without set-ups beside its own, which are its assets too."""
 
 
-def stage_settings(stage: str, settings: Settings) -> dict[str, Any]:
-    """What a stage reads: values by dotted name (`windows.size_px`), hashes of files as `file <name>`."""
-    every = dict(_flat(settings.decisive_sections()))
-    read = READ_BY[stage]
+def code_version(asset: str, settings: Settings) -> str:
+    """The stage's own version and a short hash of what it reads of settings and configuration files.
+
+    Args:
+        asset: the stage's asset: its name, or that of a set-up and it (`unet/checkpoint`).
+        settings: of the world.
+    """
+    return f"{(STAGE_VERSIONS | IN_SEASON_VERSIONS)[_stage(asset)]}-{hash_json(stage_settings(asset, settings))[:12]}"
+
+
+def stage_settings(asset: str, settings: Settings) -> dict[str, Any]:
+    """What a stage reads: values by dotted name (`windows.size_px`), hashes of files as `file <name>`.
+
+    Of a set-up they are the world's settings with what it replaces, and the rest of its file as `setup.<field>`.
+    """
+    setup = _setup(asset)
+    own = {} if setup is None else dict(_flat({"setup": setup.decisive()}))
+    if asset == COMPARISON:
+        own = dict(_flat({name: found.compared() for name, found in load_setups(settings).items()}, "setups."))
+    every = dict(_flat((settings if setup is None else setup.applied_to(settings)).decisive_sections()))
+    read = READ_BY[_stage(asset)]
     values = {name: value for name, value in every.items() if _is_read(name, read.settings)}
     files = [every[field] for field in read.files if every[field] is not None]
-    return values | {f"{_FILE}{name}": hash_file(config_file(name)) for name in files}
+    return values | own | {f"{_FILE}{name}": hash_file(config_file(name)) for name in files}
+
+
+def _setup(asset: str) -> Setup | None:
+    name = asset.rpartition("/")[0]
+    return load_setup(name) if name else None
+
+
+def _stage(asset: str) -> str:
+    """The stage that makes an asset: the checkpoint of a set-up that is no network has one of its own."""
+    setup, name = _setup(asset), asset.rpartition("/")[2]
+    return name if setup is None or setup.is_neural or name != "checkpoint" else "baseline_checkpoint"
 
 
 def changed_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -66,6 +103,15 @@ READ_BY = {
         ("perimeters.max_duration_days", "perimeters.max_repair_area_change", "perimeters.max_area_mismatch")
     ),
     "burn_history": Read(("perimeters.scar_years", "perimeters.scar_years_prescribed")),
+    "in_season_records": Read(("in_season.source", "in_season.state")),
+    "in_season_perimeters": Read(
+        (
+            "in_season.min_area_ha",
+            "perimeters.max_duration_days",
+            "perimeters.max_repair_area_change",
+            "perimeters.max_area_mismatch",
+        )  # fmt: skip
+    ),
     "sample_points": Read(("sampling", "windows.size_px", "windows.resolution_m")),
     "windows": Read(("windows",)),
     "scene_matches": Read((*_DATASET, *_SELECTION), ("imagery.dataset_config",)),
@@ -74,6 +120,8 @@ READ_BY = {
     ),
     "checkpoint": Read(("training", "imagery.layer"), ("training.config",)),
     "evaluation_metrics": Read(("evaluation", "imagery.layer"), ("evaluation.ecoregions",)),
+    "baseline_checkpoint": Read(("training.look_back_years", "training.seed", "imagery.layer")),
+    COMPARISON: Read(("evaluation.bootstrap_samples", "evaluation.confidence", "evaluation.seed", "setups.reference")),
 }
 
 

@@ -6,9 +6,26 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class DataRoot:
-    """The folders of one world. Nothing is created by looking at a path."""
+    """The folders of one world. Nothing is created by looking at a path.
+
+    Attributes:
+        path: the data root.
+        part: folder under it, of a set-up whose checkpoints, evaluations and tables of these are meant; empty: those
+            of the world's own set-up.
+    """
 
     path: Path
+    part: str = ""
+
+    def setup(self, name: str, seed: int | None = None) -> "DataRoot":
+        """The same world with the results of a set-up; those of a seed that is not its first lie below."""
+        part = f"setups/{name}"
+        return DataRoot(self.path, part if seed is None else f"{part}/seed={seed}")
+
+    @property
+    def results(self) -> Path:
+        """Where checkpoints, evaluations and their tables lie."""
+        return self.path / self.part
 
     @property
     def world_file(self) -> Path:
@@ -31,6 +48,11 @@ class DataRoot:
         return self.path / "tables"
 
     @property
+    def result_tables(self) -> Path:
+        """Tables that a set-up has of its own, in the same layout."""
+        return self.results / "tables"
+
+    @property
     def dataset(self) -> Path:
         """The rslearn dataset; its groups are the fire years."""
         return self.path / "dataset"
@@ -42,15 +64,15 @@ class DataRoot:
 
     def checkpoint(self, fire_year: int) -> Path:
         """Folder of a fire year's fine-tuned checkpoint and its manifest."""
-        return self.path / "checkpoints" / f"fire_year={fire_year}"
+        return self.results / "checkpoints" / f"fire_year={fire_year}"
 
     def evaluation(self, fire_year: int) -> Path:
         """Folder of a fire year's evaluation report."""
-        return self.path / "evaluation" / f"fire_year={fire_year}"
+        return self.results / "evaluation" / f"fire_year={fire_year}"
 
     def spec(self, stage: str, fire_year: int) -> Path:
         """What a process of its own was last told to do."""
-        return self.path / "specs" / f"{stage}-{fire_year}.json"
+        return self.results / "specs" / f"{stage}-{fire_year}.json"
 
     def draws(self, fire_year: int) -> Path:
         """What sampling remembers of a fire year; without it, the same points come about, more slowly."""

@@ -44,6 +44,8 @@ class Table:
     columns: tuple[Column, ...]
     row: str = "row"
     """What one row is, in the singular."""
+    of_setup: bool = False
+    """Whether each set-up has one of its own."""
 
     @property
     def column_names(self) -> list[str]:
@@ -99,7 +101,7 @@ def _cast(column: pd.Series, kind: ColumnType) -> pd.Series:
 def table_path(root: DataRoot, table: Table, fire_year: int | None) -> Path:
     """The file of a table's fire year; `None` for a table that isn't partitioned."""
     partition = UNPARTITIONED if fire_year is None else f"fire_year={fire_year}"
-    return root.tables / table.name / partition / "part.parquet"
+    return (root.result_tables if table.of_setup else root.tables) / table.name / partition / "part.parquet"
 
 
 def write_table(root: DataRoot, table: Table, rows: pd.DataFrame, fire_year: int | None) -> Path:

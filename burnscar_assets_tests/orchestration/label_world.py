@@ -36,7 +36,12 @@ class LabelWorld:
 
     def configure(self, **sections: Any) -> None:
         """Write the settings: fire years 2019 to 2021 unless sections say otherwise."""
-        content = {"name": "labels", "years": {"first": 2019, "last": 2021}, "release": {"source": "release.gpkg"}}
+        content = {
+            "name": "labels",
+            "years": {"first": 2019, "last": 2021},
+            "release": {"source": "release.gpkg"},
+            "setups": {"exclude": ["*"]},
+        }
         self.root.path.mkdir(parents=True, exist_ok=True)
         self.root.world_file.write_text(yaml.safe_dump(content | sections))
 

@@ -24,6 +24,7 @@ def write_settings(root: DataRoot, **sections: dict[str, Any]) -> Path:
     content |= {"name": "small (simulated)", "years": {"first": 2019, "last": 2020}}
     content["sampling"] |= {"points_per_sqrt_window": 6, "max_points_per_fire": 12}
     content["training"] |= {"max_epochs": 2, "look_back_years": 1}
+    content["setups"] = {"exclude": ["*"]}
     content["demo"] = {"fires_per_year": 7}
     for name, values in sections.items():
         content[name] = content.get(name, {}) | values

@@ -6,7 +6,7 @@ from burnscar_assets.definitions import build_definitions
 from burnscar_assets.environment import CONFIGS_DIR
 from burnscar_assets.orchestration.lineage import Lineage
 from burnscar_assets.orchestration.pairs import Pair
-from burnscar_assets.settings import load_settings
+from burnscar_assets.settings import SetupsSettings, load_settings
 from burnscar_assets.storage.paths import DataRoot
 
 YEARS = [2019, 2020, 2021, 2022]
@@ -14,7 +14,8 @@ YEARS = [2019, 2020, 2021, 2022]
 
 @pytest.fixture
 def lineage(root: DataRoot) -> Lineage:
-    graph = build_definitions(load_settings(CONFIGS_DIR / "demo.yaml"), root).resolve_asset_graph()
+    settings = load_settings(CONFIGS_DIR / "demo.yaml").model_copy(update={"setups": SetupsSettings(exclude=("*",))})
+    graph = build_definitions(settings, root).resolve_asset_graph()
     return Lineage(graph, YEARS)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from selenium.webdriver.common.by import By
 
-from burnscar_assets.orchestration.versions import STAGE_VERSIONS
+from burnscar_assets.orchestration.versions import CHAIN
 from burnscar_assets_tests.orchestration.conftest import DemoRun
 from burnscar_assets_tests.orchestration.web_ui_kit import (
     LOOPBACK,
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 YEARS = ("2019", "2020", "2021", "2022")
 RELEASE = "calfire_release"
-BY_YEAR = sorted(set(STAGE_VERSIONS) - {RELEASE})
+BY_YEAR = sorted(set(CHAIN) - {RELEASE})
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +53,9 @@ def test_the_lineage_shows_every_asset_materialized(browser: Browser) -> None:
     browser.open_lineage()
 
     def states() -> dict[str, str]:
-        return {name: state for name in STAGE_VERSIONS if (state := browser.node(name))}
+        return {name: state for name in CHAIN if (state := browser.node(name))}
 
-    browser.wait(lambda _: len(states()) == len(STAGE_VERSIONS) and "Loading" not in "".join(states().values()))
+    browser.wait(lambda _: len(states()) == len(CHAIN) and "Loading" not in "".join(states().values()))
     for name, state in states().items():
         assert ("Materialized" if name == RELEASE else "100% filled") in state
         assert "failed" not in state.lower() and "missing" not in state.lower()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from burnscar_assets.orchestration.runs import REFRESH_TAG
-from burnscar_assets.orchestration.versions import STAGE_VERSIONS
+from burnscar_assets.orchestration.versions import CHAIN
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import table_path
@@ -42,7 +42,7 @@ def browser(web_ui: WebUi, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 def stale_in_the_web_ui(server: WebUi) -> set[tuple[str, int | None, str]]:
     """Asset, fire year and state of all that the web UI marks as stale or missing."""
-    by_year = [{"path": [name]} for name in STAGE_VERSIONS if name != "calfire_release"]
+    by_year = [{"path": [name]} for name in CHAIN if name != "calfire_release"]
     nodes = server.ask(NODES % "partitionKeys staleStatusByPartition", keys=by_year)["assetNodes"]
     states = {
         (node["assetKey"]["path"][0], int(year), state)

@@ -24,7 +24,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.expected_conditions import element_to_be_clickable, visibility_of_element_located
 from selenium.webdriver.support.wait import WebDriverWait
 
-from burnscar_assets.orchestration.versions import STAGE_VERSIONS
+from burnscar_assets.orchestration.versions import CHAIN
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets_tests.orchestration.conftest import BIN
 
@@ -100,7 +100,7 @@ class WebUi:
             nodes = self.ask("{ assetNodes { assetKey { path } } }")["assetNodes"]
         except (OSError, http.client.HTTPException):
             return False
-        return set(STAGE_VERSIONS) <= {node["assetKey"]["path"][-1] for node in nodes}
+        return set(CHAIN) <= {node["assetKey"]["path"][-1] for node in nodes}
 
     def runs(self, tag: str, value: str | None = None) -> list[Run]:
         """Runs with a tag, or with one value of it, oldest first."""

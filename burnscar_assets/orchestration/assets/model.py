@@ -1,8 +1,13 @@
-"""Assets of the model group: the year's fine-tuned checkpoint, and its metrics on held-out fires."""
+"""The pair of assets that each set-up has: the year's checkpoint, and its metrics on held-out fires.
+
+A world seen by a set-up (`World.of`) has the set-up's settings and places; the world itself is its own set-up. A set-up
+with several seeds trains and judges them one after another; its first seed is the one that pictures and figures show.
+"""
 
 import warnings
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -16,95 +21,144 @@ from burnscar_assets.orchestration.stage import GPU_POOL, StageRun, stage
 from burnscar_assets.storage.atomic import read_json
 from burnscar_assets.storage.changes import read_if_whole, table_changes
 from burnscar_assets.storage.contracts import EVALUATION_METRICS, PREDICTIONS, TILES
+from burnscar_assets.storage.hashing import hash_json
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, table_path
 
 if TYPE_CHECKING:
     from burnscar_assets.evaluation.spec import EvaluationSpec
+    from burnscar_assets.training.manifest import CheckpointManifest
 
 DEVICES = {"cpu": "cpu", "gpu": "cuda", "auto": "auto"}
 
 
 def build_model_assets(world: World) -> list[dg.AssetsDefinition]:
-    """The assets from tiles to metrics."""
-    return [_checkpoint(world), _evaluation_metrics(world)]
+    """The assets from tiles to metrics, of the world's own set-up."""
+    return [checkpoint_asset(world), metrics_asset(world)]
 
 
-def _checkpoint(world: World) -> dg.AssetsDefinition:
-    root, settings = world.root, world.settings
-    years_seen = look_back(settings.training.look_back_years)
-    seen = [dg.AssetDep(name, partition_mapping=years_seen) for name in ("windows", "tiles")]
+def model_group(world: World) -> str:
+    """Group of a set-up's assets."""
+    return "model" if world.setup is None else f"setup_{world.setup.name.replace('-', '_')}"
+
+
+def described(world: World, text: str) -> str:
+    """An asset's description, with its set-up's title."""
+    return text if world.setup is None else f"{world.setup.title}. {text} {world.setup.description}".strip()
+
+
+def seen_by_checkpoint(world: World) -> list[dg.AssetDep]:
+    """What a checkpoint is made from: a new deal of the ground changes windows, and leaves tiles as they are."""
+    years_seen = look_back(world.settings.training.look_back_years)
+    return [dg.AssetDep(name, partition_mapping=years_seen) for name in ("windows", "tiles")]
+
+
+def checkpoint_asset(world: World) -> dg.AssetsDefinition:
+    """The checkpoint of a set-up that fine-tunes or trains a network."""
 
     @stage(
         world,
-        "checkpoint",
-        group="model",
+        world.asset("checkpoint"),
+        group=model_group(world),
         kinds={"pytorch", "lightning"},
-        deps=seen,  # a new deal of the ground changes windows, and leaves tiles as they are
+        deps=seen_by_checkpoint(world),
         pool=GPU_POOL,
-        op_tags=gpu_stage_tags(settings.compute),
-        description="OlmoEarth fine-tuned on the training fires of the years up to this one, with its manifest.",
+        op_tags=gpu_stage_tags(world.settings.compute),
+        description=described(
+            world,
+            "OlmoEarth fine-tuned on the training fires of the years up to this one, with its manifest."
+            if world.setup is None
+            else "Trained on the training fires of the years up to this one, with its manifest.",
+        ),
     )
     def checkpoint(run: StageRun) -> dg.MaterializeResult:
-        from burnscar_assets.training.manifest import MANIFEST_FILE, verify_checkpoint
-        from burnscar_assets.training.plan import plan_training
+        from burnscar_assets.training.manifest import MANIFEST_FILE
         from burnscar_assets.training.plots import plot_learning_curves
 
-        year, report = run.year, run.progress
-
-        def follow(event: Event) -> None:
-            if event["event"] in ("start", "epoch"):
-                report(f"training {year}, epochs", event.get("epoch", 0), settings.training.max_epochs)
-
-        folder = root.checkpoint(year)
+        year, folder = run.year, world.root.checkpoint(run.year)
         weights_before = read_json(folder / MANIFEST_FILE).get("weights_sha256")
-        with warnings.catch_warnings(record=True) as notices:
-            spec = plan_training(settings, root, year, _tile_versions(root, world.training_years(year)))
-        for notice in notices:
-            run.context.log.warning(str(notice.message))
-        run_process(run.context, "burnscar_assets.training.trainer", spec.write(root.spec("training", year)), follow)
-        manifest = verify_checkpoint(folder)
+        manifests = [_train(run, trained) for trained in world.by_seed()]
+        manifest = manifests[0]
         curves = partial(
             plot_learning_curves,
             manifest.history,
             title=f"Learning curves {year}",
-            simulated=settings.simulated_imagery,
+            simulated=world.settings.simulated_imagery,
         )
         metadata = {
             "dagster/uri": str(folder),
             "burnscar/encoder": manifest.encoder.model_id,
             "burnscar/random_weights": manifest.encoder.random,
             "burnscar/notice": manifest.notice,
-            "burnscar/train_windows": spec.window_count(Split.TRAIN),
-            "burnscar/val_windows": spec.window_count(Split.VAL),
+            **windows_seen(manifest),
+            "burnscar/seeds": [made.seed for made in manifests],
             "burnscar/epochs": manifest.epochs,
             "burnscar/best_epoch": manifest.best_epoch,
             **{f"burnscar/{name}": value for name, value in manifest.metrics.items()},
         }
         said = "" if manifest.weights_sha256 == weights_before else "other weights"
-        return run.result(manifest.weights_sha256, metadata, curves, said)
+        return run.result(version_of(manifests), metadata, curves, said)
 
     return checkpoint
 
 
-def _evaluation_metrics(world: World) -> dg.AssetsDefinition:
-    root, settings = world.root, world.settings
+def _train(run: StageRun, world: World) -> "CheckpointManifest":
+    """Train one seed's checkpoint in a process of its own."""
+    from burnscar_assets.training.manifest import verify_checkpoint
+    from burnscar_assets.training.plan import plan_training
+
+    year, root, settings = run.year, world.root, world.settings
+
+    def follow(event: Event) -> None:
+        if event["event"] in ("start", "epoch"):
+            run.progress(f"training {year}, epochs", event.get("epoch", 0), settings.training.max_epochs)
+
+    with warnings.catch_warnings(record=True) as notices:
+        spec = plan_training(settings, root, year, tile_versions(root, world.training_years(year)))
+    for notice in notices:
+        run.context.log.warning(str(notice.message))
+    path = spec.write(root.spec("training", year))
+    run_process(run.context, world, "burnscar_assets.training.trainer", path, follow)
+    return verify_checkpoint(root.checkpoint(year))
+
+
+def version_of(manifests: "Sequence[CheckpointManifest]") -> str:
+    """Data version of a checkpoint: its weights; with several seeds, the weights of all."""
+    weights = [manifest.weights_sha256 for manifest in manifests]
+    return weights[0] if len(weights) == 1 else hash_json(weights)
+
+
+def windows_seen(manifest: "CheckpointManifest") -> dict[str, int]:
+    """Numbers of windows that a checkpoint has seen, as metadata."""
+    seen = {
+        split: sum(sum(of_year.values()) for of_year in years.values()) for split, years in manifest.windows.items()
+    }
+    return {f"burnscar/{split}_windows": seen.get(split, 0) for split in (Split.TRAIN, Split.VAL)}
+
+
+def metrics_asset(world: World) -> dg.AssetsDefinition:
+    """The metrics of a set-up; one without a network is judged in the calling process, as it needs no torch."""
+    checkpoint = dg.AssetKey.from_user_string(world.asset("checkpoint"))
+    neural = world.setup is None or world.setup.is_neural
+    options: dict[str, Any] = {"pool": GPU_POOL, "op_tags": gpu_stage_tags(world.settings.compute)} if neural else {}
 
     @stage(
         world,
-        "evaluation_metrics",
-        group="model",
-        kinds={"geoparquet", "pytorch"},
+        world.asset("evaluation_metrics"),
+        group=model_group(world),
+        kinds={"geoparquet", *(("pytorch",) if neural else ())},
         deps=[
-            dg.AssetDep("checkpoint", partition_mapping=look_back(1)),  # the one of the year before served the season
+            dg.AssetDep(checkpoint, partition_mapping=look_back(1)),  # the one of the year before served the season
             "windows",
             "tiles",
             "fire_perimeters",  # for the sizes of fires
         ],
-        pool=GPU_POOL,
-        op_tags=gpu_stage_tags(settings.compute),
-        description="Metrics on the year's test fires by its checkpoint, and on all its fires by that of the year "
-        "before, beside a tuned NBR threshold; with a model card and the year's champion.",
+        description=described(
+            world,
+            "Metrics on the year's test fires by its checkpoint, and on all its fires by that of the year before, "
+            "beside a tuned NBR threshold; with a model card and the year's champion.",
+        ),
+        **options,
     )
     def evaluation_metrics(run: StageRun) -> dg.MaterializeResult:
         from burnscar_assets.evaluation.card import MARKDOWN_FILE
@@ -112,29 +166,24 @@ def _evaluation_metrics(world: World) -> dg.AssetsDefinition:
         from burnscar_assets.evaluation.plots import plot_evaluation, plot_worst_windows
         from burnscar_assets.evaluation.spec import load_report
 
-        year, report = run.year, run.progress
-
-        def follow(event: Event) -> None:
-            if event["event"] == "step":
-                report(event["what"], event["done"], event["total"])
-
+        year, root, settings = run.year, world.root, world.settings
         before = read_if_whole(root, EVALUATION_METRICS, year)
-        spec = _evaluation_spec(world, year)
-        path = spec.write(root.spec("evaluation", year))
-        run_process(run.context, "burnscar_assets.evaluation.evaluator", path, follow)
+        for judged in world.by_seed():
+            _judge(run, judged, in_process=not neural)
         found = load_report(root, year)
         if found.season.note:
             run.context.log.info(f"season {year}: {found.season.note}")
         metrics, predictions = read_table(root, EVALUATION_METRICS, year), read_table(root, PREDICTIONS, year)
+        title = "Held-out fires" if world.setup is None else f"{world.setup.title}: held-out fires"
         preview = partial(
-            plot_evaluation, predictions, metrics, title=f"Held-out fires {year}", simulated=settings.simulated_imagery
+            plot_evaluation, predictions, metrics, title=f"{title} {year}", simulated=settings.simulated_imagery
         )
         worst = plot_worst_windows(
             root.dataset,
             settings.imagery.layer,
             predictions,
             n=settings.evaluation.worst_windows,
-            title=f"Held-out windows most wrong {year}",
+            title=f"{title}, windows most wrong {year}",
             simulated=settings.simulated_imagery,
         )
         champion = load_champion(root, year)
@@ -145,9 +194,37 @@ def _evaluation_metrics(world: World) -> dg.AssetsDefinition:
             "burnscar/champion": "" if champion is None else champion.said,
         }
         changes = table_changes(EVALUATION_METRICS, before, metrics)
-        return run.table_result(EVALUATION_METRICS, metrics, changes, metadata, preview)
+        return run.table_result(EVALUATION_METRICS, metrics, changes, metadata, preview, version=_version(world, year))
 
     return evaluation_metrics
+
+
+def _judge(run: StageRun, world: World, *, in_process: bool) -> None:
+    """Judge one seed's checkpoint."""
+    from burnscar_assets.evaluation.evaluator import evaluate
+
+    def follow(event: Event) -> None:
+        if event["event"] == "step":
+            run.progress(event["what"], event["done"], event["total"])
+
+    spec = _evaluation_spec(world, run.year)
+    path = spec.write(world.root.spec("evaluation", run.year))
+    if in_process:
+        evaluate(spec, run.progress)
+    else:
+        run_process(run.context, world, "burnscar_assets.evaluation.evaluator", path, follow)
+
+
+def _version(world: World, year: int) -> str | None:
+    """Data version of a set-up's metrics: of all seeds and of their predictions, which a comparison reads."""
+    if world.setup is None:
+        return None
+    tables = [
+        table.content_hash(read_table(judged.root, table, year))
+        for judged in world.by_seed()
+        for table in (EVALUATION_METRICS, PREDICTIONS)
+    ]
+    return hash_json(tables)
 
 
 def _evaluation_spec(world: World, year: int) -> "EvaluationSpec":
@@ -155,12 +232,13 @@ def _evaluation_spec(world: World, year: int) -> "EvaluationSpec":
     from burnscar_assets.training.manifest import MANIFEST_FILE, load_manifest
 
     root, settings, before = world.root, world.settings, world.year_before(year)
-    versions = _tile_versions(root, [year]) | {"checkpoint": load_manifest(root.checkpoint(year)).weights_sha256}
+    versions = tile_versions(root, [year]) | {"checkpoint": load_manifest(root.checkpoint(year)).weights_sha256}
     if before is not None and (root.checkpoint(before) / MANIFEST_FILE).exists():
         versions["checkpoint_before"] = load_manifest(root.checkpoint(before)).weights_sha256
     regions = settings.evaluation.ecoregions
     return EvaluationSpec(
         root=root.path,
+        part=root.part,
         fire_year=year,
         year_before=before,
         first_day_after=settings.windows.days_after[0],
@@ -174,6 +252,7 @@ def _evaluation_spec(world: World, year: int) -> "EvaluationSpec":
     )
 
 
-def _tile_versions(root: DataRoot, years: list[int]) -> dict[str, str]:
+def tile_versions(root: DataRoot, years: list[int]) -> dict[str, str]:
+    """Data versions of the tiles of some years, those that were made."""
     made = [year for year in years if table_path(root, TILES, year).exists()]
     return {f"tiles/{year}": TILES.content_hash(read_table(root, TILES, year)) for year in made}

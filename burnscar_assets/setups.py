@@ -1,0 +1,194 @@
+"""Set-ups: other ways to the same answer, each a file `setups/<name>.yaml` with a checkpoint and metrics of its own.
+
+A file says what differs from the world's own set-up. It lies in `setups/` beside the world's settings or in
+`configs/setups/`; of two files of one name the one beside the settings counts. Results go to
+`<data root>/setups/<name>/`.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from burnscar_assets.environment import CONFIGS_DIR, data_root, settings_path
+from burnscar_assets.errors import SettingsError
+from burnscar_assets.section import Section
+from burnscar_assets.settings import Settings, parse_settings
+
+FOLDER: Final = "setups"
+OWN: Final = "default"
+"""Name of the world's own set-up, that of its settings file; its assets have no prefix."""
+
+NAME: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+Kind = Literal["fine_tuned", "threshold", "trees"]
+
+
+class ThresholdParameters(Section):
+    """How a threshold on a burn index is tuned."""
+
+    index: Literal["nbr", "dnbr", "rbr"] = Field("nbr", description="Burn index, averaged over the window.")
+    before_layer: str | None = Field(
+        None, description="Raster layer of the dataset with the image before the fire, which dnbr and rbr need."
+    )
+
+    @model_validator(mode="after")
+    def _difference_needs_two_images(self) -> Self:
+        if (self.index == "nbr") != (self.before_layer is None):
+            raise ValueError("index nbr takes no before_layer, dnbr and rbr need one")
+        return self
+
+
+class TreesParameters(Section):
+    """How gradient-boosted trees are grown (LightGBM)."""
+
+    rounds: int = Field(200, ge=1, le=10_000, description="Trees at most; the best round on validation is kept.")
+    stop_rounds: int = Field(30, ge=1, description="Stop after so many rounds without a better validation loss.")
+    learning_rate: float = Field(0.05, gt=0, le=1, description="Shrinkage of each tree.")
+    leaves: int = Field(15, ge=2, le=1024, description="Leaves of a tree at most.")
+    min_windows_in_leaf: int = Field(10, ge=1, description="Windows in a leaf at least.")
+
+
+class Setup(Section):
+    """One set-up: what differs from the settings of the world."""
+
+    name: str = Field(description="The file's name without its ending.")
+    title: str = Field(min_length=1, description="A few words for charts and tables.")
+    description: str = Field("", description="What it is, and when to use it.")
+    kind: Kind = Field("fine_tuned", description="What is trained: a network, a threshold on an index, or trees.")
+    training: dict[str, Any] = Field({}, description="What replaces values of the section training, field by field.")
+    layer: str | None = Field(None, description="Raster layer of the image after the fire; empty: imagery.layer.")
+    seeds: tuple[int, ...] = Field(
+        (), description="Seeds to train with, one after another; empty: training.seed. The first is the set-up's own."
+    )
+    threshold: ThresholdParameters | None = Field(None, description="Of kind threshold.")
+    trees: TreesParameters | None = Field(None, description="Of kind trees.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _parameters_of_its_kind(cls, content: Any) -> Any:
+        kind = content.get("kind", "fine_tuned") if isinstance(content, dict) else None
+        given = {name for name in ("threshold", "trees") if isinstance(content, dict) and name in content}
+        if given - {kind}:
+            raise ValueError(f"{', '.join(sorted(given - {kind}))} is not of kind {kind}")
+        return content | {kind: content.get(kind) or {}} if kind in ("threshold", "trees") else content
+
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> Self:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("seeds must differ")
+        if "seed" in self.training and self.seeds:
+            raise ValueError("give seeds, or training.seed, not both")
+        return self
+
+    @property
+    def is_neural(self) -> bool:
+        """Whether it trains a network, which a GPU speeds up."""
+        return self.kind == "fine_tuned"
+
+    def further_seeds(self) -> tuple[int, ...]:
+        """The seeds after the first."""
+        return self.seeds[1:]
+
+    def decisive(self) -> dict[str, Any]:
+        """The values that decide what comes of it, beside the settings that it changes."""
+        return self.model_dump(mode="json", include={"kind", "seeds", "threshold", "trees"}, exclude_none=True)
+
+    def compared(self) -> dict[str, Any]:
+        """What a comparison reads of it, beside its results."""
+        return self.model_dump(mode="json", include={"title", "kind", "seeds"})
+
+    def applied_to(self, settings: Settings, seed: int | None = None) -> Settings:
+        """The settings of the world with what this set-up replaces.
+
+        Args:
+            settings: of the world.
+            seed: one of its seeds; empty: the first.
+
+        Raises:
+            SettingsError: naming this set-up, the field, and what is allowed.
+        """
+        content = settings.model_dump(mode="json")
+        content["training"] = _merged(content["training"], self.training)
+        if seed is not None or self.seeds:
+            content["training"]["seed"] = self.seeds[0] if seed is None else seed
+        if self.layer is not None:
+            content["imagery"]["layer"] = self.layer
+        return parse_settings(content, f"set-up {self.name}")
+
+
+def setup_files() -> dict[str, Path]:
+    """Every set-up file of this process's world, by name, in alphabetical order.
+
+    Raises:
+        SettingsError: a file's name is not one for a set-up.
+    """
+    beside = settings_path(data_root()).resolve().parent / FOLDER
+    found = {path.stem: path for folder in (CONFIGS_DIR / FOLDER, beside) for path in sorted(folder.glob("*.yaml"))}
+    for name, path in found.items():
+        if not NAME.fullmatch(name) or name == OWN:
+            raise SettingsError(
+                f"{path}: a set-up's file is named with small letters, digits and single hyphens, and not {OWN}"
+            )
+    return dict(sorted(found.items()))
+
+
+def load_setups(settings: Settings) -> dict[str, Setup]:
+    """The set-ups of a world, by name, without those that its settings leave out.
+
+    Raises:
+        SettingsError: a file is malformed, changes a setting that doesn't exist, or has a name that is none.
+    """
+    excluded = settings.setups.exclude
+    chosen = [name for name in setup_files() if not any(fnmatchcase(name, pattern) for pattern in excluded)]
+    setups = {name: load_setup(name) for name in chosen}
+    for setup in setups.values():
+        setup.applied_to(settings)
+    reference = settings.setups.reference
+    if setups and reference not in (OWN, *setups):
+        raise SettingsError(f"setups.reference: no set-up {reference!r}; there are {OWN}, {', '.join(setups)}")
+    return setups
+
+
+def load_setup(name: str) -> Setup:
+    """Read one set-up by its name.
+
+    Raises:
+        SettingsError: there is none, or naming its file, field and what is allowed, for every mistake at once.
+    """
+    files = setup_files()
+    if name not in files:
+        raise SettingsError(f"no set-up {name!r}: there are {', '.join(files) or 'none'}")
+    path = files[name]
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"set-up {path} is not valid YAML: {error}") from error
+    if not isinstance(content, dict) or "name" in content:
+        raise SettingsError(f"set-up {path} must hold a mapping with title, kind, training, …, and no name")
+    try:
+        return Setup.model_validate(content | {"name": name})
+    except ValidationError as error:
+        mistakes = "\n".join(_told(error))
+        raise SettingsError(f"set-up {path} has {error.error_count()} mistake(s):\n{mistakes}") from error
+
+
+def _told(error: ValidationError) -> Iterator[str]:
+    known = ", ".join(name for name in Setup.model_fields if name != "name")
+    for mistake in error.errors():
+        place = ".".join(map(str, mistake["loc"])) or "(file)"
+        allowed = f"no such field; a set-up has {known}" if mistake["type"] == "extra_forbidden" else mistake["msg"]
+        yield f"  {place}: {allowed}"
+
+
+def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Values with changes in their place, mappings within mappings too."""
+    merged = dict(values)
+    for name, change in changes.items():
+        old = values.get(name)
+        merged[name] = _merged(old, change) if isinstance(old, dict) and isinstance(change, dict) else change
+    return merged
