@@ -110,7 +110,7 @@ READ_BY = {
             "perimeters.max_duration_days",
             "perimeters.max_repair_area_change",
             "perimeters.max_area_mismatch",
-        )  # fmt: skip
+        )
     ),
     "sample_points": Read(("sampling", "windows.size_px", "windows.resolution_m")),
     "windows": Read(("windows",)),

@@ -89,7 +89,7 @@ def test_a_setting_is_in_the_code_version_of_the_stages_that_read_it(
     settings: Settings, section: str, change: dict, stale: set[str]
 ) -> None:
     changed = settings.model_copy(update={section: getattr(settings, section).model_copy(update=change)})
-    differs = {s for s in set(CHAIN) if code_version(s, settings) != code_version(s, changed)}
+    differs = {s for s in CHAIN if code_version(s, settings) != code_version(s, changed)}
     assert differs == stale
 
 
