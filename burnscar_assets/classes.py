@@ -12,6 +12,9 @@ CLASS_NAMES: Final = ("burnt", "unburnt")
 BURNT: Final = 0
 UNBURNT: Final = 1
 
+UNLABELLED: Final = 255
+"""In a label raster: what a pixel shows isn't known, and no model is trained or scored on it."""
+
 CLASS_COLORS: Final = {"burnt": "#c1440e", "unburnt": "#3a7d44"}
 SPLIT_COLORS: Final = {"train": "#4c72b0", "val": "#dd8452", "test": "#8172b3"}
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from shapely.geometry import box
 
-from burnscar_assets.classes import BANDS, CLASS_NAMES, LABEL_PROPERTY
+from burnscar_assets.classes import BANDS, CLASS_NAMES, LABEL_PROPERTY, UNLABELLED
 from burnscar_assets.storage.contracts import TILES, WINDOWS
 from burnscar_assets.storage.hashing import hash_json
 from burnscar_assets.storage.paths import DataRoot
@@ -23,6 +23,9 @@ from burnscar_assets.windows.dataset import DATA_STORAGE, WINDOW_STORAGE
 LAYER = "sentinel2_l2a"
 SIZE_PX = 32
 RESOLUTION_M = 10.0
+UNLABELLED_COLUMNS = 4
+"""Columns on the left of each window that its label raster says nothing of."""
+
 UTM_EPSG = 32610
 
 FIRES_PER_SPLIT = {"train": 4, "val": 2, "test": 3}
@@ -57,6 +60,10 @@ DATASET_CONFIG = {
     "layers": {
         LAYER: {"type": "raster", "band_sets": [{"dtype": "uint16", "bands": list(BANDS)}]},
         "label": {"type": "vector"},
+        "label_raster": {
+            "type": "raster",
+            "band_sets": [{"dtype": "uint8", "bands": ["label"], "nodata_value": UNLABELLED}],
+        },
     }
 }
 PACKED_STORAGE = {"storage": WINDOW_STORAGE, "window_data_storage": DATA_STORAGE}
@@ -122,6 +129,9 @@ def _window_rows(year: int, windows: int, incomplete: int) -> list[dict]:
                 "resolution_m": RESOLUTION_M,
                 "start_time": start,
                 "end_time": start + timedelta(days=30),
+                "burnt_share": float(category == "burnt") * (1 - UNLABELLED_COLUMNS / SIZE_PX),
+                "unlabelled_share": UNLABELLED_COLUMNS / SIZE_PX,
+                "label_hash": category,
                 "complete": n < windows,
             }
         )
@@ -151,12 +161,19 @@ def tiny_image(category: str, rng: np.random.Generator) -> np.ndarray:
     return pixels.clip(1, 10_000).astype(np.uint16)
 
 
+def tiny_label(category: str) -> np.ndarray:
+    """A window's label raster, (32, 32) uint8: one class throughout, but for some columns without a label."""
+    label = np.full((SIZE_PX, SIZE_PX), CLASS_NAMES.index(category), np.uint8)
+    label[:, :UNLABELLED_COLUMNS] = UNLABELLED
+    return label
+
+
 def _build(dataset: object, row: dict, rng: np.random.Generator) -> dict:
     from rasterio.crs import CRS
     from rslearn.dataset import Window
     from rslearn.utils.feature import Feature
     from rslearn.utils.geometry import Projection, STGeometry
-    from rslearn.utils.raster_array import RasterArray
+    from rslearn.utils.raster_array import RasterArray, RasterMetadata
     from rslearn.utils.raster_format import GeotiffRasterFormat
     from rslearn.utils.vector_format import GeojsonVectorFormat
 
@@ -177,6 +194,10 @@ def _build(dataset: object, row: dict, rng: np.random.Generator) -> dict:
     with window.data.open_layer_writer("label") as writer:
         writer.write_vector(GeojsonVectorFormat(), [label])
     window.mark_layer_completed("label")
+    with window.data.open_layer_writer("label_raster") as writer:
+        drawn = RasterArray(chw_array=tiny_label(row["category"])[None], metadata=RasterMetadata(UNLABELLED))
+        writer.write_raster(["label"], GeotiffRasterFormat(), projection, bounds, drawn)
+    window.mark_layer_completed("label_raster")
     acquired = row["start_time"] + timedelta(days=int(rng.integers(0, 30)))
     image = tiny_image(row["category"], rng)
     if row["complete"]:

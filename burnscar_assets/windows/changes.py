@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Final
 
 LABEL_LAYER: Final = "label"
+LABEL_RASTER_LAYER: Final = "label_raster"
+LABEL_BAND: Final = "label"
 TAGS: Final = ("split", "category", "stratum", "fire_id", "cluster_id")
 """Columns of table `windows` that become tags (`options`) of the rslearn window."""
 

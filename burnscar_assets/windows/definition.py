@@ -35,8 +35,8 @@ def define_windows(points: gpd.GeoDataFrame, settings: WindowSettings) -> gpd.Ge
         settings: size, resolution and days.
 
     Returns:
-        Table `windows`, ordered by window_id. Columns and rows are pixels of the UTM zone's grid; rows grow
-        southwards from the equator, so they are negative north of it.
+        Table `windows`, ordered by window_id, without label rasters (see `label_rasters`). Columns and rows are
+        pixels of the UTM zone's grid; rows grow southwards from the equator, so they are negative north of it.
     """
     first_day, last_day = settings.days_after
     day = pd.to_datetime(points["containment_date"], utc=True).dt.normalize()
@@ -47,6 +47,9 @@ def define_windows(points: gpd.GeoDataFrame, settings: WindowSettings) -> gpd.Ge
         resolution_m=float(settings.resolution_m),
         start_time=day + pd.Timedelta(days=first_day),
         end_time=day + pd.Timedelta(days=last_day + 1),
+        burnt_share=np.nan,
+        unlabelled_share=np.nan,
+        label_hash="",
     )
     footprints = Lattice(settings.side_m).footprints(cells_of(points))
     windows = gpd.GeoDataFrame(table, geometry=gpd.GeoSeries(footprints, index=table.index, crs=TABLE_CRS))

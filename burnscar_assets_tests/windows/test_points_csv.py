@@ -27,6 +27,7 @@ def csv_of(folder: Path, text: str) -> Path:
 
 def read(folder: Path, text: str) -> list[dict]:
     windows = windows_from_csv(csv_of(folder, text), WindowSettings(), SplitSettings())
+    windows = windows.drop(columns=["burnt_share", "unlabelled_share"])  # of label rasters, which these have not
     return sorted(windows.to_dict("records"), key=lambda row: (row["start_time"], row["category"]))
 
 

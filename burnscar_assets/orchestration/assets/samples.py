@@ -73,22 +73,30 @@ def _windows(world: World) -> dg.AssetsDefinition:
         "windows",
         group="sampling",
         kinds={"geoparquet", "rslearn"},
-        deps=["sample_points"],
+        deps=["sample_points", "fire_perimeters", "burn_history"],  # perimeters and burns are drawn as label rasters
         automation_condition=follow(),
-        description="rslearn windows with their label layer; group = fire year, tag `split` = train, val or test.",
+        description="rslearn windows with their labels, as a class and as a raster; group = fire year, tag `split` = "
+        "train, val or test.",
     )
     def windows(run: StageRun) -> dg.MaterializeResult:
         from burnscar_assets.imagery.dataset import write_dataset_config
         from burnscar_assets.windows.dataset import write_windows
         from burnscar_assets.windows.definition import define_windows
+        from burnscar_assets.windows.label_layer import has_label_raster, write_labels
+        from burnscar_assets.windows.label_rasters import describe_labels, draw_labels
         from burnscar_assets.windows.plots import plot_windows
 
         year = run.year
         write_dataset_config(settings.imagery, root)
         defined = define_windows(read_table(root, SAMPLE_POINTS, year), settings.windows)
         changes = write_windows(defined, root.dataset, run.progress, fire_years=[year])
-        counts = {f"burnscar/{split}_windows": int(n) for split, n in defined["split"].value_counts().items()}
         perimeters, simulated = read_table(root, FIRE_PERIMETERS, year), settings.simulated_perimeters
+        counts = {f"burnscar/{split}_windows": int(n) for split, n in defined["split"].value_counts().items()}
+        if has_label_raster(root.dataset):
+            burns = read_table(root, BURN_HISTORY, year)
+            labels = draw_labels(defined, perimeters, burns, settings.windows.label_margin_m)
+            counts["burnscar/label_rasters_written"] = write_labels(defined, labels, root.dataset)
+            defined = describe_labels(defined, labels)
         preview = partial(plot_windows, defined, perimeters, title=f"Windows {year}", simulated=simulated)
         return run.store(WINDOWS, defined, figures(changes) | counts, preview)
 
