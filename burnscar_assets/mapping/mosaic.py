@@ -1,0 +1,216 @@
+"""One image of each block, put together from scenes pixel by pixel: the first scene that shows the ground there."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from burnscar_assets.errors import InputError, SourceUnavailableError
+from burnscar_assets.imagery.clearness import SCL_M, Clearness
+from burnscar_assets.imagery.hrefs import is_remote
+from burnscar_assets.mapping.aoi import GEOGRAPHIC_CRS
+from burnscar_assets.mapping.frame import Box, Frame, project
+from burnscar_assets.mapping.scenes import Found, Scene
+from burnscar_assets.settings import ImagerySettings
+
+if TYPE_CHECKING:
+    from rslearn.config import LayerConfig
+
+Classes = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.uint16]
+
+NO_SCENE: Final = -1
+BLOCKS_AT_ONCE: Final = 4
+"""Blocks that are read together, so that what they share of a file is decoded once; and as many are read ahead."""
+
+
+class Validity(IntEnum):
+    """What is known of a pixel."""
+
+    VALID = 0
+    UNCLEAR = 1
+    NO_DATA = 2
+
+
+@dataclass(frozen=True)
+class Mosaic:
+    """A block's image.
+
+    Attributes:
+        box: its pixels.
+        pixels: (bands, height, width) digital numbers, 0 without data.
+        scene: (height, width) number of each pixel's scene among those found, `NO_SCENE` without data.
+        validity: (height, width) a `Validity` each: unclear is cloud, cirrus or a cloud's shadow.
+    """
+
+    box: Box
+    pixels: Pixels
+    scene: npt.NDArray[np.int16]
+    validity: npt.NDArray[np.uint8]
+
+
+def read_mosaics(
+    found: Found, frame: Frame, boxes: Sequence[Box], bands: Sequence[str], settings: ImagerySettings
+) -> Iterator[Mosaic]:
+    """The images of blocks, in their order; some are read ahead.
+
+    Args:
+        found: the scenes.
+        frame: the map's pixels.
+        boxes: blocks of its grid, which may reach beyond it and overlap each other.
+        bands: in the order wanted.
+        settings: retries.
+
+    Raises:
+        SourceUnavailableError: the archive does not answer, or a file of it on the network can't be read.
+        InputError: a scene's offset is unknown.
+    """
+    parts = [boxes[first : first + BLOCKS_AT_ONCE] for first in range(0, len(boxes), BLOCKS_AT_ONCE)]
+    reader = _Reader(found, frame, bands, settings)
+    with ThreadPoolExecutor(1) as pool:
+        ahead = [pool.submit(reader.read, part) for part in parts[:1]]
+        for number in range(len(parts)):
+            mosaics = ahead.pop().result()
+            if number + 1 < len(parts):
+                ahead.append(pool.submit(reader.read, parts[number + 1]))
+            yield from mosaics
+
+
+def choose(clear: npt.NDArray[np.bool_], there: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int16], Classes]:
+    """Which scene each pixel is of, and what is known of it.
+
+    Args:
+        clear: (scenes, height, width) whether each scene shows the ground.
+        there: (scenes, height, width) whether each has data.
+
+    Returns:
+        Numbers of scenes, `NO_SCENE` without data: the first that is clear, else the first that has data; and the
+        `Validity` of each pixel.
+    """
+    if not len(there):
+        empty = np.full(there.shape[1:], NO_SCENE, np.int16)
+        return empty, np.full(there.shape[1:], Validity.NO_DATA, np.uint8)
+    any_clear, any_there = clear.any(axis=0), there.any(axis=0)
+    chosen = np.where(any_clear, clear.argmax(axis=0), np.where(any_there, there.argmax(axis=0), NO_SCENE))
+    validity = np.where(any_clear, Validity.VALID, np.where(any_there, Validity.UNCLEAR, Validity.NO_DATA))
+    return chosen.astype(np.int16), validity.astype(np.uint8)
+
+
+class _Reader:
+    def __init__(self, found: Found, frame: Frame, bands: Sequence[str], settings: ImagerySettings) -> None:
+        from rslearn.utils.geometry import Projection
+
+        from burnscar_assets.imagery.engine import ReadOptions
+
+        self._projection = Projection(frame.crs, frame.resolution_m, -frame.resolution_m)
+        self._found, self._frame, self._bands = found, frame, list(bands)
+        self._config = _layer_of(found, bands)
+        self._order = [band for band_set in self._config.band_sets for band in band_set.bands]
+        self._options = ReadOptions(retries=settings.retries, retry_backoff_s=settings.retry_backoff_s)
+
+    def read(self, boxes: Sequence[Box]) -> list[Mosaic]:
+        """Images of blocks that are read together."""
+        candidates = [self._over(box) for box in boxes]
+        looks = [(b, number) for b, numbers in enumerate(candidates) for number in numbers]
+        seen = self._seen(boxes, looks)
+        needed = [self._needed(numbers, b, seen) for b, numbers in enumerate(candidates)]
+        pixels = self._pixels(boxes, needed)
+        return [
+            self._mosaic(box, {n: pixels[b, n] for n in needed[b]}, {n: seen.get((b, n)) for n in needed[b]})
+            for b, box in enumerate(boxes)
+        ]
+
+    def _over(self, box: Box) -> list[int]:
+        """Numbers of the scenes over a block."""
+        place = project(self._frame.metres(box), f"EPSG:{self._frame.epsg}", GEOGRAPHIC_CRS)
+        return [number for number, scene in enumerate(self._found.scenes) if scene.outline.intersects(place)]
+
+    def _seen(self, boxes: Sequence[Box], looks: list[tuple[int, int]]) -> dict[tuple[int, int], Classes]:
+        """What scenes show of blocks, a `Clearness` a pixel, by block and scene; only where the SCL can be read."""
+        from burnscar_assets.imagery.scl import Look, classified, offers_scl, scl_grid
+        from burnscar_assets.progress import silent
+
+        source = self._found.archive.source
+        offered = [(b, n) for b, n in looks if offers_scl(source, self._scene(n).item)]
+        asked = [Look(self._projection, boxes[b].bounds, self._scene(n).item) for b, n in offered]
+        seen = {}
+        for number, classes in classified(asked, source, self._options, silent):
+            b, n = offered[number]
+            _, (left, top, *_) = scl_grid(asked[number])
+            seen[b, n] = _enlarged(classes, left, top, boxes[b], self._frame.resolution_m / SCL_M)
+        return seen
+
+    def _needed(self, numbers: list[int], b: int, seen: dict[tuple[int, int], Classes]) -> list[int]:
+        """Scenes that some pixel of a block is of, as far as the SCL tells."""
+        if any((b, n) not in seen for n in numbers) or not numbers:
+            return numbers
+        classes = np.stack([seen[b, n] for n in numbers])
+        chosen, _ = choose(classes == Clearness.CLEAR, classes != Clearness.NO_DATA)
+        return [numbers[place] for place in np.unique(chosen) if place != NO_SCENE]
+
+    def _pixels(self, boxes: Sequence[Box], needed: Sequence[Sequence[int]]) -> dict[tuple[int, int], Pixels]:
+        """Bands of scenes over blocks."""
+        from burnscar_assets.imagery.engine import WindowRequest, read_windows
+
+        archive = self._found.archive
+        requests = [
+            WindowRequest(str(b), self._projection, box.bounds, [[self._scene(n).item] for n in needed[b]])
+            for b, box in enumerate(boxes)
+            if needed[b]
+        ]
+        chosen = [self._order.index(band) for band in self._bands]
+        read = {}
+        for image in read_windows(requests, self._config, archive.source, archive.tile_store, self._options):
+            b = int(image.name)
+            if image.error:
+                raise self._unreadable(image.error, needed[b])
+            for n, rasters in zip(needed[b], image.rasters, strict=True):
+                planes = [raster.get_chw_array() for raster in rasters]
+                read[b, n] = (planes[0] if len(planes) == 1 else np.concatenate(planes))[chosen]
+        return read
+
+    def _mosaic(self, box: Box, pixels: dict[int, Pixels], seen: "dict[int, Classes | None]") -> Mosaic:
+        shape = (box.height, box.width)
+        there = {n: (image != 0).all(axis=0) for n, image in pixels.items()}
+        clear = {n: there[n] if (known := seen[n]) is None else there[n] & (known == Clearness.CLEAR) for n in pixels}
+        empty = np.zeros((0, *shape), bool)
+        chosen, validity = choose(
+            np.stack([*clear.values()]) if pixels else empty, np.stack([*there.values()]) if pixels else empty
+        )
+        image = np.zeros((len(self._bands), *shape), np.uint16)
+        scene = np.full(shape, NO_SCENE, np.int16)
+        for place, (n, planes) in enumerate(pixels.items()):
+            mine = chosen == place
+            np.copyto(image, planes, where=mine)
+            scene[mine] = n
+        return Mosaic(box, image, scene, validity)
+
+    def _unreadable(self, error: str, numbers: Sequence[int]) -> Exception:
+        hrefs = [h for n in numbers for h in (getattr(self._scene(n).item, "asset_urls", None) or {}).values()]
+        kind = SourceUnavailableError if any(map(is_remote, hrefs)) else InputError
+        return kind(f"a scene of the map can't be read ({error}): fetch it again, then run the same; blocks are kept")
+
+    def _scene(self, number: int) -> Scene:
+        return self._found.scenes[number]
+
+
+def _layer_of(found: Found, bands: Sequence[str]) -> "LayerConfig":
+    """The layer with the bands wanted only, where files are read directly and hold a band each."""
+    config = found.archive.config
+    if config.data_source is None or config.data_source.ingest:
+        return config
+    kept = [(band_set, [band for band in band_set.bands if band in bands]) for band_set in config.band_sets]
+    return config.model_copy(
+        update={"band_sets": [band_set.model_copy(update={"bands": mine}) for band_set, mine in kept if mine]}
+    )
+
+
+def _enlarged(classes: Classes, left: int, top: int, box: Box, scale: float) -> Classes:
+    """SCL classes on a block's own pixels; `left` and `top` are those of the classes, in SCL pixels."""
+    rows = np.floor((np.arange(box.top, box.bottom) + 0.5) * scale).astype(int) - top
+    columns = np.floor((np.arange(box.left, box.right) + 0.5) * scale).astype(int) - left
+    return classes[np.ix_(rows, columns)]

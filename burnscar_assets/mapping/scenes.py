@@ -1,0 +1,203 @@
+"""The scenes that a map is made from: found block by block as those of training windows are, then put in one order.
+
+One order for the whole map, rather than one for each block, makes a pixel's scene a matter of the pixel alone: the
+first one of the order that shows the ground there. So blocks leave no trace in a map.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pandas as pd
+
+from burnscar_assets.errors import InputError, SourceUnavailableError
+from burnscar_assets.imagery.dataset import data_source, dataset_config, load_windows, open_dataset, quiet_rslearn
+from burnscar_assets.imagery.items import acquisition_time, cloud_cover, processing_baseline, read_all_groups
+from burnscar_assets.imagery.matching import match_scenes
+from burnscar_assets.mapping.frame import Box, Frame
+from burnscar_assets.progress import Progress, silent
+from burnscar_assets.settings import ImagerySettings
+from burnscar_assets.storage.atomic import read_json, write_json
+from burnscar_assets.storage.paths import DataRoot
+
+if TYPE_CHECKING:
+    from rslearn.config import LayerConfig
+    from rslearn.data_sources import DataSource, Item
+    from rslearn.dataset import Dataset
+    from rslearn.tile_stores import TileStoreWithLayer
+    from shapely import Geometry
+
+_SHIFTS: Final = ("time_offset", "duration")
+
+
+@dataclass(frozen=True)
+class TimeSpan:
+    """From when to when imagery may be: first moment, and first moment after."""
+
+    start: datetime
+    end: datetime
+
+    @classmethod
+    def of_days(cls, first: datetime, last: datetime) -> "TimeSpan":
+        """Whole UTC days, the last one included."""
+        start, end = (day.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=UTC) for day in (first, last))
+        return cls(start, end + timedelta(days=1))
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A scene, by name, with what a map's provenance says of it."""
+
+    item: "Item"
+    acquired: datetime
+    baseline: str
+    outline: "Geometry"
+
+
+@dataclass(frozen=True)
+class Archive:
+    """Where scenes are read from."""
+
+    dataset: "Dataset"
+    source: "DataSource"
+    config: "LayerConfig"
+    tile_store: "TileStoreWithLayer"
+
+
+@dataclass(frozen=True)
+class Found:
+    """The scenes of a map.
+
+    Attributes:
+        archive: where they are read from.
+        scenes: all of them, first choice first.
+        reasons: why blocks have none, and how many; such as `too_cloudy`.
+    """
+
+    archive: Archive
+    scenes: tuple[Scene, ...]
+    reasons: dict[str, int]
+
+
+def open_archive(root: DataRoot, folder: Path, settings: ImagerySettings, mosaics: int) -> Archive:
+    """The archive of a world, seen through a dataset of a map's own.
+
+    Args:
+        root: of the world.
+        folder: of the dataset, made if it isn't there.
+        settings: of the world's imagery.
+        mosaics: how often each block is covered with scenes.
+
+    Raises:
+        InputError: the layer is not there, or is one whose scenes can't be told apart.
+        SettingsError: the configuration or its data source is malformed.
+    """
+    from rslearn.tile_stores import get_tile_store_with_layer
+
+    from burnscar_assets.imagery.engine import supports
+
+    config = dataset_config(settings, root, folder)
+    layer = config["layers"].get(settings.layer)
+    if not isinstance(layer, dict) or "data_source" not in layer:
+        raise InputError(f"{settings.dataset_config} has no layer {settings.layer!r} with a data source")
+    source = {name: value for name, value in layer["data_source"].items() if name not in _SHIFTS}
+    source["query_config"] = {"space_mode": "MOSAIC", "max_matches": mosaics}
+    config["layers"] = {settings.layer: layer | {"data_source": source}}
+    if read_json(folder / "config.json") != config:
+        write_json(folder / "config.json", config)
+    dataset = open_dataset(folder)
+    opened = data_source(dataset, settings.layer)
+    tiles = get_tile_store_with_layer(dataset.get_tile_store(), settings.layer, dataset.layers[settings.layer])
+    reason = supports(dataset.layers[settings.layer], opened, tiles)
+    if reason:
+        raise InputError(f"maps can't be made from layer {settings.layer} of {settings.dataset_config}: {reason}")
+    return Archive(dataset, opened, dataset.layers[settings.layer], tiles)
+
+
+def find_scenes(
+    archive: Archive,
+    frame: Frame,
+    boxes: Sequence[Box],
+    span: TimeSpan,
+    settings: ImagerySettings,
+    name: str,
+    progress: Progress = silent,
+) -> Found:
+    """Find the scenes of a map, and fetch those of an archive that has to be.
+
+    What was found before for the same boxes and days is not searched again, unless imagery may have come since.
+
+    Args:
+        archive: where to look.
+        frame: the map's pixels.
+        boxes: parts of it, with what windows at their edges see.
+        span: when.
+        settings: of the world's imagery.
+        name: what is looked for, such as `after`.
+        progress: told of searches.
+
+    Raises:
+        SourceUnavailableError: the archive does not answer.
+        InputError: it can't be read.
+    """
+    rows = _save_windows(archive.dataset, frame, boxes, span, name)
+    by_granule = settings.model_copy(update={"selection": "granule"})
+    table, _ = match_scenes(rows, Path(archive.dataset.path), by_granule, progress)
+    windows = load_windows(archive.dataset, rows)
+    _fetch(archive, list(windows.values()), settings)
+    serialized: dict[str, Any] = {}
+    for groups in read_all_groups(archive.dataset, windows, settings.layer).values():
+        serialized |= {item["name"]: item for group in groups for item in group}
+    ordered = sorted(serialized.values(), key=_order)
+    scenes = tuple(scene for item in ordered if (scene := _scene(archive.source, item)) is not None)
+    reasons = table.loc[~table["matched"], "reason"].value_counts().sort_index()
+    return Found(archive, scenes, {str(reason): int(count) for reason, count in reasons.items()})
+
+
+def _save_windows(dataset: "Dataset", frame: Frame, boxes: Sequence[Box], span: TimeSpan, name: str) -> pd.DataFrame:
+    """Write a map's blocks down as windows; windows that the storage has are left as they are."""
+    from rslearn.dataset import Window
+    from rslearn.utils.geometry import Projection
+
+    group = str(span.start.year)
+    projection = Projection(frame.crs, frame.resolution_m, -frame.resolution_m)
+    names = ["_".join([name, f"{span.start:%Y%m%d}", f"{span.end:%Y%m%d}", *map(str, box.bounds)]) for box in boxes]
+    there = {window.name for window in dataset.load_windows(groups=[group], names=names)}
+    for box, window_name in zip(boxes, names, strict=True):
+        if window_name not in there:
+            Window(dataset.storage, group, window_name, projection, box.bounds, (span.start, span.end), {}).save()
+    return pd.DataFrame({"window_id": names, "fire_year": int(group)})
+
+
+def _fetch(archive: Archive, windows: Sequence[Any], settings: ImagerySettings) -> None:
+    from rslearn.dataset.manage import ingest_dataset_windows
+
+    if archive.config.data_source is None or not archive.config.data_source.ingest:
+        return
+    wait = timedelta(seconds=settings.retry_backoff_s)
+    try:
+        with quiet_rslearn():
+            ingest_dataset_windows(archive.dataset, list(windows), settings.retries, wait)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise SourceUnavailableError(
+            f"fetching scenes failed ({error}): run the same again later; what was fetched is kept"
+        ) from error
+
+
+def _order(item: dict[str, Any]) -> tuple[float, str, str]:
+    """Least cloudy first, then earliest: what changed on the ground since the fire is least then."""
+    acquired = acquisition_time(item)
+    return cloud_cover(item) or 0.0, acquired.isoformat() if acquired else "", item["name"]
+
+
+def _scene(source: "DataSource", serialized: dict[str, Any]) -> Scene | None:
+    from rslearn.utils.geometry import WGS84_PROJECTION
+
+    acquired = acquisition_time(serialized)
+    if acquired is None:
+        raise InputError(f"scene {serialized['name']} has no time, which the model wants: add datetime to the index")
+    item = source.deserialize_item(serialized)
+    outline = item.geometry.to_projection(WGS84_PROJECTION).shp
+    return Scene(item, acquired.astimezone(UTC), processing_baseline(serialized), outline)
