@@ -40,11 +40,40 @@ class AutomationSettings(Section):
 class ComputeSettings(Section):
     """Which machines the stages run on."""
 
+    runs_on: Literal["local", "ray", "kubernetes"] = Field(
+        "local",
+        description="Where training, evaluation and mapping run: processes of this machine, jobs of a Ray cluster, or "
+        "pods. Elsewhere than here the data root must be seen at the same path.",
+    )
     gpus: int | None = Field(
         None, ge=1, description="GPU stages that may run at once; empty: as many as this machine has GPUs, at least 1."
     )
     gpu_cpus: float = Field(4, gt=0, description="Processor cores that a GPU stage asks Kubernetes or Ray for.")
     gpu_memory_gib: float = Field(16, gt=0, description="Main memory that a GPU stage asks them for, in GiB.")
+    shared_memory_gib: float | None = Field(
+        None, gt=0, description="Shared memory of a pod (/dev/shm) at most, in GiB; empty: up to its memory."
+    )
     gpu_node_selector: dict[str, str] = Field(
         {}, description="Labels that a Kubernetes node must have to run a GPU stage; empty: any with a GPU."
     )
+    gpu_tolerations: tuple[dict[str, str], ...] = Field(
+        ({"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},),
+        description="Taints of Kubernetes nodes that a GPU stage puts up with, as a pod's tolerations.",
+    )
+    ray_address: str | None = Field(
+        None, description="Ray's job server, e.g. http://head:8265; empty: RAY_ADDRESS of the environment."
+    )
+    namespace: str | None = Field(None, description="Kubernetes namespace of the pods; empty: this one's own.")
+    image: str | None = Field(None, description="Image of the pods, see deploy/Dockerfile.")
+    volume_claim: str | None = Field(None, description="Claim of the volume that the data root lies on.")
+    volume_path: str | None = Field(
+        None, description="Where the volume is mounted, here and in the pods; empty: at the data root."
+    )
+    secret: str | None = Field(None, description="Secret whose keys the pods get as environment variables.")
+
+    @model_validator(mode="after")
+    def _pods_have_an_image_and_the_data(self) -> Self:
+        missing = [name for name in ("image", "volume_claim") if getattr(self, name) is None]
+        if self.runs_on == "kubernetes" and missing:
+            raise ValueError(f"runs_on: kubernetes needs {' and '.join(missing)}")
+        return self

@@ -1,12 +1,14 @@
-"""Tags that ask Kubernetes and Ray for a machine with a GPU.
+"""What a GPU stage asks Kubernetes and Ray for.
 
-The same tags go on the steps (`op_tags`), where an executor starts each step by itself, and on the runs that hold
+As tags it goes on the steps (`op_tags`), where an executor starts each step by itself, and on the runs that hold
 a GPU stage, where a launcher starts the run as a whole: op tags never become run tags. Without such an executor
 or launcher they are read by nobody.
 """
 
 import json
-from collections.abc import Mapping
+from typing import Any
+
+from burnscar_assets.operations import ComputeSettings
 
 GPU_RESOURCE = "nvidia.com/gpu"
 KUBERNETES_TAG = "dagster-k8s/config"
@@ -15,29 +17,36 @@ RAY_TAG = "dagster-ray/config"
 _GIB = 1024**3
 
 
-def gpu_tags(
-    *, gpus: int = 1, cpus: float = 4, memory_gib: float = 16, node_selector: Mapping[str, str] | None = None
-) -> dict[str, str]:
-    """Tags of a step or run that trains or evaluates, as JSON.
+def gpu_tags(compute: ComputeSettings, gpus: int = 1) -> dict[str, str]:
+    """Tags of a step or run that trains or evaluates in it, as JSON."""
+    return {
+        KUBERNETES_TAG: json.dumps(pod_config(compute, gpus)),
+        RAY_TAG: json.dumps({"num_gpus": gpus, "num_cpus": compute.gpu_cpus, "memory": memory_bytes(compute)}),
+    }
 
-    Args:
-        gpus: GPUs to hold.
-        cpus: processor cores to hold.
-        memory_gib: main memory to hold, in GiB; the limit too.
-        node_selector: labels that a Kubernetes node must have; empty: any with the GPUs.
-    """
-    held = {"cpu": f"{cpus:g}", "memory": f"{memory_gib:g}Gi", GPU_RESOURCE: str(gpus)}
+
+def pod_config(compute: ComputeSettings, gpus: int) -> dict[str, Any]:
+    """`container_config` and `pod_spec_config` of a pod that holds so many GPUs, as dagster-k8s takes them."""
+    held = {"cpu": f"{compute.gpu_cpus:g}", "memory": f"{compute.gpu_memory_gib:g}Gi"}
+    if gpus:
+        held[GPU_RESOURCE] = str(gpus)
     limits = {name: amount for name, amount in held.items() if name != "cpu"}
-    kubernetes = {
+    shared_memory: dict[str, str] = {"medium": "Memory"}
+    if compute.shared_memory_gib is not None:
+        shared_memory["size_limit"] = f"{compute.shared_memory_gib:g}Gi"
+    return {
         "container_config": {
             "resources": {"requests": held, "limits": limits},
             "volume_mounts": [{"name": "shared-memory", "mount_path": "/dev/shm"}],  # noqa: S108
         },
         "pod_spec_config": {
-            "node_selector": dict(node_selector or {}),
-            "tolerations": [{"key": GPU_RESOURCE, "operator": "Exists", "effect": "NoSchedule"}],
-            "volumes": [{"name": "shared-memory", "empty_dir": {"medium": "Memory"}}],
+            "node_selector": dict(compute.gpu_node_selector) if gpus else {},
+            "tolerations": [dict(said) for said in compute.gpu_tolerations] if gpus else [],
+            "volumes": [{"name": "shared-memory", "empty_dir": shared_memory}],
         },
     }
-    ray = {"num_gpus": gpus, "num_cpus": cpus, "memory": int(memory_gib * _GIB)}
-    return {KUBERNETES_TAG: json.dumps(kubernetes), RAY_TAG: json.dumps(ray)}
+
+
+def memory_bytes(compute: ComputeSettings) -> int:
+    """Main memory of a GPU stage."""
+    return int(compute.gpu_memory_gib * _GIB)

@@ -1,20 +1,31 @@
-"""Stages that run in processes of their own, through Dagster Pipes: started, followed, ended with this one."""
+"""Stages that run in processes of their own: started, followed through Dagster Pipes, ended with this one.
+
+A stage is one specification file and one module, `python -m module spec.json`, wherever it runs: in a process of
+this machine, as a job of a Ray cluster (`on_ray.py`), or in a pod (`on_kubernetes.py`), as `compute.runs_on` of the
+settings says. It tells what it does in a file beside the specification, so elsewhere the data root must lie on a
+volume that both see, at the same path. Credentials stand in none of the two.
+"""
 
 import os
 import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
 import burnscar_assets.errors
+from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE
 from burnscar_assets.errors import BurnscarError
+from burnscar_assets.operations import ComputeSettings
+from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.parent import child_environment
+from burnscar_assets.storage.hashing import hash_json
 
 POLL_INTERVAL_S = 0.2
 TERMINATION_GRACE_S = 10.0
@@ -24,46 +35,149 @@ PROCESS_ENVIRONMENT = {"PYTHONWARNINGS": "ignore"}
 Event = dict[str, Any]
 
 
-def run_process(context: dg.AssetExecutionContext, module: str, spec: Path, on_event: Callable[[Event], None]) -> None:
-    """Run `python -m module spec` and hand on each event that it reports while it runs.
+@dataclass(frozen=True)
+class Job:
+    """A stage to run in a process of its own.
+
+    Attributes:
+        context: of the run that it belongs to.
+        world: whose data it works on.
+        module: its entry point.
+        spec: the file that tells it what to do.
+        gpus: how many it is given on another machine.
+    """
+
+    context: dg.AssetExecutionContext
+    world: World
+    module: str
+    spec: Path
+    gpus: int
+
+    @property
+    def compute(self) -> ComputeSettings:
+        """Where it runs, and what it asks for there."""
+        return self.world.settings.compute
+
+    @property
+    def arguments(self) -> list[str]:
+        """Of Python."""
+        return ["-m", self.module, str(self.spec)]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables that it needs on another machine, no secrets among them."""
+        chosen = os.environ.get(CONFIG_VARIABLE)
+        config = {CONFIG_VARIABLE: str(Path(chosen).resolve()) if Path(chosen).exists() else chosen} if chosen else {}
+        return PROCESS_ENVIRONMENT | {DATA_VARIABLE: str(self.world.root.path.resolve())} | config
+
+    @property
+    def identity(self) -> str:
+        """Known by this on a cluster: whoever starts it again ends the one that a killed run left there."""
+        return hash_json([self.world.settings.name, self.module, str(self.spec)])[:16]
+
+
+class Messages(dg.PipesFileMessageReader):
+    """What a process reports, read from a file as it is written; its events are handed on as they come.
+
+    Attributes:
+        events: that were reported so far.
+    """
+
+    def __init__(self, path: Path, on_event: Callable[[Event], None]) -> None:
+        super().__init__(str(path))
+        self.events: list[Event] = []
+        self._on_event = on_event
+
+    @contextmanager
+    def read_messages(self, handler: Any) -> Iterator[Any]:
+        """As Dagster's reader does."""
+        overheard: Any = _Overheard(handler, self._take)
+        with super().read_messages(overheard) as parameters:
+            yield parameters
+
+    def _take(self, event: Event) -> None:
+        self.events.append(event)
+        self._on_event(event)
+
+
+class _Overheard:
+    """A message handler of Dagster's whose custom messages go to someone else as well."""
+
+    def __init__(self, handler: Any, listener: Callable[[Event], None]) -> None:
+        self._handler, self._listener = handler, listener
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._handler, name)
+
+    def handle_message(self, message: Any) -> None:
+        self._handler.handle_message(message)
+        if message["method"] == "report_custom_message":
+            self._listener(message["params"]["payload"])
+
+
+def run_process(
+    context: dg.AssetExecutionContext,
+    world: World,
+    module: str,
+    spec: Path,
+    on_event: Callable[[Event], None],
+    gpus: int = 1,
+) -> None:
+    """Run `python -m module spec` where the settings say, and hand on each event that it reports while it runs.
+
+    Args:
+        context: of the asset.
+        world: whose settings say where.
+        module: calls `process.run_stage`.
+        spec: a `ProcessSpec` under the data root.
+        on_event: called in another thread.
+        gpus: what it holds of a cluster's.
 
     Raises:
         BurnscarError: of the kind and with the message that the process reported.
+        SettingsError: the cluster isn't there, or refuses.
     """
-    with _session(context) as session:
+    job = Job(context, world, module, spec.resolve(), gpus)
+    messages = Messages(_message_file(job), on_event)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        ended = _runner(job.compute)(job, messages)
+    if ended is not None:
+        raise _error(module, ended, messages.events)
+
+
+def _runner(compute: ComputeSettings) -> Callable[[Job, Messages], str | None]:
+    """Runs a job until it ends; if that was badly, it answers how, and what else is known in further lines."""
+    if compute.runs_on == "ray":
+        from burnscar_assets.orchestration.on_ray import run_on_ray
+
+        return run_on_ray
+    if compute.runs_on == "kubernetes":
+        from burnscar_assets.orchestration.on_kubernetes import run_on_kubernetes
+
+        return run_on_kubernetes
+    return _run_here
+
+
+def _message_file(job: Job) -> Path:
+    """A file of this run's own, beside the specification; those that killed runs left go."""
+    for left in job.spec.parent.glob(f"{job.spec.stem}.*.messages"):
+        left.unlink(missing_ok=True)
+    return job.spec.with_name(f"{job.spec.stem}.{job.context.run_id[:8]}.messages")
+
+
+def _run_here(job: Job, messages: Messages) -> str | None:
+    with dg.open_pipes_session(
+        context=job.context, context_injector=dg.PipesTempFileContextInjector(), message_reader=messages
+    ) as session:
         environment = {**os.environ, **PROCESS_ENVIRONMENT, **child_environment(), **session.get_bootstrap_env_vars()}
-        process = subprocess.Popen([sys.executable, "-m", module, str(spec)], env=environment)
-        handed_on = 0
+        process = subprocess.Popen([sys.executable, *job.arguments], env=environment)
         try:
             while process.poll() is None:
                 time.sleep(POLL_INTERVAL_S)
-                handed_on = _hand_on(session, handed_on, on_event)
         finally:
             _end(process)
-    events = session.get_custom_messages()
-    for event in events[handed_on:]:
-        on_event(event)
-    if process.returncode:
-        raise _error(module, process.returncode, events)
-
-
-@contextmanager
-def _session(context: dg.AssetExecutionContext) -> Iterator[dg.PipesSession]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", dg.PreviewWarning)
-        with dg.open_pipes_session(
-            context=context,
-            context_injector=dg.PipesTempFileContextInjector(),
-            message_reader=dg.PipesTempFileMessageReader(),
-        ) as session:
-            yield session
-
-
-def _hand_on(session: dg.PipesSession, handed_on: int, on_event: Callable[[Event], None]) -> int:
-    events = session.get_custom_messages()
-    for event in events[handed_on:]:
-        on_event(event)
-    return len(events)
+    return f"ended with exit code {process.returncode}" if process.returncode else None
 
 
 def _end(process: subprocess.Popen) -> None:
@@ -77,12 +191,14 @@ def _end(process: subprocess.Popen) -> None:
         process.wait()
 
 
-def _error(module: str, exit_code: int, events: Sequence[Event]) -> BurnscarError:
+def _error(module: str, ended: str, events: list[Event]) -> BurnscarError:
     reported = [event for event in events if event.get("event") == "error"]
     if reported:
         kind = getattr(burnscar_assets.errors, reported[-1]["error"], BurnscarError)
         return kind(reported[-1]["message"])
-    return BurnscarError(
-        f"{module} ended with exit code {exit_code} and no word why (killed, or out of memory?); "
+    how, _, said = ended.partition("\n")
+    remedy = (
+        f"{module} {how} and no word why (killed, or out of memory?); "
         "run the same partition again: it goes on where it stopped"
     )
+    return BurnscarError(f"{remedy}\n{said}" if said else remedy)

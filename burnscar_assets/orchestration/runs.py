@@ -25,8 +25,8 @@ def run_tags(world: World, pairs: Collection[Pair]) -> dict[str, str]:
 
 
 def gpu_stage_tags(compute: ComputeSettings) -> dict[str, str]:
-    """What a GPU stage asks Kubernetes and Ray for, on its step and on its run."""
-    return gpu_tags(cpus=compute.gpu_cpus, memory_gib=compute.gpu_memory_gib, node_selector=compute.gpu_node_selector)
+    """What a GPU stage asks Kubernetes and Ray for, on its step and on its run; nothing if its process asks itself."""
+    return gpu_tags(compute) if compute.runs_on == "local" else {}
 
 
 def failure_reason(instance: dg.DagsterInstance, run_id: str) -> str:

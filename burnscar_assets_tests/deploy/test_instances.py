@@ -11,6 +11,7 @@ from dagster._core.instance.ref import InstanceRef
 from dagster_ray import RayRunLauncher
 from dagster_ray.core.run_launcher import RayLauncherConfig
 
+from burnscar_assets.operations import ComputeSettings
 from burnscar_assets.orchestration.compute import RAY_TAG, gpu_tags
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -47,12 +48,12 @@ def test_the_ray_launcher_takes_the_cluster_from_the_environment(
 
 
 def test_a_gpu_run_asks_ray_for_its_gpu() -> None:
-    asked = RayLauncherConfig.from_tags(gpu_tags(gpus=1, cpus=8, memory_gib=32))
+    asked = RayLauncherConfig.from_tags(gpu_tags(ComputeSettings(gpu_cpus=8, gpu_memory_gib=32)))
     assert (asked.num_gpus, asked.num_cpus, asked.memory) == (1, 8, 32 * 2**30)
 
 
 def test_tags_survive_dagsters_own_rules_for_tags() -> None:
-    tags = gpu_tags(node_selector={"pool": "gpu"})
+    tags = gpu_tags(ComputeSettings(gpu_node_selector={"pool": "gpu"}))
     request = dg.RunRequest(tags=tags)
     assert json.loads(request.tags[RAY_TAG])["num_gpus"] == 1
 

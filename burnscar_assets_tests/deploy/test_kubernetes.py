@@ -21,6 +21,7 @@ from dagster_k8s.container_context import K8sContainerContext
 from dagster_k8s.job import construct_dagster_k8s_job
 
 from burnscar_assets.environment import CONFIGS_DIR
+from burnscar_assets.operations import ComputeSettings
 from burnscar_assets.orchestration.compute import GPU_RESOURCE, gpu_tags
 from burnscar_assets.settings import load_settings
 
@@ -130,7 +131,9 @@ def test_the_queue_and_pools_are_those_of_the_postgres_instance(values: Values) 
 
 
 def test_a_gpu_run_gets_a_gpu_on_a_chosen_node(values: Values, launcher: K8sRunLauncher) -> None:
-    spec = pod(values, launcher, gpu_tags(gpus=1, cpus=8, memory_gib=32, node_selector={"pool": "gpu"}))
+    spec = pod(
+        values, launcher, gpu_tags(ComputeSettings(gpu_cpus=8, gpu_memory_gib=32, gpu_node_selector={"pool": "gpu"}))
+    )
     (container,) = spec["containers"]
     assert container["resources"]["limits"] == {"memory": "32Gi", GPU_RESOURCE: "1"}
     assert container["resources"]["requests"] == {"cpu": "8", "memory": "32Gi", GPU_RESOURCE: "1"}
