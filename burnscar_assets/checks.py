@@ -66,6 +66,15 @@ def table_is_whole(table: Table, rows: pd.DataFrame) -> Finding:
     return Finding(True, f"{len(rows)} rows, keys unique", {"rows": len(rows)})
 
 
+def no_fire_is_in_both_sources(in_season: gpd.GeoDataFrame, perimeters: gpd.GeoDataFrame) -> Finding:
+    """No in-season perimeter is of a fire that the release has."""
+    from burnscar_assets.labels.in_season import superseded_by
+
+    both = superseded_by(in_season, perimeters).dropna()
+    told = ", ".join(in_season.loc[both.index, "fire_id"].astype(str).head(5))
+    return Finding(both.empty, told or f"{len(in_season)} in-season fires", {"in_both": len(both)})
+
+
 def _fault(table: Table, rows: pd.DataFrame) -> str:
     """What columns, keys or CRS have against them; empty if nothing."""
     try:

@@ -8,6 +8,7 @@ from burnscar_assets.orchestration.automation import build_sensors
 from burnscar_assets.orchestration.automation.schedules import build_schedules
 from burnscar_assets.orchestration.checks import build_checks
 from burnscar_assets.orchestration.executor import in_process_executor
+from burnscar_assets.orchestration.in_season import build_in_season_source
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.sources import build_sources
 from burnscar_assets.settings import Settings, load_settings
@@ -18,7 +19,7 @@ def build_definitions(settings: Settings, root: DataRoot) -> dg.Definitions:
     """All assets, checks, sensors and schedules of a world; nothing is read or written until one is materialized."""
     world = World(settings, root)
     return dg.Definitions(
-        assets=[*build_sources(world), *build_assets(world)],
+        assets=[*build_sources(world), *build_in_season_source(world), *build_assets(world)],
         asset_checks=build_checks(world),
         sensors=build_sensors(world),
         schedules=build_schedules(world),

@@ -13,7 +13,7 @@ from burnscar_assets.imagery.dataset import write_dataset_config
 from burnscar_assets.imagery.ledger import FOLDER as LEDGERS
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
-from burnscar_assets.orchestration.versions import CHAIN, COMPARISON
+from burnscar_assets.orchestration.versions import CHAIN, COMPARISON, IN_SEASON_VERSIONS
 from burnscar_assets.storage.contracts import ALL_TABLES
 from burnscar_assets.storage.object_store import ObjectStore, open_store
 from burnscar_assets.storage.paths import DataRoot
@@ -29,6 +29,7 @@ NEED_CONFIG = (*DATASET_STAGES, *MODEL_STAGES)
 TABLES = {
     "calfire_release": ("release_records",),
     "fire_perimeters": ("fire_perimeters", "fire_perimeter_rejects"),
+    "in_season_perimeters": ("in_season_perimeters", "in_season_rejects"),
     "sample_points": ("sample_points", "sample_losses"),
     "checkpoint": (),
     "evaluation_metrics": ("evaluation_metrics", "predictions", "season_predictions"),
@@ -150,6 +151,8 @@ def _assets_read(world: World, pair: Pair) -> list[str]:
     """The asset itself, which may build on what it made before, and those before it."""
     if pair.asset == COMPARISON:
         return [COMPARISON, "evaluation_metrics", *(f"{name}/evaluation_metrics" for name in world.setups)]
+    if pair.asset in IN_SEASON_VERSIONS:
+        return [*CHAIN[: CHAIN.index("burn_history")], *IN_SEASON_VERSIONS]
     earlier = CHAIN[: CHAIN.index(pair.stage) + 1]
     own = f"{pair.setup}/" if pair.setup else ""
     return [f"{own}{stage}" if stage in MODEL_STAGES else stage for stage in earlier]

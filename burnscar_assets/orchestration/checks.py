@@ -20,6 +20,7 @@ from burnscar_assets.storage.contracts import (
     EVALUATION_METRICS,
     FIRE_PERIMETER_REJECTS,
     FIRE_PERIMETERS,
+    IN_SEASON_PERIMETERS,
     PREDICTIONS,
     RELEASE_RECORDS,
     SAMPLE_POINTS,
@@ -78,6 +79,7 @@ def _corruption(world: World) -> list[Check]:
 
     return [
         Check(RELEASE, "whole", checks.release_is_whole, read(RELEASE_RECORDS)),
+        *_in_season(world),
         *map(whole, tables),
         Check("sample_points", "labels_agree", checks.labels_agree, labels),
         Check("sample_points", "both_classes", checks.training_has_both_classes, read(SAMPLE_POINTS)),
@@ -86,6 +88,23 @@ def _corruption(world: World) -> list[Check]:
         _funnel_check(world),
         Check("checkpoint", "verified", checks.checkpoint_is_verified, lambda y: [root.checkpoint(y)]),
         Check("evaluation_metrics", "only_test_windows", checks.only_test_windows_are_scored, read(PREDICTIONS)),
+    ]
+
+
+def _in_season(world: World) -> list[Check]:
+    root = world.root
+    if not world.settings.in_season.enabled:
+        return []
+
+    def both(year: int) -> Iterable[Any]:
+        return [read_table(root, IN_SEASON_PERIMETERS, year), read_years(root, FIRE_PERIMETERS, [year])]
+
+    def table(year: int) -> Iterable[Any]:
+        return [IN_SEASON_PERIMETERS, read_table(root, IN_SEASON_PERIMETERS, year)]
+
+    return [
+        Check(IN_SEASON_PERIMETERS.name, "whole", checks.table_is_whole, table),
+        Check(IN_SEASON_PERIMETERS.name, "superseded", checks.no_fire_is_in_both_sources, both),
     ]
 
 

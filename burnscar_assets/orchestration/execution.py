@@ -22,8 +22,8 @@ from burnscar_assets.progress import Progress, silent
 from burnscar_assets.storage.full_disk import full_disk_errors
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-ACCEPT_RELEASE = {"ops": {"calfire_release": {"config": {ACCEPT: True}}}}
-RELEASE = "calfire_release"
+CAN_LOOK_WRONG = ("calfire_release", "in_season_records")
+"""Assets that are fetched, and refused if what came looks wrong."""
 
 
 @dataclass
@@ -80,7 +80,6 @@ class Runner:
             BurnscarError: another refresh is running on this data root.
         """
         refreshed, failed = Refreshed(), set[Pair]()
-        run_config = ACCEPT_RELEASE if accept_release else {}
         with self._alone():
             while wave := self._next(fire_years, assets, failed):
                 for year, pairs in wave.items():
@@ -88,7 +87,7 @@ class Runner:
                     try:
                         refreshed.must_not_repeat(pairs)
                         refreshed.runs += 1
-                        self.run(pairs, run_config if pairs[0].asset == RELEASE else {})
+                        self.run(pairs, acceptance(pairs) if accept_release else {})
                         refreshed.pairs += pairs
                     except BurnscarError as error:
                         refreshed.failures.append(error)
@@ -142,6 +141,12 @@ class Runner:
             raise BurnscarError(
                 f"another burnscar refresh works on this data root ({self._lock.lock_file}): wait until it is done"
             ) from error
+
+
+def acceptance(pairs: Collection[Pair]) -> dict[str, Any]:
+    """Configuration of a run of pairs in which a person's word is given for what looks wrong."""
+    asked = [pair.asset for pair in pairs if pair.asset in CAN_LOOK_WRONG]
+    return {"ops": {name: {"config": {ACCEPT: True}} for name in asked}} if asked else {}
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
 from burnscar_assets.errors import SettingsError
+from burnscar_assets.orchestration import in_season
 from burnscar_assets.orchestration.lineage import Lineage
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
@@ -71,7 +72,7 @@ class Planner:
 
     def observe(self) -> list[str]:
         """Look at the sources; returns what couldn't be looked at, in words."""
-        return observe_all(self.world, self.instance)
+        return [*observe_all(self.world, self.instance), *in_season.observe_seasons(self.world, self.instance)]
 
     def plan(self, fire_years: Collection[int], assets: Collection[str] | None = None, *, explain: bool = True) -> Plan:
         """What is stale now; years that the release doesn't have are left out as soon as there is a release.
@@ -80,9 +81,15 @@ class Planner:
         """
         released = [y for y, v in years_of_release(self.world, self.instance).items() if v != NO_RECORDS]
         years = [year for year in fire_years if year in released or not released]
-        lineage = Lineage(self.graph, years, self._lineage)
-        stale = stale_pairs(self.world, self._log, lineage.pairs(assets), explain=explain)
-        follow = [p for p in lineage.after({s.pair for s in stale}) if assets is None or p.asset in assets]
+        seasons = in_season.seasons_seen(self.world, self.instance).keys() & set(fire_years)
+        lineage = Lineage(self.graph, {*years, *seasons}, self._lineage)
+        pairs = [p for p in lineage.pairs(assets) if _is_planned(p, years, seasons)]
+        stale = stale_pairs(self.world, self._log, pairs, explain=explain)
+        follow = [
+            p
+            for p in lineage.after({s.pair for s in stale})
+            if (assets is None or p.asset in assets) and _is_planned(p, years, seasons)
+        ]
         return Plan(tuple(stale), tuple(follow), tuple(sorted(set(fire_years) - set(years))))
 
     def runs(self, plan: Plan, failed: Collection[Pair] = ()) -> dict[int | None, list[Pair]]:
@@ -101,3 +108,9 @@ class Planner:
         for pair in sorted(lineage.can_be_made(stale, failed), key=lambda pair: pair.fire_year or 0):
             by_year.setdefault(pair.fire_year, []).append(pair)
         return by_year
+
+
+def _is_planned(pair: Pair, released: Collection[int], seasons: Collection[int]) -> bool:
+    """Whether a pair is of a year that its source has: the in-season assets have a source of their own."""
+    known = seasons if pair.asset in in_season.ASSETS else released
+    return pair.fire_year is None or pair.fire_year in known

@@ -19,7 +19,7 @@ from dagster._core.execution.backfill import (
 from dagster._core.utils import make_new_backfill_id
 
 from burnscar_assets.errors import BurnscarError
-from burnscar_assets.orchestration.execution import ACCEPT_RELEASE, RELEASE, Refreshed
+from burnscar_assets.orchestration.execution import Refreshed, acceptance
 from burnscar_assets.orchestration.interrupted import fail_interrupted_runs
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.planning import Planner
@@ -90,7 +90,7 @@ def _submit(planner: Planner, year: int | None, pairs: Collection[Pair], accept_
             partitions_by_assets=selectors,
             title=f"refresh {year or 'release'}",
             description=", ".join(pair.asset for pair in pairs),
-            run_config=ACCEPT_RELEASE if accept_release and any(pair.asset == RELEASE for pair in pairs) else None,
+            run_config=(acceptance(pairs) if accept_release else None) or None,
         )
     )
     return backfill_id

@@ -12,7 +12,7 @@ from importlib.util import resolve_name
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from burnscar_assets.orchestration.versions import STAGE_VERSIONS
+from burnscar_assets.orchestration.versions import IN_SEASON_VERSIONS, STAGE_VERSIONS
 from burnscar_assets.storage.atomic import read_json, write_json
 from burnscar_assets.storage.hashing import hash_json
 
@@ -23,6 +23,8 @@ ENTRIES = {
     "calfire_release": ("labels.plausibility", "labels.release"),
     "fire_perimeters": ("labels.perimeters",),
     "burn_history": ("labels.history",),
+    "in_season_records": ("labels.plausibility", "labels.wfigs"),
+    "in_season_perimeters": ("labels.in_season",),
     "sample_points": ("sampling.land", "sampling.points"),
     "windows": ("imagery.dataset", "windows.dataset", "windows.definition"),
     "scene_matches": ("imagery.archive", "imagery.dataset", "imagery.matching", "packed.data"),
@@ -103,8 +105,8 @@ def is_decisive(module: str) -> bool:
 
 def current_code() -> dict[str, StageCode]:
     """Version and code of every stage, as they are now."""
-    source = Source(PACKAGE)
-    return {stage: StageCode(version, source.digests(ENTRIES[stage])) for stage, version in STAGE_VERSIONS.items()}
+    source, versions = Source(PACKAGE), STAGE_VERSIONS | IN_SEASON_VERSIONS
+    return {stage: StageCode(version, source.digests(ENTRIES[stage])) for stage, version in versions.items()}
 
 
 def recorded_code() -> dict[str, StageCode]:

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from burnscar_assets.orchestration.assets.imagery import build_imagery_assets
+from burnscar_assets.orchestration.assets.in_season import build_in_season_assets
 from burnscar_assets.orchestration.assets.labels import build_label_assets
 from burnscar_assets.orchestration.assets.model import build_model_assets
 from burnscar_assets.orchestration.assets.samples import build_sample_assets
@@ -14,6 +15,7 @@ def build_assets(world: World) -> list[dg.AssetsDefinition]:
     """All assets of a world, from the release to the metrics of every set-up."""
     return [
         *build_label_assets(world),
+        *build_in_season_assets(world),
         *build_sample_assets(world),
         *build_imagery_assets(world),
         *build_model_assets(world),

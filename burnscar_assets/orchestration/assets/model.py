@@ -87,8 +87,8 @@ def checkpoint_asset(world: World) -> dg.AssetsDefinition:
         )
         metadata = {
             "dagster/uri": str(folder),
-            "burnscar/encoder": manifest.encoder.model_id,
-            "burnscar/random_weights": manifest.encoder.random,
+            "burnscar/encoder": manifest.encoder_name,
+            "burnscar/random_weights": manifest.random_encoder,
             "burnscar/notice": manifest.notice,
             **windows_seen(manifest),
             "burnscar/seeds": [made.seed for made in manifests],

@@ -4,20 +4,15 @@ Looking fetches nothing. A source of another version asks for a run of `calfire_
 years the release bears in another way, and for those the sensor asks for their labels. The rest follows by itself.
 """
 
-import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
-from typing import Any
 
 import dagster as dg
 
-from burnscar_assets.alerts import alert
 from burnscar_assets.errors import BurnscarError
+from burnscar_assets.orchestration.automation.watching import Cursor, are_stale, count_failure, run_of, tick_s
 from burnscar_assets.orchestration.checks import freshness
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
-from burnscar_assets.orchestration.runs import run_tags
 from burnscar_assets.orchestration.sources import (
     NO_RECORDS,
     RELEASE_BURNS,
@@ -26,49 +21,11 @@ from burnscar_assets.orchestration.sources import (
     record,
     years_of_release,
 )
-from burnscar_assets.orchestration.staleness import EventLog, stale_pairs
 from burnscar_assets.storage.hashing import hash_json
 
 RELEASE = Pair("calfire_release", None)
 LABELS = ("fire_perimeters", "burn_history")
-TICK_S = 30
-"""How often the sensor wakes, in seconds, unless it is to look at the source more often."""
-
 SETTLE_S = 10.0
-RETRY_MINUTES = 5.0
-"""After a failed look the next one comes so soon, if looks aren't more frequent anyway."""
-
-FAILURES_PER_ALERT = (2, 50)
-"""An alert is sent at the first number of failures in a row, and again each time that the second is reached."""
-
-
-@dataclass
-class Cursor:
-    """What the sensor remembers between ticks."""
-
-    looked_at: float = 0.0
-    version: str | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
-    failures: int = 0
-    years: dict[str, str] = field(default_factory=dict)
-    asked: int = 0
-
-    @classmethod
-    def read(cls, text: str | None) -> "Cursor":
-        """The cursor of the last tick; a fresh one if there is none that can be read."""
-        try:
-            return cls(**json.loads(text or "{}"))
-        except (ValueError, TypeError):
-            return cls()
-
-    def write(self) -> str:
-        """The cursor as Dagster keeps it."""
-        return json.dumps(asdict(self), sort_keys=True)
-
-    def run_key(self, what: str, version: str) -> str:
-        """A key that is new even if a version comes back that was there before."""
-        self.asked += 1
-        return f"{what}:{self.asked}:{version[:16]}"
 
 
 def build_release_watch(world: World, status: dg.DefaultSensorStatus) -> dg.SensorDefinition:
@@ -76,7 +33,7 @@ def build_release_watch(world: World, status: dg.DefaultSensorStatus) -> dg.Sens
 
     @dg.sensor(
         target=[dg.AssetKey(name) for name in (RELEASE.asset, *LABELS)],
-        minimum_interval_seconds=max(round(min(TICK_S, 60 * world.settings.automation.check_release_minutes)), 1),
+        minimum_interval_seconds=tick_s(world.settings.automation.check_release_minutes),
         default_status=status,
         description="Watches the release's source; asks for the release, and for the years that it changed.",
     )
@@ -92,13 +49,8 @@ def build_release_watch(world: World, status: dg.DefaultSensorStatus) -> dg.Sens
 
 def _look(world: World, context: dg.SensorEvaluationContext, cursor: Cursor) -> str | None:
     """Look at the source if it is time to; returns what is wrong with it."""
-    automation = world.settings.automation
-    minutes = automation.check_release_minutes
-    interval_s = 60 * (min(minutes, RETRY_MINUTES) if cursor.failures else minutes)
-    now = datetime.now(UTC).timestamp()
-    if now - cursor.looked_at < interval_s:
+    if not cursor.is_due(world.settings.automation.check_release_minutes):
         return None
-    cursor.looked_at = now
     try:
         return _record_look(world, context, cursor)
     finally:
@@ -109,12 +61,7 @@ def _record_look(world: World, context: dg.SensorEvaluationContext, cursor: Curs
     try:
         seen = observe(world, RELEASE_SOURCE, cursor.facts, settle_s=SETTLE_S)
     except BurnscarError as error:
-        cursor.failures += 1
-        first, every = FAILURES_PER_ALERT
-        if cursor.failures == first or cursor.failures % every == 0:
-            text = f"the release's source failed {cursor.failures} times in a row, what was fetched is kept: {error}"
-            alert(world.settings, context.log, text)
-        return f"the source was not looked at ({cursor.failures} times in a row): {error}"
+        return count_failure(world, context, cursor, "the release's source", error)
     cursor.failures = 0
     cursor.facts = dict(seen.facts)
     record(context.instance, Pair(RELEASE_SOURCE, None), seen)
@@ -127,10 +74,8 @@ def _release_request(world: World, context: dg.SensorEvaluationContext, cursor: 
     if not version or version == cursor.version:
         return
     cursor.version = version
-    if _are_stale(world, context, [RELEASE]):
-        yield dg.RunRequest(
-            run_key=cursor.run_key("release", version), asset_selection=[RELEASE.key], tags=run_tags(world, [RELEASE])
-        )
+    if are_stale(world, context, [RELEASE]):
+        yield run_of(world, [RELEASE], cursor.run_key("release", version))
 
 
 def _year_requests(world: World, context: dg.SensorEvaluationContext, cursor: Cursor) -> Iterator[dg.RunRequest]:
@@ -141,17 +86,6 @@ def _year_requests(world: World, context: dg.SensorEvaluationContext, cursor: Cu
         if cursor.years.get(str(year)) == version:
             continue
         cursor.years[str(year)] = version
-        stale = _are_stale(world, context, [Pair(name, year) for name in LABELS])
+        stale = are_stale(world, context, [Pair(name, year) for name in LABELS])
         if stale and version != NO_RECORDS:
-            yield dg.RunRequest(
-                run_key=cursor.run_key(f"labels-{year}", version),
-                asset_selection=[pair.key for pair in stale],
-                partition_key=str(year),
-                tags=run_tags(world, stale),
-            )
-
-
-def _are_stale(world: World, context: dg.SensorEvaluationContext, pairs: list[Pair]) -> list[Pair]:
-    assert context.repository_def is not None  # noqa: S101 - Dagster gives it to every sensor of a code location
-    log = EventLog(context.repository_def.asset_graph, context.instance)
-    return [found.pair for found in stale_pairs(world, log, pairs, explain=False)]
+            yield run_of(world, stale, cursor.run_key(f"labels-{year}", version))

@@ -8,7 +8,7 @@ import pytest
 
 from burnscar_assets.definitions import build_definitions
 from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE
-from burnscar_assets.orchestration.automation.release_watch import Cursor
+from burnscar_assets.orchestration.automation.watching import Cursor
 from burnscar_assets.orchestration.checks import LOOKED_AT_LATELY
 from burnscar_assets.orchestration.instance import open_instance
 from burnscar_assets.orchestration.sources import RELEASE_SOURCE
