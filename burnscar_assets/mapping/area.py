@@ -274,7 +274,7 @@ def _doubts(names: Sequence[str], sample: _Sample, value: NDArray[np.float64], d
     kind = "mapped as" if drawn_by == "map" else "of"
     for name, size, agreed in zip(names, sample.sizes, sample.unanimous, strict=True):
         if 0 < size < FEW_SAMPLES:
-            yield f"too few samples: {int(size)} {kind} {name}, fewer than {FEW_SAMPLES}; the interval may be too narrow"
+            yield f"too few samples: {int(size)} {kind} {name}; with fewer than {FEW_SAMPLES} the interval is doubtful"
         if agreed:
             yield f"all {int(size)} samples {kind} {name} agree; the interval allows for errors that were not seen"
     if 1 < len(sample.groups) < FEW_GROUPS:
