@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import yaml
@@ -21,6 +21,7 @@ from burnscar_assets.training.manifest import (
 from burnscar_assets.training.weights import hash_weights, load_state
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from torch.nn import Module
 
 OLMOEARTH = "rslearn.models.olmoearth_pretrain.model.OlmoEarth"
@@ -57,31 +58,58 @@ class BurnModel:
         Raises:
             ValueError: the shape is not (N, 12, height, width), or the dates are not N.
         """
-        import torch
-
         if images.ndim != 4 or images.shape[1] != len(BANDS) or len(acquired) != len(images):
             raise ValueError(f"need (N, {len(BANDS)}, height, width) and N dates, got {images.shape}, {len(acquired)}")
         if not len(images):
             return np.empty(0)
-        with torch.inference_mode():
-            output = self._model(self._context(images, acquired))
-        return output.outputs[:, BURNT].float().cpu().numpy().astype(np.float64)
+        return self.predict_normalized(self.normalize(images.swapaxes(0, 1)).swapaxes(0, 1), acquired)
 
-    def _context(self, images: NDArray[np.uint16], acquired: Sequence[datetime]) -> Any:
+    def normalize(self, pixels: NDArray[np.uint16]) -> "Tensor":
+        """What the encoder is given of digital numbers, on the model's device.
+
+        Args:
+            pixels: (12, …) digital numbers, bands first.
+
+        Returns:
+            float32 of the same shape.
+        """
+        import torch
+        from rslearn.train.model_context import RasterImage
+
+        flat = torch.from_numpy(pixels.astype(np.float32)).to(self._device).reshape(len(BANDS), 1, 1, -1)
+        sample = {MODALITY: RasterImage(flat)}
+        self._normalize(sample, {})
+        return flat.reshape(pixels.shape)
+
+    def predict_normalized(self, windows: "Tensor", acquired: Sequence[datetime]) -> NDArray[np.float64]:
+        """As `predict_batch`, of what `normalize` gave.
+
+        Args:
+            windows: (N, 12, height, width), N at least 1.
+            acquired: when each was acquired.
+        """
         import torch
         from rslearn.train.model_context import ModelContext, RasterImage
 
-        pixels = torch.from_numpy(images.astype(np.float32))
-        inputs = []
-        for image, moment in zip(pixels, acquired, strict=True):
-            sample = {MODALITY: RasterImage(image[:, None], [(moment, moment)])}
-            self._normalize(sample, {})
-            sample[MODALITY].image = sample[MODALITY].image.to(self._device)
-            inputs.append(sample)
-        return ModelContext(inputs=inputs, metadatas=[])
+        inputs = [
+            {MODALITY: RasterImage(window[:, None], [(moment, moment)])}
+            for window, moment in zip(windows, acquired, strict=True)
+        ]
+        with torch.inference_mode():
+            output = self._model(ModelContext(inputs=inputs, metadatas=[]))
+        return output.outputs[:, BURNT].float().cpu().numpy().astype(np.float64)
 
 
-def load_model(folder: Path, device: str = "cpu") -> BurnModel:
+class WindowModel(Protocol):
+    """What every checkpoint can be asked, whatever it is."""
+
+    manifest: CheckpointManifest
+
+    def predict_batch(self, images: NDArray[np.uint16], acquired: Sequence[datetime]) -> NDArray[np.float64]:
+        """Probability of burnt for each window; see `BurnModel.predict_batch`."""
+
+
+def load_model(folder: Path, device: str = "cpu") -> WindowModel:
     """Load a year's checkpoint after verifying it; nothing outside its folder is read.
 
     Args:
@@ -92,6 +120,10 @@ def load_model(folder: Path, device: str = "cpu") -> BurnModel:
         CheckpointError: the checkpoint is missing, incomplete, or does not match its manifest.
     """
     manifest = verify_checkpoint(folder)
+    if manifest.kind != "fine_tuned":
+        from burnscar_assets.baselines.model import BaselineModel
+
+        return BaselineModel(folder, manifest)
     state = load_state(folder / WEIGHTS_FILE)
     if hash_weights(state) != manifest.weights_sha256:
         raise CheckpointError(f"the weights in {folder} are not those of its manifest: train it anew")
