@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import rasterio
 from affine import Affine
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 from rasterio.errors import RasterioError
+from rasterio.transform import array_bounds
 
 from burnscar_assets.errors import InputError
 
@@ -114,13 +114,7 @@ class Grid:
     @property
     def bounds(self) -> tuple[float, float, float, float]:
         """Left, bottom, right, top in the grid's CRS."""
-        corners = np.array([self.transform @ corner for corner in self._corners])
-        (left, bottom), (right, top) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
-        return left, bottom, right, top
-
-    @property
-    def _corners(self) -> list[tuple[int, int]]:
-        return [(0, 0), (self.width, 0), (self.width, self.height), (0, self.height)]
+        return array_bounds(self.height, self.width, self.transform)
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,25 @@
-"""The pages of a folder of maps: one of each map, an index over them, and one over all years."""
+"""The pages of a folder of maps: one of each map, an index over them, and one over all folders beside it."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Final
+
+from burnscar_assets.errors import InputError
+from burnscar_assets.mapping.pages.drawing import drawing_of, write_if_changed
+from burnscar_assets.mapping.pages.index import YEAR_PREFIX, MapFolder, ShownMap, year_page, years_page
+from burnscar_assets.mapping.pages.page import fire_page
+from burnscar_assets.mapping.pages.records import PAGE_FILE, BrokenMap, ReadMap, read_maps
+from burnscar_assets.mapping.pages.totals import totals
+from burnscar_assets.mapping.qgis import PROJECT_FILE, qgis_project
+
+AOI_FOLDER: Final = "aoi"
 
 
 def write_pages(year_folder: Path, *, title: str, simulated: bool) -> Path:
-    """Write the page of each map in a folder, the folder's index, and the index over all years beside it.
+    """Write the page of each map in a folder, the folder's index, and the index over all folders beside it.
 
-    What is as it should be is left untouched, so a second call writes nothing. Every sub-folder with a `map.json` is
-    listed, a broken one with its reason.
+    Each map gets a QGIS project too. What is as it should be is left untouched, so a second call writes nothing. Every
+    sub-folder with a `map.json` is listed, a broken one with its reason.
 
     Args:
         year_folder: the maps of a fire year, or of areas of interest.
@@ -20,4 +32,55 @@ def write_pages(year_folder: Path, *, title: str, simulated: bool) -> Path:
     Raises:
         StorageError: a file can't be written.
     """
-    return year_folder / "index.html"
+    shown: list[ShownMap] = []
+    broken: list[BrokenMap] = []
+    for found in read_maps(year_folder):
+        try:
+            if isinstance(found, ReadMap):
+                shown.append(_write_map(found, title, simulated))
+            else:
+                broken.append(found)
+        except InputError as error:
+            broken.append(BrokenMap(found.folder, str(error)))
+    index = year_folder / PAGE_FILE
+    page = year_page(shown, broken, title=title, simulated=simulated)
+    write_if_changed(index, page.encode())
+    _write_years(year_folder, [item.read for item in shown], len(broken), simulated=simulated)
+    return index
+
+
+def _write_map(a_map: ReadMap, title: str, simulated: bool) -> ShownMap:
+    drawing = drawing_of(a_map)
+    write_if_changed(a_map.folder / PROJECT_FILE, qgis_project(a_map))
+    page = fire_page(a_map, drawing, folder_title=title, simulated=simulated)
+    write_if_changed(a_map.folder / PAGE_FILE, page.encode())
+    return ShownMap(a_map, drawing)
+
+
+def _write_years(here: Path, maps: Sequence[ReadMap], broken: int, *, simulated: bool) -> None:
+    folders = [
+        _folder(path, maps, broken, simulated) if path == here else _folder(path, *_read(path))
+        for path in _folders(here)
+    ]
+    write_if_changed(here.parent / PAGE_FILE, years_page(folders).encode())
+
+
+def _folder(path: Path, maps: Sequence[ReadMap], broken: int, simulated: bool = False) -> MapFolder:
+    says_so = simulated or any(a_map.record.simulated for a_map in maps)
+    return MapFolder(path, totals(maps, broken), tuple(maps), says_so)
+
+
+def _read(path: Path) -> tuple[list[ReadMap], int]:
+    found = list(read_maps(path))
+    maps = [item for item in found if isinstance(item, ReadMap)]
+    return maps, len(found) - len(maps)
+
+
+def _folders(here: Path) -> list[Path]:
+    """Folders of maps beside this one that have an index, and this one, by name."""
+    return sorted({here, *_with_index(here.parent.iterdir() if here.parent.is_dir() else ())})
+
+
+def _with_index(paths: Iterable[Path]) -> list[Path]:
+    named = [path for path in paths if path.name.startswith(YEAR_PREFIX) or path.name == AOI_FOLDER]
+    return [path for path in named if (path / PAGE_FILE).is_file()]

@@ -1,0 +1,173 @@
+"""The page of one map."""
+
+from math import ceil, log10
+from typing import Any, Final
+
+from pyproj import Proj, Transformer
+
+from burnscar_assets.mapping.pages.disagreements import OUTSIDE, Disagreement
+from burnscar_assets.mapping.pages.downloads import downloads
+from burnscar_assets.mapping.pages.drawing import BEFORE, SEVERITY, Drawing
+from burnscar_assets.mapping.pages.outlines import PERIMETER
+from burnscar_assets.mapping.pages.pixels import picture_shape, probability_ramp
+from burnscar_assets.mapping.pages.provenance import licences, provenance
+from burnscar_assets.mapping.pages.records import Grid, MapRecord, ReadMap
+from burnscar_assets.mapping.pages.styles import SEVERITY as SEVERITY_CLASSES
+from burnscar_assets.mapping.pages.templating import render
+from burnscar_assets.mapping.pages.texts import day, hectares, known, metres, period, position, ratio, share
+
+RAMP_STOPS: Final = 11
+BAR_SHARE: Final = 0.25
+"""Length of the scale bar, at most, as a share of the picture's width."""
+
+PLACE_TEXT: Final = {
+    OUTSIDE: "mapped as burnt, outside the perimeter",
+    "inside": "mapped as unburnt, inside the perimeter",
+}
+
+
+def fire_page(a_map: ReadMap, drawing: Drawing, *, folder_title: str, simulated: bool) -> str:
+    """The page of a map as HTML.
+
+    Args:
+        a_map: the map.
+        drawing: what was drawn of it.
+        folder_title: heading of the index that it belongs to.
+        simulated: whether the whole folder is simulated; the map's own record can say so too.
+    """
+    record, grid = a_map.record, a_map.grid
+    rows, columns = picture_shape(grid)
+    return render(
+        "fire",
+        script="viewer",
+        name=record.name,
+        year=record.fire_year,
+        folder_title=folder_title,
+        simulated=simulated or record.simulated,
+        period=period(record.start, record.end),
+        width=grid.width,
+        height=grid.height,
+        pixel_m=grid.pixel_m,
+        hatch=round(max(grid.width, grid.height) / 90, 3),
+        before=BEFORE in drawing.pictures,
+        severity=SEVERITY in drawing.pictures,
+        gaps=bool(drawing.outlines.get("cloud") or drawing.outlines.get("nodata")),
+        outlines=drawing.outlines,
+        perimeter_name="Official perimeter",
+        places=[_place(place, grid) for place in drawing.disagreements],
+        description=_description(record, drawing),
+        caption=_caption(record, grid, rows, columns),
+        last_date=day(max(scene.acquired for scene in record.scenes)) if record.scenes else "",
+        scale=_scale(grid),
+        north=round(north_degrees(grid), 2),
+        ramp=ramp_css(),
+        severity_classes=[{"label": label, "colour": colour} for _, label, colour in SEVERITY_CLASSES],
+        severity_bars=_severity_bars(record),
+        headline=_headline(record),
+        figures=_figures(record),
+        provenance=provenance(record, grid),
+        scenes=[
+            {"acquired": day(scene.acquired), "item": scene.item, "baseline": scene.baseline or "–"}
+            for scene in sorted(record.scenes, key=lambda scene: (scene.acquired, scene.item))
+        ],
+        licences=licences(record, simulated=simulated or record.simulated),
+        files=downloads(a_map.folder),
+    )
+
+
+def ramp_css() -> str:
+    """The ramp of probabilities as a CSS gradient, over the colour of land."""
+    ramp = probability_ramp()
+    stops = [ramp[round(step * (len(ramp) - 1) / (RAMP_STOPS - 1))] for step in range(RAMP_STOPS)]
+    return f"linear-gradient(to right, {', '.join(f'rgb({r} {g} {b} / {a / 255:.2f})' for r, g, b, a in stops)})"
+
+
+def north_degrees(grid: Grid) -> float:
+    """Where true north is in the middle of the picture, degrees clockwise from up."""
+    left, bottom, right, top = grid.bounds
+    projection = Proj(grid.crs)
+    lon, lat = projection((left + right) / 2, (bottom + top) / 2, inverse=True)
+    return -float(projection.get_factors(lon, lat).meridian_convergence)
+
+
+def _scale(grid: Grid) -> dict[str, Any]:
+    """A round length that takes up to a quarter of the picture's width."""
+    width_m = grid.width * grid.pixel_m
+    most = width_m * BAR_SHARE
+    power = 10 ** (ceil(log10(most)) - 1)
+    length = next(step * power for step in (10, 5, 2, 1) if step * power <= most)
+    label = f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
+    return {"percent": round(100 * length / width_m, 3), "label": label}
+
+
+def _place(place: Disagreement, grid: Grid) -> dict[str, Any]:
+    left, top, right, bottom = place.box
+    x, y = grid.transform @ ((left + right) / 2, (top + bottom) / 2)
+    lon, lat = Transformer.from_crs(grid.crs, "EPSG:4326", always_xy=True).transform(x, y)
+    return {
+        "x": round(left, 1), "y": round(top, 1), "width": round(right - left, 1), "height": round(bottom - top, 1),
+        "kind": place.kind, "text": PLACE_TEXT[place.kind], "area": hectares(place.area_ha),
+        "probability": ratio(place.probability), "where": position(lon, lat),
+    }  # fmt: skip
+
+
+def _description(record: MapRecord, drawing: Drawing) -> str:
+    what = f"Sentinel-2 image in short-wave infrared after {record.name}"
+    lines = "with the model’s outline of burned ground"
+    if drawing.outlines.get(PERIMETER):
+        lines += " over the official perimeter"
+    return f"{what}, {lines}. Mapped burned area: {hectares(record.area_ha.mapped)} hectares."
+
+
+def _caption(record: MapRecord, grid: Grid, rows: int, columns: int) -> str:
+    drawn = "Each pixel of the picture is one of the map" if (rows, columns) == (grid.height, grid.width) else (
+        f"The picture shows the map at {grid.pixel_m * grid.width / columns:.0f} m a pixel; the files hold it at "
+        f"{grid.pixel_m:g} m"
+    )  # fmt: skip
+    bands = "B12, B08 and B04 as red, green and blue: burned ground is brown to red, living plants are green"
+    origin = "Simulated image, " if record.simulated else "Sentinel-2, "
+    return f"{origin}{bands}; every map and date in the same brightness. {drawn}."
+
+
+def _headline(record: MapRecord) -> dict[str, str]:
+    area = record.area_ha
+    if known(area.low) and known(area.high):
+        confidence = f"{100 * (area.confidence or 0.95):.0f} %"
+        note = f"burned, estimated; {confidence} interval {hectares(area.low)} to {hectares(area.high)} ha"
+        return {"value": hectares(area.estimate), "unit": "ha", "note": note}
+    return {"value": hectares(area.mapped), "unit": "ha", "note": "mapped as burned; no interval could be estimated"}
+
+
+def _figures(record: MapRecord) -> list[dict[str, str]]:
+    rows = [_row("Mapped area", f"{hectares(record.area_ha.mapped)} ha", "sum of the polygons")]
+    found = record.agreement
+    if found is None:
+        rows.append(_row("Official perimeter", "none", "nothing to compare with"))
+    else:
+        rows += [
+            _row("IoU", ratio(found.iou), "shared ground by ground of either"),
+            _row("Omission", share(found.omission), "of the perimeter, not mapped"),
+            _row("Commission", share(found.commission), "of the map, outside the perimeter"),
+            _row("Boundary distance", metres(found.boundary_distance_m_median), "median"),
+            _row("", metres(found.boundary_distance_m_p95), "95 % lie within"),
+        ]
+        if known(found.islands_ha):
+            islands = f"{hectares(found.islands_found_ha)} of {hectares(found.islands_ha)} ha"
+            rows.append(_row("Unburned islands found", islands, "inside the perimeter"))
+    rows.append(_row("Ground with an answer", share(record.valid_fraction), "free of cloud, shadow and gaps"))
+    return rows
+
+
+def _row(label: str, value: str, note: str = "") -> dict[str, str]:
+    return {"label": label, "value": value, "note": note}
+
+
+def _severity_bars(record: MapRecord) -> list[dict[str, Any]]:
+    areas = record.severity_ha or {}
+    labels = {name: (label, colour) for name, label, colour in SEVERITY_CLASSES}
+    most = max([*areas.values(), 1e-9])
+    return [
+        {"label": label, "colour": colour, "percent": round(100 * areas[name] / most, 1),
+         "value": f"{hectares(areas[name])} ha"}
+        for name, (label, colour) in labels.items() if name in areas
+    ]  # fmt: skip

@@ -1,0 +1,38 @@
+"""What a map was made from, and on which terms it may be used."""
+
+from burnscar_assets.mapping.pages.records import Grid, MapRecord
+from burnscar_assets.mapping.pages.texts import flat, period, ratio, share
+
+
+def provenance(record: MapRecord, grid: Grid) -> list[dict[str, str | bool]]:
+    """Label and value of each fact, in the order in which a reader asks."""
+    checkpoint = record.checkpoint
+    trained = f"fire year {checkpoint.fire_year}" if checkpoint.fire_year else ""
+    rows = [
+        ("Perimeter", record.source, False),
+        ("Id", record.fire_id or "", True),
+        ("Imagery sought", period(record.start, record.end), False),
+        ("Clear of cloud", share(record.clear_fraction), False),
+        ("Set-up", record.setup or "", False),
+        ("Checkpoint", trained, False),
+        ("Weights, SHA-256", checkpoint.weights_sha256, True),
+        ("Threshold", f"burnt from probability {ratio(record.threshold)}", False),
+        ("Grid", f"{grid.crs.name}, {grid.pixel_m:g} m, {grid.width} × {grid.height} pixels", False),
+        *((f"Data version, {name}", flat(value), True) for name, value in sorted(record.data_versions.items())),
+    ]
+    return [{"label": label, "value": value, "code": code} for label, value, code in rows if value]
+
+
+def licences(record: MapRecord, *, simulated: bool) -> list[str]:
+    """What has to be said of what the map contains."""
+    year = record.end[:4]
+    imagery = (
+        "Imagery simulated by burnscar_assets: no observation of the Earth."
+        if simulated
+        else f"Contains modified Copernicus Sentinel data {year}."
+    )
+    lines = [imagery]
+    if "FRAP" in record.source.upper() and not simulated:
+        lines.append("Official perimeter: CAL FIRE FRAP, CC BY 4.0.")
+    lines.append("A set-up that starts from OlmoEarth’s weights is under the OlmoEarth Artifact License (Ai2).")
+    return lines
