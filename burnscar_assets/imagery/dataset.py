@@ -45,22 +45,9 @@ def write_dataset_config(settings: ImagerySettings, root: DataRoot) -> Path:
     Raises:
         SettingsError: the configuration is missing, malformed, or wants an archive that the settings don't name.
     """
-    content = dataset_config(settings, root, root.dataset)
-    path = root.dataset / "config.json"
-    if not path.exists() or _read_json(path) != content:
-        write_json(path, content)
-    return path
-
-
-def dataset_config(settings: ImagerySettings, root: DataRoot, dataset_path: Path) -> dict[str, Any]:
-    """The world's dataset configuration for a dataset folder, as `write_dataset_config` has it for the world's own.
-
-    Raises:
-        SettingsError: the configuration is missing, malformed, or wants an archive that the settings don't name.
-    """
     source = config_file(settings.dataset_config)
     try:
-        content: dict[str, Any] = json.loads(source.read_text(encoding="utf-8"))
+        content = json.loads(source.read_text(encoding="utf-8"))
         layers = content["layers"].values()
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise SettingsError(f"{source} is no rslearn dataset configuration ({error}): it needs `layers`") from error
@@ -70,28 +57,31 @@ def dataset_config(settings: ImagerySettings, root: DataRoot, dataset_path: Path
             arguments[CLOUD_LIMIT] = settings.max_cloud_cover
         if CLOUD_QUERY in arguments.get("query", {}):
             arguments["query"][CLOUD_QUERY] = {"lte": settings.max_cloud_cover}
-    replaced: dict[str, Any] = _replace(content, settings, root, dataset_path, source)
-    return replaced
+    content = _replace(content, settings, root, source)
+    path = root.dataset / "config.json"
+    if not path.exists() or _read_json(path) != content:
+        write_json(path, content)
+    return path
 
 
-def _replace(value: Any, settings: ImagerySettings, root: DataRoot, dataset_path: Path, source: Path) -> Any:
+def _replace(value: Any, settings: ImagerySettings, root: DataRoot, source: Path) -> Any:
     if isinstance(value, dict):
-        return {key: _replace(part, settings, root, dataset_path, source) for key, part in value.items()}
+        return {key: _replace(part, settings, root, source) for key, part in value.items()}
     if isinstance(value, list):
-        return [_replace(part, settings, root, dataset_path, source) for part in value]
+        return [_replace(part, settings, root, source) for part in value]
     if isinstance(value, str) and ARCHIVE_VARIABLE in value:
         if settings.archive is None:
             raise SettingsError(f"{source.name} reads an archive: name its STAC index as imagery.archive")
-        return value.replace(ARCHIVE_VARIABLE, _archive_place(settings.archive, root, dataset_path))
+        return value.replace(ARCHIVE_VARIABLE, _archive_place(settings.archive, root))
     return value
 
 
-def _archive_place(archive: str, root: DataRoot, dataset_path: Path) -> str:
+def _archive_place(archive: str, root: DataRoot) -> str:
     if is_remote(archive):
         return archive
     path = os.path.normpath(root.resolve(archive).absolute())
     inside = Path(path).is_relative_to(os.path.normpath(root.path.absolute()))
-    return os.path.relpath(path, dataset_path) if inside else path
+    return os.path.relpath(path, root.dataset) if inside else path
 
 
 def _read_json(path: Path) -> Any:

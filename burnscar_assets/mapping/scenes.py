@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 
-from burnscar_assets.errors import InputError, SourceUnavailableError
-from burnscar_assets.imagery.dataset import data_source, dataset_config, load_windows, open_dataset, quiet_rslearn
+from burnscar_assets.errors import InputError, MissingDataError, SourceUnavailableError
+from burnscar_assets.imagery.dataset import data_source, load_windows, open_dataset, quiet_rslearn
+from burnscar_assets.imagery.hrefs import resolve_href
 from burnscar_assets.imagery.items import acquisition_time, cloud_cover, processing_baseline, read_all_groups
 from burnscar_assets.imagery.matching import match_scenes
 from burnscar_assets.mapping.frame import Box, Frame
@@ -81,39 +82,50 @@ class Found:
     reasons: dict[str, int]
 
 
-def open_archive(root: DataRoot, folder: Path, settings: ImagerySettings, mosaics: int) -> Archive:
+def open_archive(root: DataRoot, folder: Path, layer: str, mosaics: int) -> Archive:
     """The archive of a world, seen through a dataset of a map's own.
 
     Args:
-        root: of the world.
-        folder: of the dataset, made if it isn't there.
-        settings: of the world's imagery.
+        root: of the world, whose dataset has its configuration.
+        folder: of the map's dataset, made if it isn't there.
+        layer: raster layer that the model reads.
         mosaics: how often each block is covered with scenes.
 
     Raises:
         InputError: the layer is not there, or is one whose scenes can't be told apart.
+        MissingDataError: the world has no dataset yet.
         SettingsError: the configuration or its data source is malformed.
     """
     from rslearn.tile_stores import get_tile_store_with_layer
 
     from burnscar_assets.imagery.engine import supports
 
-    config = dataset_config(settings, root, folder)
-    layer = config["layers"].get(settings.layer)
-    if not isinstance(layer, dict) or "data_source" not in layer:
-        raise InputError(f"{settings.dataset_config} has no layer {settings.layer!r} with a data source")
-    source = {name: value for name, value in layer["data_source"].items() if name not in _SHIFTS}
-    source["query_config"] = {"space_mode": "MOSAIC", "max_matches": mosaics}
-    config["layers"] = {settings.layer: layer | {"data_source": source}}
+    config = _config_of_map(root.dataset / "config.json", layer, mosaics)
     if read_json(folder / "config.json") != config:
         write_json(folder / "config.json", config)
     dataset = open_dataset(folder)
-    opened = data_source(dataset, settings.layer)
-    tiles = get_tile_store_with_layer(dataset.get_tile_store(), settings.layer, dataset.layers[settings.layer])
-    reason = supports(dataset.layers[settings.layer], opened, tiles)
+    source = data_source(dataset, layer)
+    tiles = get_tile_store_with_layer(dataset.get_tile_store(), layer, dataset.layers[layer])
+    reason = supports(dataset.layers[layer], source, tiles)
     if reason:
-        raise InputError(f"maps can't be made from layer {settings.layer} of {settings.dataset_config}: {reason}")
-    return Archive(dataset, opened, dataset.layers[settings.layer], tiles)
+        raise InputError(f"maps can't be made from layer {layer} of {root.dataset / 'config.json'}: {reason}")
+    return Archive(dataset, source, dataset.layers[layer], tiles)
+
+
+def _config_of_map(path: Path, layer: str, mosaics: int) -> dict[str, Any]:
+    """The world's configuration with the one layer, covered several times, and its archive by its full path."""
+    content = read_json(path)
+    if not content:
+        raise MissingDataError(f"no dataset in {path.parent}: run burnscar refresh")
+    chosen = content.get("layers", {}).get(layer)
+    if not isinstance(chosen, dict) or "data_source" not in chosen:
+        raise InputError(f"{path} has no layer {layer!r} with a data source: correct imagery.layer")
+    source = {name: value for name, value in chosen["data_source"].items() if name not in _SHIFTS}
+    source["query_config"] = {"space_mode": "MOSAIC", "max_matches": mosaics}
+    arguments = source.get("init_args", {})
+    if isinstance(arguments.get("index"), str):
+        source["init_args"] = arguments | {"index": resolve_href(arguments["index"], str(path))}
+    return content | {"layers": {layer: chosen | {"data_source": source}}}
 
 
 def find_scenes(
