@@ -183,7 +183,7 @@ class ArcGisSite:
         features = [
             {
                 "attributes": {by: None if pd.isna(value) else value}
-                | {s["outStatisticFieldName"]: getattr(g[s["onStatisticField"]], s["statisticType"])() for s in wanted}
+                | {s["outStatisticFieldName"]: _statistic(g[s["onStatisticField"]], s["statisticType"]) for s in wanted}
             }
             for value, g in groups
         ]
@@ -238,6 +238,11 @@ class ArcGisSite:
             "fields": self._fields(),
             "features": features,
         }
+
+
+def _statistic(column: pd.Series, kind: str) -> Any:
+    value = column.sum(min_count=1) if kind == "sum" else getattr(column, kind)()
+    return None if pd.isna(value) else value
 
 
 def _rings(shape: shapely.Geometry) -> list[list[list[float]]]:

@@ -1,0 +1,92 @@
+"""Small seasons for tests: squares with WFIGS's fields, and a service of them that answers to SQL."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import duckdb
+import geopandas as gpd
+import pandas as pd
+
+from burnscar_assets_tests.labels.label_records import ACRES, square
+from burnscar_assets_tests.labels.label_servers import ArcGisSite
+
+DATES = (
+    "attr_FireDiscoveryDateTime",
+    "attr_ContainmentDateTime",
+    "attr_ControlDateTime",
+    "attr_FireOutDateTime",
+    "attr_ModifiedOnDateTime_dt",
+    "poly_DateCurrent",
+)
+
+
+def moment(text: str) -> int:
+    """Epoch milliseconds of a time in UTC."""
+    return int(pd.Timestamp(text, tz="UTC").value // 1_000_000)
+
+
+def wfigs_fires(*changes: dict[str, Any], fire_year: int = 2026) -> gpd.GeoDataFrame:
+    """One contained Californian wildfire for each argument, in which it changes fields; dates may be text."""
+    rows = []
+    for number, change in enumerate(changes):
+        row = {
+            "OBJECTID": number + 1,
+            "GlobalID": f"9000000{number}-aaaa-bbbb-cccc-0123456789ab",
+            "attr_IrwinID": irwin(number),
+            "poly_IRWINID": irwin(number),
+            "attr_UniqueFireIdentifier": f"{fire_year}-CANEU-{number:06d}",
+            "attr_LocalIncidentIdentifier": f"{number:06d}",
+            "attr_IncidentName": f"Season {number}",
+            "poly_IncidentName": f"SEASON {number}",
+            "attr_IncidentTypeCategory": "WF",
+            "attr_POOState": "US-CA",
+            "attr_POOProtectingAgency": "State",
+            "attr_POOProtectingUnit": "CANEU",
+            "attr_FireCause": "Natural",
+            "attr_PercentContained": 100.0,
+            "attr_CpxID": None,
+            "attr_CpxName": None,
+            "poly_MapMethod": "Mixed Methods",
+            "poly_GISAcres": ACRES,
+            "attr_FireDiscoveryDateTime": f"{fire_year}-07-01T21:30",
+            "attr_ContainmentDateTime": f"{fire_year}-07-09T02:00",
+            "attr_ControlDateTime": None,
+            "attr_FireOutDateTime": None,
+            "attr_ModifiedOnDateTime_dt": f"{fire_year}-07-10T12:00",
+            "poly_DateCurrent": f"{fire_year}-07-08T12:00",
+            "geometry": square(number),
+        } | change
+        rows.append(row | {name: moment(row[name]) for name in DATES if isinstance(row[name], str)})
+    fires = gpd.GeoDataFrame(rows, crs="EPSG:3310")
+    return fires.astype({name: "Int64" for name in DATES})
+
+
+def irwin(number: int) -> str:
+    """IRWIN id of a test's fire, as the service writes it."""
+    return f"{{{number:08X}-5555-6666-7777-0123456789AB}}"
+
+
+BURNING: dict[str, Any] = {"attr_ContainmentDateTime": None, "attr_PercentContained": 40.0}
+"""Changes that make a fire one that isn't contained."""
+
+
+@dataclass
+class WfigsSite(ArcGisSite):
+    """A feature service of incidents, which chooses rows by SQL."""
+
+    def _query(self, asked: dict[str, str]) -> dict[str, Any]:
+        chosen = replace(self, rows=self._chosen(asked["where"]))
+        return super(WfigsSite, chosen)._query(asked)
+
+    def _chosen(self, where: str) -> gpd.GeoDataFrame:
+        table = pd.DataFrame(self.rows.drop(columns="geometry"))
+        table = table.assign(**{name: pd.to_datetime(table[name], unit="ms") for name in DATES})
+        with duckdb.connect() as connection:
+            connection.register("incidents", table)
+            found = connection.sql(f"SELECT OBJECTID FROM incidents WHERE {where}").df()["OBJECTID"]  # noqa: S608
+        return self.rows[self.rows["OBJECTID"].isin(found)]
+
+    def _fields(self) -> list[dict[str, Any]]:
+        return [
+            entry | ({"type": "esriFieldTypeDate"} if entry["name"] in DATES else {}) for entry in super()._fields()
+        ]
