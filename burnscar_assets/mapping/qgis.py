@@ -11,10 +11,12 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from pyproj import CRS
 
-from burnscar_assets.mapping.pages.outlines import BURNED, PERIMETER, VECTORS
+from burnscar_assets.mapping.pages.outlines import VECTORS
 from burnscar_assets.mapping.pages.pixels import STRETCH_DN, probability_ramp
 from burnscar_assets.mapping.pages.records import Grid, ReadMap
-from burnscar_assets.mapping.pages.styles import MODEL_COLOUR, PERIMETER_COLOUR, SEVERITY, VALIDITY
+from burnscar_assets.mapping.pages.styles import MODEL_COLOUR, PERIMETER_COLOUR, VALIDITY
+from burnscar_assets.mapping.polygon_files import BURNED_LAYER, PERIMETER_LAYER
+from burnscar_assets.mapping.severity import SEVERITY_CLASSES
 
 PROJECT_FILE: Final = "map.qgs"
 QGIS_VERSION: Final = "3.22.0"
@@ -96,8 +98,8 @@ def _layers(a_map: ReadMap) -> Iterator[Layer]:
 
         there = set(list_layers(folder / VECTORS)[:, 0])
         outlines = (
-            (BURNED, "Burned area, mapped", MODEL_COLOUR, "solid"),
-            (PERIMETER, "Official perimeter", PERIMETER_COLOUR, "dash"),
+            (BURNED_LAYER, "Burned area, mapped", MODEL_COLOUR, "solid"),
+            (PERIMETER_LAYER, "Official perimeter", PERIMETER_COLOUR, "dash"),
         )
         for name, label, colour, dash in outlines:
             if name in there:
@@ -105,7 +107,7 @@ def _layers(a_map: ReadMap) -> Iterator[Layer]:
     rasters = (
         ("validity", "Cloud, no data", _paletted([(value, label, colour) for value, label, colour in VALIDITY]), False),
         ("severity", "Severity (dNBR)",
-         _paletted([(value, label, colour) for value, (_, label, colour) in enumerate(SEVERITY)]), False),
+         _paletted([(item.code, item.name, item.colour) for item in SEVERITY_CLASSES]), False),
         ("probability", "Probability of burn", _ramp(), True),
         ("after", "After the fire (B12, B08, B04)", _composite(), True),
         ("before", "Before the fire (B12, B08, B04)", _composite(), True),

@@ -17,6 +17,8 @@ from shapely.affinity import scale, translate
 from shapely.geometry import shape
 from shapely.ops import unary_union
 
+from burnscar_assets.mapping.severity import classify, severity_ha
+
 PIXEL_M = 10.0
 CRS = "EPSG:32610"
 CORNER = (500_000.0, 4_400_000.0)
@@ -62,8 +64,7 @@ def make_map(
     if before:
         rasters["before"] = _image(np.random.default_rng(seed), size, inside * 0, validity * 0)
         rasters["dnbr"] = (probability * 0.8).astype("float32")
-        rasters["severity"] = np.where(validity > 0, 255, np.digitize(probability * 0.8, (0.1, 0.27, 0.44, 0.66)))
-        rasters["severity"] = rasters["severity"].astype("uint8")
+        rasters["severity"] = classify(np.where(validity > 0, np.nan, probability * 0.8))
     for label, pixels in rasters.items():
         write_raster(folder / f"{label}.tif", pixels, transform, crs, NODATA.get(label))
     found = [shape(part) for part, value in shapes(burned, burned == 1, transform=transform) if value == 1]
@@ -76,7 +77,18 @@ def make_map(
         )
     polygons.to_parquet(folder / "burned_area.parquet")
     polygons.to_crs("EPSG:4326").to_file(folder / "burned_area.geojson", driver="GeoJSON")
-    record = _record(folder, name, crs, transform, size, polygons, truth, burned, before=before, perimeter=perimeter)
+    record = _record(
+        folder,
+        name,
+        crs,
+        transform,
+        size,
+        polygons,
+        truth,
+        burned,
+        perimeter=perimeter,
+        severity=severity_ha(rasters["severity"], PIXEL_M**2 / 1e4) if before else None,
+    )
     (folder / "map.json").write_text(json.dumps(record | changes, indent=2))
     return folder
 
@@ -128,7 +140,7 @@ def _image(
 
 def _record(
     folder: Path, name: str, crs: str, transform: Any, size: tuple[int, int], polygons: gpd.GeoDataFrame,
-    truth: npt.NDArray[Any], burned: npt.NDArray[Any], *, before: bool, perimeter: bool,
+    truth: npt.NDArray[Any], burned: npt.NDArray[Any], *, perimeter: bool, severity: dict[str, float] | None,
 ) -> dict[str, Any]:  # fmt: skip
     mapped = float(polygons.area_ha.sum())
     seen = burned != 255
@@ -152,6 +164,6 @@ def _record(
         "area_ha": {"mapped": mapped, "estimate": mapped * 1.03, "low": mapped * 0.95, "high": mapped * 1.11,
                     "confidence": 0.95},
         "agreement": agreement if perimeter else None,
-        "severity_ha": {"unburned": 610.0, "low": 120.5, "moderate_low": 210.0, "high": 400.2} if before else None,
+        "severity_ha": severity,
         "files": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
     }  # fmt: skip

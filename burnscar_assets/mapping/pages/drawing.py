@@ -15,7 +15,7 @@ from shapely import get_coordinates, get_parts
 from shapely.geometry.base import BaseGeometry
 
 from burnscar_assets.mapping.pages.disagreements import Disagreement, find_disagreements
-from burnscar_assets.mapping.pages.outlines import BURNED, PERIMETER, gap_path, path_of, read_outline
+from burnscar_assets.mapping.pages.outlines import gap_path, path_of, read_outline, to_pixels
 from burnscar_assets.mapping.pages.pixels import (
     as_png,
     as_webp,
@@ -27,6 +27,7 @@ from burnscar_assets.mapping.pages.pixels import (
 )
 from burnscar_assets.mapping.pages.records import ReadMap
 from burnscar_assets.mapping.pages.styles import MODEL_COLOUR, PERIMETER_COLOUR, severity_palette
+from burnscar_assets.mapping.polygon_files import BURNED_LAYER, PERIMETER_LAYER
 from burnscar_assets.storage.atomic import atomic_file
 from burnscar_assets.storage.hashing import hash_json
 
@@ -71,17 +72,18 @@ def drawing_of(a_map: ReadMap) -> Drawing:
     kept = _kept(a_map.folder)
     if kept is not None and kept.key == key and all((a_map.folder / FOLDER / name).exists() for name in kept.pictures):
         return kept
-    burned, perimeter = (read_outline(a_map.folder, layer, a_map.grid) for layer in (BURNED, PERIMETER))
+    vectors = [read_outline(a_map.folder, layer, a_map.grid.crs) for layer in (BURNED_LAYER, PERIMETER_LAYER)]
+    burned, perimeter = (None if vector is None else to_pixels(vector, a_map.grid) for vector in vectors)
     pictures = _pictures(a_map, burned, perimeter)
     drawing = Drawing(
         key=key,
         pictures=tuple(sorted(pictures)),
         outlines={
-            BURNED: path_of(burned, a_map.grid),
-            PERIMETER: path_of(perimeter, a_map.grid),
+            BURNED_LAYER: path_of(burned, a_map.grid),
+            PERIMETER_LAYER: path_of(perimeter, a_map.grid),
             **_gaps(a_map),
         },
-        disagreements=_disagreements(a_map, perimeter),
+        disagreements=_disagreements(a_map, vectors[1]),
     )
     for name, content in pictures.items():
         write_if_changed(a_map.folder / FOLDER / name, content)

@@ -11,6 +11,7 @@ import numpy as np
 import pyogrio
 import shapely
 from pyogrio.errors import DataLayerError, DataSourceError
+from pyproj import CRS
 from rasterio.features import shapes
 from rasterio.transform import Affine
 from shapely.affinity import affine_transform
@@ -22,12 +23,11 @@ from burnscar_assets.mapping.pages.pixels import LONGEST_PX, Pixels
 from burnscar_assets.mapping.pages.records import REPAIR, Grid
 
 VECTORS: Final = "burned_area.gpkg"
-BURNED, PERIMETER = "burned", "perimeter"
 LEAST_GAP_PX: Final = 3
 
 
-def read_outline(folder: Path, layer: str, grid: Grid) -> BaseGeometry | None:
-    """A layer of a map's GeoPackage as one geometry in pixels of the grid; None if it is not there or empty.
+def read_outline(folder: Path, layer: str, crs: CRS) -> BaseGeometry | None:
+    """The polygons of a layer of a map's GeoPackage as one geometry in a CRS; None if it is not there or empty.
 
     Raises:
         InputError: the GeoPackage can't be read, or the layer has no CRS.
@@ -43,8 +43,9 @@ def read_outline(folder: Path, layer: str, grid: Grid) -> BaseGeometry | None:
         raise InputError(f"{VECTORS} of {folder.name} can't be read: {REPAIR}") from error
     if rows.crs is None:
         raise InputError(f"{VECTORS} of {folder.name} has a layer {layer} without a CRS: {REPAIR}")
-    whole = rows.geometry.to_crs(grid.crs).make_valid().union_all()
-    return None if whole.is_empty else to_pixels(whole, grid)
+    whole = rows.geometry.to_crs(crs).make_valid().union_all()
+    polygons = [part for part in shapely.get_parts(whole) if part.geom_type == "Polygon" and not part.is_empty]
+    return shapely.MultiPolygon(polygons) if polygons else None
 
 
 def to_pixels(geometry: BaseGeometry, grid: Grid) -> BaseGeometry:

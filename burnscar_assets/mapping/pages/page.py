@@ -3,26 +3,27 @@
 from math import ceil, log10
 from typing import Any, Final
 
-from pyproj import Proj, Transformer
+from pyproj import Proj
 
-from burnscar_assets.mapping.pages.disagreements import OUTSIDE, Disagreement
+from burnscar_assets.mapping.agreement import COMMISSION, OMISSION
+from burnscar_assets.mapping.pages.disagreements import Disagreement
 from burnscar_assets.mapping.pages.downloads import downloads
 from burnscar_assets.mapping.pages.drawing import BEFORE, SEVERITY, Drawing
-from burnscar_assets.mapping.pages.outlines import PERIMETER
 from burnscar_assets.mapping.pages.pixels import picture_shape, probability_ramp
 from burnscar_assets.mapping.pages.provenance import licences, provenance
 from burnscar_assets.mapping.pages.records import Grid, MapRecord, ReadMap
-from burnscar_assets.mapping.pages.styles import SEVERITY as SEVERITY_CLASSES
 from burnscar_assets.mapping.pages.templating import render
 from burnscar_assets.mapping.pages.texts import day, hectares, known, metres, period, position, ratio, share
+from burnscar_assets.mapping.polygon_files import PERIMETER_LAYER
+from burnscar_assets.mapping.severity import SEVERITY_CLASSES
 
 RAMP_STOPS: Final = 11
 BAR_SHARE: Final = 0.25
 """Length of the scale bar, at most, as a share of the picture's width."""
 
 PLACE_TEXT: Final = {
-    OUTSIDE: "mapped as burnt, outside the perimeter",
-    "inside": "mapped as unburnt, inside the perimeter",
+    COMMISSION: "mapped as burnt, outside the perimeter",
+    OMISSION: "mapped as unburnt, inside the perimeter",
 }
 
 
@@ -54,14 +55,14 @@ def fire_page(a_map: ReadMap, drawing: Drawing, *, folder_title: str, simulated:
         gaps=bool(drawing.outlines.get("cloud") or drawing.outlines.get("nodata")),
         outlines=drawing.outlines,
         perimeter_name="Official perimeter",
-        places=[_place(place, grid) for place in drawing.disagreements],
+        places=[_place(place) for place in drawing.disagreements],
         description=_description(record, drawing),
         caption=_caption(record, grid, rows, columns),
         last_date=day(max(scene.acquired for scene in record.scenes)) if record.scenes else "",
         scale=_scale(grid),
         north=round(north_degrees(grid), 2),
         ramp=ramp_css(),
-        severity_classes=[{"label": label, "colour": colour} for _, label, colour in SEVERITY_CLASSES],
+        severity_classes=[{"label": item.name, "colour": item.colour} for item in SEVERITY_CLASSES],
         severity_bars=_severity_bars(record),
         headline=_headline(record),
         figures=_figures(record),
@@ -100,21 +101,25 @@ def _scale(grid: Grid) -> dict[str, Any]:
     return {"percent": round(100 * length / width_m, 3), "label": label}
 
 
-def _place(place: Disagreement, grid: Grid) -> dict[str, Any]:
+def _place(place: Disagreement) -> dict[str, Any]:
     left, top, right, bottom = place.box
-    x, y = grid.transform @ ((left + right) / 2, (top + bottom) / 2)
-    lon, lat = Transformer.from_crs(grid.crs, "EPSG:4326", always_xy=True).transform(x, y)
+    depth = f"up to {metres(place.depth_m)} from the outline · " if place.depth_m else ""
     return {
-        "x": round(left, 1), "y": round(top, 1), "width": round(right - left, 1), "height": round(bottom - top, 1),
-        "kind": place.kind, "text": PLACE_TEXT[place.kind], "area": hectares(place.area_ha),
-        "probability": ratio(place.probability), "where": position(lon, lat),
-    }  # fmt: skip
+        "x": left,
+        "y": top,
+        "width": round(right - left, 1),
+        "height": round(bottom - top, 1),
+        "kind": place.kind,
+        "text": PLACE_TEXT[place.kind],
+        "area": hectares(place.area_ha),
+        "note": f"{depth}confidence {share(place.confidence)} · {position(place.lon, place.lat)}",
+    }
 
 
 def _description(record: MapRecord, drawing: Drawing) -> str:
     what = f"Sentinel-2 image in short-wave infrared after {record.name}"
     lines = "with the model’s outline of burned ground"
-    if drawing.outlines.get(PERIMETER):
+    if drawing.outlines.get(PERIMETER_LAYER):
         lines += " over the official perimeter"
     return f"{what}, {lines}. Mapped burned area: {hectares(record.area_ha.mapped)} hectares."
 
@@ -164,10 +169,14 @@ def _row(label: str, value: str, note: str = "") -> dict[str, str]:
 
 def _severity_bars(record: MapRecord) -> list[dict[str, Any]]:
     areas = record.severity_ha or {}
-    labels = {name: (label, colour) for name, label, colour in SEVERITY_CLASSES}
     most = max([*areas.values(), 1e-9])
     return [
-        {"label": label, "colour": colour, "percent": round(100 * areas[name] / most, 1),
-         "value": f"{hectares(areas[name])} ha"}
-        for name, (label, colour) in labels.items() if name in areas
-    ]  # fmt: skip
+        {
+            "label": item.name,
+            "colour": item.colour,
+            "percent": round(100 * areas[item.name] / most, 1),
+            "value": f"{hectares(areas[item.name])} ha",
+        }
+        for item in SEVERITY_CLASSES
+        if item.name in areas
+    ]
