@@ -10,7 +10,7 @@ from burnscar_assets.errors import InputError, SourceUnavailableError
 from burnscar_assets.labels.season_watch import SeasonState, look_at_season
 from burnscar_assets.labels.wfigs import normalise_incidents, read_season
 from burnscar_assets.settings import InSeasonSettings
-from burnscar_assets_tests.labels.label_records import frap_fires, square
+from burnscar_assets_tests.labels.label_records import frap_fires
 from burnscar_assets_tests.labels.label_servers import ArcGisSite, serving
 from burnscar_assets_tests.labels.wfigs_records import BURNING, WfigsSite, irwin, wfigs_fires
 

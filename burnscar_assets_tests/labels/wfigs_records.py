@@ -58,7 +58,7 @@ def wfigs_fires(*changes: dict[str, Any], fire_year: int = 2026) -> gpd.GeoDataF
         } | change
         rows.append(row | {name: moment(row[name]) for name in DATES if isinstance(row[name], str)})
     fires = gpd.GeoDataFrame(rows, crs="EPSG:3310")
-    return fires.astype({name: "Int64" for name in DATES})
+    return fires.astype(dict.fromkeys(DATES, "Int64"))
 
 
 def irwin(number: int) -> str:
@@ -83,7 +83,7 @@ class WfigsSite(ArcGisSite):
         table = table.assign(**{name: pd.to_datetime(table[name], unit="ms") for name in DATES})
         with duckdb.connect() as connection:
             connection.register("incidents", table)
-            found = connection.sql(f"SELECT OBJECTID FROM incidents WHERE {where}").df()["OBJECTID"]  # noqa: S608
+            found = connection.sql(f"SELECT OBJECTID FROM incidents WHERE {where}").df()["OBJECTID"]
         return self.rows[self.rows["OBJECTID"].isin(found)]
 
     def _fields(self) -> list[dict[str, Any]]:

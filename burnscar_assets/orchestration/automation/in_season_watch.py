@@ -12,6 +12,7 @@ from burnscar_assets.errors import BurnscarError
 from burnscar_assets.orchestration.automation.watching import Cursor, are_stale, count_failure, run_of, tick_s
 from burnscar_assets.orchestration.in_season import (
     ASSETS,
+    RECORDS,
     made_versions,
     observe_season,
     open_years,
@@ -60,10 +61,10 @@ def _look(world: World, context: dg.SensorEvaluationContext, cursor: Cursor) -> 
 
 
 def _season_requests(world: World, context: dg.SensorEvaluationContext, cursor: Cursor) -> Iterator[dg.RunRequest]:
-    """A run of each year whose season or labels have another version than when it was asked for last."""
-    labels = made_versions(world, context.instance, LABELS)
+    """A run of each year whose season, records or labels have another version than when it was asked for last."""
+    records, labels = (made_versions(world, context.instance, name) for name in (RECORDS, LABELS))
     for year, season in seasons_seen(world, context.instance).items():
-        version = hash_json([season, labels.get(year)])
+        version = hash_json([season, records.get(year), labels.get(year)])
         if cursor.years.get(str(year)) == version:
             continue
         cursor.years[str(year)] = version
