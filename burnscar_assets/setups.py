@@ -31,16 +31,7 @@ Kind = Literal["fine_tuned", "threshold", "trees"]
 class ThresholdParameters(Section):
     """How a threshold on a burn index is tuned."""
 
-    index: Literal["nbr", "dnbr", "rbr"] = Field("nbr", description="Burn index, averaged over the window.")
-    before_layer: str | None = Field(
-        None, description="Raster layer of the dataset with the image before the fire, which dnbr and rbr need."
-    )
-
-    @model_validator(mode="after")
-    def _difference_needs_two_images(self) -> Self:
-        if (self.index == "nbr") != (self.before_layer is None):
-            raise ValueError("index nbr takes no before_layer, dnbr and rbr need one")
-        return self
+    index: Literal["nbr"] = Field("nbr", description="Burn index of the image after the fire, mean over the window.")
 
 
 class TreesParameters(Section):

@@ -118,10 +118,10 @@ def _batches(
 
 
 def _device(wanted: str) -> str:
-    import torch
-
     if wanted != "auto":
         return wanted
+    import torch
+
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 

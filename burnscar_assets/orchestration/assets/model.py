@@ -13,6 +13,7 @@ import dagster as dg
 
 from burnscar_assets.classes import Split
 from burnscar_assets.environment import config_file
+from burnscar_assets.orchestration.automation.conditions import follow
 from burnscar_assets.orchestration.metadata import figures, picture
 from burnscar_assets.orchestration.partitions import World, look_back
 from burnscar_assets.orchestration.processes import Event, run_process
@@ -140,7 +141,8 @@ def metrics_asset(world: World) -> dg.AssetsDefinition:
     """The metrics of a set-up; one without a network is judged in the calling process, as it needs no torch."""
     checkpoint = dg.AssetKey.from_user_string(world.asset("checkpoint"))
     neural = world.setup is None or world.setup.is_neural
-    options: dict[str, Any] = {"pool": GPU_POOL, "op_tags": gpu_stage_tags(world.settings.compute)} if neural else {}
+    on_gpu: dict[str, Any] = {"pool": GPU_POOL, "op_tags": gpu_stage_tags(world.settings.compute)}
+    options = on_gpu if neural else {"automation_condition": follow()}
 
     @stage(
         world,

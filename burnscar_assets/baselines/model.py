@@ -1,0 +1,64 @@
+"""A set-up without a network for prediction, read from its checkpoint's folder; asked as a network is asked."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from burnscar_assets.baselines.threshold import ThresholdModel
+from burnscar_assets.baselines.trees import TreesModel
+from burnscar_assets.classes import BANDS
+from burnscar_assets.errors import CheckpointError
+from burnscar_assets.evaluation.baseline import NbrThreshold
+from burnscar_assets.training.manifest import CheckpointManifest
+
+THRESHOLD_FILE: Final = "threshold.json"
+TREES_FILE: Final = "trees.txt"
+
+
+class BaselineModel:
+    """Gives windows their probability of being burnt.
+
+    Args:
+        folder: of a verified checkpoint.
+        manifest: its manifest.
+
+    Attributes:
+        manifest: What the model is and what it has seen.
+        per_pixel: Whether it answers pixel by pixel: never.
+
+    Raises:
+        CheckpointError: its file can't be read.
+    """
+
+    per_pixel: Final = False
+
+    def __init__(self, folder: Path, manifest: CheckpointManifest) -> None:
+        self.manifest = manifest
+        self._model = _read(folder, manifest.kind)
+
+    def predict_batch(self, images: NDArray[np.uint16], acquired: Sequence[datetime]) -> NDArray[np.float64]:
+        """Probability of burnt for each window, as `training.model.BurnModel` gives it; the dates decide nothing.
+
+        Raises:
+            ValueError: the shape is not (N, 12, height, width), or the dates are not N.
+        """
+        if images.ndim != 4 or images.shape[1] != len(BANDS) or len(acquired) != len(images):
+            raise ValueError(f"need (N, {len(BANDS)}, height, width) and N dates, got {images.shape}, {len(acquired)}")
+        return self._model.predict(images) if len(images) else np.empty(0)
+
+
+def _read(folder: Path, kind: str) -> ThresholdModel | TreesModel:
+    if kind == "trees":
+        return TreesModel((folder / TREES_FILE).read_text(encoding="utf-8"))
+    if kind != "threshold":
+        raise CheckpointError(f"{folder} holds a model of unknown kind {kind!r}: train it anew")
+    try:
+        said = json.loads((folder / THRESHOLD_FILE).read_bytes())
+        return ThresholdModel(NbrThreshold(**said["threshold"]), float(said["width"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{folder / THRESHOLD_FILE} is no threshold: train it anew") from error

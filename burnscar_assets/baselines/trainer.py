@@ -1,0 +1,205 @@
+"""Trains a set-up without a network in the calling process, and puts its checkpoint in place whole, with a manifest."""
+
+import json
+import time
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from burnscar_assets.baselines.features import window_features
+from burnscar_assets.baselines.model import THRESHOLD_FILE, TREES_FILE
+from burnscar_assets.baselines.threshold import fit_threshold
+from burnscar_assets.baselines.trees import grow_trees
+from burnscar_assets.classes import BANDS, BURNT, CLASS_NAMES, Split
+from burnscar_assets.cost import Cost, peak_memory_mb, write_cost
+from burnscar_assets.evaluation.baseline import window_nbr
+from burnscar_assets.imagery.tiles import read_tiles
+from burnscar_assets.progress import Progress, silent
+from burnscar_assets.settings import Settings
+from burnscar_assets.setups import Setup, TreesParameters
+from burnscar_assets.storage.atomic import atomic_folder, recover
+from burnscar_assets.storage.hashing import hash_file, hash_json
+from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.training.manifest import CheckpointManifest, write_manifest
+from burnscar_assets.training.plan import check_splits, count_windows, seen_hash, training_years, usable_windows
+
+WINDOWS_AT_ONCE = 256
+PACKAGES = ("numpy", "lightgbm")
+NOTICE = "Trained from nothing: no pretrained weights, and no licence of any."
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of training.
+
+    Attributes:
+        file: name of the model's file.
+        text: what it holds.
+        parameters: numbers that were learnt.
+        epochs: rounds.
+        best_epoch: the round that is kept.
+        history: losses of each round.
+        metrics: those of the round that is kept.
+        index: of a threshold, `value` and `category` of each training window.
+        gain: of trees, the loss that splits on each feature saved.
+    """
+
+    file: str
+    text: str
+    parameters: int
+    epochs: int
+    best_epoch: int
+    history: list[dict[str, float]]
+    metrics: dict[str, float]
+    index: pd.DataFrame = field(default_factory=pd.DataFrame)
+    gain: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrainedBaseline:
+    """A checkpoint that was put in place, and what its picture shows."""
+
+    manifest: CheckpointManifest
+    index: pd.DataFrame
+    gain: dict[str, float]
+
+
+def train_baseline(
+    setup: Setup,
+    settings: Settings,
+    root: DataRoot,
+    fire_year: int,
+    data_versions: dict[str, str],
+    progress: Progress = silent,
+) -> TrainedBaseline:
+    """Train a year's checkpoint of a set-up of kind `threshold` or `trees`.
+
+    Args:
+        setup: which.
+        settings: of the world, with what the set-up replaces.
+        root: data root, with the set-up's part.
+        fire_year: fire year of the checkpoint.
+        data_versions: of what is read, kept in the manifest.
+        progress: told of steps.
+
+    Raises:
+        InputError: a split is empty or a class is missing.
+        MissingDataError: the year has no windows or tiles yet.
+        StorageError: the checkpoint can't be written; the one that was there stays.
+    """
+    started = time.monotonic()
+    years = training_years(settings, root, fire_year)
+    windows = usable_windows(root, years, settings.imagery.layer)
+    check_splits(windows, fire_year)
+    train, val = (windows[windows["split"] == split].reset_index(drop=True) for split in (Split.TRAIN, Split.VAL))
+    if setup.trees is not None:
+        trained = _trees(setup.trees, settings, root, train, val, progress)
+    else:
+        trained = _threshold(settings, root, train, progress)
+    folder = root.checkpoint(fire_year)
+    recover(folder)
+    with atomic_folder(folder) as place:
+        (place / trained.file).write_text(trained.text, encoding="utf-8")
+        manifest = _manifest(setup, settings, fire_year, windows, data_versions, trained, place)
+        write_cost(place, Cost(train_seconds=time.monotonic() - started, train_memory_mb=peak_memory_mb()))
+        write_manifest(place, manifest)
+    return TrainedBaseline(manifest, trained.index, trained.gain)
+
+
+def _threshold(settings: Settings, root: DataRoot, train: gpd.GeoDataFrame, progress: Progress) -> Trained:
+    nbr = _of_windows(settings, root, train, window_nbr, progress)
+    model = fit_threshold(nbr, _burnt(train))
+    text = json.dumps({"index": "nbr", "threshold": asdict(model.threshold), "width": model.width}, indent=2)
+    metrics = {
+        "threshold": model.threshold.threshold,
+        "train_balanced_accuracy": model.threshold.train_balanced_accuracy,
+    }
+    index = pd.DataFrame({"value": nbr, "category": train["category"].astype(str).to_numpy()})
+    return Trained(THRESHOLD_FILE, text + "\n", 2, 1, 1, [], metrics, index=index)
+
+
+def _trees(
+    parameters: TreesParameters,
+    settings: Settings,
+    root: DataRoot,
+    train: gpd.GeoDataFrame,
+    val: gpd.GeoDataFrame,
+    progress: Progress,
+) -> Trained:
+    seen, unseen = (
+        (_of_windows(settings, root, part, window_features, progress), _burnt(part)) for part in (train, val)
+    )
+    grown = grow_trees(seen, unseen, parameters, settings.training.seed)
+    best = grown.history[grown.trees - 1]
+    leaves = sum(int(line.partition("=")[2]) for line in grown.text.splitlines() if line.startswith("num_leaves="))
+    metrics = {name: value for name, value in best.items() if name != "epoch"}
+    return Trained(
+        TREES_FILE, grown.text, leaves, len(grown.history), grown.trees, grown.history, metrics, gain=grown.gain
+    )
+
+
+def _of_windows(
+    settings: Settings, root: DataRoot, windows: gpd.GeoDataFrame, statistic: Any, progress: Progress
+) -> NDArray[np.float64]:
+    """A statistic of the tiles of windows, in their order, a few hundred at a time."""
+    found = []
+    for start in range(0, len(windows), WINDOWS_AT_ONCE):
+        progress("windows read", start, len(windows))
+        rows = windows.iloc[start : start + WINDOWS_AT_ONCE]
+        tiles = read_tiles(root.dataset, rows, settings.imagery.layer, BANDS)
+        found.append(statistic(np.stack([np.asarray(tile) for tile in tiles])))
+    return np.concatenate(found)
+
+
+def _burnt(windows: pd.DataFrame) -> NDArray[np.bool_]:
+    return (windows["category"] == CLASS_NAMES[BURNT]).to_numpy(dtype=bool)
+
+
+def _manifest(
+    setup: Setup,
+    settings: Settings,
+    fire_year: int,
+    windows: gpd.GeoDataFrame,
+    data_versions: dict[str, str],
+    trained: Trained,
+    place: Path,
+) -> CheckpointManifest:
+    years = tuple(sorted({int(year) for year in windows["fire_year"]}))
+    packages = {name: version(name) for name in PACKAGES}
+    config = setup.decisive()
+    seen = seen_hash(windows)
+    identity = [config, fire_year, settings.training.seed, settings.imagery.layer, seen, data_versions, packages]
+    return CheckpointManifest(
+        kind=setup.kind,
+        fire_year=fire_year,
+        fire_years=years,
+        weights_sha256=hash_file(place / trained.file),
+        files={trained.file: hash_file(place / trained.file)},
+        run_hash=hash_json(identity),
+        config_hash=hash_json(config),
+        settings_digest=settings.training.digest(),
+        data_versions=data_versions,
+        package_versions=packages,
+        seed=settings.training.seed,
+        device="cpu",
+        loader_workers=0,
+        reader="bulk",
+        layer=settings.imagery.layer,
+        parameters=trained.parameters,
+        trainable_parameters=trained.parameters,
+        windows=count_windows(windows),
+        fires={split: len(set(rows["fire_id"].dropna()) - {""}) for split, rows in windows.groupby("split")},
+        seen_hash=seen,
+        epochs=trained.epochs,
+        best_epoch=trained.best_epoch,
+        metrics=trained.metrics,
+        history=trained.history,
+        simulated=settings.simulated_imagery,
+        notice=NOTICE,
+    )

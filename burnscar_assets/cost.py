@@ -1,0 +1,43 @@
+"""What a checkpoint cost to train and costs to use. Costs differ from run to run: no data version knows of them."""
+
+import resource
+import sys
+from pathlib import Path
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from burnscar_assets.storage.atomic import write_json
+
+COST_FILE: Final = "cost.json"
+
+
+class Cost(BaseModel):
+    """Cost of one checkpoint; what wasn't measured is empty."""
+
+    model_config = ConfigDict(frozen=True)
+
+    train_seconds: float | None = Field(None, description="Wall clock of training, reading included.")
+    train_memory_mb: float | None = Field(None, description="Peak of main memory of the training process, in MB.")
+    gpu_memory_mb: float | None = Field(None, description="Peak of GPU memory in training, in MB.")
+    predict_windows_per_s: float | None = Field(None, description="Windows judged a second, reading left out.")
+    device: str = Field("cpu", description="What it was trained on.")
+
+
+def write_cost(folder: Path, cost: Cost) -> None:
+    """Write the cost into a folder."""
+    write_json(folder / COST_FILE, cost.model_dump(mode="json"))
+
+
+def read_cost(folder: Path) -> Cost:
+    """The cost that a folder tells of; one without values if it tells of none, or of none that can be read."""
+    try:
+        return Cost.model_validate_json((folder / COST_FILE).read_bytes())
+    except (OSError, ValidationError):
+        return Cost()
+
+
+def peak_memory_mb() -> float:
+    """Peak of this process's main memory, in MB."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
