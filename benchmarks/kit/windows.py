@@ -59,6 +59,9 @@ def _of_fire(scene: Scene, fire_id: str, count: int, size_px: int, generator: np
             "resolution_m": float(RESOLUTION_M),
             "start_time": day - pd.Timedelta(days=DAYS_BEFORE),
             "end_time": day + pd.Timedelta(days=DAYS_AFTER),
+            "burnt_share": np.nan,
+            "unlabelled_share": np.nan,
+            "label_hash": "",
         },
         geometry=gpd.GeoSeries(Lattice(side_m).footprints(cells), crs=TABLE_CRS),
     )
