@@ -174,6 +174,8 @@ def _sources(settings: Settings, root: DataRoot) -> Iterator[Check]:
         addresses.append(("release of perimeters", release))
     else:
         yield _local(settings, "release of perimeters", root.resolve(release), "set release.source")
+    if settings.in_season.enabled:
+        addresses.append(("in-season perimeters", settings.in_season.source))
     archive = settings.imagery.archive
     if archive and archive.startswith(("http://", "https://")):
         addresses.append(("imagery archive", archive))

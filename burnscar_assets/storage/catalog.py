@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 
 SCHEME = "tables"
 
+VIEWS = {
+    "perimeters": """
+        SELECT 'FRAP' AS source, * FROM fire_perimeters
+        UNION ALL BY NAME SELECT * EXCLUDE (incident_id, contained_by) FROM in_season_perimeters
+    """
+}
+"""What is asked of several tables together: every perimeter, with the source that it is from."""
+
 _SQL_TYPES = {
     "string": "VARCHAR",
     "int": "BIGINT",
@@ -60,7 +68,7 @@ class ReadOnlyTables(DirFileSystem):
 
 
 def connect(root: DataRoot) -> "duckdb.DuckDBPyConnection":
-    """An in-memory DuckDB connection with a view for every table; close it after use.
+    """An in-memory DuckDB connection with a view for every table, and those of `VIEWS`; close it after use.
 
     A view reads the Parquet files that are there when it is queried: one row set over all fire years, with
     `fire_year` once. A table that has not been made yet is an empty view with its columns, until one
@@ -83,6 +91,8 @@ def connect(root: DataRoot) -> "duckdb.DuckDBPyConnection":
             connection.close()
             remedy = "delete that file and run burnscar refresh"
             raise InputError(f"table {table.name} can't be read: {_reason(error)}\n{remedy}") from error
+    for name, sql in VIEWS.items():
+        connection.execute(f"CREATE VIEW {name} AS {sql}")
     connection.execute(f"SET allowed_directories = ['{SCHEME}://']; SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection
@@ -118,7 +128,9 @@ def query(root: DataRoot, sql: str) -> pd.DataFrame:
             kinds = [str(kind) for kind in answer.types]
             rows = answer.df()
         except duckdb.Error as error:
-            raise InputError(f"{_reason(error)}\nTables: {', '.join(table.name for table in ALL_TABLES)}") from error
+            raise InputError(
+                f"{_reason(error)}\nTables: {', '.join([*(table.name for table in ALL_TABLES), *VIEWS])}"
+            ) from error
     for position, kind in enumerate(kinds):
         if kind.startswith("GEOMETRY"):
             name = rows.columns[position]

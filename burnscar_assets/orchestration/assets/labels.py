@@ -118,7 +118,8 @@ def _fire_perimeters(world: World) -> dg.AssetsDefinition:
         title = f"Fire perimeters {run.year}"
         preview = partial(plot_perimeters, cleaned.perimeters, cleaned.rejects, title=title, land=load_land(None))
         rejects = {FIRE_PERIMETER_REJECTS: cleaned.rejects}
-        return run.store(FIRE_PERIMETERS, cleaned.perimeters, figures(cleaned.summary), preview, rejects)
+        found = {"burnscar/source": settings.release.source} | figures(cleaned.summary)
+        return run.store(FIRE_PERIMETERS, cleaned.perimeters, found, preview, rejects)
 
     return fire_perimeters
 

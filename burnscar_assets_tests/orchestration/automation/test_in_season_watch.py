@@ -16,6 +16,7 @@ from burnscar_assets.orchestration import in_season
 from burnscar_assets.orchestration.automation.watching import Cursor
 from burnscar_assets.orchestration.in_season import open_years
 from burnscar_assets.orchestration.instance import open_instance
+from burnscar_assets.storage.catalog import query
 from burnscar_assets.storage.contracts import IN_SEASON_PERIMETERS, IN_SEASON_RECORDS, IN_SEASON_REJECTS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table
@@ -153,6 +154,10 @@ def test_a_release_that_has_the_fire_supersedes_it(following: Season) -> None:
     assert following.ready() == ["SEASON 1"]
     rejects = read_table(following.world.root, IN_SEASON_REJECTS, YEAR)
     assert rejects["reason"].to_list() == ["superseded"]
+    sources = query(
+        following.world.root, f"select source, fire_name from perimeters where fire_year = {YEAR} order by 1"
+    )
+    assert list(sources.itertuples(index=False, name=None)) == [("FRAP", "FIRE 3"), ("WFIGS", "SEASON 1")]
 
 
 @pytest.mark.slow
