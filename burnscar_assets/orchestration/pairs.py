@@ -1,8 +1,11 @@
 """One partition of one asset, the unit of planning."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import dagster as dg
+
+VERSION_TAG: Final = "dagster/data_version"
+"""Dagster's tag of the data version that an event gave a pair."""
 
 
 class Pair(NamedTuple):

@@ -15,7 +15,7 @@ import dagster as dg
 from burnscar_assets.errors import BurnscarError
 from burnscar_assets.imagery.catalogue import catalogue_version
 from burnscar_assets.labels.watch import SourceState, observe_source
-from burnscar_assets.orchestration.pairs import Pair
+from burnscar_assets.orchestration.pairs import VERSION_TAG, Pair
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.stage import CHANGES, OWNERS
 from burnscar_assets.storage.hashing import hash_file, hash_json
@@ -26,7 +26,6 @@ RELEASE_BURNS: Final = "release_burns"
 SAMPLING_GROUND: Final = "sampling_ground"
 IMAGERY_CATALOGUE: Final = "imagery_catalogue"
 STATE: Final = "burnscar/state"
-VERSION_TAG: Final = "dagster/data_version"
 MOST_SHOWN: Final = 24
 NO_RECORDS: Final = "no records"
 """Data version of a fire year whose records have all gone from the release."""

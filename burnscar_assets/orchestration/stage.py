@@ -18,6 +18,7 @@ from burnscar_assets.orchestration.metadata import picture, table_metadata
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.reporting import reporter
+from burnscar_assets.orchestration.unfinished import begin, end
 from burnscar_assets.orchestration.versions import code_version, stage_settings
 from burnscar_assets.progress import Progress
 from burnscar_assets.storage.atomic import storage_errors
@@ -139,13 +140,15 @@ def stage(
             metadata=provenance(world),
             **options,
         )
-        def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        def asset(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
             pair = Pair(name, int(context.partition_key) if partitioned else None)
             with _alone(world, pair, context):
                 fetch_inputs(world, pair)
+                begin(context.instance, pair, context.run_id)
                 result = body(StageRun(world, pair, context, reporter(context)))
                 publish(world, pair, result.data_version.value if result.data_version else "")
-                return result
+                yield result
+                end(context.instance, pair, context.run_id)
 
         return asset
 

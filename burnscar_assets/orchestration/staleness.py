@@ -6,7 +6,7 @@ is kept from plan to plan.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -26,6 +26,7 @@ from burnscar_assets.orchestration.artifacts import missing
 from burnscar_assets.orchestration.causes import Explainer
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
+from burnscar_assets.orchestration.unfinished import Note, cut_off
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,8 @@ def stale_pairs(world: World, log: EventLog, pairs: Iterable[Pair], *, explain: 
         pairs: to look at.
         explain: whether to say why, which takes a while for stale pairs.
     """
-    finder = _Finder(world, log, explain=explain)
+    pairs = list(pairs)
+    finder = _Finder(world, log, cut_off(log.instance, pairs), explain=explain)
     return [found for pair in pairs if (found := finder.stale(pair)) is not None]
 
 
@@ -140,8 +142,8 @@ class _Resolver(CachingStaleStatusResolver):
 class _Finder:
     """Looks at pairs one by one; what it saw is kept, so a new one is needed after each run."""
 
-    def __init__(self, world: World, log: EventLog, *, explain: bool) -> None:
-        self._world, self._log, self._explain = world, log, explain
+    def __init__(self, world: World, log: EventLog, cut_off: Mapping[Pair, Note], *, explain: bool) -> None:
+        self._world, self._log, self._cut_off, self._explain = world, log, cut_off, explain
         self._resolver = _Resolver(log)
         self._explainer = Explainer(world, log.graph, log.instance)
 
@@ -155,12 +157,21 @@ class _Finder:
             return StalePair(*pair, status.value, ("never made",))
         if status is StaleStatus.STALE:
             return StalePair(*pair, status.value, self._causes(pair) if self._explain else ())
+        note = self._cut_off.get(pair)
+        if note is not None and note.run_id != self._made_by(pair):
+            return StalePair(*pair, StaleStatus.STALE.value, (note.cause(pair),))
         version = self._resolver.get_current_data_version(pair.key, pair.partition_key).value
         gone = missing(self._world, pair, version)
         if gone:
             return StalePair(*pair, "MISSING", tuple(gone))
         failed = self._failed_checks.get((pair.asset, pair.partition_key), [])
         return StalePair(*pair, "FAILED", tuple(f"blocking check {name} failed" for name in failed)) if failed else None
+
+    def _made_by(self, pair: Pair) -> str | None:
+        """The run that Dagster has a pair's last materialization of."""
+        key = AssetKeyPartitionKey(pair.key, pair.partition_key)
+        latest = self._resolver._get_latest_data_version_record(key)
+        return latest.run_id if latest else None
 
     def _causes(self, pair: Pair) -> tuple[str, ...]:
         said: dict[str, None] = {}

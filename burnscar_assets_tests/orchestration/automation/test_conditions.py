@@ -11,8 +11,8 @@ import yaml
 
 from burnscar_assets.definitions import build_definitions
 from burnscar_assets.environment import CONFIGS_DIR
-from burnscar_assets.orchestration.pairs import Pair
-from burnscar_assets.orchestration.sources import VERSION_TAG, Observed, record
+from burnscar_assets.orchestration.pairs import VERSION_TAG, Pair
+from burnscar_assets.orchestration.sources import Observed, record
 from burnscar_assets.settings import load_settings
 from burnscar_assets.storage.paths import DataRoot
 

@@ -1,0 +1,88 @@
+"""Stages that were begun and did not come to their end: what lies on disk may be of other inputs than Dagster knows.
+
+A stage's files are there before Dagster's event that tells of them. So each stage leaves a note in the instance before
+it writes, and takes it away once the event is there; a note that stays means that the pair must be made again, even if
+its inputs are again what they were. Stages of a fire year's dataset share its windows: the note of one is one on those
+after it, unless its content came out as it was.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+
+import dagster as dg
+
+from burnscar_assets.orchestration.artifacts import DATASET_STAGES
+from burnscar_assets.orchestration.pairs import VERSION_TAG, Pair
+
+_PREFIX = "burnscar/unfinished/"
+
+
+class Note(NamedTuple):
+    """Which run wrote what a pair consists of, as a stage of which asset."""
+
+    run_id: str
+    asset: str
+
+    def cause(self, pair: Pair) -> str:
+        """Why a pair with this note must be made again."""
+        run = f"run {self.run_id.partition('-')[0]}"
+        if self.asset == pair.asset:
+            return f"{run} of it did not come to its end"
+        return f"{run} of {Pair(self.asset, pair.fire_year)} changed the dataset under it"
+
+
+def notes(instance: dg.DagsterInstance, pairs: Collection[Pair]) -> dict[Pair, Note]:
+    """The notes on some pairs: one question to the instance, and one more if there are any."""
+    keys = {_key(pair): pair for pair in pairs}
+    found = instance.run_storage.get_cursor_values(set(keys)) if keys else {}
+    return {keys[key]: Note(*value.split()) for key, value in found.items() if value}
+
+
+def cut_off(instance: dg.DagsterInstance, pairs: Collection[Pair]) -> dict[Pair, Note]:
+    """Those notes on pairs whose run isn't at work any more."""
+    left = notes(instance, pairs)
+    run_ids = {note.run_id for note in left.values()}
+    runs = instance.get_runs(dg.RunsFilter(run_ids=list(run_ids))) if run_ids else ()
+    at_work = {run.run_id for run in runs if not run.is_finished}
+    return {pair: note for pair, note in left.items() if note.run_id not in at_work}
+
+
+def begin(instance: dg.DagsterInstance, pair: Pair, run_id: str) -> None:
+    """Note that a run is about to write a pair; what is noted of pairs that share its files stays."""
+    note, after = Note(run_id, pair.asset), _after(pair)
+    known = notes(instance, after)
+    _write(instance, {pair: note} | {other: note for other in after if other not in known})
+
+
+def end(instance: dg.DagsterInstance, pair: Pair, run_id: str) -> None:
+    """Take the note away, the event being there; with other content, pairs that share its files keep theirs."""
+    after = _after(pair)
+    ours = [other for other, note in notes(instance, after).items() if note == (run_id, pair.asset)]
+    _write(instance, dict.fromkeys([pair, *([] if ours and _changed(instance, pair) else ours)]))
+
+
+def _changed(instance: dg.DagsterInstance, pair: Pair) -> bool:
+    """Whether the last materialization of a pair has another content than the one before."""
+    chosen = dg.AssetRecordsFilter(asset_key=pair.key, asset_partitions=[str(pair.fire_year)])
+    made = [found.asset_materialization for found in instance.fetch_materializations(chosen, limit=2).records]
+    versions = {(event.tags or {}).get(VERSION_TAG) for event in made if event}
+    return len(made) < 2 or len(versions) > 1
+
+
+def _after(pair: Pair) -> list[Pair]:
+    """The pairs after it that share its files."""
+    place = DATASET_STAGES.index(pair.asset) + 1 if pair.asset in DATASET_STAGES else len(DATASET_STAGES)
+    return [Pair(asset, pair.fire_year) for asset in DATASET_STAGES[place:]]
+
+
+def _write(instance: dg.DagsterInstance, said: Mapping[Pair, Note | None]) -> None:
+    """Write notes; new keys by themselves, since Dagster's SQLite storage loses those that come with known ones."""
+    values = {_key(pair): " ".join(note) if note else "" for pair, note in said.items()}
+    known = instance.run_storage.get_cursor_values(set(values))
+    for keys in (values.keys() & known.keys(), values.keys() - known.keys()):
+        if keys:
+            instance.run_storage.set_cursor_values({key: values[key] for key in keys})
+
+
+def _key(pair: Pair) -> str:
+    return f"{_PREFIX}{pair.asset}/{pair.fire_year or ''}"
