@@ -4,12 +4,18 @@ import shutil
 import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from burnscar_assets.mapping.frame import Box
+from burnscar_assets.mapping.inference import NO_ANSWER
+from burnscar_assets.mapping.mosaic import NO_SCENE, Validity
 from burnscar_assets.storage.atomic import atomic_file, storage_errors
+
+SHOWN: Final = 3
+"""Bands of the images that a map shows."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,19 @@ class MadeBlock:
     after: npt.NDArray[np.uint16]
     before: npt.NDArray[np.uint16]
     before_clear: npt.NDArray[np.bool_]
+
+
+def empty_block(box: Box) -> MadeBlock:
+    """A block that shows nothing."""
+    shape = (box.height, box.width)
+    return MadeBlock(
+        probability=np.full(shape, NO_ANSWER, np.float32),
+        scene=np.full(shape, NO_SCENE, np.int16),
+        validity=np.full(shape, Validity.NO_DATA, np.uint8),
+        after=np.zeros((SHOWN, *shape), np.uint16),
+        before=np.zeros((SHOWN, 0, 0), np.uint16),
+        before_clear=np.zeros((0, 0), bool),
+    )
 
 
 class BlockStore:

@@ -1,0 +1,102 @@
+"""The figures of a map: how much burned, how sure that is, how it compares with the perimeter, how severe it was."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+
+from burnscar_assets.classes import CLASS_NAMES
+from burnscar_assets.mapping.agreement import compare
+from burnscar_assets.mapping.area import estimate_area
+from burnscar_assets.mapping.frame import Frame
+from burnscar_assets.mapping.grid import NO_ANSWER, grid_of
+from burnscar_assets.mapping.mosaic import Validity
+from burnscar_assets.mapping.severity import classify, phenology_offset, severity_ha
+
+SQUARE_M_PER_HA = 10_000
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """A map's pixels, (height, width) each.
+
+    Attributes:
+        burned: 0 unburnt, 1 burnt, 255 no answer.
+        probability: of burnt, 0–1; -1 without an answer.
+        validity: a `Validity` each.
+        inside: which pixels lie in the area that is mapped.
+    """
+
+    burned: npt.NDArray[np.uint8]
+    probability: npt.NDArray[np.float32]
+    validity: npt.NDArray[np.uint8]
+    inside: npt.NDArray[np.bool_]
+
+
+def coverage(pixels: Pixels) -> dict[str, float]:
+    """Share of the area that is clear, and share that has an answer, 0–1."""
+    count = max(int(pixels.inside.sum()), 1)
+    clear = (pixels.validity == Validity.VALID) & pixels.inside
+    answered = (pixels.burned != NO_ANSWER) & pixels.inside
+    return {"clear_fraction": float(clear.sum() / count), "valid_fraction": float(answered.sum() / count)}
+
+
+def area_figures(
+    pixels: Pixels, frame: Frame, counts: npt.NDArray[np.int64] | None, confidence: float
+) -> tuple[dict[str, float | None], list[str]]:
+    """Burned hectares as mapped and as estimated with an interval, and what a reader must know of them.
+
+    Args:
+        pixels: of the map.
+        frame: its grid.
+        counts: error matrices of held-out windows by cluster of fires, as `area.window_counts`; None: no estimate.
+        confidence: of the interval.
+    """
+    mapped_ha = {
+        name: float((pixels.burned == value).sum() * frame.resolution_m**2 / SQUARE_M_PER_HA)
+        for name, value in zip(CLASS_NAMES, (1, 0), strict=True)
+    }
+    burnt = CLASS_NAMES[0]
+    found: dict[str, float | None] = {
+        "mapped": mapped_ha[burnt], "estimate": None, "low": None, "high": None, "confidence": confidence
+    }  # fmt: skip
+    if counts is None or not len(counts) or not sum(mapped_ha.values()):
+        return found, ["no estimate of the area: the map has no answer anywhere, or its errors are not known"]
+    estimate = estimate_area(mapped_ha, counts, confidence=confidence, drawn_by="reference")
+    figures = {"estimate": estimate[burnt].area_ha, "low": estimate[burnt].low_ha, "high": estimate[burnt].high_ha}
+    return found | {name: _known(value) for name, value in figures.items()}, list(estimate.notes)
+
+
+def agreement_figures(pixels: Pixels, frame: Frame, perimeter: shapely.Geometry) -> dict[str, float | None]:
+    """How the map agrees with an official perimeter (in the map's CRS), where it has an answer."""
+    answered = pixels.burned != NO_ANSWER
+    probability = pixels.probability
+    found = compare(pixels.burned, answered, perimeter, frame.transform, frame.crs, probability=probability)
+    return found.figures()
+
+
+def severities(
+    change: npt.NDArray[np.float32], perimeter: npt.NDArray[np.bool_], frame: Frame
+) -> tuple[npt.NDArray[np.uint8], dict[str, Any]]:
+    """Classes of burn severity of each pixel, and hectares of each class inside the perimeter.
+
+    Args:
+        change: dNBR, NaN where unknown.
+        perimeter: pixels of the fire.
+        frame: their grid.
+
+    Returns:
+        Codes of `severity.SEVERITY_CLASSES`; and `severity_ha` with the offset that was taken off.
+    """
+    grid = grid_of(frame.transform, frame.crs)
+    offset = phenology_offset(change, perimeter, grid)
+    classes = classify(change - np.float32(0 if offset is None else offset.dnbr))
+    found = severity_ha(classes, grid.pixel_ha, perimeter)
+    return classes, {"severity_ha": found, "dnbr_offset": None if offset is None else offset.dnbr}
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -1,0 +1,278 @@
+"""A map's folder: rasters, outlines, STAC item and, last of all, `map.json` with figures and provenance."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import geopandas as gpd
+import numpy as np
+import numpy.typing as npt
+import shapely
+
+from burnscar_assets.errors import StorageError
+from burnscar_assets.mapping.aoi import GEOGRAPHIC_CRS, polygons_of
+from burnscar_assets.mapping.blocks import BlockStore, MadeBlock, empty_block
+from burnscar_assets.mapping.figures import Pixels, agreement_figures, area_figures, coverage, severities
+from burnscar_assets.mapping.frame import Box, Frame, project
+from burnscar_assets.mapping.grid import NO_ANSWER
+from burnscar_assets.mapping.ground import OTHER_FIRE, SEEN, Ground
+from burnscar_assets.mapping.mosaic import NO_SCENE, Validity
+from burnscar_assets.mapping.polygon_files import write_polygons
+from burnscar_assets.mapping.polygons import burned_polygons
+from burnscar_assets.mapping.rasters import (
+    ACQUIRED,
+    AFTER,
+    BEFORE,
+    BURNED,
+    DNBR,
+    GROUND,
+    PROBABILITY,
+    SEVERITY,
+    SHOWN_BANDS,
+    VALIDITY,
+    RasterWriter,
+)
+from burnscar_assets.mapping.scenes import Scene
+from burnscar_assets.mapping.severity import dnbr
+from burnscar_assets.mapping.spec import MAP_FILE, MapSpec, MapTask
+from burnscar_assets.mapping.stac import ITEM_FILE, map_item
+from burnscar_assets.storage.atomic import atomic_folder, read_json, storage_errors, write_json
+from burnscar_assets.storage.hashing import hash_file, hash_json
+from burnscar_assets.training.manifest import CheckpointManifest
+
+FORMAT: Final = 1
+"""Raised when the same inputs come to give another folder."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_SWIR, _NIR = SHOWN_BANDS.index("B12"), SHOWN_BANDS.index("B08")
+
+
+@dataclass(frozen=True)
+class MapInputs:
+    """Everything that a map follows from.
+
+    Attributes:
+        task: what is mapped.
+        spec: how.
+        frame: the map's pixels.
+        manifest: of the checkpoint.
+        threshold: above this probability, a pixel is called burnt.
+        counts: error matrices of held-out windows; None: the errors are not known.
+        after, before: scenes, first choice first.
+        ground: what is known of the ground; None if nothing is.
+        boxes: blocks that are mapped.
+    """
+
+    task: MapTask
+    spec: MapSpec
+    frame: Frame
+    manifest: CheckpointManifest
+    threshold: float
+    counts: npt.NDArray[np.int64] | None
+    after: tuple[Scene, ...]
+    before: tuple[Scene, ...]
+    ground: Ground | None
+    boxes: tuple[Box, ...]
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash of all of it but of where it lies."""
+        task = self.task.model_dump(mode="json", exclude={"folder", "work"})
+        how = [self.spec.settings.decisive(), self.spec.size_px, self.spec.confidence, self.spec.setup]
+        scenes = [[scene.item.name, scene.acquired.isoformat(), scene.baseline] for scene in self.after + self.before]
+        known = [
+            None if self.counts is None else self.counts.tolist(),
+            None if self.ground is None else hash_json(np.flatnonzero(self.ground.codes).tolist()),
+        ]
+        place = [self.frame.epsg, self.frame.resolution_m, self.frame.box.bounds, [box.bounds for box in self.boxes]]
+        judge = [self.manifest.weights_sha256, self.threshold, self.spec.simulated]
+        return hash_json([FORMAT, task, how, scenes, len(self.after), known, place, judge])
+
+    @property
+    def simulated(self) -> bool:
+        """Whether imagery or perimeter is simulated."""
+        return self.spec.simulated or self.task.simulated_perimeter
+
+
+def is_whole(folder: Path, digest: str) -> bool:
+    """Whether a folder is the map of these inputs, with all its files as they were written."""
+    record = read_json(folder / MAP_FILE)
+    return record.get("inputs_sha256") == digest and not damaged_files(folder, record)
+
+
+def damaged_files(folder: Path, record: dict[str, Any]) -> list[str]:
+    """Names of a map's files that are missing or not what `map.json` says."""
+    files = record.get("files") or {}
+    return [
+        name
+        for name, sha256 in sorted(files.items())
+        if not (folder / name).is_file() or hash_file(folder / name) != sha256
+    ]
+
+
+def write_map(inputs: MapInputs, store: BlockStore, work: Path) -> dict[str, Any]:
+    """Put a map's folder together from its blocks; returns what `map.json` says.
+
+    Raises:
+        StorageError: it can't be written, or a block has vanished; the folder that was there stays.
+    """
+    task = inputs.task
+    plain = work / "rasters"
+    with storage_errors(plain):
+        shutil.rmtree(plain, ignore_errors=True)
+        plain.mkdir(parents=True)
+    try:
+        with atomic_folder(task.folder) as new:
+            record = _Writer(inputs, store, plain).write(new)
+            files = sorted(path.name for path in new.iterdir())
+            write_json(new / ITEM_FILE, map_item(record, inputs.frame, [*files, MAP_FILE], task.name))
+            record["files"] = {name: hash_file(new / name) for name in [*files, ITEM_FILE]}
+            write_json(new / MAP_FILE, record)
+    finally:
+        shutil.rmtree(plain, ignore_errors=True)
+    return record
+
+
+class _Writer:
+    """Writes the files of one map but the item and `map.json`."""
+
+    def __init__(self, inputs: MapInputs, store: BlockStore, plain: Path) -> None:
+        self._inputs, self._store, self._plain = inputs, store, plain
+        self._frame, self._task = inputs.frame, inputs.task
+        shape = inputs.frame.shape
+        self._pixels = Pixels(
+            burned=np.full(shape, NO_ANSWER, np.uint8),
+            probability=np.full(shape, -1, np.float32),
+            validity=np.full(shape, Validity.NO_DATA, np.uint8),
+            inside=np.ones(shape, bool)
+            if self._task.fire_id
+            else inputs.frame.covers(self._task.geometry, inputs.frame.box),
+        )
+        self._change = np.full(shape, np.nan, np.float32) if inputs.before else None
+        self._used: set[int] = set()
+
+    def write(self, folder: Path) -> dict[str, Any]:
+        """Write rasters and outlines; returns the record without `files`."""
+        tags = {"SIMULATED": "yes"} if self._inputs.simulated else {}
+        severity: dict[str, Any] = {"severity_ha": None, "dnbr_offset": None}
+        with RasterWriter(self._plain, self._frame, tags).writing() as writer:
+            for box, block in self._blocks():
+                self._write_block(writer, box, block)
+            if self._inputs.ground is not None and self._inputs.ground.codes.any():
+                writer.write(GROUND, self._frame.box, self._inputs.ground.codes)
+            if self._change is not None:
+                classes, severity = severities(self._change, self._perimeter_pixels(), self._frame)
+                change = np.where(np.isnan(self._change), np.float32(DNBR.nodata or 0), self._change)
+                writer.write(DNBR, self._frame.box, change)
+                writer.write(SEVERITY, self._frame.box, classes)
+        writer.finish(folder)
+        self._write_outlines(folder)
+        return self._record(severity)
+
+    def _blocks(self) -> Iterator[tuple[Box, MadeBlock]]:
+        mapped = set(self._inputs.boxes)
+        for box in self._frame.blocks(self._inputs.spec.settings.block_px):
+            block = self._store.read(box) if box in mapped else empty_block(box)
+            if block is None:
+                raise StorageError(f"a finished block of {self._task.title} is gone: run the same again")
+            yield box, block
+
+    def _write_block(self, writer: RasterWriter, box: Box, block: MadeBlock) -> None:
+        place = box.slices_in(self._frame.box)
+        inside = self._pixels.inside[place]
+        self._used |= set(np.unique(block.scene[inside]).tolist()) - {NO_SCENE}
+        validity = np.where(inside, block.validity, Validity.NO_DATA).astype(np.uint8)
+        probability = np.where(inside, block.probability, np.float32(-1))
+        known = (probability >= 0) & (validity == Validity.VALID)
+        if self._task.fire_id and self._inputs.ground is not None:
+            known &= self._inputs.ground.codes[place] == 0
+        burned = np.where(known, probability > self._inputs.threshold, NO_ANSWER).astype(np.uint8)
+        days = np.array([(scene.acquired - _EPOCH).days for scene in self._inputs.after] + [0], np.uint16)
+        acquired = np.where(inside, days[block.scene], 0).astype(np.uint16)
+        planes = (
+            (PROBABILITY, probability), (BURNED, burned), (ACQUIRED, acquired), (VALIDITY, validity),
+            (AFTER, block.after),
+        )  # fmt: skip
+        for raster, pixels in planes:
+            writer.write(raster, box, pixels)
+        whole = self._pixels
+        whole.burned[place], whole.probability[place], whole.validity[place] = burned, probability, validity
+        if self._change is not None and block.before.size:
+            writer.write(BEFORE, box, block.before)
+            self._change[place] = _change(block)
+
+    def _write_outlines(self, folder: Path) -> None:
+        settings = self._inputs.spec.settings
+        polygons = burned_polygons(
+            self._pixels.burned, self._pixels.probability, self._frame.transform, self._frame.crs,
+            min_area_ha=settings.min_area_ha, min_hole_ha=settings.min_hole_ha,
+        )  # fmt: skip
+        perimeter = gpd.GeoSeries([self._task.geometry], crs=GEOGRAPHIC_CRS) if self._task.fire_id else None
+        write_polygons(polygons, folder, perimeter=perimeter, simulated=self._inputs.simulated)
+
+    def _record(self, severity: dict[str, Any]) -> dict[str, Any]:
+        inputs, task, spec, pixels = self._inputs, self._task, self._inputs.spec, self._pixels
+        area, notes = area_figures(pixels, self._frame, inputs.counts, spec.confidence)
+        agreement = agreement_figures(pixels, self._frame, self._perimeter()) if task.fire_id else None
+        ground = inputs.ground
+        return {
+            "fire_id": task.fire_id,
+            "fire_name": task.title if task.fire_id else None,
+            "fire_year": task.fire_year,
+            "aoi_name": None if task.fire_id else task.title,
+            "start": f"{task.start:%Y-%m-%d}",
+            "end": f"{task.end - timedelta(seconds=1):%Y-%m-%d}",
+            "source": task.source,
+            "simulated": inputs.simulated,
+            "crs": f"EPSG:{self._frame.epsg}",
+            "transform": list(self._frame.transform)[:6],
+            "shape": list(self._frame.shape),
+            "resolution_m": self._frame.resolution_m,
+            "setup": spec.setup,
+            "checkpoint": {"fire_year": spec.checkpoint_year, "weights_sha256": inputs.manifest.weights_sha256},
+            "trained_on_fire_years": list(inputs.manifest.fire_years),
+            "data_versions": spec.data_versions,
+            "scenes": [_described(inputs.after[number]) for number in sorted(self._used)],
+            "scenes_before": [_described(scene) for scene in inputs.before],
+            "threshold": inputs.threshold,
+            **coverage(pixels),
+            "area_ha": area,
+            "agreement": agreement,
+            **severity,
+            "ground": None
+            if ground is None
+            else {"seen": ground.share(SEEN, pixels.inside), "other_fires": ground.share(OTHER_FIRE, pixels.inside)},
+            "notes": [*notes, *self._ground_notes()],
+            "inputs_sha256": inputs.digest,
+        }
+
+    def _ground_notes(self) -> list[str]:
+        ground, fire = self._inputs.ground, self._task.fire_id
+        if ground is None:
+            return ["what ground the checkpoint was trained on is not known here"]
+        seen, others = (ground.share(code, self._pixels.inside) for code in (SEEN, OTHER_FIRE))
+        left_out = "it has no answer there" if fire else "figures count it all the same"
+        notes = [f"{seen:.1%} of the area is ground that the checkpoint was trained on: {left_out}"] if seen else []
+        return notes + ([f"{others:.1%} of the area burned in other fires of the year: {left_out}"] if others else [])
+
+    def _perimeter(self) -> shapely.Geometry:
+        """The official perimeter in the map's CRS."""
+        return polygons_of(project(self._task.geometry, GEOGRAPHIC_CRS, f"EPSG:{self._frame.epsg}"))
+
+    def _perimeter_pixels(self) -> npt.NDArray[np.bool_]:
+        return self._frame.covers(self._task.geometry, self._frame.box)
+
+
+def _change(block: MadeBlock) -> npt.NDArray[np.float32]:
+    """Change of NBR where both images show the ground, else NaN."""
+    change = dnbr(block.before[_NIR], block.before[_SWIR], block.after[_NIR], block.after[_SWIR])
+    clear = block.before_clear & (block.validity == Validity.VALID)
+    return np.where(clear, change, np.float32(np.nan))
+
+
+def _described(scene: Scene) -> dict[str, str]:
+    return {"item": scene.item.name, "acquired": scene.acquired.isoformat(), "baseline": scene.baseline}

@@ -1,0 +1,95 @@
+"""Ground that a map must not be judged on: what its checkpoint was trained on, and what other fires burned."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import geopandas as gpd
+import numpy as np
+import numpy.typing as npt
+import shapely
+
+from burnscar_assets.errors import BurnscarError, InputError
+from burnscar_assets.mapping.aoi import GEOGRAPHIC_CRS
+from burnscar_assets.mapping.frame import Frame
+from burnscar_assets.storage.contracts import FIRE_PERIMETERS
+from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.storage.tables import TABLE_CRS, read_years
+from burnscar_assets.training.manifest import CheckpointManifest
+from burnscar_assets.training.plan import seen_windows, usable_windows
+
+SEEN, OTHER_FIRE = 1, 2
+"""Codes of `Ground.codes`; 0 is neither."""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What is known beforehand of a map's ground.
+
+    Attributes:
+        codes: (height, width) `SEEN` where the checkpoint was trained on the ground, or its best epoch chosen by it;
+            `OTHER_FIRE` where another fire of the map's fire year burned.
+    """
+
+    codes: npt.NDArray[np.uint8]
+
+    def share(self, code: int, inside: npt.NDArray[np.bool_]) -> float:
+        """Share of some pixels that are of a code, 0–1."""
+        return float((self.codes[inside] == code).mean()) if inside.any() else 0.0
+
+
+class KnownGround:
+    """The ground that a checkpoint has seen, and the fires of a year.
+
+    Args:
+        root: with the set-up's part.
+        manifest: of the checkpoint.
+        layer: raster layer that it reads.
+        fire_years: whose fires are known.
+
+    Raises:
+        MissingDataError: windows or tiles of a year that it has seen are missing.
+    """
+
+    def __init__(self, root: DataRoot, manifest: CheckpointManifest, layer: str, fire_years: Sequence[int]) -> None:
+        self.seen = seen_windows(usable_windows(root, manifest.fire_years, layer))
+        self.fires = read_years(root, FIRE_PERIMETERS, fire_years)
+
+    def check_unseen(self, fire_id: str) -> None:
+        """Check that a fire is held out.
+
+        Raises:
+            InputError: the checkpoint was trained on it.
+        """
+        if (self.seen["fire_id"] == fire_id).any():
+            raise InputError(
+                f"the checkpoint was trained on fire {fire_id}, so its map would prove nothing: map it by that of "
+                "an earlier year, with burnscar map --year"
+            )
+
+    def under(self, frame: Frame, fire_id: str | None) -> Ground:
+        """What is known of a map's ground; without a fire, fires are not told apart."""
+        place = gpd.GeoSeries([frame.footprint], crs=GEOGRAPHIC_CRS).to_crs(TABLE_CRS).iloc[0]
+        codes = np.zeros(frame.shape, np.uint8)
+        if fire_id is not None and len(self.fires):
+            others = self.fires[self.fires["fire_id"] != fire_id]
+            codes[_drawn(others, place, frame)] = OTHER_FIRE
+        codes[_drawn(self.seen, place, frame, touched=True)] = SEEN
+        return Ground(codes)
+
+
+def _drawn(
+    rows: gpd.GeoDataFrame, place: shapely.Geometry, frame: Frame, *, touched: bool = False
+) -> npt.NDArray[np.bool_]:
+    near = rows[rows.geometry.intersects(place)]
+    if near.empty:
+        return np.zeros(frame.shape, bool)
+    shape = near.to_crs(GEOGRAPHIC_CRS).geometry.union_all()
+    return frame.covers(shape, frame.box, touched=touched)
+
+
+def known_or_nothing(root: DataRoot, manifest: CheckpointManifest, layer: str) -> KnownGround | None:
+    """The ground that a checkpoint has seen; None where its tables are not there, as with one that was fetched."""
+    try:
+        return KnownGround(root, manifest, layer, ())
+    except BurnscarError:
+        return None

@@ -1,0 +1,148 @@
+"""The rasters of a map's folder: cloud-optimized GeoTIFFs on one grid, written block by block."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+import rasterio.shutil
+from rasterio.errors import RasterioError
+from rasterio.io import DatasetWriter
+from rasterio.windows import Window
+
+from burnscar_assets.errors import StorageError
+from burnscar_assets.mapping.frame import Box, Frame
+
+TILE_PX: Final = 256
+COG: Final = {"driver": "COG", "compress": "DEFLATE", "predictor": "YES", "blocksize": TILE_PX, "num_threads": 1}
+
+
+@dataclass(frozen=True)
+class Raster:
+    """A raster of a map.
+
+    Attributes:
+        name: of the file, without its ending.
+        dtype: of the pixels.
+        nodata: value without data, None if every value means something.
+        description: what it holds, in the file itself.
+        bands: names of its bands.
+        overview: how overviews are made.
+    """
+
+    name: str
+    dtype: str
+    nodata: float | None
+    description: str
+    bands: tuple[str, ...] = ("",)
+    overview: str = "nearest"
+
+    @property
+    def file(self) -> str:
+        """Name of the file."""
+        return f"{self.name}.tif"
+
+
+SHOWN_BANDS: Final = ("B12", "B08", "B04")
+PROBABILITY: Final = Raster("probability", "float32", -1, "Probability of burnt, 0–1", overview="average")
+BURNED: Final = Raster("burned", "uint8", 255, "0 unburnt, 1 burnt, 255 no answer", overview="mode")
+ACQUIRED: Final = Raster("acquired", "uint16", 0, "Days from 1970-01-01 to the pixel's image")
+VALIDITY: Final = Raster("validity", "uint8", None, "0 valid, 1 cloud or its shadow, 2 no data", overview="mode")
+AFTER: Final = Raster("after", "uint16", 0, "Digital numbers after the fire", SHOWN_BANDS, "average")
+BEFORE: Final = Raster("before", "uint16", 0, "Digital numbers before the fire", SHOWN_BANDS, "average")
+DNBR: Final = Raster("dnbr", "float32", -9999, "NBR before minus NBR after the fire", overview="average")
+SEVERITY: Final = Raster("severity", "uint8", 0, "Class of burn severity by dNBR, 0 no data", overview="mode")
+GROUND: Final = Raster("ground", "uint8", None, "1 the model was trained on it, 2 another fire burned it, else 0")
+
+
+class RasterWriter:
+    """Writes parts of rasters that are made at the same time.
+
+    Args:
+        folder: where plain GeoTIFFs lie while they are written.
+        frame: grid of all of them.
+        tags: kept in each file, such as whether the imagery is simulated.
+    """
+
+    def __init__(self, folder: Path, frame: Frame, tags: dict[str, str]) -> None:
+        self._folder, self._frame, self._tags = folder, frame, tags
+        self._open: dict[str, DatasetWriter] = {}
+        self._rasters: dict[str, Raster] = {}
+
+    @contextmanager
+    def writing(self) -> Iterator["RasterWriter"]:
+        """Files are open within the block."""
+        with ExitStack() as stack, raster_errors(self._folder):
+            stack.callback(self._close)
+            yield self
+
+    def write(self, raster: Raster, box: Box, pixels: npt.NDArray[Any]) -> None:
+        """Write a box of a raster: (height, width), or (bands, height, width)."""
+        sink = self._open.get(raster.name) or self._new(raster)
+        planes = pixels if pixels.ndim == 3 else pixels[None]
+        rows, columns = box.slices_in(self._frame.box)
+        sink.write(planes.astype(raster.dtype, copy=False), window=Window.from_slices(rows, columns))
+
+    def finish(self, target: Path) -> list[str]:
+        """Make the files cloud-optimized in a folder; returns their names."""
+        with raster_errors(target):
+            for raster in self._rasters.values():
+                plain = self._folder / raster.file
+                rasterio.shutil.copy(plain, target / raster.file, **COG, overview_resampling=raster.overview)
+                plain.unlink()
+        return [raster.file for raster in self._rasters.values()]
+
+    def _new(self, raster: Raster) -> DatasetWriter:
+        height, width = self._frame.shape
+        sink = rasterio.open(
+            self._folder / raster.file,
+            "w",
+            driver="GTiff",
+            height=height,
+            width=width,
+            count=len(raster.bands),
+            dtype=raster.dtype,
+            nodata=raster.nodata,
+            crs=self._frame.crs,
+            transform=self._frame.transform,
+            tiled=True,
+            blockxsize=TILE_PX,
+            blockysize=TILE_PX,
+            compress="DEFLATE",
+            zlevel=1,
+            bigtiff="IF_SAFER",
+        )
+        sink.update_tags(DESCRIPTION=raster.description, **self._tags)
+        for number, name in enumerate(raster.bands, start=1):
+            sink.set_band_description(number, name or raster.name)
+        self._open[raster.name], self._rasters[raster.name] = sink, raster
+        return sink
+
+    def _close(self) -> None:
+        while self._open:
+            self._open.popitem()[1].close()
+
+
+@contextmanager
+def raster_errors(place: Path) -> Iterator[None]:
+    """Turn GDAL's refusals to write into one clear error.
+
+    Raises:
+        StorageError: a raster could not be written.
+    """
+    try:
+        yield
+    except RasterioError as error:
+        raise StorageError(
+            f"rasters can't be written to {place} ({error}): free some space, then run the same"
+        ) from error
+
+
+def read_raster(folder: Path, raster: Raster) -> npt.NDArray[Any]:
+    """(height, width) first band of a raster of a map."""
+    with rasterio.open(folder / raster.file) as source:
+        return np.asarray(source.read(1))
