@@ -255,7 +255,17 @@ class TrainingSettings(Section):
         "model-classification.yaml", description="rslearn model configuration, beside the settings file or in configs/."
     )
     max_epochs: int = Field(20, ge=1, description="Passes over the training windows at most.")
+    tuning: Literal["freeze-then-unfreeze", "frozen", "layer-decay", "lora"] = Field(
+        "freeze-then-unfreeze",
+        description="How a pretrained encoder is tuned: frozen for freeze_epochs, then as a whole; never; as a whole, "
+        "earlier blocks more slowly; or by low-rank additions to frozen weights.",
+    )
     freeze_epochs: int = Field(2, ge=0, description="Epochs for which the encoder is frozen.")
+    layer_decay: float = Field(
+        0.65, gt=0, le=1, description="By layer-decay: learning rate of a block over that of the next, 0–1."
+    )
+    lora_rank: int = Field(8, ge=1, le=64, description="By lora: rank of what is added to a projection.")
+    lora_alpha: float = Field(16, gt=0, description="By lora: what is added is scaled by this over the rank.")
     learning_rate: float = Field(1e-4, gt=0, description="Learning rate of the head, and of the encoder once unfrozen.")
     batch_size: int = Field(32, ge=1, description="Windows per step.")
     accumulation: int = Field(

@@ -44,6 +44,10 @@ def model_card(
         "weights_sha256": manifest.weights_sha256,
         "licence": manifest.notice,
         "encoder": said["encoder"],
+        "model": {
+            "encoder": manifest.encoder_name,
+            **{name: said[name] for name in ("per_pixel", "layers", "parameters", "trainable_parameters")},
+        },
         "training": {
             name: said[name] for name in ("seed", "device", "epochs", "best_epoch", "config_hash", "run_hash")
         },
@@ -95,7 +99,7 @@ def _limits(manifest: CheckpointManifest, report: EvaluationReport) -> Iterator[
     """Limits of this very checkpoint."""
     if report.simulated:
         yield "SIMULATED imagery: the figures say that the chain works, not how well a model maps real fires."
-    if manifest.encoder.random:
+    if manifest.random_encoder:
         yield "The encoder started from random weights: it was never pretrained."
     if report.summary.fires < FEW_FIRES:
         yield f"{report.summary.fires} held-out fires are few: the intervals are too narrow, or missing."
@@ -112,7 +116,7 @@ def _lines(card: dict[str, Any]) -> Iterator[str]:
     yield f"# Model card: checkpoint of fire year {card['fire_year']}"
     yield ""
     yield f"World: {card['world'] or 'unnamed'}." + (" **Simulated imagery.**" if card["simulated"] else "")
-    yield f"Weights: `{card['weights_sha256']}`. Encoder: {card['encoder']['model_id']}."
+    yield f"Weights: `{card['weights_sha256']}`. Encoder: {card['model']['encoder']}."
     yield f"Licence of the weights: {card['licence']}"
     yield ""
     yield from ("## Limits", "", *(f"- {limit}" for limit in card["limits"]), "")

@@ -196,7 +196,7 @@ def accept_checkpoint(root: DataRoot, fire_year: int, layer: str, reason: str) -
     champion = load_champion(root, fire_year)
     if champion is not None and champion.reign.weights_sha256 == manifest.weights_sha256:
         return champion
-    usable = usable_windows(root, manifest.fire_years, layer)
+    usable = usable_windows(root, manifest.fire_years, layer, manifest.every_layer)
     check_seen(usable, manifest)
     judged = report.held_out
     rules = Rules(judged.threshold, judged.decision, judged.temperature)

@@ -50,8 +50,8 @@ def evaluate(spec: EvaluationSpec, progress: Progress = silent) -> EvaluationRep
     root = spec.data_root
     folder = root.checkpoint(spec.fire_year)
     manifest = verify_checkpoint(folder)
-    scored = scored_windows(root, spec.fire_year, spec.layer)
-    usable = usable_windows(root, manifest.fire_years, spec.layer)
+    scored = scored_windows(root, spec.fire_year, spec.layer, manifest.every_layer)
+    usable = usable_windows(root, manifest.fire_years, spec.layer, manifest.every_layer)
     check_seen(usable, manifest)
     seen = seen_windows(usable)
     separation = prove_separation(scored, seen)
@@ -83,13 +83,13 @@ def evaluate(spec: EvaluationSpec, progress: Progress = silent) -> EvaluationRep
     return report
 
 
-def scored_windows(root: DataRoot, fire_year: int, layer: str) -> gpd.GeoDataFrame:
-    """Windows of the year's test split that have a complete tile, by window_id, with its `acquired`.
+def scored_windows(root: DataRoot, fire_year: int, layer: str, every_layer: Sequence[str] = ()) -> gpd.GeoDataFrame:
+    """Windows of the year's test split with complete tiles, as `usable_windows`.
 
     Raises:
         InputError: there are none.
     """
-    windows = usable_windows(root, [fire_year], layer)
+    windows = usable_windows(root, [fire_year], layer, every_layer)
     scored = windows[windows["split"] == Split.TEST]
     if scored.empty:
         sql = "select split, complete, reason, count(*) from windows join tiles using (window_id, fire_year)"

@@ -1,8 +1,10 @@
 """One checkpoint's answers to a set of windows: its thresholds fixed on what it has seen, then its predictions."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import geopandas as gpd
 import numpy as np
@@ -10,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from burnscar_assets.classes import BANDS, BURNT, CLASS_NAMES, UNBURNT, Split
+from burnscar_assets.errors import InputError
 from burnscar_assets.evaluation.baseline import NbrThreshold, tune_threshold, window_nbr
 from burnscar_assets.evaluation.calibration import Temperature, fit_temperature
 from burnscar_assets.evaluation.decision import Decision, fix_decision
@@ -18,6 +21,10 @@ from burnscar_assets.evaluation.subsets import DAYS, ECOREGION, ecoregion_of, re
 from burnscar_assets.progress import Progress
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS, PREDICTIONS
 from burnscar_assets.storage.tables import read_table
+from burnscar_assets.training.plan import acquired_column
+
+if TYPE_CHECKING:
+    from burnscar_assets.training.model import BurnModel
 
 _CARRIED = ["window_id", "fire_year", "fire_id", "cluster_id", "stratum", "split", "category", "geometry"]
 _DESCRIBED = ["fire_area_ha", DAYS, ECOREGION]
@@ -96,25 +103,46 @@ def _answers(
     progress("loading the checkpoint", 0, 0)
     model = load_model(checkpoint, _device(spec.device))
     probabilities, nbr = [np.empty(0)], [np.empty(0)]
+    layers = {layer: bands for layer, bands in model.manifest.layers.items() if layer != spec.layer}
     for rows, images in _batches(spec, windows, progress):
-        acquired = [moment.to_pydatetime() for moment in rows["acquired"]]
-        probabilities.append(model.predict_batch(images, acquired))
+        if layers:
+            every = {spec.layer: images} | {layer: _tiles(spec, rows, layer, bands) for layer, bands in layers.items()}
+            several = cast("BurnModel", model)
+            probabilities.append(several.predict_batch(every, {layer: _moments(rows, layer) for layer in every}))
+        else:
+            probabilities.append(model.predict_batch(images, _moments(rows, spec.layer)))
         nbr.append(window_nbr(images))
     return np.concatenate(probabilities), np.concatenate(nbr)
+
+
+def _moments(rows: gpd.GeoDataFrame, layer: str) -> list[datetime]:
+    """When the tiles of a layer were acquired.
+
+    Raises:
+        InputError: these windows were chosen without looking at the layer.
+    """
+    column = acquired_column(layer)
+    if column not in rows:
+        raise InputError(f"the model reads layer {layer}, which these windows were not chosen by: train it anew")
+    return [moment.to_pydatetime() for moment in rows[column]]
 
 
 def _batches(
     spec: EvaluationSpec, windows: gpd.GeoDataFrame, progress: Progress
 ) -> Iterator[tuple[gpd.GeoDataFrame, NDArray[np.uint16]]]:
     """Windows in their order with their tiles, (up to batch_size, 12, height, width) DN at a time."""
-    from burnscar_assets.imagery.tiles import read_tiles
-
-    dataset = spec.data_root.dataset
     for start in range(0, len(windows), spec.batch_size):
         progress("windows judged", start, len(windows))
         rows = windows.iloc[start : start + spec.batch_size]
-        yield rows, np.stack([np.asarray(tile) for tile in read_tiles(dataset, rows, spec.layer, BANDS)])
+        yield rows, _tiles(spec, rows, spec.layer, BANDS)
     progress("windows judged", len(windows), len(windows))
+
+
+def _tiles(spec: EvaluationSpec, rows: gpd.GeoDataFrame, layer: str, bands: Sequence[str]) -> NDArray[Any]:
+    """Tiles of windows, (n, bands, height, width)."""
+    from burnscar_assets.imagery.tiles import read_tiles
+
+    return np.stack([np.asarray(tile) for tile in read_tiles(spec.data_root.dataset, rows, layer, bands)])
 
 
 def _device(wanted: str) -> str:

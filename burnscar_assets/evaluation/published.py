@@ -69,7 +69,7 @@ def score_checkpoint(spec: EvaluationSpec, progress: Progress = silent) -> pd.Da
     root = spec.data_root
     folder = root.checkpoint(spec.fire_year)
     manifest = verify_checkpoint(folder)
-    usable = usable_windows(root, manifest.fire_years, spec.layer)
+    usable = usable_windows(root, manifest.fire_years, spec.layer, manifest.every_layer)
     check_seen(usable, manifest)
     rules = fix_rules(spec, folder, seen_windows(usable), progress)
     year: gpd.GeoDataFrame = usable[usable["fire_year"] == spec.fire_year].reset_index(drop=True)

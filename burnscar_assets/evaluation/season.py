@@ -45,12 +45,12 @@ def judge_season(spec: EvaluationSpec, progress: Progress) -> SeasonOutcome:
     if not (folder / MANIFEST_FILE).exists():
         return SeasonOutcome(Season(None, f"there is no checkpoint of {spec.year_before}: {remedy}"), nothing)
     manifest = verify_checkpoint(folder)
-    usable = usable_windows(root, manifest.fire_years, spec.layer)
+    usable = usable_windows(root, manifest.fire_years, spec.layer, manifest.every_layer)
     if seen_hash(usable) != manifest.seen_hash:
         said = f"windows have changed since the checkpoint of {spec.year_before} was trained on them: {remedy}"
         return SeasonOutcome(Season(None, said), nothing)
     seen = seen_windows(usable)
-    season = usable_windows(root, [spec.fire_year], spec.layer)
+    season = usable_windows(root, [spec.fire_year], spec.layer, manifest.every_layer)
     scored = on_unseen_ground(season, seen)
     left_out = len(season) - len(scored)
     if scored.empty:

@@ -1,7 +1,7 @@
 """Builds the rslearn model configuration of a run from the YAML in `configs/`, which stays its one source.
 
 The YAML is a working `rslearn model fit` configuration with ${VARIABLES}. Here they are filled in from the
-spec, and so is what a substitution cannot say: no frozen epochs means no FreezeUnfreeze callback.
+spec, and so is what a substitution cannot say: how the encoder is tuned (`tuning`).
 """
 
 import json
@@ -13,13 +13,15 @@ from typing import Any, Literal
 
 import yaml
 
-from burnscar_assets.classes import BANDS, CLASS_NAMES, LABEL_PROPERTY
+from burnscar_assets.classes import BANDS, CLASS_NAMES, LABEL_PROPERTY, UNLABELLED
 from burnscar_assets.environment import config_file
 from burnscar_assets.errors import InputError, SettingsError
+from burnscar_assets.settings import TrainingSettings
 from burnscar_assets.storage.atomic import atomic_file
 from burnscar_assets.storage.hashing import hash_json
 from burnscar_assets.training.manifest import CONFIG_FILE
 from burnscar_assets.training.spec import TrainingSpec
+from burnscar_assets.training.tuning import tuned
 
 Device = Literal["cpu", "gpu"]
 
@@ -30,7 +32,9 @@ _PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mi
 """Lightning's names of the arithmetic."""
 
 _VARIABLE = re.compile(r"\$\{([^}]+)\}")
-_FREEZE = "rslearn.train.callbacks.freeze_unfreeze.FreezeUnfreeze"
+_ENCODER = "BURNSCAR_ENCODER"
+_LAYER = "BURNSCAR_LAYER"
+_SEGMENTATION = "rslearn.train.tasks.segmentation.SegmentationTask"
 _PATHS = {"BURNSCAR_DATASET", "BURNSCAR_ENCODER", "BURNSCAR_RUNS", "BURNSCAR_PROJECT", "BURNSCAR_RUN"}
 
 
@@ -47,6 +51,47 @@ def config_hash(spec: TrainingSpec, device: Device) -> str:
     """Hash of the resolved configuration without this machine's paths."""
     variables = _variables(spec, device)
     return hash_json(_resolve(spec, variables | {name: name for name in _PATHS}))
+
+
+def needs_encoder(settings: TrainingSettings) -> bool:
+    """Whether the model starts from an OlmoEarth encoder, as its configuration says.
+
+    Raises:
+        SettingsError: there is no such configuration.
+    """
+    return _ENCODER in _VARIABLE.findall(_code(config_file(settings.config)))
+
+
+def layers_read(settings: TrainingSettings, layer: str) -> tuple[str, ...]:
+    """Raster layers that the model's configuration reads images from, in its order.
+
+    Args:
+        settings: name the configuration.
+        layer: what stands for ${BURNSCAR_LAYER}.
+
+    Raises:
+        SettingsError: it is malformed.
+    """
+    path = config_file(settings.config)
+    names = dict.fromkeys(_VARIABLE.findall(_code(path)), "") | {_LAYER: layer}
+    return tuple(image_layers(_parsed(path, names)))
+
+
+def image_inputs(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The inputs of a configuration that are images, by name."""
+    inputs = config["data"]["init_args"]["inputs"].items()
+    return {name: said for name, said in inputs if said["data_type"] == "raster" and not said.get("is_target")}
+
+
+def image_layers(config: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Raster layers that a configuration reads images from, in its order, each with its bands."""
+    inputs = image_inputs(config).values()
+    return {layer: tuple(said.get("bands") or ()) for said in inputs for layer in said["layers"]}
+
+
+def is_per_pixel(config: dict[str, Any]) -> bool:
+    """Whether a resolved configuration trains on label rasters."""
+    return bool(config["data"]["init_args"]["task"]["class_path"] == _SEGMENTATION)
 
 
 def write_run_config(spec: TrainingSpec, folder: Path, device: Device = "cpu") -> Path:
@@ -73,13 +118,16 @@ def _variables(spec: TrainingSpec, device: Device) -> dict[str, Any]:
         precision = "bfloat16" if device == "gpu" else "float32"
     window_bytes = len(BANDS) * spec.size_px**2 * 4
     windows = sum(n for years in spec.windows.values() for classes in years.values() for n in classes.values())
-    return {
+    encoder = spec.encoder
+    of_encoder = {} if encoder is None else {
+        _ENCODER: str(encoder.path),
+        "BURNSCAR_ENCODER_RANDOM": encoder.random,
+        "BURNSCAR_EMBEDDING_SIZE": encoder.embedding_size,
+    }  # fmt: skip
+    return of_encoder | {
         "BURNSCAR_DATASET": str(spec.dataset),
         "BURNSCAR_GROUPS": [str(year) for year in spec.fire_years],
-        "BURNSCAR_LAYER": spec.layer,
-        "BURNSCAR_ENCODER": str(spec.encoder.path),
-        "BURNSCAR_ENCODER_RANDOM": spec.encoder.random,
-        "BURNSCAR_EMBEDDING_SIZE": spec.encoder.embedding_size,
+        _LAYER: spec.layer,
         "BURNSCAR_PATCH_SIZE": settings.model.patch_size,
         "BURNSCAR_AUTOCAST": None if precision == "float32" else precision,
         "BURNSCAR_PRECISION": _PRECISIONS[precision],
@@ -101,23 +149,32 @@ def _variables(spec: TrainingSpec, device: Device) -> dict[str, Any]:
 
 
 def _resolve(spec: TrainingSpec, variables: dict[str, Any]) -> dict[str, Any]:
-    path = config_file(spec.settings.config)
+    config = _parsed(config_file(spec.settings.config), variables)
+    return tuned(config, spec.settings, None if spec.encoder is None else spec.encoder.depth)
+
+
+def _code(path: Path) -> str:
+    """The file's text without comments."""
     text = path.read_text(encoding="utf-8")
-    code = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+
+
+def _parsed(path: Path, variables: dict[str, Any]) -> dict[str, Any]:
+    """The configuration in a file with its variables filled in."""
+    code = _code(path)
     unknown = sorted(set(_VARIABLE.findall(code)) - set(variables))
     if unknown:
         raise SettingsError(f"{path}: nothing fills in {', '.join(unknown)}; known are {', '.join(sorted(variables))}")
     try:
         config = yaml.safe_load(_VARIABLE.sub(lambda match: _yaml_value(variables[match[1]]), code))
-        callbacks = config["trainer"].get("callbacks") or []
-        for section, argument in (("model", "model"), ("data", "inputs"), ("data", "task")):
-            config[section]["init_args"][argument]
+        config["trainer"]["callbacks"] = list(config["trainer"].get("callbacks") or [])
+        for section, argument in (("model", "model"), ("data", "inputs")):
+            config[section]["init_args"][argument].values()
+        config["data"]["init_args"]["task"]["class_path"]
     except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         raise SettingsError(f"{path} is no rslearn model configuration: {error!r}") from error
-    if spec.settings.freeze_epochs == 0:
-        callbacks = [callback for callback in callbacks if callback["class_path"] != _FREEZE]
-    config["trainer"]["callbacks"] = callbacks
-    return json.loads(json.dumps(config))  # YAML's anchors become values of their own
+    resolved: dict[str, Any] = json.loads(json.dumps(config))  # YAML's anchors become values of their own
+    return resolved
 
 
 def _yaml_value(value: Any) -> str:
@@ -160,7 +217,13 @@ def _bands(layer: dict[str, Any]) -> Iterator[str]:
 
 def _check_constants(config: dict[str, Any]) -> None:
     task = config["data"]["init_args"]["task"].get("init_args", {})
-    if tuple(task.get("classes", ())) != CLASS_NAMES or task.get("property_name") != LABEL_PROPERTY:
+    if is_per_pixel(config):
+        named = tuple(task.get("class_names", ())), task.get("nodata_value")
+        if named != (CLASS_NAMES, UNLABELLED):
+            raise SettingsError(
+                f"the model configuration must name class_names {list(CLASS_NAMES)} and nodata_value {UNLABELLED}"
+            )
+    elif tuple(task.get("classes", ())) != CLASS_NAMES or task.get("property_name") != LABEL_PROPERTY:
         raise SettingsError(
             f"the model configuration must name the classes {list(CLASS_NAMES)} of property {LABEL_PROPERTY}"
         )

@@ -39,6 +39,8 @@ class FitResult:
         best_epoch: Epoch of the weights, from 1.
         reader: What read the windows: `bulk`, or `rslearn` and why.
         parts: Parts that the windows of a step came in, in the end.
+        parameters: Parameters of the model.
+        trainable_parameters: Those that were trained in the end.
     """
 
     state: "dict[str, Tensor]"
@@ -46,6 +48,8 @@ class FitResult:
     best_epoch: int
     reader: str
     parts: int
+    parameters: int
+    trainable_parameters: int
 
 
 def choose_device(settings: TrainingSettings) -> Device:
@@ -119,7 +123,9 @@ def _fit_in_parts(
     state = load_state(folder / BEST_FILE)["state_dict"]
     prefix = "model."
     weights = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
-    return FitResult(weights, epochs.history, best.best_epoch + 1, reader, parts)
+    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in module.model.parameters()]
+    every, trained = sum(size for size, _ in sizes), sum(size for size, trainable in sizes if trainable)
+    return FitResult(weights, epochs.history, best.best_epoch + 1, reader, parts, every, trained)
 
 
 def _fastest(module: Any, settings: TrainingSettings, parts: int) -> "tuple[LightningDataModule, str]":

@@ -1,8 +1,9 @@
 """The manifest of a checkpoint: what it is, what it has seen, and the hashes by which it is known.
 
 A checkpoint's folder holds `weights.pth` (the model's tensors, all that a prediction needs), `model.yaml`
-(the resolved configuration), `encoder.json` (the encoder's architecture), `best.ckpt` and `last.ckpt` (for
-Lightning), `progress.jsonl`, and `manifest.json`, which is written last. Nothing here imports torch.
+(the resolved configuration), `encoder.json` (the architecture of its OlmoEarth encoder, if it has one), `best.ckpt`
+and `last.ckpt` (for Lightning), `progress.jsonl`, and `manifest.json`, which is written last. Nothing here imports
+torch.
 """
 
 from pathlib import Path
@@ -39,6 +40,7 @@ class CheckpointManifest(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    kind: str = Field("fine_tuned", description="What was trained: fine_tuned (a network), threshold, or trees.")
     fire_year: int = Field(description="Fire year of the checkpoint.")
     fire_years: tuple[int, ...] = Field(description="Fire years whose training split it has seen.")
     weights_sha256: str = Field(description="Hash of the weights' names, types, shapes and values: its identity.")
@@ -55,8 +57,14 @@ class CheckpointManifest(BaseModel):
     )
     reader: str = Field("rslearn", description="What read and transformed windows: bulk, or rslearn and why.")
     accumulation: int = Field(1, description="Parts that the windows of a step came in, in the end.")
-    layer: str = Field(description="Raster layer of the dataset that it reads.")
-    encoder: EncoderRecord
+    layer: str = Field(description="Raster layer of the image after the fire.")
+    layers: dict[str, tuple[str, ...]] = Field(
+        {}, description="Every raster layer that it reads, with the bands in their order; empty: `layer` alone."
+    )
+    per_pixel: bool = Field(False, description="Whether it was trained on label rasters and answers pixel by pixel.")
+    encoder: EncoderRecord | None = Field(None, description="Pretrained encoder; empty: trained from scratch.")
+    parameters: int = Field(0, description="Parameters of the model.")
+    trainable_parameters: int = Field(0, description="Those that were trained in the end.")
     windows: dict[str, dict[int, dict[str, int]]] = Field(description="Windows by split, fire year and class.")
     fires: dict[str, int] = Field(description="Fires by split.")
     seen_hash: str = Field(description="Hash of the windows of training and validation, see `plan.seen_hash`.")
@@ -66,6 +74,21 @@ class CheckpointManifest(BaseModel):
     history: list[dict[str, float]] = Field(description="The same for each epoch.")
     simulated: bool = Field(description="Whether the imagery is simulated.")
     notice: str = Field(description="Licence of the weights, or that they were random.")
+
+    @property
+    def every_layer(self) -> tuple[str, ...]:
+        """The raster layers whose tiles a window needs."""
+        return tuple(self.layers) or (self.layer,)
+
+    @property
+    def encoder_name(self) -> str:
+        """The pretrained encoder, or that there is none."""
+        return "none, trained from scratch" if self.encoder is None else self.encoder.model_id
+
+    @property
+    def random_encoder(self) -> bool:
+        """Whether an encoder that is to be pretrained started from random weights."""
+        return self.encoder is not None and self.encoder.random
 
 
 def write_manifest(folder: Path, manifest: CheckpointManifest) -> Path:

@@ -12,7 +12,7 @@ from burnscar_assets.storage.contracts import TILES, WINDOWS
 from burnscar_assets.storage.hashing import hash_json
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, table_path
-from burnscar_assets.training.config import check_inputs, run_config
+from burnscar_assets.training.config import check_inputs, layers_read, needs_encoder, run_config
 from burnscar_assets.training.olmoearth import resolve_encoder
 from burnscar_assets.training.spec import Counts, TrainingSpec
 
@@ -27,19 +27,22 @@ def plan_training(
         InputError: a split is empty, a class is missing, or the dataset lacks what the model reads.
         SettingsError, SourceUnavailableError: the model or its configuration is not to be had.
     """
-    years = _fire_years(settings, root, fire_year)
-    windows = usable_windows(root, years, settings.imagery.layer)
-    _check_splits(windows, fire_year)
+    years = training_years(settings, root, fire_year)
+    layers = layers_read(settings.training, settings.imagery.layer)
+    windows = usable_windows(root, years, settings.imagery.layer, layers)
+    check_splits(windows, fire_year)
+    scratch = not needs_encoder(settings.training)
     spec = TrainingSpec(
         fire_year=fire_year,
         fire_years=years,
         dataset=root.dataset.resolve(),
         checkpoint=root.checkpoint(fire_year).resolve(),
         layer=settings.imagery.layer,
+        layers=layers,
         size_px=int(windows["size_px"].max()),
         settings=settings.training,
-        encoder=resolve_encoder(settings.training.model, DataRoot(root.path.resolve())),
-        windows=_counts(windows),
+        encoder=None if scratch else resolve_encoder(settings.training.model, DataRoot(root.path.resolve())),
+        windows=count_windows(windows),
         fires={split: len(set(rows["fire_id"].dropna()) - {""}) for split, rows in windows.groupby("split")},
         seen_hash=seen_hash(windows),
         data_versions=data_versions or {},
@@ -49,14 +52,38 @@ def plan_training(
     return spec
 
 
-def usable_windows(root: DataRoot, fire_years: Sequence[int], layer: str) -> gpd.GeoDataFrame:
-    """Windows of these years whose tile of the layer is complete, by window_id, with its `acquired`."""
+def usable_windows(
+    root: DataRoot, fire_years: Sequence[int], layer: str, every_layer: Sequence[str] = ()
+) -> gpd.GeoDataFrame:
+    """Windows of these years whose tiles of every layer are complete, by window_id.
+
+    Args:
+        root: data root.
+        fire_years: years whose windows and tiles were made.
+        layer: raster layer of the image after the fire.
+        every_layer: the layers that are read, if there are others.
+
+    Returns:
+        Table `windows` with `acquired` of the layer's tile, and `acquired <layer>` of every layer's.
+
+    Raises:
+        MissingDataError: a table is missing.
+    """
+    wanted = list(dict.fromkeys((layer, *every_layer)))
     parts = []
     for year in fire_years:
         windows, tiles = read_table(root, WINDOWS, year), read_table(root, TILES, year)
-        complete = tiles[tiles["complete"].fillna(False) & (tiles["layer"] == layer)]
-        parts.append(windows.merge(complete[["window_id", "acquired"]], on="window_id"))
+        for name in wanted:
+            complete = tiles[tiles["complete"].fillna(False) & (tiles["layer"] == name)]
+            moments = complete[["window_id", "acquired"]].rename(columns={"acquired": acquired_column(name)})
+            windows = windows.merge(moments, on="window_id")
+        parts.append(windows.assign(acquired=windows[acquired_column(layer)]))
     return pd.concat(parts, ignore_index=True).sort_values("window_id", kind="stable", ignore_index=True)
+
+
+def acquired_column(layer: str) -> str:
+    """Column of `usable_windows` that says when a layer's tile was acquired."""
+    return f"acquired {layer}"
 
 
 def seen_windows(windows: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
@@ -65,12 +92,17 @@ def seen_windows(windows: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
 
 
 def seen_hash(windows: gpd.GeoDataFrame) -> str:
-    """Hash of which of `usable_windows` a checkpoint sees, and in which split."""
+    """Hash of which of `usable_windows` a checkpoint sees, in which split, and of their label rasters."""
     seen = seen_windows(windows)
-    return hash_json(sorted(zip(seen["window_id"], seen["split"], strict=True)))
+    return hash_json(sorted(zip(seen["window_id"], seen["split"], seen["label_hash"], strict=True)))
 
 
-def _fire_years(settings: Settings, root: DataRoot, fire_year: int) -> tuple[int, ...]:
+def training_years(settings: Settings, root: DataRoot, fire_year: int) -> tuple[int, ...]:
+    """The fire years whose windows a checkpoint sees: its own and those of the look-back that were made.
+
+    Raises:
+        MissingDataError: its own year has no windows or tiles yet.
+    """
     known = [y for y in range(settings.years.first, fire_year + 1) if y not in settings.years.exclude]
     candidates = known[-(settings.training.look_back_years + 1) :]
     made = [y for y in candidates if table_path(root, TILES, y).exists() and table_path(root, WINDOWS, y).exists()]
@@ -79,14 +111,20 @@ def _fire_years(settings: Settings, root: DataRoot, fire_year: int) -> tuple[int
     return tuple(made)
 
 
-def _counts(windows: pd.DataFrame) -> Counts:
+def count_windows(windows: pd.DataFrame) -> Counts:
+    """Numbers of `usable_windows` by split, fire year and class."""
     counts: Counts = {}
     for (split, year, category), rows in windows.groupby(["split", "fire_year", "category"]):
         counts.setdefault(str(split), {}).setdefault(int(year), {})[str(category)] = len(rows)
     return counts
 
 
-def _check_splits(windows: pd.DataFrame, fire_year: int) -> None:
+def check_splits(windows: pd.DataFrame, fire_year: int) -> None:
+    """Check that there is something of each class to train on, and something to validate on.
+
+    Raises:
+        InputError: there is not.
+    """
     have = {split: set(windows.loc[windows["split"] == split, "category"]) for split in Split}
     missing = [f"train has no {name} windows" for name in CLASS_NAMES if name not in have[Split.TRAIN]]
     if not have[Split.VAL]:

@@ -21,7 +21,15 @@ from burnscar_assets.errors import CheckpointError, InputError
 from burnscar_assets.process import Report, run_stage
 from burnscar_assets.storage.atomic import atomic_folder, recover, storage_errors, write_json
 from burnscar_assets.storage.hashing import hash_file, hash_json
-from burnscar_assets.training.config import Device, check_inputs, config_hash, run_config, write_run_config
+from burnscar_assets.training.config import (
+    Device,
+    check_inputs,
+    config_hash,
+    image_layers,
+    is_per_pixel,
+    run_config,
+    write_run_config,
+)
 from burnscar_assets.training.fit import FitResult, choose_device, fit
 from burnscar_assets.training.manifest import (
     BEST_FILE,
@@ -35,10 +43,13 @@ from burnscar_assets.training.manifest import (
 )
 from burnscar_assets.training.olmoearth import CONFIG_FILE as ENCODER_CONFIG_FILE
 from burnscar_assets.training.olmoearth import WEIGHTS_FILE as ENCODER_WEIGHTS_FILE
+from burnscar_assets.training.olmoearth import Encoder
 from burnscar_assets.training.spec import PROGRESS_FILE, TrainingSpec
 from burnscar_assets.training.weights import hash_weights, load_state, save_weights
 
 RUN_FILE = "run.json"
+
+FROM_SCRATCH = "Trained from scratch, without pretrained weights: no licence but this project's."
 
 PACKAGES = ("torch", "lightning", "rslearn", "olmoearth-pretrain-minimal", "numpy")
 
@@ -92,14 +103,14 @@ def run_hash(spec: TrainingSpec, device: Device) -> str:
             "seen": spec.seen_hash,
             "windows": spec.windows,
             "data_versions": spec.data_versions,
-            "encoder": [spec.encoder.model_id, spec.encoder.random, spec.encoder.sha256],
+            "encoder": spec.encoder and [spec.encoder.model_id, spec.encoder.random, spec.encoder.sha256],
             "packages": _package_versions(),
         }
     )
 
 
 def _check_encoder(spec: TrainingSpec) -> None:
-    if spec.encoder.random:
+    if spec.encoder is None or spec.encoder.random:
         return
     path = spec.encoder.path / ENCODER_WEIGHTS_FILE
     if not path.is_file() or hash_file(path) != spec.encoder.sha256:
@@ -171,9 +182,9 @@ def _start_event(spec: TrainingSpec, device: Device, *, resumed: bool) -> dict[s
         "fire_year": spec.fire_year,
         "fire_years": list(spec.fire_years),
         "windows": {split: sum(sum(c.values()) for c in years.values()) for split, years in spec.windows.items()},
-        "encoder": spec.encoder.model_id,
-        "random_weights": spec.encoder.random,
-        "notice": spec.encoder.notice,
+        "encoder": None if spec.encoder is None else spec.encoder.model_id,
+        "random_weights": spec.encoder is not None and spec.encoder.random,
+        "notice": _notice(spec),
         "device": device,
         "resumed": resumed,
     }
@@ -185,11 +196,14 @@ def _finish(spec: TrainingSpec, device: Device, identity: str, result: FitResult
     with atomic_folder(spec.checkpoint) as folder:
         save_weights(folder / WEIGHTS_FILE, result.state)
         write_run_config(spec, folder, device)
-        shutil.copyfile(spec.encoder.path / ENCODER_CONFIG_FILE, folder / ENCODER_FILE)
+        needed = [WEIGHTS_FILE, CONFIG_FILE]
+        if spec.encoder is not None:
+            shutil.copyfile(spec.encoder.path / ENCODER_CONFIG_FILE, folder / ENCODER_FILE)
+            needed.append(ENCODER_FILE)
         for name in (BEST_FILE, LAST_FILE, PROGRESS_FILE):
             if (run / name).exists():
                 shutil.copyfile(run / name, folder / name)
-        files = {name: hash_file(folder / name) for name in (WEIGHTS_FILE, CONFIG_FILE, ENCODER_FILE)}
+        files = {name: hash_file(folder / name) for name in needed}
         manifest = _manifest(spec, device, identity, result, files)
         write_manifest(folder, manifest)
     _discard_run(run)
@@ -200,7 +214,7 @@ def _manifest(
     spec: TrainingSpec, device: Device, identity: str, result: FitResult, files: dict[str, str]
 ) -> CheckpointManifest:
     best = next(row for row in result.history if row["epoch"] == result.best_epoch)
-    encoder = spec.encoder
+    config = run_config(spec, device)
     return CheckpointManifest(
         fire_year=spec.fire_year,
         fire_years=spec.fire_years,
@@ -217,13 +231,11 @@ def _manifest(
         reader=result.reader,
         accumulation=result.parts,
         layer=spec.layer,
-        encoder=EncoderRecord(
-            model_id=encoder.model_id,
-            random=encoder.random,
-            sha256=encoder.sha256,
-            embedding_size=encoder.embedding_size,
-            parameters=encoder.parameters,
-        ),
+        layers=image_layers(config),
+        per_pixel=is_per_pixel(config),
+        encoder=None if spec.encoder is None else _record(spec.encoder),
+        parameters=result.parameters,
+        trainable_parameters=result.trainable_parameters,
         windows=spec.windows,
         fires=spec.fires,
         seen_hash=spec.seen_hash,
@@ -232,8 +244,22 @@ def _manifest(
         metrics={name: value for name, value in best.items() if name not in ("epoch", "learning_rate")},
         history=result.history,
         simulated=spec.simulated,
-        notice=encoder.notice,
+        notice=_notice(spec),
     )
+
+
+def _record(encoder: Encoder) -> EncoderRecord:
+    return EncoderRecord(
+        model_id=encoder.model_id,
+        random=encoder.random,
+        sha256=encoder.sha256,
+        embedding_size=encoder.embedding_size,
+        parameters=encoder.parameters,
+    )
+
+
+def _notice(spec: TrainingSpec) -> str:
+    return FROM_SCRATCH if spec.encoder is None else spec.encoder.notice
 
 
 def _package_versions() -> dict[str, str]:
