@@ -6,6 +6,7 @@ all the same and compress to nothing, while the low bytes are noise that no comp
 
 import functools
 import zlib
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -42,13 +43,24 @@ def decode(codec: str, data: bytes, out: Pixels) -> None:
     Raises:
         ValueError: the bytes are not what `encode` made of such an array.
     """
+    decode_many(codec, [data], out[None])
+
+
+def decode_many(codec: str, parts: Sequence[bytes], out: Pixels) -> None:
+    """Decompress several arrays alike into one contiguous array of them; a step for all costs less than each its own.
+
+    Raises:
+        ValueError: the bytes of one of them are not what `encode` made of such an array.
+    """
     if not out.size:
         return
     steps, size = codec.split("+"), out.dtype.itemsize
-    try:
-        plain = np.frombuffer(_zstd().decompress(data, decompressed_size=out.nbytes), "u1")
-    except OSError as error:
-        raise ValueError(str(error)) from error
+    plain = np.empty((len(parts), out.nbytes // len(parts)), "u1")
+    for place, data in zip(plain, parts, strict=True):
+        try:
+            place[...] = np.frombuffer(_zstd().decompress(data, decompressed_size=place.size), "u1")
+        except OSError as error:
+            raise ValueError(str(error)) from error
     words = _joined(plain, size) if PLANES in steps else plain.view(f"<u{size}")
     words = words.reshape(out.shape)
     if DELTA in steps:
@@ -80,12 +92,12 @@ def _planes(words: Pixels) -> npt.NDArray[np.uint8]:
 
 
 def _joined(plain: npt.NDArray[np.uint8], size: int) -> Pixels:
-    """Put the byte planes together, from the highest to the lowest."""
-    planes = plain.reshape(size, -1)
-    words = planes[-1].astype(f"<u{size}")
+    """Put the byte planes of each array together, from the highest to the lowest: array (arrays, words)."""
+    planes = plain.reshape(len(plain), size, -1)
+    words = planes[:, -1].astype(f"<u{size}")
     for plane in range(size - 2, -1, -1):
         words <<= 8
-        words |= planes[plane]
+        words |= planes[:, plane]
     return words
 
 

@@ -9,10 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from burnscar_assets.errors import InputError, MissingDataError
-from burnscar_assets.packed.codec import Pixels, checksum, decode, encode
+from burnscar_assets.packed.codec import Pixels, checksum, decode, decode_many, encode
 from burnscar_assets.packed.database import Database
+from burnscar_assets.packed.threads import side_by_side
 
 _NAMED_IN_ERRORS = 3
+
+_AT_ONCE = 16
+"""Rasters that are decompressed together: what they take stays in a core's cache."""
 
 
 class Grid(NamedTuple):
@@ -77,6 +81,15 @@ class _Form:
     codec: str
     grid: Grid
     nodata: float | None
+
+
+class _Part(NamedTuple):
+    """Rasters of one form, as they are stored: numbers of their windows, checksums, and compressed pixels."""
+
+    form: _Form
+    keys: tuple[int, ...]
+    crcs: tuple[int, ...]
+    data: tuple[bytes, ...]
 
 
 class CompressedRow(NamedTuple):
@@ -200,19 +213,17 @@ class Rasters:
         if into is not None and (into.shape, into.dtype) == (out.shape, out.dtype):
             out = into
         places = {form: _places(form, wanted) for form in used}
-        buffers = {form: np.empty(form.shape, form.dtype) for form in used}
         filled = np.zeros((len(names), len(wanted)), bool)
-        for key, text, crc, data in rows:
-            form = _form(text)
-            if form not in places:
-                continue
-            sources, targets = places[form]
-            if form.bands == tuple(wanted) and form.dtype == out.dtype:
-                self._decode(names[key], layer, form, crc, data, out[key][:, None])
-            else:
-                self._decode(names[key], layer, form, crc, data, buffers[form])
-                out[key, targets] = buffers[form][sources, 0]
-            filled[key, targets] = True
+        parts: list[_Part] = []
+        for form, (_, targets) in places.items():
+            mine = [(key, crc, data) for key, text, crc, data in rows if _form(text) == form]
+            filled[np.ix_([key for key, _, _ in mine], targets)] = True
+            parts += [_Part(form, *zip(*mine[i : i + _AT_ONCE], strict=True)) for i in range(0, len(mine), _AT_ONCE)]
+
+        def fill(part: _Part) -> None:
+            self._fill(out, part, names, layer, *places[part.form])
+
+        side_by_side(fill, parts)
         if not filled.all():
             raise self._unreadable([names[int(key)] for key in np.flatnonzero(~np.all(filled, axis=1))], layer)
         return out
@@ -228,6 +239,30 @@ class Rasters:
             )
         (size,), (dtype,) = sizes or {(1, 0, 0)}, types or {np.dtype("u1")}
         return np.empty((count, len(bands), *size[1:]), dtype)
+
+    def _fill(
+        self, out: Pixels, part: "_Part", names: Sequence[str], layer: str, sources: list[int], targets: list[int]
+    ) -> None:
+        """Put the bands `sources` of a part's rasters at the bands `targets` of their windows."""
+        form, keys = part.form, part.keys
+        first, last = keys[0], keys[-1] + 1
+        whole = sources == targets == list(range(out.shape[1])) and form.dtype == out.dtype
+        if whole and keys == tuple(range(first, last)):
+            self._decode_part(part, names, layer, out[first:last, :, None])
+            return
+        pixels = np.empty((len(keys), *form.shape), form.dtype)
+        self._decode_part(part, names, layer, pixels)
+        out[np.ix_(keys, targets)] = pixels[:, sources, 0]
+
+    def _decode_part(self, part: "_Part", names: Sequence[str], layer: str, out: Pixels) -> None:
+        try:
+            decode_many(part.form.codec, part.data, out)
+        except ValueError:
+            for key, crc, data, pixels in zip(part.keys, part.crcs, part.data, out, strict=True):
+                self._decode(names[key], layer, part.form, crc, data, pixels)
+        for key, crc, pixels in zip(part.keys, part.crcs, out, strict=True):
+            if checksum(pixels) != crc:
+                raise self._unreadable([names[key]], layer)
 
     def _decode(self, name: str, layer: str, form: _Form, crc: int, data: bytes, out: Pixels) -> None:
         try:
