@@ -24,6 +24,9 @@ QGIS_VERSION: Final = "3.22.0"
 
 DOCTYPE: Final = b"<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
 STOPS: Final = 11
+ID_PREFIX: Final = "burnscar_assets_"
+"""QGIS passes over layers whose ids have no more than ten characters."""
+
 LINE_MM: Final = "0.6"
 
 
@@ -84,8 +87,9 @@ def qgis_project(a_map: ReadMap) -> bytes:
     drawn = SubElement(root, "layerorder")
     for layer in layers:
         SubElement(drawn, "layer", id=layer.id)
-    paths = SubElement(SubElement(root, "properties"), "Paths")
-    SubElement(paths, "Absolute", type="bool").text = "false"
+    properties = SubElement(root, "properties")
+    SubElement(SubElement(properties, "Paths"), "Absolute", type="bool").text = "false"
+    SubElement(SubElement(properties, "SpatialRefSys"), "ProjectionsEnabled", type="int").text = "1"
     indent(root, " ")
     return DOCTYPE + tostring(root, encoding="utf-8") + b"\n"
 
@@ -103,7 +107,7 @@ def _layers(a_map: ReadMap) -> Iterator[Layer]:
         )
         for name, label, colour, dash in outlines:
             if name in there:
-                yield Layer(name, label, f"./{VECTORS}|layername={name}", _outline(colour, dash))
+                yield Layer(f"{ID_PREFIX}{name}", label, f"./{VECTORS}|layername={name}", _outline(colour, dash))
     rasters = (
         ("validity", "Cloud, no data", _paletted([(value, label, colour) for value, label, colour in VALIDITY]), False),
         ("severity", "Severity (dNBR)",
@@ -114,7 +118,7 @@ def _layers(a_map: ReadMap) -> Iterator[Layer]:
     )  # fmt: skip
     for name, label, style, shown in rasters:
         if (folder / f"{name}.tif").is_file():
-            yield Layer(name, label, f"./{name}.tif", style, shown)
+            yield Layer(f"{ID_PREFIX}{name}", label, f"./{name}.tif", style, shown)
 
 
 def _layer(parent: Element, layer: Layer, grid: Grid) -> None:
