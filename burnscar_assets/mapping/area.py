@@ -97,7 +97,8 @@ def estimate_area(
 
     With counts by group (one matrix a fire), samples of one group count as dependent, and standard errors come from
     the differences between groups. A rate that was seen as 0 or 1 is not taken for certain: its error is that of
-    the Agresti–Coull proportion.
+    the Agresti–Coull proportion. So are the errors of all rates of independent samples drawn by true class, since
+    the small rates that matter most there have intervals that are too narrow otherwise.
 
     Args:
         mapped_ha: mapped area of each class, hectares, in the order of the matrix.
@@ -114,7 +115,8 @@ def estimate_area(
     groups = groups[np.newaxis] if groups.ndim == 2 else groups
     _check(mapped, groups)
     groups = groups[groups.sum(axis=(1, 2)) > 0]
-    sample = _Sample(groups if drawn_by == "map" else groups.transpose(0, 2, 1), confidence)
+    by_map = drawn_by == "map"
+    sample = _Sample(groups if by_map else groups.transpose(0, 2, 1), confidence, cautious=not by_map)
     undefined = _undefined(names, mapped, sample, drawn_by)
     figures = _Figures(mapped / mapped.sum(), drawn_by)
     size = 3 * len(names) + 1
@@ -161,10 +163,11 @@ class _Sample:
         quantile: How many standard errors an interval reaches.
     """
 
-    def __init__(self, groups: NDArray[np.float64], confidence: float) -> None:
+    def __init__(self, groups: NDArray[np.float64], confidence: float, *, cautious: bool) -> None:
         from scipy.special import ndtri, stdtrit
 
         self.groups = groups
+        self._cautious = cautious
         counts = groups.sum(axis=0)
         self.sizes = counts.sum(axis=1)
         self.rates = np.full(counts.shape, 1 / len(counts))
@@ -194,11 +197,11 @@ class _Sample:
 
     def _multinomial(self, stratum: int) -> NDArray[np.float64]:
         """(k, k) covariance of a stratum's rates if its samples are independent."""
-        rates, size, k = self.rates[stratum], self.sizes[stratum], len(self.rates)
+        rates, size = self.rates[stratum], self.sizes[stratum]
         divisor = max(size - 1, 1)
-        if self.unanimous[stratum]:
-            added = np.where(rates == 1, 0.5, 0.5 / (k - 1)) * self._z**2
-            rates, divisor = (rates * size + added) / (size + self._z**2), size + self._z**2
+        if self._cautious or self.unanimous[stratum]:
+            divisor = size + self._z**2
+            rates = (rates * size + self._z**2 / len(rates)) / divisor
         return np.asarray((np.diag(rates) - np.outer(rates, rates)) / divisor)
 
 
@@ -223,8 +226,9 @@ class _Figures:
         """(3k + 1,) variances to first order (delta method); those of `map` are the equations of Olofsson et al."""
         step = 1e-6
         nudges = step * np.eye(sample.rates.size).reshape(-1, *sample.rates.shape)
-        slopes = [(self.at(sample.rates + nudge) - self.at(sample.rates - nudge)) / (2 * step) for nudge in nudges]
-        slope = np.stack(slopes, axis=1)
+        ends = [(self.at(sample.rates + nudge), self.at(sample.rates - nudge)) for nudge in nudges]
+        with np.errstate(invalid="ignore"):
+            slope = np.stack([(above - below) / (2 * step) for above, below in ends], axis=1)
         return np.maximum(np.einsum("fi,ij,fj->f", slope, sample.covariance(), slope), 0)
 
 

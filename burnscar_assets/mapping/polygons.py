@@ -190,10 +190,14 @@ def _overlapping(patches: NDArray[np.object_]) -> NDArray[np.intp]:
 
 
 def _simplified(cut: NDArray[np.object_], grid: Grid) -> NDArray[np.object_]:
-    """Outlines simplified together; as they are if that did not keep them apart and valid."""
+    """Outlines simplified together; as they are if that did not keep them apart and valid.
+
+    A cut corner is a quarter of a diagonal from the new outline. Simplifying may use the tolerance twice, as it first
+    simplifies a ring from its first point and then may drop that, which makes another quarter.
+    """
     if not len(cut):
         return cut
-    together = shapely.simplify(shapely.MultiPolygon(list(cut)), grid.half_diagonal / 2, preserve_topology=True)
+    together = shapely.simplify(shapely.MultiPolygon(list(cut)), grid.half_diagonal / 4, preserve_topology=True)
     parts = shapely.get_parts(together)
     return parts if len(parts) == len(cut) and together.is_valid else cut
 
