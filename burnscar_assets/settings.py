@@ -12,6 +12,8 @@ from pydantic import Field, ValidationError, model_validator
 
 from burnscar_assets.classes import Stratum
 from burnscar_assets.errors import SettingsError
+from burnscar_assets.mapping.settings import MappingSettings
+from burnscar_assets.mining.settings import MiningSettings
 from burnscar_assets.operations import AutomationSettings, ComputeSettings
 from burnscar_assets.section import Section
 
@@ -367,6 +369,8 @@ class Settings(Section):
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     setups: SetupsSettings = SetupsSettings()
+    mapping: MappingSettings = MappingSettings()
+    mining: MiningSettings = MiningSettings()
     automation: AutomationSettings = AutomationSettings()
     compute: ComputeSettings = ComputeSettings()
     demo: DemoSettings | None = None
@@ -384,6 +388,7 @@ class Settings(Section):
                 "imagery",
                 "training",
                 "evaluation",
+                "mapping",
                 "setups",
             )
         }

@@ -174,6 +174,26 @@ SAMPLE_LOSSES: Final = Table(
     ),
 )
 
+MINED_NEGATIVES: Final = Table(
+    "mined_negatives",
+    "Windows of land without fire, on training ground, that a checkpoint took for burnt: see `burnscar mine`.",
+    keys=("window_id",),
+    row="window",
+    columns=(
+        Column("window_id", "string", "Hash of the window's definition."),
+        Column("fire_year", "int", "Fire year of the checkpoint, and of the imagery."),
+        Column("utm_epsg", "int", "EPSG code of the UTM zone whose lattice is used."),
+        Column("cell_col", "int", "Column of the lattice cell in its zone."),
+        Column("cell_row", "int", "Row of the lattice cell in its zone."),
+        Column("split", "string", "`train`: no other ground is looked at."),
+        Column("acquired", "timestamp", "When the image was taken."),
+        Column("burnt_probability", "float", "Model's probability of burnt, 0–1."),
+        Column("nbr", "float", "Mean NBR of the window."),
+        Column("weights_sha256", "string", "The checkpoint."),
+        Column("geometry", "geometry", "Footprint."),
+    ),
+)
+
 WINDOWS: Final = Table(
     "windows",
     "rslearn windows: where, when, what label, which split.",
@@ -305,6 +325,81 @@ EVALUATION_METRICS: Final = Table(
     ),
 )
 
+SETUP_COMPARISON: Final = Table(
+    "setup_comparison",
+    "Set-ups on the same held-out fires of all years: quality with intervals over fires and seeds, the difference to the "
+    "reference set-up, and cost. Differences' intervals hold for all pairs of set-ups together.",
+    keys=("setup", "scope", "metric"),
+    row="figure",
+    columns=(
+        Column("setup", "string", "Set-up; `default` is that of the world's settings."),
+        Column("title", "string", "Its title."),
+        Column("kind", "string", "What is trained: `fine_tuned`, `threshold`, `trees`."),
+        Column(
+            "scope", "string", "`quality`, or `cost` (median over years and seeds), which no data version knows of."
+        ),
+        Column(
+            "metric",
+            "string",
+            "`f1_burnt`, `precision_burnt`, …; `train_seconds`, `train_memory_mb`, `gpu_memory_mb`, "
+            "`predict_windows_per_s`, `parameters`.",
+        ),
+        Column("value", "float", "Value of the metric, the mean over seeds."),
+        Column("low", "float", "Lower end of its own interval over fires and seeds."),
+        Column("high", "float", "Upper end of the same."),
+        Column("reference", "string", "Set-up that it is compared with."),
+        Column("difference", "float", "Value less that of the reference."),
+        Column("difference_low", "float", "Lower end of the interval of the difference."),
+        Column("difference_high", "float", "Upper end of the same."),
+        Column(
+            "verdict", "string", "Of `f1_burnt`: `better`, `worse`, `no difference shown`, `reference`; else empty."
+        ),
+        Column("seeds", "int", "Seeds that it was trained with."),
+        Column("seed_low", "float", "Least value of a seed; empty with one seed."),
+        Column("seed_high", "float", "Greatest value of a seed; empty with one seed."),
+        Column("windows", "int", "Held-out windows, the same for all set-ups."),
+        Column("fires", "int", "Fires behind them."),
+    ),
+)
+
+BURNED_AREA_MAPS: Final = Table(
+    "burned_area_maps",
+    "The held-out fires of the year, each with what its map says; those without a map have a reason.",
+    keys=("fire_id",),
+    row="fire",
+    columns=(
+        Column("fire_id", "string", "Fire."),
+        Column("fire_year", "int", "Fire year."),
+        Column("fire_name", "string", "Name; not unique."),
+        Column("source", "string", "Where the perimeter is from."),
+        Column("complete", "bool", "Whether there is a map."),
+        Column("reason", "string", "Why there is none: `no_scene` or `too_cloudy`; empty if there is."),
+        Column("start", "string", "First day that imagery may be from."),
+        Column("end", "string", "Last day that imagery may be from."),
+        Column("checkpoint_year", "int", "Fire year of the checkpoint."),
+        Column("weights_sha256", "string", "Its weights."),
+        Column("item_ids", "strings", "Scenes that pixels of the map are of."),
+        Column("threshold", "float", "Probability above which a pixel is called burnt, fixed on validation windows."),
+        Column("clear_fraction", "float", "Share of the mapped area that shows the ground, 0–1."),
+        Column("valid_fraction", "float", "Share of it that has an answer, 0–1."),
+        Column("seen_fraction", "float", "Share of it that the checkpoint was trained on, which has no answer, 0–1."),
+        Column("mapped_ha", "float", "Burned area as counted on the map, in hectares."),
+        Column("burned_ha", "float", "Burned area as estimated from the map and its errors, in hectares."),
+        Column("low_ha", "float", "Lower end of its confidence interval."),
+        Column("high_ha", "float", "Upper end of its confidence interval."),
+        Column("iou", "float", "Of mapped and official burned area, 0–1."),
+        Column("omission", "float", "Share of the official area that is not mapped burnt, 0–1."),
+        Column("commission", "float", "Share of the mapped area outside the official one, 0–1."),
+        Column("boundary_distance_m_median", "float", "Median distance between the two outlines, in metres."),
+        Column("boundary_distance_m_p95", "float", "Its 95th percentile, in metres."),
+        Column("islands_ha", "float", "Unburned islands of the official perimeter, in hectares."),
+        Column("islands_found_ha", "float", "Of these, mapped unburnt, in hectares."),
+        Column("simulated", "bool", "Whether imagery or perimeter is simulated."),
+        Column("inputs_hash", "string", "Hash of everything that the map follows from."),
+        Column("geometry", "geometry", "Footprint of the map."),
+    ),
+)
+
 ALL_TABLES: Final = (
     RELEASE_RECORDS,
     FIRE_PERIMETERS,
@@ -315,10 +410,13 @@ ALL_TABLES: Final = (
     BURN_HISTORY,
     SAMPLE_POINTS,
     SAMPLE_LOSSES,
+    MINED_NEGATIVES,
     WINDOWS,
     SCENE_MATCHES,
     TILES,
     PREDICTIONS,
     SEASON_PREDICTIONS,
     EVALUATION_METRICS,
+    SETUP_COMPARISON,
+    BURNED_AREA_MAPS,
 )

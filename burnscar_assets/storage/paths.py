@@ -70,6 +70,19 @@ class DataRoot:
         """Folder of a fire year's evaluation report."""
         return self.results / "evaluation" / f"fire_year={fire_year}"
 
+    @property
+    def comparison(self) -> Path:
+        """Folder of the comparison of set-ups."""
+        return self.path / "comparison"
+
+    def maps(self, fire_year: int | None) -> Path:
+        """Folder of a fire year's burned-area maps; `None`: of those of areas of interest."""
+        return self.results / "maps" / ("aoi" if fire_year is None else f"fire_year={fire_year}")
+
+    def map_work(self, fire_year: int | None) -> Path:
+        """What mapping remembers of these maps: their scenes, and blocks of those that are not whole yet."""
+        return self.results / "mapping" / self.maps(fire_year).name
+
     def spec(self, stage: str, fire_year: int) -> Path:
         """What a process of its own was last told to do."""
         return self.results / "specs" / f"{stage}-{fire_year}.json"
