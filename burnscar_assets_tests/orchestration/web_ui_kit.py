@@ -3,7 +3,6 @@
 import http.client
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -15,10 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
-import pytest
 from selenium.common.exceptions import StaleElementReferenceException
-from selenium.webdriver import ActionChains, Chrome, ChromeOptions
-from selenium.webdriver.chrome.service import Service
+from selenium.webdriver import ActionChains, Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.expected_conditions import element_to_be_clickable, visibility_of_element_located
@@ -26,6 +23,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from burnscar_assets.orchestration.versions import CHAIN
 from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets_tests.browser import running_chromium
 from burnscar_assets_tests.orchestration.conftest import BIN
 
 PATIENCE_S = 120.0
@@ -35,11 +33,6 @@ SIZE = (1600, 1200)
 WIDE = (3400, 1200)
 """Wide enough for a lineage whose nodes tell their state in words."""
 
-FLAGS = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage", "--no-proxy-server",
-    f"--window-size={SIZE[0]},{SIZE[1]}",
-)  # fmt: skip
 PARENT_TAG = "dagster/parent_backfill_id"
 BACKFILLS = """
 { partitionBackfillsOrError { ... on PartitionBackfills { results {
@@ -253,21 +246,11 @@ class Browser:
 
 @contextmanager
 def running_browser(server: WebUi, profile: Path) -> Iterator[Browser]:
-    """Chromium on a web UI, until the end of the block; skips the test where it isn't installed.
+    """Chromium on a web UI, until the end of the block.
 
     Args:
         server: the web UI.
         profile: an empty folder for Chromium's own files.
     """
-    chromium, chromedriver = shutil.which("chromium"), shutil.which("chromedriver")
-    if chromium is None or chromedriver is None:
-        pytest.skip("chromium and chromedriver not found: apt-get install chromium chromium-driver")
-    options = ChromeOptions()
-    options.binary_location = chromium
-    for flag in (*FLAGS, f"--user-data-dir={profile}"):
-        options.add_argument(flag)
-    driver = Chrome(options=options, service=Service(chromedriver))
-    try:
+    with running_chromium(profile, SIZE) as driver:
         yield Browser(driver, server)
-    finally:
-        driver.quit()
