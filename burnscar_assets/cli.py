@@ -1,4 +1,4 @@
-"""The `burnscar` command: demo, plan, refresh, funnel, champion, ui, sql, windows, export, doctor.
+"""The `burnscar` command: demo, plan, refresh, funnel, champion, ui, sql, windows, export, mine, doctor.
 
 Parses arguments, prints, and turns the errors that users can meet into one line and exit code 1.
 """
@@ -89,6 +89,8 @@ def _parser() -> argparse.ArgumentParser:
     champion.add_argument("--accept", metavar="REASON", help="make the evaluated checkpoint of these years champion")
     champion.set_defaults(command=_champion)
 
+    _add_mine(commands, shared)
+
     ui = commands.add_parser("ui", parents=[shared], help="start the web UI and the daemon")
     ui.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
     ui.add_argument("--port", type=int, default=3000, help="port (default 3000)")
@@ -112,6 +114,18 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", parents=[shared], help="check libraries, folders, GPU and sources")
     doctor.set_defaults(command=_doctor)
     return parser
+
+
+def _add_mine(commands: Any, shared: argparse.ArgumentParser) -> None:
+    mine = commands.add_parser("mine", parents=[shared], help="find land that a checkpoint takes for burnt")
+    mine.add_argument("--years", type=int, nargs="+", required=True, help="fire years whose checkpoints look")
+    mine.add_argument(
+        "--against",
+        type=Path,
+        metavar="ROOT",
+        help="instead compare this world, trained with what was mined, to another",
+    )
+    mine.set_defaults(command=_mine)
 
 
 def _world() -> tuple[Settings, DataRoot, Path]:
@@ -220,6 +234,28 @@ def _champion(options: argparse.Namespace) -> int:
             )
         )
     _show(("fire year", "champion", "by", "since", "because", "refused since"), rows)
+    return 0
+
+
+def _mine(options: argparse.Namespace) -> int:
+    from burnscar_assets.mining.ablation import compare_worlds
+    from burnscar_assets.mining.mine import FILE, mine
+    from burnscar_assets.terminal import live_progress
+
+    settings, root, _ = _world()
+    if options.against is not None:
+        found = compare_worlds(root, DataRoot(options.against.resolve()), options.years, settings.evaluation)
+        _show(found.rows.columns, found.rows.round(3).itertuples(index=False))
+        print(
+            f"{found.windows} held-out windows of {found.fires} fires; {found.left_out} that only one judged left out"
+        )
+        return 0
+    device = {"gpu": "cuda"}.get(settings.training.accelerator, settings.training.accelerator)
+    with live_progress() as progress:
+        mined = [mine(settings, root, year, device=device, progress=progress) for year in sorted(set(options.years))]
+    _show(asdict(mined[0]), (asdict(summary).values() for summary in mined))
+    if settings.sampling.hard_negatives != FILE:
+        print(f"to train on them, set sampling.hard_negatives: {FILE} and give `hard` a share in unburnt_per_burnt")
     return 0
 
 

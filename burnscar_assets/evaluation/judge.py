@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from burnscar_assets.classes import BANDS, BURNT, CLASS_NAMES, UNBURNT, Split
+from burnscar_assets.cost import Stopwatch
 from burnscar_assets.errors import InputError
 from burnscar_assets.evaluation.baseline import NbrThreshold, tune_threshold, window_nbr
 from burnscar_assets.evaluation.calibration import Temperature, fit_temperature
@@ -50,7 +51,7 @@ def fix_rules(spec: EvaluationSpec, checkpoint: Path, seen: gpd.GeoDataFrame, pr
     """
     train, val = (seen[seen["split"] == split].reset_index(drop=True) for split in (Split.TRAIN, Split.VAL))
     nbr = np.concatenate([np.empty(0), *(window_nbr(images) for _, images in _batches(spec, train, progress))])
-    probability, _ = _answers(spec, checkpoint, val, progress)
+    probability, _ = answers(spec, checkpoint, val, progress)
     return Rules(
         tune_threshold(nbr, _burnt(train)),
         fix_decision(probability, _burnt(val)),
@@ -79,10 +80,15 @@ def describe_windows(spec: EvaluationSpec, windows: gpd.GeoDataFrame) -> gpd.Geo
 
 
 def predict(
-    spec: EvaluationSpec, checkpoint: Path, windows: gpd.GeoDataFrame, rules: Rules, progress: Progress
+    spec: EvaluationSpec,
+    checkpoint: Path,
+    windows: gpd.GeoDataFrame,
+    rules: Rules,
+    progress: Progress,
+    watch: Stopwatch | None = None,
 ) -> gpd.GeoDataFrame:
     """The answers of a checkpoint and of the baseline for each of `describe_windows`, contract PREDICTIONS."""
-    probability, mean_nbr = _answers(spec, checkpoint, windows, progress)
+    probability, mean_nbr = answers(spec, checkpoint, windows, progress, watch)
     return PREDICTIONS.conform(
         windows[_CARRIED + _DESCRIBED].assign(
             burnt_probability=probability,
@@ -94,13 +100,18 @@ def predict(
     )
 
 
-def _answers(
-    spec: EvaluationSpec, checkpoint: Path, windows: gpd.GeoDataFrame, progress: Progress
+def answers(
+    spec: EvaluationSpec,
+    checkpoint: Path,
+    windows: gpd.GeoDataFrame,
+    progress: Progress,
+    watch: Stopwatch | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(n,) probability of burnt and (n,) mean NBR of windows."""
+    """(n,) probability of burnt and (n,) mean NBR of windows (as `usable_windows`), by a checkpoint."""
     from burnscar_assets.training.model import load_model
 
     progress("loading the checkpoint", 0, 0)
+    watch = watch or Stopwatch()
     model = load_model(checkpoint, _device(spec.device))
     probabilities, nbr = [np.empty(0)], [np.empty(0)]
     layers = {layer: bands for layer, bands in model.manifest.layers.items() if layer != spec.layer}
@@ -110,7 +121,8 @@ def _answers(
             several = cast("BurnModel", model)
             probabilities.append(several.predict_batch(every, {layer: _moments(rows, layer) for layer in every}))
         else:
-            probabilities.append(model.predict_batch(images, _moments(rows, spec.layer)))
+            with watch.timed(len(rows)):
+                probabilities.append(model.predict_batch(images, _moments(rows, spec.layer)))
         nbr.append(window_nbr(images))
     return np.concatenate(probabilities), np.concatenate(nbr)
 

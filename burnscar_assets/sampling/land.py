@@ -33,12 +33,13 @@ YEARS_COLUMN = "fire_years"
 """Column of a land layer that lists the fire years for which a polygon is land; without it, all years."""
 
 
-def load_land(path: Path | None, fire_year: int | None = None) -> gpd.GeoDataFrame:
+def load_land(path: Path | None, fire_year: int | None = None, *, may_be_empty: bool = False) -> gpd.GeoDataFrame:
     """Read a layer of polygons: the land, or confusers.
 
     Args:
         path: any vector file that GDAL reads, or GeoParquet; `None` gives the coarse outline of California.
         fire_year: leave out polygons whose list of fire years lacks this one.
+        may_be_empty: whether there may be none for the year.
 
     Returns:
         Its valid, non-empty polygons in EPSG:3310; other columns are left out.
@@ -52,13 +53,14 @@ def load_land(path: Path | None, fire_year: int | None = None) -> gpd.GeoDataFra
     layer = _read(path)
     if layer.crs is None:
         raise InputError(f"{path} has no coordinate system: add one (for a shapefile, its .prj file)")
+    whole = len(layer)
     if fire_year is not None and YEARS_COLUMN in layer.columns:
         layer = layer[[fire_year in years for years in layer[YEARS_COLUMN]]]
     shapes = layer.geometry.to_crs(TABLE_CRS).to_numpy()
     parts = shapely.get_parts(shapely.make_valid(shapely.force_2d(shapes[~shapely.is_missing(shapes)])))
     parts = shapely.get_parts(parts)
     polygons = parts[(shapely.get_dimensions(parts) == 2) & ~shapely.is_empty(parts)]
-    if not len(polygons):
+    if not len(polygons) and not (may_be_empty and len(shapes) < whole):
         raise InputError(f"{path} holds no polygons: give a layer of areas")
     return gpd.GeoDataFrame(geometry=polygons, crs=TABLE_CRS)
 

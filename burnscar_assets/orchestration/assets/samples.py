@@ -1,6 +1,7 @@
 """Assets of the sampling group: points in strata, and the rslearn windows made from them."""
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -11,7 +12,11 @@ from burnscar_assets.orchestration.sources import SAMPLING_GROUND
 from burnscar_assets.orchestration.stage import StageRun, stage
 from burnscar_assets.orchestration.versions import code_version
 from burnscar_assets.storage.contracts import BURN_HISTORY, FIRE_PERIMETERS, SAMPLE_LOSSES, SAMPLE_POINTS, WINDOWS
+from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table
+
+if TYPE_CHECKING:
+    import geopandas as gpd
 
 
 def build_sample_assets(world: World) -> list[dg.AssetsDefinition]:
@@ -46,7 +51,7 @@ def _sample_points(world: World) -> dg.AssetsDefinition:
             sampling,
             settings.windows,
             land=load_land(root.resolve(sampling.land) if sampling.land else None, year),
-            hard_negatives=load_land(root.resolve(sampling.hard_negatives)) if sampling.hard_negatives else None,
+            hard_negatives=_confusers(root, sampling.hard_negatives, year),
             before=Memory.read(root.draws(year)),
             code=code_version("sample_points", settings),
         )
@@ -63,6 +68,13 @@ def _sample_points(world: World) -> dg.AssetsDefinition:
         return run.store(SAMPLE_POINTS, sampled.points, figures(sampled.summary), preview, losses)
 
     return sample_points
+
+
+def _confusers(root: DataRoot, name: str | None, year: int) -> "gpd.GeoDataFrame | None":
+    """The layer of confusers that the settings name; what was mined names the fire years that it is for."""
+    from burnscar_assets.sampling.land import load_land
+
+    return load_land(root.resolve(name), year, may_be_empty=True) if name else None
 
 
 def _windows(world: World) -> dg.AssetsDefinition:
