@@ -180,7 +180,7 @@ def test_vectors_lie_where_pixels_do(
 
 
 def test_outlines_and_pictures_agree_about_the_ground(year: Path) -> None:
-    """The model's outline, filled in, is the burned raster; the picture is transparent just where there is no answer."""
+    """The model's outline, filled in, is the burned raster; the picture is transparent where there is no answer."""
     folder = year / "a fire"
     grid = read_map(folder).grid
     with rasterio.open(folder / "burned.tif") as raster:
