@@ -18,7 +18,8 @@ from rslearn.train.data_module import RslearnDataModule  # noqa: TID253
 
 from burnscar_assets.packed.data import PackedDataStorageFactory
 from burnscar_assets.packed.storage import PackedWindowStorage
-from burnscar_assets.training.bulk_split import Batch, BulkSplit, Samples, UnsupportedError, plan_reads
+from burnscar_assets.training.bulk_plan import UnsupportedError, plan_reads
+from burnscar_assets.training.bulk_split import Batch, BulkSplit, Samples
 
 _STAGES: Final = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
 _SPLITS: Final = ("train", "val", "test")

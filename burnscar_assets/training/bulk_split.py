@@ -1,7 +1,7 @@
 """One split of a packed dataset for training: its pixels as arrays, whole batches of them at a time.
 
 What a batch holds is what rslearn's own dataset, transforms and collate function give for the same windows, tensor
-by tensor. `plan_reads` says which configurations that is true of.
+by tensor. `bulk_plan` says which configurations that is true of.
 """
 
 import hashlib
@@ -14,14 +14,10 @@ from typing import Any, Final
 import numpy as np
 import torch  # noqa: TID253 - only a training process loads this module
 from numpy.typing import NDArray
-from rslearn.config import BandSetConfig, DType  # noqa: TID253 - as above
+from rslearn.config import BandSetConfig  # noqa: TID253 - as above
 from rslearn.dataset import Dataset, Window  # noqa: TID253
-from rslearn.dataset.window import get_layer_and_group_from_dir_name  # noqa: TID253
-from rslearn.models.olmoearth_pretrain.norm import OlmoEarthNormalize  # noqa: TID253
-from rslearn.train.dataset import DataInput, SplitConfig  # noqa: TID253
+from rslearn.train.dataset import SplitConfig  # noqa: TID253
 from rslearn.train.model_context import RasterImage, SampleMetadata  # noqa: TID253
-from rslearn.train.tasks import Task  # noqa: TID253
-from rslearn.train.transforms.flip import Flip  # noqa: TID253
 from torch import Tensor  # noqa: TID253
 
 from burnscar_assets.errors import MissingDataError
@@ -30,55 +26,18 @@ from burnscar_assets.packed.data import features_within
 from burnscar_assets.packed.pixels import iter_pixels, read_pixels
 from burnscar_assets.packed.rasters import RasterHeader
 from burnscar_assets.packed.storage import PackedWindowStorage, grid_of
+from burnscar_assets.training.bulk_plan import Images, Reads, UnsupportedError, require
 
 _READ_AT_ONCE: Final = 512
 _COIN: Final = {-1: 0, -2: 1}
 """Which coin decides of which axis."""
 
+_NARROW: Final = {torch.int64: torch.uint8, torch.float32: torch.float16}
+_WIDE: Final = {narrow: wide for wide, narrow in _NARROW.items()}
+"""Types that raster targets are kept in, and those that losses take."""
+
 Samples = tuple[list[dict[str, Any]], list[dict[str, Any]], list[SampleMetadata]]
 """Inputs, targets and metadata of a batch, as rslearn's models take them."""
-
-
-class UnsupportedError(Exception):
-    """A configuration, or a dataset, that batches can't be read of in bulk; the message says why."""
-
-
-@dataclass(frozen=True)
-class Images:
-    """A raster input and what the split's transforms do to it.
-
-    Attributes:
-        name: the input's name.
-        layers: layers and their item groups, one time step each, in order.
-        bands: bands in the order of the model.
-        low: (bands, 1, 1, 1) what is subtracted from each band; None if the input isn't normalised.
-        width: (bands, 1, 1, 1) what each band is divided by then.
-        flipped: axes that a coin decides to mirror, horizontal first.
-    """
-
-    name: str
-    layers: tuple[tuple[str, int], ...]
-    bands: tuple[str, ...]
-    low: Tensor | None = None
-    width: Tensor | None = None
-    flipped: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class Reads:
-    """What is read of each window of a split.
-
-    Attributes:
-        images: raster inputs.
-        label: layer and item group of the vector input that has the targets.
-        label_name: name of that input.
-        task: makes targets of it.
-    """
-
-    images: tuple[Images, ...]
-    label: tuple[str, int]
-    label_name: str
-    task: Task
 
 
 @dataclass
@@ -88,7 +47,7 @@ class Batch:
     Attributes:
         images: by input, (windows, bands, time steps, rows, columns), float32.
         times: by input, start and end of each window's time steps.
-        targets: by name, (windows,).
+        targets: by name, (windows,) of classes, or (windows, 1, 1, rows, columns) of rasters.
         metadata: of each window.
     """
 
@@ -114,7 +73,7 @@ class Batch:
         inputs = [
             {name: RasterImage(image[n], self.times[name][n]) for name, image in self.images.items()} for n in count
         ]
-        targets = [{name: target[n] for name, target in self.targets.items()} for n in count]
+        targets = [{name: _target(target[n]) for name, target in self.targets.items()} for n in count]
         return inputs, targets, self.metadata
 
 
@@ -191,9 +150,15 @@ class BulkSplit:
                 for images in self._reads.images
             },
             {name: [times[row] for row in rows] for name, times in self._times.items()},
-            {name: target[chosen] for name, target in self._targets.items()},
+            {name: self._target_batch(target[chosen], coins[rows]) for name, target in self._targets.items()},
             [self._metadata[row] for row in rows],
         )
+
+    def _target_batch(self, target: Tensor, coins: NDArray[np.bool_]) -> Tensor:
+        """Targets of a batch in the types that losses take, mirrored as its images are."""
+        if target.ndim > 1:
+            target = _mirrored_as(target, self._reads.label_flipped, coins)
+        return target.to(_WIDE.get(target.dtype, target.dtype))
 
     def _taken(self, images: Images, rows: NDArray[np.int64]) -> Pixels:
         if images.name in self._pixels:
@@ -247,6 +212,8 @@ class BulkSplit:
         return times
 
     def _read_targets(self) -> dict[str, Tensor]:
+        if self._reads.label_bands is not None:
+            return self._read_raster_targets(self._reads.label_bands)
         layer, index = self._reads.label
         made: list[dict[str, Tensor]] = [{} for _ in self.windows]
         for group, places in self._groups.items():
@@ -264,77 +231,21 @@ class BulkSplit:
                 _, made[place] = self._reads.task.process_inputs(raw, metadata=self._metadata[place])
         return {name: torch.stack([target[name] for target in made]) for name in (made[0] if made else ())}
 
-
-def plan_reads(config: SplitConfig, inputs: dict[str, DataInput], task: Task) -> Reads:
-    """What is read of a split.
-
-    Raises:
-        UnsupportedError: the configuration asks for something else than whole windows, normalised and mirrored.
-    """
-    _require(type(task).__name__ == "ClassificationTask", f"task {type(task).__name__}")
-    _require(config.get_crop_size() is None and not config.get_load_all_crops(), "crops of windows")
-    _require(config.sampler is None, "a sampler")
-    _require(not config.get_skip_targets(), "a split without targets")
-    _require(config.num_patches is None, "num_patches")
-    rasters = {name: said for name, said in inputs.items() if said.data_type == "raster"}
-    vectors = {name: said for name, said in inputs.items() if said.data_type == "vector"}
-    _require(bool(rasters) and list(vectors) == ["targets"], "inputs other than rasters and the vector targets")
-    images = {name: _images(name, said) for name, said in rasters.items()}
-    for transform in config.transforms or ():
-        if type(transform) is OlmoEarthNormalize:
-            images |= {name: _normalised(images, name, transform) for name in transform.band_names}
-        elif type(transform) is Flip:
-            images |= {name: _mirrored(images, name, transform) for name in transform.image_selectors}
-        else:
-            raise UnsupportedError(f"transform {type(transform).__name__}")
-    (name, label), *_ = vectors.items()
-    _require(len(label.layers) == 1 and label.is_target and not label.passthrough, f"input {name}")
-    return Reads(tuple(images.values()), get_layer_and_group_from_dir_name(label.layers[0]), name, task)
-
-
-def _images(name: str, said: DataInput) -> Images:
-    plain = (
-        said.bands is not None
-        and said.passthrough
-        and said.required
-        and not said.is_target
-        and not said.load_all_item_groups
-        and said.dtype == DType.FLOAT32
-        and said.resolution_factor.numerator == said.resolution_factor.denominator
-        and (len(said.layers) == 1 or said.load_all_layers)
-    )
-    _require(plain, f"input {name} as it is read")
-    return Images(name, tuple(map(get_layer_and_group_from_dir_name, said.layers)), tuple(said.bands or ()))
-
-
-def _normalised(images: dict[str, Images], name: str, transform: OlmoEarthNormalize) -> Images:
-    image = images.get(name)
-    if image is None or image.low is not None or image.bands != tuple(transform.band_names[name]):
-        raise UnsupportedError(f"normalisation of {name}")
-    norms = transform.norm_config[name]
-    _require(set(norms) == set(image.bands) and transform.std_multiplier is not None, f"normalisation of {name}")
-    low = [norms[band]["mean"] - transform.std_multiplier * norms[band]["std"] for band in image.bands]
-    high = [norms[band]["mean"] + transform.std_multiplier * norms[band]["std"] for band in image.bands]
-    width = [top - bottom for top, bottom in zip(high, low, strict=True)]
-    return Images(name, image.layers, image.bands, _per_band(low), _per_band(width), image.flipped)
-
-
-def _per_band(values: list[float]) -> Tensor:
-    return torch.tensor(values, dtype=torch.float32)[:, None, None, None]
-
-
-def _mirrored(images: dict[str, Images], name: str, transform: Flip) -> Images:
-    image = images.get(name)
-    if image is None or image.flipped or transform.box_selectors:
-        raise UnsupportedError(f"mirroring of {name}")
-    axes = ((-1, transform.horizontal), (-2, transform.vertical))
-    flipped = tuple(axis for axis, wanted in axes if wanted)
-    return Images(name, image.layers, image.bands, image.low, image.width, flipped)
-
-
-def _require(holds: bool, what: str) -> None:
-    if not holds:
-        raise UnsupportedError(what)
+    def _read_raster_targets(self, bands: tuple[str, ...]) -> dict[str, Tensor]:
+        """Targets of label rasters: few small numbers, kept in as few bytes."""
+        layer, index = self._reads.label
+        for group, places in self._groups.items():
+            windows = {self.windows[place].name: self.windows[place] for place in places}
+            for header in self._storage.pack(group).rasters.headers(list(windows), layer, index):
+                _check_place(windows[header.window], header, layer)
+        labels = self._read_all(Images(self._reads.label_name, (self._reads.label,), bands))
+        made: dict[str, list[Tensor]] = {}
+        for label, metadata in zip(labels, self._metadata, strict=True):
+            raw = {self._reads.label_name: RasterImage(torch.from_numpy(label.astype(np.int32)))}
+            _, targets = self._reads.task.process_inputs(raw, metadata=metadata)
+            for name, target in targets.items():
+                made.setdefault(name, []).append(_narrowed(name, target.image))
+        return {name: torch.stack(parts) for name, parts in made.items()}
 
 
 def _windows(dataset: Dataset, config: SplitConfig, reads: Reads) -> list[Window]:
@@ -381,14 +292,14 @@ def _by_group(windows: Sequence[Window]) -> dict[str, NDArray[np.int64]]:
 def _band_sets(dataset: Dataset, layer: str, bands: tuple[str, ...]) -> list[BandSetConfig]:
     """The band sets of a layer that have a band wanted; rslearn takes times from the first."""
     found = [said for said in dataset.layers[layer].band_sets if not set(said.bands).isdisjoint(bands)]
-    _require(bool(found), f"layer {layer} without the bands {', '.join(bands)}")
+    require(bool(found), f"layer {layer} without the bands {', '.join(bands)}")
     return found
 
 
 def _check_place(window: Window, header: RasterHeader, layer: str) -> None:
-    _require(header.shape[1] == 1, f"several time steps in {layer}")
+    require(header.shape[1] == 1, f"several time steps in {layer}")
     on_grid = (header.min_col, header.min_row) == tuple(window.bounds[:2]) and header.grid == grid_of(window.projection)
-    _require(on_grid and header.shape[2:] == (_height(window), _width(window)), f"{layer} off the windows' own grid")
+    require(on_grid and header.shape[2:] == (_height(window), _width(window)), f"{layer} off the windows' own grid")
 
 
 def _moments(header: RasterHeader, layer: str) -> list[tuple[datetime, datetime]]:
@@ -410,7 +321,24 @@ def _transformed(pixels: Pixels, images: Images, coins: NDArray[np.bool_]) -> Te
     values = torch.from_numpy(pixels.astype(np.float32))
     if images.low is not None and images.width is not None:
         values.sub_(images.low).div_(images.width)
-    for axis in images.flipped:
+    return _mirrored_as(values, images.flipped, coins)
+
+
+def _mirrored_as(values: Tensor, axes: tuple[int, ...], coins: NDArray[np.bool_]) -> Tensor:
+    """The values of each window mirrored along the axes that its coins say; changed in place, too."""
+    for axis in axes:
         mirrored = torch.from_numpy(coins[:, _COIN[axis]])
         values[mirrored] = values[mirrored].flip(axis)
     return values
+
+
+def _narrowed(name: str, target: Tensor) -> Tensor:
+    """A raster target in fewer bytes."""
+    narrow = target.to(_NARROW.get(target.dtype, target.dtype))
+    require(torch.equal(narrow.to(target.dtype), target), f"{name} of more than small numbers")
+    return narrow
+
+
+def _target(target: Tensor) -> Any:
+    """A window's target as rslearn's task gives it."""
+    return RasterImage(target) if target.ndim > 1 else target

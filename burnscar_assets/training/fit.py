@@ -131,7 +131,7 @@ def _fit_in_parts(
 def _fastest(module: Any, settings: TrainingSettings, parts: int) -> "tuple[LightningDataModule, str]":
     """Our data module if it can do what rslearn's is configured for, else rslearn's; and which it is."""
     from burnscar_assets.training.bulk_data import BulkDataModule
-    from burnscar_assets.training.bulk_split import UnsupportedError
+    from burnscar_assets.training.bulk_plan import UnsupportedError
 
     memory_bytes = int(settings.memory_gb * 1e9)
     try:

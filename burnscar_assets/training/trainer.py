@@ -17,6 +17,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from burnscar_assets.cost import Cost, peak_memory_mb, write_cost
 from burnscar_assets.errors import CheckpointError, InputError
 from burnscar_assets.process import Report, run_stage
 from burnscar_assets.storage.atomic import atomic_folder, recover, storage_errors, write_json
@@ -80,7 +81,7 @@ def train(spec: TrainingSpec, report: Report) -> CheckpointManifest:
         log = _journal(spec.progress_file, report)
         log(_start_event(spec, device, resumed=last is not None))
         result = fit(spec, config, spec.run_folder, last, log)
-        manifest = _finish(spec, device, identity, result)
+        manifest = _finish(spec, device, identity, result, started)
     report(
         {
             "event": "done",
@@ -190,7 +191,7 @@ def _start_event(spec: TrainingSpec, device: Device, *, resumed: bool) -> dict[s
     }
 
 
-def _finish(spec: TrainingSpec, device: Device, identity: str, result: FitResult) -> CheckpointManifest:
+def _finish(spec: TrainingSpec, device: Device, identity: str, result: FitResult, started: float) -> CheckpointManifest:
     """Put the checkpoint's folder together, its manifest last, and let it take the old one's place."""
     run = spec.run_folder
     with atomic_folder(spec.checkpoint) as folder:
@@ -204,10 +205,28 @@ def _finish(spec: TrainingSpec, device: Device, identity: str, result: FitResult
             if (run / name).exists():
                 shutil.copyfile(run / name, folder / name)
         files = {name: hash_file(folder / name) for name in needed}
+        write_cost(folder, _cost(spec, device, started))
         manifest = _manifest(spec, device, identity, result, files)
         write_manifest(folder, manifest)
     _discard_run(run)
     return manifest
+
+
+def _cost(spec: TrainingSpec, device: Device, started: float) -> Cost:
+    """What the run cost, with the epochs of the runs that it goes on from."""
+    import torch
+
+    with storage_errors(spec.progress_file):
+        events = [json.loads(line) for line in spec.progress_file.read_text(encoding="utf-8").splitlines()]
+    resumed_at = max(number for number, event in enumerate(events) if event["event"] == "start")
+    before = sum(event["seconds"] for event in events[:resumed_at] if event["event"] == "epoch")
+    on_gpu = torch.cuda.max_memory_allocated() / 1e6 if device == "gpu" else None
+    return Cost(
+        train_seconds=before + time.monotonic() - started,
+        train_memory_mb=peak_memory_mb(),
+        gpu_memory_mb=on_gpu,
+        device=device,
+    )
 
 
 def _manifest(

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.training.bulk_data import Batches, BulkDataModule, Draw
-from burnscar_assets.training.bulk_split import BulkSplit, Samples, UnsupportedError
+from burnscar_assets.training.bulk_plan import UnsupportedError
+from burnscar_assets.training.bulk_split import BulkSplit, Samples
 from burnscar_assets.training.config import run_config
 from burnscar_assets_tests.training.training_kit import Plan
 
