@@ -1,0 +1,240 @@
+"""`python -m burnscar_assets.mapping.mapper spec.json`: makes maps, in a process of its own.
+
+Under Dagster Pipes it reports through Pipes, else on standard error. Torch is imported only after the checkpoint and
+its evaluation are verified. Maps are put in place one by one; the table and the pages of a year come after all of them.
+"""
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import geopandas as gpd
+import numpy as np
+import numpy.typing as npt
+
+from burnscar_assets.classes import BANDS
+from burnscar_assets.errors import CheckpointError, InputError, MissingDataError
+from burnscar_assets.evaluation.spec import load_report
+from burnscar_assets.mapping.aoi import GEOGRAPHIC_CRS
+from burnscar_assets.mapping.area import window_counts
+from burnscar_assets.mapping.averaging import Lattice
+from burnscar_assets.mapping.frame import frame_around
+from burnscar_assets.mapping.ground import KnownGround, known_or_nothing
+from burnscar_assets.mapping.inference import WindowModel
+from burnscar_assets.mapping.making import Judge, MapOutcome, make_map, mapped_boxes
+from burnscar_assets.mapping.pages.site import write_pages
+from burnscar_assets.mapping.results import map_row, remove_others
+from burnscar_assets.mapping.spec import MapSpec
+from burnscar_assets.process import Report, run_stage
+from burnscar_assets.progress import Progress, silent
+from burnscar_assets.storage.changes import replace_table
+from burnscar_assets.storage.contracts import BURNED_AREA_MAPS, PREDICTIONS
+from burnscar_assets.storage.tables import read_table
+from burnscar_assets.training.manifest import CheckpointManifest, verify_checkpoint
+
+if TYPE_CHECKING:
+    from burnscar_assets.training.model import BurnModel
+    from burnscar_assets.training.model import WindowModel as AnyModel
+
+LOG_INTERVAL_S: Final = 5.0
+TRIAL_WINDOWS: Final = 64
+
+
+@dataclass(frozen=True)
+class MapSummary:
+    """What mapping came to.
+
+    Attributes:
+        maps: maps that are there.
+        made: of these, made now; the others were there already.
+        without: areas without a map, as there was no usable scene.
+        index: their page.
+    """
+
+    maps: int
+    made: int
+    without: int
+    index: Path | None
+
+
+def make_maps(spec: MapSpec, progress: Progress = silent) -> tuple[MapSummary, list[MapOutcome]]:
+    """Make the maps of a specification, with the table of a fire year and the pages.
+
+    Raises:
+        CheckpointError: the checkpoint is missing or damaged, or was not evaluated.
+        InputError: the checkpoint reads more than one layer, or was trained on a fire; an area of interest has no
+            scene, or would take long; a scene can't be read.
+        SourceUnavailableError: the archive does not answer.
+        StorageError: something can't be written; whole maps stay.
+    """
+    root = spec.data_root
+    manifest = verify_checkpoint(root.checkpoint(spec.checkpoint_year))
+    judge = _judge(spec, manifest, progress)
+    _check_length(spec, judge)
+    outcomes = []
+    for task in spec.tasks:
+        if task.fire_id is not None and judge.ground is not None:
+            judge.ground.check_unseen(task.fire_id)
+        outcomes.append(make_map(task, spec, judge, progress))
+    _check_found(spec, outcomes)
+    if spec.fire_year is not None:
+        footprints = gpd.GeoSeries([found.frame.footprint for found in outcomes], crs=GEOGRAPHIC_CRS)
+        rows = gpd.GeoDataFrame(
+            [map_row(spec, manifest, found) for found in outcomes] or None, geometry=footprints, crs=GEOGRAPHIC_CRS
+        )
+        table = BURNED_AREA_MAPS.conform(rows) if outcomes else BURNED_AREA_MAPS.empty()
+        remove_others(root.maps(spec.fire_year), [found.task.name for found in outcomes if found.record])
+        replace_table(root, BURNED_AREA_MAPS, table, spec.fire_year)
+    maps = sum(found.record is not None for found in outcomes)
+    made = sum(found.record is not None and found.made for found in outcomes)
+    index = None
+    if spec.pages is not None and spec.pages.exists():
+        index = write_pages(spec.pages, title=spec.title, simulated=spec.simulated)
+    return MapSummary(maps, made, len(outcomes) - maps, index), outcomes
+
+
+def _judge(spec: MapSpec, manifest: CheckpointManifest, progress: Progress) -> Judge:
+    """The checkpoint with its threshold, both from before any map; and what it has seen."""
+    from burnscar_assets.training.model import load_model
+
+    root, year = spec.data_root, spec.checkpoint_year
+    report = load_report(root, year)
+    if report.held_out.weights_sha256 != manifest.weights_sha256:
+        raise CheckpointError(f"the checkpoint of {year} was not evaluated yet: run burnscar refresh --years {year}")
+    try:
+        counts = window_counts(read_table(root, PREDICTIONS, year))
+    except MissingDataError:
+        counts = None
+    layer = spec.imagery.layer
+    ground = (
+        known_or_nothing(root, manifest, layer)
+        if spec.fire_year is None
+        else KnownGround(root, manifest, layer, [spec.fire_year])
+    )
+    progress("loading the checkpoint", 0, 0)
+    model = load_model(root.checkpoint(year), device_of(spec.device))
+    return Judge(_adapted(model, spec), manifest, report.held_out.decision.threshold, counts, ground)
+
+
+def _adapted(model: "BurnModel | AnyModel", spec: MapSpec) -> WindowModel:
+    """A loaded checkpoint as maps use it."""
+    from burnscar_assets.training.model import BurnModel
+
+    if not isinstance(model, BurnModel):
+        return _ByBatches(model)
+    if {layer: tuple(bands) for layer, bands in model.layers.items()} != {spec.imagery.layer: BANDS}:
+        raise InputError(
+            f"set-up {spec.setup} reads {', '.join(model.layers)}: maps are made by set-ups that read one image with "
+            "the twelve bands of Sentinel-2; choose another with --setup"
+        )
+    return model
+
+
+class _ByBatches:
+    """A checkpoint without a network: it takes digital numbers as they are."""
+
+    per_pixel = False
+
+    def __init__(self, model: "AnyModel") -> None:
+        self._model = model
+
+    def normalize(self, pixels: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint16]:
+        return pixels
+
+    def predict_normalized(
+        self, windows: npt.NDArray[np.uint16], acquired: Sequence[datetime]
+    ) -> npt.NDArray[np.float64]:
+        return self._model.predict_batch(windows, acquired)
+
+    def predict_pixels_normalized(self, windows: Any, acquired: Sequence[datetime]) -> npt.NDArray[np.float32]:
+        raise NotImplementedError
+
+
+def _check_length(spec: MapSpec, judge: Judge) -> None:
+    """Ask before an area keeps the model busy for long."""
+    if spec.may_take_long or spec.fire_year is not None:
+        return
+    hours = sum(estimated_hours(spec, judge, number) for number in range(len(spec.tasks)))
+    if hours > spec.settings.ask_hours:
+        raise InputError(
+            f"the area would keep the model busy for about {hours:.1f} hours here, without reading its imagery: "
+            "say --yes if it may, or map a smaller area, or a set-up with a smaller model"
+        )
+
+
+def estimated_hours(spec: MapSpec, judge: Judge, number: int) -> float:
+    """About how long the model takes for an area, by a trial of a few windows; small areas are not tried."""
+    task = spec.tasks[number]
+    frame = frame_around(task.geometry, spec.resolution_m, task.buffer_m)
+    lattice = Lattice(spec.size_px, spec.settings.stride_of(spec.size_px))
+    boxes = mapped_boxes(task, frame, spec.settings.block_px)
+    windows = sum(len(lattice.starts(box.left, box.right)) * len(lattice.starts(box.top, box.bottom)) for box in boxes)
+    if windows <= spec.settings.batch_size:
+        return 0.0
+    pixels = np.full((len(BANDS), TRIAL_WINDOWS, spec.size_px, spec.size_px), 1000, np.uint16)
+    moments = [datetime(2020, 7, 1, tzinfo=UTC)] * TRIAL_WINDOWS
+    model = judge.model
+    predict: Any = model.predict_pixels_normalized if model.per_pixel else model.predict_normalized
+    prepared = model.normalize(pixels).swapaxes(0, 1)
+    predict(prepared, moments)
+    began = time.monotonic()
+    predict(prepared, moments)
+    return (time.monotonic() - began) / TRIAL_WINDOWS * windows / 3600
+
+
+def _check_found(spec: MapSpec, outcomes: Sequence[MapOutcome]) -> None:
+    for found in outcomes:
+        if found.record is None and spec.fire_year is None:
+            task = found.task
+            why = (
+                f"all scenes are cloudier than {spec.imagery.max_cloud_cover:.0f} % (imagery.max_cloud_cover)"
+                if found.reason == "too_cloudy"
+                else "the archive has none"
+            )
+            raise InputError(
+                f"no scene of {task.title} from {task.start:%Y-%m-%d} to before {task.end:%Y-%m-%d}: {why}; take more "
+                "days with --start and --end, or another archive"
+            )
+
+
+def device_of(wanted: str) -> str:
+    """The device that a model runs on."""
+    import torch
+
+    if wanted != "auto":
+        return wanted
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _steps(report: Report) -> Progress:
+    """Progress as events, a few seconds apart."""
+    last = float("-inf")
+
+    def progress(what: str, done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= LOG_INTERVAL_S:
+            last = now
+            report({"event": "step", "what": what, "done": done, "total": total})
+
+    return progress
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Make the maps that the file given specifies; returns the exit code."""
+
+    def work(spec: Path, report: Report) -> None:
+        summary, outcomes = make_maps(MapSpec.read(spec), _steps(report))
+        folders = [str(found.task.folder) for found in outcomes if found.record]
+        report({"event": "done", "maps": summary.maps, "made": summary.made, "without": summary.without,
+                "index": str(summary.index or ""), "folders": folders})  # fmt: skip
+
+    return run_stage("burnscar_assets.mapping.mapper", arguments, work)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

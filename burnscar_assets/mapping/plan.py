@@ -1,0 +1,196 @@
+"""Decides, from tables and settings alone, which maps a fire year gets, or what an area of interest asks for."""
+
+import re
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import geopandas as gpd
+import pandas as pd
+import shapely
+
+from burnscar_assets.classes import Split
+from burnscar_assets.errors import InputError, MissingDataError
+from burnscar_assets.mapping.aoi import GEOGRAPHIC_CRS, Aoi
+from burnscar_assets.mapping.scenes import TimeSpan
+from burnscar_assets.mapping.spec import MapSpec, MapTask
+from burnscar_assets.sampling.clusters import fire_clusters, fire_splits
+from burnscar_assets.sampling.splits import SplitMap
+from burnscar_assets.settings import Settings
+from burnscar_assets.setups import OWN
+from burnscar_assets.storage.contracts import FIRE_PERIMETERS, WINDOWS
+from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.storage.tables import read_table
+from burnscar_assets.training.manifest import MANIFEST_FILE, load_manifest
+
+DEVICES: Final = {"cpu": "cpu", "gpu": "cuda", "auto": "auto"}
+"""Where a model runs, by `training.accelerator`."""
+
+_NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+def plan_year(settings: Settings, root: DataRoot, fire_year: int, setup: str = OWN) -> MapSpec:
+    """The maps of a fire year: one for each fire that its checkpoint was not trained on.
+
+    Args:
+        settings: of the world, or of a set-up.
+        root: with the set-up's part.
+        fire_year: the year.
+        setup: name of the set-up.
+
+    Raises:
+        MissingDataError: the year has no perimeters, windows or checkpoint.
+    """
+    fires = held_out_fires(settings, root, fire_year)
+    folder, work = root.maps(fire_year), root.map_work(fire_year)
+    tasks = [_task_of(fire, folder, work, settings) for _, fire in fires.to_crs(GEOGRAPHIC_CRS).iterrows()]
+    return MapSpec(
+        **_common(settings, root, fire_year, setup),
+        fire_year=fire_year,
+        tasks=tuple(tasks),
+        title=f"Burned area, fire year {fire_year}",
+        pages=folder,
+    )
+
+
+def held_out_fires(settings: Settings, root: DataRoot, fire_year: int) -> gpd.GeoDataFrame:
+    """Fires of a year on ground for testing, by fire_id; where fires are chosen for sampling, the chosen ones."""
+    perimeters = read_table(root, FIRE_PERIMETERS, fire_year)
+    splits = fire_splits(perimeters, fire_clusters(perimeters, settings.sampling), SplitMap(settings.sampling.splits))
+    held_out = perimeters[perimeters["fire_id"].map(splits) == Split.TEST]
+    if settings.sampling.max_fires_per_year is not None:
+        chosen = set(read_table(root, WINDOWS, fire_year, columns=["fire_id"])["fire_id"].dropna())
+        held_out = held_out[held_out["fire_id"].isin(chosen)]
+    return held_out.sort_values("fire_id", kind="stable").reset_index(drop=True)
+
+
+def plan_aoi(
+    settings: Settings,
+    root: DataRoot,
+    aoi: Aoi,
+    days: tuple[datetime, datetime],
+    *,
+    year: int | None = None,
+    setup: str = OWN,
+    name: str | None = None,
+    out: Path | None = None,
+    source: str | None = None,
+    yes: bool = False,
+) -> MapSpec:
+    """The map of an area of interest.
+
+    Args:
+        settings: of the world, or of a set-up.
+        root: with the set-up's part.
+        aoi: the area.
+        days: first and last day that imagery may be from.
+        year: fire year of the checkpoint; without one, the newest that has a checkpoint and is not after the days.
+        setup: name of the set-up.
+        name: of the map's folder; without one, the area's and the days.
+        out: folder to put it in, below `aoi`; without one, among the maps of the world.
+        source: where the area is from; without one, the area's own word.
+        yes: whether it may keep the model busy for long.
+
+    Raises:
+        InputError: the days are in the wrong order.
+        MissingDataError: there is no checkpoint.
+    """
+    first, last = days
+    if last < first:
+        raise InputError(f"--end {last:%Y-%m-%d} is before --start {first:%Y-%m-%d}: give the first day, then the last")
+    span = TimeSpan.of_days(first, last)
+    chosen = _checkpoint_year(root, first.year) if year is None else year
+    folder_name = safe_name(name or f"{aoi.name}-{first:%Y%m%d}-{last:%Y%m%d}")
+    place = root.maps(None) if out is None else out / root.maps(None).name
+    task = MapTask(
+        name=folder_name,
+        title=name or aoi.name,
+        folder=place / folder_name,
+        work=root.map_work(None) / folder_name,
+        area=shapely.to_wkt(aoi.geometry, rounding_precision=-1),
+        start=span.start,
+        end=span.end,
+        source=source or f"area of interest, {aoi.origin}",
+    )
+    return MapSpec(
+        **_common(settings, root, chosen, setup),
+        tasks=(task,),
+        title="Burned area, areas of interest",
+        pages=place,
+        may_take_long=yes,
+    )
+
+
+def safe_name(name: str) -> str:
+    """A name for a folder, whatever a person calls it.
+
+    Raises:
+        InputError: nothing is left of it.
+    """
+    safe = _NOT_IN_NAMES.sub("_", name).strip("._")
+    if not safe:
+        raise InputError(f"{name!r} is no name for a folder: use letters and digits")
+    return safe[:100]
+
+
+def source_of(settings: Settings) -> str:
+    """Where the perimeters of a world are from, for people."""
+    name = Path(urlsplit(settings.release.source).path).name or settings.release.source
+    return f"simulated perimeters, {name}" if settings.simulated_perimeters else f"official perimeters, {name}"
+
+
+def _common(settings: Settings, root: DataRoot, checkpoint_year: int, setup: str) -> dict[str, Any]:
+    manifest = load_manifest(root.checkpoint(checkpoint_year))
+    return {
+        "root": root.path,
+        "part": root.part,
+        "setup": setup,
+        "checkpoint_year": checkpoint_year,
+        "imagery": settings.imagery,
+        "settings": settings.mapping,
+        "size_px": settings.windows.size_px,
+        "resolution_m": settings.windows.resolution_m,
+        "confidence": settings.evaluation.confidence,
+        "device": DEVICES[settings.training.accelerator],
+        "simulated": settings.simulated_imagery,
+        "data_versions": {"checkpoint": manifest.weights_sha256, **manifest.data_versions},
+    }
+
+
+def _task_of(fire: pd.Series, folder: Path, work: Path, settings: Settings) -> MapTask:
+    """The map of a fire, from imagery after its containment."""
+    name = safe_name(str(fire["fire_id"]))
+    contained = fire["containment_date"]
+    (first, last), (near, far) = settings.mapping.days_after, settings.mapping.days_before
+    after = TimeSpan.of_days(contained + timedelta(days=first), contained + timedelta(days=last))
+    before = None
+    if pd.notna(fire["alarm_date"]):
+        alarm = fire["alarm_date"]
+        before = TimeSpan.of_days(alarm - timedelta(days=far), alarm - timedelta(days=near))
+    return MapTask(
+        name=name,
+        title=str(fire["fire_name"] or name) if pd.notna(fire["fire_name"]) else name,
+        folder=folder / name,
+        work=work / name,
+        area=shapely.to_wkt(fire["geometry"], rounding_precision=-1),
+        buffer_m=settings.mapping.buffer_m,
+        start=after.start,
+        end=after.end,
+        before_start=before.start if before else None,
+        before_end=before.end if before else None,
+        source=source_of(settings),
+        fire_id=str(fire["fire_id"]),
+        fire_year=int(fire["fire_year"]),
+        simulated_perimeter=bool(fire["simulated"]),
+    )
+
+
+def _checkpoint_year(root: DataRoot, until: int) -> int:
+    """The newest fire year with a checkpoint, of those before the imagery's if there is one."""
+    folder = root.checkpoint(until).parent
+    years = sorted(int(path.parent.name.rpartition("=")[2]) for path in folder.glob(f"fire_year=*/{MANIFEST_FILE}"))
+    if not years:
+        raise MissingDataError(f"no checkpoint in {folder}: run burnscar refresh, or name a set-up that has one")
+    earlier = [year for year in years if year < until] or [year for year in years if year <= until]
+    return earlier[-1] if earlier else years[0]

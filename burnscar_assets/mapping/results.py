@@ -1,0 +1,56 @@
+"""What a fire year's maps come to: rows of the table `burned_area_maps`, and folders that no fire has any more."""
+
+import shutil
+from collections.abc import Collection
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from burnscar_assets.mapping.making import MapOutcome
+from burnscar_assets.mapping.spec import MAP_FILE, MapSpec
+from burnscar_assets.storage.atomic import storage_errors
+from burnscar_assets.training.manifest import CheckpointManifest
+
+_AGREEMENT = (
+    "iou", "omission", "commission", "boundary_distance_m_median", "boundary_distance_m_p95", "islands_ha",
+    "islands_found_ha",
+)  # fmt: skip
+
+
+def map_row(spec: MapSpec, manifest: CheckpointManifest, found: MapOutcome) -> dict[str, Any]:
+    """The row of a fire, without its geometry."""
+    task, record = found.task, found.record or {}
+    area, agreement = record.get("area_ha") or {}, record.get("agreement") or {}
+    ground = record.get("ground") or {}
+    return {
+        "fire_id": task.fire_id,
+        "fire_year": spec.fire_year,
+        "fire_name": task.title,
+        "source": task.source,
+        "complete": found.record is not None,
+        "reason": found.reason,
+        "start": f"{task.start:%Y-%m-%d}",
+        "end": f"{task.end - timedelta(seconds=1):%Y-%m-%d}",
+        "checkpoint_year": spec.checkpoint_year,
+        "weights_sha256": manifest.weights_sha256,
+        "item_ids": [scene["item"] for scene in record.get("scenes", [])],
+        "threshold": record.get("threshold"),
+        "clear_fraction": record.get("clear_fraction"),
+        "valid_fraction": record.get("valid_fraction"),
+        "seen_fraction": ground.get("seen"),
+        "mapped_ha": area.get("mapped"),
+        "burned_ha": area.get("estimate"),
+        "low_ha": area.get("low"),
+        "high_ha": area.get("high"),
+        **{name: agreement.get(name) for name in _AGREEMENT},
+        "simulated": spec.simulated or task.simulated_perimeter,
+        "inputs_hash": record.get("inputs_sha256", ""),
+    }
+
+
+def remove_others(folder: Path, names: Collection[str]) -> None:
+    """Remove maps that are not among those named."""
+    with storage_errors(folder):
+        for record in folder.glob(f"*/{MAP_FILE}"):
+            if record.parent.name not in names:
+                shutil.rmtree(record.parent)
