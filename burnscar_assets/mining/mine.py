@@ -22,7 +22,6 @@ from burnscar_assets.mining.candidates import draw_candidates
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.sampling.accounts import cells_of
 from burnscar_assets.sampling.land import YEARS_COLUMN, load_land
-from burnscar_assets.sampling.picking import far_enough
 from burnscar_assets.settings import Settings
 from burnscar_assets.storage.atomic import atomic_file, read_json, write_json
 from burnscar_assets.storage.contracts import (
@@ -116,9 +115,15 @@ def keep_worst(wrong: gpd.GeoDataFrame, most: int, spacing_windows: float) -> gp
         Contract MINED_NEGATIVES, by window_id.
     """
     ordered = wrong.sort_values(["burnt_probability", "window_id"], ascending=[False, True], ignore_index=True)
-    apart = far_enough(cells_of(ordered), np.arange(len(ordered)), spacing_windows)
-    kept = ordered[apart].head(most).sort_values("window_id")
-    return MINED_NEGATIVES.conform(kept[MINED_NEGATIVES.column_names])
+    cells = cells_of(ordered)
+    kept: list[int] = []
+    for number in range(len(ordered)):
+        near = np.hypot(cells.col[kept] - cells.col[number], cells.row[kept] - cells.row[number]) < spacing_windows
+        if not (near & (cells.utm_epsg[kept] == cells.utm_epsg[number])).any():
+            kept.append(number)
+        if len(kept) == most:
+            break
+    return MINED_NEGATIVES.conform(ordered.iloc[kept].sort_values("window_id")[MINED_NEGATIVES.column_names])
 
 
 def write_confusers(settings: Settings, root: DataRoot) -> Path:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Final
 
 import geopandas as gpd
+import numpy as np
 import shapely
 
 from burnscar_assets.errors import InputError
@@ -39,7 +40,7 @@ def load_land(path: Path | None, fire_year: int | None = None, *, may_be_empty: 
     Args:
         path: any vector file that GDAL reads, or GeoParquet; `None` gives the coarse outline of California.
         fire_year: leave out polygons whose list of fire years lacks this one.
-        may_be_empty: whether there may be none for the year.
+        may_be_empty: whether a layer that lists fire years may have no polygon for this one.
 
     Returns:
         Its valid, non-empty polygons in EPSG:3310; other columns are left out.
@@ -53,14 +54,14 @@ def load_land(path: Path | None, fire_year: int | None = None, *, may_be_empty: 
     layer = _read(path)
     if layer.crs is None:
         raise InputError(f"{path} has no coordinate system: add one (for a shapefile, its .prj file)")
-    whole = len(layer)
-    if fire_year is not None and YEARS_COLUMN in layer.columns:
-        layer = layer[[fire_year in years for years in layer[YEARS_COLUMN]]]
+    by_year = YEARS_COLUMN in layer.columns
+    if fire_year is not None and by_year:
+        layer = layer.loc[np.array([fire_year in years for years in layer[YEARS_COLUMN]], dtype=bool)]
     shapes = layer.geometry.to_crs(TABLE_CRS).to_numpy()
     parts = shapely.get_parts(shapely.make_valid(shapely.force_2d(shapes[~shapely.is_missing(shapes)])))
     parts = shapely.get_parts(parts)
     polygons = parts[(shapely.get_dimensions(parts) == 2) & ~shapely.is_empty(parts)]
-    if not len(polygons) and not (may_be_empty and len(shapes) < whole):
+    if not len(polygons) and not (may_be_empty and by_year):
         raise InputError(f"{path} holds no polygons: give a layer of areas")
     return gpd.GeoDataFrame(geometry=polygons, crs=TABLE_CRS)
 

@@ -66,3 +66,6 @@ def test_land_of_other_fire_years_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "land.geojson"
     layer.to_file(path, driver="GeoJSON")
     assert [len(load_land(path, year)) for year in (2019, 2020, None)] == [2, 1, 2]
+    assert load_land(path, 2021, may_be_empty=True).empty
+    with pytest.raises(InputError, match="no polygons"):
+        load_land(path, 2021)
