@@ -1,4 +1,4 @@
-"""The `burnscar` command: demo, plan, refresh, funnel, champion, ui, sql, windows, export, mine, doctor.
+"""The `burnscar` command: demo, plan, refresh, funnel, champion, compare, ui, sql, windows, export, mine, doctor.
 
 Parses arguments, prints, and turns the errors that users can meet into one line and exit code 1.
 """
@@ -91,6 +91,10 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_mine(commands, shared)
 
+    commands.add_parser("compare", parents=[shared], help="the set-ups side by side, on the same fires").set_defaults(
+        command=_compare
+    )
+
     ui = commands.add_parser("ui", parents=[shared], help="start the web UI and the daemon")
     ui.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
     ui.add_argument("--port", type=int, default=3000, help="port (default 3000)")
@@ -111,8 +115,9 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--windows", nargs="+", metavar="ID", help="only these windows (default: all)")
     export.set_defaults(command=_export)
 
-    doctor = commands.add_parser("doctor", parents=[shared], help="check libraries, folders, GPU and sources")
-    doctor.set_defaults(command=_doctor)
+    commands.add_parser("doctor", parents=[shared], help="check libraries, folders, GPU and sources").set_defaults(
+        command=_doctor
+    )
     return parser
 
 
@@ -256,6 +261,20 @@ def _mine(options: argparse.Namespace) -> int:
     _show(asdict(mined[0]), (asdict(summary).values() for summary in mined))
     if settings.sampling.hard_negatives != FILE:
         print(f"to train on them, set sampling.hard_negatives: {FILE} and give `hard` a share in unburnt_per_burnt")
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from burnscar_assets.comparison.compare import load_report
+    from burnscar_assets.comparison.told import HEADINGS, comparison_lines, comparison_rows
+    from burnscar_assets.storage.contracts import SETUP_COMPARISON
+    from burnscar_assets.storage.tables import read_table
+
+    root = _world()[1]
+    report = load_report(root)
+    _show(HEADINGS, comparison_rows(read_table(root, SETUP_COMPARISON, None)))
+    for line in comparison_lines(report):
+        print(line)
     return 0
 
 

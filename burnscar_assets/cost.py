@@ -2,6 +2,9 @@
 
 import resource
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +23,7 @@ class Cost(BaseModel):
     train_seconds: float | None = Field(None, description="Wall clock of training, reading included.")
     train_memory_mb: float | None = Field(None, description="Peak of main memory of the training process, in MB.")
     gpu_memory_mb: float | None = Field(None, description="Peak of GPU memory in training, in MB.")
+    parameters: int | None = Field(None, description="Parameters of the model: weights, thresholds, or leaves.")
     predict_windows_per_s: float | None = Field(None, description="Windows judged a second, reading left out.")
     device: str = Field("cpu", description="What it was trained on.")
 
@@ -35,6 +39,26 @@ def read_cost(folder: Path) -> Cost:
         return Cost.model_validate_json((folder / COST_FILE).read_bytes())
     except (OSError, ValidationError):
         return Cost()
+
+
+class Stopwatch:
+    """Counts windows and the seconds that a model took for them."""
+
+    def __init__(self) -> None:
+        self.windows, self.seconds = 0, 0.0
+
+    @contextmanager
+    def timed(self, windows: int) -> Iterator[None]:
+        """Add a block that judges so many windows."""
+        started = time.perf_counter()
+        yield
+        self.seconds += time.perf_counter() - started
+        self.windows += windows
+
+    @property
+    def windows_per_s(self) -> float | None:
+        """Windows a second; nothing if none were judged."""
+        return self.windows / self.seconds if self.windows and self.seconds else None
 
 
 def peak_memory_mb() -> float:

@@ -53,7 +53,7 @@ class TreesModel:
         import lightgbm
 
         try:
-            self._booster = lightgbm.Booster(model_str=text, params={"num_threads": 1})
+            self._booster = lightgbm.Booster(model_str=text)
         except lightgbm.basic.LightGBMError as error:
             raise CheckpointError(
                 f"the trees can't be read ({error}): run burnscar refresh, which grows them"

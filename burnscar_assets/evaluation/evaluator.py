@@ -15,6 +15,7 @@ from typing import Final
 import geopandas as gpd
 
 from burnscar_assets.classes import Split
+from burnscar_assets.cost import Stopwatch, read_cost, write_cost
 from burnscar_assets.errors import InputError
 from burnscar_assets.evaluation.card import write_card
 from burnscar_assets.evaluation.champion import Challenger, contest
@@ -57,7 +58,8 @@ def evaluate(spec: EvaluationSpec, progress: Progress = silent) -> EvaluationRep
     separation = prove_separation(scored, seen)
     described = describe_windows(spec, scored)
     rules = fix_rules(spec, folder, seen, progress)
-    predictions = predict(spec, folder, described, rules, progress)
+    watch = Stopwatch()
+    predictions = predict(spec, folder, described, rules, progress, watch)
     season = judge_season(spec, progress)
     metrics = evaluate_predictions(predictions, spec.settings, spec.fire_year, season.predictions)
     report = EvaluationReport(
@@ -79,6 +81,8 @@ def evaluate(spec: EvaluationSpec, progress: Progress = silent) -> EvaluationRep
     write_worst_windows(root, spec, predictions)
     write_card(root, spec, manifest, report, metrics)
     write_report(root, report)
+    known = {"parameters": manifest.parameters or None, "predict_windows_per_s": watch.windows_per_s}
+    write_cost(root.evaluation(spec.fire_year), read_cost(folder).model_copy(update=known))
     contest(spec, Challenger(folder, manifest, seen, rules, predictions), described, progress)
     return report
 

@@ -51,6 +51,8 @@ def outputs(world: World, pair: Pair) -> list[Path]:
         paths += _tables(root, stage, year)
         if year is not None and stage == "checkpoint":
             paths.append(root.checkpoint(year) / "manifest.json")
+    if pair.asset == COMPARISON:
+        paths.append(world.root.comparison)
     if stage in DATASET_STAGES and paths[0].exists() and _rows(paths[0]) > 0:
         paths.append(_group(world, year))
     return paths
@@ -121,6 +123,8 @@ def _files(world: World, artifact: str, year: int | None) -> Iterator[Path]:
             yield root.checkpoint(year)
         if year is not None and made.stage == "evaluation_metrics":
             yield root.evaluation(year)
+    if artifact == COMPARISON:
+        yield world.root.comparison
 
 
 def _tables(root: DataRoot, stage: str, year: int | None) -> list[Path]:

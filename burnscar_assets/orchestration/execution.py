@@ -15,7 +15,7 @@ from burnscar_assets.errors import BurnscarError
 from burnscar_assets.orchestration.assets.labels import ACCEPT
 from burnscar_assets.orchestration.instance import open_instance
 from burnscar_assets.orchestration.interrupted import PROCESS_TAG, this_process
-from burnscar_assets.orchestration.pairs import Pair
+from burnscar_assets.orchestration.pairs import RELEASE, Pair
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.planning import Planner
 from burnscar_assets.progress import Progress, silent
@@ -82,8 +82,8 @@ class Runner:
         refreshed, failed = Refreshed(), set[Pair]()
         with self._alone():
             while wave := self._next(fire_years, assets, failed):
-                for year, pairs in wave.items():
-                    progress(f"fire year {year}" if year else "release", 0, 0)
+                for pairs in wave.values():
+                    progress(_what_of(pairs), 0, 0)
                     try:
                         refreshed.must_not_repeat(pairs)
                         refreshed.runs += 1
@@ -115,13 +115,13 @@ class Runner:
             raise KeyboardInterrupt from error
         except DagsterAssetCheckFailedError as error:
             raise BurnscarError(
-                f"a blocking check failed for {partition or 'the release'}, what comes after it was not run: {error}; "
+                f"a blocking check failed for {_what_of(pairs)}, what comes after it was not run: {error}; "
                 "look at the asset's Checks in the web UI (burnscar ui)"
             ) from error
         except BurnscarError:
             raise
         except Exception as error:
-            what = f"{', '.join(pair.asset for pair in pairs)} for {partition or 'the release'}"
+            what = f"{', '.join(pair.asset for pair in pairs)} for {_what_of(pairs)}"
             raise BurnscarError(
                 f"a run of {what} failed unexpectedly ({type(error).__name__}: {error}); "
                 "its page in the web UI (burnscar ui) has the trace"
@@ -147,6 +147,14 @@ def acceptance(pairs: Collection[Pair]) -> dict[str, Any]:
     """Configuration of a run of pairs in which a person's word is given for what looks wrong."""
     asked = [pair.asset for pair in pairs if pair.asset in CAN_LOOK_WRONG]
     return {"ops": {name: {"config": {ACCEPT: True}} for name in asked}} if asked else {}
+
+
+def _what_of(pairs: Collection[Pair]) -> str:
+    """What the pairs of a run are of, for people."""
+    first = next(iter(pairs))
+    if first.fire_year is not None:
+        return f"fire year {first.fire_year}"
+    return "the release" if first.asset == RELEASE else "all fire years"
 
 
 @contextmanager

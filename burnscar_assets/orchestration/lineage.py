@@ -76,10 +76,10 @@ class Lineage:
 
 
 def parents(graph: AssetGraph, pair: Pair) -> Iterator[Pair]:
-    """The pairs that a pair is made from."""
+    """The pairs that a pair is made from; one without a fire year from all that its mapping names."""
     for key in sorted(graph.get(pair.key).parent_keys):
         if not graph.get(key).is_partitioned:
             yield Pair.of(key, None)
-        elif pair.partition_key is not None:
+        else:
             found = graph.get_parent_partition_keys_for_child(pair.partition_key, key, pair.key)
             yield from (Pair.of(key, partition) for partition in found.partitions_subset.get_partition_keys())

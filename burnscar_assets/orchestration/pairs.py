@@ -4,6 +4,9 @@ from typing import Final, NamedTuple
 
 import dagster as dg
 
+RELEASE = "calfire_release"
+"""The asset that all fire years come from."""
+
 VERSION_TAG: Final = "dagster/data_version"
 """Dagster's tag of the data version that an event gave a pair."""
 

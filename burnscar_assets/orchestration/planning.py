@@ -1,6 +1,6 @@
 """What is stale in a world, in the order in which it can be made."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import dagster as dg
@@ -9,7 +9,7 @@ from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 from burnscar_assets.errors import SettingsError
 from burnscar_assets.orchestration import in_season
 from burnscar_assets.orchestration.lineage import Lineage
-from burnscar_assets.orchestration.pairs import Pair
+from burnscar_assets.orchestration.pairs import RELEASE, Pair
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.sources import NO_RECORDS, observe_all, years_of_release
 from burnscar_assets.orchestration.stage import GPU_POOL
@@ -58,17 +58,27 @@ class Planner:
         return sorted(set(asked)) if asked else known
 
     def choose_assets(self, asked: Collection[str] | None, *, gpu: bool) -> set[str]:
-        """The assets asked for, or all that can be made; without `gpu`, none of the pool of that name.
+        """The assets asked for, or all that can be made.
+
+        Args:
+            asked: names of assets, or of set-ups, which stand for their assets.
+            gpu: whether those of the pool of that name are chosen, and those that unite all years and come after them.
 
         Raises:
             SettingsError: an asset that doesn't exist, or that isn't made.
         """
         keys = [key for key in self.graph.toposorted_asset_keys if self.graph.get(key).is_materializable]
         nodes = {key.to_user_string(): self.graph.get(key) for key in keys}
-        unknown = sorted(set(asked or ()) - set(nodes))
+        of_setups = {name: [n for n in nodes if n.startswith(f"{name}/")] for name in self.world.setups}
+        unknown = sorted(set(asked or ()) - set(nodes) - set(of_setups))
         if unknown:
-            raise SettingsError(f"no asset {', '.join(unknown)}: there are {', '.join(nodes)}")
-        return {n for n in asked or nodes if gpu or GPU_POOL not in (nodes[n].pools or ())}
+            raise SettingsError(f"no asset {', '.join(unknown)}: there are {', '.join([*nodes, *of_setups])}")
+        chosen = {n for name in asked or nodes for n in of_setups.get(name, [name])}
+        on_gpu = {n for n, node in nodes.items() if GPU_POOL in (node.pools or ())}
+        if gpu:
+            return chosen
+        united = {n for n, node in nodes.items() if not node.is_partitioned}
+        return {n for n in chosen - on_gpu if n not in united or not on_gpu & _names(nodes[n].parent_keys)}
 
     def observe(self) -> list[str]:
         """Look at the sources; returns what couldn't be looked at, in words."""
@@ -93,21 +103,25 @@ class Planner:
         return Plan(tuple(stale), tuple(follow), tuple(sorted(set(fire_years) - set(years))))
 
     def runs(self, plan: Plan, failed: Collection[Pair] = ()) -> dict[int | None, list[Pair]]:
-        """What can be made now, by fire year: the release first, then the oldest year.
+        """What can be made now, by fire year: first what has none (the release, or what all years go into).
 
         Pairs that failed wait, and so does what comes after them; only a release that was there before is still good.
         """
         stale = {found.pair for found in plan.stale}
-        if any(pair.fire_year is None for pair in failed):
+        if any(pair.asset == RELEASE for pair in failed):
             if not years_of_release(self.world, self.instance):
                 return {}
-            stale = {pair for pair in stale if pair.fire_year is not None}
+            stale = {pair for pair in stale if pair.asset != RELEASE}
         years = {pair.fire_year for pair in stale if pair.fire_year is not None}
         lineage = Lineage(self.graph, years, self._lineage)
         by_year: dict[int | None, list[Pair]] = {}
         for pair in sorted(lineage.can_be_made(stale, failed), key=lambda pair: pair.fire_year or 0):
             by_year.setdefault(pair.fire_year, []).append(pair)
         return by_year
+
+
+def _names(keys: Iterable[dg.AssetKey]) -> set[str]:
+    return {key.to_user_string() for key in keys}
 
 
 def _is_planned(pair: Pair, released: Collection[int], seasons: Collection[int]) -> bool:

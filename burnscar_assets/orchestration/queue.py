@@ -21,7 +21,7 @@ from dagster._core.utils import make_new_backfill_id
 from burnscar_assets.errors import BurnscarError
 from burnscar_assets.orchestration.execution import Refreshed, acceptance
 from burnscar_assets.orchestration.interrupted import fail_interrupted_runs
-from burnscar_assets.orchestration.pairs import Pair
+from burnscar_assets.orchestration.pairs import RELEASE, Pair
 from burnscar_assets.orchestration.planning import Planner
 from burnscar_assets.orchestration.runs import REFRESH_TAG, failure_reason, run_tags
 from burnscar_assets.progress import Progress, silent
@@ -88,12 +88,16 @@ def _submit(planner: Planner, year: int | None, pairs: Collection[Pair], accept_
             tags=run_tags(planner.world, pairs) | {REFRESH_TAG: "queue"},
             dynamic_partitions_store=planner.instance,
             partitions_by_assets=selectors,
-            title=f"refresh {year or 'release'}",
+            title=f"refresh {year or ('release' if _of_release(pairs) else 'all years')}",
             description=", ".join(pair.asset for pair in pairs),
             run_config=(acceptance(pairs) if accept_release else None) or None,
         )
     )
     return backfill_id
+
+
+def _of_release(pairs: Collection[Pair]) -> bool:
+    return any(pair.asset == RELEASE for pair in pairs)
 
 
 def _left_in_queue(instance: dg.DagsterInstance) -> list[str]:

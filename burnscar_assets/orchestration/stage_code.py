@@ -31,6 +31,8 @@ ENTRIES = {
     "tiles": ("imagery.archive", "imagery.materialize"),
     "checkpoint": ("training.callbacks", "training.manifest", "training.plan", "training.trainer"),
     "evaluation_metrics": ("evaluation.evaluator", "evaluation.spec", "training.manifest"),
+    "baseline_checkpoint": ("baselines.trainer", "training.manifest"),
+    "setup_comparison": ("comparison.compare", "comparison.read"),
 }
 """Modules that an asset's body calls, that it runs in a process, or that its configuration files name."""
 

@@ -327,8 +327,8 @@ EVALUATION_METRICS: Final = Table(
 
 SETUP_COMPARISON: Final = Table(
     "setup_comparison",
-    "Set-ups on the same held-out fires of all years: quality with intervals over fires and seeds, the difference to the "
-    "reference set-up, and cost. Differences' intervals hold for all pairs of set-ups together.",
+    "Set-ups on the same held-out fires of all years: quality with intervals over fires and seeds, the difference to "
+    "the reference set-up, and cost. Differences' intervals hold for all pairs of set-ups together.",
     keys=("setup", "scope", "metric"),
     row="figure",
     columns=(

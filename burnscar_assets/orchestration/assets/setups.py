@@ -1,6 +1,7 @@
 """The assets of the set-ups beside the world's own, and their comparison."""
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -15,18 +16,26 @@ from burnscar_assets.orchestration.assets.model import (
     windows_seen,
 )
 from burnscar_assets.orchestration.automation.conditions import follow
+from burnscar_assets.orchestration.metadata import figures
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.stage import StageRun, stage
+from burnscar_assets.orchestration.versions import COMPARISON
+from burnscar_assets.setups import OWN
 from burnscar_assets.storage.atomic import read_json
+from burnscar_assets.storage.changes import replace_table
+from burnscar_assets.storage.contracts import SETUP_COMPARISON
+
+if TYPE_CHECKING:
+    from burnscar_assets.comparison.read import Contestant
 
 
 def build_setup_assets(world: World) -> list[dg.AssetsDefinition]:
-    """A checkpoint and metrics for each set-up beside the world's own."""
+    """A checkpoint and metrics for each set-up beside the world's own, and the comparison if there is any."""
     assets = []
     for name, setup in world.setups.items():
         seen = world.of(name)
         assets += [checkpoint_asset(seen) if setup.is_neural else _baseline_checkpoint(seen), metrics_asset(seen)]
-    return assets
+    return [*assets, _comparison(world)] if assets else []
 
 
 def _baseline_checkpoint(world: World) -> dg.AssetsDefinition:
@@ -66,3 +75,51 @@ def _baseline_checkpoint(world: World) -> dg.AssetsDefinition:
         return run.result(version_of([one.manifest for one in trained]), metadata, preview, said)
 
     return baseline_checkpoint
+
+
+def _comparison(world: World) -> dg.AssetsDefinition:
+    settings, root = world.settings, world.root
+    years = dg.SpecificPartitionsPartitionMapping(world.fire_years.get_partition_keys())
+    metrics = ["evaluation_metrics", *(world.of(name).asset("evaluation_metrics") for name in world.setups)]
+
+    @stage(
+        world,
+        COMPARISON,
+        group="model",
+        kinds={"geoparquet"},
+        # Dagster leaves inputs of all partitions out of what makes an asset stale, unless they are named.
+        deps=[dg.AssetDep(dg.AssetKey.from_user_string(name), partition_mapping=years) for name in metrics],
+        partitioned=False,
+        automation_condition=follow(),
+        description="Every set-up on the same held-out fires of all years: paired intervals over fires and seeds, cost "
+        "beside quality, and the winner with its margin, or that no difference was shown.",
+    )
+    def setup_comparison(run: StageRun) -> dg.MaterializeResult:
+        from burnscar_assets.comparison.compare import compare_setups, write_report
+        from burnscar_assets.comparison.plots import plot_comparison
+        from burnscar_assets.comparison.told import comparison_markdown
+
+        known = [int(key) for key in world.fire_years.get_partition_keys()]
+        simulated = settings.simulated_imagery
+        outcome = compare_setups(
+            contestants(world), known, settings.setups.reference, settings.evaluation, simulated=simulated
+        )
+        write_report(root, outcome.report)
+        changes = replace_table(root, SETUP_COMPARISON, outcome.table, None)
+        metadata = figures(outcome.report) | {"burnscar/comparison": dg.MetadataValue.md(comparison_markdown(outcome))}
+        preview = partial(plot_comparison, outcome.table, title="Set-ups side by side", simulated=simulated)
+        return run.table_result(SETUP_COMPARISON, outcome.table, changes, metadata, preview, version=outcome.version)
+
+    return setup_comparison
+
+
+def contestants(world: World) -> "list[Contestant]":
+    """The world's own set-up and those beside it, as a comparison takes them."""
+    from burnscar_assets.comparison.read import Contestant
+
+    own = Contestant(OWN, "The world's own", "fine_tuned", (), (world.root,))
+    others = [
+        Contestant(name, setup.title, setup.kind, setup.seeds, tuple(w.root for w in world.of(name).by_seed()))
+        for name, setup in world.setups.items()
+    ]
+    return [own, *others]

@@ -1,0 +1,69 @@
+"""Which set-up is the best, and by how much, in words; or that no difference was shown."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from burnscar_assets.comparison.paired import BETTER, DECISIVE, Comparison
+from burnscar_assets.evaluation.card import FEW_FIRES
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a comparison comes to.
+
+    Attributes:
+        best: set-up with the greatest F1 of burnt.
+        winner: the same if it is shown to be better than every other one; else empty.
+        undecided: set-ups that the best one is not shown to be better than.
+        margin, low, high: difference to the runner-up, with its interval; NaN if it is unknown.
+        said: all of it in words.
+    """
+
+    best: str
+    winner: str
+    undecided: tuple[str, ...]
+    margin: float
+    low: float
+    high: float
+    said: str
+
+
+def judge(comparison: Comparison, titles: Mapping[str, str], confidence: float) -> Verdict:
+    """The verdict on at least two set-ups, by F1 of burnt; among equal ones the first by name comes first.
+
+    Args:
+        comparison: of the set-ups.
+        titles: of each set-up by its name.
+        confidence: coverage of the intervals, 0–1.
+    """
+    values = {name: scored.value[DECISIVE] for name, scored in comparison.scored.items()}
+    ranked = sorted(values, key=lambda name: (-values[name] if values[name] == values[name] else 1.0, name))
+    best, runner_up = ranked[0], ranked[1]
+    differences = {name: comparison.differences[DECISIVE, best, name] for name in ranked[1:]}
+    undecided = tuple(name for name, found in differences.items() if found.verdict != BETTER)
+    margin = differences[runner_up]
+    pairs = len(ranked) * (len(ranked) - 1) // 2
+    if undecided:
+        names = ", ".join(titles[name] for name in undecided)
+        said = f"No difference shown: {titles[best]} has the greatest F1 of burnt ({values[best]:.3f}), but it is not "
+        said += f"shown to be better than {names}."
+    else:
+        said = (
+            f"{titles[best]} wins: its F1 of burnt ({values[best]:.3f}) is {margin.value:.3f} "
+            f"[{margin.interval.low:.3f}, {margin.interval.high:.3f}] above that of the next, {titles[runner_up]}."
+        )
+    said += (
+        f" Intervals are over {comparison.fire_clusters} clusters of fires and over seeds, and hold at "
+        f"{confidence:.0%} for all {pairs} pairs of set-ups together."
+    )
+    if comparison.fire_clusters < FEW_FIRES:
+        said += " So few fires show large differences only."
+    return Verdict(
+        best,
+        "" if undecided else best,
+        undecided,
+        margin.value,
+        margin.interval.low,
+        margin.interval.high,
+        said,
+    )
