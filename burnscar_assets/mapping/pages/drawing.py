@@ -14,6 +14,9 @@ from rasterio.enums import Resampling
 from shapely import get_coordinates, get_parts
 from shapely.geometry.base import BaseGeometry
 
+from burnscar_assets.mapping import rasters
+from burnscar_assets.mapping.grid import NO_ANSWER
+from burnscar_assets.mapping.mosaic import Validity
 from burnscar_assets.mapping.pages.disagreements import Disagreement, find_disagreements
 from burnscar_assets.mapping.pages.outlines import gap_path, path_of, read_outline, to_pixels
 from burnscar_assets.mapping.pages.pixels import (
@@ -33,14 +36,13 @@ from burnscar_assets.storage.hashing import hash_json
 
 FOLDER: Final = "page"
 DRAWN: Final = f"{FOLDER}/drawn.json"
-DRAWING_VERSION: Final = 1
+DRAWING_VERSION: Final = 2
 """To be raised when the same map is drawn otherwise."""
 
 AFTER, BEFORE, PROBABILITY, SEVERITY = "after.webp", "before.webp", "probability.png", "severity.png"
 THUMBNAIL: Final = "thumbnail.webp"
 THUMBNAIL_PX: Final = 320
 GAP_PX: Final = 400
-CLOUD, NODATA = 1, 2
 
 
 class Drawing(BaseModel):
@@ -49,7 +51,8 @@ class Drawing(BaseModel):
     Attributes:
         key: identity of what it was drawn from.
         pictures: names of the pictures under `page/`.
-        outlines: SVG paths in pixels of the grid: `burned`, `perimeter`, `cloud`, `nodata`; empty if there is none.
+        outlines: SVG paths in pixels of the grid, empty if there is none: `burned`, `perimeter`, and what has no
+            answer as `cloud`, `nodata` and, for other reasons, `left_out`.
         disagreements: places where model and perimeter disagree.
     """
 
@@ -115,16 +118,16 @@ def _kept(folder: Path) -> Drawing | None:
 
 def _pictures(a_map: ReadMap, burned: BaseGeometry | None, perimeter: BaseGeometry | None) -> dict[str, bytes]:
     folder, shape = a_map.folder, picture_shape(a_map.grid)
-    images = {AFTER: read_pixels(folder / "after.tif", shape, Resampling.average)}
-    if (folder / "before.tif").exists():
-        images[BEFORE] = read_pixels(folder / "before.tif", shape, Resampling.average)
+    images = {AFTER: read_pixels(folder / rasters.AFTER.file, shape, Resampling.average)}
+    if (folder / rasters.BEFORE.file).exists():
+        images[BEFORE] = read_pixels(folder / rasters.BEFORE.file, shape, Resampling.average)
     drawn = {name: colour_picture(image) for name, image in images.items()}
     pictures = {name: as_webp(picture) for name, picture in drawn.items()}
     pictures[THUMBNAIL] = as_webp(_thumbnail(drawn[AFTER], a_map, {MODEL_COLOUR: burned, PERIMETER_COLOUR: perimeter}))
-    probability = read_pixels(folder / "probability.tif", shape)[0]
+    probability = read_pixels(folder / rasters.PROBABILITY.file, shape)[0]
     pictures[PROBABILITY] = as_png(probability_picture(probability))
-    if (folder / "severity.tif").exists():
-        severity = read_pixels(folder / "severity.tif", shape)[0].astype(np.uint8)
+    if (folder / rasters.SEVERITY.file).exists():
+        severity = read_pixels(folder / rasters.SEVERITY.file, shape)[0].astype(np.uint8)
         pictures[SEVERITY] = as_png(palette_picture(severity, severity_palette()))
     return pictures
 
@@ -143,14 +146,22 @@ def _thumbnail(after: Image.Image, a_map: ReadMap, outlines: dict[str, BaseGeome
 
 
 def _gaps(a_map: ReadMap) -> dict[str, str]:
-    validity = read_pixels(a_map.folder / "validity.tif", picture_shape(a_map.grid, GAP_PX))[0]
-    return {name: gap_path(validity == value, a_map.grid) for name, value in (("cloud", CLOUD), ("nodata", NODATA))}
+    shape = picture_shape(a_map.grid, GAP_PX)
+    validity, burned = (
+        read_pixels(a_map.folder / raster.file, shape)[0] for raster in (rasters.VALIDITY, rasters.BURNED)
+    )
+    gaps = {
+        "cloud": validity == Validity.UNCLEAR,
+        "nodata": validity == Validity.NO_DATA,
+        "left_out": (validity == Validity.VALID) & (burned == NO_ANSWER),
+    }
+    return {name: gap_path(where, a_map.grid) for name, where in gaps.items()}
 
 
 def _disagreements(a_map: ReadMap, perimeter: BaseGeometry | None) -> tuple[Disagreement, ...]:
     if perimeter is None:
         return ()
     shape = picture_shape(a_map.grid)
-    burned = read_pixels(a_map.folder / "burned.tif", shape)[0].astype(np.uint8)
-    probability = read_pixels(a_map.folder / "probability.tif", shape)[0].astype(np.float32)
+    burned = read_pixels(a_map.folder / rasters.BURNED.file, shape)[0].astype(np.uint8)
+    probability = read_pixels(a_map.folder / rasters.PROBABILITY.file, shape)[0].astype(np.float32)
     return find_disagreements(burned, probability, perimeter, a_map.grid)

@@ -1,5 +1,6 @@
 """The page of one map."""
 
+from collections.abc import Sequence
 from math import ceil, log10
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from burnscar_assets.mapping.pages.downloads import downloads
 from burnscar_assets.mapping.pages.drawing import BEFORE, SEVERITY, Drawing
 from burnscar_assets.mapping.pages.pixels import picture_shape, probability_ramp
 from burnscar_assets.mapping.pages.provenance import licences, provenance
-from burnscar_assets.mapping.pages.records import Grid, MapRecord, ReadMap
+from burnscar_assets.mapping.pages.records import Grid, MapRecord, ReadMap, Scene
 from burnscar_assets.mapping.pages.templating import render
 from burnscar_assets.mapping.pages.texts import day, hectares, known, metres, period, position, ratio, share
 from burnscar_assets.mapping.polygon_files import PERIMETER_LAYER
@@ -20,6 +21,8 @@ from burnscar_assets.mapping.severity import SEVERITY_CLASSES
 RAMP_STOPS: Final = 11
 BAR_SHARE: Final = 0.25
 """Length of the scale bar, at most, as a share of the picture's width."""
+
+GAPS: Final = ("cloud", "nodata", "left_out")
 
 PLACE_TEXT: Final = {
     COMMISSION: "mapped as burnt, outside the perimeter",
@@ -52,13 +55,14 @@ def fire_page(a_map: ReadMap, drawing: Drawing, *, folder_title: str, simulated:
         hatch=round(max(grid.width, grid.height) / 90, 3),
         before=BEFORE in drawing.pictures,
         severity=SEVERITY in drawing.pictures,
-        gaps=bool(drawing.outlines.get("cloud") or drawing.outlines.get("nodata")),
+        gaps=any(drawing.outlines.get(name) for name in GAPS),
+        notes=record.notes,
         outlines=drawing.outlines,
         perimeter_name="Official perimeter",
         places=[_place(place) for place in drawing.disagreements],
         description=_description(record, drawing),
         caption=_caption(record, grid, rows, columns),
-        last_date=day(max(scene.acquired for scene in record.scenes)) if record.scenes else "",
+        days={"before": _days(record.scenes_before), "after": _days(record.scenes)},
         scale=_scale(grid),
         north=round(north_degrees(grid), 2),
         ramp=ramp_css(),
@@ -68,8 +72,9 @@ def fire_page(a_map: ReadMap, drawing: Drawing, *, folder_title: str, simulated:
         figures=_figures(record),
         provenance=provenance(record, grid),
         scenes=[
-            {"acquired": day(scene.acquired), "item": scene.item, "baseline": scene.baseline or "–"}
-            for scene in sorted(record.scenes, key=lambda scene: (scene.acquired, scene.item))
+            {"use": use, "acquired": day(scene.acquired), "item": scene.item, "baseline": scene.baseline or "–"}
+            for use, scenes in (("before", record.scenes_before), ("after", record.scenes))
+            for scene in sorted(scenes, key=lambda scene: (scene.acquired, scene.item))
         ],
         licences=licences(record, simulated=simulated or record.simulated),
         files=downloads(a_map.folder),
@@ -89,6 +94,12 @@ def north_degrees(grid: Grid) -> float:
     projection = Proj(grid.crs)
     lon, lat = projection((left + right) / 2, (bottom + top) / 2, inverse=True)
     return -float(projection.get_factors(lon, lat).meridian_convergence)
+
+
+def _days(scenes: Sequence[Scene]) -> str:
+    """The day or days of some scenes in words."""
+    days = sorted(scene.acquired for scene in scenes)
+    return period(days[0], days[-1]) if days else ""
 
 
 def _scale(grid: Grid) -> dict[str, Any]:

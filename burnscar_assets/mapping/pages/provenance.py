@@ -15,12 +15,19 @@ def provenance(record: MapRecord, grid: Grid) -> list[dict[str, str | bool]]:
         ("Clear of cloud", share(record.clear_fraction), False),
         ("Set-up", record.setup or "", False),
         ("Checkpoint", trained, False),
+        ("Trained on", f"fires of {_years(record)}" if record.trained_on_fire_years else "", False),
         ("Weights, SHA-256", checkpoint.weights_sha256, True),
         ("Threshold", f"burnt from probability {ratio(record.threshold)}", False),
         ("Grid", f"{grid.crs.name}, {grid.pixel_m:g} m, {grid.width} × {grid.height} pixels", False),
         *((f"Data version, {name}", flat(value), True) for name, value in sorted(record.data_versions.items())),
     ]
     return [{"label": label, "value": value, "code": code} for label, value, code in rows if value]
+
+
+def _years(record: MapRecord) -> str:
+    years = sorted(record.trained_on_fire_years)
+    run = years == list(range(years[0], years[-1] + 1)) and len(years) > 2
+    return f"{years[0]}–{years[-1]}" if run else ", ".join(map(str, years))
 
 
 def licences(record: MapRecord, *, simulated: bool) -> list[str]:

@@ -19,8 +19,9 @@ from rasterio.errors import RasterioError
 from rasterio.transform import array_bounds
 
 from burnscar_assets.errors import InputError
+from burnscar_assets.mapping.rasters import PROBABILITY
+from burnscar_assets.mapping.spec import MAP_FILE
 
-MAP_FILE: Final = "map.json"
 PAGE_FILE: Final = "index.html"
 REPAIR: Final = "make this map again"
 
@@ -83,12 +84,15 @@ class MapRecord(_Part):
     checkpoint: Checkpoint = Checkpoint()
     data_versions: dict[str, Any] = Field(default_factory=dict)
     scenes: tuple[Scene, ...] = ()
+    scenes_before: tuple[Scene, ...] = ()
+    trained_on_fire_years: tuple[int, ...] = ()
     threshold: float | None = None
     clear_fraction: float | None = None
     valid_fraction: float | None = None
     area_ha: Area = Area()
     agreement: Agreement | None = None
     severity_ha: dict[str, float] | None = None
+    notes: tuple[str, ...] = ()
     files: dict[str, str] = Field(default_factory=dict)
 
     @property
@@ -163,7 +167,7 @@ def read_map(folder: Path) -> ReadMap:
 
 
 def _grid(folder: Path) -> Grid:
-    path = folder / "probability.tif"
+    path = folder / PROBABILITY.file
     try:
         with rasterio.open(path) as raster:
             crs = CRS.from_user_input(raster.crs)

@@ -29,7 +29,7 @@
     frame.classList.toggle("smooth", frame.clientWidth < width);
     frame.classList.toggle("zoomed", view.zoom > 1.001);
     const hatch = (width / frame.clientWidth) * 9;
-    hatches.forEach((one, index) => one.setAttribute("patternTransform", `scale(${hatch}) rotate(${index ? -45 : 45})`));
+    hatches.forEach((one, index) => one.setAttribute("patternTransform", `scale(${hatch}) rotate(${index === 1 ? -45 : 45})`));
     drawScale(metres);
   }
 
