@@ -1,0 +1,199 @@
+"""Burned ground by a burn index alone: the spectral set-up, for images that are in no archive and need no model.
+
+One image after the fire is cut by its burn ratio (NBR), two by their difference (dNBR). The threshold of one image is
+found without any label (Otsu 1979, IEEE Transactions on Systems, Man, and Cybernetics 9(1)), that of dNBR is the one
+below which Key and Benson call ground unburned. So an official perimeter never decides what is called burned here, and
+can be compared with; it only says where severity is counted, and which ring about the fire gives dNBR's offset there.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import geopandas as gpd
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from burnscar_assets.errors import InputError
+from burnscar_assets.imagery.indices import FloatArray, dnbr
+from burnscar_assets.mapping.agreement import Agreement, compare, rasterized
+from burnscar_assets.mapping.grid import NO_ANSWER, Grid
+from burnscar_assets.mapping.images import Images
+from burnscar_assets.mapping.polygons import MIN_AREA_HA, MIN_HOLE_HA, burned_polygons, sieve
+from burnscar_assets.mapping.severity import (
+    SEVERITY_CLASSES,
+    UNBURNED_CODE,
+    Offset,
+    classify,
+    phenology_offset,
+    severity_ha,
+)
+
+LEAST_BURNED_DNBR: Final = next(s.low for s in SEVERITY_CLASSES if s.code == UNBURNED_CODE + 1)
+TWO_KINDS: Final = 0.75
+"""Share of an index's variance between the two sides of Otsu's threshold; one kind of ground alone gives 0.64
+(a bell curve) to 0.75 (evenly spread)."""
+
+_BINS: Final = 512
+_TAILS: Final = (0.001, 0.999)
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """Where an index is cut.
+
+    Attributes:
+        value: Of the index.
+        by: `otsu`, `key_benson` or `given`.
+        separability: Share of the index's variance between the two sides, 0–1; None unless by Otsu.
+    """
+
+    value: float
+    by: str
+    separability: float | None = None
+
+
+@dataclass(frozen=True)
+class IndexMap:
+    """A map by a burn index.
+
+    Attributes:
+        grid: Of all rasters.
+        index_name: `nbr` or `dnbr`.
+        index: (height, width), NaN without data.
+        threshold: Where it was cut.
+        burned: (height, width) 0 unburnt, 1 burnt, 255 no data; after the minimum mapping unit.
+        polygons: Of `burned_polygons`.
+        severity: (height, width) codes of SEVERITY_CLASSES, if there is an image before the fire.
+        severity_ha: Hectares by class inside the perimeter, or on burned ground if there is none.
+        offset: What was subtracted from dNBR for severity; None if nothing was.
+        perimeter: Official perimeter in the grid's CRS.
+        agreement: With the perimeter.
+        simulated: Whether one of the images is simulated.
+        notes: Sentences that a reader of the figures must see.
+    """
+
+    grid: Grid
+    index_name: str
+    index: FloatArray
+    threshold: Threshold
+    burned: NDArray[np.uint8]
+    polygons: gpd.GeoDataFrame
+    severity: NDArray[np.uint8] | None
+    severity_ha: dict[str, float] | None
+    offset: Offset | None
+    perimeter: shapely.Geometry | None
+    agreement: Agreement | None
+    simulated: bool
+    notes: tuple[str, ...]
+
+    @property
+    def burned_ha(self) -> float:
+        """Mapped burned area, hectares."""
+        return float((self.burned == 1).sum() * self.grid.pixel_ha)
+
+
+def map_images(
+    images: Images,
+    perimeter: shapely.Geometry | None = None,
+    *,
+    threshold: float | None = None,
+    min_area_ha: float = MIN_AREA_HA,
+    min_hole_ha: float = MIN_HOLE_HA,
+) -> IndexMap:
+    """Map burned ground by NBR, or by dNBR and with severity if there is an image before the fire.
+
+    Args:
+        images: burn ratios.
+        perimeter: official perimeter in the images' CRS, to compare with.
+        threshold: burned is below it (NBR) or from it on (dNBR); None: found without labels.
+        min_area_ha: minimum mapping unit of burned patches.
+        min_hole_ha: minimum mapping unit of unburned islands.
+
+    Raises:
+        InputError: the perimeter can't be compared with, or the index is the same everywhere.
+    """
+    grid = images.grid
+    change = None if images.before is None else dnbr(images.before, images.after)
+    index = images.after if change is None else change
+    cut = _threshold(index, threshold, of_change=change is not None)
+    over = index < cut.value if change is None else index >= cut.value
+    raw = np.where(np.isnan(index), NO_ANSWER, over).astype(np.uint8)
+    burned = sieve(raw, grid.pixel_ha, min_area_ha=min_area_ha, min_hole_ha=min_hole_ha)
+    inside = None if perimeter is None else rasterized(perimeter, burned.shape, grid.transform)
+    classes = offset = hectares = None
+    if change is not None:
+        offset = None if inside is None else phenology_offset(change, inside, grid)
+        classes = classify(change if offset is None else (change - np.float32(offset.dnbr)))
+        hectares = severity_ha(classes, grid.pixel_ha, burned == 1 if inside is None else inside)
+    return IndexMap(
+        grid=grid,
+        index_name="nbr" if change is None else "dnbr",
+        index=index,
+        threshold=cut,
+        burned=burned,
+        polygons=burned_polygons(
+            burned, None, grid.transform, grid.crs, min_area_ha=min_area_ha, min_hole_ha=min_hole_ha
+        ),
+        severity=classes,
+        severity_ha=hectares,
+        offset=offset,
+        perimeter=perimeter,
+        agreement=None
+        if perimeter is None
+        else compare(burned, burned != NO_ANSWER, perimeter, grid.transform, grid.crs),
+        simulated=images.simulated,
+        notes=tuple(_notes(images, cut, change is not None, inside, offset)),
+    )
+
+
+def otsu(values: NDArray[np.floating]) -> Threshold:
+    """The threshold that leaves most of the variance between the two sides.
+
+    Args:
+        values: any shape; what is not finite, and the outermost tenths of a percent, are left out.
+
+    Raises:
+        InputError: fewer than two different values.
+    """
+    known = values[np.isfinite(values)]
+    low, high = np.quantile(known, _TAILS) if known.size else (0.0, 0.0)
+    if not high > low:
+        raise InputError("no threshold can be found: the index is the same everywhere; give one with --threshold")
+    counts, edges = np.histogram(known, _BINS, range=(low, high))
+    middles = (edges[1:] + edges[:-1]) / 2
+    below, total = counts.cumsum(), counts.sum()
+    mass, mean = (counts * middles).cumsum(), (counts * middles).sum() / total
+    share = below[:-1] / total
+    with np.errstate(divide="ignore", invalid="ignore"):
+        between = np.nan_to_num((mean * share - mass[:-1] / total) ** 2 / (share * (1 - share)))
+    best = int(np.argmax(between))
+    variance = (counts * (middles - mean) ** 2).sum() / total
+    return Threshold(float(edges[best + 1]), "otsu", float(between[best] / variance))
+
+
+def _threshold(index: FloatArray, given: float | None, *, of_change: bool) -> Threshold:
+    if given is not None:
+        return Threshold(given, "given")
+    return Threshold(LEAST_BURNED_DNBR, "key_benson") if of_change else otsu(index)
+
+
+def _notes(
+    images: Images, cut: Threshold, of_change: bool, inside: NDArray[np.bool_] | None, offset: Offset | None
+) -> list[str]:
+    notes = []
+    if cut.separability is not None and cut.separability < TWO_KINDS:
+        notes.append(
+            f"the index shows no two kinds of ground (separability {cut.separability:.2f}): the threshold may mean "
+            "nothing; give one with --threshold, or an image before the fire"
+        )
+    if not of_change:
+        notes.append("one image can't tell a new scar from an old one, from water, shadow or bare ground")
+    elif inside is None:
+        notes.append("severity is counted where the map is burned, without an offset: there is no perimeter")
+    elif offset is None:
+        notes.append("no offset for season and sun: the images show too little unburnt ground around the perimeter")
+    if images.warped:
+        notes.append("the image was warped to its UTM zone by nearest pixel, since areas can't be measured on its grid")
+    notes.append("no interval of the area: the errors of this map are not known")
+    return notes
