@@ -122,7 +122,7 @@ def compare(
         boundary_distance_m_p95=float(np.percentile(distances, 95)) if len(distances) else math.nan,
         islands_ha=float((islands & answered).sum() * ha),
         islands_found_ha=float((islands & answered & ~mapped).sum() * ha),
-        islands_of_map_ha=float((_islands(mapped, answered) & official).sum() * ha),
+        islands_of_map_ha=float((enclosed(mapped) & answered & official).sum() * ha),
         patches=_patches(mapped, official, answered, probability, grid, min_patch_ha),
     )
 
@@ -172,14 +172,13 @@ def holes_of(geometry: shapely.Geometry) -> shapely.Geometry:
     return shapely.union_all([shapely.Polygon(ring) for ring in rings])
 
 
-def _islands(mapped: NDArray[np.bool_], answered: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Unburnt ground that burned ground encloses wholly."""
+def enclosed(mapped: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(height, width) ground that is not burned, but that burned ground encloses wholly."""
     from scipy import ndimage
 
-    around = np.ones((3, 3), dtype=bool)
-    labels, _ = ndimage.label(~mapped, structure=around)
+    labels, _ = ndimage.label(~mapped, structure=np.ones((3, 3), dtype=bool))
     edge = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
-    return answered & ~mapped & ~np.isin(labels, np.unique(edge))
+    return np.asarray(~mapped & ~np.isin(labels, np.unique(edge)))
 
 
 def _patches(

@@ -76,9 +76,7 @@ def index_figures(found: IndexMap, title: str) -> dict[str, Any]:
         "unburned_islands": int(found.polygons["holes"].sum()),
         "agreement": None if found.agreement is None else found.agreement.figures(),
         "severity_ha": found.severity_ha,
-        "severity_counted_on": None
-        if found.severity is None
-        else ("burned ground of this map" if found.perimeter is None else "official perimeter"),
+        "severity_within": found.severity_within,
         "dnbr_offset": None if found.offset is None else found.offset.dnbr,
         "notes": list(found.notes),
     }

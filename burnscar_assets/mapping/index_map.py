@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from burnscar_assets.errors import InputError
 from burnscar_assets.imagery.indices import FloatArray, dnbr
-from burnscar_assets.mapping.agreement import Agreement, compare, rasterized
+from burnscar_assets.mapping.agreement import Agreement, compare, enclosed, rasterized
 from burnscar_assets.mapping.grid import NO_ANSWER, Grid
 from burnscar_assets.mapping.images import Images
 from burnscar_assets.mapping.polygons import MIN_AREA_HA, MIN_HOLE_HA, burned_polygons, sieve
@@ -65,7 +65,7 @@ class IndexMap:
         burned: (height, width) 0 unburnt, 1 burnt, 255 no data; after the minimum mapping unit.
         polygons: Of `burned_polygons`.
         severity: (height, width) codes of SEVERITY_CLASSES, if there is an image before the fire.
-        severity_ha: Hectares by class inside the perimeter, or on burned ground if there is none.
+        severity_ha: Hectares by class, islands included.
         offset: What was subtracted from dNBR for severity; None if nothing was.
         perimeter: Official perimeter in the grid's CRS.
         agreement: With the perimeter.
@@ -86,6 +86,13 @@ class IndexMap:
     agreement: Agreement | None
     simulated: bool
     notes: tuple[str, ...]
+
+    @property
+    def severity_within(self) -> str | None:
+        """Where severity is counted."""
+        if self.severity is None:
+            return None
+        return "outer outlines of burned ground on this map" if self.perimeter is None else "official perimeter"
 
     @property
     def burned_ha(self) -> float:
@@ -125,7 +132,8 @@ def map_images(
     if change is not None:
         offset = None if inside is None else phenology_offset(change, inside, grid)
         classes = classify(change if offset is None else (change - np.float32(offset.dnbr)))
-        hectares = severity_ha(classes, grid.pixel_ha, burned == 1 if inside is None else inside)
+        outlines = (burned == 1) | enclosed(burned == 1)
+        hectares = severity_ha(classes, grid.pixel_ha, outlines if inside is None else inside)
     return IndexMap(
         grid=grid,
         index_name="nbr" if change is None else "dnbr",
@@ -190,7 +198,9 @@ def _notes(
     if not of_change:
         notes.append("one image can't tell a new scar from an old one, from water, shadow or bare ground")
     elif inside is None:
-        notes.append("severity is counted where the map is burned, without an offset: there is no perimeter")
+        notes.append(
+            "no perimeter: severity is without an offset for season and sun, and counted within this map's own outlines"
+        )
     elif offset is None:
         notes.append("no offset for season and sun: the images show too little unburnt ground around the perimeter")
     if images.warped:

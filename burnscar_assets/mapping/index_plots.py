@@ -31,11 +31,13 @@ def plot_index_map(found: IndexMap, title: str) -> "Figure":
     figure = Figure(
         figsize=(5.2 * len(panels), 5.2 * float(np.clip(height / width, 0.4, 1.4)) + 1.1), layout="constrained"
     )
+    figure.get_layout_engine().set(rect=(0, 0, 1, 0.93))
     figure.suptitle(f"{title} (simulated imagery)" if found.simulated else title)
     for draw, axes in zip(panels, figure.subplots(1, len(panels), squeeze=False)[0], strict=True):
         draw(axes, found)
         axes.set_xticks([])
         axes.set_yticks([])
+        axes.set(xlabel="", ylabel="")
         west, east, south, north = pixel_boxes(found.grid, found.burned.shape)
         axes.set_xlim(west, east)
         axes.set_ylim(south, north)
@@ -61,11 +63,9 @@ def _draw_burned(axes: "Axes", found: IndexMap) -> None:
     axes.set_title(f"burned on the map: {found.burned_ha:,.0f} ha", fontsize=9)
     if found.perimeter is not None and found.agreement is not None:
         gpd.GeoSeries([found.perimeter]).boundary.plot(ax=axes, color=_OFFICIAL, linewidth=1.1, aspect=None)
-        axes.set_title(
-            f"map {found.burned_ha:,.0f} ha, official perimeter (blue) {found.agreement.official_ha + found.agreement.unanswered_ha:,.0f} ha, "
-            f"IoU {found.agreement.iou:.2f}",
-            fontsize=9,
-        )
+        official_ha = found.agreement.official_ha + found.agreement.unanswered_ha
+        compared = f"official perimeter (blue) {official_ha:,.0f} ha, IoU {found.agreement.iou:.2f}"
+        axes.set_title(f"map {found.burned_ha:,.0f} ha, {compared}", fontsize=9)
     axes.set_aspect("equal")
 
 
@@ -78,8 +78,8 @@ def _draw_severity(axes: "Axes", found: IndexMap) -> None:
     _show(axes, found, found.severity, cmap=colours, vmin=0, vmax=len(SEVERITY_CLASSES))
     legend = [Patch(color=s.colour, label=f"{s.name}  {found.severity_ha[s.name]:,.0f} ha") for s in SEVERITY_CLASSES]
     axes.legend(handles=legend, fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=3, frameon=False)
-    where = "burned ground" if found.perimeter is None else "the perimeter"
-    axes.set_title(f"severity by dNBR (Key and Benson); hectares on {where}", fontsize=9)
+    where = "the map's outlines" if found.perimeter is None else "the perimeter"
+    axes.set_title(f"severity by dNBR (Key and Benson); hectares within {where}", fontsize=9)
 
 
 def _scale_bar(axes: "Axes", found: IndexMap) -> None:
