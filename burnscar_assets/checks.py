@@ -26,6 +26,7 @@ CLOUDY_PERCENT: Final = 30
 MAX_CLOUDY_SHARE: Final = 0.25
 MAX_MEAN_NODATA: Final = 0.01
 MAX_F1_DROP: Final = 0.1
+MAX_UNMAPPED_SHARE: Final = 0.25
 
 
 @dataclass(frozen=True)
@@ -239,6 +240,38 @@ def metrics_keep_up(metrics: pd.DataFrame, year_before: pd.DataFrame) -> Finding
         not now < before - MAX_F1_DROP,
         f"F1 of burnt {now:.2f}, year before {before:.2f}",
         {"now": now, "before": before},
+    )
+
+
+def maps_are_whole(maps: gpd.GeoDataFrame, folder: Path) -> Finding:
+    """Every map of the table is there, with the files that its record names, as they were written."""
+    from burnscar_assets.mapping.folder import MAP_FILE, damaged_files
+    from burnscar_assets.mapping.plan import safe_name
+    from burnscar_assets.storage.atomic import read_json
+
+    complete = maps[maps["complete"].astype(bool)]
+    broken = []
+    for fire_id, inputs_hash in zip(complete["fire_id"], complete["inputs_hash"], strict=True):
+        place = folder / safe_name(fire_id)
+        record = read_json(place / MAP_FILE)
+        if record.get("inputs_sha256") != inputs_hash:
+            broken.append(f"{fire_id}: no such map")
+        elif damaged := damaged_files(place, record):
+            broken.append(f"{fire_id}: {', '.join(damaged)}")
+    return Finding(not broken, "; ".join(broken[:5]) or f"{len(complete)} maps, all whole", {"maps": len(complete)})
+
+
+def most_fires_are_mapped(maps: pd.DataFrame) -> Finding:
+    """Few held-out fires lack imagery for a map, or an answer for most of their area."""
+    if maps.empty:
+        return Finding(True, "no held-out fire")
+    answered = maps["valid_fraction"].fillna(0.0).to_numpy(float)
+    poor = int((answered < 0.5).sum())
+    share = poor / len(maps)
+    return Finding(
+        share <= MAX_UNMAPPED_SHARE,
+        f"{poor} of {len(maps)} fires have no answer for most of their area",
+        {"poor": poor, "fires": len(maps)},
     )
 
 
