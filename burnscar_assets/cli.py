@@ -1,4 +1,4 @@
-"""The `burnscar` command: demo, plan, refresh, funnel, champion, compare, ui, sql, windows, export, mine, doctor.
+"""The `burnscar` command and its subcommands, from demo to doctor.
 
 Parses arguments, prints, and turns the errors that users can meet into one line and exit code 1.
 """
@@ -18,6 +18,7 @@ from rich.text import Text
 
 from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE, data_root, settings_path
 from burnscar_assets.errors import BurnscarError, SettingsError
+from burnscar_assets.mapping.image_command import add_map_image
 from burnscar_assets.settings import Settings, load_settings
 from burnscar_assets.storage.full_disk import full_disk_errors
 from burnscar_assets.storage.paths import DataRoot
@@ -104,6 +105,15 @@ def _parser() -> argparse.ArgumentParser:
     sql.add_argument("query", help='e.g. "select fire_year, count(*) from windows group by 1"')
     sql.set_defaults(command=_sql)
 
+    _add_files(commands, shared, placed)
+    add_map_image(commands)
+    commands.add_parser("doctor", parents=[shared], help="check libraries, folders, GPU and sources").set_defaults(
+        command=_doctor
+    )
+    return parser
+
+
+def _add_files(commands: Any, shared: argparse.ArgumentParser, placed: argparse.ArgumentParser) -> None:
     windows = commands.add_parser("windows", parents=[shared], help="make rslearn windows from a CSV of points")
     windows.add_argument("--csv", type=Path, required=True, help="points with lon, lat, time and label")
     windows.add_argument("--dataset", type=Path, required=True, help="rslearn dataset to add them to")
@@ -114,11 +124,6 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--years", type=int, nargs="+", help="fire years (default: all)")
     export.add_argument("--windows", nargs="+", metavar="ID", help="only these windows (default: all)")
     export.set_defaults(command=_export)
-
-    commands.add_parser("doctor", parents=[shared], help="check libraries, folders, GPU and sources").set_defaults(
-        command=_doctor
-    )
-    return parser
 
 
 def _add_mine(commands: Any, shared: argparse.ArgumentParser) -> None:
