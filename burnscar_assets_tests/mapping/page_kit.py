@@ -17,7 +17,9 @@ from shapely.affinity import scale, translate
 from shapely.geometry import shape
 from shapely.ops import unary_union
 
+from burnscar_assets.mapping.frame import Box, Frame
 from burnscar_assets.mapping.severity import classify, severity_ha
+from burnscar_assets.mapping.stac import map_item
 
 PIXEL_M = 10.0
 CRS = "EPSG:32610"
@@ -43,7 +45,7 @@ def make_map(
     """
     folder.mkdir(parents=True)
     random = np.random.default_rng(seed)
-    _, columns = size
+    rows, columns = size
     transform = from_origin(*CORNER, PIXEL_M, PIXEL_M)
     official = _perimeter(random, size)
     truth = rasterize([official], size, transform=transform).astype(bool)
@@ -89,6 +91,10 @@ def make_map(
         perimeter=perimeter,
         severity=severity_ha(rasters["severity"], PIXEL_M**2 / 1e4) if before else None,
     )
+    left, top = round(CORNER[0] / PIXEL_M), -round(CORNER[1] / PIXEL_M)
+    frame = Frame(int(crs.rpartition(":")[2]), PIXEL_M, Box(left, top, left + columns, top + rows))
+    item = map_item(record | changes, frame, record["files"], folder.name)
+    (folder / "item.json").write_text(json.dumps(item, indent=2))
     (folder / "map.json").write_text(json.dumps(record | changes, indent=2))
     return folder
 

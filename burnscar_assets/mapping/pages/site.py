@@ -1,10 +1,12 @@
 """The pages of a folder of maps: one of each map, an index over them, and one over all folders beside it."""
 
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
 from burnscar_assets.errors import InputError
+from burnscar_assets.mapping.catalogue import CATALOGUE_FILE, COLLECTION_FILE, StacDict, catalogue, collection
 from burnscar_assets.mapping.pages.drawing import drawing_of, write_if_changed
 from burnscar_assets.mapping.pages.index import YEAR_PREFIX, MapFolder, ShownMap, year_page, years_page
 from burnscar_assets.mapping.pages.page import fire_page
@@ -18,8 +20,9 @@ AOI_FOLDER: Final = "aoi"
 def write_pages(year_folder: Path, *, title: str, simulated: bool) -> Path:
     """Write the page of each map in a folder, the folder's index, and the index over all folders beside it.
 
-    Each map gets a QGIS project too. What is as it should be is left untouched, so a second call writes nothing. Every
-    sub-folder with a `map.json` is listed, a broken one with its reason.
+    Each map gets a QGIS project too, and folders get a STAC collection and a catalogue over them. What is as it should
+    be is left untouched, so a second call writes nothing. Every sub-folder with a `map.json` is listed, a broken one
+    with its reason.
 
     Args:
         year_folder: the maps of a fire year, or of areas of interest.
@@ -45,6 +48,7 @@ def write_pages(year_folder: Path, *, title: str, simulated: bool) -> Path:
     index = year_folder / PAGE_FILE
     page = year_page(shown, broken, title=title, simulated=simulated)
     write_if_changed(index, page.encode())
+    _write_collection(year_folder, [item.read for item in shown], title, simulated)
     _write_years(year_folder, [item.read for item in shown], len(broken), simulated=simulated)
     return index
 
@@ -57,12 +61,27 @@ def _write_map(a_map: ReadMap, title: str, simulated: bool) -> ShownMap:
     return ShownMap(a_map, drawing)
 
 
+def _write_collection(here: Path, maps: Sequence[ReadMap], title: str, simulated: bool) -> None:
+    says_so = simulated or any(a_map.record.simulated for a_map in maps)
+    found = collection(here, [a_map.folder for a_map in maps], title=title, simulated=says_so)
+    if found is None:
+        (here / COLLECTION_FILE).unlink(missing_ok=True)
+    else:
+        write_if_changed(here / COLLECTION_FILE, _as_json(found))
+
+
+def _as_json(content: StacDict) -> bytes:
+    return (json.dumps(content, indent=2) + "\n").encode()
+
+
 def _write_years(here: Path, maps: Sequence[ReadMap], broken: int, *, simulated: bool) -> None:
     folders = [
         _folder(path, maps, broken, simulated) if path == here else _folder(path, *_read(path))
         for path in _folders(here)
     ]
     write_if_changed(here.parent / PAGE_FILE, years_page(folders).encode())
+    collected = [folder.path for folder in folders if (folder.path / COLLECTION_FILE).is_file()]
+    write_if_changed(here.parent / CATALOGUE_FILE, _as_json(catalogue(collected)))
 
 
 def _folder(path: Path, maps: Sequence[ReadMap], broken: int, simulated: bool = False) -> MapFolder:
