@@ -11,6 +11,9 @@ from burnscar_assets.settings import Settings, YearSettings
 from burnscar_assets.setups import Setup, load_setup, load_setups
 from burnscar_assets.storage.paths import DataRoot
 
+SEASON_LOOK_BACK_YEARS = 3
+"""Fire years before a season whose newest checkpoint maps it; an older one is no judge of it."""
+
 
 @dataclass(frozen=True)
 class World:
@@ -45,6 +48,10 @@ class World:
     def asset(self, stage: str) -> str:
         """Name of the asset that a stage of this set-up makes."""
         return stage if self.setup is None else f"{self.setup.name}/{stage}"
+
+    def needs_gpu(self, setup: str | None) -> bool:
+        """Whether a set-up trains a network, as the world's own does."""
+        return setup is None or self.setups[setup].is_neural
 
     def _of(self, setup: Setup, seed: int | None = None) -> "World":
         return World(setup.applied_to(self.settings, seed), self.root.setup(setup.name, seed), setup)
@@ -82,4 +89,13 @@ def look_back(years: int) -> dg.TimeWindowPartitionMapping:
         warnings.simplefilter("ignore", dg.BetaWarning)
         return dg.TimeWindowPartitionMapping(
             start_offset=-years, end_offset=0, allow_nonexistent_upstream_partitions=True
+        )
+
+
+def years_before(years: int) -> dg.TimeWindowPartitionMapping:
+    """A fire year depends on the `years` partitions before it, as far as there are any, and not on itself."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        return dg.TimeWindowPartitionMapping(
+            start_offset=-years, end_offset=-1, allow_nonexistent_upstream_partitions=True
         )

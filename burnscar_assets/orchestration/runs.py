@@ -5,7 +5,7 @@ from collections.abc import Collection
 import dagster as dg
 
 from burnscar_assets.operations import ComputeSettings
-from burnscar_assets.orchestration.artifacts import MODEL_STAGES
+from burnscar_assets.orchestration.artifacts import GPU_STAGES
 from burnscar_assets.orchestration.compute import gpu_tags
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
@@ -20,7 +20,7 @@ def run_tags(world: World, pairs: Collection[Pair]) -> dict[str, str]:
     years = [pair.fire_year for pair in pairs if pair.fire_year is not None]
     newest = max(map(int, world.fire_years.get_partition_keys()))
     after_first = max(years) - world.settings.years.first if years else newest + 1 - world.settings.years.first
-    needs_gpu = any(pair.asset in MODEL_STAGES for pair in pairs)
+    needs_gpu = any(pair.stage in GPU_STAGES and world.needs_gpu(pair.setup) for pair in pairs)
     return {PRIORITY_TAG: str(after_first)} | (gpu_stage_tags(world.settings.compute) if needs_gpu else {})
 
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from burnscar_assets.orchestration.artifacts import GPU_STAGES, MODEL_STAGES
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.planning import Planner
@@ -12,7 +13,6 @@ from burnscar_assets.orchestration.runs import run_tags
 from burnscar_assets.storage.contracts import SCENE_MATCHES, TILES
 from burnscar_assets.storage.tables import read_table, read_years, table_path
 
-CHECKPOINT, METRICS = "checkpoint", "evaluation_metrics"
 GPU_RUN_TAG = "burnscar/gpu_schedule"
 RUNS_TO_LEARN_FROM = 200
 DAY_S = 24 * 3600.0
@@ -32,34 +32,45 @@ def _gpu_stages(world: World) -> dg.ScheduleDefinition:
 
     @dg.schedule(
         cron_schedule=automation.gpu_cron,
-        target=[dg.AssetKey(CHECKPOINT), dg.AssetKey(METRICS)],
+        target=[pair.key for setup in (None, *world.setups) if world.needs_gpu(setup) for pair in _of(setup)],
         default_status=_status(automation.enabled and automation.gpu != "person"),
-        description="Asks for stale checkpoints and metrics, newest fire year first, within a budget if there is one.",
+        description="Asks for stale checkpoints, metrics and maps, newest year first, within a budget if there is one.",
     )
     def gpu_stages(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
         assert context.repository_def is not None  # noqa: S101 - Dagster gives it to every schedule of a code location
         planner = Planner(world, context.repository_def.asset_graph, context.instance)
-        due = _due_years(planner)
+        due = _due(planner)
         if not due:
             return dg.SkipReason("no GPU stage is stale whose inputs are up to date")
         limit = automation.gpu_hours_per_day if automation.gpu == "budget" else None
-        affordable = due if limit is None else due[: _affordable(context.instance, limit)]
+        affordable = list(due) if limit is None else list(due)[: _affordable(context.instance, limit)]
         if not affordable:
             return dg.SkipReason(f"the GPU budget of {limit} hours in 24 is used up; {len(due)} fire years wait")
-        return [_gpu_request(world, year, context.scheduled_execution_time) for year in affordable]
+        return [_gpu_request(world, year, due[year], context.scheduled_execution_time) for year in affordable]
 
     return gpu_stages
 
 
-def _due_years(planner: Planner) -> list[int]:
-    """Fire years with a GPU stage that is stale and can be made now, newest first."""
+def _of(setup: str | None, year: int | None = None) -> list[Pair]:
+    """The pairs of a set-up that a GPU makes."""
+    if setup is None:
+        return [Pair(stage, year) for stage in GPU_STAGES]
+    return [Pair(f"{setup}/{stage}", year) for stage in MODEL_STAGES]
+
+
+def _due(planner: Planner) -> dict[int, list[Pair]]:
+    """Fire years with a GPU stage that is stale and can be made now, newest first, with all of its set-up's pairs."""
     runs = planner.runs(planner.plan(planner.fire_years(), explain=False))
-    made = {year for year, pairs in runs.items() if year and any(p.asset in (CHECKPOINT, METRICS) for p in pairs)}
-    return sorted(made, reverse=True)
+    due: dict[int, list[Pair]] = {}
+    for year in sorted((year for year in runs if year is not None), reverse=True):
+        setups = {pair.setup: None for pair in runs[year] if pair.stage in GPU_STAGES}
+        pairs = [pair for setup in setups if planner.world.needs_gpu(setup) for pair in _of(setup, year)]
+        if pairs:
+            due[year] = pairs
+    return due
 
 
-def _gpu_request(world: World, year: int, tick: datetime) -> dg.RunRequest:
-    pairs = [Pair(CHECKPOINT, year), Pair(METRICS, year)]
+def _gpu_request(world: World, year: int, pairs: list[Pair], tick: datetime) -> dg.RunRequest:
     return dg.RunRequest(
         run_key=f"gpu-{year}-{tick:%Y%m%dT%H%M}",
         asset_selection=[pair.key for pair in pairs],
