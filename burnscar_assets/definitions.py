@@ -4,6 +4,7 @@ import dagster as dg
 
 from burnscar_assets.environment import data_root, settings_path
 from burnscar_assets.orchestration.assets import build_assets
+from burnscar_assets.orchestration.assets.maps import build_aoi_asset, build_aoi_job
 from burnscar_assets.orchestration.automation import build_sensors
 from burnscar_assets.orchestration.automation.schedules import build_schedules
 from burnscar_assets.orchestration.checks import build_checks
@@ -19,8 +20,9 @@ def build_definitions(settings: Settings, root: DataRoot) -> dg.Definitions:
     """All assets, checks, sensors and schedules of a world; nothing is read or written until one is materialized."""
     world = World(settings, root)
     return dg.Definitions(
-        assets=[*build_sources(world), *build_in_season_source(world), *build_assets(world)],
+        assets=[*build_sources(world), *build_in_season_source(world), *build_assets(world), build_aoi_asset(world)],
         asset_checks=build_checks(world),
+        jobs=[build_aoi_job(world)],
         sensors=build_sensors(world),
         schedules=build_schedules(world),
         executor=in_process_executor,

@@ -67,7 +67,7 @@ class InSeasonSettings(ServiceSettings):
     """Perimeters of fires that the release doesn't have yet: they are mapped, and never trained on."""
 
     setting = "in_season.source"
-    transport = frozenset({"enabled", "check_minutes", "user_agent", "referer", "timeout_s", "retries"})
+    transport = frozenset({"enabled", "check_minutes", "maps", "user_agent", "referer", "timeout_s", "retries"})
 
     enabled: bool = Field(False, description="Whether the agencies' perimeters of the current season are followed.")
     source: str = Field(
@@ -78,6 +78,9 @@ class InSeasonSettings(ServiceSettings):
     state: str = Field("US-CA", pattern=r"^[A-Z]{2}-[A-Z]{2}$", description="State of origin, as the layer writes it.")
     min_area_ha: float = Field(10, ge=0, description="Smaller fires aren't mapped, in hectares; a window has 10.2.")
     check_minutes: float = Field(30, gt=0, description="How often the layer is looked at.")
+    maps: bool = Field(
+        True, description="Whether fires are mapped by themselves as they are contained, and again as imagery comes."
+    )
 
 
 class PerimeterSettings(Section):
@@ -249,7 +252,7 @@ class ModelSettings(Section):
 class TrainingSettings(Section):
     """How a year's checkpoint is fine-tuned."""
 
-    transport: ClassVar[frozenset[str]] = frozenset({"memory_gb"})
+    transport: ClassVar[frozenset[str]] = frozenset({"memory_gb", "devices"})
 
     look_back_years: int = Field(2, ge=0, le=30, description="Fire years before Y whose training split is used too.")
     model: ModelSettings = ModelSettings()
@@ -293,13 +296,27 @@ class TrainingSettings(Section):
         None, ge=1, description="Stop after so many epochs without a better validation loss; empty: never."
     )
     accelerator: Literal["auto", "cpu", "gpu"] = Field("auto", description="Where Lightning trains.")
+    devices: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        1,
+        description="GPUs, or processes on a CPU, that share the windows of each step: the same mean gradient but for "
+        "dropout. auto: all GPUs there are, or one process.",
+    )
     seed: int = Field(42, description="Seed of weights, order and augmentation.")
 
     @model_validator(mode="after")
     def _parts_of_a_step_are_equal(self) -> Self:
         if self.batch_size % self.accumulation:
             raise ValueError(f"batch_size {self.batch_size} is no multiple of accumulation {self.accumulation}")
+        if self.devices != "auto" and self.batch_size % (self.accumulation * self.devices):
+            raise ValueError(f"batch_size {self.batch_size} can't be shared by {self.devices} devices: take a multiple")
         return self
+
+    @property
+    def gpus(self) -> int:
+        """GPUs that training asks a cluster for; one if it takes all that there are."""
+        if self.accelerator == "cpu":
+            return 0
+        return 1 if self.devices == "auto" else self.devices
 
 
 class EvaluationSettings(Section):

@@ -39,12 +39,14 @@ def read_aoi(given: str) -> Aoi:
 
     Args:
         given: path of a GeoJSON, GeoPackage, shapefile or other vector file, all of whose polygons count; or
-            `west,south,east,north` in degrees.
+            `west,south,east,north` in degrees; or GeoJSON itself.
 
     Raises:
         InputError: there is no such file, it holds no area, its coordinates are no place on Earth, or the area
             crosses the antimeridian or lies beyond UTM.
     """
+    if given.lstrip().startswith("{"):
+        return Aoi("area", _of_geojson(given), "GeoJSON")
     box = _bounding_box(given)
     if box is not None:
         west, south, east, north = box
@@ -101,6 +103,16 @@ def polygons_of(geometry: shapely.Geometry) -> shapely.Geometry:
     parts = shapely.get_parts(shapely.make_valid(geometry))
     flat = shapely.get_parts(parts[np.isin(shapely.get_type_id(parts), (*_POLYGONAL, 7))])
     return shapely.union_all(flat[np.isin(shapely.get_type_id(flat), _POLYGONAL)])
+
+
+def _of_geojson(text: str) -> shapely.Geometry:
+    try:
+        shapes = gpd.read_file(text, driver="GeoJSON").geometry.dropna().force_2d()
+    except (DataSourceError, OSError, ValueError) as error:
+        raise InputError(
+            f"the area is no GeoJSON ({error}): give a feature collection, a feature or a geometry"
+        ) from error
+    return check_place(shapely.geometrycollections(shapes.to_numpy()), "the area")
 
 
 def _bounding_box(given: str) -> tuple[float, float, float, float] | None:

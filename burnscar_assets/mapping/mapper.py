@@ -92,7 +92,8 @@ def make_maps(spec: MapSpec, progress: Progress = silent) -> tuple[MapSummary, l
     maps = sum(found.record is not None for found in outcomes)
     made = sum(found.record is not None and found.made for found in outcomes)
     index = None
-    if spec.pages is not None and spec.pages.exists():
+    if spec.pages is not None:
+        spec.pages.mkdir(parents=True, exist_ok=True)
         index = write_pages(spec.pages, title=spec.title, simulated=spec.simulated)
     return MapSummary(maps, made, len(outcomes) - maps, index), outcomes
 
@@ -188,7 +189,7 @@ def estimated_hours(spec: MapSpec, judge: Judge, number: int) -> float:
 
 def _check_found(spec: MapSpec, outcomes: Sequence[MapOutcome]) -> None:
     for found in outcomes:
-        if found.record is None and spec.fire_year is None:
+        if found.record is None and found.task.fire_id is None:
             task = found.task
             why = (
                 f"all scenes are cloudier than {spec.imagery.max_cloud_cover:.0f} % (imagery.max_cloud_cover)"
@@ -210,7 +211,7 @@ def device_of(wanted: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _steps(report: Report) -> Progress:
+def steps(report: Report) -> Progress:
     """Progress as events, a few seconds apart."""
     last = float("-inf")
 
@@ -228,7 +229,7 @@ def main(arguments: Sequence[str]) -> int:
     """Make the maps that the file given specifies; returns the exit code."""
 
     def work(spec: Path, report: Report) -> None:
-        summary, outcomes = make_maps(MapSpec.read(spec), _steps(report))
+        summary, outcomes = make_maps(MapSpec.read(spec), steps(report))
         folders = [str(found.task.folder) for found in outcomes if found.record]
         report({"event": "done", "maps": summary.maps, "made": summary.made, "without": summary.without,
                 "index": str(summary.index or ""), "folders": folders})  # fmt: skip

@@ -44,9 +44,9 @@ def plan_year(settings: Settings, root: DataRoot, fire_year: int, setup: str = O
     """
     fires = held_out_fires(settings, root, fire_year)
     folder, work = root.maps(fire_year), root.map_work(fire_year)
-    tasks = [_task_of(fire, folder, work, settings) for _, fire in fires.to_crs(GEOGRAPHIC_CRS).iterrows()]
+    tasks = [task_of(fire, folder, work, settings) for _, fire in fires.to_crs(GEOGRAPHIC_CRS).iterrows()]
     return MapSpec(
-        **_common(settings, root, fire_year, setup),
+        **common_of(settings, root, fire_year, setup),
         fire_year=fire_year,
         tasks=tuple(tasks),
         title=f"Burned area, fire year {fire_year}",
@@ -114,7 +114,7 @@ def plan_aoi(
         source=source or f"area of interest, {aoi.origin}",
     )
     return MapSpec(
-        **_common(settings, root, chosen, setup),
+        **common_of(settings, root, chosen, setup),
         tasks=(task,),
         title="Burned area, areas of interest",
         pages=place,
@@ -140,7 +140,8 @@ def source_of(settings: Settings) -> str:
     return f"simulated perimeters, {name}" if settings.simulated_perimeters else f"official perimeters, {name}"
 
 
-def _common(settings: Settings, root: DataRoot, checkpoint_year: int, setup: str) -> dict[str, Any]:
+def common_of(settings: Settings, root: DataRoot, checkpoint_year: int, setup: str) -> dict[str, Any]:
+    """What every specification of maps by a checkpoint says."""
     manifest = load_manifest(root.checkpoint(checkpoint_year))
     return {
         "root": root.path,
@@ -158,8 +159,8 @@ def _common(settings: Settings, root: DataRoot, checkpoint_year: int, setup: str
     }
 
 
-def _task_of(fire: pd.Series, folder: Path, work: Path, settings: Settings) -> MapTask:
-    """The map of a fire, from imagery after its containment."""
+def task_of(fire: pd.Series, folder: Path, work: Path, settings: Settings, source: str | None = None) -> MapTask:
+    """The map of a fire (a row of its perimeters in EPSG:4326), from imagery after its containment."""
     name = safe_name(str(fire["fire_id"]))
     contained = fire["containment_date"]
     (first, last), (near, far) = settings.mapping.days_after, settings.mapping.days_before
@@ -179,7 +180,7 @@ def _task_of(fire: pd.Series, folder: Path, work: Path, settings: Settings) -> M
         end=after.end,
         before_start=before.start if before else None,
         before_end=before.end if before else None,
-        source=source_of(settings),
+        source=source or source_of(settings),
         fire_id=str(fire["fire_id"]),
         fire_year=int(fire["fire_year"]),
         simulated_perimeter=bool(fire["simulated"]),

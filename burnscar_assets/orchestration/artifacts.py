@@ -12,7 +12,7 @@ from burnscar_assets.environment import STORE_VARIABLE
 from burnscar_assets.imagery.dataset import write_dataset_config
 from burnscar_assets.imagery.ledger import FOLDER as LEDGERS
 from burnscar_assets.orchestration.pairs import Pair
-from burnscar_assets.orchestration.partitions import World
+from burnscar_assets.orchestration.partitions import SEASON_LOOK_BACK_YEARS, World
 from burnscar_assets.orchestration.versions import CHAIN, COMPARISON, IN_SEASON_VERSIONS
 from burnscar_assets.storage.contracts import ALL_TABLES
 from burnscar_assets.storage.object_store import ObjectStore, open_store
@@ -22,8 +22,13 @@ from burnscar_assets.storage.tables import table_path
 DATASET = "dataset"
 DATASET_STAGES = ("windows", "scene_matches", "tiles")
 MODEL_STAGES = ("checkpoint", "evaluation_metrics")
+MAPS = "burned_area_maps"
+SEASON_MAPS = "in_season_maps"
+GPU_STAGES = (*MODEL_STAGES, MAPS, SEASON_MAPS)
+"""Stages that run a network."""
+
 UNPARTITIONED = ("calfire_release", COMPARISON)
-NEED_CONFIG = (*DATASET_STAGES, *MODEL_STAGES)
+NEED_CONFIG = (*DATASET_STAGES, *GPU_STAGES)
 """Stages that read the dataset's config.json, which follows from the settings and isn't in the store."""
 
 TABLES = {
@@ -51,6 +56,10 @@ def outputs(world: World, pair: Pair) -> list[Path]:
         paths += _tables(root, stage, year)
         if year is not None and stage == "checkpoint":
             paths.append(root.checkpoint(year) / "manifest.json")
+        if year is not None and stage == MAPS:
+            paths.append(root.maps(year) / "index.html")
+        if year is not None and stage == SEASON_MAPS:
+            paths.append(root.season_maps(year) / "index.html")
     if pair.asset == COMPARISON:
         paths.append(world.root.comparison)
     if stage in DATASET_STAGES and paths[0].exists() and _rows(paths[0]) > 0:
@@ -123,6 +132,10 @@ def _files(world: World, artifact: str, year: int | None) -> Iterator[Path]:
             yield root.checkpoint(year)
         if year is not None and made.stage == "evaluation_metrics":
             yield root.evaluation(year)
+        if year is not None and made.stage == MAPS:
+            yield root.maps(year)
+        if year is not None and made.stage == SEASON_MAPS:
+            yield root.season_maps(year)
     if artifact == COMPARISON:
         yield world.root.comparison
 
@@ -155,6 +168,8 @@ def _assets_read(world: World, pair: Pair) -> list[str]:
     """The asset itself, which may build on what it made before, and those before it."""
     if pair.asset == COMPARISON:
         return [COMPARISON, "evaluation_metrics", *(f"{name}/evaluation_metrics" for name in world.setups)]
+    if pair.asset == SEASON_MAPS:
+        return [*CHAIN[: CHAIN.index("evaluation_metrics") + 1], *IN_SEASON_VERSIONS]
     if pair.asset in IN_SEASON_VERSIONS:
         return [*CHAIN[: CHAIN.index("burn_history")], *IN_SEASON_VERSIONS]
     earlier = CHAIN[: CHAIN.index(pair.stage) + 1]
@@ -167,7 +182,10 @@ def _years_read(world: World, pair: Pair) -> list[int]:
         return [int(key) for key in world.fire_years.get_partition_keys()]
     if pair.fire_year is None:
         return []
-    if pair.stage not in MODEL_STAGES:
+    if pair.asset == SEASON_MAPS:
+        before = range(pair.fire_year - SEASON_LOOK_BACK_YEARS, pair.fire_year)
+        return sorted({pair.fire_year, *(seen for year in before for seen in world.training_years(year))})
+    if pair.stage not in GPU_STAGES:
         return [pair.fire_year]
     before = world.year_before(pair.fire_year) if pair.stage == "evaluation_metrics" else None
     return sorted({*world.training_years(pair.fire_year), *(world.training_years(before) if before else [])})

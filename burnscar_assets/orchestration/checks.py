@@ -4,6 +4,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from functools import wraps
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import dagster as dg
@@ -12,19 +13,24 @@ import pandas as pd
 from burnscar_assets import checks
 from burnscar_assets.checks import Finding
 from burnscar_assets.funnel import funnel
+from burnscar_assets.orchestration.artifacts import UNPARTITIONED
 from burnscar_assets.orchestration.metadata import picture
+from burnscar_assets.orchestration.pairs import RELEASE
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.sources import RELEASE_SOURCE, looked_at
 from burnscar_assets.storage.contracts import (
     BURN_HISTORY,
+    BURNED_AREA_MAPS,
     EVALUATION_METRICS,
     FIRE_PERIMETER_REJECTS,
     FIRE_PERIMETERS,
+    IN_SEASON_MAPS,
     IN_SEASON_PERIMETERS,
     PREDICTIONS,
     RELEASE_RECORDS,
     SAMPLE_POINTS,
     SCENE_MATCHES,
+    SETUP_COMPARISON,
     TILES,
     WINDOWS,
 )
@@ -33,9 +39,6 @@ from burnscar_assets.storage.tables import Table, read_table, read_years
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-RELEASE: Final = "calfire_release"
-"""The asset without fire years."""
 
 
 class Check(NamedTuple):
@@ -68,7 +71,8 @@ def build_checks(world: World) -> list[dg.AssetChecksDefinition]:
 def _corruption(world: World) -> list[Check]:
     root, read = world.root, _reader(world.root)
     tables = (
-        FIRE_PERIMETERS, BURN_HISTORY, SAMPLE_POINTS, WINDOWS, SCENE_MATCHES, TILES, EVALUATION_METRICS
+        FIRE_PERIMETERS, BURN_HISTORY, SAMPLE_POINTS, WINDOWS, SCENE_MATCHES, TILES, EVALUATION_METRICS,
+        BURNED_AREA_MAPS,
     )  # fmt: skip
 
     def whole(table: Table) -> Check:
@@ -88,7 +92,49 @@ def _corruption(world: World) -> list[Check]:
         _funnel_check(world),
         Check("checkpoint", "verified", checks.checkpoint_is_verified, lambda y: [root.checkpoint(y)]),
         Check("evaluation_metrics", "only_test_windows", checks.only_test_windows_are_scored, read(PREDICTIONS)),
+        Check(
+            "burned_area_maps",
+            "files_whole",
+            checks.maps_are_whole,
+            lambda y: [read_table(root, BURNED_AREA_MAPS, y), root.maps(y)],
+        ),
+        *(check for name in world.setups for check in _of_setup(world.of(name))),
+        *([whole(SETUP_COMPARISON)] if world.setups else []),
     ]
+
+
+def _of_setup(world: World) -> list[Check]:
+    """The checks of a set-up's results, of all its seeds."""
+    roots = [trained.root for trained in world.by_seed()]
+    checkpoint, metrics = world.asset("checkpoint"), world.asset("evaluation_metrics")
+
+    def rows(year: int) -> Iterable[Any]:
+        return [(EVALUATION_METRICS, read_table(root, EVALUATION_METRICS, year)) for root in roots]
+
+    def answers(year: int) -> Iterable[Any]:
+        return [(read_table(root, PREDICTIONS, year),) for root in roots]
+
+    return [
+        Check(
+            checkpoint,
+            "verified",
+            _of_all(checks.checkpoint_is_verified),
+            lambda year: [(root.checkpoint(year),) for root in roots],
+        ),
+        Check(metrics, "whole", _of_all(checks.table_is_whole), rows),
+        Check(metrics, "only_test_windows", _of_all(checks.only_test_windows_are_scored), answers),
+    ]
+
+
+def _of_all(judge: Callable[..., Finding]) -> Callable[..., Finding]:
+    """Judges several, each by its own arguments: the first that doesn't hold, else the first."""
+
+    @wraps(judge)
+    def judged(*parts: tuple[Any, ...]) -> Finding:
+        findings = [judge(*part) for part in parts]
+        return next((finding for finding in findings if not finding.holds), findings[0])
+
+    return judged
 
 
 def _in_season(world: World) -> list[Check]:
@@ -99,12 +145,20 @@ def _in_season(world: World) -> list[Check]:
     def both(year: int) -> Iterable[Any]:
         return [read_table(root, IN_SEASON_PERIMETERS, year), read_years(root, FIRE_PERIMETERS, [year])]
 
+    def maps(year: int) -> Iterable[Any]:
+        return [read_table(root, IN_SEASON_MAPS, year), root.season_maps(year)]
+
+    def table_of_maps(year: int) -> Iterable[Any]:
+        return [IN_SEASON_MAPS, read_table(root, IN_SEASON_MAPS, year)]
+
     def table(year: int) -> Iterable[Any]:
         return [IN_SEASON_PERIMETERS, read_table(root, IN_SEASON_PERIMETERS, year)]
 
     return [
         Check(IN_SEASON_PERIMETERS.name, "whole", checks.table_is_whole, table),
         Check(IN_SEASON_PERIMETERS.name, "superseded", checks.no_fire_is_in_both_sources, both),
+        Check(IN_SEASON_MAPS.name, "whole", checks.table_is_whole, table_of_maps),
+        Check(IN_SEASON_MAPS.name, "files_whole", checks.maps_are_whole, maps),
     ]
 
 
@@ -124,6 +178,7 @@ def _quality(world: World) -> list[Check]:
         Check("tiles", "few_left_out", checks.few_are_left_out, read(TILES)),
         Check("evaluation_metrics", "beats_baseline", checks.model_beats_baseline, read(EVALUATION_METRICS)),
         Check("evaluation_metrics", "keeps_up", checks.metrics_keep_up, two_years),
+        Check("burned_area_maps", "most_mapped", checks.most_fires_are_mapped, read(BURNED_AREA_MAPS)),
     ]
 
 
@@ -182,14 +237,14 @@ def _definition(world: World, check: Check, *, blocking: bool) -> dg.AssetChecks
         warnings.simplefilter("ignore", dg.PreviewWarning)
 
         @dg.asset_check(
-            asset=check.asset,
+            asset=dg.AssetKey.from_user_string(check.asset),
             name=check.name,
             description=(inspect.getdoc(check.judge) or "").partition("\n")[0],
             blocking=blocking,
-            partitions_def=None if check.asset == RELEASE else world.fire_years,
+            partitions_def=None if check.asset in UNPARTITIONED else world.fire_years,
         )
         def asset_check(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-            given = check.given(None if check.asset == RELEASE else int(context.partition_key))
+            given = check.given(None if check.asset in UNPARTITIONED else int(context.partition_key))
             finding = check.judge(*given)
             shown = {"burnscar/preview": picture(check.depict(*given))} if check.depict else {}
             return dg.AssetCheckResult(

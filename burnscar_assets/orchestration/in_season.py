@@ -17,6 +17,7 @@ from burnscar_assets.orchestration.versions import IN_SEASON_VERSIONS
 SEASON_YEAR: Final = "in_season_year"
 RECORDS: Final = "in_season_records"
 PERIMETERS: Final = "in_season_perimeters"
+MAPS: Final = "in_season_maps"
 ASSETS: Final = tuple(IN_SEASON_VERSIONS)
 
 

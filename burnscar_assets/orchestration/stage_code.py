@@ -25,12 +25,14 @@ ENTRIES = {
     "burn_history": ("labels.history",),
     "in_season_records": ("labels.plausibility", "labels.wfigs"),
     "in_season_perimeters": ("labels.in_season",),
+    "in_season_maps": ("mapping.season",),
     "sample_points": ("sampling.land", "sampling.points"),
     "windows": ("imagery.dataset", "windows.dataset", "windows.definition"),
     "scene_matches": ("imagery.archive", "imagery.dataset", "imagery.matching", "packed.data"),
     "tiles": ("imagery.archive", "imagery.materialize"),
     "checkpoint": ("training.callbacks", "training.manifest", "training.plan", "training.trainer"),
     "evaluation_metrics": ("evaluation.evaluator", "evaluation.spec", "training.manifest"),
+    "burned_area_maps": ("mapping.mapper", "mapping.plan"),
     "baseline_checkpoint": ("baselines.trainer", "training.manifest"),
     "setup_comparison": ("comparison.compare", "comparison.read"),
 }
@@ -38,7 +40,8 @@ ENTRIES = {
 
 UNDECISIVE = frozenset(
     {
-        "environment", "errors", "operations", "orchestration", "parent", "process", "progress", "section", "settings",
+        "environment", "errors", "mapping.pages", "mapping.qgis", "mapping.settings", "operations", "orchestration",
+        "parent", "process", "progress", "section", "settings",
         "storage.atomic", "storage.paths", "terminal",
     }
 )  # fmt: skip

@@ -24,11 +24,12 @@ STAGE_VERSIONS = {
     "tiles": "2",
     "checkpoint": "2",
     "evaluation_metrics": "2",
+    "burned_area_maps": "1",
     "baseline_checkpoint": "1",
     COMPARISON: "1",
 }
 
-IN_SEASON_VERSIONS = {"in_season_records": "1", "in_season_perimeters": "1"}
+IN_SEASON_VERSIONS = {"in_season_records": "1", "in_season_perimeters": "1", "in_season_maps": "1"}
 """Stages that a world has if it follows an in-season source; they come after the labels."""
 
 OF_SETUPS = frozenset({"baseline_checkpoint", COMPARISON})
@@ -112,6 +113,13 @@ READ_BY = {
             "perimeters.max_area_mismatch",
         )
     ),
+    "in_season_maps": Read(
+        (
+            "mapping", "windows.size_px", "windows.resolution_m", *_DATASET, "imagery.max_cloud_cover",
+            "evaluation.confidence",
+        ),
+        ("imagery.dataset_config",),
+    ),
     "sample_points": Read(("sampling", "windows.size_px", "windows.resolution_m")),
     "windows": Read(("windows",)),
     "scene_matches": Read((*_DATASET, *_SELECTION), ("imagery.dataset_config",)),
@@ -120,6 +128,22 @@ READ_BY = {
     ),
     "checkpoint": Read(("training", "imagery.layer"), ("training.config",)),
     "evaluation_metrics": Read(("evaluation", "imagery.layer"), ("evaluation.ecoregions",)),
+    "burned_area_maps": Read(
+        (
+            "mapping",
+            "sampling.splits",
+            "sampling.ring_gap_m",
+            "sampling.ring_width_m",
+            "sampling.max_fires_per_year",
+            "windows.size_px",
+            "windows.resolution_m",
+            *_DATASET,
+            "imagery.max_cloud_cover",
+            "evaluation.confidence",
+            "release.source",
+        ),
+        ("imagery.dataset_config",),
+    ),
     "baseline_checkpoint": Read(("training.look_back_years", "training.seed", "imagery.layer")),
     COMPARISON: Read(("evaluation.bootstrap_samples", "evaluation.confidence", "evaluation.seed", "setups.reference")),
 }

@@ -400,6 +400,14 @@ BURNED_AREA_MAPS: Final = Table(
     ),
 )
 
+IN_SEASON_MAPS: Final = Table(
+    "in_season_maps",
+    "The contained fires that the release doesn't have yet, each with what its map says, as in `burned_area_maps`.",
+    keys=("fire_id",),
+    row="fire",
+    columns=BURNED_AREA_MAPS.columns,
+)
+
 ALL_TABLES: Final = (
     RELEASE_RECORDS,
     FIRE_PERIMETERS,
@@ -419,4 +427,5 @@ ALL_TABLES: Final = (
     EVALUATION_METRICS,
     SETUP_COMPARISON,
     BURNED_AREA_MAPS,
+    IN_SEASON_MAPS,
 )

@@ -83,6 +83,14 @@ class DataRoot:
         """What mapping remembers of these maps: their scenes, and blocks of those that are not whole yet."""
         return self.results / "mapping" / self.maps(fire_year).name
 
+    def season_maps(self, fire_year: int) -> Path:
+        """Folder of the maps of fires that the release doesn't have yet."""
+        return self.results / "maps" / f"in_season={fire_year}"
+
+    def season_map_work(self, fire_year: int) -> Path:
+        """What mapping remembers of these maps."""
+        return self.results / "mapping" / self.season_maps(fire_year).name
+
     def spec(self, stage: str, fire_year: int) -> Path:
         """What a process of its own was last told to do."""
         return self.results / "specs" / f"{stage}-{fire_year}.json"

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from burnscar_assets.orchestration.artifacts import GPU_STAGES, MODEL_STAGES
+from burnscar_assets.orchestration.artifacts import MAPS, MODEL_STAGES
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.planning import Planner
@@ -54,7 +54,7 @@ def _gpu_stages(world: World) -> dg.ScheduleDefinition:
 def _of(setup: str | None, year: int | None = None) -> list[Pair]:
     """The pairs of a set-up that a GPU makes."""
     if setup is None:
-        return [Pair(stage, year) for stage in GPU_STAGES]
+        return [Pair(stage, year) for stage in (*MODEL_STAGES, MAPS)]
     return [Pair(f"{setup}/{stage}", year) for stage in MODEL_STAGES]
 
 
@@ -63,7 +63,7 @@ def _due(planner: Planner) -> dict[int, list[Pair]]:
     runs = planner.runs(planner.plan(planner.fire_years(), explain=False))
     due: dict[int, list[Pair]] = {}
     for year in sorted((year for year in runs if year is not None), reverse=True):
-        setups = {pair.setup: None for pair in runs[year] if pair.stage in GPU_STAGES}
+        setups = {pair.setup: None for pair in runs[year] if pair.stage in (*MODEL_STAGES, MAPS)}
         pairs = [pair for setup in setups if planner.world.needs_gpu(setup) for pair in _of(setup, year)]
         if pairs:
             due[year] = pairs

@@ -1,0 +1,185 @@
+"""Burned-area maps: an asset by fire year for its held-out fires, and a job for any area of interest."""
+
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+from pydantic import Field
+
+from burnscar_assets.errors import InputError
+from burnscar_assets.imagery.dataset import write_dataset_config
+from burnscar_assets.orchestration.partitions import World, look_back
+from burnscar_assets.orchestration.processes import Event, run_process
+from burnscar_assets.orchestration.reporting import reporter
+from burnscar_assets.orchestration.runs import gpu_stage_tags
+from burnscar_assets.orchestration.sources import IMAGERY_CATALOGUE
+from burnscar_assets.orchestration.stage import GPU_POOL, OWNERS, StageRun, provenance, stage
+from burnscar_assets.setups import OWN
+from burnscar_assets.storage.atomic import read_json
+from burnscar_assets.storage.changes import read_if_whole, table_changes
+from burnscar_assets.storage.contracts import BURNED_AREA_MAPS
+from burnscar_assets.storage.tables import read_table
+
+if TYPE_CHECKING:
+    from burnscar_assets.mapping.spec import MapSpec
+    from burnscar_assets.progress import Progress
+
+MAPPER = "burnscar_assets.mapping.mapper"
+GROUP = "maps"
+AOI_MAP = "aoi_map"
+"""Key of the asset that maps of areas of interest are recorded under."""
+
+AOI_JOB = "map_area"
+EXTERNAL = "An area of interest that was mapped: by the job map_area, or by burnscar map."
+
+
+def build_map_assets(world: World) -> list[dg.AssetsDefinition]:
+    """The maps of each fire year, by the world's own set-up."""
+    root, settings = world.root, world.settings
+    seen = look_back(settings.training.look_back_years)
+
+    @stage(
+        world,
+        BURNED_AREA_MAPS.name,
+        group=GROUP,
+        kinds={"cog", "stac", "geoparquet"},
+        deps=[
+            "checkpoint",
+            "evaluation_metrics",  # for the decision threshold, and the errors that the area is corrected for
+            "fire_perimeters",
+            *(dg.AssetDep(name, partition_mapping=seen) for name in ("windows", "tiles")),  # ground that was trained on
+            IMAGERY_CATALOGUE,
+        ],
+        pool=GPU_POOL,
+        op_tags=gpu_stage_tags(settings.compute),
+        description="A burned-area map of each held-out fire, by the checkpoint that has not seen it: probability, "
+        "outlines, area with its interval, severity, agreement with the official perimeter; with pages.",
+    )
+    def burned_area_maps(run: StageRun) -> dg.MaterializeResult:
+        from burnscar_assets.mapping.plan import plan_year
+        from burnscar_assets.mapping.plots import plot_maps
+
+        year = run.year
+        write_dataset_config(settings.imagery, root)
+        before = read_if_whole(root, BURNED_AREA_MAPS, year)
+        spec = plan_year(settings, root, year)
+        run_process(run.context, world, MAPPER, spec.write(root.spec("mapping", year)), _follow(run.progress))
+        maps = read_table(root, BURNED_AREA_MAPS, year)
+        preview = partial(plot_maps, maps, title=f"Burned-area maps {year}", simulated=settings.simulated_imagery)
+        metadata = {
+            "burnscar/index": dg.MetadataValue.path(root.maps(year) / "index.html"),
+            "burnscar/maps": int(maps["complete"].sum()),
+            "burnscar/without_imagery": int((~maps["complete"].astype(bool)).sum()),
+            **{f"burnscar/median_{name}": value for name in ("iou", "omission", "commission")
+               if (value := _median(maps, name)) is not None},
+        }  # fmt: skip
+        return run.table_result(
+            BURNED_AREA_MAPS, maps, table_changes(BURNED_AREA_MAPS, before, maps), metadata, preview
+        )
+
+    return [burned_area_maps]
+
+
+class AoiConfig(dg.Config):
+    """What to map, and when."""
+
+    aoi: str = Field(
+        description="Path of a GeoJSON, GeoPackage or shapefile, GeoJSON itself, or west,south,east,north in degrees."
+    )
+    start: str = Field(description="First day that imagery may be from, such as 2021-08-01.")
+    end: str = Field(description="Last day that imagery may be from.")
+    year: int | None = Field(None, description="Fire year of the checkpoint; empty: the newest before the imagery.")
+    setup: str = Field(OWN, description="Set-up whose checkpoint is used.")
+    name: str | None = Field(None, description="Name of the map; empty: that of the file, and the days.")
+    source: str | None = Field(None, description="Where the area is from, for the map's provenance.")
+    yes: bool = Field(False, description="Whether the map may keep the model busy for long.")
+
+
+def build_aoi_job(world: World) -> dg.JobDefinition:
+    """The job that maps an area of interest; its configuration is asked for in the web UI's launchpad."""
+
+    @dg.op(
+        name="make_aoi_map",
+        pool=GPU_POOL,
+        tags=gpu_stage_tags(world.settings.compute),
+        description="Maps burned ground of an area of interest.",
+    )
+    def map_area(context: dg.OpExecutionContext, config: AoiConfig) -> None:
+        spec = aoi_spec(world, **config.model_dump())
+        path = spec.write(world.root.map_work(None) / spec.tasks[0].name / "spec.json")
+        seen = world.of(None if config.setup == OWN else config.setup)
+        run_process(context, seen, MAPPER, path, _follow(reporter(context)))  # type: ignore[arg-type]
+        context.log_event(dg.AssetMaterialization(AOI_MAP, metadata=aoi_metadata(world, spec)))
+
+    @dg.job(name=AOI_JOB, description="Maps burned ground of an area of interest, for any place and time.")
+    def job() -> None:
+        map_area()
+
+    return job
+
+
+def build_aoi_asset(world: World) -> dg.AssetSpec:
+    """Where the maps of areas of interest are recorded; nothing makes it but the job."""
+    return dg.AssetSpec(AOI_MAP, group_name=GROUP, owners=OWNERS, description=EXTERNAL, metadata=provenance(world))
+
+
+def aoi_spec(
+    world: World, aoi: str, start: str, end: str, setup: str = OWN, *, name: str | None = None, **options: Any
+) -> "MapSpec":
+    """What the mapper is told of an area of interest; `options` are those of `mapping.plan.plan_aoi`.
+
+    Raises:
+        InputError: the area or the days are unusable.
+        MissingDataError: there is no checkpoint.
+        SettingsError: there is no such set-up.
+    """
+    from burnscar_assets.mapping.aoi import read_aoi
+    from burnscar_assets.mapping.plan import plan_aoi
+
+    seen = world.of(None if setup == OWN else setup)
+    write_dataset_config(seen.settings.imagery, world.root)
+    days = day_of("start", start), day_of("end", end)
+    return plan_aoi(seen.settings, seen.root, read_aoi(aoi), days, setup=setup, name=name, **options)
+
+
+def day_of(name: str, given: str) -> datetime:
+    """A day as people write it.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        return datetime.fromisoformat(given).replace(tzinfo=UTC)
+    except ValueError as error:
+        raise InputError(f"{name} {given!r} is no day: write it as 2021-08-31") from error
+
+
+def aoi_metadata(world: World, spec: "MapSpec") -> dict[str, Any]:
+    """What the web UI shows of a map of an area of interest."""
+    folder = spec.tasks[0].folder
+    record = read_json(folder / "map.json")
+    area = record.get("area_ha") or {}
+    shown = {
+        "dagster/uri": str(folder),
+        "burnscar/index": dg.MetadataValue.path(Path(spec.pages or folder) / "index.html"),
+        "burnscar/setup": spec.setup,
+        "burnscar/checkpoint_year": spec.checkpoint_year,
+        "burnscar/clear_fraction": record.get("clear_fraction"),
+        "burnscar/mapped_ha": area.get("mapped"),
+    }
+    return {name: value for name, value in shown.items() if value is not None} | provenance(world)
+
+
+def _follow(progress: "Progress") -> Any:
+    def follow(event: Event) -> None:
+        if event["event"] == "step":
+            progress(event["what"], event["done"], event["total"])
+
+    return follow
+
+
+def _median(maps: Any, name: str) -> float | None:
+    value = maps[name].median()
+    return None if value != value else round(float(value), 4)  # noqa: PLR0124 - not a number
