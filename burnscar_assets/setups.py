@@ -18,11 +18,9 @@ from burnscar_assets.environment import CONFIGS_DIR, data_root, settings_path
 from burnscar_assets.errors import SettingsError
 from burnscar_assets.section import Section
 from burnscar_assets.settings import Settings, parse_settings
+from burnscar_assets.storage.paths import OWN
 
 FOLDER: Final = "setups"
-OWN: Final = "default"
-"""Name of the world's own set-up, that of its settings file; its assets have no prefix."""
-
 NAME: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 Kind = Literal["fine_tuned", "threshold", "trees"]

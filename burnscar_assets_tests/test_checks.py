@@ -151,7 +151,7 @@ def test_tiles_are_accounted_for() -> None:
 
 
 def metrics(model: float, baseline: float) -> pd.DataFrame:
-    rows = [("olmoearth", model), ("nbr_threshold", baseline)]
+    rows = [("model", model), ("nbr_threshold", baseline)]
     return pd.DataFrame([{"method": m, "scope": "pooled", "metric": "f1_burnt", "value": value} for m, value in rows])
 
 

@@ -22,7 +22,7 @@ WORST_FILE: Final = "worst_windows.png"
 WORST_DPI: Final = 90
 
 _COLORS = {MODEL: "#c1440e", BASELINE: "#5b6770"}
-_NAMES = {MODEL: "OlmoEarth", BASELINE: "NBR threshold"}
+_NAMES = {MODEL: "model", BASELINE: "NBR threshold"}
 _COMPARED = {
     "f1_burnt": "F1 burnt",
     "iou_burnt": "IoU burnt",
@@ -154,7 +154,7 @@ def _draw_fires(axes: "Axes", metrics: pd.DataFrame) -> None:
     axes.plot(shown["iou_burnt"], rows, "d", color=_COLORS[MODEL], markersize=4, label="IoU burnt")
     axes.set_yticks(rows, [f"{str(name)[:8]}  n={n}" for name, n in zip(shown.index, shown["windows"], strict=True)])
     hidden = "" if len(shown) == len(scored) else f", the {len(shown)} with most windows shown"
-    axes.set(xlim=(0, 1.02), title=f"OlmoEarth on each of {len(scored)} fires{hidden}")
+    axes.set(xlim=(0, 1.02), title=f"model on each of {len(scored)} fires{hidden}")
     if len(shown):
         axes.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=2, frameon=False)
 

@@ -30,7 +30,7 @@ from burnscar_assets.evaluation.subsets import subsets
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.contracts import EVALUATION_METRICS
 
-MODEL: Final = "olmoearth"
+MODEL: Final = "model"
 BASELINE: Final = "nbr_threshold"
 METHODS: Final = (MODEL, BASELINE)
 POOLED: Final = "pooled"
@@ -217,7 +217,7 @@ def fire_ids_of(predictions: pd.DataFrame) -> np.ndarray:
 
 
 def answers_of(predictions: pd.DataFrame, method: str) -> Answers:
-    """What a method (`olmoearth` or `nbr_threshold`) said, in the order of the rows.
+    """What a method (`model` or `nbr_threshold`) said, in the order of the rows.
 
     Raises:
         InputError: a probability is missing or outside 0–1.

@@ -23,7 +23,7 @@ STAGE_VERSIONS = {
     "scene_matches": "2",
     "tiles": "2",
     "checkpoint": "2",
-    "evaluation_metrics": "2",
+    "evaluation_metrics": "3",
     "burned_area_maps": "1",
     "baseline_checkpoint": "1",
     COMPARISON: "1",

@@ -5,6 +5,7 @@ switched off and locked; the tables reach it through a file system that refuses 
 tables' folder, because DuckDB's `allowed_directories` would allow writing as well.
 """
 
+import re
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +15,20 @@ from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
 from burnscar_assets.errors import InputError
-from burnscar_assets.storage.contracts import ALL_TABLES
-from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.storage.contracts import ALL_TABLES, EVALUATION_METRICS
+from burnscar_assets.storage.paths import OWN, DataRoot
 from burnscar_assets.storage.tables import Table
 
 if TYPE_CHECKING:
     import duckdb
 
 SCHEME = "tables"
+SETUPS = "setups"
+SETUP_METRICS = "setup_metrics"
+"""View of the metrics of all set-ups: table `evaluation_metrics` with `setup` and `seed` before it."""
+
+_PART = re.compile(r"(?P<setup>[a-z0-9-]+)(/seed=(?P<seed>[0-9]+))?")
+_TABLE_OF_SETUP = re.compile(r"(^|/)tables/[a-z_]+/[^/]+/part\.parquet$")
 
 VIEWS = {
     "perimeters": """
@@ -67,6 +74,25 @@ class ReadOnlyTables(DirFileSystem):
         return super().open(path, mode, *args, **options)
 
 
+class ReadOnlySetupTables(ReadOnlyTables):
+    """The tables that set-ups have of their own: no other files of theirs."""
+
+    protocol = SETUPS
+
+    def __init__(self, root: DataRoot) -> None:
+        DirFileSystem.__init__(self, path=str(root.path / SETUPS), fs=LocalFileSystem())
+
+    def open(self, path: str, mode: str = "rb", *args: Any, **options: Any) -> Any:
+        """Open a table's file for reading.
+
+        Raises:
+            PermissionError: for any other mode or file.
+        """
+        if not _TABLE_OF_SETUP.search(path):
+            raise PermissionError("of set-ups, only tables can be read")
+        return super().open(path, mode, *args, **options)
+
+
 def connect(root: DataRoot) -> "duckdb.DuckDBPyConnection":
     """An in-memory DuckDB connection with a view for every table, and those of `VIEWS`; close it after use.
 
@@ -84,6 +110,7 @@ def connect(root: DataRoot) -> "duckdb.DuckDBPyConnection":
     connection = duckdb.connect(config=offline)
     connection.execute("SET TimeZone = 'UTC'; SET enable_external_file_cache = false; SET temp_directory = ''")
     connection.register_filesystem(ReadOnlyTables(root))
+    connection.register_filesystem(ReadOnlySetupTables(root))
     for table in ALL_TABLES:
         try:
             connection.execute(f"CREATE VIEW {table.name} AS {_view(root, table)}")
@@ -91,9 +118,13 @@ def connect(root: DataRoot) -> "duckdb.DuckDBPyConnection":
             connection.close()
             remedy = "delete that file and run burnscar refresh"
             raise InputError(f"table {table.name} can't be read: {_reason(error)}\n{remedy}") from error
-    for name, sql in VIEWS.items():
-        connection.execute(f"CREATE VIEW {name} AS {sql}")
-    connection.execute(f"SET allowed_directories = ['{SCHEME}://']; SET enable_external_access = false")
+    for name, sql in (VIEWS | {SETUP_METRICS: _setup_metrics(root)}).items():
+        try:
+            connection.execute(f"CREATE VIEW {name} AS {sql}")
+        except duckdb.Error as error:
+            connection.close()
+            raise InputError(f"view {name} can't be read: {_reason(error)}\nrun burnscar refresh") from error
+    connection.execute(f"SET allowed_directories = ['{SCHEME}://', '{SETUPS}://']; SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection
 
@@ -108,6 +139,21 @@ def _view(root: DataRoot, table: Table) -> str:
         return f"SELECT *{typed} FROM {parquet}"  # noqa: S608
     columns = ", ".join(f"NULL::{_SQL_TYPES[c.type]} AS {c.name}" for c in table.columns)
     return f"SELECT {columns} WHERE false"
+
+
+def _setup_metrics(root: DataRoot) -> str:
+    """Metrics of every set-up that has any, by its name, and by seed where it isn't the first."""
+    name = EVALUATION_METRICS.name
+    parts = [f"SELECT '{OWN}' AS setup, NULL::BIGINT AS seed, * FROM {name}"]  # noqa: S608
+    places = (f"{part}/tables/{name}" for part in ("*", "*/seed=*"))
+    for folder in sorted(folder for place in places for folder in (root.path / SETUPS).glob(place)):
+        place = folder.relative_to(root.path / SETUPS)
+        found = _PART.fullmatch(place.parent.parent.as_posix())
+        if found and any(folder.glob("*/part.parquet")):
+            seed = "NULL" if found["seed"] is None else found["seed"]
+            files = f"read_parquet('{SETUPS}://{place.as_posix()}/*/part.parquet', hive_partitioning = false)"
+            parts.append(f"SELECT '{found['setup']}' AS setup, {seed}::BIGINT AS seed, * FROM {files}")  # noqa: S608
+    return " UNION ALL BY NAME ".join(parts)
 
 
 def query(root: DataRoot, sql: str) -> pd.DataFrame:
@@ -129,7 +175,7 @@ def query(root: DataRoot, sql: str) -> pd.DataFrame:
             rows = answer.df()
         except duckdb.Error as error:
             raise InputError(
-                f"{_reason(error)}\nTables: {', '.join([*(table.name for table in ALL_TABLES), *VIEWS])}"
+                f"{_reason(error)}\nTables: {', '.join([*(table.name for table in ALL_TABLES), *VIEWS, SETUP_METRICS])}"
             ) from error
     for position, kind in enumerate(kinds):
         if kind.startswith("GEOMETRY"):

@@ -306,7 +306,7 @@ EVALUATION_METRICS: Final = Table(
     of_setup=True,
     columns=(
         Column("fire_year", "int", "Fire year."),
-        Column("method", "string", "`olmoearth` or `nbr_threshold`."),
+        Column("method", "string", "`model` (the checkpoint) or `nbr_threshold` (the baseline)."),
         Column(
             "scope",
             "string",

@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+OWN: Final = "default"
+"""Name of the world's own set-up, that of its settings file, whose results lie in no folder of set-ups."""
 
 
 @dataclass(frozen=True)

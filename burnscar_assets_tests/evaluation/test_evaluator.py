@@ -120,7 +120,7 @@ def test_the_season_is_judged_by_the_checkpoint_of_the_year_before(trained: Data
     assert judged.separation.seen_years == (2019,) and judged.separation.scored_windows == len(season) == 50
     assert judged.decision.burnt + judged.decision.unburnt == 10, "its threshold is fixed on its own validation split"
     metrics = read_table(trained, EVALUATION_METRICS, 2020)
-    pooled = metrics[(metrics["scope"] == "season") & (metrics["method"] == "olmoearth")].set_index("metric")
+    pooled = metrics[(metrics["scope"] == "season") & (metrics["method"] == "model")].set_index("metric")
     right = (season["category"] == season["predicted"]).mean()
     assert pooled.loc["accuracy", "value"] == pytest.approx(right) and pooled.loc["accuracy", "windows"] == 50
     assert metrics.loc[metrics["scope"] == "season_fire", "fire_id"].nunique() == 9

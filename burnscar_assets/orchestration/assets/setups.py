@@ -20,10 +20,10 @@ from burnscar_assets.orchestration.metadata import figures
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.stage import StageRun, stage
 from burnscar_assets.orchestration.versions import COMPARISON
-from burnscar_assets.setups import OWN
 from burnscar_assets.storage.atomic import read_json
 from burnscar_assets.storage.changes import replace_table
 from burnscar_assets.storage.contracts import SETUP_COMPARISON
+from burnscar_assets.storage.paths import OWN
 
 if TYPE_CHECKING:
     from burnscar_assets.comparison.read import Contestant
