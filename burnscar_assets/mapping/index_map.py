@@ -173,8 +173,8 @@ def otsu(values: NDArray[np.floating]) -> Threshold:
     below, total = counts.cumsum(), counts.sum()
     mass, mean = (counts * middles).cumsum(), (counts * middles).sum() / total
     share = below[:-1] / total
-    with np.errstate(divide="ignore", invalid="ignore"):
-        between = np.nan_to_num((mean * share - mass[:-1] / total) ** 2 / (share * (1 - share)))
+    apart, spread = (mean * share - mass[:-1] / total) ** 2, share * (1 - share)
+    between = np.divide(apart, spread, out=np.zeros_like(spread), where=(below[:-1] > 0) & (below[:-1] < total))
     best = int(np.argmax(between))
     variance = (counts * (middles - mean) ** 2).sum() / total
     return Threshold(float(edges[best + 1]), "otsu", float(between[best] / variance))

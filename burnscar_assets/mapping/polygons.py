@@ -175,18 +175,19 @@ def _smoothed(outlines: list[shapely.Polygon], grid: Grid) -> tuple[NDArray[np.o
     kept = np.abs(shapely.area(smooth) / area - 1) <= LARGEST_CHANGE
     while True:
         result = np.where(kept, smooth, safe)
-        back = np.unique(_overlapping(result))
+        back = _sharing_ground(result, ~kept)
         back = back[kept[back]]
         if not len(back):
             return result, shapely.area(result) / area - 1
         kept[back] = False
 
 
-def _overlapping(patches: NDArray[np.object_]) -> NDArray[np.intp]:
-    """Places of the patches that share ground with another."""
-    tree = shapely.STRtree(patches)
-    one, other = np.concatenate([tree.query(patches, predicate=how) for how in ("overlaps", "within")], axis=1)
-    return np.concatenate([one[one != other], other[one != other]])
+def _sharing_ground(patches: NDArray[np.object_], some: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Places of patches that share ground with another one of `some`."""
+    tree, asked = shapely.STRtree(patches), np.flatnonzero(some)
+    found = [tree.query(patches[asked], predicate=how) for how in ("overlaps", "within", "contains")]
+    one, other = np.concatenate(found, axis=1)
+    return np.unique(other[asked[one] != other])
 
 
 def _simplified(cut: NDArray[np.object_], grid: Grid) -> NDArray[np.object_]:
