@@ -14,7 +14,7 @@ from shapely.geometry.base import BaseGeometry
 
 from burnscar_assets.mapping.agreement import compare, rank_disagreements
 from burnscar_assets.mapping.grid import NO_ANSWER
-from burnscar_assets.mapping.pages.outlines import to_pixels
+from burnscar_assets.mapping.pages.outlines import path_of, to_pixels
 from burnscar_assets.mapping.pages.records import Grid
 
 MOST: Final = 12
@@ -30,6 +30,7 @@ class Disagreement(BaseModel):
         depth_m: how far it reaches from the perimeter's outline, metres.
         lon, lat: of a point in it.
         box: left, top, right, bottom in pixels of the grid.
+        outline: SVG path in pixels of the grid.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -41,6 +42,7 @@ class Disagreement(BaseModel):
     lon: float
     lat: float
     box: tuple[float, float, float, float]
+    outline: str
 
 
 def find_disagreements(
@@ -59,11 +61,12 @@ def find_disagreements(
     known = burned != NO_ANSWER
     found = compare(burned, known, perimeter, transform, grid.crs, probability=probability)
     ranked = rank_disagreements({"map": found}, MOST)
-    boxes = [to_pixels(place, grid).bounds for place in ranked.geometry.to_crs(grid.crs)]
-    return tuple(_place(row, box) for row, box in zip(ranked.to_dict("records"), boxes, strict=True))
+    places = [to_pixels(place, grid) for place in ranked.geometry.to_crs(grid.crs)]
+    return tuple(_place(row, place, grid) for row, place in zip(ranked.to_dict("records"), places, strict=True))
 
 
-def _place(row: dict[Any, Any], box: tuple[float, float, float, float]) -> Disagreement:
+def _place(row: dict[Any, Any], place: BaseGeometry, grid: Grid) -> Disagreement:
+    left, top, right, bottom = (round(side, 1) for side in place.bounds)
     return Disagreement(
         kind=row["kind"],
         area_ha=round(row["area_ha"], 2),
@@ -71,5 +74,6 @@ def _place(row: dict[Any, Any], box: tuple[float, float, float, float]) -> Disag
         depth_m=round(row["depth_m"]) if np.isfinite(row["depth_m"]) else None,
         lon=round(row["lon"], 5),
         lat=round(row["lat"], 5),
-        box=tuple(round(side, 1) for side in box),
+        box=(left, top, right, bottom),
+        outline=path_of(place, grid),
     )

@@ -36,7 +36,7 @@ from burnscar_assets.storage.hashing import hash_json
 
 FOLDER: Final = "page"
 DRAWN: Final = f"{FOLDER}/drawn.json"
-DRAWING_VERSION: Final = 2
+DRAWING_VERSION: Final = 3
 """To be raised when the same map is drawn otherwise."""
 
 AFTER, BEFORE, PROBABILITY, SEVERITY = "after.webp", "before.webp", "probability.png", "severity.png"

@@ -120,7 +120,7 @@ def _place(place: Disagreement) -> dict[str, Any]:
         "y": top,
         "width": round(right - left, 1),
         "height": round(bottom - top, 1),
-        "kind": place.kind,
+        "outline": place.outline,
         "text": PLACE_TEXT[place.kind],
         "area": hectares(place.area_ha),
         "note": f"{depth}confidence {share(place.confidence)} · {position(place.lon, place.lat)}",
@@ -164,8 +164,11 @@ def _figures(record: MapRecord) -> list[dict[str, str]]:
             _row("IoU", ratio(found.iou), "shared ground by ground of either"),
             _row("Omission", share(found.omission), "of the perimeter, not mapped"),
             _row("Commission", share(found.commission), "of the map, outside the perimeter"),
-            _row("Boundary distance", metres(found.boundary_distance_m_median), "median"),
-            _row("", metres(found.boundary_distance_m_p95), "95 % lie within"),
+            _row(
+                "Boundary distance",
+                f"{metres(found.boundary_distance_m_median)}, {metres(found.boundary_distance_m_p95)}",
+                "median, and what 95 % lie within",
+            ),
         ]
         if known(found.islands_ha):
             islands = f"{hectares(found.islands_found_ha)} of {hectares(found.islands_ha)} ha"

@@ -73,7 +73,7 @@
     const link = [...document.querySelectorAll(".places a")].find((one) => one.hash === location.hash);
     if (!link || !location.hash) return;
     const [x, y, width, height] = link.dataset.box.split(" ").map(Number);
-    const zoom = clamp(Math.min(whole.width / (width * 2.5), whole.height / (height * 2.5)), 1, GREATEST_ZOOM);
+    const zoom = clamp(Math.min(whole.width / (width * 1.5 + 20), whole.height / (height * 1.5 + 20)), 1, GREATEST_ZOOM);
     look(x + width / 2 - whole.width / zoom / 2, y + height / 2 - whole.height / zoom / 2, zoom);
     stage.querySelector(link.hash).classList.add("chosen");
     viewer.scrollIntoView({ block: "start" });
@@ -143,7 +143,7 @@
     if (link.hash === location.hash) showPlace();
   }));
   window.addEventListener("hashchange", showPlace);
+  window.addEventListener("load", () => requestAnimationFrame(showPlace));
   new ResizeObserver(draw).observe(frame);
   draw();
-  showPlace();
 })();
