@@ -1,0 +1,101 @@
+"""`python -m burnscar_assets.mapping.season spec.json`: maps of fires that the release doesn't have yet.
+
+They are made by the newest checkpoint of an earlier fire year, which cannot have seen them, and lie apart from the
+release's maps. Maps of fires that are no longer of the season, as the release has them now, are removed.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import geopandas as gpd
+from pydantic import Field
+
+from burnscar_assets.errors import MissingDataError
+from burnscar_assets.evaluation.spec import REPORT_FILE
+from burnscar_assets.mapping.aoi import GEOGRAPHIC_CRS
+from burnscar_assets.mapping.mapper import MapSummary, make_maps, steps
+from burnscar_assets.mapping.plan import common_of, task_of
+from burnscar_assets.mapping.results import map_row, remove_others
+from burnscar_assets.mapping.spec import MapSpec
+from burnscar_assets.process import Report, run_stage
+from burnscar_assets.progress import Progress, silent
+from burnscar_assets.settings import Settings
+from burnscar_assets.setups import OWN
+from burnscar_assets.storage.changes import replace_table
+from burnscar_assets.storage.contracts import IN_SEASON_MAPS, IN_SEASON_PERIMETERS
+from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.storage.tables import read_table
+from burnscar_assets.training.manifest import MANIFEST_FILE, verify_checkpoint
+
+
+class SeasonSpec(MapSpec):
+    """Everything that the process needs, wherever it runs."""
+
+    season: int = Field(description="Fire year whose in-season maps these are.")
+
+
+def plan_season(settings: Settings, root: DataRoot, fire_year: int, look_back_years: int) -> SeasonSpec:
+    """The maps of a season: one for each contained fire.
+
+    Args:
+        settings: of the world.
+        root: its data root.
+        fire_year: of the season.
+        look_back_years: a checkpoint that is older is no judge of it.
+
+    Raises:
+        MissingDataError: the season has no perimeters yet, or no checkpoint before it was trained and evaluated.
+    """
+    chosen = checkpoint_before(root, fire_year, look_back_years)
+    if chosen is None:
+        raise MissingDataError(
+            f"no checkpoint of {fire_year - look_back_years}–{fire_year - 1} to map the season by: run burnscar refresh"
+        )
+    fires = read_table(root, IN_SEASON_PERIMETERS, fire_year).to_crs(GEOGRAPHIC_CRS)
+    folder, work = root.season_maps(fire_year), root.season_map_work(fire_year)
+    return SeasonSpec(
+        **common_of(settings, root, chosen, OWN),
+        season=fire_year,
+        tasks=tuple(
+            task_of(fire, folder, work, settings, f"in-season perimeter, {fire['source']} {fire['incident_id']}")
+            for _, fire in fires.iterrows()
+        ),
+        title=f"Burned area in season, fire year {fire_year}",
+        pages=folder,
+    )
+
+
+def checkpoint_before(root: DataRoot, fire_year: int, look_back_years: int) -> int | None:
+    """The newest fire year before that has a checkpoint which was evaluated; None if there is none lately."""
+    for year in range(fire_year - 1, fire_year - look_back_years - 1, -1):
+        if (root.checkpoint(year) / MANIFEST_FILE).exists() and (root.evaluation(year) / REPORT_FILE).exists():
+            return year
+    return None
+
+
+def make_season_maps(spec: SeasonSpec, progress: Progress = silent) -> MapSummary:
+    """Make the maps of a season, with their table and pages; raises what `mapper.make_maps` does."""
+    root = spec.data_root
+    remove_others(root.season_maps(spec.season), [task.name for task in spec.tasks])
+    summary, outcomes = make_maps(spec, progress)
+    manifest = verify_checkpoint(root.checkpoint(spec.checkpoint_year))
+    rows = [map_row(spec, manifest, found) | {"fire_year": spec.season} for found in outcomes]
+    footprints = gpd.GeoSeries([found.frame.footprint for found in outcomes], crs=GEOGRAPHIC_CRS)
+    table = gpd.GeoDataFrame(rows, geometry=footprints, crs=GEOGRAPHIC_CRS) if rows else IN_SEASON_MAPS.empty()
+    replace_table(root, IN_SEASON_MAPS, IN_SEASON_MAPS.conform(table), spec.season)
+    return summary
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Make the maps that the file given specifies; returns the exit code."""
+
+    def work(path: Path, report: Report) -> None:
+        made = make_season_maps(SeasonSpec.read(path), steps(report))
+        report({"event": "done", "maps": made.maps, "made": made.made, "without": made.without})
+
+    return run_stage("burnscar_assets.mapping.season", arguments, work)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
