@@ -18,6 +18,7 @@ from rich.text import Text
 
 from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE, data_root, settings_path
 from burnscar_assets.errors import BurnscarError, SettingsError
+from burnscar_assets.mapping.aoi_command import add_map, with_bounding_box
 from burnscar_assets.mapping.image_command import add_map_image
 from burnscar_assets.settings import Settings, load_settings
 from burnscar_assets.storage.full_disk import full_disk_errors
@@ -28,7 +29,7 @@ UNLIMITED_WIDTH = 10_000
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_args(with_bounding_box(sys.argv[1:] if arguments is None else arguments))
     if options.data is not None:
         os.environ[DATA_VARIABLE] = str(options.data.resolve())
     if getattr(options, "config", None) is not None:
@@ -106,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     sql.set_defaults(command=_sql)
 
     _add_files(commands, shared, placed)
+    add_map(commands, shared)
     add_map_image(commands)
     commands.add_parser("doctor", parents=[shared], help="check libraries, folders, GPU and sources").set_defaults(
         command=_doctor
