@@ -14,6 +14,7 @@ from rich.markup import escape
 from burnscar_assets.demo.world import SimulatedWorld, build_world
 from burnscar_assets.environment import CONFIGS_DIR, DATA_VARIABLE
 from burnscar_assets.errors import InputError, SettingsError
+from burnscar_assets.mapping.pages.records import PAGE_FILE
 from burnscar_assets.orchestration.execution import Refreshed, Runner, open_runner
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.reporting import listening
@@ -129,6 +130,9 @@ def _report(console: Console, world: World, years: list[int], archive: Simulated
         console.print(f"[bold yellow]note:[/] {escape(notice)}", highlight=False)
     console.print(f"imagery: {archive.scenes} simulated scenes, {archive.bytes / 1e6:,.0f} MB", highlight=False)
     option = "" if root.path == Path(DEFAULT_ROOT).resolve() else f" --data {os.path.relpath(root.path)}"
+    maps = root.maps(None).parent / PAGE_FILE
+    if maps.exists():
+        console.print(f"maps of the held-out fires: open {maps}", highlight=False, soft_wrap=True)
     console.print("next:")
     for command, why in (
         (f"burnscar ui{option}", "the assets, their pictures and figures at http://127.0.0.1:3000"),
