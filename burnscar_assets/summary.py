@@ -6,20 +6,23 @@ from collections.abc import Iterable
 import pandas as pd
 from rich.table import Table as RichTable
 
+from burnscar_assets.comparison.told import HEADINGS, comparison_rows
 from burnscar_assets.evaluation.report import METHODS
 from burnscar_assets.storage.contracts import (
     EVALUATION_METRICS,
     FIRE_PERIMETER_REJECTS,
     FIRE_PERIMETERS,
     SAMPLE_POINTS,
+    SETUP_COMPARISON,
     TILES,
     WINDOWS,
 )
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.storage.tables import read_years
+from burnscar_assets.storage.tables import read_table, read_years
 
 COUNTS = ("kept", "rejected", "points", "windows", "tiles", "without_imagery")
 SHOWN_METRICS = ("f1_burnt", "auroc")
+COMPARISON_SHOWN = ("set-up", "F1 burnt", "difference", "verdict", "train s", "memory MB")
 
 
 def summarize(root: DataRoot, fire_years: Iterable[int]) -> pd.DataFrame:
@@ -61,6 +64,19 @@ def score_table(root: DataRoot, fire_years: Iterable[int], title: str) -> RichTa
     for row in summarize(root, fire_years).to_dict("records"):
         scores = [_score(row[f"{method}_{metric}"]) for metric in SHOWN_METRICS for method in METHODS]
         table.add_row(str(row["fire_year"]), *scores)
+    return table
+
+
+def comparison_table(root: DataRoot) -> RichTable:
+    """The set-ups side by side, in brief, for the terminal.
+
+    Raises:
+        MissingDataError: they were not compared yet.
+    """
+    table = RichTable(*COMPARISON_SHOWN, title="set-ups on the same held-out fires of all years")
+    for row in comparison_rows(read_table(root, SETUP_COMPARISON, None)):
+        cells = dict(zip(HEADINGS, row, strict=True))
+        table.add_row(*(cells[heading].partition(" (")[0].replace(" [", "\n[") for heading in COMPARISON_SHOWN))
     return table
 
 

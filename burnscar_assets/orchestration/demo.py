@@ -11,6 +11,8 @@ import yaml
 from rich.console import Console
 from rich.markup import escape
 
+from burnscar_assets.comparison.compare import load_report
+from burnscar_assets.comparison.told import comparison_lines
 from burnscar_assets.demo.world import SimulatedWorld, build_world
 from burnscar_assets.environment import CONFIGS_DIR, DATA_VARIABLE
 from burnscar_assets.errors import InputError, SettingsError
@@ -22,10 +24,10 @@ from burnscar_assets.progress import Progress
 from burnscar_assets.sampling.selection import select_fires
 from burnscar_assets.settings import load_settings, parse_settings
 from burnscar_assets.storage.atomic import atomic_file
-from burnscar_assets.storage.contracts import FIRE_PERIMETERS
+from burnscar_assets.storage.contracts import FIRE_PERIMETERS, SETUP_COMPARISON
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.storage.tables import read_table
-from burnscar_assets.summary import count_table, score_table
+from burnscar_assets.storage.tables import read_table, table_path
+from burnscar_assets.summary import comparison_table, count_table, score_table
 from burnscar_assets.terminal import live_progress
 from burnscar_assets.training.manifest import load_manifest
 
@@ -126,6 +128,10 @@ def _report(console: Console, world: World, years: list[int], archive: Simulated
         console.print("everything was fresh: no work was done twice")
     console.print(count_table(root, years, title=f"{world.settings.name}: perimeters to tiles"))
     console.print(score_table(root, years, title="held-out fires, pooled, with 95 % intervals over fires"))
+    if world.setups and table_path(root, SETUP_COMPARISON, None).exists():
+        console.print(comparison_table(root))
+        for line in comparison_lines(load_report(root)):
+            console.print(escape(line), highlight=False)
     for notice in sorted({load_manifest(root.checkpoint(year)).notice for year in years}):
         console.print(f"[bold yellow]note:[/] {escape(notice)}", highlight=False)
     console.print(f"imagery: {archive.scenes} simulated scenes, {archive.bytes / 1e6:,.0f} MB", highlight=False)
@@ -137,6 +143,7 @@ def _report(console: Console, world: World, years: list[int], archive: Simulated
     for command, why in (
         (f"burnscar ui{option}", "the assets, their pictures and figures at http://127.0.0.1:3000"),
         (f'burnscar sql{option} "from evaluation_metrics"', "any table"),
+        (f"burnscar compare{option}", "the set-ups side by side, with what they cost"),
         (f"burnscar plan{option}", "what is stale, and why"),
         (f"rslearn dataset materialize --root {os.path.relpath(root.dataset)}", "the dataset is rslearn's own"),
     ):
