@@ -17,6 +17,9 @@ from burnscar_assets.storage.atomic import write_json
 Report = Callable[[dict[str, Any]], None]
 """Called with `{"event": …}` as work goes on."""
 
+RANK_VARIABLE = "LOCAL_RANK"
+"""Number of a process among those of one stage, as Lightning gives it to those that it starts; the first has 0."""
+
 
 class ProcessSpec(BaseModel):
     """What a process is told: one JSON file, for a local process, Ray or Kubernetes alike."""
@@ -39,6 +42,11 @@ class ProcessSpec(BaseModel):
             return cls.model_validate_json(path.read_bytes())
         except (OSError, ValidationError) as error:
             raise InputError(f"{path} is no specification for a process ({cls.__name__}): {error}") from error
+
+
+def is_follower() -> bool:
+    """Whether this process was started by another of its stage, which alone reports and writes."""
+    return os.environ.get(RANK_VARIABLE, "0") != "0"
 
 
 def run_stage(module: str, arguments: Sequence[str], work: Callable[[Path, Report], None]) -> int:
@@ -82,6 +90,9 @@ def _prepare_environment() -> None:
 def _reporting() -> Iterator[Report]:
     from dagster_pipes import PipesEnvVarParamsLoader, open_dagster_pipes
 
+    if is_follower():
+        yield lambda event: None
+        return
     if not PipesEnvVarParamsLoader().is_dagster_pipes_process():
         yield lambda event: print(json.dumps(event), file=sys.stderr, flush=True)
         return

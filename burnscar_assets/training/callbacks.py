@@ -26,7 +26,8 @@ class EpochSeed(Callback):
     """Seeds every generator at the start of each epoch but the first, from the seed and the epoch's number.
 
     Lightning asks for the first batches of a resumed epoch before it calls the hook of its start. So a resumed
-    run seeds as it loads its state; the first epoch of a new run follows from the seed of the whole run.
+    run seeds as it loads its state; the first epoch of a new run follows from the seed of the whole run. Of several
+    processes that train together only the first does just that: in the others dropout must differ.
     """
 
     def __init__(self, seed: int) -> None:
@@ -35,8 +36,8 @@ class EpochSeed(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Seed, unless this epoch was seeded as it was resumed."""
-        if trainer.current_epoch != self._seeded_epoch:
-            self._seed(trainer.current_epoch)
+        if trainer.global_rank or trainer.current_epoch != self._seeded_epoch:
+            self._seed(trainer.current_epoch, trainer.global_rank)
 
     def state_dict(self) -> dict[str, Any]:
         """The epoch that begins."""
@@ -46,8 +47,9 @@ class EpochSeed(Callback):
         """Seed for the epoch that is resumed."""
         self._seed(state_dict["epoch"])
 
-    def _seed(self, epoch: int) -> None:
-        derived = int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0])
+    def _seed(self, epoch: int, process: int = 0) -> None:
+        entropy = [self.seed, epoch, process] if process else [self.seed, epoch]
+        derived = int(np.random.SeedSequence(entropy).generate_state(1)[0])
         random.seed(derived)
         np.random.seed(derived)
         torch.manual_seed(derived)
@@ -104,6 +106,10 @@ class BestAndLast(Callback):
 
 
 def _save(trainer: Trainer, name: str, *, weights_only: bool) -> None:
+    """Write a checkpoint; every process takes part, and the first one writes."""
+    if not trainer.is_global_zero:
+        trainer.save_checkpoint(Path(trainer.default_root_dir) / name, weights_only=weights_only)
+        return
     with atomic_file(Path(trainer.default_root_dir) / name) as temporary:
         trainer.save_checkpoint(os.fspath(temporary), weights_only=weights_only)
 

@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 
@@ -19,11 +19,10 @@ from burnscar_assets.errors import InputError, SettingsError
 from burnscar_assets.settings import TrainingSettings
 from burnscar_assets.storage.atomic import atomic_file
 from burnscar_assets.storage.hashing import hash_json
+from burnscar_assets.training.devices import Device, device_count, on_devices
 from burnscar_assets.training.manifest import CONFIG_FILE
 from burnscar_assets.training.spec import TrainingSpec
 from burnscar_assets.training.tuning import tuned
-
-Device = Literal["cpu", "gpu"]
 
 IN_MEMORY_BYTES = 1 << 30
 """Windows are kept in memory if they take no more than this, as float32."""
@@ -44,13 +43,13 @@ def run_config(spec: TrainingSpec, device: Device) -> dict[str, Any]:
     Raises:
         SettingsError: the YAML is malformed, or has a variable that nothing fills in.
     """
-    return _resolve(spec, _variables(spec, device))
+    return _resolve(spec, _variables(spec, device), device)
 
 
 def config_hash(spec: TrainingSpec, device: Device) -> str:
     """Hash of the resolved configuration without this machine's paths."""
     variables = _variables(spec, device)
-    return hash_json(_resolve(spec, variables | {name: name for name in _PATHS}))
+    return hash_json(_resolve(spec, variables | {name: name for name in _PATHS}, device))
 
 
 def needs_encoder(settings: TrainingSettings) -> bool:
@@ -133,7 +132,7 @@ def _variables(spec: TrainingSpec, device: Device) -> dict[str, Any]:
         "BURNSCAR_PRECISION": _PRECISIONS[precision],
         "BURNSCAR_COMPILE": settings.compile,
         "BURNSCAR_LEARNING_RATE": settings.learning_rate,
-        "BURNSCAR_BATCH_SIZE": settings.batch_size // settings.accumulation,
+        "BURNSCAR_BATCH_SIZE": settings.batch_size // settings.accumulation // device_count(settings, device),
         "BURNSCAR_ACCUMULATION": settings.accumulation,
         "BURNSCAR_LOADER_WORKERS": settings.loader_workers,
         "BURNSCAR_IN_MEMORY": settings.loader_workers == 0 and windows * window_bytes <= IN_MEMORY_BYTES,
@@ -148,9 +147,10 @@ def _variables(spec: TrainingSpec, device: Device) -> dict[str, Any]:
     }
 
 
-def _resolve(spec: TrainingSpec, variables: dict[str, Any]) -> dict[str, Any]:
+def _resolve(spec: TrainingSpec, variables: dict[str, Any], device: Device) -> dict[str, Any]:
     config = _parsed(config_file(spec.settings.config), variables)
-    return tuned(config, spec.settings, None if spec.encoder is None else spec.encoder.depth)
+    config = tuned(config, spec.settings, None if spec.encoder is None else spec.encoder.depth)
+    return on_devices(config, device_count(spec.settings, device))
 
 
 def _code(path: Path) -> str:

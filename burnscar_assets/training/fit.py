@@ -8,6 +8,7 @@ are read in bulk where the configuration allows it. A run that runs out of memor
 import gc
 import logging
 import math
+import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from burnscar_assets.classes import Split
 from burnscar_assets.errors import InputError
+from burnscar_assets.parent import child_environment
 from burnscar_assets.settings import TrainingSettings
-from burnscar_assets.training.config import Device, in_parts
+from burnscar_assets.training.config import in_parts
 from burnscar_assets.training.manifest import BEST_FILE, LAST_FILE
 from burnscar_assets.training.spec import TrainingSpec
 from burnscar_assets.training.weights import load_state
@@ -52,20 +54,6 @@ class FitResult:
     trainable_parameters: int
 
 
-def choose_device(settings: TrainingSettings) -> Device:
-    """The device that the setting stands for on this machine.
-
-    Raises:
-        InputError: a GPU is asked for and there is none.
-    """
-    import torch
-
-    available = torch.cuda.is_available()
-    if settings.accelerator == "gpu" and not available:
-        raise InputError("training.accelerator is gpu, but torch finds none: set it to cpu or auto")
-    return "cpu" if settings.accelerator == "cpu" or not available else "gpu"
-
-
 def fit(
     spec: TrainingSpec,
     config: dict[str, Any],
@@ -79,7 +67,7 @@ def fit(
 
     Raises:
         InputError: the dataset does not hold the windows that the tables promise, training diverged, or memory
-            is too small for a single window.
+            is too small for a single window, or for a step where several devices share it.
     """
     parts, step_size = spec.settings.accumulation, spec.settings.batch_size
     while True:
@@ -88,6 +76,11 @@ def fit(
         except RuntimeError as error:
             if not _is_out_of_memory(error):
                 raise
+            if _devices(config) > 1:
+                raise InputError(
+                    f"memory is too small for a step's windows on {_devices(config)} devices in {parts} parts: raise "
+                    "training.accumulation, or training.devices"
+                ) from error
             if parts == step_size:
                 raise InputError(
                     "memory is too small for training with one window at a time: choose a smaller training.model.size, "
@@ -101,6 +94,11 @@ def fit(
         last = folder / LAST_FILE if (folder / LAST_FILE).exists() else None
 
 
+def fit_along(spec: TrainingSpec, config: dict[str, Any], folder: Path, last: Path | None) -> None:
+    """Take part in the training of the process that started this one, which alone reports and writes."""
+    _run(spec, config, folder, last, lambda event: None, spec.settings.accumulation)
+
+
 def _fit_in_parts(
     spec: TrainingSpec,
     config: dict[str, Any],
@@ -111,12 +109,8 @@ def _fit_in_parts(
 ) -> FitResult:
     from burnscar_assets.training.callbacks import BestAndLast, EpochReport
 
-    trainer, module, datamodule = instantiate(config, folder)
-    datamodule, reader = _fastest(datamodule, spec.settings, parts)
-    report({"event": "reader", "reader": reader})
-    epochs = EpochReport(report)
-    trainer.callbacks += [_guard(spec), epochs]
-    trainer.fit(module, datamodule=datamodule, ckpt_path=None if last is None else str(last), weights_only=True)
+    trainer, module, reader = _run(spec, config, folder, last, report, parts)
+    epochs = next(callback for callback in trainer.callbacks if isinstance(callback, EpochReport))
     best = next(callback for callback in trainer.callbacks if isinstance(callback, BestAndLast))
     if best.best_epoch is None:
         raise InputError("training diverged, no validation loss was a number: lower training.learning_rate")
@@ -128,7 +122,33 @@ def _fit_in_parts(
     return FitResult(weights, epochs.history, best.best_epoch + 1, reader, parts, every, trained)
 
 
-def _fastest(module: Any, settings: TrainingSettings, parts: int) -> "tuple[LightningDataModule, str]":
+def _run(
+    spec: TrainingSpec,
+    config: dict[str, Any],
+    folder: Path,
+    last: Path | None,
+    report: Callable[[dict[str, Any]], None],
+    parts: int,
+) -> "tuple[Trainer, Any, str]":
+    """Train to the end; the trainer, the module, and what read the windows."""
+    from burnscar_assets.training.callbacks import EpochReport
+
+    devices = _devices(config)
+    if devices > 1:
+        os.environ.update(child_environment())  # the processes that Lightning starts end with this one
+    trainer, module, datamodule = instantiate(config, folder)
+    datamodule, reader = _fastest(datamodule, spec.settings, parts, devices)
+    report({"event": "reader", "reader": reader})
+    trainer.callbacks += [_guard(spec), EpochReport(report)]
+    trainer.fit(module, datamodule=datamodule, ckpt_path=None if last is None else str(last), weights_only=True)
+    return trainer, module, reader
+
+
+def _devices(config: dict[str, Any]) -> int:
+    return int(config["trainer"].get("devices", 1))
+
+
+def _fastest(module: Any, settings: TrainingSettings, parts: int, devices: int) -> "tuple[LightningDataModule, str]":
     """Our data module if it can do what rslearn's is configured for, else rslearn's; and which it is."""
     from burnscar_assets.training.bulk_data import BulkDataModule
     from burnscar_assets.training.bulk_plan import UnsupportedError
@@ -136,7 +156,7 @@ def _fastest(module: Any, settings: TrainingSettings, parts: int) -> "tuple[Ligh
     memory_bytes = int(settings.memory_gb * 1e9)
     try:
         bulk = BulkDataModule(
-            module, settings.seed, step_size=settings.batch_size, parts=parts, memory_bytes=memory_bytes
+            module, settings.seed, step_size=settings.batch_size // devices, parts=parts, memory_bytes=memory_bytes
         )
         bulk.setup("fit")
     except UnsupportedError as error:

@@ -56,6 +56,7 @@ class CheckpointManifest(BaseModel):
         description="Processes that load windows if reader is rslearn; another number gives other weights then."
     )
     reader: str = Field("rslearn", description="What read and transformed windows: bulk, or rslearn and why.")
+    devices: int = Field(1, description="GPUs, or processes on a CPU, that shared the windows of each step.")
     accumulation: int = Field(1, description="Parts that the windows of a step came in, in the end.")
     layer: str = Field(description="Raster layer of the image after the fire.")
     layers: dict[str, tuple[str, ...]] = Field(

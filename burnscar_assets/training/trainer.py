@@ -19,11 +19,10 @@ from filelock import FileLock, Timeout
 
 from burnscar_assets.cost import Cost, peak_memory_mb, write_cost
 from burnscar_assets.errors import CheckpointError, InputError
-from burnscar_assets.process import Report, run_stage
+from burnscar_assets.process import Report, is_follower, run_stage
 from burnscar_assets.storage.atomic import atomic_folder, recover, storage_errors, write_json
 from burnscar_assets.storage.hashing import hash_file, hash_json
 from burnscar_assets.training.config import (
-    Device,
     check_inputs,
     config_hash,
     image_layers,
@@ -31,7 +30,8 @@ from burnscar_assets.training.config import (
     run_config,
     write_run_config,
 )
-from burnscar_assets.training.fit import FitResult, choose_device, fit
+from burnscar_assets.training.devices import Device, choose_device, device_count
+from burnscar_assets.training.fit import FitResult, fit, fit_along
 from burnscar_assets.training.manifest import (
     BEST_FILE,
     CONFIG_FILE,
@@ -95,6 +95,13 @@ def train(spec: TrainingSpec, report: Report) -> CheckpointManifest:
     return manifest
 
 
+def train_along(spec: TrainingSpec) -> None:
+    """Take part in `train` of the process that started this one, on a device of its own."""
+    config = run_config(spec, choose_device(spec.settings))
+    last = spec.run_folder / LAST_FILE
+    fit_along(spec, config, spec.run_folder, last if last.exists() else None)
+
+
 def run_hash(spec: TrainingSpec, device: Device) -> str:
     """Hash of everything that a run depends on but this machine: a run resumes only one of its own hash."""
     return hash_json(
@@ -114,7 +121,12 @@ def _check_encoder(spec: TrainingSpec) -> None:
     if spec.encoder is None or spec.encoder.random:
         return
     path = spec.encoder.path / ENCODER_WEIGHTS_FILE
-    if not path.is_file() or hash_file(path) != spec.encoder.sha256:
+    if not path.is_file():
+        raise CheckpointError(
+            f"{path} can't be seen from here: put the weights under the data root (training.model.weights), which all "
+            "machines see"
+        )
+    if hash_file(path) != spec.encoder.sha256:
         raise CheckpointError(f"{path} is not the file that the run was planned with: start the run again")
     load_state(path)
 
@@ -248,6 +260,7 @@ def _manifest(
         device=device,
         loader_workers=spec.settings.loader_workers,
         reader=result.reader,
+        devices=device_count(spec.settings, device),
         accumulation=result.parts,
         layer=spec.layer,
         layers=image_layers(config),
@@ -289,7 +302,10 @@ def main(arguments: list[str]) -> int:
     """Train what the file given specifies; returns the exit code."""
 
     def work(spec: Path, report: Report) -> None:
-        train(TrainingSpec.read(spec), report)
+        if is_follower():
+            train_along(TrainingSpec.read(spec))
+        else:
+            train(TrainingSpec.read(spec), report)
 
     return run_stage("burnscar_assets.training.trainer", arguments, work)
 
