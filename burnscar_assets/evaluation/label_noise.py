@@ -1,0 +1,158 @@
+"""How far perimeters are wrong as labels: unburned islands in them, and windows whose label is not certain.
+
+A perimeter is drawn around a fire, and ground inside it may not have burned. The change of the burn ratio (dNBR) shows
+where, but a burn ratio of the same images is what model and baseline see. So dNBR never makes or corrects a label: it
+only tells how many labels are doubtful, and which windows a *second* score leaves out. That score is the first one on
+easier ground. It says how much of the error may be the labels', and is no measure for choosing anything; the NBR
+baseline gains most by it, since its own index decides what is left out.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from burnscar_assets.errors import InputError
+
+UNBURNED_BELOW: Final = 0.10
+"""dNBR below which Key and Benson call ground unburned."""
+
+MARGIN: Final = 0.05
+"""By how much that bound is doubtful: season, haze and sun move dNBR of unburnt ground by so much."""
+
+UNCERTAIN_SHARE: Final = 0.25
+"""A window is uncertain if more than this share of its pixels is."""
+
+EDGE_M: Final = 30.0
+"""Nearer to a perimeter's outline, a pixel may be on either side."""
+
+_PER_FIRE: Final = ("fire_id", "windows", "pixels", "unburned_share", "low", "high")
+
+
+@dataclass(frozen=True)
+class NoiseSettings:
+    """What counts as doubtful.
+
+    Attributes:
+        unburned_below: dNBR below which ground inside a perimeter may be an unburned island.
+        margin: Doubt of that bound, in dNBR.
+        uncertain_share: Share of a window's pixels beyond which it is uncertain.
+        edge_m: Distance from a perimeter's outline within which a pixel is uncertain, metres.
+        confidence: Of intervals, 0–1.
+        resamples: Of windows, for intervals.
+        seed: Of the resampling.
+    """
+
+    unburned_below: float = UNBURNED_BELOW
+    margin: float = MARGIN
+    uncertain_share: float = UNCERTAIN_SHARE
+    edge_m: float = EDGE_M
+    confidence: float = 0.95
+    resamples: int = 1_000
+    seed: int = 0
+
+
+def uncertain_pixels(
+    change: NDArray[np.floating],
+    inside: NDArray[np.bool_],
+    edge_distance_m: NDArray[np.floating] | None = None,
+    settings: NoiseSettings | None = None,
+) -> NDArray[np.bool_]:
+    """Which pixels' labels are not certain.
+
+    They are those near the bound of dNBR, those inside a perimeter that dNBR calls unburned (possible islands), those
+    near a perimeter's outline, and those that dNBR is not known of. Ground outside a perimeter that changed much
+    stays certain: that no fire was mapped there is what the label says, and taking such ground for wrong would spare
+    a model its false alarms.
+
+    Args:
+        change: dNBR, any shape; NaN where not known.
+        inside: whether each pixel's label is burnt, of a shape that broadcasts to it.
+        edge_distance_m: distance from the nearest outline of a perimeter; None: not looked at.
+        settings: bounds.
+    """
+    settings = settings or NoiseSettings()
+    near_bound = np.abs(change - settings.unburned_below) < settings.margin
+    island = inside & (change < settings.unburned_below)
+    doubtful = near_bound | island | np.isnan(change)
+    return doubtful if edge_distance_m is None else doubtful | (edge_distance_m < settings.edge_m)
+
+
+def uncertain_windows(
+    change: NDArray[np.floating],
+    burnt: NDArray[np.bool_],
+    edge_distance_m: NDArray[np.floating] | None = None,
+    settings: NoiseSettings | None = None,
+) -> NDArray[np.bool_]:
+    """(n,) windows of which more than a quarter of the pixels are uncertain.
+
+    Args:
+        change: (n, height, width) dNBR, NaN where not known.
+        burnt: (n,) whether each window's label is burnt.
+        edge_distance_m: (n, height, width) distance from the nearest outline; None: not looked at.
+        settings: bounds.
+
+    Raises:
+        InputError: the shapes don't fit.
+    """
+    _check(change, burnt)
+    settings = settings or NoiseSettings()
+    doubtful = uncertain_pixels(change, burnt[:, np.newaxis, np.newaxis], edge_distance_m, settings)
+    return np.asarray(doubtful.mean(axis=(1, 2)) > settings.uncertain_share)
+
+
+def unburned_islands(
+    change: NDArray[np.floating], fire_ids: NDArray[np.str_], settings: NoiseSettings | None = None
+) -> pd.DataFrame:
+    """Share of the ground inside each fire's perimeter that may not have burned, with its doubt.
+
+    The interval holds both kinds of doubt: which windows happened to be drawn (they are resampled), and where the bound
+    of dNBR lies (it is moved by the margin, down for the lower end, up for the upper one).
+
+    Args:
+        change: (n, height, width) dNBR of windows inside perimeters, NaN where not known.
+        fire_ids: (n,) fire of each window.
+        settings: bounds.
+
+    Returns:
+        One row a fire, by fire_id: windows, pixels (known ones), unburned_share (NaN if none is known), low, high
+        (NaN with fewer than two windows).
+
+    Raises:
+        InputError: the shapes don't fit.
+    """
+    _check(change, fire_ids)
+    settings = settings or NoiseSettings()
+    known = np.isfinite(change).sum(axis=(1, 2))
+    bounds = settings.unburned_below + settings.margin * np.array([-1, 0, 1])
+    below = np.stack([(change < bound).sum(axis=(1, 2)) for bound in bounds], axis=1)
+    rows = []
+    for fire_id in np.unique(fire_ids):
+        of_fire = (fire_ids == fire_id) & (known > 0)
+        share = _share(below[of_fire, 1].sum(), known[of_fire].sum())
+        low, high = _interval(below[of_fire], known[of_fire], settings)
+        rows.append((str(fire_id), int(of_fire.sum()), int(known[of_fire].sum()), share, low, high))
+    return pd.DataFrame(rows, columns=list(_PER_FIRE))
+
+
+def _interval(below: NDArray[np.integer], known: NDArray[np.integer], settings: NoiseSettings) -> tuple[float, float]:
+    """Ends of the interval of one fire: (n, 3) pixels below each bound and (n,) known ones of its windows."""
+    count = len(known)
+    if count < 2:
+        return float("nan"), float("nan")
+    generator = np.random.default_rng(settings.seed)
+    drawn = generator.multinomial(count, np.full(count, 1 / count), settings.resamples)
+    shares = (drawn @ below) / (drawn @ known)[:, np.newaxis]
+    tail = (1 - settings.confidence) / 2
+    return float(np.quantile(shares[:, 0], tail)), float(np.quantile(shares[:, 2], 1 - tail))
+
+
+def _share(part: np.integer, whole: np.integer) -> float:
+    return float(part / whole) if whole else float("nan")
+
+
+def _check(change: NDArray[np.floating], of_windows: NDArray[np.generic]) -> None:
+    if change.ndim != 3 or of_windows.shape != change.shape[:1]:
+        raise InputError(f"dNBR of windows has shape (n, height, width), not {change.shape} for {len(of_windows)}")
