@@ -107,7 +107,7 @@ def polygons_of(geometry: shapely.Geometry) -> shapely.Geometry:
 
 def _of_geojson(text: str) -> shapely.Geometry:
     try:
-        shapes = gpd.read_file(text, driver="GeoJSON").geometry.dropna().force_2d()
+        shapes = gpd.read_file(text).geometry.dropna().force_2d()
     except (DataSourceError, OSError, ValueError) as error:
         raise InputError(
             f"the area is no GeoJSON ({error}): give a feature collection, a feature or a geometry"

@@ -1,0 +1,101 @@
+"""A small archive without real models: maps over it are made by a model whose answer is a formula."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pyproj
+import shapely
+
+from burnscar_assets.mapping.making import Judge
+from burnscar_assets.mapping.settings import MappingSettings
+from burnscar_assets.mapping.spec import MapSpec, MapTask
+from burnscar_assets.settings import ImagerySettings
+from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.training.manifest import CheckpointManifest
+from burnscar_assets_tests.imagery.small_archive import EPSG, LEFT, SIDE_M, TOP, SmallScene, make_dataset, write_archive
+
+SIZE_PX = 16
+AUGUST = datetime(2022, 8, 1, tzinfo=UTC), datetime(2022, 9, 1, tzinfo=UTC)
+
+
+class FormulaModel:
+    """Answers by the mean of the first band and by the day; counts the windows that it was asked about."""
+
+    def __init__(self, *, per_pixel: bool = False, fail_after: int | None = None) -> None:
+        self.per_pixel, self.fail_after, self.calls, self.windows = per_pixel, fail_after, 0, 0
+
+    def normalize(self, pixels: np.ndarray) -> np.ndarray:
+        return pixels.astype(np.float64) / 6000
+
+    def predict_normalized(self, windows: np.ndarray, acquired: Sequence[datetime]) -> np.ndarray:
+        return self._answer(windows, acquired).mean(axis=(1, 2))
+
+    def predict_pixels_normalized(self, windows: np.ndarray, acquired: Sequence[datetime]) -> np.ndarray:
+        return self._answer(windows, acquired)
+
+    def _answer(self, windows: np.ndarray, acquired: Sequence[datetime]) -> np.ndarray:
+        self.calls += 1
+        if self.fail_after is not None and self.calls > self.fail_after:
+            raise KeyboardInterrupt
+        self.windows += len(windows)
+        days = np.array([moment.day for moment in acquired])[:, None, None]
+        return np.clip(windows[:, 0] * 0.8 + days / 310, 0.01, 0.99)
+
+
+def degrees(left: float, bottom: float, right: float, top: float) -> shapely.Geometry:
+    """A rectangle in metres from the archive's upper left corner, downwards negative, as degrees."""
+    box = shapely.segmentize(shapely.box(LEFT + left, TOP + bottom, LEFT + right, TOP + top), 100)
+    to_wgs84 = pyproj.Transformer.from_crs(EPSG, 4326, always_xy=True).transform
+    return shapely.transform(box, lambda xy: np.column_stack(to_wgs84(xy[:, 0], xy[:, 1])))
+
+
+INSIDE = degrees(200, -1400, 1500, -200)
+"""An area that the archive's first scene covers."""
+
+
+def make_archive(root: DataRoot, *scenes: SmallScene, **settings: Any) -> ImagerySettings:
+    """An archive under a data root, and the dataset's configuration for it."""
+    index = write_archive(root.path / "archive", *(scenes or (SmallScene("one"),)))
+    return make_dataset(root, index, packed=True, **settings)
+
+
+def spec_of(root: DataRoot, imagery: ImagerySettings, *tasks: MapTask, **settings: Any) -> MapSpec:
+    chosen = {"block_px": 64, "min_area_ha": 0, "min_hole_ha": 0} | settings
+    return MapSpec(
+        root=root.path,
+        checkpoint_year=2022,
+        tasks=tasks,
+        imagery=imagery,
+        settings=MappingSettings(**chosen),
+        size_px=SIZE_PX,
+        simulated=True,
+    )
+
+
+def task_of(folder: Path, area: shapely.Geometry = INSIDE, **changes: Any) -> MapTask:
+    """A map of an area of interest in August; a fire's, if it has a fire_id."""
+    start, end = AUGUST
+    return MapTask(
+        name="a", title="A", folder=folder / "maps" / "a", work=folder / "work" / "a", start=start, end=end,
+        area=shapely.to_wkt(area, rounding_precision=-1), source="a test",
+    ).model_copy(update=changes)  # fmt: skip
+
+
+def judge_of(model: FormulaModel, **changes: Any) -> Judge:
+    manifest = CheckpointManifest.model_construct(weights_sha256="abc", fire_years=(2022,), fire_year=2022)
+    known: dict[str, Any] = {"threshold": 0.5, "counts": np.array([[[40, 5], [3, 50]]]), "ground": None}
+    return Judge(model, manifest, **known | changes)
+
+
+def ground_of(codes: np.ndarray) -> Any:
+    """Ground that is known beforehand, whatever the map's pixels."""
+    from burnscar_assets.mapping.ground import Ground
+
+    return SimpleNamespace(under=lambda frame, fire_id: Ground(codes), check_unseen=lambda fire_id: None)
+
+
+__all__ = ["SIDE_M", "SmallScene"]

@@ -1,0 +1,214 @@
+"""Maps over a small archive: what is in a folder, no trace of blocks, going on after a kill, and what has no map."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import shapely
+
+from burnscar_assets.classes import BANDS
+from burnscar_assets.errors import InputError
+from burnscar_assets.mapping.averaging import Lattice, taper
+from burnscar_assets.mapping.folder import damaged_files, is_whole
+from burnscar_assets.mapping.frame import frame_around
+from burnscar_assets.mapping.making import MapOutcome, make_map
+from burnscar_assets.mapping.pages.records import ReadMap, read_maps
+from burnscar_assets.mapping.spec import MapSpec
+from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets_tests.imagery.small_archive import LEFT, TOP
+from burnscar_assets_tests.mapping.map_kit import (
+    INSIDE,
+    SIZE_PX,
+    FormulaModel,
+    SmallScene,
+    degrees,
+    ground_of,
+    judge_of,
+    make_archive,
+    spec_of,
+    task_of,
+)
+
+BEFORE = SmallScene("before", time="2022-07-01T18:50:00Z", surface=1)
+
+
+def pixels(folder: Path, name: str) -> np.ndarray:
+    with rasterio.open(folder / f"{name}.tif") as source:
+        return source.read()[0] if source.count == 1 else source.read()
+
+
+def make(root: DataRoot, spec: MapSpec, model: FormulaModel | None = None, **judge: object) -> MapOutcome:
+    return make_map(spec.tasks[0], spec, judge_of(model or FormulaModel(), **judge))
+
+
+def fire_spec(root: DataRoot, **changes: object) -> MapSpec:
+    """A fire with an image before and one after it."""
+    imagery = make_archive(root, SmallScene("one"), BEFORE)
+    fire = {"fire_id": "f1", "fire_year": 2022, "title": "FIRE", "buffer_m": 100.0}
+    days = {"before_start": "2022-06-15T00:00:00Z", "before_end": "2022-07-15T00:00:00Z"}
+    task = task_of(root.path, degrees(500, -1100, 1200, -500))
+    return spec_of(root, imagery, task.model_validate(task.model_dump() | fire | days), **changes)
+
+
+def test_a_folder_holds_rasters_of_one_grid_outlines_and_a_record_that_pages_read(root: DataRoot) -> None:
+    outcome = make(root, fire_spec(root))
+    folder, record = outcome.task.folder, outcome.record
+    assert record is not None and outcome.made
+    grids = set()
+    for path in folder.glob("*.tif"):
+        with rasterio.open(path) as source:
+            grids.add((source.crs.to_epsg(), source.transform, source.shape))
+            assert source.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG" and source.tags()["SIMULATED"] == "yes"
+    assert len(grids) == 1
+    assert {"dnbr.tif", "severity.tif", "before.tif", "burned_area.gpkg", "item.json"} <= set(record["files"])
+    assert not damaged_files(folder, record) and json.loads((folder / "map.json").read_text()) == record
+    assert [type(found) for found in read_maps(folder.parent)] == [ReadMap]
+    assert record["simulated"] and record["clear_fraction"] == record["valid_fraction"] == 1
+    assert record["scenes"] == [{"item": "one", "acquired": "2022-08-10T18:50:00+00:00", "baseline": "02.14"}]
+    mapped_ha = (pixels(folder, "burned") == 1).sum() / 100
+    area = record["area_ha"]
+    assert area["mapped"] == pytest.approx(mapped_ha) and area["low"] <= area["estimate"] <= area["high"]
+    agreement = record["agreement"]
+    assert agreement["official_ha"] == pytest.approx(42, rel=0.03) and agreement["mapped_ha"] == pytest.approx(
+        mapped_ha
+    )
+    severe = sum(record["severity_ha"].values())
+    assert severe == pytest.approx(42, rel=0.03)
+    item = json.loads((folder / "item.json").read_text())
+    assert set(item["assets"]) == {*record["files"], "map.json"} - {"item.json"}
+
+
+@pytest.mark.parametrize("per_pixel", [False, True])
+def test_probabilities_are_those_of_a_loop_over_windows_whatever_the_blocks(root: DataRoot, per_pixel: bool) -> None:
+    imagery = make_archive(root)
+    maps = []
+    for block_px in (64, 97):
+        task = task_of(root.path / str(block_px))
+        spec = spec_of(root, imagery, task, block_px=block_px)
+        outcome = make(root, spec, FormulaModel(per_pixel=per_pixel))
+        maps.append(pixels(outcome.task.folder, "probability"))
+    assert maps[0].shape == maps[1].shape and np.abs(maps[0] - maps[1]).max() < 1e-6
+    assert np.allclose(maps[0], by_hand(root, per_pixel=per_pixel), atol=1e-5)
+
+
+def by_hand(root: DataRoot, *, per_pixel: bool) -> np.ndarray:
+    """The same map from the scene's own file, window by window."""
+    frame = frame_around(INSIDE, 10)
+    lattice = Lattice(SIZE_PX, SIZE_PX // 2)
+    reach = lattice.reach(frame.box)
+    with rasterio.open(root.path / "archive" / "one" / f"{BANDS[0]}.tif") as source:
+        left, top = reach.left - LEFT // 10, reach.top + TOP // 10
+        scene = source.read(1)[top : top + reach.height, left : left + reach.width] / 6000
+    total, behind = np.zeros(scene.shape), np.zeros(scene.shape)
+    weight = np.outer(taper(SIZE_PX), taper(SIZE_PX))
+    for y in range(0, reach.height - SIZE_PX + 1, SIZE_PX // 2):
+        for x in range(0, reach.width - SIZE_PX + 1, SIZE_PX // 2):
+            place = slice(y, y + SIZE_PX), slice(x, x + SIZE_PX)
+            answer = np.clip(scene[place] * 0.8 + 10 / 310, 0.01, 0.99)
+            answer = answer if per_pixel else np.full_like(answer, answer.mean())
+            total[place] += weight * np.log(answer / (1 - answer))
+            behind[place] += weight
+    rows, columns = frame.box.slices_in(reach)
+    probability = 1 / (1 + np.exp(-(total / behind)[rows, columns]))
+    return np.where(frame.covers(INSIDE, frame.box), probability, -1)
+
+
+def test_a_killed_mapper_goes_on_and_comes_to_the_same_map(root: DataRoot) -> None:
+    imagery = make_archive(root)
+    whole = make(root, spec_of(root, imagery, task_of(root.path / "undisturbed")), count := FormulaModel())
+    spec = spec_of(root, imagery, task_of(root.path / "killed"))
+    with pytest.raises(KeyboardInterrupt):
+        make(root, spec, first := FormulaModel(fail_after=3))
+    assert not spec.tasks[0].folder.exists() and first.windows > 0
+    outcome = make(root, spec, second := FormulaModel())
+    assert first.windows + second.windows == count.windows, "no finished block is judged twice"
+    assert whole.record is not None and outcome.record is not None
+    rasters = {name: sha for name, sha in whole.record["files"].items() if name.endswith(".tif")}
+    assert rasters.items() <= outcome.record["files"].items()
+    assert not list((spec.tasks[0].work / "blocks").rglob("*.npz"))
+
+
+def test_a_map_is_kept_until_its_inputs_change_or_a_file_is_damaged(root: DataRoot) -> None:
+    spec = fire_spec(root)
+    first = make(root, spec)
+    kept = make(root, spec, model := FormulaModel())
+    assert not kept.made and model.windows == 0 and kept.record == first.record
+    assert make(root, spec, threshold=0.6).made
+    assert make(root, spec).made, "back to the first threshold"
+    (first.task.folder / "burned.tif").write_bytes(b"cut short")
+    assert make(root, spec).made
+    assert first.record is not None and is_whole(first.task.folder, first.record["inputs_sha256"])
+
+
+def test_ground_that_was_trained_on_has_no_answer_in_a_fire_and_says_so(root: DataRoot) -> None:
+    spec = fire_spec(root)
+    shape = frame_around(spec.tasks[0].geometry, 10, 100).shape
+    codes = np.zeros(shape, np.uint8)
+    codes[:10], codes[-10:] = 1, 2
+    outcome = make(root, spec, ground=ground_of(codes))
+    burned = pixels(outcome.task.folder, "burned")
+    assert (burned[:10] == 255).all() and (burned[-10:] == 255).all() and (burned[10:-10] != 255).all()
+    assert np.array_equal(pixels(outcome.task.folder, "ground"), codes)
+    assert outcome.record is not None
+    assert outcome.record["ground"]["seen"] == pytest.approx(10 / shape[0])
+    assert any("trained on" in note for note in outcome.record["notes"])
+
+
+def test_of_an_area_only_what_lies_in_it_is_mapped_and_beyond_the_scene_there_is_no_answer(root: DataRoot) -> None:
+    area = shapely.union(degrees(1800, -700, 3200, -200), degrees(1800, -1500, 2000, -200))
+    outcome = make(root, spec_of(root, make_archive(root), task_of(root.path, area)))
+    folder, frame = outcome.task.folder, outcome.frame
+    inside = frame.covers(area, frame.box)
+    burned, validity, acquired = (pixels(folder, name) for name in ("burned", "validity", "acquired"))
+    assert (burned[~inside] == 255).all() and (pixels(folder, "probability")[~inside] == -1).all()
+    beyond = inside & (np.arange(frame.box.left, frame.box.right) * 10 >= LEFT + 2400)
+    assert (validity[beyond] == 2).all() and (burned[beyond] == 255).all() and (acquired[beyond] == 0).all()
+    assert (acquired[inside & ~beyond] == 19_214).all(), "2022-08-10"
+    assert outcome.record is not None and outcome.record["clear_fraction"] == pytest.approx(
+        1 - beyond.sum() / inside.sum()
+    )
+
+
+def test_each_pixel_is_of_the_least_cloudy_scene_that_has_it(root: DataRoot) -> None:
+    scenes = SmallScene("east", time="2022-08-20T18:50:00Z", cloud=5, east_m=1000), SmallScene("one")
+    outcome = make(root, spec_of(root, make_archive(root, *scenes), task_of(root.path)))
+    days = pixels(outcome.task.folder, "acquired")
+    inside = outcome.frame.covers(INSIDE, outcome.frame.box)
+    easting = np.arange(outcome.frame.box.left, outcome.frame.box.right) * 10
+    east = np.broadcast_to(easting >= LEFT + 1000, days.shape)
+    assert set(days[inside & east]) == {19_224} and set(days[inside & ~east]) == {19_214}
+
+
+def test_what_has_no_scene_or_only_cloudy_ones_has_no_map_and_a_reason(root: DataRoot) -> None:
+    imagery = make_archive(root, SmallScene("one", cloud=90))
+    assert make(root, spec_of(root, imagery, task_of(root.path))).reason == "too_cloudy"
+    far = task_of(root.path, degrees(90_000, -91_000, 91_000, -90_000))
+    outcome = make(root, spec_of(root, imagery, far))
+    assert (outcome.record, outcome.reason) == (None, "no_scene") and not far.folder.exists()
+
+
+def test_a_scene_whose_file_is_broken_is_an_error_that_names_it(root: DataRoot) -> None:
+    imagery = make_archive(root, retries=0)
+    (root.path / "archive" / "one" / "B08.tif").write_bytes(b"II*")
+    with pytest.raises(InputError, match=r"B08\.tif"):
+        make(root, spec_of(root, imagery, task_of(root.path)))
+
+
+def test_memory_does_not_grow_with_the_area(root: DataRoot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks are read a few at a time, no farther ahead than the next few."""
+    from burnscar_assets.mapping import mosaic
+
+    read: list[int] = []
+    reading = mosaic._Reader.read
+    monkeypatch.setattr(mosaic._Reader, "read", lambda self, boxes: read.append(len(boxes)) or reading(self, boxes))
+    ahead: list[int] = []
+
+    class Watching(FormulaModel):
+        def normalize(self, pixels: np.ndarray) -> np.ndarray:
+            ahead.append(sum(read) - len(ahead))
+            return super().normalize(pixels)
+
+    make(root, spec_of(root, make_archive(root), task_of(root.path), block_px=64), Watching())
+    assert len(ahead) >= 4 and max(ahead) <= 2 * mosaic.BLOCKS_AT_ONCE and max(read) <= mosaic.BLOCKS_AT_ONCE
