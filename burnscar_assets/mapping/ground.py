@@ -37,22 +37,33 @@ class Ground:
         return float((self.codes[inside] == code).mean()) if inside.any() else 0.0
 
 
+@dataclass(frozen=True)
 class KnownGround:
     """The ground that a checkpoint has seen, and the fires of a year.
 
-    Args:
-        root: with the set-up's part.
-        manifest: of the checkpoint.
-        layer: raster layer that it reads.
-        fire_years: whose fires are known.
-
-    Raises:
-        MissingDataError: windows or tiles of a year that it has seen are missing.
+    Attributes:
+        seen: windows that training or the choice of the best epoch used, contract WINDOWS.
+        fires: perimeters of fires, contract FIRE_PERIMETERS.
     """
 
-    def __init__(self, root: DataRoot, manifest: CheckpointManifest, layer: str, fire_years: Sequence[int]) -> None:
-        self.seen = seen_windows(usable_windows(root, manifest.fire_years, layer))
-        self.fires = read_years(root, FIRE_PERIMETERS, fire_years)
+    seen: gpd.GeoDataFrame
+    fires: gpd.GeoDataFrame
+
+    @classmethod
+    def of(cls, root: DataRoot, manifest: CheckpointManifest, layer: str, fire_years: Sequence[int]) -> "KnownGround":
+        """What a checkpoint has seen, and the fires of some years.
+
+        Args:
+            root: with the set-up's part.
+            manifest: of the checkpoint.
+            layer: raster layer that it reads.
+            fire_years: whose fires are known.
+
+        Raises:
+            MissingDataError: windows or tiles of a year that it has seen are missing.
+        """
+        seen = seen_windows(usable_windows(root, manifest.fire_years, layer))
+        return cls(seen, read_years(root, FIRE_PERIMETERS, fire_years))
 
     def check_unseen(self, fire_id: str) -> None:
         """Check that a fire is held out.
@@ -90,6 +101,6 @@ def _drawn(
 def known_or_nothing(root: DataRoot, manifest: CheckpointManifest, layer: str) -> KnownGround | None:
     """The ground that a checkpoint has seen; None where its tables are not there, as with one that was fetched."""
     try:
-        return KnownGround(root, manifest, layer, ())
+        return KnownGround.of(root, manifest, layer, ())
     except BurnscarError:
         return None

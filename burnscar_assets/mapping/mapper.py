@@ -114,7 +114,7 @@ def _judge(spec: MapSpec, manifest: CheckpointManifest, progress: Progress) -> J
     ground = (
         known_or_nothing(root, manifest, layer)
         if spec.fire_year is None
-        else KnownGround(root, manifest, layer, [spec.fire_year])
+        else KnownGround.of(root, manifest, layer, [spec.fire_year])
     )
     progress("loading the checkpoint", 0, 0)
     model = load_model(root.checkpoint(year), device_of(spec.device))

@@ -1,0 +1,151 @@
+"""Which scene a pixel is of where clouds are known, which windows count, and ground that is known beforehand."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import rasterio
+import shapely
+from hypothesis import given, settings
+from hypothesis.extra.numpy import arrays
+from rasterio.transform import from_origin
+
+from burnscar_assets.errors import InputError
+from burnscar_assets.imagery.stac_index import write_index
+from burnscar_assets.mapping.averaging import Lattice
+from burnscar_assets.mapping.frame import Box, frame_around
+from burnscar_assets.mapping.ground import OTHER_FIRE, SEEN, KnownGround
+from burnscar_assets.mapping.inference import NO_ANSWER, judge_block
+from burnscar_assets.mapping.making import make_map
+from burnscar_assets.mapping.mosaic import NO_SCENE, Mosaic, Validity, choose
+from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.storage.tables import TABLE_CRS
+from burnscar_assets_tests.imagery.small_archive import (
+    EPSG,
+    LEFT,
+    SIDE_M,
+    TOP,
+    SmallScene,
+    make_dataset,
+    write_scene,
+)
+from burnscar_assets_tests.mapping.map_kit import INSIDE, FormulaModel, judge_of, spec_of, task_of
+
+MASKS = arrays(bool, (3, 4, 4))
+
+
+@settings(deadline=None)
+@given(MASKS, MASKS)
+def test_the_first_clear_scene_wins_then_the_first_with_data(seen: np.ndarray, there: np.ndarray) -> None:
+    clear = seen & there
+    chosen, validity = choose(clear, there)
+    for y, x in np.ndindex(4, 4):
+        firsts = [next(iter(np.flatnonzero(mask[:, y, x])), None) for mask in (clear, there)]
+        number = firsts[0] if firsts[0] is not None else firsts[1]
+        assert chosen[y, x] == (NO_SCENE if number is None else number)
+        kind = Validity.NO_DATA if firsts[1] is None else Validity.UNCLEAR if firsts[0] is None else Validity.VALID
+        assert validity[y, x] == kind
+
+
+def archive_with_clouds(root: DataRoot) -> Path:
+    """The least cloudy scene has a cloud over its western half; a second scene over its western quarter only."""
+    items = []
+    for scene, cloudy in ((SmallScene("one", cloud=5), 0.5), (SmallScene("two", "2022-08-20T18:50:00Z", 20), 0.25)):
+        item = write_scene(root.path / "archive", scene)
+        scl = np.full((SIDE_M // 20, SIDE_M // 20), 4, np.uint8)
+        scl[:, : int(cloudy * SIDE_M / 20)] = 9
+        place = from_origin(LEFT, TOP, 20, 20)
+        profile = {"driver": "GTiff", "width": scl.shape[1], "height": scl.shape[0], "count": 1, "dtype": "uint8"}
+        with rasterio.open(
+            root.path / "archive" / scene.name / "SCL.tif", "w", **profile, crs=EPSG, transform=place, nodata=0
+        ) as sink:
+            sink.write(scl, 1)
+        item["assets"]["SCL"] = {"href": f"./{scene.name}/SCL.tif", "roles": ["data"]}
+        items.append(item)
+    write_index(items, root.path / "archive" / "index.parquet")
+    return root.path / "archive" / "index.parquet"
+
+
+def test_a_cloud_is_filled_from_the_next_scene_and_what_stays_cloudy_has_no_answer(root: DataRoot) -> None:
+    imagery = make_dataset(root, archive_with_clouds(root), packed=True)
+    spec = spec_of(root, imagery, task_of(root.path), min_clear_share=0.01)
+    outcome = make_map(spec.tasks[0], spec, judge_of(FormulaModel()))
+    inside = outcome.frame.covers(INSIDE, outcome.frame.box)
+    easting = np.broadcast_to(np.arange(outcome.frame.box.left, outcome.frame.box.right) * 10, inside.shape)
+    west, middle = inside & (easting < LEFT + 600), inside & (easting >= LEFT + 600) & (easting < LEFT + 1200)
+    read = {}
+    for name in ("validity", "acquired", "burned"):
+        with rasterio.open(outcome.task.folder / f"{name}.tif") as source:
+            read[name] = source.read(1)
+    assert set(read["validity"][west]) == {Validity.UNCLEAR} and set(read["burned"][west]) == {255}
+    assert set(read["validity"][inside & ~west]) == {Validity.VALID}
+    assert set(read["acquired"][middle]) == {19_224} and set(read["acquired"][west]) == {19_214}
+    assert set(read["acquired"][inside & (easting >= LEFT + 1200)]) == {19_214}
+    assert outcome.record is not None
+    assert outcome.record["clear_fraction"] == pytest.approx(1 - west.sum() / inside.sum())
+    with rasterio.open(root.path / "archive" / "two" / "B12.tif") as source:
+        native = source.read(1)
+    with rasterio.open(outcome.task.folder / "after.tif") as source:
+        shown = source.read(1)
+    assert np.isin(shown[middle], native).mean() < 1, "resampled to 10 m"
+    assert native.min() <= shown[middle].min() and shown[middle].max() <= native.max()
+
+
+def test_an_area_that_is_cloudy_throughout_gets_a_map_that_says_so(root: DataRoot) -> None:
+    imagery = make_dataset(root, archive_with_clouds(root), packed=True)
+    from burnscar_assets_tests.mapping.map_kit import degrees
+
+    spec = spec_of(root, imagery, task_of(root.path, degrees(100, -900, 500, -400)))
+    outcome = make_map(spec.tasks[0], spec, judge_of(model := FormulaModel()))
+    assert outcome.record is not None and model.windows == 0
+    assert outcome.record["clear_fraction"] == outcome.record["valid_fraction"] == 0
+    assert outcome.record["area_ha"]["estimate"] is None and outcome.record["area_ha"]["mapped"] == 0
+    assert any("no answer anywhere" in note for note in outcome.record["notes"])
+
+
+def test_windows_that_show_too_little_do_not_count_and_each_is_of_its_usual_day() -> None:
+    lattice, box = Lattice(8, 4), Box(0, 0, 16, 16)
+    reach = lattice.reach(box)
+    shape = (reach.height, reach.width)
+    scene = np.zeros(shape, np.int16)
+    scene[:, reach.width // 2 :] = 1
+    validity = np.zeros(shape, np.uint8)
+    validity[: reach.height // 2] = Validity.NO_DATA
+    mosaic = Mosaic(reach, np.full((1, *shape), 600, np.uint16), scene, validity)
+    asked: list[datetime] = []
+
+    class Noting(FormulaModel):
+        def predict_normalized(self, windows: np.ndarray, acquired: list[datetime]) -> np.ndarray:
+            asked.extend(acquired)
+            return np.full(len(windows), 0.25)
+
+    moments = [datetime(2022, 8, 1, tzinfo=UTC), datetime(2022, 8, 9, tzinfo=UTC)]
+    found = judge_block(Noting(), mosaic, box, moments, lattice, min_clear_share=0.75, batch_size=3)
+    assert set(asked) == set(moments)
+    rows, _ = box.slices_in(reach)
+    lacking = validity[box.slices_in(reach)] == Validity.NO_DATA
+    assert (found[lacking] == NO_ANSWER).all() and np.allclose(found[~lacking], 0.25)
+    assert rows.start == 4
+
+
+def test_ground_that_was_seen_and_other_fires_are_known_pixel_by_pixel() -> None:
+    frame = frame_around(INSIDE, 10)
+    west, south, east, north = gpd.GeoSeries([INSIDE], crs=4326).to_crs(TABLE_CRS).total_bounds
+    middle = (west + east) / 2
+    window = shapely.box(west + 100, south + 100, west + 420, south + 420)
+    other = shapely.box(middle, south + 200, east - 100, north - 200)
+    own = shapely.box(west + 500, south + 500, middle, north - 500)
+    known = KnownGround(
+        gpd.GeoDataFrame({"fire_id": ["t1"]}, geometry=[window], crs=TABLE_CRS),
+        gpd.GeoDataFrame({"fire_id": ["own", "o1"]}, geometry=[own, other], crs=TABLE_CRS),
+    )
+    codes = known.under(frame, "own").codes
+    assert (codes == OTHER_FIRE).sum() == pytest.approx(other.area / 100, rel=0.02)
+    seen = (codes == SEEN).sum()
+    assert window.area / 100 <= seen <= (320 + 2 * 15) ** 2 / 100 * 1.05, "all pixels that the window touches"
+    assert not (known.under(frame, None).codes == OTHER_FIRE).any(), "an area of interest is mapped whole"
+    known.check_unseen("own")
+    with pytest.raises(InputError, match="trained on fire t1"):
+        known.check_unseen("t1")
