@@ -2,6 +2,7 @@
 
 import os
 from typing import Final
+from urllib.parse import urlsplit
 
 _TIMEOUT: Final = "GDAL_HTTP_TIMEOUT"
 _OPTIONS: Final[dict[str, str | int]] = {
@@ -17,7 +18,19 @@ FORGETTING: Final = {"CPL_VSIL_CURL_NON_CACHED": "/vsicurl/:/vsis3/:/vsigs/"}
 
 def gdal_options() -> dict[str, str | int]:
     """Options for many small reads, local or remote."""
-    return {name: value for name, value in _OPTIONS.items() if name not in os.environ}
+    return {name: value for name, value in (_OPTIONS | _store()).items() if name not in os.environ}
+
+
+def _store() -> dict[str, str | int]:
+    """Where GDAL finds an S3 that isn't Amazon's: at AWS_ENDPOINT_URL, which all else follows."""
+    endpoint = urlsplit(os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "")
+    if not endpoint.netloc:
+        return {}
+    return {
+        "AWS_S3_ENDPOINT": endpoint.netloc + endpoint.path.rstrip("/"),
+        "AWS_HTTPS": "YES" if endpoint.scheme == "https" else "NO",
+        "AWS_VIRTUAL_HOSTING": "FALSE",
+    }
 
 
 def bulk_options() -> dict[str, str | int]:

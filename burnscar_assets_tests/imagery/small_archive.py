@@ -153,6 +153,9 @@ def make_windows(
                 "resolution_m": 10.0,
                 "start_time": times[0],
                 "end_time": times[1],
+                "burnt_share": np.nan,
+                "unlabelled_share": np.nan,
+                "label_hash": "",
                 "geometry": shapely.box(left * 10, -(upper + WINDOW_PX) * 10, (left + WINDOW_PX) * 10, -upper * 10),
             }
         )
@@ -164,7 +167,7 @@ def tree_state(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
-class _RangeHandler(http.server.SimpleHTTPRequestHandler):
+class RangeHandler(http.server.SimpleHTTPRequestHandler):
     """Serves files, parts of them too."""
 
     requests: list[str]
@@ -206,7 +209,7 @@ def serve(folder: Path, failing: dict[str, int] | None = None) -> Iterator[tuple
     Paths of `failing` answer that the server is unavailable, so many times.
     """
     requests: list[str] = []
-    handler = type("Handler", (_RangeHandler,), {"requests": requests, "failing": failing or {}})
+    handler = type("Handler", (RangeHandler,), {"requests": requests, "failing": failing or {}})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
