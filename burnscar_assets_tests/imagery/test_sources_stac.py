@@ -129,6 +129,8 @@ def test_planetary_computer_is_harmonized_once_and_signed(root: DataRoot, planet
     assert files
     assert all(SIGNATURE in path for path in files)
     tokens = [path for path in planetary_computer.requests if path.startswith("/token")]
+    asked = [path for path in files if "MTD_MSIL2A.xml" in path]
+    assert len(asked) == 2, "each scene's metadata are fetched once, not for each of its files"
     assert 0 < len(tokens) < len(files) / 2, "a token serves many requests; threads that start at once may each ask"
 
 

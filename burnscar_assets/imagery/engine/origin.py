@@ -1,5 +1,7 @@
 """Where the files of a scene are, what they hold, and what rslearn does to their pixels."""
 
+import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Protocol
@@ -20,6 +22,9 @@ from burnscar_assets.imagery.archive import CogArchive
 
 Correction = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 TimeRange = tuple[datetime, datetime]
+
+SCENES_KEPT = 64
+"""Scenes whose corrections are remembered: more than are read at once."""
 
 Bands = tuple[list[str], list[int], list[int]]
 """Bands of a file, indices of those that are wanted, and their places in the band set."""
@@ -55,6 +60,7 @@ class DirectOrigin:
         inherited = (DirectMaterializeDataSource.get_raster_bounds, CogArchive.get_raster_bounds)
         self._one_footprint = type(source).get_raster_bounds in inherited
         self._footprints: dict[tuple[object, ...], PixelBounds] = {}
+        self._corrections = _OncePerScene()
 
     def missing(self, item: Item, bands: list[str]) -> str:
         """Nothing: rslearn leaves out scenes that lack a band."""
@@ -76,13 +82,43 @@ class DirectOrigin:
             raise FileNotFoundError(f"scene {item.name} has no asset {asset}") from error
 
     def correction(self, item: Item, file_bands: list[str]) -> Correction | None:
-        """The source's own callback."""
+        """The source's own callback.
+
+        That of Planetary Computer's Sentinel-2 is one for all files that it corrects, made of the scene's metadata,
+        which rslearn fetches anew for each file.
+        """
         asset = self._source._get_asset_key_by_bands(file_bands)
-        return self._source.get_read_callback(item, asset)
+        is_corrected = getattr(self._source, "_should_harmonize_asset", None)
+        if is_corrected is None:
+            return self._source.get_read_callback(item, asset)
+        if not is_corrected(asset):
+            return None
+        return self._corrections.get(item.name, lambda: self._source.get_read_callback(item, asset))
 
     def times(self, item: Item, file_bands: list[str]) -> list[TimeRange] | None:
         """The scene's time."""
         return [item.geometry.time_range] if item.geometry.time_range is not None else None
+
+
+class _OncePerScene:
+    """Corrections of the last scenes, each made once, by whichever thread asks first; one that fails is made again."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[str, tuple[threading.Lock, list[Correction | None]]] = OrderedDict()
+
+    def get(self, scene: str, make: Callable[[], Correction | None]) -> Correction | None:
+        """The correction of a scene."""
+        with self._lock:
+            entry = self._entries.setdefault(scene, (threading.Lock(), []))
+            self._entries.move_to_end(scene)
+            if len(self._entries) > SCENES_KEPT:
+                self._entries.popitem(last=False)
+        lock, made = entry
+        with lock:
+            if not made:
+                made.append(make())
+            return made[0]
 
 
 class IngestedOrigin:
