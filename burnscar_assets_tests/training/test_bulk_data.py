@@ -45,7 +45,10 @@ def assert_same(one: Samples, other: Samples) -> None:
         assert a[IMAGE].timestamps == b[IMAGE].timestamps
     for a, b in zip(one[1], other[1], strict=True):
         assert a.keys() == b.keys()
-        assert all(torch.equal(a[name], b[name]) and a[name].dtype == b[name].dtype for name in a)
+        for name in a:
+            ours, theirs = (getattr(target[name], "image", target[name]) for target in (a, b))
+            assert ours.dtype == theirs.dtype
+            assert torch.equal(ours, theirs)
     assert one[2] == other[2]
 
 
