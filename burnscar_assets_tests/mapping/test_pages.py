@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -226,3 +227,20 @@ def test_holes_stay_holes() -> None:
     ring = shapely.Point(0, 0).buffer(5).difference(shapely.Point(0, 0).buffer(2))
     assert svg_path(ring).count("M") == 2
     assert svg_path(shapely.Point(1, 1)) == svg_path(shapely.Polygon()) == ""
+
+
+def test_half_a_file_never_stops_the_pages_of_the_others(tmp_path: Path) -> None:
+    folder = tmp_path / "fire_year=2021"
+    make_map(folder / "good", size=(24, 30))
+    needed = ("after.tif", "burned.tif", "probability.tif", "validity.tif", "burned_area.gpkg")
+    for name in (*needed, "before.tif", "severity.tif", "item.json"):
+        cut, gone = (Path(shutil.copytree(folder / "good", folder / f"{name}-{how}")) for how in ("cut", "gone"))
+        (cut / name).write_bytes((cut / name).read_bytes()[:700])
+        (gone / name).unlink()
+    text = Page(write_pages(folder, title=TITLE, simulated=True)).text
+    assert 'href="good/index.html"' in (folder / "index.html").read_text()
+    for name in needed:
+        assert f"{name}-cut: {name}" in text and f"{name}-gone: {name}" in text
+    for name in ("before.tif", "severity.tif"):
+        assert f"{name}-cut: {name}" in text and f"{name}-gone:" not in text, "what isn't there isn't shown"
+    assert "item.json-" not in text
