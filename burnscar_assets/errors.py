@@ -6,7 +6,13 @@ different classes, because only the second kind is worth a retry.
 
 
 class BurnscarError(Exception):
-    """Something a user can act on; the message says what happened and what to do next."""
+    """Something a user can act on; the message says what happened and what to do next.
+
+    Attributes:
+        asset: name of the asset whose stage ended with it, if one did.
+    """
+
+    asset: str | None = None
 
 
 class SettingsError(BurnscarError):

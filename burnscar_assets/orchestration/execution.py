@@ -68,7 +68,7 @@ class Runner:
     ) -> Refreshed:
         """Run stale pairs wave by wave, oldest year first, and plan again after each: it stops where nothing changed.
 
-        A failure leaves what was made before it, and other years go on.
+        A failure leaves what was made before it; what doesn't come after it goes on: other years and other set-ups.
 
         Args:
             fire_years: years to bring up to date; the release comes first.
@@ -91,7 +91,7 @@ class Runner:
                         refreshed.pairs += pairs
                     except BurnscarError as error:
                         refreshed.failures.append(error)
-                        failed |= set(pairs)
+                        failed |= {pair for pair in pairs if error.asset in (None, pair.asset)}
         return refreshed
 
     def run(self, pairs: Collection[Pair], run_config: Mapping[str, Any] | None = None) -> None:

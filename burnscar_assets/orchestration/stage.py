@@ -13,6 +13,7 @@ import dagster as dg
 import pandas as pd
 from filelock import FileLock, Timeout
 
+from burnscar_assets.errors import BurnscarError
 from burnscar_assets.orchestration.artifacts import fetch_inputs, publish
 from burnscar_assets.orchestration.metadata import picture, table_metadata
 from burnscar_assets.orchestration.pairs import Pair
@@ -142,7 +143,7 @@ def stage(
         )
         def asset(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
             pair = Pair(name, int(context.partition_key) if partitioned else None)
-            with _alone(world, pair, context):
+            with _alone(world, pair, context), _named(pair):
                 fetch_inputs(world, pair)
                 begin(context.instance, pair, context.run_id)
                 result = body(StageRun(world, pair, context, reporter(context)))
@@ -163,6 +164,16 @@ def provenance(world: World) -> dict[str, Any]:
         "burnscar/simulated_perimeters": settings.simulated_perimeters,
         "burnscar/simulated_imagery": settings.simulated_imagery,
     }
+
+
+@contextmanager
+def _named(pair: Pair) -> Iterator[None]:
+    """Note in an error which stage ended with it, so that a refresh goes on with what doesn't come after."""
+    try:
+        yield
+    except BurnscarError as error:
+        error.asset = pair.asset
+        raise
 
 
 @contextmanager
