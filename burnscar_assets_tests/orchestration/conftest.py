@@ -1,6 +1,7 @@
 """The demo, run once as a user runs it, for all tests that look at what it made."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -82,4 +83,14 @@ def small_world(small_archive: DataRoot, tmp_path_factory: pytest.TempPathFactor
     copy_world(small_archive, root, automation={"enabled": False})
     use_geopackage(root)
     run_command(root, "burnscar", "refresh", "--no-gpu", "--in-process")
+    return root
+
+
+@pytest.fixture(scope="session")
+def trained_world(small_world: DataRoot, tmp_path_factory: pytest.TempPathFactory) -> DataRoot:
+    """The small world with the checkpoint and the metrics of its first year; it must not be changed."""
+    root = DataRoot(tmp_path_factory.mktemp("trained") / "data")
+    shutil.copytree(small_world.path, root.path, symlinks=True)
+    models = ("--select", "checkpoint", "evaluation_metrics")
+    run_command(root, "burnscar", "refresh", "--years", "2019", "--in-process", *models)
     return root
