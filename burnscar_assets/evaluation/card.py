@@ -61,6 +61,7 @@ def model_card(
         },
         "held_out": asdict(report.held_out),
         "season": asdict(report.season),
+        "label_noise": asdict(report.label_noise),
         "metrics": [_figure(row) for row in _told(metrics).to_dict("records")],
         "limits": [*_limits(manifest, report), *_GENERAL_LIMITS],
     }
@@ -107,6 +108,7 @@ def _limits(manifest: CheckpointManifest, report: EvaluationReport) -> Iterator[
         yield "The validation split has one class or one probability: the decision threshold is a default."
     if report.held_out.temperature.at_bound or not report.held_out.temperature.windows:
         yield "The temperature is at its bound or was not fitted: calibrated probabilities are not to be trusted."
+    yield f"Noise of the labels: {report.label_noise.note}."
     if report.season.judgement is None:
         yield f"Not judged on a season after its training data: {report.season.note}."
 

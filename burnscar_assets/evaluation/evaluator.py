@@ -20,6 +20,7 @@ from burnscar_assets.errors import InputError
 from burnscar_assets.evaluation.card import write_card
 from burnscar_assets.evaluation.champion import Challenger, contest
 from burnscar_assets.evaluation.judge import describe_windows, fix_rules, predict
+from burnscar_assets.evaluation.label_doubt import doubt_labels
 from burnscar_assets.evaluation.plots import write_worst_windows
 from burnscar_assets.evaluation.report import evaluate_predictions, summarise
 from burnscar_assets.evaluation.season import check_seen, judge_season
@@ -56,7 +57,8 @@ def evaluate(spec: EvaluationSpec, progress: Progress = silent) -> EvaluationRep
     check_seen(usable, manifest)
     seen = seen_windows(usable)
     separation = prove_separation(scored, seen)
-    described = describe_windows(spec, scored)
+    doubt = doubt_labels(root, scored, spec.layer)
+    described = describe_windows(spec, scored, doubt)
     rules = fix_rules(spec, folder, seen, progress)
     watch = Stopwatch()
     predictions = predict(spec, folder, described, rules, progress, watch)
@@ -74,6 +76,7 @@ def evaluate(spec: EvaluationSpec, progress: Progress = silent) -> EvaluationRep
         season_predictions_hash=SEASON_PREDICTIONS.content_hash(season.predictions),
         metrics_hash=EVALUATION_METRICS.content_hash(metrics),
         data_versions=spec.data_versions,
+        label_noise=doubt.noise,
     )
     write_table(root, PREDICTIONS, predictions, spec.fire_year)
     write_table(root, SEASON_PREDICTIONS, season.predictions, spec.fire_year)

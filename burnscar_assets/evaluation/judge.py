@@ -17,6 +17,7 @@ from burnscar_assets.errors import InputError
 from burnscar_assets.evaluation.baseline import NbrThreshold, tune_threshold, window_nbr
 from burnscar_assets.evaluation.calibration import Temperature, fit_temperature
 from burnscar_assets.evaluation.decision import Decision, fix_decision
+from burnscar_assets.evaluation.label_doubt import LabelDoubt
 from burnscar_assets.evaluation.spec import EvaluationSpec
 from burnscar_assets.evaluation.subsets import DAYS, ECOREGION, ecoregion_of, read_ecoregions
 from burnscar_assets.progress import Progress
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from burnscar_assets.training.model import BurnModel
 
 _CARRIED = ["window_id", "fire_year", "fire_id", "cluster_id", "stratum", "split", "category", "geometry"]
-_DESCRIBED = ["fire_area_ha", DAYS, ECOREGION]
+_DESCRIBED = ["fire_area_ha", DAYS, ECOREGION, "label_certain"]
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,10 @@ def fix_rules(spec: EvaluationSpec, checkpoint: Path, seen: gpd.GeoDataFrame, pr
     )
 
 
-def describe_windows(spec: EvaluationSpec, windows: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-    """The windows with size of their fire, days from containment to the image, and ecoregion.
+def describe_windows(
+    spec: EvaluationSpec, windows: gpd.GeoDataFrame, doubt: LabelDoubt | None = None
+) -> gpd.GeoDataFrame:
+    """The windows with size of their fire, days from containment to the image, ecoregion, and certainty of the label.
 
     Raises:
         MissingDataError: the year has no perimeters.
@@ -75,6 +78,7 @@ def describe_windows(spec: EvaluationSpec, windows: gpd.GeoDataFrame) -> gpd.Geo
         **{
             DAYS: (windows["acquired"].dt.normalize() - containment.dt.normalize()).dt.days.astype("Int64"),
             ECOREGION: "" if regions is None else ecoregion_of(windows, regions),
+            "label_certain": None if doubt is None else windows["window_id"].map(doubt.certain).astype("boolean"),
         },
     )
 

@@ -8,7 +8,7 @@ baseline gains most by it, since its own index decides what is left out.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -52,6 +52,20 @@ class NoiseSettings:
     confidence: float = 0.95
     resamples: int = 1_000
     seed: int = 0
+
+
+@dataclass(frozen=True)
+class LabelNoise:
+    """What the report says of the labels' noise.
+
+    Attributes:
+        note: How it was estimated, or why it was not.
+        fires: One for each fire with burnt windows: fire_id, windows, pixels, unburned_share (of the ground inside its
+            perimeter), and low and high, the ends of its interval; None where undefined.
+    """
+
+    note: str = ""
+    fires: tuple[dict[str, Any], ...] = ()
 
 
 def uncertain_pixels(

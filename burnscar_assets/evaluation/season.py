@@ -7,6 +7,7 @@ import geopandas as gpd
 
 from burnscar_assets.errors import InputError
 from burnscar_assets.evaluation.judge import describe_windows, fix_rules, predict
+from burnscar_assets.evaluation.label_doubt import doubt_labels
 from burnscar_assets.evaluation.separation import on_unseen_ground, prove_season_separation
 from burnscar_assets.evaluation.spec import EvaluationSpec, Judgement, Season
 from burnscar_assets.progress import Progress
@@ -58,7 +59,8 @@ def judge_season(spec: EvaluationSpec, progress: Progress) -> SeasonOutcome:
         return SeasonOutcome(Season(None, said, left_out), nothing)
     separation = prove_season_separation(scored, seen, spec.fire_year)
     rules = fix_rules(spec, folder, seen, progress)
-    predictions = predict(spec, folder, describe_windows(spec, scored), rules, progress)
+    described = describe_windows(spec, scored, doubt_labels(root, scored, spec.layer))
+    predictions = predict(spec, folder, described, rules, progress)
     judgement = Judgement(
         manifest.fire_year, manifest.weights_sha256, rules.threshold, rules.decision, rules.temperature, separation
     )

@@ -1,7 +1,7 @@
 """What the evaluator's process is told, and what it reports: two JSON files."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from burnscar_assets.errors import MissingDataError
 from burnscar_assets.evaluation.baseline import NbrThreshold
 from burnscar_assets.evaluation.calibration import Temperature
 from burnscar_assets.evaluation.decision import Decision
+from burnscar_assets.evaluation.label_noise import LabelNoise
 from burnscar_assets.evaluation.report import EvaluationSummary
 from burnscar_assets.evaluation.separation import SeparationProof
 from burnscar_assets.process import ProcessSpec
@@ -96,6 +97,7 @@ class EvaluationReport:
         season_predictions_hash: Content hash of the table of the season's predictions.
         metrics_hash: Content hash of the metrics table.
         data_versions: Data versions of what was read.
+        label_noise: What dNBR says of the labels' noise.
     """
 
     fire_year: int
@@ -107,6 +109,7 @@ class EvaluationReport:
     season_predictions_hash: str
     metrics_hash: str
     data_versions: dict[str, str]
+    label_noise: LabelNoise = field(default_factory=LabelNoise)
 
 
 def write_report(root: DataRoot, report: EvaluationReport) -> Path:
@@ -133,12 +136,17 @@ def load_report(root: DataRoot, fire_year: int) -> EvaluationReport:
                 "held_out": _judgement(content["held_out"]),
                 "season": Season(**season | {"judgement": None if judged is None else _judgement(judged)}),
                 "summary": EvaluationSummary(**content["summary"]),
+                "label_noise": _label_noise(content.get("label_noise", {})),
             }
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise MissingDataError(
             f"no evaluation report for {fire_year} ({path}): run burnscar refresh --years {fire_year}"
         ) from error
+
+
+def _label_noise(content: dict[str, Any]) -> LabelNoise:
+    return LabelNoise(content.get("note", ""), tuple(content.get("fires", ())))
 
 
 def _judgement(content: dict[str, Any]) -> Judgement:

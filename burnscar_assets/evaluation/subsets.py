@@ -1,4 +1,4 @@
-"""Parts of the windows that metrics are told of one by one: by fire size, days, ecoregion and stratum."""
+"""Parts of the windows that metrics are told of one by one: by fire size, days, ecoregion, stratum, and sure labels."""
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -19,14 +19,16 @@ FIRE_SIZE: Final = "fire_size"
 DAYS: Final = "days_since_containment"
 ECOREGION: Final = "ecoregion"
 STRATUM: Final = "stratum"
-SCOPES: Final = (FIRE_SIZE, DAYS, ECOREGION, STRATUM)
+LABEL: Final = "label"
+CERTAIN: Final = "certain"
+SCOPES: Final = (FIRE_SIZE, DAYS, ECOREGION, STRATUM, LABEL)
 
 
 def subsets(predictions: pd.DataFrame, settings: EvaluationSettings) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
     """Every scope and subset that has windows, with (n,) which of the windows are in it.
 
     Fires' own negatives are in the size and days classes of their fires; land without fire is in none. Strata are
-    those of negatives.
+    those of negatives. Windows whose label is certain are a subset of their own, where that is known.
 
     Args:
         predictions: contract PREDICTIONS.
@@ -42,6 +44,7 @@ def subsets(predictions: pd.DataFrame, settings: EvaluationSettings) -> Iterator
         STRATUM: [
             (name, inside & negative) for name, inside in _names(predictions[STRATUM], [s.value for s in Stratum])
         ],
+        LABEL: [(CERTAIN, predictions["label_certain"].fillna(False).to_numpy(dtype=bool))],
     }
     for scope in SCOPES:
         yield from ((scope, name, inside) for name, inside in named[scope] if inside.any())

@@ -23,7 +23,7 @@ STAGE_VERSIONS = {
     "scene_matches": "2",
     "tiles": "2",
     "checkpoint": "2",
-    "evaluation_metrics": "3",
+    "evaluation_metrics": "4",
     "burned_area_maps": "1",
     "baseline_checkpoint": "1",
     COMPARISON: "1",
@@ -115,7 +115,11 @@ READ_BY = {
     ),
     "in_season_maps": Read(
         (
-            "mapping", "windows.size_px", "windows.resolution_m", *_DATASET, "imagery.max_cloud_cover",
+            "mapping",
+            "windows.size_px",
+            "windows.resolution_m",
+            *_DATASET,
+            "imagery.max_cloud_cover",
             "evaluation.confidence",
         ),
         ("imagery.dataset_config",),

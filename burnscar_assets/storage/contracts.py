@@ -272,6 +272,7 @@ _PREDICTION_COLUMNS: Final = (
     Column("days_since_containment", "int", "Days from containment to the acquisition of the image."),
     Column("ecoregion", "string", "Ecoregion of the window's centre; empty if none is known."),
     Column("category", "string", "True class."),
+    Column("label_certain", "bool", "Whether dNBR leaves the label certain; empty without an image before the fire."),
     Column("burnt_probability", "float", "Model's probability of burnt, 0–1."),
     Column("calibrated_probability", "float", "The same with the temperature fitted on the validation split, 0–1."),
     Column("predicted", "string", "Model's class, by the threshold fixed on the validation split."),
@@ -310,7 +311,8 @@ EVALUATION_METRICS: Final = Table(
         Column(
             "scope",
             "string",
-            "`pooled`, `fire`, `fire_size`, `days_since_containment`, `ecoregion`, `stratum`, `land` (false alarms), "
+            "`pooled`, `fire`, `fire_size`, `days_since_containment`, `ecoregion`, `stratum`, `label` (those windows "
+            "whose label is certain), `land` (false alarms), "
             "`calibrated` (after temperature scaling) or `reliability`; of the checkpoint of the year before: `season` "
             "(pooled), `season_fire`, `season_fire_size`, …",
         ),

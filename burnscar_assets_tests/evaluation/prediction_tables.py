@@ -29,6 +29,7 @@ def make_predictions(
                 "stratum": "burnt" if burnt else ("ring" if fire_id else "land"),
                 "split": "test",
                 "category": "burnt" if burnt else "unburnt",
+                "label_certain": None,
                 "fire_area_ha": 50.0 * 10 ** (int(fire_id[4:]) % 4) if fire_id else None,
                 "days_since_containment": number % 25,
                 "ecoregion": "",

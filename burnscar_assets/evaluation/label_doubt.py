@@ -1,0 +1,128 @@
+"""Which windows' labels are certain, by the images before and after the fire, where there is one before.
+
+The image before a fire is a layer of its own, named after the layer that is judged (`sentinel2_l2a_pre`, see
+`configs/dataset-pre-post.json`). Without it nothing is known of the labels' noise, and the report says so.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+from numpy.typing import NDArray
+from pyproj import Transformer
+
+from burnscar_assets.classes import BURNT, CLASS_NAMES
+from burnscar_assets.evaluation.label_noise import EDGE_M, LabelNoise, unburned_islands, uncertain_windows
+from burnscar_assets.imagery.dataset import open_dataset
+from burnscar_assets.imagery.indices import FloatArray, dnbr, nbr
+from burnscar_assets.imagery.tiles import read_tiles
+from burnscar_assets.storage.contracts import FIRE_PERIMETERS, TILES
+from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.storage.tables import TABLE_CRS, read_table
+
+BEFORE_SUFFIX: Final = "_pre"
+
+
+@dataclass(frozen=True)
+class LabelDoubt:
+    """Doubt about the labels of windows.
+
+    Attributes:
+        certain: Whether each window's label is certain, by window_id; empty where nothing is known.
+        noise: For the report.
+    """
+
+    certain: pd.Series = field(repr=False)
+    noise: LabelNoise
+
+
+def doubt_labels(root: DataRoot, windows: gpd.GeoDataFrame, layer: str) -> LabelDoubt:
+    """Find the windows whose labels dNBR and the perimeters' outlines make doubtful.
+
+    Args:
+        root: data root.
+        windows: as `usable_windows`, of one fire year.
+        layer: raster layer of the image after the fire.
+
+    Raises:
+        MissingDataError: the year has no perimeters, or a tile is gone.
+    """
+    before = layer + BEFORE_SUFFIX
+    if before not in open_dataset(root.dataset).layers:
+        return _nothing_known(f"not estimated: the dataset has no images from before the fires (layer {before})")
+    tiles = read_table(root, TILES, int(windows["fire_year"].iloc[0]))
+    complete = tiles.loc[(tiles["layer"] == before) & tiles["complete"].fillna(False), "window_id"]
+    known = windows[windows["window_id"].isin(complete)].reset_index(drop=True)
+    if known.empty:
+        return _nothing_known("not estimated: no window has an image from before the fire")
+    change = _changes(root, known, layer, before)
+    burnt = (known["category"] == CLASS_NAMES[BURNT]).to_numpy(dtype=bool)
+    distances = edge_distances_m(known, read_table(root, FIRE_PERIMETERS, int(known["fire_year"].iloc[0])).geometry)
+    certain = ~uncertain_windows(change, burnt, distances)
+    fires = unburned_islands(change[burnt], known.loc[burnt, "fire_id"].astype(str).to_numpy(dtype=str))
+    note = (
+        f"by dNBR of {len(known)} of {len(windows)} windows: {int((~certain).sum())} labels are not certain, and "
+        "the score of scope `label` leaves these out. It is the score on easier ground: no measure for choosing, and "
+        "kinder to the NBR threshold, whose own index decides"
+    )
+    noise = LabelNoise(note, tuple(_plain(row) for row in fires.to_dict("records")))
+    return LabelDoubt(pd.Series(certain, index=known["window_id"].to_numpy(), dtype="boolean"), noise)
+
+
+def edge_distances_m(
+    windows: gpd.GeoDataFrame, perimeters: gpd.GeoSeries, reach_m: float = EDGE_M
+) -> NDArray[np.float32]:
+    """(n, size, size) distance of each pixel's centre from the nearest outline of a perimeter, metres.
+
+    Windows farther than `reach_m` from every outline have infinity.
+
+    Args:
+        windows: of one size, with columns of table WINDOWS.
+        perimeters: in EPSG:3310, as are the windows' footprints.
+        reach_m: how near an outline must be to matter.
+    """
+    size = int(windows["size_px"].iloc[0])
+    result = np.full((len(windows), size, size), np.inf, dtype=np.float32)
+    corners = [shapely.get_coordinates(ring) for ring in shapely.get_parts(perimeters.boundary.to_numpy())]
+    if not corners:
+        return result
+    ends = np.concatenate([np.stack([ring[:-1], ring[1:]], axis=1) for ring in corners])
+    tree = shapely.STRtree(shapely.linestrings(ends))
+    near = np.unique(tree.query(windows.geometry.to_numpy(), predicate="dwithin", distance=reach_m)[0])
+    for place in near:
+        centres = shapely.points(_centres(windows.iloc[place], size))
+        (asked, _), distance = tree.query_nearest(centres, return_distance=True, all_matches=False)
+        result[place].ravel()[asked] = distance
+    return result
+
+
+def _centres(window: pd.Series, size: int) -> NDArray[np.float64]:
+    """(size², 2) centres of a window's pixels in EPSG:3310, row by row."""
+    rows, columns = np.mgrid[0:size, 0:size] + 0.5
+    x = (window["min_col"] + columns.ravel()) * window["resolution_m"]
+    y = -(window["min_row"] + rows.ravel()) * window["resolution_m"]
+    project = Transformer.from_crs(f"EPSG:{window['utm_epsg']}", TABLE_CRS, always_xy=True)
+    return np.column_stack(project.transform(x, y))
+
+
+def _changes(root: DataRoot, windows: gpd.GeoDataFrame, after: str, before: str) -> FloatArray:
+    """(n, height, width) dNBR of windows."""
+    bands = ("B08", "B12")
+    ratios = [
+        np.stack([nbr(nir, swir) for nir, swir in read_tiles(root.dataset, windows, layer, bands)])
+        for layer in (before, after)
+    ]
+    return dnbr(*ratios)
+
+
+def _nothing_known(note: str) -> LabelDoubt:
+    return LabelDoubt(pd.Series([], dtype="boolean"), LabelNoise(note))
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """The row as JSON has it."""
+    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
