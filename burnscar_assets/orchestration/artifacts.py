@@ -183,8 +183,8 @@ def _years_read(world: World, pair: Pair) -> list[int]:
     if pair.fire_year is None:
         return []
     if pair.asset == SEASON_MAPS:
-        before = range(pair.fire_year - SEASON_LOOK_BACK_YEARS, pair.fire_year)
-        return sorted({pair.fire_year, *(seen for year in before for seen in world.training_years(year))})
+        earlier = range(pair.fire_year - SEASON_LOOK_BACK_YEARS, pair.fire_year)
+        return sorted({pair.fire_year, *(seen for year in earlier for seen in world.training_years(year))})
     if pair.stage not in GPU_STAGES:
         return [pair.fire_year]
     before = world.year_before(pair.fire_year) if pair.stage == "evaluation_metrics" else None

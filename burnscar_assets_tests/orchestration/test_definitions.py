@@ -77,8 +77,8 @@ def test_fire_years() -> None:
 @pytest.mark.parametrize(
     ("section", "change", "stale"),
     [
-        ("windows", {"size_px": 64}, {"sample_points", "windows"}),
-        ("evaluation", {"confidence": 0.9}, {"evaluation_metrics"}),
+        ("windows", {"size_px": 64}, {"sample_points", "windows", "burned_area_maps"}),
+        ("evaluation", {"confidence": 0.9}, {"evaluation_metrics", "burned_area_maps"}),
         ("perimeters", {"scar_years": 5}, {"burn_history"}),
         ("imagery", {"max_nodata_fraction": 0.1}, {"tiles"}),
         ("imagery", {"workers": 4}, set()),
