@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ from filelock import FileLock, Timeout
 from burnscar_assets.definitions import build_definitions
 from burnscar_assets.errors import BurnscarError
 from burnscar_assets.orchestration.assets.labels import ACCEPT
+from burnscar_assets.orchestration.in_process import InProcess
 from burnscar_assets.orchestration.instance import open_instance
 from burnscar_assets.orchestration.interrupted import PROCESS_TAG, this_process
 from burnscar_assets.orchestration.pairs import RELEASE, Pair
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.planning import Planner
+from burnscar_assets.orchestration.stage import only_if
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.storage.full_disk import full_disk_errors
 
@@ -53,9 +56,8 @@ class Runner:
 
     def __init__(self, world: World, instance: dg.DagsterInstance) -> None:
         definitions = build_definitions(world.settings, world.root)
-        self._instance = instance
         self._lock = FileLock(world.root.dagster_home / "refresh.lock")
-        self._job = definitions.resolve_implicit_global_asset_job_def()
+        self._here = InProcess(definitions.resolve_implicit_global_asset_job_def(), instance)
         self.planner = Planner(world, definitions.resolve_asset_graph(), instance)
 
     def refresh(
@@ -82,35 +84,29 @@ class Runner:
         refreshed, failed = Refreshed(), set[Pair]()
         with self._alone():
             while wave := self._next(fire_years, assets, failed):
-                for pairs in wave.values():
+                for stale, along in wave.values():
+                    pairs = stale + along
                     progress(_what_of(pairs), 0, 0)
                     try:
-                        refreshed.must_not_repeat(pairs)
+                        refreshed.must_not_repeat(stale)
                         refreshed.runs += 1
-                        self.run(pairs, acceptance(pairs) if accept_release else {})
-                        refreshed.pairs += pairs
+                        with only_if(partial(self._is_wanted, along)):
+                            refreshed.pairs += self.run(pairs, acceptance(pairs) if accept_release else {})
                     except BurnscarError as error:
                         refreshed.failures.append(error)
                         failed |= {pair for pair in pairs if error.asset in (None, pair.asset)}
         return refreshed
 
-    def run(self, pairs: Collection[Pair], run_config: Mapping[str, Any] | None = None) -> None:
-        """One run of pairs of the same fire year.
+    def run(self, pairs: Collection[Pair], run_config: Mapping[str, Any] | None = None) -> list[Pair]:
+        """One run of pairs of the same fire year; returns those that were made.
 
         Raises:
             BurnscarError: what the failing stage said.
             KeyboardInterrupt: a person interrupted it; Dagster knows the run as failed.
         """
-        partition = next(iter(pairs)).partition_key
         try:
             with full_disk_errors(self.planner.world.root.path):
-                self._job.execute_in_process(
-                    asset_selection=[pair.key for pair in pairs],
-                    partition_key=partition,
-                    instance=self._instance,
-                    run_config={**QUIET, **(run_config or {})},
-                    tags={PROCESS_TAG: this_process()},
-                )
+                return self._here.run(pairs, {**QUIET, **(run_config or {})}, {PROCESS_TAG: this_process()})
         except DagsterExecutionInterruptedError as error:
             raise KeyboardInterrupt from error
         except DagsterAssetCheckFailedError as error:
@@ -127,10 +123,19 @@ class Runner:
                 "its page in the web UI (burnscar ui) has the trace"
             ) from error
 
+    def _is_wanted(self, along: Collection[Pair], pair: Pair) -> bool:
+        return pair not in along or self.planner.is_stale(pair)
+
     def _next(
         self, fire_years: Collection[int], assets: Collection[str] | None, failed: set[Pair]
-    ) -> dict[int | None, list[Pair]]:
-        return self.planner.runs(self.planner.plan(fire_years, assets, explain=False), failed)
+    ) -> dict[int | None, tuple[list[Pair], list[Pair]]]:
+        """By fire year, the stale pairs that a run can make now, and those that it takes along."""
+        plan = self.planner.plan(fire_years, assets, explain=False)
+        stale = {found.pair for found in plan.stale}
+        return {
+            year: ([pair for pair in pairs if pair in stale], [pair for pair in pairs if pair not in stale])
+            for year, pairs in self.planner.runs(plan, failed, take_along=True).items()
+        }
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -37,21 +37,25 @@ class Lineage:
             self._parents[pair] = tuple(parents(self._graph, pair))
         return self._parents[pair]
 
-    def can_be_made(self, stale: Collection[Pair], failed: Collection[Pair] = ()) -> list[Pair]:
+    def can_be_made(
+        self, stale: Collection[Pair], failed: Collection[Pair] = (), along: Collection[Pair] = ()
+    ) -> list[Pair]:
         """The stale pairs that one run per fire year can make now.
 
-        A pair waits while anything before it may still change: unless its stale inputs are of the same year,
+        A pair waits while anything before it may still change: unless its inputs that may are of the same year,
         so that the same run makes them first. What failed is not made again, and what comes after it waits.
+
+        Args:
+            stale: what is to be made.
+            failed: what is not, and holds up what comes after it.
+            along: fresh pairs that go into a run that makes an input of theirs, where they turn out stale or not.
         """
         unsettled: set[Pair] = set()
         chosen: set[Pair] = set()
         for pair in self.pairs():
             waiting = [parent for parent in self._stages_before(pair) if parent in unsettled]
-            if (
-                pair in stale
-                and pair not in failed
-                and all(p in chosen and p.fire_year == pair.fire_year for p in waiting)
-            ):
+            asked = pair in stale or (bool(waiting) and pair in along)
+            if asked and pair not in failed and all(p in chosen and p.fire_year == pair.fire_year for p in waiting):
                 chosen.add(pair)
             if pair in stale or waiting:
                 unsettled.add(pair)

@@ -102,10 +102,18 @@ class Planner:
         ]
         return Plan(tuple(stale), tuple(follow), tuple(sorted(set(fire_years) - set(years))))
 
-    def runs(self, plan: Plan, failed: Collection[Pair] = ()) -> dict[int | None, list[Pair]]:
+    def runs(
+        self, plan: Plan, failed: Collection[Pair] = (), *, take_along: bool = False
+    ) -> dict[int | None, list[Pair]]:
         """What can be made now, by fire year: first what has none (the release, or what all years go into).
 
         Pairs that failed wait, and so does what comes after them; only a release that was there before is still good.
+
+        Args:
+            plan: what is stale.
+            failed: pairs that failed.
+            take_along: whether a run has those of its year that may follow, too, but none that needs a GPU. They must
+                be run by what makes them only if they are stale when their turn comes (`stage.only_if`).
         """
         stale = {found.pair for found in plan.stale}
         if any(pair.asset == RELEASE for pair in failed):
@@ -114,10 +122,18 @@ class Planner:
             stale = {pair for pair in stale if pair.asset != RELEASE}
         years = {pair.fire_year for pair in stale if pair.fire_year is not None}
         lineage = Lineage(self.graph, years, self._lineage)
+        along = {pair for pair in plan.may_follow if not self._needs_gpu(pair)} if take_along else ()
         by_year: dict[int | None, list[Pair]] = {}
-        for pair in sorted(lineage.can_be_made(stale, failed), key=lambda pair: pair.fire_year or 0):
+        for pair in sorted(lineage.can_be_made(stale, failed, along), key=lambda pair: pair.fire_year or 0):
             by_year.setdefault(pair.fire_year, []).append(pair)
         return by_year
+
+    def is_stale(self, pair: Pair) -> bool:
+        """Whether a pair is stale or missing at this moment."""
+        return bool(stale_pairs(self.world, self._log, [pair], explain=False))
+
+    def _needs_gpu(self, pair: Pair) -> bool:
+        return GPU_POOL in (self.graph.get(pair.key).pools or ())
 
 
 def _names(keys: Iterable[dg.AssetKey]) -> set[str]:

@@ -6,8 +6,9 @@ read and what changed against the result before.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import dagster as dg
 import pandas as pd
@@ -34,20 +35,42 @@ GPU_POOL = "gpu"
 PREVIEW, CHANGES, SETTINGS = "burnscar/preview", "burnscar/changes", "burnscar/settings"
 """Metadata of every materialization: a picture; and what the plan reads: what changed, settings that were read."""
 
+PREVIEW_BEHIND = "burnscar/preview_rows_behind"
+"""Metadata of a picture that was not drawn anew: how many rows changed since it was."""
+
+MOST_WEAR = 0.01
+"""Share of rows that may change before a picture is drawn anew; a map of a year can't show less."""
+
 Preview = Callable[[], "Figure"]
 """Draws the picture of a result."""
 
 LOCK_POLL_S = 5.0
 
 
+class Wear(NamedTuple):
+    """How much of what a picture shows changed: rows, of how many."""
+
+    changed: int
+    rows: int
+
+
 @dataclass(frozen=True)
 class StageRun:
-    """One run of a stage on one partition."""
+    """One run of a stage on one partition.
+
+    Attributes:
+        world: whose stage.
+        pair: what is made.
+        context: of the step.
+        progress: told of the work.
+        redone: whether an earlier run did not come to its end, so that what is on disk tells nothing of what changed.
+    """
 
     world: World
     pair: Pair
     context: dg.AssetExecutionContext
     progress: Progress
+    redone: bool = False
 
     @property
     def year(self) -> int:
@@ -63,10 +86,10 @@ class StageRun:
         beside: Mapping[Table, pd.DataFrame] | None = None,
     ) -> dg.MaterializeResult:
         """Write the stage's table, after those that belong beside it; its data version is the hash of its content."""
-        others = [self._replace(*part) for part in (beside or {}).items()]
-        changes = self._replace(table, rows)
-        same = not any(change.any for change in (changes, *others))
-        return self.table_result(table, rows, changes, metadata, preview, same_picture=same)
+        parts = [*(beside or {}).items(), (table, rows)]
+        changes = [self._replace(*part) for part in parts]
+        wear = Wear(sum(change.rows for change in changes), sum(len(part) for _, part in parts))
+        return self.table_result(table, rows, changes[-1], metadata, preview, wear=wear)
 
     def table_result(
         self,
@@ -76,25 +99,25 @@ class StageRun:
         metadata: Mapping[str, Any],
         preview: Preview,
         *,
-        same_picture: bool = False,
+        wear: Wear | None = None,
         version: str | None = None,
     ) -> dg.MaterializeResult:
         """The result of a stage whose table is written already; its content is the data version unless one is given."""
         place = table_path(self.world.root, table, self.pair.fire_year)
         described = table_metadata(table, rows, place) | dict(metadata)
         said = changes.describe(table.row)
-        return self.result(version or table.content_hash(rows), described, preview, said, same_picture=same_picture)
+        return self.result(version or table.content_hash(rows), described, preview, said, wear=wear)
 
     def result(
-        self, version: str, metadata: Mapping[str, Any], preview: Preview, changes: str, *, same_picture: bool = False
+        self, version: str, metadata: Mapping[str, Any], preview: Preview, changes: str, *, wear: Wear | None = None
     ) -> dg.MaterializeResult:
         """The result of the stage: its data version, and what a person and the plan read of it.
 
-        A preview that would come out the same is taken from the materialization before: drawing costs more than
-        many a stage.
+        A preview that would look the same is taken from the materialization before, with a word on the rows that
+        changed since it was drawn: drawing costs more than many a stage.
         """
         shown = {
-            PREVIEW: (self._preview_before() if same_picture else None) or picture(preview()),
+            **(self._kept_preview(wear) or {PREVIEW: picture(preview())}),
             **metadata,
             CHANGES: changes,
             SETTINGS: dg.MetadataValue.json(stage_settings(self.pair.asset, self.world.settings)),
@@ -104,15 +127,39 @@ class StageRun:
     def _replace(self, table: Table, rows: pd.DataFrame) -> Changes:
         return replace_table(self.world.root, table, rows, self.pair.fire_year)
 
-    def _preview_before(self) -> dg.MetadataValue | None:
+    def _kept_preview(self, wear: Wear | None) -> dict[str, Any]:
+        """The preview of the materialization before, if it still shows what there is."""
+        if wear is None or self.redone:
+            return {}
         partitions = None if self.pair.partition_key is None else [self.pair.partition_key]
         chosen = dg.AssetRecordsFilter(asset_key=self.pair.key, asset_partitions=partitions)
-        for found in self.context.instance.fetch_materializations(chosen, limit=1).records:
-            return found.asset_materialization.metadata.get(PREVIEW) if found.asset_materialization else None
-        return None
+        records = self.context.instance.fetch_materializations(chosen, limit=1).records
+        made = records[0].asset_materialization if records else None
+        if made is None or PREVIEW not in made.metadata:
+            return {}
+        before = made.metadata.get(PREVIEW_BEHIND)
+        behind = wear.changed + (before.value if isinstance(before, dg.IntMetadataValue) and before.value else 0)
+        if behind > MOST_WEAR * wear.rows:
+            return {}
+        return {PREVIEW: made.metadata[PREVIEW]} | ({PREVIEW_BEHIND: behind} if behind else {})
 
 
 Body = Callable[[StageRun], dg.MaterializeResult]
+
+_wanted: ContextVar[Callable[[Pair], bool]] = ContextVar("wanted", default=lambda _pair: True)
+
+
+@contextmanager
+def only_if(wanted: Callable[[Pair], bool]) -> Iterator[None]:
+    """Within the block, stages that run in this process make only what is wanted when their turn comes.
+
+    Nothing is recorded of the others, and what comes after them in the same run is left out, too.
+    """
+    token = _wanted.set(wanted)
+    try:
+        yield
+    finally:
+        _wanted.reset(token)
 
 
 def stage(
@@ -139,14 +186,18 @@ def stage(
             code_version=code_version(name, world.settings),
             partitions_def=world.fire_years if partitioned else None,
             metadata=provenance(world),
+            output_required=False,
             **options,
         )
         def asset(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
             pair = Pair(name, int(context.partition_key) if partitioned else None)
             with _alone(world, pair, context), _named(pair):
+                if not _wanted.get()(pair):
+                    context.log.info(f"{pair} is left as it is: what it is made from came out the same")
+                    return
                 fetch_inputs(world, pair)
-                begin(context.instance, pair, context.run_id)
-                result = body(StageRun(world, pair, context, reporter(context)))
+                redone = begin(context.instance, pair, context.run_id)
+                result = body(StageRun(world, pair, context, reporter(context), redone))
                 publish(world, pair, result.data_version.value if result.data_version else "")
                 yield result
                 end(context.instance, pair, context.run_id)

@@ -47,11 +47,16 @@ def cut_off(instance: dg.DagsterInstance, pairs: Collection[Pair]) -> dict[Pair,
     return {pair: note for pair, note in left.items() if note.run_id not in at_work}
 
 
-def begin(instance: dg.DagsterInstance, pair: Pair, run_id: str) -> None:
-    """Note that a run is about to write a pair; what is noted of pairs that share its files stays."""
+def begin(instance: dg.DagsterInstance, pair: Pair, run_id: str) -> bool:
+    """Note that a run is about to write a pair; what is noted of pairs that share its files stays.
+
+    Returns:
+        Whether a run before did not come to its end.
+    """
     note, after = Note(run_id, pair.asset), _after(pair)
-    known = notes(instance, after)
+    known = notes(instance, [pair, *after])
     _write(instance, {pair: note} | {other: note for other in after if other not in known})
+    return pair in known
 
 
 def end(instance: dg.DagsterInstance, pair: Pair, run_id: str) -> None:

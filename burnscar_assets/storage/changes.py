@@ -21,9 +21,14 @@ class Changes:
     removed: int
 
     @property
+    def rows(self) -> int:
+        """How many rows differ."""
+        return self.added + self.changed + self.removed
+
+    @property
     def any(self) -> bool:
         """Whether anything differs."""
-        return bool(self.added or self.changed or self.removed)
+        return self.rows > 0
 
     def describe(self, noun: str) -> str:
         """In words: `1 fire changed, 2 added`; empty if nothing differs."""

@@ -33,6 +33,16 @@ def test_what_may_still_change_is_waited_for(lineage: Lineage) -> None:
     assert lineage.can_be_made(stale) == [Pair("fire_perimeters", 2021), Pair("checkpoint", 2019)]
 
 
+def test_a_run_takes_along_what_may_follow_in_its_year(lineage: Lineage) -> None:
+    stale = {Pair("burn_history", 2020), Pair("burn_history", 2021), Pair("tiles", 2021)}
+    chain = ("burn_history", "sample_points", "windows", "scene_matches", "tiles")
+    along = [pair for pair in lineage.after(stale) if pair.asset in chain]
+    made = lineage.can_be_made(stale, along=along)
+    assert set(made) == {Pair(asset, year) for asset in chain for year in (2020, 2021)}
+    assert lineage.can_be_made({Pair("calfire_release", None)}, along=along) == [Pair("calfire_release", None)]
+    assert Pair("sample_points", 2020) not in lineage.can_be_made(stale, {Pair("burn_history", 2020)}, along)
+
+
 def test_metrics_wait_for_the_checkpoint_of_the_year_before_and_follow_it(lineage: Lineage) -> None:
     stale = {Pair("checkpoint", 2020), Pair("evaluation_metrics", 2020), Pair("evaluation_metrics", 2021)}
     assert lineage.can_be_made(stale) == [Pair("checkpoint", 2020), Pair("evaluation_metrics", 2020)]

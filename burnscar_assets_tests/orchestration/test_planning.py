@@ -35,9 +35,9 @@ def world(root: DataRoot, monkeypatch: pytest.MonkeyPatch) -> Iterator[LabelWorl
     yield world
 
 
-def refresh(world: LabelWorld, **options: object) -> Refreshed:
+def refresh(world: LabelWorld, assets: tuple[str, ...] = LABELS, **options: object) -> Refreshed:
     with world.runner() as runner:
-        return runner.refresh(YEARS, assets=LABELS, **options)  # type: ignore[arg-type]
+        return runner.refresh(YEARS, assets=assets, **options)  # type: ignore[arg-type]
 
 
 def stale(world: LabelWorld, assets: tuple[str, ...] = LABELS) -> dict[Pair, tuple[str, ...]]:
@@ -120,6 +120,22 @@ def test_a_changed_setting_is_named(world: LabelWorld) -> None:
     found = stale(world)
     assert set(found) == {Pair("fire_perimeters", year) for year in YEARS}
     assert found[Pair("fire_perimeters", 2019)] == ("settings changed: perimeters.max_duration_days 240 → 100",)
+
+
+def test_a_run_takes_along_what_follows_and_leaves_what_came_out_the_same(world: LabelWorld) -> None:
+    points = (*LABELS, "sample_points")
+    refresh(world, assets=points)
+    world.configure(perimeters={"max_duration_days": 241})
+    same = refresh(world, assets=points)
+    assert (same.runs, same.pairs) == (3, [Pair("fire_perimeters", year) for year in YEARS])
+    world.publish(frap_fires(*edited()))
+    other = refresh(world, assets=points)
+    assert other.runs == 3, "the release, its year, and the next one, whose negatives keep off the scar"
+    assert set(other.pairs) == {
+        Pair("calfire_release", None), Pair("fire_perimeters", 2020),
+        *(Pair(asset, year) for asset in ("burn_history", "sample_points") for year in (2020, 2021)),
+    }  # fmt: skip
+    assert stale(world, points) == {}
 
 
 def test_a_raised_stage_version_is_named(world: LabelWorld, monkeypatch: pytest.MonkeyPatch) -> None:
