@@ -1,0 +1,135 @@
+"""Set-ups without a network, trained and judged on a small dataset by the evaluator that judges networks."""
+
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from burnscar_assets.baselines.features import FEATURE_NAMES, window_features
+from burnscar_assets.baselines.model import TREES_FILE
+from burnscar_assets.baselines.plots import plot_baseline
+from burnscar_assets.baselines.threshold import fit_threshold
+from burnscar_assets.baselines.trainer import TrainedBaseline, train_baseline
+from burnscar_assets.cost import read_cost
+from burnscar_assets.errors import CheckpointError, InputError
+from burnscar_assets.evaluation.evaluator import evaluate
+from burnscar_assets.setups import Setup
+from burnscar_assets.storage.contracts import PREDICTIONS
+from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.storage.tables import read_table
+from burnscar_assets.training.manifest import verify_checkpoint
+from burnscar_assets.training.model import load_model
+from burnscar_assets_tests.evaluation.tiny_world import SETTINGS, spec_of, write_perimeters
+from burnscar_assets_tests.tiny_dataset import make_tiny_dataset, tiny_image
+
+THRESHOLD = Setup(name="nbr", title="NBR", kind="threshold")
+TREES = Setup(name="trees", title="Trees", kind="trees", trees={"rounds": 40, "min_windows_in_leaf": 3})  # type: ignore[arg-type]
+BOTH = pytest.mark.parametrize("setup", [THRESHOLD, TREES], ids=["threshold", "trees"])
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> DataRoot:
+    """Two fire years of windows and perimeters."""
+    root = DataRoot(tmp_path_factory.mktemp("baselines") / "data")
+    make_tiny_dataset(root, years=(2019, 2020), windows_per_year=50, seed=3)
+    for year in (2019, 2020):
+        write_perimeters(root, year)
+    return root
+
+
+def train(world: DataRoot, setup: Setup, year: int = 2020, seed: int = 0, place: str = "") -> TrainedBaseline:
+    settings = setup.applied_to(SETTINGS, seed)
+    return train_baseline(setup, settings, world.setup(place or setup.name), year, {})
+
+
+def images(count: int) -> np.ndarray:
+    return np.stack([tiny_image("burnt" if n % 2 else "unburnt", np.random.default_rng(n)) for n in range(count)])
+
+
+@BOTH
+def test_it_is_trained_judged_and_asked_as_a_network_is(world: DataRoot, setup: Setup) -> None:
+    for year in (2019, 2020):
+        trained = train(world, setup, year)
+    root = world.setup(setup.name)
+    manifest = verify_checkpoint(root.checkpoint(2020))
+    assert manifest == trained.manifest and manifest.kind == setup.kind and manifest.encoder is None
+    assert manifest.fire_years == (2019, 2020) and manifest.parameters > 0
+    report = evaluate(spec_of(world, part=root.part))
+    assert report.summary.f1_burnt is not None and report.summary.f1_burnt > 0.75
+    assert report.season.judgement is not None and report.held_out.separation.nearest_m > 0
+    assert set(read_table(root, PREDICTIONS, 2020)["split"]) == {"test"}
+    assert (root.evaluation(2020) / "MODEL_CARD.md").read_text().startswith("# Model card")
+    assert not world.evaluation(2020).exists(), "results of a set-up lie in its own place"
+    cost = read_cost(root.evaluation(2020))
+    assert cost.train_seconds and cost.predict_windows_per_s and cost.parameters == manifest.parameters
+    assert plot_baseline(trained, title="t", simulated=True).axes
+
+
+@BOTH
+def test_the_same_windows_give_the_same_model(world: DataRoot, setup: Setup) -> None:
+    one, again = (train(world, setup, place=f"{setup.name}-{n}").manifest for n in range(2))
+    assert one.weights_sha256 == again.weights_sha256 and one.run_hash == again.run_hash
+    other = train(world, setup, seed=1, place=f"{setup.name}-2").manifest
+    assert (other.weights_sha256 == one.weights_sha256) == (setup.kind == "threshold"), (
+        "a threshold has no chance in it"
+    )
+
+
+@BOTH
+def test_probabilities_of_any_window(world: DataRoot, setup: Setup) -> None:
+    train(world, setup)
+    model = load_model(world.setup(setup.name).checkpoint(2020))
+    given = images(40)
+    given[0] = 0
+    given[1, :, :16] = 0
+    when = [datetime(2020, 9, 1, tzinfo=UTC)] * 40
+    found = model.predict_batch(given, when)
+    assert found.shape == (40,) and ((found >= 0) & (found <= 1)).all()
+    assert found[3::2].mean() > found[2::2].mean() + 0.2
+    assert np.array_equal(model.predict_batch(given[5:9], when[:4]), found[5:9])
+    assert not model.per_pixel and model.predict_batch(given[:0], []).shape == (0,)
+    with pytest.raises(ValueError, match="12"):
+        model.predict_batch(given[:, :3], when)
+
+
+def test_a_changed_file_is_not_loaded(world: DataRoot) -> None:
+    train(world, TREES, place="broken")
+    folder = world.setup("broken").checkpoint(2020)
+    (folder / TREES_FILE).write_text((folder / TREES_FILE).read_text().replace("leaf_value=", "leaf_value=9", 1))
+    with pytest.raises(CheckpointError, match="hash"):
+        load_model(folder)
+
+
+def test_the_probability_of_a_threshold_falls_with_the_index() -> None:
+    index = np.array([-0.3, -0.1, 0.05, 0.2, 0.4, np.nan])
+    model = fit_threshold(index, np.array([True, True, True, False, False, False]))
+    shades = np.zeros((5, 12, 2, 2), dtype=np.uint16)
+    shades[:, 3], shades[:, 9] = 1000, np.array([2000, 1500, 900, 600, 400])[:, None, None]
+    found = model.predict(shades)
+    assert (np.diff(found) < 0).all() and found[0] > 0.5 > found[-1]
+    with pytest.raises(InputError):
+        fit_threshold(index, np.ones(6, dtype=bool))
+
+
+def test_features_leave_out_pixels_without_data() -> None:
+    whole = images(3)
+    holed = whole.copy()
+    holed[0, 3, 0, 0] = 0
+    assert window_features(whole).shape == (3, len(FEATURE_NAMES))
+    pixels = whole[0].reshape(12, -1)[:, 1:].astype(float)
+    assert window_features(holed)[0, FEATURE_NAMES.index("B02_mean")] == pytest.approx(pixels[0].mean())
+    nbr = (pixels[3] - pixels[9]) / (pixels[3] + pixels[9])
+    assert window_features(holed)[0, FEATURE_NAMES.index("nbr_q90")] == pytest.approx(np.quantile(nbr, 0.9))
+    assert np.isnan(window_features(np.zeros_like(whole[:1]))).all()
+
+
+@pytest.mark.slow
+def test_neither_training_nor_judging_imports_torch() -> None:
+    program = (
+        "import sys, burnscar_assets.baselines.trainer, burnscar_assets.evaluation.evaluator, burnscar_assets.training.model;"
+        "import burnscar_assets.baselines.model, lightgbm; print('torch' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "False"

@@ -1,0 +1,117 @@
+"""The comparison from what lies on disk: common windows, what is left out, costs beside, and what is told."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from burnscar_assets.comparison.compare import Outcome, compare_setups, load_report, write_report
+from burnscar_assets.comparison.plots import plot_comparison
+from burnscar_assets.comparison.read import Contestant
+from burnscar_assets.comparison.told import HEADINGS, comparison_markdown, comparison_rows
+from burnscar_assets.cost import Cost, write_cost
+from burnscar_assets.errors import InputError, MissingDataError
+from burnscar_assets.settings import EvaluationSettings
+from burnscar_assets.storage.catalog import query
+from burnscar_assets.storage.contracts import EVALUATION_METRICS, PREDICTIONS, SETUP_COMPARISON
+from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.storage.tables import write_table
+from burnscar_assets_tests.evaluation.prediction_tables import make_predictions
+
+SETTINGS = EvaluationSettings(bootstrap_samples=200)
+YEARS = (2020, 2021)
+
+
+@pytest.fixture
+def contestants(root: DataRoot) -> list[Contestant]:
+    """The world's own set-up, a better one with two seeds, and one that was never judged."""
+    own = Contestant("default", "Own", "fine_tuned", (), (root,))
+    better = Contestant("better", "Better", "trees", (1, 2), (root.setup("better"), root.setup("better", 2)))
+    absent = Contestant("absent", "Absent", "threshold", (), (root.setup("absent"),))
+    for year in YEARS:
+        judged(root, year, skill=0.0)
+        for number, part in enumerate(better.roots):
+            judged(part, year, skill=0.45, seed=number)
+    return [own, better, absent]
+
+
+def judged(root: DataRoot, year: int, *, skill: float, seed: int = 0) -> pd.DataFrame:
+    rows = make_predictions(skill=skill, seed=seed)
+    rows["window_id"] = rows["window_id"] + f"-{year}"
+    write_table(root, PREDICTIONS, rows, year)
+    root.evaluation(year).mkdir(parents=True, exist_ok=True)
+    write_cost(root.evaluation(year), Cost(train_seconds=year - 2010.0, parameters=7))
+    return rows
+
+
+def compared(contestants: list[Contestant]) -> Outcome:
+    return compare_setups(contestants, YEARS, "default", SETTINGS, simulated=True)
+
+
+def test_set_ups_stand_side_by_side(contestants: list[Contestant], root: DataRoot) -> None:
+    outcome = compared(contestants)
+    table = outcome.table.set_index(["setup", "scope", "metric"])
+    assert outcome.report.verdict.winner == "better"
+    assert outcome.report.fire_years == YEARS and outcome.report.fires == 8
+    assert any("absent" in said for said in outcome.report.left_out)
+    row = table.loc[("better", "quality", "f1_burnt")]
+    assert row["verdict"] == "better" and row["seeds"] == 2 and row["seed_low"] <= row["value"] <= row["seed_high"]
+    assert row["difference"] == pytest.approx(row["value"] - table.loc[("default", "quality", "f1_burnt"), "value"])
+    assert table.loc[("default", "quality", "f1_burnt"), "verdict"] == "reference"
+    assert table.loc[("default", "cost", "train_seconds"), "value"] == 10.5
+    write_report(root, outcome.report)
+    assert load_report(root) == outcome.report
+    cells = comparison_rows(outcome.table)
+    assert [len(row) for row in cells] == [len(HEADINGS)] * 2 and cells[0][0].startswith("Better")
+    said = comparison_markdown(outcome)
+    assert "Better wins" in said and "SIMULATED" in said and "absent" in said
+    assert len(plot_comparison(outcome.table, title="t", simulated=True).axes) == 3
+
+
+def test_only_windows_that_all_answered_are_compared(contestants: list[Contestant], root: DataRoot) -> None:
+    everything = compared(contestants).report.windows
+    rows = judged(root, 2021, skill=0.0)
+    write_table(root, PREDICTIONS, rows.iloc[10:], 2021)
+    fewer = compared(contestants).report
+    assert fewer.windows == everything - 10
+    assert any("10 windows" in said for said in fewer.left_out)
+    for part in contestants[1].roots:
+        (part.result_tables / "predictions" / "fire_year=2020" / "part.parquet").unlink()
+    report = compared(contestants).report
+    assert report.fire_years == (2021,) and any("2020" in said for said in report.left_out)
+
+
+def test_costs_are_told_but_no_part_of_the_version(contestants: list[Contestant], root: DataRoot) -> None:
+    before = compared(contestants)
+    write_cost(root.evaluation(2020), Cost(train_seconds=1e6))
+    after = compared(contestants)
+    assert not SETUP_COMPARISON.content_hash(before.table) == SETUP_COMPARISON.content_hash(after.table)
+    assert before.version == after.version
+    judged(root, 2020, skill=0.2)
+    assert compared(contestants).version != before.version
+
+
+def test_what_cannot_be_compared_is_said(contestants: list[Contestant], root: DataRoot) -> None:
+    with pytest.raises(MissingDataError, match="better"):
+        compare_setups(contestants[1:], YEARS, "better", SETTINGS, simulated=True)
+    with pytest.raises(MissingDataError, match="absent"):
+        compare_setups(contestants, YEARS, "absent", SETTINGS, simulated=True)
+    rows = judged(root, 2020, skill=0.0)
+    rows["category"] = np.where(rows["category"] == "burnt", "unburnt", "burnt")
+    write_table(root, PREDICTIONS, rows, 2020)
+    with pytest.raises(InputError, match="other labels"):
+        compared(contestants)
+
+
+def test_metrics_of_all_set_ups_are_one_view(root: DataRoot) -> None:
+    row = dict.fromkeys(EVALUATION_METRICS.column_names)
+    row |= {"fire_year": 2020, "method": "model", "scope": "pooled", "subset": "", "fire_id": "", "metric": "f1_burnt"}
+    for value, part in enumerate([root, root.setup("a-1"), root.setup("a-1", 7)]):
+        write_table(
+            part, EVALUATION_METRICS, pd.DataFrame([row | {"value": float(value), "windows": 1, "fires": 1}]), 2020
+        )
+    found = query(root, "select setup, seed, value from setup_metrics order by value")
+    assert found["setup"].to_list() == ["default", "a-1", "a-1"]
+    assert found["seed"].fillna(-1).to_list() == [-1, -1, 7]
+    write_cost(root.setup("a-1").evaluation(2020), Cost())
+    with pytest.raises(InputError, match="only tables"):
+        query(root, "select * from read_text('setups://a-1/evaluation/fire_year=2020/cost.json')")
