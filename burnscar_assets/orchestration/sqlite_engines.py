@@ -1,13 +1,17 @@
 """Dagster's SQLite storages, at less than half of their price.
 
 They make an engine for each statement, which then compiles its SQL anew, read all of Dagster's migrations for each new
-run, and let SQLite clear its log away after each statement, as the last connection closes. Here engines and migrations
-are kept, and one connection to each database stays open. What is read and written is the same.
+run, make its database's tables one by one, and let SQLite clear its log away after each statement, as the last
+connection closes. Here engines and migrations are kept, a run's database begins as a copy of an empty one, and one
+connection to each database stays open. What is read and written is the same.
 """
 
+import os
+import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -16,7 +20,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from dagster._core.storage import sql
 from dagster._core.storage.event_log.sqlite import sqlite_event_log
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
 from dagster._core.storage.runs.sqlite import sqlite_run_storage
 from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
 from sqlalchemy import Engine, create_engine, text
@@ -32,6 +36,7 @@ def keep_engines() -> None:
         vars(storage)["create_engine"] = _engine
     for migrations in (sql, command):
         vars(migrations)["ScriptDirectory"] = _KeptScripts
+    SqliteEventLogStorage._initdb = _begin_database  # type: ignore[method-assign]
 
 
 @contextmanager
@@ -58,6 +63,42 @@ def _engine(url: str, poolclass: type = NullPool, connect_args: dict[str, Any] |
 @lru_cache(maxsize=MOST_ENGINES)
 def _kept_engine(url: str, poolclass: type, connect_args: tuple[tuple[str, Any], ...]) -> Engine:
     return create_engine(url, poolclass=poolclass, connect_args=dict(connect_args))
+
+
+_make_database = SqliteEventLogStorage._initdb
+
+
+def _begin_database(storage: SqliteEventLogStorage, engine: Engine, for_index_shard: bool = False) -> None:
+    """As Dagster does it, but for a copy of an empty one where a run has none; the instance's own it makes itself."""
+    path = Path(engine.url.database or "")
+    if not for_index_shard and path.stem != INDEX_SHARD_NAME and not path.exists():
+        _put(_empty_database(storage), path)
+    else:
+        _make_database(storage, engine, for_index_shard)
+
+
+_EMPTY: list[bytes] = []
+
+
+def _empty_database(storage: SqliteEventLogStorage) -> bytes:
+    """What Dagster makes for a run, made once a process."""
+    if not _EMPTY:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "run.db"
+            _make_database(storage, create_engine(f"sqlite:///{path}", poolclass=NullPool))
+            _EMPTY.append(path.read_bytes())
+    return _EMPTY[0]
+
+
+def _put(content: bytes, path: Path) -> None:
+    """Put a file in place whole; one that another process put there meanwhile stays."""
+    file = path.with_name(f"{path.stem}.{os.getpid()}.tmp")
+    file.write_bytes(content)
+    try:
+        with suppress(FileExistsError):
+            os.link(file, path)
+    finally:
+        file.unlink()
 
 
 class _KeptScripts(ScriptDirectory):

@@ -8,7 +8,9 @@ import dagster as dg
 import pytest
 from dagster._core.storage.event_log.sqlite import sqlite_event_log
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from sqlalchemy import text
 
+from burnscar_assets.orchestration import sqlite_engines
 from burnscar_assets.orchestration.sqlite_engines import keep_engines, open_databases
 
 KEY = dg.AssetKey("thing")
@@ -45,3 +47,19 @@ def test_databases_of_other_folders_have_engines_of_their_own(tmp_path: Path) ->
     keep_engines()
     one, other = (sqlite_event_log.create_engine(f"sqlite:///{tmp_path}/{name}.db") for name in "ab")
     assert one is not other
+
+
+def test_a_runs_database_is_as_dagster_makes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    for name, begin in (("dagster", sqlite_engines._make_database), ("here", sqlite_engines._begin_database)):
+        monkeypatch.setattr(SqliteEventLogStorage, "_initdb", begin)
+        storage = SqliteEventLogStorage(str(tmp_path / name))
+        for run in ("one", "two"):
+            with storage.run_connection(run) as connection:
+                tables = connection.execute(text("SELECT sql FROM sqlite_master ORDER BY name")).fetchall()
+                version = connection.execute(text("SELECT * FROM alembic_version")).fetchall()
+                mode = connection.execute(text("PRAGMA journal_mode")).scalar()
+            made.append((tables, version, mode))
+    assert made[1:] == made[:-1] and made[0][2] == "wal"
+    assert {path.name for path in (tmp_path / "here").iterdir()} == {"index.db", "one.db", "two.db"}
+    assert (tmp_path / "here" / "two.db").stat().st_mode == (tmp_path / "dagster" / "two.db").stat().st_mode
