@@ -12,13 +12,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import shapely
 
 from burnscar_assets.classes import BANDS
 from burnscar_assets.imagery.dataset import close_files
+from burnscar_assets.mapping.aoi import GEOGRAPHIC_CRS
 from burnscar_assets.mapping.averaging import Lattice
 from burnscar_assets.mapping.blocks import BlockStore, MadeBlock
 from burnscar_assets.mapping.folder import MapInputs, is_whole, write_map
-from burnscar_assets.mapping.frame import Box, Frame, frame_around
+from burnscar_assets.mapping.frame import Box, Frame, frame_around, project
 from burnscar_assets.mapping.ground import KnownGround
 from burnscar_assets.mapping.inference import WindowModel, judge_block
 from burnscar_assets.mapping.mosaic import Mosaic, Validity, read_mosaics
@@ -115,7 +117,10 @@ def mapped_boxes(task: MapTask, frame: Frame, block_px: int) -> list[Box]:
     boxes = frame.blocks(block_px)
     if task.fire_id is not None:
         return boxes
-    return [box for box in boxes if frame.covers(task.geometry, box, touched=True).any()]
+    area = project(task.geometry, GEOGRAPHIC_CRS, f"EPSG:{frame.epsg}")
+    shapely.prepare(area)
+    met = shapely.intersects(area, [frame.metres(box) for box in boxes])
+    return [box for box, meets in zip(boxes, met, strict=True) if meets]
 
 
 def _find(

@@ -67,12 +67,13 @@ def make_maps(spec: MapSpec, progress: Progress = silent) -> tuple[MapSummary, l
     Raises:
         CheckpointError: the checkpoint is missing or damaged, or was not evaluated.
         InputError: the checkpoint reads more than one layer, or was trained on a fire; an area of interest has no
-            scene, or would take long; a scene can't be read.
+            scene, is too large, or would take long; a scene can't be read.
         SourceUnavailableError: the archive does not answer.
         StorageError: something can't be written; whole maps stay.
     """
     root = spec.data_root
     manifest = verify_checkpoint(root.checkpoint(spec.checkpoint_year))
+    _check_size(spec)
     judge = _judge(spec, manifest, progress)
     _check_length(spec, judge)
     outcomes = []
@@ -153,6 +154,17 @@ class _ByBatches:
 
     def predict_pixels_normalized(self, windows: Any, acquired: Sequence[datetime]) -> npt.NDArray[np.float32]:
         raise NotImplementedError
+
+
+def _check_size(spec: MapSpec) -> None:
+    for task in spec.tasks:
+        rows, columns = frame_around(task.geometry, spec.resolution_m, task.buffer_m).shape
+        km2 = rows * columns * (spec.resolution_m / 1000) ** 2
+        if km2 > spec.settings.max_km2:
+            raise InputError(
+                f"{task.title} spans {km2:,.0f} km², more than the {spec.settings.max_km2:,.0f} of one map "
+                "(mapping.max_km2): cut it, and map its parts one by one, or raise the limit where memory allows"
+            )
 
 
 def _check_length(spec: MapSpec, judge: Judge) -> None:

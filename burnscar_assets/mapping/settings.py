@@ -10,7 +10,7 @@ from burnscar_assets.section import Section
 class MappingSettings(Section):
     """How burned-area maps are made."""
 
-    transport: ClassVar[frozenset[str]] = frozenset({"batch_size", "block_px", "ask_hours"})
+    transport: ClassVar[frozenset[str]] = frozenset({"batch_size", "block_px", "ask_hours", "max_km2"})
 
     buffer_m: float = Field(1000, ge=0, description="Margin around a fire's perimeter that is mapped too, in metres.")
     days_after: tuple[int, int] = Field(
@@ -35,6 +35,11 @@ class MappingSettings(Section):
     batch_size: int = Field(256, ge=1, description="Windows that go through the model at once.")
     ask_hours: float = Field(
         1.0, gt=0, description="An area of interest that would keep the model busy for longer needs a --yes, in hours."
+    )
+    max_km2: float = Field(
+        20_000,
+        gt=0,
+        description="Largest rectangle of one map, in km²: outlines are drawn in memory, 0.35 MB for each.",
     )
 
     @model_validator(mode="after")
