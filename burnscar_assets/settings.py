@@ -252,7 +252,7 @@ class ModelSettings(Section):
 class TrainingSettings(Section):
     """How a year's checkpoint is fine-tuned."""
 
-    transport: ClassVar[frozenset[str]] = frozenset({"memory_gb", "devices"})
+    transport: ClassVar[frozenset[str]] = frozenset({"memory_gb", "devices", "logger"})
 
     look_back_years: int = Field(2, ge=0, le=30, description="Fire years before Y whose training split is used too.")
     model: ModelSettings = ModelSettings()
@@ -302,6 +302,11 @@ class TrainingSettings(Section):
         "dropout. auto: all GPUs there are, or one process.",
     )
     seed: int = Field(42, description="Seed of weights, order and augmentation.")
+    logger: Literal["none", "mlflow", "wandb"] = Field(
+        "none",
+        description="Who else is told of losses and metrics: MLflow (at MLFLOW_TRACKING_URI) or Weights & Biases (with "
+        "WANDB_API_KEY); without these variables they write files under the data root.",
+    )
 
     @model_validator(mode="after")
     def _parts_of_a_step_are_equal(self) -> Self:

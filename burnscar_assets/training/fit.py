@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING, Any
 from burnscar_assets.classes import Split
 from burnscar_assets.errors import InputError
 from burnscar_assets.parent import child_environment
+from burnscar_assets.process import is_follower
 from burnscar_assets.settings import TrainingSettings
+from burnscar_assets.storage.atomic import read_json
 from burnscar_assets.training.config import in_parts
 from burnscar_assets.training.manifest import BEST_FILE, LAST_FILE
-from burnscar_assets.training.spec import TrainingSpec
+from burnscar_assets.training.spec import RUN_FILE, TrainingSpec
 from burnscar_assets.training.weights import load_state
 
 if TYPE_CHECKING:
@@ -137,11 +139,19 @@ def _run(
     if devices > 1:
         os.environ.update(child_environment())  # the processes that Lightning starts end with this one
     trainer, module, datamodule = instantiate(config, folder)
+    if spec.settings.logger != "none" and not is_follower():
+        trainer.logger = _logger(spec, folder, report)
     datamodule, reader = _fastest(datamodule, spec.settings, parts, devices)
     report({"event": "reader", "reader": reader})
     trainer.callbacks += [_guard(spec), EpochReport(report)]
     trainer.fit(module, datamodule=datamodule, ckpt_path=None if last is None else str(last), weights_only=True)
     return trainer, module, reader
+
+
+def _logger(spec: TrainingSpec, folder: Path, report: Callable[[dict[str, Any]], None]) -> Any:
+    from burnscar_assets.training.loggers import make_logger
+
+    return make_logger(spec, str(read_json(folder / RUN_FILE).get("run_hash", "")), report)
 
 
 def _devices(config: dict[str, Any]) -> int:

@@ -10,6 +10,7 @@ from burnscar_assets.settings import TrainingSettings
 from burnscar_assets.training.olmoearth import Encoder
 
 PROGRESS_FILE = "progress.jsonl"
+RUN_FILE = "run.json"
 
 Counts = dict[str, dict[int, dict[str, int]]]
 """Numbers of windows by split, fire year and class."""

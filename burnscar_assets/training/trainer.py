@@ -45,10 +45,8 @@ from burnscar_assets.training.manifest import (
 from burnscar_assets.training.olmoearth import CONFIG_FILE as ENCODER_CONFIG_FILE
 from burnscar_assets.training.olmoearth import WEIGHTS_FILE as ENCODER_WEIGHTS_FILE
 from burnscar_assets.training.olmoearth import Encoder
-from burnscar_assets.training.spec import PROGRESS_FILE, TrainingSpec
+from burnscar_assets.training.spec import PROGRESS_FILE, RUN_FILE, TrainingSpec
 from burnscar_assets.training.weights import hash_weights, load_state, save_weights
-
-RUN_FILE = "run.json"
 
 FROM_SCRATCH = "Trained from scratch, without pretrained weights: no licence but this project's."
 
