@@ -154,7 +154,7 @@ def _roots(world: World, setup: str | None) -> list[DataRoot]:
 def _group(world: World, year: int | None) -> Path:
     """The file or folder that holds a fire year of the dataset."""
     from burnscar_assets.packed.pack import pack_path
-    from burnscar_assets.windows.dataset import is_packed
+    from burnscar_assets.windows.layout import is_packed
 
     dataset = world.root.dataset
     return pack_path(dataset, str(year)) if is_packed(dataset) else dataset / "windows" / str(year)

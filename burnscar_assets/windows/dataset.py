@@ -14,19 +14,16 @@ import geopandas as gpd
 from burnscar_assets.classes import CLASS_NAMES, LABEL_PROPERTY
 from burnscar_assets.errors import InputError
 from burnscar_assets.progress import Progress, silent
-from burnscar_assets.storage.atomic import read_json, write_json
+from burnscar_assets.storage.atomic import write_json
 from burnscar_assets.windows.changes import LABEL_LAYER, TAGS, WindowChanges
 from burnscar_assets.windows.file_layout import write_folders
+from burnscar_assets.windows.layout import DATA_STORAGE, WINDOW_STORAGE, is_packed
 from burnscar_assets.windows.packed_layout import write_packs
 
 __all__ = [
     "DATA_STORAGE", "LABEL_LAYER", "LABEL_LAYER_CONFIG", "TAGS", "WINDOW_STORAGE", "WindowChanges",
     "ensure_label_layer", "is_packed", "write_windows",
 ]  # fmt: skip
-
-WINDOW_STORAGE: Final = "burnscar_assets.packed.storage.PackedWindowStorageFactory"
-DATA_STORAGE: Final = "burnscar_assets.packed.data.PackedDataStorageFactory"
-"""Class paths of `storage` and `window_data_storage` in the config.json of a packed dataset."""
 
 LABEL_LAYER_CONFIG: Final = {
     "type": "vector",
@@ -38,25 +35,6 @@ LABEL_LAYER_CONFIG: Final = {
     "class_names": list(CLASS_NAMES),
 }
 """How the label layer is declared in a dataset's config.json."""
-
-
-def is_packed(dataset_path: Path) -> bool:
-    """Whether a dataset's config.json chooses packed files; a dataset without one has folders.
-
-    Raises:
-        InputError: it does so for metadata or for pixels alone.
-    """
-    config = read_json(dataset_path / "config.json")
-    chosen = [
-        isinstance(said := config.get(key), dict) and said.get("class_path") == class_path
-        for key, class_path in (("storage", WINDOW_STORAGE), ("window_data_storage", DATA_STORAGE))
-    ]
-    if any(chosen) and not all(chosen):
-        raise InputError(
-            f"{dataset_path / 'config.json'} packs windows or their data alone: name both `storage` {WINDOW_STORAGE} "
-            f"and `window_data_storage` {DATA_STORAGE}, or neither"
-        )
-    return all(chosen)
 
 
 def write_windows(
