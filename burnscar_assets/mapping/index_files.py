@@ -46,7 +46,7 @@ def write_index_map(found: IndexMap, folder: Path, title: str) -> dict[str, Any]
     perimeter = None if found.perimeter is None else gpd.GeoSeries([found.perimeter], crs=found.grid.crs)
     write_polygons(found.polygons, folder, perimeter=perimeter, simulated=found.simulated)
     if found.agreement is not None:
-        ranked = rank_disagreements({title: found.agreement}, REVIEWED)
+        ranked = rank_disagreements({title: found.agreement}, REVIEWED).assign(simulated=found.simulated)
         with atomic_file(folder / DISAGREEMENTS_FILE) as temporary:
             temporary.write_text(ranked.to_json(drop_id=True) + "\n", encoding="utf-8")
     with atomic_file(folder / PICTURE_FILE) as temporary:

@@ -72,16 +72,20 @@ def burned_polygons(
     burned = check_raster(burned)
     if probability is not None and probability.shape != burned.shape:
         raise InputError(f"probability has shape {probability.shape}, but burned ground {burned.shape}")
+    rows, columns = _around(burned == 1)
+    burned = burned[rows, columns]
+    probability = None if probability is None else probability[rows, columns]
+    grid = Grid(transform @ Affine.translation(columns.start, rows.start), grid.crs)
     sieved = sieve(burned, grid.pixel_ha, min_area_ha=min_area_ha, min_hole_ha=min_hole_ha)
     patches = sorted(_patches(sieved, probability), key=lambda patch: (-patch.pixels, patch.outline.bounds))
     outlines, changes = _smoothed([patch.outline for patch in patches], grid)
-    columns = {
+    figures = {
         "area_ha": np.array([patch.pixels for patch in patches], dtype=np.float64) * grid.pixel_ha,
         "mean_probability": np.array([patch.mean_probability for patch in patches], dtype=np.float64),
         "holes": np.array([patch.islands for patch in patches], dtype=np.int64),
         "outline_area_change": changes,
     }
-    return gpd.GeoDataFrame(columns, geometry=outlines, crs=grid.crs)
+    return gpd.GeoDataFrame(figures, geometry=outlines, crs=grid.crs)
 
 
 def sieve(burned: NDArray[np.uint8], pixel_ha: float, *, min_area_ha: float, min_hole_ha: float) -> NDArray[np.uint8]:
@@ -115,6 +119,15 @@ def sieve(burned: NDArray[np.uint8], pixel_ha: float, *, min_area_ha: float, min
     fill[0] = False
     result[fill[islands]] = 1
     return result
+
+
+def _around(burned: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """Rows and columns of all burned ground and one pixel about it; the rest need not be looked at."""
+    if not burned.any():
+        return slice(0, 1), slice(0, 1)
+    parts = [np.flatnonzero(burned.any(axis=axis)) for axis in (1, 0)]
+    rows, columns = (slice(max(int(part[0]) - 1, 0), int(part[-1]) + 2) for part in parts)
+    return rows, columns
 
 
 def _patches(sieved: NDArray[np.uint8], probability: NDArray[np.floating] | None) -> Iterator[_Patch]:

@@ -110,6 +110,20 @@ def test_islands_are_kept_filled_or_unknown() -> None:
     assert found["mean_probability"].item() == pytest.approx((0.8 * (known - filled) + 0.1 * filled) / known)
 
 
+@settings(max_examples=40, deadline=None)
+@given(RASTERS, st.tuples(*[st.integers(0, 3)] * 4))
+def test_unburnt_ground_around_changes_nothing(burned: np.ndarray, margins: tuple[int, int, int, int]) -> None:
+    top, bottom, left, right = (margin + 2 for margin in margins)
+    known = np.where(burned == 255, 0, burned).astype("uint8")
+    framed = np.pad(known, 2)
+    wide = np.pad(known, ((top, bottom), (left, right)))
+    limits = {"min_area_ha": 0.02, "min_hole_ha": 0.02}
+    one, other = polygons_of(framed, **limits), polygons_of(wide, **limits)
+    moved = one.translate((left - 2) * 10, -(top - 2) * 10)
+    assert one["area_ha"].equals(other["area_ha"])
+    assert all(a.equals_exact(b, 1e-6) for a, b in zip(moved, other.geometry, strict=True))
+
+
 def test_pixels_that_share_a_corner_are_two_patches_and_largest_comes_first() -> None:
     burned = np.zeros((30, 30), dtype="uint8")
     burned[0:10, 0:10] = 1
