@@ -24,14 +24,14 @@ _OURS, _OFFICIAL = "#c1440e", "#0b5394"
 def plot_index_map(found: IndexMap, title: str) -> "Figure":
     """The index, burned ground with the official outline, and severity or disagreement beside each other."""
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     panels = [_draw_index, _draw_burned]
     panels += [] if found.severity is None else [_draw_severity]
     height, width = found.burned.shape
-    figure = Figure(
-        figsize=(5.2 * len(panels), 5.2 * float(np.clip(height / width, 0.4, 1.4)) + 1.1), layout="constrained"
-    )
-    figure.get_layout_engine().set(rect=(0, 0, 1, 0.93))
+    tall = float(np.clip(height / width, 0.4, 1.4))
+    layout = ConstrainedLayoutEngine(rect=(0, 0, 1, 0.93))
+    figure = Figure(figsize=(PANEL_IN * len(panels), PANEL_IN * tall + 1.5), layout=layout)
     figure.suptitle(f"{title} (simulated imagery)" if found.simulated else title)
     for draw, axes in zip(panels, figure.subplots(1, len(panels), squeeze=False)[0], strict=True):
         draw(axes, found)
