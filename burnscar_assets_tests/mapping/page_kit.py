@@ -102,7 +102,15 @@ def make_map(
 def write_raster(path: Path, pixels: npt.NDArray[Any], transform: Any, crs: str, nodata: float | None) -> None:
     """Write one band, or several along the first axis, as a COG."""
     bands = pixels if pixels.ndim == 3 else pixels[None]
-    profile = {"driver": "COG", "count": len(bands), "height": bands.shape[1], "width": bands.shape[2]}
+    overviews = "MODE" if bands.dtype == np.uint8 else "AVERAGE"
+    profile = {
+        "driver": "COG",
+        "count": len(bands),
+        "height": bands.shape[1],
+        "width": bands.shape[2],
+        "blocksize": 256,
+        "overview_resampling": overviews,
+    }
     with rasterio.open(
         path, "w", **profile, dtype=bands.dtype, crs=crs, transform=transform, nodata=nodata, compress="DEFLATE"
     ) as target:

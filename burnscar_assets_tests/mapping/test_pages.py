@@ -235,7 +235,8 @@ def test_half_a_file_never_stops_the_pages_of_the_others(tmp_path: Path) -> None
     needed = ("after.tif", "burned.tif", "probability.tif", "validity.tif", "burned_area.gpkg")
     for name in (*needed, "before.tif", "severity.tif", "item.json"):
         cut, gone = (Path(shutil.copytree(folder / "good", folder / f"{name}-{how}")) for how in ("cut", "gone"))
-        (cut / name).write_bytes((cut / name).read_bytes()[:700])
+        whole = (cut / name).read_bytes()
+        (cut / name).write_bytes(whole[: min(700, len(whole) // 2)])
         (gone / name).unlink()
     text = Page(write_pages(folder, title=TITLE, simulated=True)).text
     assert 'href="good/index.html"' in (folder / "index.html").read_text()
@@ -244,3 +245,13 @@ def test_half_a_file_never_stops_the_pages_of_the_others(tmp_path: Path) -> None
     for name in ("before.tif", "severity.tif"):
         assert f"{name}-cut: {name}" in text and f"{name}-gone:" not in text, "what isn't there isn't shown"
     assert "item.json-" not in text
+
+
+def test_a_map_larger_than_its_picture_is_drawn_whole(tmp_path: Path) -> None:
+    folder = make_map(tmp_path / "fire_year=2021" / "long", size=(200, 2000))
+    write_pages(folder.parent, title=TITLE, simulated=True)
+    drawn = json.loads((folder / "page" / "drawn.json").read_text())
+    assert drawn["outlines"]["burned"] and drawn["disagreements"]
+    assert all(0 <= place["box"][0] < place["box"][2] <= 2000 for place in drawn["disagreements"])
+    assert {Image.open(folder / "page" / name).size for name in drawn["pictures"]} == {(1600, 160), (320, 32)}
+    assert "at 12 m a pixel; the files hold it at 10 m" in Page(folder / "index.html").text
