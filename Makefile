@@ -13,8 +13,8 @@ test: $(INSTALLED)  ## set up, then run the whole test suite
 	$(BIN)/pytest -m "not slow" --numprocesses auto --maxprocesses 4
 	$(BIN)/pytest -m slow
 
-bench: $(INSTALLED)  ## measure what staying up to date costs, and imagery and training beside rslearn: half an hour
-	failed=0; for name in refresh imagery training; do $(BIN)/python benchmarks/$$name.py || failed=1; done; exit $$failed
+bench: $(INSTALLED)  ## measure what staying up to date costs, and imagery, training and maps beside rslearn: an hour
+	failed=0; for name in refresh imagery training mapping; do $(BIN)/python benchmarks/$$name.py || failed=1; done; exit $$failed
 
 ui: $(INSTALLED)  ## the web UI and daemon on 127.0.0.1:3000, with what `make demo` made
 	$(BIN)/burnscar ui

@@ -66,13 +66,14 @@ class Place:
 
     def table(self, name: str, fires: int, count: int, size_px: int = 32) -> Table:
         """A table of so many windows, on the archive's scenes."""
-        return self._write(name, define(scenes(**asdict(self.archive)), min(fires, count), count, size_px))
+        return self.write_table(name, define(scenes(**asdict(self.archive)), min(fires, count), count, size_px))
 
     def spread_table(self, name: str, fires: int, count: int) -> Table:
         """A table of so many windows of 32 px, of fires all over California and its fire season."""
-        return self._write(name, define(spread_scenes(fires), fires, count, 32))
+        return self.write_table(name, define(spread_scenes(fires), fires, count, 32))
 
-    def _write(self, name: str, rows: gpd.GeoDataFrame) -> Table:
+    def write_table(self, name: str, rows: gpd.GeoDataFrame) -> Table:
+        """A table of windows, in a file of its own."""
         path = self.folder / "tables" / f"{name}.parquet"
         path.parent.mkdir(exist_ok=True)
         rows.to_parquet(path)

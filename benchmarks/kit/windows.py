@@ -42,26 +42,17 @@ def define(scenes: list[Scene], fires: int, count: int, size_px: int, seed: int 
 def _of_fire(scene: Scene, fire_id: str, count: int, size_px: int, generator: np.random.Generator) -> gpd.GeoDataFrame:
     side_m = size_px * RESOLUTION_M
     cells = _cells(scene, side_m, count, generator)
-    day = pd.Timestamp(scene.acquired).normalize()
     burnt = np.arange(count) % 2 == 0
     table = gpd.GeoDataFrame(
-        {
-            "fire_year": FIRE_YEAR,
+        on_scene(scene, size_px)
+        | {
             "fire_id": fire_id,
             "cluster_id": fire_id,
             "stratum": np.where(burnt, "burnt", "ring"),
             "category": np.where(burnt, *CLASS_NAMES),
             "split": Split.TRAIN.value,
-            "utm_epsg": EPSG,
             "min_col": cells.col * size_px,
             "min_row": -(cells.row + 1) * size_px,
-            "size_px": size_px,
-            "resolution_m": float(RESOLUTION_M),
-            "start_time": day - pd.Timedelta(days=DAYS_BEFORE),
-            "end_time": day + pd.Timedelta(days=DAYS_AFTER),
-            "burnt_share": np.nan,
-            "unlabelled_share": np.nan,
-            "label_hash": "",
         },
         geometry=gpd.GeoSeries(Lattice(side_m).footprints(cells), crs=TABLE_CRS),
     )
@@ -69,6 +60,22 @@ def _of_fire(scene: Scene, fire_id: str, count: int, size_px: int, generator: np
     table["window_id"] = [hash_json([fire_id, *place, size_px])[:16] for place in places]
     table["point_id"] = "p" + table["window_id"]
     return table
+
+
+def on_scene(scene: Scene, size_px: int) -> dict[str, object]:
+    """What windows that a scene's day is right for have in common, as columns of the table `windows`."""
+    day = pd.Timestamp(scene.acquired).normalize()
+    return {
+        "fire_year": FIRE_YEAR,
+        "utm_epsg": EPSG,
+        "size_px": size_px,
+        "resolution_m": float(RESOLUTION_M),
+        "start_time": day - pd.Timedelta(days=DAYS_BEFORE),
+        "end_time": day + pd.Timedelta(days=DAYS_AFTER),
+        "burnt_share": np.nan,
+        "unlabelled_share": np.nan,
+        "label_hash": "",
+    }
 
 
 def _cells(scene: Scene, side_m: int, count: int, generator: np.random.Generator) -> Cells:

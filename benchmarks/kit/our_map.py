@@ -1,0 +1,76 @@
+"""Our map of an area as a process: `python -m kit.our_map ROOT CHECKPOINT AREA DAY FOLDER`, one JSON line.
+
+ROOT is a data root whose dataset has the archive's configuration, AREA a file with WKT in EPSG:4326, DAY the scene's.
+Everything from the search to the map's folder is done; told is how much of the time was the model's.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from burnscar_assets.mapping.making import Judge, make_map
+from burnscar_assets.mapping.settings import MappingSettings
+from burnscar_assets.mapping.spec import MapSpec, MapTask
+from burnscar_assets.training.model import BurnModel, load_model
+from kit.map_windows import SIZE_PX, STRIDE_PX
+from kit.windows import DAYS_AFTER, DAYS_BEFORE
+
+BATCH = 256
+THRESHOLD = 0.5
+
+
+class Timed:
+    """A model that says how long it took."""
+
+    per_pixel = False
+
+    def __init__(self, model: BurnModel) -> None:
+        self._model = model
+        self.windows, self.seconds = 0, 0.0
+
+    def normalize(self, pixels: NDArray[np.uint16]) -> Any:
+        """As the model does."""
+        return self._model.normalize(pixels)
+
+    def predict_normalized(self, windows: Any, acquired: Sequence[datetime]) -> NDArray[np.float64]:
+        """As the model does."""
+        begin = time.perf_counter()
+        answers = self._model.predict_normalized(windows, acquired)
+        self.seconds += time.perf_counter() - begin
+        self.windows += len(answers)
+        return answers
+
+    def predict_pixels_normalized(self, windows: Any, acquired: Sequence[datetime]) -> NDArray[np.float32]:
+        """As the model does."""
+        return self._model.predict_pixels_normalized(windows, acquired)
+
+
+def main(root: Path, checkpoint: Path, area: str, day: datetime, folder: Path) -> None:
+    """Make the map."""
+    begin = time.perf_counter()
+    task = MapTask(
+        name="area", title="Area", folder=folder / "map", work=folder / "work", area=area, source="benchmark",
+        start=day - timedelta(days=DAYS_BEFORE), end=day + timedelta(days=DAYS_AFTER),
+    )  # fmt: skip
+    spec = MapSpec(
+        root=root, checkpoint_year=day.year, tasks=(task,), size_px=SIZE_PX, simulated=True,
+        settings=MappingSettings(stride_px=STRIDE_PX, batch_size=BATCH),
+    )  # fmt: skip
+    model = Timed(load_model(checkpoint))
+    outcome = make_map(task, spec, Judge(model, model._model.manifest, THRESHOLD, None, None))
+    said = {"done": int(outcome.record is not None), "wall_s": time.perf_counter() - begin}
+    print(json.dumps(said | {"model_s": model.seconds, "windows": model.windows}))
+
+
+if __name__ == "__main__":
+    main(
+        Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]).read_text(encoding="utf-8"),
+        datetime.fromisoformat(sys.argv[4]), Path(sys.argv[5]),
+    )  # fmt: skip
