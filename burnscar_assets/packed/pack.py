@@ -116,6 +116,29 @@ class Pack:
                 windows,
             )
 
+    def make_windows_anew(self, windows: Sequence[tuple[str, str, str]], layer: str) -> None:
+        """Make windows, each given as name, metadata and features of a vector layer, which is completed then.
+
+        They lose what they had.
+        """
+        there = {name for (name,) in self.database.rows("SELECT name FROM windows")}
+        self.remove_windows(name for name, _, _ in windows if name in there)
+        with self.database.transaction() as connection:
+            (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM windows").fetchone()
+            numbered = list(enumerate(windows, last + 1))
+            connection.executemany(
+                "INSERT INTO windows (id, name, metadata) VALUES (?, ?, ?)",
+                ((number, name, metadata) for number, (name, metadata, _) in numbered),
+            )
+            connection.executemany(
+                "INSERT INTO vectors (window, layer, group_idx, crc, features) VALUES (?, ?, 0, ?, ?)",
+                ((number, layer, zlib.crc32(text.encode()), text) for number, (_, _, text) in numbered),
+            )
+            connection.executemany(
+                "INSERT INTO completed (window, layer, group_idx) VALUES (?, ?, 0)",
+                ((number, layer) for number, _ in numbered),
+            )
+
     def remove_windows(self, names: Iterable[str]) -> int:
         """Remove windows with all that they have; returns how many there were."""
         with self.database.transaction() as connection:

@@ -5,19 +5,22 @@ Texts are made from columns, without an object for each window; rslearn reads fr
 
 import json
 from collections.abc import Iterator
+from json.encoder import encode_basestring_ascii as _quoted
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import geopandas as gpd
 from rasterio.crs import CRS
 
 from burnscar_assets.classes import LABEL_PROPERTY
-from burnscar_assets.packed.pack import Pack, Vector, metadata_text, pack_path
+from burnscar_assets.packed.pack import Pack, pack_path
 from burnscar_assets.progress import Progress
 from burnscar_assets.windows.changes import LABEL_LAYER, TAGS, WindowChanges
 
 _PLACE = ("projection", "bounds", "time_range")
 _REPORT_EVERY = 1000
+_OPTIONS = "{" + ", ".join(f'"{tag}": %s' for tag in TAGS) + "}"
+"""Tags of a window as JSON, their values, as JSON too, still to come."""
 
 
 class _Wanted(NamedTuple):
@@ -49,7 +52,7 @@ def write_packs(
                     progress("windows", looked_at, len(windows))
             comparison.write()
             if remove_others:
-                done["removed"] += pack.remove_windows(comparison.there.keys() - set(rows["window_id"]))
+                done["removed"] += pack.remove_windows(comparison.there.keys() - set(rows["window_id"].tolist()))
     progress("windows", looked_at, len(windows))
     return WindowChanges(**done)
 
@@ -78,10 +81,8 @@ class _Comparison:
 
     def write(self) -> None:
         """Make the file so; windows that are made anew lose what they had."""
-        self._pack.remove_windows(wanted.name for wanted in self._anew)
-        self._pack.put_windows((wanted.name, wanted.metadata) for wanted in (*self._retagged, *self._anew))
-        self._pack.put_vectors(Vector(wanted.name, LABEL_LAYER, 0, wanted.label) for wanted in self._anew)
-        self._pack.mark_completed((wanted.name, LABEL_LAYER, 0) for wanted in self._anew)
+        self._pack.put_windows((wanted.name, wanted.metadata) for wanted in self._retagged)
+        self._pack.make_windows_anew(self._anew, LABEL_LAYER)
 
 
 def _texts(windows: gpd.GeoDataFrame) -> Iterator[_Wanted]:
@@ -97,32 +98,31 @@ def _texts(windows: gpd.GeoDataFrame) -> Iterator[_Wanted]:
     times = {
         time: time.to_pydatetime().isoformat() for name in ("start_time", "end_time") for time in windows[name].unique()
     }
+    projections_json = {key: json.dumps(projection) for key, projection in projections.items()}
     names = ("window_id", "utm_epsg", "resolution_m", "min_col", "min_row", "size_px", "start_time", "end_time")
-    tags = zip(*(windows[tag].astype(str) for tag in TAGS), strict=True)
-    for row, options in zip(zip(*(windows[name].tolist() for name in names), strict=True), tags, strict=True):
+    tags = zip(*(map(_quoted, windows[tag].astype(str).tolist()) for tag in TAGS), strict=True)
+    categories = map(_quoted, windows["category"].astype(str).tolist())
+    columns = zip(*(windows[name].tolist() for name in names), strict=True)
+    for row, options, category in zip(columns, tags, categories, strict=True):
         name, utm_epsg, resolution_m, left, top, size, start, end = row
-        said = dict(zip(TAGS, options, strict=True))
-        projection = projections[utm_epsg, resolution_m]
-        bounds = [left, top, left + size, top + size]
-        metadata = {
-            "projection": projection,
-            "bounds": bounds,
-            "time_range": [times[start], times[end]],
-            "options": said,
-        }
-        yield _Wanted(name, metadata_text(metadata), _label(projection, bounds, said["category"]))
+        projection = projections_json[utm_epsg, resolution_m]
+        right, bottom = left + size, top + size
+        metadata = (
+            f'{{"projection": {projection}, "bounds": [{left}, {top}, {right}, {bottom}], '
+            f'"time_range": ["{times[start]}", "{times[end]}"], "options": {_OPTIONS % options}}}'
+        )
+        yield _Wanted(name, metadata, _label(projection, (left, top, right, bottom), category))
 
 
-def _label(projection: dict[str, Any], bounds: list[int], category: str) -> str:
-    """The window's square with its class: a FeatureCollection in pixels of the projection."""
+def _label(projection: str, bounds: tuple[int, int, int, int], category: str) -> str:
+    """The window's square with its class: a FeatureCollection in pixels of the projection, of parts that are JSON."""
     left, top, right, bottom = map(float, bounds)
-    ring = [[right, top], [right, bottom], [left, bottom], [left, top], [right, top]]
-    feature = {
-        "type": "Feature",
-        "properties": {LABEL_PROPERTY: category},
-        "geometry": {"type": "Polygon", "coordinates": [ring]},
-    }
-    return json.dumps({"type": "FeatureCollection", "properties": projection, "features": [feature]})
+    ring = f"[{right}, {top}], [{right}, {bottom}], [{left}, {bottom}], [{left}, {top}], [{right}, {top}]"
+    return (
+        f'{{"type": "FeatureCollection", "properties": {projection}, "features": [{{"type": "Feature", '
+        f'"properties": {{"{LABEL_PROPERTY}": {category}}}, '
+        f'"geometry": {{"type": "Polygon", "coordinates": [[{ring}]]}}}}]}}'
+    )
 
 
 def _same(there: str | None, wanted: str) -> bool:
