@@ -259,6 +259,11 @@ class TrainingSettings(Section):
     config: str = Field(
         "model-classification.yaml", description="rslearn model configuration, beside the settings file or in configs/."
     )
+    earlier_layers: tuple[str, ...] = Field(
+        (),
+        description="Raster layers of earlier images, oldest first, that the model reads as time steps before that of "
+        "imagery.layer; windows need a tile of each.",
+    )
     max_epochs: int = Field(20, ge=1, description="Passes over the training windows at most.")
     tuning: Literal["freeze-then-unfreeze", "frozen", "layer-decay", "lora"] = Field(
         "freeze-then-unfreeze",

@@ -32,7 +32,7 @@ def data_module(dataset: Path, workers: int) -> Any:
 
     values = {
         "BURNSCAR_DATASET": str(dataset),
-        "BURNSCAR_LAYER": LAYER,
+        "BURNSCAR_LAYERS": [LAYER],
         "BURNSCAR_GROUPS": [str(FIRE_YEAR)],
         "BURNSCAR_BATCH_SIZE": BATCH,
         "BURNSCAR_LOADER_WORKERS": workers,

@@ -33,6 +33,7 @@ _PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mi
 _VARIABLE = re.compile(r"\$\{([^}]+)\}")
 _ENCODER = "BURNSCAR_ENCODER"
 _LAYER = "BURNSCAR_LAYER"
+_LAYERS = "BURNSCAR_LAYERS"
 _SEGMENTATION = "rslearn.train.tasks.segmentation.SegmentationTask"
 _PATHS = {"BURNSCAR_DATASET", "BURNSCAR_ENCODER", "BURNSCAR_RUNS", "BURNSCAR_PROJECT", "BURNSCAR_RUN"}
 
@@ -66,13 +67,13 @@ def layers_read(settings: TrainingSettings, layer: str) -> tuple[str, ...]:
 
     Args:
         settings: name the configuration.
-        layer: what stands for ${BURNSCAR_LAYER}.
+        layer: raster layer of the image after the fire.
 
     Raises:
         SettingsError: it is malformed.
     """
     path = config_file(settings.config)
-    names = dict.fromkeys(_VARIABLE.findall(_code(path)), "") | {_LAYER: layer}
+    names = dict.fromkeys(_VARIABLE.findall(_code(path)), "") | _of_layers(settings, layer)
     return tuple(image_layers(_parsed(path, names)))
 
 
@@ -115,7 +116,7 @@ def _variables(spec: TrainingSpec, device: Device) -> dict[str, Any]:
     precision = settings.precision
     if precision == "auto":
         precision = "bfloat16" if device == "gpu" else "float32"
-    window_bytes = len(BANDS) * spec.size_px**2 * 4
+    window_bytes = len(BANDS) * len(spec.layers) * spec.size_px**2 * 4
     windows = sum(n for years in spec.windows.values() for classes in years.values() for n in classes.values())
     encoder = spec.encoder
     of_encoder = {} if encoder is None else {
@@ -126,7 +127,7 @@ def _variables(spec: TrainingSpec, device: Device) -> dict[str, Any]:
     return of_encoder | {
         "BURNSCAR_DATASET": str(spec.dataset),
         "BURNSCAR_GROUPS": [str(year) for year in spec.fire_years],
-        _LAYER: spec.layer,
+        **_of_layers(settings, spec.layer),
         "BURNSCAR_PATCH_SIZE": settings.model.patch_size,
         "BURNSCAR_AUTOCAST": None if precision == "float32" else precision,
         "BURNSCAR_PRECISION": _PRECISIONS[precision],
@@ -151,6 +152,11 @@ def _resolve(spec: TrainingSpec, variables: dict[str, Any], device: Device) -> d
     config = _parsed(config_file(spec.settings.config), variables)
     config = tuned(config, spec.settings, None if spec.encoder is None else spec.encoder.depth)
     return on_devices(config, device_count(spec.settings, device))
+
+
+def _of_layers(settings: TrainingSettings, layer: str) -> dict[str, Any]:
+    layers = [*settings.earlier_layers, layer]
+    return {_LAYER: layer, _LAYERS: layers, "BURNSCAR_CHANNELS": len(BANDS) * len(layers)}
 
 
 def _code(path: Path) -> str:
