@@ -20,6 +20,7 @@ from rasterio.vrt import WarpedVRT
 from burnscar_assets.errors import InputError
 from burnscar_assets.imagery.indices import FloatArray, nbr
 from burnscar_assets.mapping.grid import Grid, grid_of, measures_ground
+from burnscar_assets.mapping.polygon_files import PERIMETER_LAYER
 from burnscar_assets.sampling.lattice import utm_epsg_of
 
 NIR_NAMES: Final = ("B08", "B8", "B8A", "NIR")
@@ -174,11 +175,18 @@ def _is_raster(path: Path) -> bool:
 
 def _perimeter_vectors(path: Path) -> gpd.GeoDataFrame:
     try:
-        return gpd.read_parquet(path) if path.suffix.lower() == ".parquet" else gpd.read_file(path)
+        if path.suffix.lower() == ".parquet":
+            return gpd.read_parquet(path)
+        layers = gpd.list_layers(path)["name"].to_list()
+        layer = PERIMETER_LAYER if PERIMETER_LAYER in layers else layers[0]
+        found = gpd.read_file(path, layer=layer)
     except Exception as error:
         raise InputError(
             f"{path} can't be read as a perimeter ({error}): give a GeoPackage, GeoJSON, shapefile, GeoParquet or mask"
         ) from error
+    if len(layers) > 1 and layer != PERIMETER_LAYER:
+        raise InputError(f"which layer of {path} is the perimeter ({', '.join(layers)})? Name it {PERIMETER_LAYER}")
+    return found
 
 
 def _perimeter_raster(path: Path) -> gpd.GeoDataFrame:
