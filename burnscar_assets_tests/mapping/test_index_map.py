@@ -174,7 +174,7 @@ def test_what_does_not_fit_the_image_is_refused(tmp_path: Path) -> None:
     box = gpd.GeoSeries([shapely.box(400_000, 4_498_000, 402_000, 4_500_000)], crs="EPSG:32611")
     for layer in ("burned", "other"):
         box.to_file(several, layer=layer)
-    with pytest.raises(InputError, match="which layer of .* is the perimeter"):
+    with pytest.raises(InputError, match=r"which layer of .* is the perimeter"):
         read_perimeter(several, read_images(after).grid)
     box.buffer(100).to_file(several, layer="perimeter")
     assert read_perimeter(several, read_images(after).grid).area > 1.1 * box.area.item()
