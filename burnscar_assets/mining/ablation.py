@@ -104,11 +104,11 @@ def compare_worlds(
         MissingDataError: a year was not evaluated in one of them.
         InputError: they have no window in common, or differ in what is true of one.
     """
-    tables = [
+    first, second = (
         pd.concat([read_table(root, PREDICTIONS, year) for year in fire_years], ignore_index=True)
         for root in (with_mined, without)
-    ]
-    return compare_predictions(*tables, settings)
+    )
+    return compare_predictions(first, second, settings)
 
 
 def _answers(both: pd.DataFrame, side: str) -> Answers:
