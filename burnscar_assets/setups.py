@@ -87,6 +87,10 @@ class Setup(Section):
         """The values that decide what comes of it, beside the settings that it changes."""
         return self.model_dump(mode="json", include={"kind", "seeds", "threshold", "trees"}, exclude_none=True)
 
+    def judged(self) -> dict[str, Any]:
+        """What an evaluation reads of it, beside its checkpoints."""
+        return self.model_dump(mode="json", include={"seeds"})
+
     def compared(self) -> dict[str, Any]:
         """What a comparison reads of it, beside its results."""
         return self.model_dump(mode="json", include={"title", "kind", "seeds"})

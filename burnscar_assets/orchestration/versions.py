@@ -55,7 +55,8 @@ def stage_settings(asset: str, settings: Settings) -> dict[str, Any]:
     Of a set-up they are the world's settings with what it replaces, and the rest of its file as `setup.<field>`.
     """
     setup = _setup(asset)
-    own = {} if setup is None else dict(_flat({"setup": setup.decisive()}))
+    of_file = {} if setup is None else setup.decisive() if asset.endswith("/checkpoint") else setup.judged()
+    own = dict(_flat({"setup": of_file}))
     if asset == COMPARISON:
         own = dict(_flat({name: found.compared() for name, found in load_setups(settings).items()}, "setups."))
     every = dict(_flat((settings if setup is None else setup.applied_to(settings)).decisive_sections()))

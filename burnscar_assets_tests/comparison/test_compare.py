@@ -84,7 +84,7 @@ def test_costs_are_told_but_no_part_of_the_version(contestants: list[Contestant]
     before = compared(contestants)
     write_cost(root.evaluation(2020), Cost(train_seconds=1e6))
     after = compared(contestants)
-    assert not SETUP_COMPARISON.content_hash(before.table) == SETUP_COMPARISON.content_hash(after.table)
+    assert SETUP_COMPARISON.content_hash(before.table) != SETUP_COMPARISON.content_hash(after.table)
     assert before.version == after.version
     judged(root, 2020, skill=0.2)
     assert compared(contestants).version != before.version

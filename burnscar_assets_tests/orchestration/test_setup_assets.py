@@ -1,0 +1,144 @@
+"""Set-ups and their comparison under Dagster: what they wait for, what makes them stale, and that the marks agree."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import yaml
+from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
+from dagster._core.loader import LoadingContextForTest
+
+from burnscar_assets.definitions import build_definitions
+from burnscar_assets.environment import CONFIG_VARIABLE, CONFIGS_DIR, DATA_VARIABLE
+from burnscar_assets.orchestration.execution import Runner, open_runner
+from burnscar_assets.orchestration.lineage import Lineage
+from burnscar_assets.orchestration.pairs import Pair
+from burnscar_assets.orchestration.partitions import World
+from burnscar_assets.settings import load_settings
+from burnscar_assets.storage.contracts import SETUP_COMPARISON
+from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.storage.tables import read_table
+from burnscar_assets_tests.evaluation.tiny_world import write_perimeters
+from burnscar_assets_tests.tiny_dataset import make_tiny_dataset
+
+YEARS = (2019, 2020)
+COMPARISON = Pair("setup_comparison", None)
+TREES = {"title": "Trees", "kind": "trees", "trees": {"rounds": 20, "min_windows_in_leaf": 3}}
+
+
+@pytest.fixture
+def root(root: DataRoot, monkeypatch: pytest.MonkeyPatch) -> DataRoot:
+    """A world of two set-ups beside its own, without a network."""
+    shipped = [path.stem for path in (CONFIGS_DIR / "setups").glob("*.yaml")]
+    content = {
+        "name": "set-ups",
+        "years": {"first": 2019, "last": 2020},
+        "release": {"source": "none"},
+        "training": {"look_back_years": 1, "accelerator": "cpu"},
+        "evaluation": {"bootstrap_samples": 100},
+        "setups": {"exclude": shipped, "reference": "line"},
+        "demo": {},
+    }
+    (root.path / "setups").mkdir(parents=True)
+    root.world_file.write_text(yaml.safe_dump(content))
+    write(root, "line", title="Line", kind="threshold")
+    write(root, "wood", **TREES)
+    monkeypatch.setenv(CONFIG_VARIABLE, str(root.world_file))
+    monkeypatch.setenv(DATA_VARIABLE, str(root.path))
+    return root
+
+
+def write(root: DataRoot, name: str, **content: Any) -> None:
+    (root.path / "setups" / f"{name}.yaml").write_text(yaml.safe_dump(content))
+
+
+@contextmanager
+def runner(root: DataRoot) -> Iterator[Runner]:
+    with open_runner(World(load_settings(root.world_file), root), root.world_file) as opened:
+        yield opened
+
+
+def pairs(*assets: str) -> list[Pair]:
+    return [Pair(asset, year) for year in YEARS for asset in assets]
+
+
+def stale(opened: Runner) -> set[Pair]:
+    """What the plan takes for stale among the set-ups' assets, having seen that Dagster's own reckoning agrees."""
+    planner = opened.planner
+    chosen = planner.choose_assets(["line", "wood", "setup_comparison"], gpu=True)
+    plan = planner.plan(YEARS, chosen)
+    own = CachingStaleStatusResolver(planner.instance, planner.graph, LoadingContextForTest(planner.instance))
+    found = {one.pair for one in plan.stale}
+    for pair in Lineage(planner.graph, YEARS).pairs(chosen):
+        assert (own.get_status(pair.key, pair.partition_key) is not StaleStatus.FRESH) == (pair in found), pair
+    return found
+
+
+def make(opened: Runner, chosen: list[Pair]) -> None:
+    for year in (*YEARS, None):
+        if of_year := [pair for pair in chosen if pair.fire_year == year]:
+            opened.run(of_year)
+
+
+def test_the_comparison_waits_for_every_set_up_of_every_year(root: DataRoot) -> None:
+    graph = build_definitions(load_settings(root.world_file), root).resolve_asset_graph()
+    lineage = Lineage(graph, YEARS)
+    metrics = {*pairs("evaluation_metrics", "line/evaluation_metrics", "wood/evaluation_metrics")}
+    assert set(lineage.parents(COMPARISON)) == metrics
+    everything = set(lineage.pairs())
+    assert COMPARISON in everything and COMPARISON not in lineage.can_be_made(everything)
+    for one in metrics:
+        assert lineage.can_be_made({one, COMPARISON}) == [one]
+        assert COMPARISON not in lineage.can_be_made({one, COMPARISON}, failed={one})
+    assert lineage.can_be_made({COMPARISON}) == [COMPARISON]
+    assert COMPARISON in lineage.after({Pair("tiles", 2019)})
+    assert Pair("line/checkpoint", 2020) in lineage.after({Pair("tiles", 2019)}), "it looks back"
+
+
+@pytest.mark.slow
+def test_a_changed_set_up_makes_stale_its_own_assets_and_the_comparison(root: DataRoot) -> None:
+    make_tiny_dataset(root, years=YEARS, windows_per_year=30, seed=3)
+    for year in YEARS:
+        write_perimeters(root, year)
+    own = pairs("line/checkpoint", "line/evaluation_metrics", "wood/checkpoint", "wood/evaluation_metrics")
+    with runner(root) as opened:
+        assert stale(opened) == {*own, COMPARISON}
+        make(opened, [*own, COMPARISON])
+        assert stale(opened) == set()
+        assert set(read_table(root, SETUP_COMPARISON, None)["setup"]) == {"line", "wood"}
+    write(root, "wood", **TREES | {"trees": {"rounds": 3, "min_windows_in_leaf": 12}})
+    with runner(root) as opened:
+        assert stale(opened) == {*pairs("wood/checkpoint")}
+        make(opened, pairs("wood/checkpoint"))
+        assert stale(opened) == {*pairs("wood/evaluation_metrics")}
+        make(opened, pairs("wood/evaluation_metrics")[:1])
+        assert stale(opened) == {*pairs("wood/evaluation_metrics")[1:], COMPARISON}
+        make(opened, pairs("wood/evaluation_metrics")[1:])
+        plan = opened.planner.plan(YEARS, ["setup_comparison"])
+        assert [one.pair for one in plan.stale] == [COMPARISON]
+        assert any("wood/evaluation_metrics" in cause for cause in plan.stale[0].causes), plan.stale[0].causes
+        make(opened, [COMPARISON])
+        assert stale(opened) == set()
+    (root.path / "setups" / "wood.yaml").write_text(yaml.safe_dump(TREES | {"description": "In other words."}))
+    (root.comparison / "comparison.json").unlink()
+    root.comparison.rmdir()
+    with runner(root) as opened:
+        assert COMPARISON in {one.pair for one in opened.planner.plan(YEARS, ["setup_comparison"]).stale}
+
+
+@pytest.mark.slow
+def test_a_broken_set_up_holds_up_neither_the_others_nor_its_own_other_years(root: DataRoot) -> None:
+    make_tiny_dataset(root, years=YEARS, windows_per_year=30, seed=3)
+    for year in YEARS:
+        write_perimeters(root, year)
+    root.setup("wood").checkpoint(2019).parent.mkdir(parents=True)
+    root.setup("wood").checkpoint(2019).write_text("a file in the place of a folder")
+    with runner(root) as opened:
+        chosen = opened.planner.choose_assets(["line", "wood"], gpu=True)
+        came = opened.refresh(YEARS, assets=chosen)
+        left = {one.pair for one in opened.planner.plan(YEARS, chosen).stale}
+    assert len(came.failures) == 1
+    assert left == {
+        *(pair for pair in pairs("wood/checkpoint", "wood/evaluation_metrics") if pair.fire_year == 2019)
+    } | {Pair("wood/evaluation_metrics", 2020)}
