@@ -13,39 +13,59 @@ from burnscar_assets.mapping.agreement import compare
 from burnscar_assets.mapping.area import estimate_area
 from burnscar_assets.mapping.frame import Frame
 from burnscar_assets.mapping.grid import NO_ANSWER, grid_of
+from burnscar_assets.mapping.ground import OTHER_FIRE, SEEN
 from burnscar_assets.mapping.mosaic import Validity
 from burnscar_assets.mapping.severity import classify, phenology_offset, severity_ha
 
 SQUARE_M_PER_HA = 10_000
 
+Codes = npt.NDArray[np.uint8]
 
-@dataclass(frozen=True)
-class Pixels:
-    """A map's pixels, (height, width) each.
+
+@dataclass
+class Counts:
+    """Pixels of a map, counted block by block.
 
     Attributes:
-        burned: 0 unburnt, 1 burnt, 255 no answer.
-        probability: of burnt, 0–1; -1 without an answer.
-        validity: a `Validity` each.
-        inside: which pixels lie in the area that is mapped.
+        inside: in the area that is mapped.
+        clear: of these, with an image that shows the ground.
+        burnt, unburnt: of these, with that answer.
+        seen: of these, on ground that the checkpoint was trained on.
+        other_fires: of these, burned by other fires of the year.
     """
 
-    burned: npt.NDArray[np.uint8]
-    probability: npt.NDArray[np.float32]
-    validity: npt.NDArray[np.uint8]
-    inside: npt.NDArray[np.bool_]
+    inside: int = 0
+    clear: int = 0
+    burnt: int = 0
+    unburnt: int = 0
+    seen: int = 0
+    other_fires: int = 0
+
+    def add(self, burned: Codes, validity: Codes, ground: Codes | None, inside: npt.NDArray[np.bool_]) -> None:
+        """Count a block: (height, width) classes, `Validity`, codes of `ground`, and what lies inside."""
+        self.inside += int(inside.sum())
+        self.clear += int(((validity == Validity.VALID) & inside).sum())
+        self.burnt += int(((burned == 1) & inside).sum())
+        self.unburnt += int(((burned == 0) & inside).sum())
+        if ground is not None:
+            self.seen += int(((ground == SEEN) & inside).sum())
+            self.other_fires += int(((ground == OTHER_FIRE) & inside).sum())
+
+    def share(self, count: int) -> float:
+        """Of the mapped area, 0–1."""
+        return count / max(self.inside, 1)
 
 
-def coverage(pixels: Pixels) -> dict[str, float]:
+def coverage(counts: Counts) -> dict[str, float]:
     """Share of the area that is clear, and share that has an answer, 0–1."""
-    count = max(int(pixels.inside.sum()), 1)
-    clear = (pixels.validity == Validity.VALID) & pixels.inside
-    answered = (pixels.burned != NO_ANSWER) & pixels.inside
-    return {"clear_fraction": float(clear.sum() / count), "valid_fraction": float(answered.sum() / count)}
+    return {
+        "clear_fraction": counts.share(counts.clear),
+        "valid_fraction": counts.share(counts.burnt + counts.unburnt),
+    }
 
 
 def area_figures(
-    pixels: Pixels, frame: Frame, counts: npt.NDArray[np.int64] | None, confidence: float
+    pixels: Counts, frame: Frame, counts: npt.NDArray[np.int64] | None, confidence: float
 ) -> tuple[dict[str, float | None], list[str]]:
     """Burned hectares as mapped and as estimated with an interval, and what a reader must know of them.
 
@@ -55,10 +75,8 @@ def area_figures(
         counts: error matrices of held-out windows by cluster of fires, as `area.window_counts`; None: no estimate.
         confidence: of the interval.
     """
-    mapped_ha = {
-        name: float((pixels.burned == value).sum() * frame.resolution_m**2 / SQUARE_M_PER_HA)
-        for name, value in zip(CLASS_NAMES, (1, 0), strict=True)
-    }
+    pixel_ha = frame.resolution_m**2 / SQUARE_M_PER_HA
+    mapped_ha = dict(zip(CLASS_NAMES, (pixels.burnt * pixel_ha, pixels.unburnt * pixel_ha), strict=True))
     burnt = CLASS_NAMES[0]
     found: dict[str, float | None] = {
         "mapped": mapped_ha[burnt], "estimate": None, "low": None, "high": None, "confidence": confidence
@@ -70,11 +88,11 @@ def area_figures(
     return found | {name: _known(value) for name, value in figures.items()}, list(estimate.notes)
 
 
-def agreement_figures(pixels: Pixels, frame: Frame, perimeter: shapely.Geometry) -> dict[str, float | None]:
-    """How the map agrees with an official perimeter (in the map's CRS), where it has an answer."""
-    answered = pixels.burned != NO_ANSWER
-    probability = pixels.probability
-    found = compare(pixels.burned, answered, perimeter, frame.transform, frame.crs, probability=probability)
+def agreement_figures(
+    burned: Codes, probability: npt.NDArray[np.float32], frame: Frame, perimeter: shapely.Geometry
+) -> dict[str, float | None]:
+    """How a map agrees with an official perimeter (in the map's CRS), where it has an answer."""
+    found = compare(burned, burned != NO_ANSWER, perimeter, frame.transform, frame.crs, probability=probability)
     return found.figures()
 
 

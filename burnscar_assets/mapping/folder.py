@@ -15,14 +15,14 @@ import shapely
 
 from burnscar_assets.errors import StorageError
 from burnscar_assets.mapping.aoi import GEOGRAPHIC_CRS, polygons_of
+from burnscar_assets.mapping.block_polygons import polygons_by_blocks
 from burnscar_assets.mapping.blocks import BlockStore, MadeBlock, empty_block
-from burnscar_assets.mapping.figures import Pixels, agreement_figures, area_figures, coverage, severities
+from burnscar_assets.mapping.figures import Counts, agreement_figures, area_figures, coverage, severities
 from burnscar_assets.mapping.frame import Box, Frame, project
 from burnscar_assets.mapping.grid import NO_ANSWER
-from burnscar_assets.mapping.ground import OTHER_FIRE, SEEN, Ground
+from burnscar_assets.mapping.ground import Ground
 from burnscar_assets.mapping.mosaic import NO_SCENE, Validity
 from burnscar_assets.mapping.polygon_files import write_polygons
-from burnscar_assets.mapping.polygons import burned_polygons
 from burnscar_assets.mapping.rasters import (
     ACQUIRED,
     AFTER,
@@ -86,7 +86,7 @@ class MapInputs:
         scenes = [[scene.item.name, scene.acquired.isoformat(), scene.baseline] for scene in self.after + self.before]
         known = [
             None if self.counts is None else self.counts.tolist(),
-            None if self.ground is None else hash_json(np.flatnonzero(self.ground.codes).tolist()),
+            None if self.ground is None else [self.ground.seen.wkb_hex, self.ground.other_fires.wkb_hex],
         ]
         place = [self.frame.epsg, self.frame.resolution_m, self.frame.box.bounds, [box.bounds for box in self.boxes]]
         judge = [self.manifest.weights_sha256, self.threshold, self.spec.simulated]
@@ -143,17 +143,12 @@ class _Writer:
     def __init__(self, inputs: MapInputs, store: BlockStore, plain: Path) -> None:
         self._inputs, self._store, self._plain = inputs, store, plain
         self._frame, self._task = inputs.frame, inputs.task
-        shape = inputs.frame.shape
-        self._pixels = Pixels(
-            burned=np.full(shape, NO_ANSWER, np.uint8),
-            probability=np.full(shape, -1, np.float32),
-            validity=np.full(shape, Validity.NO_DATA, np.uint8),
-            inside=np.ones(shape, bool)
-            if self._task.fire_id
-            else inputs.frame.covers(self._task.geometry, inputs.frame.box),
-        )
-        self._change = np.full(shape, np.nan, np.float32) if inputs.before else None
+        self._counts = Counts()
         self._used: set[int] = set()
+        shape = inputs.frame.shape if self._task.fire_id else (0, 0)
+        self._burned = np.full(shape, NO_ANSWER, np.uint8)
+        self._probability = np.full(shape, -1, np.float32)
+        self._change = np.full(shape, np.nan, np.float32) if self._task.fire_id and inputs.before else None
 
     def write(self, folder: Path) -> dict[str, Any]:
         """Write rasters and outlines; returns the record without `files`."""
@@ -162,8 +157,6 @@ class _Writer:
         with RasterWriter(self._plain, self._frame, tags).writing() as writer:
             for box, block in self._blocks():
                 self._write_block(writer, box, block)
-            if self._inputs.ground is not None and self._inputs.ground.codes.any():
-                writer.write(GROUND, self._frame.box, self._inputs.ground.codes)
             if self._change is not None:
                 classes, severity = severities(self._change, self._perimeter_pixels(), self._frame)
                 change = np.where(np.isnan(self._change), np.float32(DNBR.nodata or 0), self._change)
@@ -182,43 +175,45 @@ class _Writer:
             yield box, block
 
     def _write_block(self, writer: RasterWriter, box: Box, block: MadeBlock) -> None:
-        place = box.slices_in(self._frame.box)
-        inside = self._pixels.inside[place]
-        self._used |= set(np.unique(block.scene[inside]).tolist()) - {NO_SCENE}
+        inputs, task = self._inputs, self._task
+        inside = np.ones((box.height, box.width), bool) if task.fire_id else self._frame.covers(task.geometry, box)
+        ground = None if inputs.ground is None or inputs.ground.is_empty else inputs.ground.codes(self._frame, box)
         validity = np.where(inside, block.validity, Validity.NO_DATA).astype(np.uint8)
         probability = np.where(inside, block.probability, np.float32(-1))
         known = (probability >= 0) & (validity == Validity.VALID)
-        if self._task.fire_id and self._inputs.ground is not None:
-            known &= self._inputs.ground.codes[place] == 0
-        burned = np.where(known, probability > self._inputs.threshold, NO_ANSWER).astype(np.uint8)
-        days = np.array([(scene.acquired - _EPOCH).days for scene in self._inputs.after] + [0], np.uint16)
+        if task.fire_id and ground is not None:
+            known &= ground == 0
+        burned = np.where(known, probability > inputs.threshold, NO_ANSWER).astype(np.uint8)
+        days = np.array([(scene.acquired - _EPOCH).days for scene in inputs.after] + [0], np.uint16)
         acquired = np.where(inside, days[block.scene], 0).astype(np.uint16)
-        planes = (
-            (PROBABILITY, probability), (BURNED, burned), (ACQUIRED, acquired), (VALIDITY, validity),
-            (AFTER, block.after),
-        )  # fmt: skip
-        for raster, pixels in planes:
+        planes = {
+            PROBABILITY: probability, BURNED: burned, ACQUIRED: acquired, VALIDITY: validity, AFTER: block.after
+        }  # fmt: skip
+        for raster, pixels in (planes if ground is None else planes | {GROUND: ground}).items():
             writer.write(raster, box, pixels)
-        whole = self._pixels
-        whole.burned[place], whole.probability[place], whole.validity[place] = burned, probability, validity
-        if self._change is not None and block.before.size:
-            writer.write(BEFORE, box, block.before)
-            self._change[place] = _change(block)
+        self._counts.add(burned, validity, ground, inside)
+        self._used |= set(np.unique(block.scene[inside]).tolist()) - {NO_SCENE}
+        if task.fire_id:
+            place = box.slices_in(self._frame.box)
+            self._burned[place], self._probability[place] = burned, probability
+            if self._change is not None and block.before.size:
+                writer.write(BEFORE, box, block.before)
+                self._change[place] = _change(block)
 
     def _write_outlines(self, folder: Path) -> None:
         settings = self._inputs.spec.settings
-        polygons = burned_polygons(
-            self._pixels.burned, self._pixels.probability, self._frame.transform, self._frame.crs,
-            min_area_ha=settings.min_area_ha, min_hole_ha=settings.min_hole_ha,
-        )  # fmt: skip
+        polygons = polygons_by_blocks(
+            folder, self._frame, settings.block_px, min_area_ha=settings.min_area_ha, min_hole_ha=settings.min_hole_ha
+        )
         perimeter = gpd.GeoSeries([self._task.geometry], crs=GEOGRAPHIC_CRS) if self._task.fire_id else None
         write_polygons(polygons, folder, perimeter=perimeter, simulated=self._inputs.simulated)
 
     def _record(self, severity: dict[str, Any]) -> dict[str, Any]:
-        inputs, task, spec, pixels = self._inputs, self._task, self._inputs.spec, self._pixels
-        area, notes = area_figures(pixels, self._frame, inputs.counts, spec.confidence)
-        agreement = agreement_figures(pixels, self._frame, self._perimeter()) if task.fire_id else None
-        ground = inputs.ground
+        inputs, task, spec, counts = self._inputs, self._task, self._inputs.spec, self._counts
+        area, notes = area_figures(counts, self._frame, inputs.counts, spec.confidence)
+        agreement = (
+            agreement_figures(self._burned, self._probability, self._frame, self._perimeter()) if task.fire_id else None
+        )
         return {
             "fire_id": task.fire_id,
             "fire_name": task.title if task.fire_id else None,
@@ -239,22 +234,22 @@ class _Writer:
             "scenes": [_described(inputs.after[number]) for number in sorted(self._used)],
             "scenes_before": [_described(scene) for scene in inputs.before],
             "threshold": inputs.threshold,
-            **coverage(pixels),
+            **coverage(counts),
             "area_ha": area,
             "agreement": agreement,
             **severity,
             "ground": None
-            if ground is None
-            else {"seen": ground.share(SEEN, pixels.inside), "other_fires": ground.share(OTHER_FIRE, pixels.inside)},
+            if inputs.ground is None
+            else {"seen": counts.share(counts.seen), "other_fires": counts.share(counts.other_fires)},
             "notes": [*notes, *self._ground_notes()],
             "inputs_sha256": inputs.digest,
         }
 
     def _ground_notes(self) -> list[str]:
-        ground, fire = self._inputs.ground, self._task.fire_id
-        if ground is None:
+        counts, fire = self._counts, self._task.fire_id
+        if self._inputs.ground is None:
             return ["what ground the checkpoint was trained on is not known here"]
-        seen, others = (ground.share(code, self._pixels.inside) for code in (SEEN, OTHER_FIRE))
+        seen, others = counts.share(counts.seen), counts.share(counts.other_fires)
         left_out = "it has no answer there" if fire else "figures count it all the same"
         notes = [f"{seen:.1%} of the area is ground that the checkpoint was trained on: {left_out}"] if seen else []
         return notes + ([f"{others:.1%} of the area burned in other fires of the year: {left_out}"] if others else [])

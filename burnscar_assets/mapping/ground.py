@@ -10,7 +10,7 @@ import shapely
 
 from burnscar_assets.errors import BurnscarError, InputError
 from burnscar_assets.mapping.aoi import GEOGRAPHIC_CRS
-from burnscar_assets.mapping.frame import Frame
+from burnscar_assets.mapping.frame import Box, Frame
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import TABLE_CRS, read_years
@@ -23,18 +23,27 @@ SEEN, OTHER_FIRE = 1, 2
 
 @dataclass(frozen=True)
 class Ground:
-    """What is known beforehand of a map's ground.
+    """What is known beforehand of a map's ground; geometries in EPSG:4326.
 
     Attributes:
-        codes: (height, width) `SEEN` where the checkpoint was trained on the ground, or its best epoch chosen by it;
-            `OTHER_FIRE` where another fire of the map's fire year burned.
+        seen: where the checkpoint was trained, or its best epoch chosen.
+        other_fires: where other fires of the map's fire year burned.
     """
 
-    codes: npt.NDArray[np.uint8]
+    seen: shapely.Geometry
+    other_fires: shapely.Geometry
 
-    def share(self, code: int, inside: npt.NDArray[np.bool_]) -> float:
-        """Share of some pixels that are of a code, 0–1."""
-        return float((self.codes[inside] == code).mean()) if inside.any() else 0.0
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is known."""
+        return bool(self.seen.is_empty and self.other_fires.is_empty)
+
+    def codes(self, frame: Frame, box: Box) -> npt.NDArray[np.uint8]:
+        """Of a box's pixels: `SEEN` for all that what was seen touches, `OTHER_FIRE`, or 0."""
+        codes = np.zeros((box.height, box.width), np.uint8)
+        codes[frame.covers(self.other_fires, box)] = OTHER_FIRE
+        codes[frame.covers(self.seen, box, touched=True)] = SEEN
+        return codes
 
 
 @dataclass(frozen=True)
@@ -80,22 +89,14 @@ class KnownGround:
     def under(self, frame: Frame, fire_id: str | None) -> Ground:
         """What is known of a map's ground; without a fire, fires are not told apart."""
         place = gpd.GeoSeries([frame.footprint], crs=GEOGRAPHIC_CRS).to_crs(TABLE_CRS).iloc[0]
-        codes = np.zeros(frame.shape, np.uint8)
-        if fire_id is not None and len(self.fires):
-            others = self.fires[self.fires["fire_id"] != fire_id]
-            codes[_drawn(others, place, frame)] = OTHER_FIRE
-        codes[_drawn(self.seen, place, frame, touched=True)] = SEEN
-        return Ground(codes)
+        others = self.fires[self.fires["fire_id"] != fire_id] if fire_id is not None else self.fires[:0]
+        return Ground(_near(self.seen, place), _near(others, place))
 
 
-def _drawn(
-    rows: gpd.GeoDataFrame, place: shapely.Geometry, frame: Frame, *, touched: bool = False
-) -> npt.NDArray[np.bool_]:
+def _near(rows: gpd.GeoDataFrame, place: shapely.Geometry) -> shapely.Geometry:
+    """What of some rows lies about a place, EPSG:4326."""
     near = rows[rows.geometry.intersects(place)]
-    if near.empty:
-        return np.zeros(frame.shape, bool)
-    shape = near.to_crs(GEOGRAPHIC_CRS).geometry.union_all()
-    return frame.covers(shape, frame.box, touched=touched)
+    return near.to_crs(GEOGRAPHIC_CRS).geometry.union_all() if len(near) else shapely.Polygon()
 
 
 def known_or_nothing(root: DataRoot, manifest: CheckpointManifest, layer: str) -> KnownGround | None:

@@ -163,7 +163,7 @@ def _check_size(spec: MapSpec) -> None:
         if km2 > spec.settings.max_km2:
             raise InputError(
                 f"{task.title} spans {km2:,.0f} km², more than the {spec.settings.max_km2:,.0f} of one map "
-                "(mapping.max_km2): cut it, and map its parts one by one, or raise the limit where memory allows"
+                "(mapping.max_km2): cut it, and map its parts one by one, or raise the limit"
             )
 
 

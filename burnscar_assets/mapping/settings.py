@@ -37,9 +37,7 @@ class MappingSettings(Section):
         1.0, gt=0, description="An area of interest that would keep the model busy for longer needs a --yes, in hours."
     )
     max_km2: float = Field(
-        20_000,
-        gt=0,
-        description="Largest rectangle of one map, in km²: outlines are drawn in memory, 0.35 MB for each.",
+        100_000, gt=0, description="Largest rectangle of one map, in km²; larger areas are to be cut."
     )
 
     @model_validator(mode="after")

@@ -10,6 +10,7 @@ import numpy as np
 import pyproj
 import shapely
 
+from burnscar_assets.mapping.frame import Box, Frame, project
 from burnscar_assets.mapping.making import Judge
 from burnscar_assets.mapping.settings import MappingSettings
 from burnscar_assets.mapping.spec import MapSpec, MapTask
@@ -91,11 +92,21 @@ def judge_of(model: FormulaModel, **changes: Any) -> Judge:
     return Judge(model, manifest, **known | changes)
 
 
-def ground_of(codes: np.ndarray) -> Any:
-    """Ground that is known beforehand, whatever the map's pixels."""
+def ground_of(seen_rows: int, other_rows: int) -> Any:
+    """Ground that is known beforehand: the uppermost rows were seen, the lowest burned in another fire."""
     from burnscar_assets.mapping.ground import Ground
 
-    return SimpleNamespace(under=lambda frame, fire_id: Ground(codes), check_unseen=lambda fire_id: None)
+    def under(frame: Frame, fire_id: str | None) -> Ground:
+        box = frame.box
+        parts = (
+            Box(box.left - 9, box.top - 9, box.right + 9, box.top + seen_rows),
+            Box(box.left - 9, box.bottom - other_rows, box.right + 9, box.bottom + 9),
+        )
+        crs = f"EPSG:{frame.epsg}"
+        seen, others = (project(frame.metres(part).buffer(-0.1), crs, "EPSG:4326") for part in parts)
+        return Ground(seen, others)
+
+    return SimpleNamespace(under=under, check_unseen=lambda fire_id: None)
 
 
 __all__ = ["SIDE_M", "SmallScene"]

@@ -147,7 +147,7 @@ def test_ground_that_was_trained_on_has_no_answer_in_a_fire_and_says_so(root: Da
     shape = frame_around(spec.tasks[0].geometry, 10, 100).shape
     codes = np.zeros(shape, np.uint8)
     codes[:10], codes[-10:] = 1, 2
-    outcome = make(root, spec, ground=ground_of(codes))
+    outcome = make(root, spec, ground=ground_of(10, 10))
     burned = pixels(outcome.task.folder, "burned")
     assert (burned[:10] == 255).all() and (burned[-10:] == 255).all() and (burned[10:-10] != 255).all()
     assert np.array_equal(pixels(outcome.task.folder, "ground"), codes)

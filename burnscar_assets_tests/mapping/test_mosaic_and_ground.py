@@ -141,11 +141,11 @@ def test_ground_that_was_seen_and_other_fires_are_known_pixel_by_pixel() -> None
         gpd.GeoDataFrame({"fire_id": ["t1"]}, geometry=[window], crs=TABLE_CRS),
         gpd.GeoDataFrame({"fire_id": ["own", "o1"]}, geometry=[own, other], crs=TABLE_CRS),
     )
-    codes = known.under(frame, "own").codes
+    codes = known.under(frame, "own").codes(frame, frame.box)
     assert (codes == OTHER_FIRE).sum() == pytest.approx(other.area / 100, rel=0.02)
     seen = (codes == SEEN).sum()
     assert window.area / 100 <= seen <= (320 + 2 * 15) ** 2 / 100 * 1.05, "all pixels that the window touches"
-    assert not (known.under(frame, None).codes == OTHER_FIRE).any(), "an area of interest is mapped whole"
+    assert known.under(frame, None).other_fires.is_empty, "an area of interest is mapped whole"
     known.check_unseen("own")
     with pytest.raises(InputError, match="trained on fire t1"):
         known.check_unseen("t1")
