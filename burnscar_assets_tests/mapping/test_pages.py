@@ -155,7 +155,10 @@ def test_the_index_begins_where_they_agree_least_and_sums_up(tmp_path: Path) -> 
     text = Page(write_pages(folder, title=TITLE, simulated=False)).text
     table = text[text.index("All maps", text.index("In doubt") - 200) :]
     assert sorted(("low", "middle", "high", "none"), key=table.index) == ["low", "middle", "high", "none"]
-    assert "400" in text and "interval 394 to 408 ha" in text, "half-widths of 3 and 4 in quadrature"
+    assert "interval 394 to 408 ha" in text, "half-widths of 3 and 4, of four maps, in quadrature"
+    shutil.copytree(folder, tmp_path / "aoi")
+    assert "interval" not in Page(write_pages(tmp_path / "aoi", title="Places", simulated=False)).text
+    assert Page(tmp_path / "index.html").text.count("interval") == 1, "areas of interest may overlap"
 
 
 @given(

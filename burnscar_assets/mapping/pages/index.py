@@ -11,7 +11,7 @@ from burnscar_assets.mapping.pages.drawing import FOLDER, THUMBNAIL, Drawing
 from burnscar_assets.mapping.pages.locator import locator, mark_of
 from burnscar_assets.mapping.pages.records import PAGE_FILE, Agreement, BrokenMap, ReadMap
 from burnscar_assets.mapping.pages.templating import render
-from burnscar_assets.mapping.pages.texts import hectares, known, period, ratio, share
+from burnscar_assets.mapping.pages.texts import NOTHING, hectares, known, period, ratio, share
 from burnscar_assets.mapping.pages.totals import Totals, totals
 
 TO_REVIEW: Final = 4
@@ -55,10 +55,17 @@ class MapFolder:
 
 def folder_label(path: Path) -> str:
     """How a folder of maps is called in links."""
-    return path.name.removeprefix(YEAR_PREFIX) if path.name.startswith(YEAR_PREFIX) else "Areas of interest"
+    return path.name.removeprefix(YEAR_PREFIX) if is_fire_year(path) else "Areas of interest"
 
 
-def year_page(shown: Sequence[ShownMap], broken: Sequence[BrokenMap], *, title: str, simulated: bool) -> str:
+def is_fire_year(path: Path) -> bool:
+    """Whether a folder of maps is that of a fire year, whose maps don't overlap."""
+    return path.name.startswith(YEAR_PREFIX)
+
+
+def year_page(
+    shown: Sequence[ShownMap], broken: Sequence[BrokenMap], *, title: str, simulated: bool, summed: bool
+) -> str:
     """The index of a folder as HTML, where model and perimeter disagree most first.
 
     Args:
@@ -66,6 +73,7 @@ def year_page(shown: Sequence[ShownMap], broken: Sequence[BrokenMap], *, title: 
         broken: maps that can't be shown.
         title: its heading.
         simulated: whether the whole folder is simulated.
+        summed: whether the areas add up to something; areas of interest may overlap.
     """
     ordered = sorted(shown, key=lambda item: (_iou(item.read), item.read.record.name, item.read.folder.name))
     rows = [_row(item) for item in ordered]
@@ -76,7 +84,7 @@ def year_page(shown: Sequence[ShownMap], broken: Sequence[BrokenMap], *, title: 
         title=title,
         simulated=simulated or any(item.read.record.simulated for item in shown),
         lead=_lead(sums),
-        numbers=_numbers(sums),
+        numbers=_numbers(sums, summed),
         review=[row for row in rows if row["iou"]["sort"] != ""][:TO_REVIEW],
         rows=rows,
         columns=[
@@ -102,7 +110,7 @@ def years_page(folders: Sequence[MapFolder]) -> str:
                 "href": f"{quote(folder.path.name)}/{PAGE_FILE}",
                 "cells": [
                     _cell(float(folder.totals.maps), str(folder.totals.maps), _broken(folder.totals)),
-                    _cell(folder.totals.area_ha, hectares(folder.totals.area_ha), folder.totals.interval),
+                    _area(folder),
                     _cell(folder.totals.median_iou, ratio(folder.totals.median_iou)),
                 ],
             }
@@ -110,6 +118,12 @@ def years_page(folders: Sequence[MapFolder]) -> str:
         ],
         locator=locator(marks) if marks else "",
     )
+
+
+def _area(folder: MapFolder) -> dict[str, str]:
+    if not is_fire_year(folder.path):
+        return _cell(None, NOTHING)
+    return _cell(folder.totals.area_ha, hectares(folder.totals.area_ha), folder.totals.interval)
 
 
 def _row(item: ShownMap) -> dict[str, Any]:
@@ -151,8 +165,11 @@ def _lead(sums: Totals) -> str:
     return f"{maps} of burned ground from Sentinel-2, each beside its official perimeter where there is one"
 
 
-def _numbers(sums: Totals) -> list[dict[str, str]]:
-    numbers = [{"label": "Burned, estimated", "value": hectares(sums.area_ha), "unit": "ha", "note": sums.interval}]
+def _numbers(sums: Totals, summed: bool) -> list[dict[str, str]]:
+    numbers = []
+    if summed:
+        area = hectares(sums.area_ha)
+        numbers.append({"label": "Burned, estimated", "value": area, "unit": "ha", "note": sums.interval})
     if sums.median_iou is not None:
         note = "with the official perimeter"
         numbers.append({"label": "Median IoU", "value": ratio(sums.median_iou), "unit": "", "note": note})

@@ -8,7 +8,7 @@ from typing import Final
 from burnscar_assets.errors import InputError
 from burnscar_assets.mapping.catalogue import CATALOGUE_FILE, COLLECTION_FILE, StacDict, catalogue, collection
 from burnscar_assets.mapping.pages.drawing import drawing_of, write_if_changed
-from burnscar_assets.mapping.pages.index import YEAR_PREFIX, MapFolder, ShownMap, year_page, years_page
+from burnscar_assets.mapping.pages.index import MapFolder, ShownMap, is_fire_year, year_page, years_page
 from burnscar_assets.mapping.pages.page import fire_page
 from burnscar_assets.mapping.pages.records import PAGE_FILE, BrokenMap, ReadMap, read_maps
 from burnscar_assets.mapping.pages.totals import totals
@@ -46,7 +46,7 @@ def write_pages(year_folder: Path, *, title: str, simulated: bool) -> Path:
         except InputError as error:
             broken.append(BrokenMap(found.folder, str(error)))
     index = year_folder / PAGE_FILE
-    page = year_page(shown, broken, title=title, simulated=simulated)
+    page = year_page(shown, broken, title=title, simulated=simulated, summed=is_fire_year(year_folder))
     write_if_changed(index, page.encode())
     _write_collection(year_folder, [item.read for item in shown], title, simulated)
     _write_years(year_folder, [item.read for item in shown], len(broken), simulated=simulated)
@@ -101,5 +101,5 @@ def _folders(here: Path) -> list[Path]:
 
 
 def _with_index(paths: Iterable[Path]) -> list[Path]:
-    named = [path for path in paths if path.name.startswith(YEAR_PREFIX) or path.name == AOI_FOLDER]
+    named = [path for path in paths if is_fire_year(path) or path.name == AOI_FOLDER]
     return [path for path in named if (path / PAGE_FILE).is_file()]
