@@ -142,3 +142,29 @@ def test_the_shipped_dataset_of_pairs_has_what_the_set_up_reads() -> None:
     layers = json.loads((CONFIGS_DIR / "dataset-pre-post.json").read_text())["layers"]
     for layer in setup["training"]["earlier_layers"]:
         assert layers[layer]["band_sets"][0]["bands"] == list(BANDS)
+
+
+def test_radar_stands_beside_the_optical_image(world: DataRoot, tmp_path: Path) -> None:
+    """Synthetic radar, one epoch: both inputs reach the encoder, in training and in prediction."""
+    spec, manifest = _trained(world, tmp_path, config="model-sentinel1.yaml", max_epochs=1, freeze_epochs=1)
+    assert manifest.layers == {LAYER: BANDS, RADAR: ("vv", "vh")}
+    assert manifest.reader == "rslearn: transform Sentinel1ToDecibels"
+    model = load_model(spec.checkpoint)
+    images, acquired, burnt = _images(world, manifest.layers, "val")
+    assert isinstance(model, BurnModel)
+    probability = model.predict_batch(images, acquired)
+    loss = -np.log(np.where(burnt, probability, 1 - probability)).mean()
+    assert loss == pytest.approx(manifest.metrics["val_loss"], abs=2e-5)
+    brighter = model.predict_batch(images | {RADAR: images[RADAR] * 4}, acquired)
+    assert not np.allclose(brighter, probability, atol=1e-6)
+
+
+def test_the_shipped_dataset_with_radar_is_valid_for_rslearn(tmp_path: Path) -> None:
+    from rslearn.data_sources.planetary_computer import Sentinel1
+
+    from burnscar_assets.imagery.dataset import data_source, open_dataset
+
+    (tmp_path / "config.json").write_bytes((CONFIGS_DIR / "dataset-sentinel1.json").read_bytes())
+    dataset = open_dataset(tmp_path)
+    assert isinstance(data_source(dataset, RADAR), Sentinel1)
+    assert dataset.layers[RADAR].band_sets[0].bands == ["vv", "vh"]
