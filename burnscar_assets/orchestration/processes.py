@@ -121,7 +121,7 @@ def run_process(
     module: str,
     spec: Path,
     on_event: Callable[[Event], None],
-    gpus: int = 1,
+    gpus: int | None = None,
 ) -> None:
     """Run `python -m module spec` where the settings say, and hand on each event that it reports while it runs.
 
@@ -131,13 +131,14 @@ def run_process(
         module: calls `process.run_stage`.
         spec: a `ProcessSpec` under the data root.
         on_event: called in another thread.
-        gpus: what it holds of a cluster's.
+        gpus: what it holds of a cluster's; by default one, or none where training is on a CPU.
 
     Raises:
         BurnscarError: of the kind and with the message that the process reported.
         SettingsError: the cluster isn't there, or refuses.
     """
-    job = Job(context, world, module, spec.resolve(), gpus)
+    held = min(world.settings.training.gpus, 1) if gpus is None else gpus
+    job = Job(context, world, module, spec.resolve(), held)
     messages = Messages(_message_file(job), on_event)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.PreviewWarning)

@@ -4,11 +4,11 @@ from collections.abc import Collection
 
 import dagster as dg
 
-from burnscar_assets.operations import ComputeSettings
 from burnscar_assets.orchestration.artifacts import GPU_STAGES
 from burnscar_assets.orchestration.compute import gpu_tags
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
+from burnscar_assets.settings import Settings
 
 REFRESH_TAG = "burnscar/refresh"
 PRIORITY_TAG = "dagster/priority"
@@ -21,12 +21,14 @@ def run_tags(world: World, pairs: Collection[Pair]) -> dict[str, str]:
     newest = max(map(int, world.fire_years.get_partition_keys()))
     after_first = max(years) - world.settings.years.first if years else newest + 1 - world.settings.years.first
     needs_gpu = any(pair.stage in GPU_STAGES and world.needs_gpu(pair.setup) for pair in pairs)
-    return {PRIORITY_TAG: str(after_first)} | (gpu_stage_tags(world.settings.compute) if needs_gpu else {})
+    return {PRIORITY_TAG: str(after_first)} | (gpu_stage_tags(world.settings) if needs_gpu else {})
 
 
-def gpu_stage_tags(compute: ComputeSettings) -> dict[str, str]:
+def gpu_stage_tags(settings: Settings) -> dict[str, str]:
     """What a GPU stage asks Kubernetes and Ray for, on its step and on its run; nothing if its process asks itself."""
-    return gpu_tags(compute) if compute.runs_on == "local" else {}
+    if settings.compute.runs_on != "local":
+        return {}
+    return gpu_tags(settings.compute, max(settings.training.gpus, 1))
 
 
 def failure_reason(instance: dg.DagsterInstance, run_id: str) -> str:

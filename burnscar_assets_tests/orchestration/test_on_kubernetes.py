@@ -1,5 +1,6 @@
 """Stages in pods: the manifest, and a cluster's API whose pods are processes of this machine."""
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -10,8 +11,9 @@ import pytest
 from kubernetes.client import ApiClient
 
 from burnscar_assets.errors import BurnscarError, InputError, SettingsError
+from burnscar_assets.operations import ComputeSettings
 from burnscar_assets.orchestration import on_kubernetes
-from burnscar_assets.orchestration.compute import GPU_RESOURCE
+from burnscar_assets.orchestration.compute import GPU_RESOURCE, KUBERNETES_TAG
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.runs import gpu_stage_tags
 from burnscar_assets.settings import parse_settings
@@ -134,4 +136,7 @@ def test_settings_that_cannot_work_say_so(world: World, tmp_path: Path, monkeypa
 
 
 def test_the_run_itself_asks_for_no_gpu_if_its_stage_does(world: World) -> None:
-    assert gpu_stage_tags(world.settings.compute) == {}
+    assert gpu_stage_tags(world.settings) == {}
+    several = {"training": world.settings.training.model_copy(update={"devices": 2}), "compute": ComputeSettings()}
+    asked = json.loads(gpu_stage_tags(world.settings.model_copy(update=several))[KUBERNETES_TAG])
+    assert asked["container_config"]["resources"]["requests"][GPU_RESOURCE] == "2"

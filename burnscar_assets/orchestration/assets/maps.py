@@ -53,7 +53,7 @@ def build_map_assets(world: World) -> list[dg.AssetsDefinition]:
             IMAGERY_CATALOGUE,
         ],
         pool=GPU_POOL,
-        op_tags=gpu_stage_tags(settings.compute),
+        op_tags=gpu_stage_tags(settings),
         description="A burned-area map of each held-out fire, by the checkpoint that has not seen it: probability, "
         "outlines, area with its interval, severity, agreement with the official perimeter; with pages.",
     )
@@ -103,7 +103,7 @@ def build_aoi_job(world: World) -> dg.JobDefinition:
     @dg.op(
         name="make_aoi_map",
         pool=GPU_POOL,
-        tags=gpu_stage_tags(world.settings.compute),
+        tags=gpu_stage_tags(world.settings),
         description="Maps burned ground of an area of interest.",
     )
     def map_area(context: dg.OpExecutionContext, config: AoiConfig) -> None:

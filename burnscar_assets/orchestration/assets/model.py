@@ -64,7 +64,7 @@ def checkpoint_asset(world: World) -> dg.AssetsDefinition:
         kinds={"pytorch", "lightning"},
         deps=seen_by_checkpoint(world),
         pool=GPU_POOL,
-        op_tags=gpu_stage_tags(world.settings.compute),
+        op_tags=gpu_stage_tags(world.settings),
         description=described(
             world,
             "OlmoEarth fine-tuned on the training fires of the years up to this one, with its manifest."
@@ -119,7 +119,7 @@ def _train(run: StageRun, world: World) -> "CheckpointManifest":
     for notice in notices:
         run.context.log.warning(str(notice.message))
     path = spec.write(root.spec("training", year))
-    run_process(run.context, world, "burnscar_assets.training.trainer", path, follow)
+    run_process(run.context, world, "burnscar_assets.training.trainer", path, follow, spec.settings.gpus)
     return verify_checkpoint(root.checkpoint(year))
 
 
@@ -141,7 +141,7 @@ def metrics_asset(world: World) -> dg.AssetsDefinition:
     """The metrics of a set-up; one without a network is judged in the calling process, as it needs no torch."""
     checkpoint = dg.AssetKey.from_user_string(world.asset("checkpoint"))
     neural = world.setup is None or world.setup.is_neural
-    on_gpu: dict[str, Any] = {"pool": GPU_POOL, "op_tags": gpu_stage_tags(world.settings.compute)}
+    on_gpu: dict[str, Any] = {"pool": GPU_POOL, "op_tags": gpu_stage_tags(world.settings)}
     options = on_gpu if neural else {"automation_condition": follow()}
 
     @stage(

@@ -36,7 +36,7 @@ def build_season_map_assets(world: World) -> list[dg.AssetsDefinition]:
             IMAGERY_CATALOGUE,
         ],
         pool=GPU_POOL,
-        op_tags=gpu_stage_tags(settings.compute),
+        op_tags=gpu_stage_tags(settings),
         description="A map of each contained fire that the release doesn't have yet, by the newest checkpoint of an "
         "earlier fire year, which has not seen it.",
     )
