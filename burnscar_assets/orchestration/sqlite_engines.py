@@ -36,7 +36,7 @@ def keep_engines() -> None:
         vars(storage)["create_engine"] = _engine
     for migrations in (sql, command):
         vars(migrations)["ScriptDirectory"] = _KeptScripts
-    SqliteEventLogStorage._initdb = _begin_database  # type: ignore[method-assign]
+    SqliteEventLogStorage._initdb = _begin_database  # type: ignore[method-assign, assignment]
 
 
 @contextmanager
