@@ -13,6 +13,7 @@ from burnscar_assets.errors import InputError, SourceUnavailableError
 from burnscar_assets.labels.arcgis import EVERY_ROW, RestLayer, ask, describe_layer
 from burnscar_assets.labels.http import open_session
 from burnscar_assets.labels.layer_facts import statistic
+from burnscar_assets.labels.plausibility import FEWEST_FIRES
 from burnscar_assets.labels.watch import LOOK_TIMEOUT_S
 from burnscar_assets.labels.wfigs import match_incident_fields, season_sql
 from burnscar_assets.settings import InSeasonSettings
@@ -61,17 +62,18 @@ class SeasonState:
     note: str
 
 
-def look_at_season(settings: InSeasonSettings, fire_year: int, *, had_records: bool = False) -> SeasonState:
+def look_at_season(settings: InSeasonSettings, fire_year: int, *, had_records: int = 0) -> SeasonState:
     """Ask the service about a fire year: three short questions.
 
     Args:
         settings: The layer and the state.
         fire_year: The year.
-        had_records: Whether the year had any when it was looked at before.
+        had_records: How many the year had when it was looked at before.
 
     Raises:
         InputError: no such layer, or one of other fields.
-        SourceUnavailableError: no answer, or an empty one where there were records, as while the layer is loaded anew.
+        SourceUnavailableError: no answer, or an empty one of a layer without rows or of a year that had many
+            records, as while the layer is loaded anew.
     """
     quick = settings.model_copy(update={"retries": 0, "timeout_s": min(settings.timeout_s, LOOK_TIMEOUT_S)})
     where = season_sql(settings, fire_year)
@@ -83,7 +85,8 @@ def look_at_season(settings: InSeasonSettings, fire_year: int, *, had_records: b
             return ask(session, f"{layer.url}/query", {"where": where, "f": "json", **parameters}, quick)
 
         records = int(query(returnCountOnly="true").get("count", 0))
-        if not records and (had_records or not query(where=EVERY_ROW, returnCountOnly="true").get("count", 0)):
+        lost = not records and had_records >= FEWEST_FIRES
+        if lost or not (records or query(where=EVERY_ROW, returnCountOnly="true").get("count", 0)):
             raise SourceUnavailableError(
                 f"{settings.source} has no fires of {fire_year}: it is being loaded anew; if it stays so, check "
                 f"{settings.setting}"
@@ -94,7 +97,8 @@ def look_at_season(settings: InSeasonSettings, fire_year: int, *, had_records: b
             answer = query(**_statistics(layer, fields)) if layer.statistics else {}
         except InputError:
             answer = {}
-    facts = {str(row["category"]): asdict(_facts(row)) for row in map(_row(fields), answer.get("features", []))}
+    rows = [_named(feature, fields["category"]) for feature in answer.get("features", [])]
+    facts = {str(row["category"]): asdict(_facts(row)) for row in rows}
     if facts:
         return SeasonState(hash_json([where, records, facts])[:16], records, dict(sorted(facts.items())), "")
     note = "the service gives no statistics: each edit of the layer, of any state, counts as a change"
@@ -115,14 +119,10 @@ def _statistics(layer: RestLayer, fields: dict[str, str]) -> dict[str, str]:
     return {"outStatistics": json.dumps(wanted), "groupByFieldsForStatistics": fields["category"]}
 
 
-def _row(fields: dict[str, str]) -> Any:
-    """Makes, of a group of the answer, its values by our names."""
-
-    def row(feature: dict[str, Any]) -> dict[str, Any]:
-        values = {name.lower(): value for name, value in feature["attributes"].items()}
-        return values | {"category": values.get(fields["category"].lower())}
-
-    return row
+def _named(feature: dict[str, Any], category: str) -> dict[str, Any]:
+    """A group of the answer by our names, whatever case the service gives them."""
+    values = {name.lower(): value for name, value in feature["attributes"].items()}
+    return values | {"category": values.get(category.lower())}
 
 
 def _facts(row: dict[str, Any]) -> CategoryFacts:

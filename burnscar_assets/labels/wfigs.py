@@ -56,6 +56,8 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
 
 NEEDED: Final = ("state", "category", "discovered", "contained", "percent_contained", "acres", "polygon_date")
 
+_DATES = frozenset({"discovered", "contained", "controlled", "out", "modified", "polygon_date"})
+_NUMBERS = frozenset({"acres", "computed_acres", "percent_contained"})
 _KINDS = {"WF": "fire", "RX": "prescribed"}
 _CAUSES = {"natural": 1, "undetermined": 14, "unknown": 14}
 _METHODS = (("gps-flight", 2), ("gps", 1), ("infrared", 3), ("ir ", 3), ("image", 4), ("hand sketch", 6), ("mixed", 7))
@@ -155,10 +157,6 @@ def normalise_incidents(
     rows["record_id"] = _record_ids(rows, text["global_id"])
     records = gpd.GeoDataFrame(rows, geometry=raw.geometry.to_crs(TABLE_CRS).to_numpy(), crs=TABLE_CRS)
     return IN_SEASON_RECORDS.conform(records).sort_values("record_id", ignore_index=True)
-
-
-_DATES = frozenset({"discovered", "contained", "controlled", "out", "modified", "polygon_date"})
-_NUMBERS = frozenset({"acres", "computed_acres", "percent_contained"})
 
 
 def _containment(day: dict[str, pd.Series], perimeter: pd.Series, percent: pd.Series) -> tuple[pd.Series, pd.Series]:

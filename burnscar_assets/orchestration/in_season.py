@@ -74,7 +74,7 @@ def observe_season(world: World, instance: dg.DagsterInstance, fire_year: int) -
     """
     pair = Pair(SEASON_YEAR, fire_year)
     before = latest(instance, pair)
-    had_records = before is not None and bool(before.facts.get("records"))
+    had_records = 0 if before is None else int(before.facts.get("records", 0))
     state = look_at_season(world.settings.in_season, fire_year, had_records=had_records)
     if before is None or before.version != state.version:
         said = f"{state.records} records" if before is None else _difference(before, state.records)
