@@ -62,8 +62,8 @@ def needs_encoder(settings: TrainingSettings) -> bool:
     return _ENCODER in _VARIABLE.findall(_code(config_file(settings.config)))
 
 
-def layers_read(settings: TrainingSettings, layer: str) -> tuple[str, ...]:
-    """Raster layers that the model's configuration reads images from, in its order.
+def outline_config(settings: TrainingSettings, layer: str) -> dict[str, Any]:
+    """A configuration with its layers alone filled in: what it reads, before anything else is known.
 
     Args:
         settings: name the configuration.
@@ -74,7 +74,7 @@ def layers_read(settings: TrainingSettings, layer: str) -> tuple[str, ...]:
     """
     path = config_file(settings.config)
     names = dict.fromkeys(_VARIABLE.findall(_code(path)), "") | _of_layers(settings, layer)
-    return tuple(image_layers(_parsed(path, names)))
+    return _parsed(path, names)
 
 
 def image_inputs(config: dict[str, Any]) -> dict[str, dict[str, Any]]:

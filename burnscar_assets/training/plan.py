@@ -12,7 +12,7 @@ from burnscar_assets.storage.contracts import TILES, WINDOWS
 from burnscar_assets.storage.hashing import hash_json
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, table_path
-from burnscar_assets.training.config import check_inputs, layers_read, needs_encoder, run_config
+from burnscar_assets.training.config import check_inputs, image_layers, needs_encoder, outline_config, run_config
 from burnscar_assets.training.olmoearth import resolve_encoder
 from burnscar_assets.training.spec import Counts, TrainingSpec
 
@@ -28,7 +28,9 @@ def plan_training(
         SettingsError, SourceUnavailableError: the model or its configuration is not to be had.
     """
     years = training_years(settings, root, fire_year)
-    layers = layers_read(settings.training, settings.imagery.layer)
+    outline = outline_config(settings.training, settings.imagery.layer)
+    check_inputs(outline, root.dataset)
+    layers = tuple(image_layers(outline))
     windows = usable_windows(root, years, settings.imagery.layer, layers)
     check_splits(windows, fire_year)
     scratch = not needs_encoder(settings.training)
@@ -48,7 +50,7 @@ def plan_training(
         data_versions=data_versions or {},
         simulated=settings.simulated_imagery,
     )
-    check_inputs(run_config(spec, "cpu"), root.dataset)
+    run_config(spec, "cpu")  # what nothing fills in is found before a process starts
     return spec
 
 

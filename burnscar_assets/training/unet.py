@@ -39,7 +39,7 @@ class ConvolutionPyramid(FeatureExtractor):
         features: Tensor = torch.stack(
             [torch.cat([sample[name].image.flatten(0, 1) for name in self.inputs]) for sample in context.inputs]
         ).contiguous(memory_format=torch.channels_last)  # several times faster on a CPU
-        maps = []
+        maps: list[Tensor] = []
         for level in self.levels:
             features = level(nn.functional.max_pool2d(features, 2) if maps else features)
             maps.append(features)
