@@ -29,7 +29,16 @@ Kind = Literal["fine_tuned", "threshold", "trees"]
 class ThresholdParameters(Section):
     """How a threshold on a burn index is tuned."""
 
-    index: Literal["nbr"] = Field("nbr", description="Burn index of the image after the fire, mean over the window.")
+    index: Literal["nbr", "dnbr", "rbr"] = Field("nbr", description="Burn index, mean over the window.")
+    before_layer: str | None = Field(
+        None, description="Raster layer of the image before the fire, which dnbr and rbr compare with."
+    )
+
+    @model_validator(mode="after")
+    def _change_needs_two_images(self) -> Self:
+        if (self.index == "nbr") != (self.before_layer is None):
+            raise ValueError("dnbr and rbr need a before_layer, nbr takes none")
+        return self
 
 
 class TreesParameters(Section):

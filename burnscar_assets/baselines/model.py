@@ -1,10 +1,9 @@
 """A set-up without a network for prediction, read from its checkpoint's folder; asked as a network is asked."""
 
 import json
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,13 +39,27 @@ class BaselineModel:
     def __init__(self, folder: Path, manifest: CheckpointManifest) -> None:
         self.manifest = manifest
         self._model = _read(folder, manifest.kind)
+        self._before = next((layer for layer in manifest.layers if layer != manifest.layer), None)
 
-    def predict_batch(self, images: NDArray[np.uint16], acquired: Sequence[datetime]) -> NDArray[np.float64]:
+    def predict_batch(
+        self, images: NDArray[np.uint16] | Mapping[str, NDArray[np.uint16]], acquired: Any
+    ) -> NDArray[np.float64]:
         """Probability of burnt for each window, as `training.model.BurnModel` gives it; the dates decide nothing.
+
+        Args:
+            images: (N, 12, height, width) digital numbers; of a model of several layers, those of each layer of the
+                manifest, with its bands.
+            acquired: when each was acquired; of several layers, a mapping.
 
         Raises:
             ValueError: the shape is not (N, 12, height, width), or the dates are not N.
         """
+        if isinstance(images, Mapping):
+            after, before = images[self.manifest.layer], images[str(self._before)]
+            assert isinstance(self._model, ThresholdModel)  # noqa: S101 - trees read one layer
+            return self._model.predict(after, before) if len(after) else np.empty(0)
+        if self._before is not None:
+            raise ValueError(f"the model reads the layers {', '.join(self.manifest.layers)}: give a mapping")
         if images.ndim != 4 or images.shape[1] != len(BANDS) or len(acquired) != len(images):
             raise ValueError(f"need (N, {len(BANDS)}, height, width) and N dates, got {images.shape}, {len(acquired)}")
         return self._model.predict(images) if len(images) else np.empty(0)
@@ -59,6 +72,6 @@ def _read(folder: Path, kind: str) -> ThresholdModel | TreesModel:
         raise CheckpointError(f"{folder} holds a model of unknown kind {kind!r}: train it anew")
     try:
         said = json.loads((folder / THRESHOLD_FILE).read_bytes())
-        return ThresholdModel(NbrThreshold(**said["threshold"]), float(said["width"]))
+        return ThresholdModel(NbrThreshold(**said["threshold"]), float(said["width"]), said["index"])
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{folder / THRESHOLD_FILE} is no threshold: train it anew") from error

@@ -28,7 +28,7 @@ def plot_threshold(index: pd.DataFrame, threshold: float, *, title: str, simulat
     """The index of the training windows by class, with the threshold.
 
     Args:
-        index: `value` (mean NBR) and `category` of each window.
+        index: `value` (of `burn_index`) and `category` of each window.
         threshold: the threshold.
         title: heading.
         simulated: whether the heading must say that the imagery is simulated.
@@ -42,7 +42,7 @@ def plot_threshold(index: pd.DataFrame, threshold: float, *, title: str, simulat
     for name, rows in known.groupby("category"):
         axes.hist(rows["value"], bins=edges.tolist(), color=CLASS_COLORS[str(name)], alpha=0.55, label=str(name))
     axes.axvline(threshold, color="0.2", linestyle="--", linewidth=1, label=f"threshold {threshold:.3f}")
-    axes.set(xlabel="mean NBR after the fire", ylabel="training windows")
+    axes.set(xlabel="mean burn index, low where burnt", ylabel="training windows")
     axes.legend(fontsize=8)
     figure.suptitle(f"{title} (simulated imagery)" if simulated else title, fontsize=11)
     return figure

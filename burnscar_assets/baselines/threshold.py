@@ -2,7 +2,8 @@
 
 The threshold is the one with the best balanced accuracy on the training windows, as the evaluator's own baseline has
 it. The probability of burnt is a logistic function of the distance, so that it is 0.5 at the threshold and grows with
-it; its width is the one with the greatest likelihood on the same windows.
+it; its width is the one with the greatest likelihood on the same windows. Where the image before the fire is there, the
+index can be the change of NBR (dNBR), or the change relative to what was there (RBR).
 """
 
 from dataclasses import dataclass
@@ -11,12 +12,18 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from burnscar_assets.evaluation.baseline import NbrThreshold, tune_threshold, window_nbr
+from burnscar_assets.classes import BANDS
+from burnscar_assets.evaluation.baseline import NbrThreshold, tune_threshold
 from burnscar_assets.evaluation.metrics import SMALLEST_PROBABILITY
+from burnscar_assets.imagery.indices import dnbr, nbr, rbr
 
 WIDTHS: Final = (0.02, 1.0)
 """Narrowest and widest logistic function, in units of the index."""
 
+NBR_BANDS: Final = ("B08", "B12")
+"""Bands of the image before the fire that are read, in this order."""
+
+_CHANGES = {"dnbr": dnbr, "rbr": rbr}
 _STEPS = 200
 
 
@@ -25,39 +32,63 @@ class ThresholdModel:
     """A tuned threshold.
 
     Attributes:
-        threshold: mean NBR below which a window is called burnt, and how it was tuned.
+        threshold: index, of `burn_index`, below which a window is called burnt, and how it was tuned.
         width: of the logistic function, in units of the index.
+        index: nbr, dnbr or rbr.
     """
 
     threshold: NbrThreshold
     width: float
+    index: str = "nbr"
 
-    def predict(self, images: NDArray[np.uint16]) -> NDArray[np.float64]:
-        """(n,) probability of burnt of (n, 12, height, width) digital numbers; 0 for a window without data."""
-        return _probability(window_nbr(images), self.threshold.threshold, self.width)
+    def predict(self, images: NDArray[np.uint16], before: NDArray[np.uint16] | None = None) -> NDArray[np.float64]:
+        """(n,) probability of burnt; 0 for a window without data. Of what is given, see `burn_index`."""
+        return _probability(burn_index(self.index, images, before), self.threshold.threshold, self.width)
 
 
-def fit_threshold(mean_nbr: NDArray[np.floating], burnt: NDArray[np.bool_]) -> ThresholdModel:
+def burn_index(index: str, images: NDArray[np.uint16], before: NDArray[np.uint16] | None = None) -> NDArray[np.float64]:
+    """Mean burn index of windows over the pixels that hold data, low where burnt.
+
+    Args:
+        index: nbr, or dnbr and rbr, which are high where burnt and so change their sign here.
+        images: (n, 12, height, width) digital numbers after the fire, bands in the order of classes.BANDS.
+        before: (n, 2, height, width) digital numbers before the fire, bands NBR_BANDS; nbr needs none.
+
+    Returns:
+        (n,) mean index, unitless; NaN for a window without any data.
+    """
+    ratio = nbr(*(images[:, BANDS.index(band)] for band in NBR_BANDS))
+    if index in _CHANGES:
+        assert before is not None  # noqa: S101 - whoever asks for a change reads both images
+        ratio = -_CHANGES[index](nbr(before[:, 0], before[:, 1]), ratio)
+    valid = ~np.isnan(ratio)
+    total = np.where(valid, ratio, 0).sum(axis=(1, 2), dtype=np.float64)
+    pixels = valid.sum(axis=(1, 2))
+    return np.divide(total, pixels, out=np.full(len(images), np.nan), where=pixels > 0)
+
+
+def fit_threshold(values: NDArray[np.floating], burnt: NDArray[np.bool_], index: str = "nbr") -> ThresholdModel:
     """Tune a threshold, and the width of its probability, on training windows.
 
     Args:
-        mean_nbr: (n,) mean NBR; NaN where a window has no data.
+        values: (n,) of `burn_index`; NaN where a window has no data.
         burnt: (n,) whether each is burnt.
+        index: which index it is.
 
     Raises:
         InputError: a class has no training window, or all have the same index.
     """
-    found = tune_threshold(mean_nbr, burnt)
-    known = ~np.isnan(mean_nbr)
+    found = tune_threshold(values, burnt)
+    known = ~np.isnan(values)
     widths = np.geomspace(*WIDTHS, _STEPS)
-    losses = [_loss(_probability(mean_nbr[known], found.threshold, width), burnt[known]) for width in widths]
-    return ThresholdModel(found, float(widths[int(np.argmin(losses))]))
+    losses = [_loss(_probability(values[known], found.threshold, width), burnt[known]) for width in widths]
+    return ThresholdModel(found, float(widths[int(np.argmin(losses))]), index)
 
 
-def _probability(mean_nbr: NDArray[np.floating], threshold: float, width: float) -> NDArray[np.float64]:
+def _probability(values: NDArray[np.floating], threshold: float, width: float) -> NDArray[np.float64]:
     from scipy.special import expit
 
-    distance = (threshold - np.asarray(mean_nbr, dtype=np.float64)) / width
+    distance = (threshold - np.asarray(values, dtype=np.float64)) / width
     return np.where(np.isnan(distance), 0.0, expit(distance))
 
 

@@ -3,6 +3,7 @@
 import json
 import time
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,14 @@ from numpy.typing import NDArray
 
 from burnscar_assets.baselines.features import window_features
 from burnscar_assets.baselines.model import THRESHOLD_FILE, TREES_FILE
-from burnscar_assets.baselines.threshold import fit_threshold
+from burnscar_assets.baselines.threshold import NBR_BANDS, burn_index, fit_threshold
 from burnscar_assets.baselines.trees import grow_trees
 from burnscar_assets.classes import BANDS, BURNT, CLASS_NAMES, Split
 from burnscar_assets.cost import Cost, peak_memory_mb, write_cost
-from burnscar_assets.evaluation.baseline import window_nbr
 from burnscar_assets.imagery.tiles import read_tiles
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.settings import Settings
-from burnscar_assets.setups import Setup, TreesParameters
+from burnscar_assets.setups import Setup, ThresholdParameters, TreesParameters
 from burnscar_assets.storage.atomic import atomic_folder, recover
 from burnscar_assets.storage.hashing import hash_file, hash_json
 from burnscar_assets.storage.paths import DataRoot
@@ -95,13 +95,14 @@ def train_baseline(
     """
     started = time.monotonic()
     years = training_years(settings, root, fire_year)
-    windows = usable_windows(root, years, settings.imagery.layer)
+    before = None if setup.threshold is None else setup.threshold.before_layer
+    windows = usable_windows(root, years, settings.imagery.layer, [before] if before else [])
     check_splits(windows, fire_year)
     train, val = (windows[windows["split"] == split].reset_index(drop=True) for split in (Split.TRAIN, Split.VAL))
     if setup.trees is not None:
         trained = _trees(setup.trees, settings, root, train, val, progress)
     else:
-        trained = _threshold(settings, root, train, progress)
+        trained = _threshold(setup.threshold or ThresholdParameters(), settings, root, train, progress)
     folder = root.checkpoint(fire_year)
     recover(folder)
     with atomic_folder(folder) as place:
@@ -112,15 +113,20 @@ def train_baseline(
     return TrainedBaseline(manifest, trained.index, trained.gain)
 
 
-def _threshold(settings: Settings, root: DataRoot, train: gpd.GeoDataFrame, progress: Progress) -> Trained:
-    nbr = _of_windows(settings, root, train, window_nbr, progress)
-    model = fit_threshold(nbr, _burnt(train))
-    text = json.dumps({"index": "nbr", "threshold": asdict(model.threshold), "width": model.width}, indent=2)
+def _threshold(
+    parameters: ThresholdParameters, settings: Settings, root: DataRoot, train: gpd.GeoDataFrame, progress: Progress
+) -> Trained:
+    layers: dict[str, tuple[str, ...]] = {settings.imagery.layer: BANDS}
+    if parameters.before_layer:
+        layers[parameters.before_layer] = NBR_BANDS
+    values = _of_windows(layers, root, train, partial(burn_index, parameters.index), progress)
+    model = fit_threshold(values, _burnt(train), parameters.index)
+    text = json.dumps(asdict(model) | {"before_layer": parameters.before_layer}, indent=2)
     metrics = {
         "threshold": model.threshold.threshold,
         "train_balanced_accuracy": model.threshold.train_balanced_accuracy,
     }
-    index = pd.DataFrame({"value": nbr, "category": train["category"].astype(str).to_numpy()})
+    index = pd.DataFrame({"value": values, "category": train["category"].astype(str).to_numpy()})
     return Trained(THRESHOLD_FILE, text + "\n", 2, 1, 1, [], metrics, index=index)
 
 
@@ -133,7 +139,8 @@ def _trees(
     progress: Progress,
 ) -> Trained:
     seen, unseen = (
-        (_of_windows(settings, root, part, window_features, progress), _burnt(part)) for part in (train, val)
+        (_of_windows({settings.imagery.layer: BANDS}, root, part, window_features, progress), _burnt(part))
+        for part in (train, val)
     )
     grown = grow_trees(seen, unseen, parameters, settings.training.seed)
     best = grown.history[grown.trees - 1]
@@ -145,15 +152,15 @@ def _trees(
 
 
 def _of_windows(
-    settings: Settings, root: DataRoot, windows: gpd.GeoDataFrame, statistic: Any, progress: Progress
+    layers: dict[str, tuple[str, ...]], root: DataRoot, windows: gpd.GeoDataFrame, statistic: Any, progress: Progress
 ) -> NDArray[np.float64]:
-    """A statistic of the tiles of windows, in their order, a few hundred at a time."""
+    """A statistic of the tiles of windows, given those of each layer, in their order, a few hundred at a time."""
     found = []
     for start in range(0, len(windows), WINDOWS_AT_ONCE):
         progress("windows read", start, len(windows))
         rows = windows.iloc[start : start + WINDOWS_AT_ONCE]
-        tiles = read_tiles(root.dataset, rows, settings.imagery.layer, BANDS)
-        found.append(statistic(np.stack([np.asarray(tile) for tile in tiles])))
+        tiles = (read_tiles(root.dataset, rows, layer, bands) for layer, bands in layers.items())
+        found.append(statistic(*(np.stack([np.asarray(tile) for tile in of_layer]) for of_layer in tiles)))
     return np.concatenate(found)
 
 
@@ -170,6 +177,7 @@ def _manifest(
     trained: Trained,
     place: Path,
 ) -> CheckpointManifest:
+    before = None if setup.threshold is None else setup.threshold.before_layer
     years = tuple(sorted({int(year) for year in windows["fire_year"]}))
     packages = {name: version(name) for name in PACKAGES}
     config = setup.decisive()
@@ -191,6 +199,7 @@ def _manifest(
         loader_workers=0,
         reader="bulk",
         layer=settings.imagery.layer,
+        layers={settings.imagery.layer: BANDS} | ({before: NBR_BANDS} if before else {}),
         parameters=trained.parameters,
         trainable_parameters=trained.parameters,
         windows=count_windows(windows),

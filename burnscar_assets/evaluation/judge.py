@@ -123,7 +123,8 @@ def answers(
         if layers:
             every = {spec.layer: images} | {layer: _tiles(spec, rows, layer, bands) for layer, bands in layers.items()}
             several = cast("BurnModel", model)
-            probabilities.append(several.predict_batch(every, {layer: _moments(rows, layer) for layer in every}))
+            with watch.timed(len(rows)):
+                probabilities.append(several.predict_batch(every, {layer: _moments(rows, layer) for layer in every}))
         else:
             with watch.timed(len(rows)):
                 probabilities.append(model.predict_batch(images, _moments(rows, spec.layer)))

@@ -1,24 +1,29 @@
 """Set-ups without a network, trained and judged on a small dataset by the evaluator that judges networks."""
 
+import json
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from burnscar_assets.baselines.features import FEATURE_NAMES, window_features
 from burnscar_assets.baselines.model import TREES_FILE
 from burnscar_assets.baselines.plots import plot_baseline
-from burnscar_assets.baselines.threshold import fit_threshold
+from burnscar_assets.baselines.threshold import burn_index, fit_threshold
 from burnscar_assets.baselines.trainer import TrainedBaseline, train_baseline
+from burnscar_assets.classes import BANDS
 from burnscar_assets.cost import read_cost
 from burnscar_assets.errors import CheckpointError, InputError
 from burnscar_assets.evaluation.evaluator import evaluate
-from burnscar_assets.setups import Setup
-from burnscar_assets.storage.contracts import PREDICTIONS
+from burnscar_assets.imagery.indices import nbr
+from burnscar_assets.setups import Setup, ThresholdParameters
+from burnscar_assets.storage.contracts import PREDICTIONS, TILES
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.storage.tables import read_table
+from burnscar_assets.storage.tables import read_table, write_table
 from burnscar_assets.training.manifest import verify_checkpoint
 from burnscar_assets.training.model import load_model
 from burnscar_assets_tests.evaluation.tiny_world import SETTINGS, spec_of, write_perimeters
@@ -26,6 +31,7 @@ from burnscar_assets_tests.tiny_dataset import make_tiny_dataset, tiny_image
 
 THRESHOLD = Setup(name="nbr", title="NBR", kind="threshold")
 TREES = Setup(name="trees", title="Trees", kind="trees", trees={"rounds": 40, "min_windows_in_leaf": 3})  # type: ignore[arg-type]
+BEFORE = "sentinel2_l2a_pre"
 BOTH = pytest.mark.parametrize("setup", [THRESHOLD, TREES], ids=["threshold", "trees"])
 
 
@@ -111,6 +117,48 @@ def test_the_probability_of_a_threshold_falls_with_the_index() -> None:
     assert (np.diff(found) < 0).all() and found[0] > 0.5 > found[-1]
     with pytest.raises(InputError):
         fit_threshold(index, np.ones(6, dtype=bool))
+
+
+def add_image_before(root: DataRoot, year: int) -> None:
+    """An unburnt image of the year before for all windows of a year but the first."""
+    from rslearn.dataset import Dataset
+    from rslearn.utils.raster_array import RasterArray
+    from rslearn.utils.raster_format import GeotiffRasterFormat
+    from upath import UPath
+
+    tiles = read_table(root, TILES, year)
+    windows = sorted(Dataset(UPath(root.dataset)).load_windows(groups=[str(year)]), key=lambda window: window.name)
+    for number, window in enumerate(windows[1:]):
+        moment = window.time_range[0] - timedelta(days=365)
+        image = tiny_image("unburnt", np.random.default_rng([year, number]))
+        with window.data.open_layer_writer(BEFORE) as writer:
+            raster = RasterArray(chw_array=image, time_range=(moment, moment))
+            writer.write_raster(list(BANDS), GeotiffRasterFormat(), window.projection, window.bounds, raster)
+        window.mark_layer_completed(BEFORE)
+    before = tiles.assign(layer=BEFORE, complete=tiles["window_id"] != windows[0].name)
+    write_table(root, TILES, pd.concat([tiles, before], ignore_index=True), year)
+
+
+def test_a_change_is_judged_where_the_image_before_is_there(tmp_path: Path) -> None:
+    root = DataRoot(tmp_path / "data")
+    make_tiny_dataset(root, years=(2020,), windows_per_year=40, seed=3)
+    config = json.loads((root.dataset / "config.json").read_text())
+    config["layers"][BEFORE] = {"type": "raster", "band_sets": [{"dtype": "uint16", "bands": list(BANDS)}]}
+    (root.dataset / "config.json").write_text(json.dumps(config))
+    add_image_before(root, 2020)
+    write_perimeters(root, 2020)
+    for index in ("dnbr", "rbr"):
+        parameters = ThresholdParameters(index=index, before_layer=BEFORE)  # type: ignore[arg-type]
+        setup = Setup(name=index, title=index, kind="threshold", threshold=parameters)
+        manifest = train(root, setup).manifest
+        assert manifest.every_layer == ("sentinel2_l2a", BEFORE)
+        report = evaluate(spec_of(root, part=root.setup(index).part))
+        assert report.summary.f1_burnt is not None and report.summary.f1_burnt > 0.75
+        with pytest.raises(ValueError, match=BEFORE):
+            load_model(root.setup(index).checkpoint(2020)).predict_batch(images(2), [datetime(2020, 9, 1)] * 2)
+    after, before = images(4), np.stack([tiny_image("unburnt", np.random.default_rng(9))[[3, 9]]] * 4)
+    change = burn_index("nbr", after) - [nbr(b[0], b[1]).mean() for b in before]
+    assert burn_index("dnbr", after, before) == pytest.approx(change, abs=1e-3)
 
 
 def test_features_leave_out_pixels_without_data() -> None:
