@@ -118,10 +118,12 @@ class Runner:
             raise
         except Exception as error:
             what = f"{', '.join(pair.asset for pair in pairs)} for {_what_of(pairs)}"
-            raise BurnscarError(
+            unexpected = BurnscarError(
                 f"a run of {what} failed unexpectedly ({type(error).__name__}: {error}); "
                 "its page in the web UI (burnscar ui) has the trace"
-            ) from error
+            )
+            unexpected.asset = getattr(error, "asset", None)
+            raise unexpected from error
 
     def _is_wanted(self, along: Collection[Pair], pair: Pair) -> bool:
         return pair not in along or self.planner.is_stale(pair)

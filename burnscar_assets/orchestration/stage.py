@@ -14,7 +14,6 @@ import dagster as dg
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from burnscar_assets.errors import BurnscarError
 from burnscar_assets.orchestration.artifacts import fetch_inputs, publish
 from burnscar_assets.orchestration.metadata import picture, table_metadata
 from burnscar_assets.orchestration.pairs import Pair
@@ -222,8 +221,8 @@ def _named(pair: Pair) -> Iterator[None]:
     """Note in an error which stage ended with it, so that a refresh goes on with what doesn't come after."""
     try:
         yield
-    except BurnscarError as error:
-        error.asset = pair.asset
+    except Exception as error:
+        error.asset = pair.asset  # type: ignore[attr-defined]
         raise
 
 
