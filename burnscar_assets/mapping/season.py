@@ -15,6 +15,7 @@ from burnscar_assets.errors import MissingDataError
 from burnscar_assets.evaluation.spec import REPORT_FILE
 from burnscar_assets.mapping.aoi import GEOGRAPHIC_CRS
 from burnscar_assets.mapping.mapper import MapSummary, make_maps, steps
+from burnscar_assets.mapping.pages.site import write_pages
 from burnscar_assets.mapping.plan import common_of, task_of
 from burnscar_assets.mapping.results import map_row, remove_others
 from burnscar_assets.mapping.spec import MapSpec
@@ -22,6 +23,7 @@ from burnscar_assets.process import Report, run_stage
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.settings import Settings
 from burnscar_assets.setups import OWN
+from burnscar_assets.storage.atomic import storage_errors
 from burnscar_assets.storage.changes import replace_table
 from burnscar_assets.storage.contracts import IN_SEASON_MAPS, IN_SEASON_PERIMETERS
 from burnscar_assets.storage.paths import DataRoot
@@ -78,13 +80,23 @@ def make_season_maps(spec: SeasonSpec, progress: Progress = silent) -> MapSummar
     """Make the maps of a season, with their table and pages; raises what `mapper.make_maps` does."""
     root = spec.data_root
     remove_others(root.season_maps(spec.season), [task.name for task in spec.tasks])
+    if not spec.tasks:
+        replace_table(root, IN_SEASON_MAPS, IN_SEASON_MAPS.empty(), spec.season)
+        return MapSummary(0, 0, 0, write_pages(_there(root, spec), title=spec.title, simulated=spec.simulated))
     summary, outcomes = make_maps(spec, progress)
     manifest = verify_checkpoint(root.checkpoint(spec.checkpoint_year))
     rows = [map_row(spec, manifest, found) | {"fire_year": spec.season} for found in outcomes]
     footprints = gpd.GeoSeries([found.frame.footprint for found in outcomes], crs=GEOGRAPHIC_CRS)
-    table = gpd.GeoDataFrame(rows, geometry=footprints, crs=GEOGRAPHIC_CRS) if rows else IN_SEASON_MAPS.empty()
+    table = gpd.GeoDataFrame(rows, geometry=footprints, crs=GEOGRAPHIC_CRS)
     replace_table(root, IN_SEASON_MAPS, IN_SEASON_MAPS.conform(table), spec.season)
     return summary
+
+
+def _there(root: DataRoot, spec: SeasonSpec) -> Path:
+    folder = root.season_maps(spec.season)
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -27,7 +27,8 @@ from burnscar_assets_tests.orchestration.label_world import LABELS, LabelWorld
 
 YEAR = datetime.now(UTC).year
 RELEASED = tuple(season(YEAR - 1, n) for n in range(3))
-BOTH = "in_season_perimeters+in_season_records"
+READ = (in_season.RECORDS, in_season.PERIMETERS)
+BOTH = "+".join(sorted(READ))
 
 
 @dataclass
@@ -122,7 +123,7 @@ def test_a_perimeter_that_grows_is_read_again_and_the_plan_agrees_with_the_senso
     following.publish({"geometry": square(0, side_m=1500), "poly_GISAcres": 556.0}, BURNING)
     with following.world.runner() as runner:
         stale = runner.planner.plan(runner.planner.fire_years()).stale
-        told = [(pair.asset, pair.fire_year, pair.causes) for pair in stale if pair.asset in in_season.ASSETS]
+        told = [(pair.asset, pair.fire_year, pair.causes) for pair in stale if pair.asset in READ]
     assert told == [("in_season_records", YEAR, (f"in_season_year {YEAR} changed: records were edited",))]
     following.settle()
     perimeters = read_table(following.world.root, IN_SEASON_PERIMETERS, YEAR)
@@ -132,10 +133,10 @@ def test_a_perimeter_that_grows_is_read_again_and_the_plan_agrees_with_the_senso
 @pytest.mark.slow
 def test_refresh_makes_the_season_too_and_leaves_other_years_alone(following: Season) -> None:
     with following.world.runner() as runner:
-        refreshed = runner.refresh(runner.planner.fire_years(), assets=[*LABELS, *in_season.ASSETS])
+        refreshed = runner.refresh(runner.planner.fire_years(), assets=[*LABELS, *READ])
         assert not refreshed.failures
-        assert {pair.fire_year for pair in refreshed.pairs if pair.asset in in_season.ASSETS} == {YEAR}
-        plan = runner.planner.plan(runner.planner.fire_years(), [*LABELS, *in_season.ASSETS])
+        assert {pair.fire_year for pair in refreshed.pairs if pair.asset in READ} == {YEAR}
+        plan = runner.planner.plan(runner.planner.fire_years(), [*LABELS, *READ])
         assert not plan.stale and set(plan.without_records) == {YEAR - 2, YEAR}
     assert following.settle() == []
 
@@ -226,9 +227,9 @@ def test_a_season_that_lost_half_of_its_fires_waits_for_a_person(following: Seas
     assert not following.carry_out(following.tick())
     assert len(read_table(following.world.root, IN_SEASON_RECORDS, YEAR)) == 12
     with following.world.runner() as runner:
-        refused = runner.refresh([YEAR], assets=in_season.ASSETS)
+        refused = runner.refresh([YEAR], assets=READ)
         assert "looks wrong" in str(refused.failures[0]) and "--accept-release" in str(refused.failures[0])
-        assert not runner.refresh([YEAR], assets=in_season.ASSETS, accept_release=True).failures
+        assert not runner.refresh([YEAR], assets=READ, accept_release=True).failures
     assert len(read_table(following.world.root, IN_SEASON_RECORDS, YEAR)) == 2
 
 
