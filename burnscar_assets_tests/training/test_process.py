@@ -105,7 +105,7 @@ def test_rslearn_tests_a_checkpoint_as_it_is(undisturbed: Trained, tmp_path: Pat
     assert Path(moved["management_dir"], moved["project_name"], moved["run_name"]) == undisturbed[0].checkpoint
     metrics = tmp_path / "metrics.json"
     moved["model"]["init_args"]["metrics_file"] = str(metrics)
-    _rslearn("test", moved, tmp_path)
+    run_rslearn("test", moved, tmp_path)
     judged = json.loads(metrics.read_text())
     assert judged["test_auroc"] > 0.6
     assert judged["_checkpoint_path"] == str(undisturbed[0].checkpoint / "best.ckpt")
@@ -116,14 +116,15 @@ def test_rslearn_fits_the_configuration_as_the_trainer_does(plan: Plan, run: Run
     spec = plan(max_epochs=1)
     manifest, _ = run(spec)
     config = yaml.safe_load((spec.checkpoint / "model.yaml").read_text()) | {"management_dir": str(tmp_path / "cli")}
-    _rslearn("fit", config, tmp_path)
+    run_rslearn("fit", config, tmp_path)
     folder = tmp_path / "cli" / config["project_name"] / config["run_name"]
     assert _weights_hash(folder / "best.ckpt") == manifest.weights_sha256
     assert not list(tmp_path.rglob("wandb*"))
     assert not list(tmp_path.rglob("lightning_logs"))
 
 
-def _rslearn(command: str, config: dict, folder: Path) -> None:
+def run_rslearn(command: str, config: dict, folder: Path) -> None:
+    """Run rslearn's own command on a model configuration."""
     path = folder / f"{command}.yaml"
     path.write_text(yaml.safe_dump(config))
     arguments = [str(RSLEARN), "model", command, "--config", str(path)]
@@ -157,8 +158,8 @@ def test_rslearn_fits_and_tests_what_was_trained_on_a_packed_dataset(
     manifest, _ = run(spec)
     assert manifest.reader == "bulk"
     config = yaml.safe_load((spec.checkpoint / "model.yaml").read_text())
-    _rslearn("test", config, tmp_path)
-    _rslearn("fit", config | {"management_dir": str(tmp_path / "cli")}, tmp_path)
+    run_rslearn("test", config, tmp_path)
+    run_rslearn("fit", config | {"management_dir": str(tmp_path / "cli")}, tmp_path)
     assert (tmp_path / "cli" / config["project_name"] / config["run_name"] / "best.ckpt").is_file()
 
     dataset = json.loads((spec.dataset / "config.json").read_text())
@@ -166,7 +167,7 @@ def test_rslearn_fits_and_tests_what_was_trained_on_a_packed_dataset(
     (spec.dataset / "config.json").write_text(json.dumps(dataset))
     writer = {"class_path": "rslearn.train.prediction_writer.RslearnWriter", "init_args": {"output_layer": "output"}}
     config["trainer"]["callbacks"] = [writer]
-    _rslearn("predict", config, tmp_path)
+    run_rslearn("predict", config, tmp_path)
     windows = open_dataset(spec.dataset).load_windows(groups=["2020"])
     answered = [window for window in windows if window.is_layer_completed("output")]
     assert len(answered) == len([window for window in windows if window.is_layer_completed(spec.layer)]) > 0

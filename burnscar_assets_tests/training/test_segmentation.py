@@ -1,5 +1,6 @@
 """Models that answer pixel by pixel: label rasters reach the loss but for what isn't labelled; predictions agree."""
 
+import json
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from burnscar_assets.classes import BANDS, BURNT, CLASS_NAMES, UNLABELLED
 from burnscar_assets.errors import InputError, SettingsError
@@ -22,6 +24,7 @@ from burnscar_assets.training.spec import TrainingSpec
 from burnscar_assets.training.trainer import train
 from burnscar_assets_tests.tiny_dataset import LAYER, SIZE_PX, UNLABELLED_COLUMNS
 from burnscar_assets_tests.training.test_bulk_data import assert_same, rslearn_module
+from burnscar_assets_tests.training.test_process import run_rslearn
 from burnscar_assets_tests.training.test_trainer import BrokenOffError
 from burnscar_assets_tests.training.training_kit import Event, Plan, Run, Trained
 
@@ -210,3 +213,17 @@ def test_a_dataset_without_label_rasters_is_refused(packed_plan: Plan, tmp_path:
     del config["data"]["init_args"]["inputs"][LAYER]
     with pytest.raises(InputError, match="label_raster"):
         check_inputs(config, tmp_path)
+
+
+@pytest.mark.slow
+def test_rslearn_tests_a_checkpoint_as_it_is(unet: Trained, tmp_path: Path) -> None:
+    config = yaml.safe_load((unet[0].checkpoint / "model.yaml").read_text())
+    metrics = tmp_path / "metrics.json"
+    config["model"]["init_args"]["metrics_file"] = str(metrics)
+    run_rslearn("test", config, tmp_path)
+    judged = json.loads(metrics.read_text())
+    images, acquired, burnt = _windows(DataRoot(unet[0].dataset.parent), unet[0].fire_years, "test")
+    model = load_model(unet[0].checkpoint)
+    assert isinstance(model, BurnModel)
+    called = model.predict_pixels(images, acquired)[:, :, UNLABELLED_COLUMNS:] > 0.5
+    assert judged["test_accuracy"] == pytest.approx((called == burnt[:, None, None]).mean(), abs=1e-4)
