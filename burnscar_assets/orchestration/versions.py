@@ -22,7 +22,7 @@ STAGE_VERSIONS = {
     "windows": "2",
     "scene_matches": "2",
     "tiles": "2",
-    "checkpoint": "2",
+    "checkpoint": "3",
     "evaluation_metrics": "4",
     "burned_area_maps": "1",
     "baseline_checkpoint": "1",
