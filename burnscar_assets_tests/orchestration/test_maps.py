@@ -1,0 +1,112 @@
+"""Maps on the real chain: a year's held-out fires as an asset, any area from the terminal and from a job."""
+
+import json
+import shutil
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import rasterio
+import yaml
+
+from burnscar_assets.classes import Split
+from burnscar_assets.evaluation.spec import load_report
+from burnscar_assets.mapping.folder import damaged_files
+from burnscar_assets.storage.contracts import BURNED_AREA_MAPS, FIRE_PERIMETERS, WINDOWS
+from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.storage.tables import read_table
+from burnscar_assets_tests.orchestration.conftest import run_command
+
+YEAR = 2019
+
+
+@pytest.fixture(scope="module")
+def mapped(trained_world: DataRoot, tmp_path_factory: pytest.TempPathFactory) -> DataRoot:
+    """The small world with the maps of its first year."""
+    root = DataRoot(tmp_path_factory.mktemp("mapped") / "data")
+    shutil.copytree(trained_world.path, root.path, symlinks=True)
+    refresh(root)
+    return root
+
+
+def refresh(root: DataRoot) -> str:
+    command = ("refresh", "--years", str(YEAR), "--in-process", "--select", "burned_area_maps")
+    return run_command(root, "burnscar", *command).stdout
+
+
+@pytest.mark.slow
+def test_every_held_out_fire_has_a_map_by_the_checkpoint_that_has_not_seen_it(mapped: DataRoot) -> None:
+    maps = read_table(mapped, BURNED_AREA_MAPS, YEAR).set_index("fire_id")
+    windows = read_table(mapped, WINDOWS, YEAR)
+    held_out = set(windows.loc[windows["split"] == Split.TEST, "fire_id"]) - {""}
+    assert held_out and held_out <= set(maps.index)
+    assert not set(maps.index) & (set(windows.loc[windows["split"] != Split.TEST, "fire_id"]) - {""})
+    report = load_report(mapped, YEAR)
+    assert set(maps["weights_sha256"]) == {report.held_out.weights_sha256}
+    perimeters = read_table(mapped, FIRE_PERIMETERS, YEAR).set_index("fire_id")
+    for fire_id, row in maps[maps["complete"].astype(bool)].iterrows():
+        folder = mapped.maps(YEAR) / str(fire_id)
+        record = json.loads((folder / "map.json").read_text())
+        assert not damaged_files(folder, record) and record["simulated"]
+        assert record["threshold"] == report.held_out.decision.threshold
+        contained = perimeters.loc[fire_id, "containment_date"]
+        assert all(scene["acquired"] > contained.isoformat() for scene in record["scenes"])
+        assert perimeters.loc[fire_id, "geometry"].within(row["geometry"])
+        outlines = gpd.read_file(folder / "burned_area.gpkg", layer="perimeter").to_crs(3310).geometry.iloc[0]
+        assert outlines.symmetric_difference(perimeters.loc[fire_id, "geometry"]).area < 1
+        check_pixels_of_seen_windows(folder, windows)
+    assert (mapped.maps(YEAR) / "index.html").is_file() and (mapped.maps(YEAR).parent / "index.html").is_file()
+    assert "nothing is stale" in refresh(mapped)
+
+
+def check_pixels_of_seen_windows(folder: Path, windows: gpd.GeoDataFrame) -> None:
+    with rasterio.open(folder / "burned.tif") as source:
+        burned, left, top = source.read(1), source.transform.c, source.transform.f
+        epsg = source.crs.to_epsg()
+    for row in windows[(windows["split"] != Split.TEST) & (windows["utm_epsg"] == epsg)].itertuples():
+        column, line = row.min_col - round(left / 10), row.min_row + round(top / 10)
+        part = burned[max(line, 0) : max(line + row.size_px, 0), max(column, 0) : max(column + row.size_px, 0)]
+        assert np.all(part == 255), "ground that was trained on has no answer"
+
+
+@pytest.mark.slow
+def test_a_map_that_is_damaged_or_gone_is_made_again_and_no_other(mapped: DataRoot) -> None:
+    folders = sorted(path.parent for path in mapped.maps(YEAR).glob("*/map.json"))
+    before = {folder: (folder / "map.json").stat().st_mtime_ns for folder in folders}
+    shutil.rmtree(folders[0])
+    (mapped.maps(YEAR) / "index.html").unlink()
+    assert "1 partitions made" in refresh(mapped)
+    after = {folder: (folder / "map.json").stat().st_mtime_ns for folder in folders}
+    assert [folder for folder in folders if after[folder] != before[folder]] == folders[:1]
+
+
+@pytest.mark.slow
+def test_an_area_is_mapped_from_the_terminal_and_errors_say_what_to_do(mapped: DataRoot, tmp_path: Path) -> None:
+    maps = read_table(mapped, BURNED_AREA_MAPS, YEAR)
+    row = maps[maps["complete"].astype(bool)].iloc[0]
+    fires = read_table(mapped, FIRE_PERIMETERS, YEAR).set_index("fire_id").loc[[row["fire_id"]]]
+    fires[["geometry"]].to_file(tmp_path / "fire.gpkg")
+    days = ("--start", row["start"], "--end", row["end"])
+    said = run_command(mapped, "burnscar", "map", "--aoi", str(tmp_path / "fire.gpkg"), *days, "--out", str(tmp_path))
+    assert "SIMULATED" in said.stdout and "ha as mapped" in said.stdout
+    (folder,) = (path.parent for path in (tmp_path / "aoi").glob("*/map.json"))
+    fire = json.loads((mapped.maps(YEAR) / row["fire_id"] / "map.json").read_text())
+    record = json.loads((folder / "map.json").read_text())
+    assert record["agreement"] is None and record["aoi_name"] == "fire"
+    assert {scene["item"] for scene in record["scenes"]} <= {scene["item"] for scene in fire["scenes"]}
+    settings = yaml.safe_load(mapped.world_file.read_text())
+    settings["mapping"] = settings.get("mapping", {}) | {"ask_hours": 1e-4}
+    mapped.world_file.write_text(yaml.safe_dump(settings))
+    west, south, east, north = fires.to_crs(4326).total_bounds.round(3)
+    box = f"{west},{south},{east},{north}"
+    for arguments, expected in (
+        (("--aoi", box, "--start", "2001-07-01", "--end", "2001-07-02"), "no scene of bbox"),
+        (("--aoi", box, *days, "--year", "1999"), "no checkpoint"),
+        (("--aoi", box, "--start", "soon", "--end", "2019-08-01"), "is no day"),
+        (("--aoi", "-120.4,36.9,-120.1,37.1", *days), "--yes"),
+        (("--aoi", "-125,32,-119,42", *days), "more than the 100,000 of one map"),
+        (("--aoi", "-125,32,-110,42", *days), "beyond UTM zone"),
+    ):
+        failed = run_command(mapped, "burnscar", "map", *arguments, check=False)
+        assert failed.returncode == 1 and expected in failed.stdout and "Traceback" not in failed.stdout, failed.stdout
