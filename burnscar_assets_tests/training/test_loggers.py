@@ -60,7 +60,7 @@ def test_wandb_writes_files_and_asks_no_network(plan: Plan, tmp_path: Path) -> N
     command = [sys.executable, "-m", "burnscar_assets.training.trainer", str(spec.write(tmp_path / "spec.json"))]
     nowhere = {"WANDB_BASE_URL": "http://127.0.0.1:1", "HTTPS_PROXY": "http://127.0.0.1:1"}
     done = subprocess.run(
-        command, env=os.environ | nowhere, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False
+        command, env=os.environ | nowhere, cwd=tmp_path, capture_output=True, text=True, timeout=480, check=False
     )
     assert done.returncode == 0, done.stderr
     assert '"event": "logger"' not in done.stderr and "wandb:" not in done.stderr + done.stdout

@@ -20,7 +20,7 @@ from burnscar_assets.training.spec import TrainingSpec
 from burnscar_assets_tests.orchestration.place_kit import is_alive
 from burnscar_assets_tests.training.training_kit import Plan, tiny_settings
 
-TIMEOUT_S = 240
+TIMEOUT_S = 480
 
 
 class Numbers:
