@@ -19,7 +19,12 @@ from burnscar_assets.orchestration.stage_code import (
 )
 from burnscar_assets.orchestration.versions import IN_SEASON_VERSIONS, STAGE_VERSIONS
 
-FOR_PICTURES = {"fire_perimeters": {"sampling.land"}, "burn_history": {"sampling.land"}}
+FOR_PICTURES = {
+    "fire_perimeters": {"sampling.land"},
+    "burn_history": {"sampling.land"},
+    "in_season_perimeters": {"sampling.land"},
+    "setup_comparison": {"comparison.told"},
+}
 """What bodies of assets call to draw, not to make the result."""
 
 MODULES = {
