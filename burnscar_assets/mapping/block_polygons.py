@@ -8,6 +8,7 @@ raster would give.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -123,6 +124,6 @@ def _around(group: Sequence[Box]) -> Box:
     )
 
 
-def _read(source: rasterio.DatasetReader, frame: Frame, box: Box) -> npt.NDArray[np.generic]:
+def _read(source: rasterio.DatasetReader, frame: Frame, box: Box) -> npt.NDArray[Any]:
     rows, columns = box.slices_in(frame.box)
     return np.asarray(source.read(1, window=Window.from_slices(rows, columns)))

@@ -33,7 +33,7 @@ YEARS = (2019, 2020, 2021, 2022)
 
 
 def test_it_ends_with_a_summary_and_says_what_is_simulated(demo: DemoRun) -> None:
-    for expected in ("simulated", "2019", "2022", "f1_burnt", "RANDOM WEIGHTS", "burnscar ui"):
+    for expected in ("simulated", "2019", "2022", "f1_burnt", "RANDOM WEIGHTS", "maps of the held-out", "burnscar ui"):
         assert expected in demo.output
     assert "Traceback" not in demo.output
     assert "Warning" not in demo.output

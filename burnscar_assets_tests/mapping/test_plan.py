@@ -1,0 +1,65 @@
+"""Which fires of a year are mapped, and which checkpoint maps an area of interest."""
+
+from datetime import UTC, datetime
+
+import geopandas as gpd
+import pytest
+import shapely
+
+from burnscar_assets.classes import Split
+from burnscar_assets.environment import CONFIGS_DIR
+from burnscar_assets.errors import InputError, MissingDataError
+from burnscar_assets.mapping.aoi import read_aoi
+from burnscar_assets.mapping.plan import _checkpoint_year, held_out_fires, plan_aoi, safe_name, source_of
+from burnscar_assets.mapping.settings import MappingSettings
+from burnscar_assets.sampling.splits import SplitMap
+from burnscar_assets.settings import load_settings
+from burnscar_assets.storage.contracts import FIRE_PERIMETERS
+from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.storage.tables import TABLE_CRS, write_table
+
+SETTINGS = load_settings(CONFIGS_DIR / "demo.yaml")
+JULY = datetime(2021, 7, 1, tzinfo=UTC), datetime(2021, 7, 20, tzinfo=UTC)
+
+
+def test_fires_on_ground_for_testing_are_mapped_and_no_others(root: DataRoot) -> None:
+    split_map = SplitMap(SETTINGS.sampling.splits)
+    side = SETTINGS.sampling.splits.block_km * 1000
+    centres = [(side * (column + 0.5), side * 0.5) for column in range(12)]
+    fires = gpd.GeoDataFrame(
+        {"fire_id": [f"f{n:02}" for n in range(12)]},
+        geometry=[shapely.Point(centre).buffer(400) for centre in centres],
+        crs=TABLE_CRS,
+    )
+    known = {"fire_year": 2020, "simulated": True, "flags": [[]] * len(fires), "area_ha": fires.area / 1e4}
+    absent = {name: None for name in FIRE_PERIMETERS.column_names if name not in {*fires.columns, *known}}
+    write_table(root, FIRE_PERIMETERS, fires.assign(**known, **absent), 2020)
+    splits = split_map.split_of(*zip(*centres, strict=True))
+    expected = [name for name, split in zip(fires["fire_id"], splits, strict=True) if split == Split.TEST]
+    assert expected and held_out_fires(SETTINGS, root, 2020)["fire_id"].to_list() == expected
+
+
+def test_an_area_is_mapped_by_the_newest_checkpoint_from_before_its_imagery(root: DataRoot) -> None:
+    aoi = read_aoi("-120,38,-119.9,38.1")
+    with pytest.raises(MissingDataError, match=r"no checkpoint in .*run burnscar refresh"):
+        plan_aoi(SETTINGS, root, aoi, JULY)
+    for year in (2019, 2020, 2021):
+        root.checkpoint(year).mkdir(parents=True)
+        (root.checkpoint(year) / "manifest.json").touch()
+    assert [_checkpoint_year(root, year) for year in (2018, 2019, 2020, 2021, 2024)] == [2019, 2019, 2019, 2020, 2021]
+    with pytest.raises(InputError, match="--end 2021-07-01 is before --start 2021-07-20"):
+        plan_aoi(SETTINGS, root, aoi, (JULY[1], JULY[0]))
+
+
+def test_names_become_folders_wherever_they_come_from() -> None:
+    assert safe_name("{A-1}/../b c") == "A-1_.._b_c"
+    with pytest.raises(InputError, match="no name for a folder"):
+        safe_name("../..")
+    assert source_of(SETTINGS) == "simulated perimeters, fire_simulated_gdb.zip"
+
+
+def test_windows_always_share_what_the_settings_say() -> None:
+    assert [MappingSettings(overlap=share).stride_of(32) for share in (0.25, 0.5, 0.75)] == [24, 16, 8]
+    assert MappingSettings(stride_px=40).stride_of(32) == 32
+    with pytest.raises(ValueError, match=r"days_after must be \[nearest, farthest\]"):
+        MappingSettings(days_after=(5, 2))
