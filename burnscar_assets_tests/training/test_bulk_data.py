@@ -148,6 +148,7 @@ def _transform(module: Any) -> None:
 
 def _layers(module: Any) -> None:
     module.inputs[IMAGE].layers.append("other")
+    module.inputs[IMAGE].load_all_layers = False
 
 
 def _bands(module: Any) -> None:
