@@ -46,7 +46,7 @@ def test_the_three_public_sources_are_ready_and_harmonized() -> None:
     def arguments(name: str) -> dict:
         return json.loads((CONFIGS_DIR / name).read_text())["layers"]["sentinel2_l2a"]["data_source"]["init_args"]
 
-    assert len(CONFIGS) == 5
+    assert len(CONFIGS) == 6
     assert (arguments("dataset-gcp.json")["product_type"], arguments("dataset-gcp.json")["harmonize"]) == ("L2A", True)
     assert arguments("dataset-planetary-computer.json")["harmonize"] is True
     assert "harmonize" not in arguments("dataset-element84.json")
@@ -94,7 +94,7 @@ def test_bad_configuration_leaves_the_old_one(root: DataRoot, tmp_path: Path) ->
 
 def test_layer_or_band_that_is_not_there_is_named(root: DataRoot) -> None:
     make_dataset(root, "a.parquet")
-    with pytest.raises(InputError, match="no raster layer 'sentinel2', only sentinel2_l2a"):
+    with pytest.raises(InputError, match="no raster layer 'sentinel2', only label_raster, sentinel2_l2a"):
         validate_layers(root.dataset, "sentinel2", BANDS)
     with pytest.raises(InputError, match="has no B10, only B02"):
         validate_layers(root.dataset, "sentinel2_l2a", [*BANDS, "B10"])

@@ -402,7 +402,7 @@ def test_reading_asks_for_bands_by_name(root: DataRoot, tmp_path: Path, packed: 
     np.testing.assert_array_equal(swir, whole[[9, 7, 2]])
     with pytest.raises(InputError, match="no layer 'sentinel2_l2a' with bands B10"):
         read_tile(root.dataset, "2022", "w1", LAYER, ("B10",))
-    with pytest.raises(InputError, match="its layers are sentinel2_l2a"):
+    with pytest.raises(InputError, match="its layers are label_raster, sentinel2_l2a"):
         next(read_tiles(root.dataset, windows, "sentinel1", ("vv",)))
 
 

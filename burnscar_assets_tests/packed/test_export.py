@@ -36,10 +36,10 @@ def test_windows_are_written_as_they_are(dataset: Path, tmp_path: Path) -> None:
     from upath import UPath
 
     out, told = tmp_path / "out", list[tuple[int, int]]()
-    assert export_geotiffs(dataset, out, progress=lambda _, n, total: told.append((n, total))) == Exported(14, 12)
+    assert export_geotiffs(dataset, out, progress=lambda _, n, total: told.append((n, total))) == Exported(14, 14 + 12)
     assert told[-1] == (14, 14)
     windows = {window.name: window for window in Dataset(UPath(dataset)).load_windows()}
-    tiles = sorted(out.rglob("*.tif"))
+    tiles = sorted(out.rglob(f"{LAYER}.tif"))
     assert len(tiles) == 12
     for path in tiles:
         window = windows[path.parent.name]
@@ -58,7 +58,7 @@ def test_windows_are_written_as_they_are(dataset: Path, tmp_path: Path) -> None:
 
 def test_chosen_years_and_windows(dataset: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert export_geotiffs(dataset, out, ["2021"]) == Exported(7, 6)
+    assert export_geotiffs(dataset, out, ["2021"]) == Exported(7, 7 + 6)
     assert {path.name for path in out.iterdir()} == {"2021", FOOTPRINTS}
     name = next((out / "2021").iterdir()).name
     assert export_geotiffs(dataset, out, names=[name]).windows == 1
@@ -79,7 +79,7 @@ def test_the_command(
 ) -> None:
     monkeypatch.setenv(DATA_VARIABLE, str(dataset.parent))
     assert main(["export", "--geotiff", str(tmp_path / "out"), "--years", "2020"]) == 0
-    assert "7 windows, 6 GeoTIFFs" in capsys.readouterr().out
+    assert "7 windows, 13 GeoTIFFs" in capsys.readouterr().out
     (dataset / "config.json").write_text(json.dumps({"layers": 3}), encoding="utf-8")
     assert main(["export", "--geotiff", str(tmp_path / "out")]) == 1
     assert "no valid dataset configuration" in capsys.readouterr().err

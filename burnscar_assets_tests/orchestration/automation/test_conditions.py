@@ -19,6 +19,10 @@ from burnscar_assets.storage.paths import DataRoot
 LABELS = ("fire_perimeters", "burn_history")
 FOLLOWING = ("sample_points", "windows", "scene_matches", "tiles")
 SOURCES = ("sampling_ground", "imagery_catalogue")
+BASELINES = tuple(
+    f"{setup}/{stage}" for setup in ("boosted-trees", "nbr-threshold") for stage in ("checkpoint", "evaluation_metrics")
+)
+"""Set-ups that need no GPU, so that they follow too."""
 
 
 @dataclass
@@ -47,7 +51,9 @@ class Daemon:
 
     def make(self, asset: str, *fire_years: int, version: str = "a") -> None:
         for year in fire_years:
-            made = dg.AssetMaterialization(asset, partition=str(year), tags={VERSION_TAG: version})
+            made = dg.AssetMaterialization(
+                dg.AssetKey(asset.split("/")), partition=str(year), tags={VERSION_TAG: version}
+            )
             self.instance.report_runless_asset_event(made)
 
     def fail(self, fire_year: int) -> None:
@@ -74,7 +80,7 @@ def settled(daemon: Daemon) -> Daemon:
     """All of both years is there, sources were seen, and the daemon knows it."""
     for source in SOURCES:
         daemon.see(source)
-    for asset in (*LABELS, *FOLLOWING):
+    for asset in (*LABELS, *FOLLOWING, *BASELINES):
         daemon.make(asset, 2019, 2020)
     assert daemon.tick() == set()
     return daemon
@@ -100,18 +106,18 @@ def test_a_daemon_that_starts_late_asks_for_what_is_missing(daemon: Daemon) -> N
         daemon.see(source)
     for asset in (*LABELS, "sample_points", "windows"):
         daemon.make(asset, 2019)
-    assert daemon.tick() == {Pair("scene_matches", 2019), Pair("tiles", 2019)}
+    assert daemon.tick() == {Pair(stage, 2019) for stage in ("scene_matches", "tiles", *BASELINES)}
 
 
 def test_what_failed_waits_for_a_person_or_a_changed_input(settled: Daemon) -> None:
     settled.settings = {"years": {"first": 2019, "last": 2021}}
     for asset in LABELS:
         settled.make(asset, 2021)
-    assert settled.tick() == {Pair(stage, 2021) for stage in FOLLOWING}
+    assert settled.tick() == {Pair(stage, 2021) for stage in (*FOLLOWING, *BASELINES)}
     settled.fail(2021)
     assert settled.tick() == set()
     settled.make("fire_perimeters", 2021, version="b")
-    assert settled.tick() == {Pair("sample_points", 2021)}
+    assert settled.tick() == {Pair("sample_points", 2021), Pair("windows", 2021)}, "both read perimeters"
 
 
 def test_sources_that_nobody_has_looked_at_are_looked_at_by_a_sensor(daemon: Daemon) -> None:
@@ -131,7 +137,7 @@ def test_an_input_that_is_made_again_with_the_same_content_changes_nothing(settl
 
 def test_a_changed_input_asks_for_its_year_alone(settled: Daemon) -> None:
     settled.make("burn_history", 2020, version="b")
-    assert settled.tick() == {Pair("sample_points", 2020)}
+    assert settled.tick() == {Pair("sample_points", 2020), Pair("windows", 2020)}
     settled.make("sample_points", 2020, version="a")
     assert settled.tick() == set(), "the wave stops where the content is as it was"
 
