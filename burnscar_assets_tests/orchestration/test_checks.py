@@ -12,7 +12,6 @@ from burnscar_assets.orchestration.checks import build_checks
 from burnscar_assets.orchestration.demo import LABEL_ASSETS, DemoOptions, demo_world
 from burnscar_assets.orchestration.execution import open_runner
 from burnscar_assets.orchestration.partitions import World
-from burnscar_assets.orchestration.versions import CHAIN
 from burnscar_assets.settings import load_settings
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS, SAMPLE_POINTS
 from burnscar_assets.storage.paths import DataRoot
