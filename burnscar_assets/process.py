@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,10 +13,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from burnscar_assets.errors import BurnscarError, InputError
 from burnscar_assets.parent import end_with_parent
+from burnscar_assets.progress import Progress
 from burnscar_assets.storage.atomic import write_json
 
 Report = Callable[[dict[str, Any]], None]
 """Called with `{"event": …}` as work goes on."""
+
+STEP_INTERVAL_S = 5.0
 
 RANK_VARIABLE = "LOCAL_RANK"
 """Number of a process among those of one stage, as Lightning gives it to those that it starts; the first has 0."""
@@ -47,6 +51,20 @@ class ProcessSpec(BaseModel):
 def is_follower() -> bool:
     """Whether this process was started by another of its stage, which alone reports and writes."""
     return os.environ.get(RANK_VARIABLE, "0") != "0"
+
+
+def step_reports(report: Report) -> Progress:
+    """Progress as reports, a few seconds apart."""
+    last = float("-inf")
+
+    def progress(what: str, done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= STEP_INTERVAL_S:
+            last = now
+            report({"event": "step", "what": what, "done": done, "total": total})
+
+    return progress
 
 
 def run_stage(module: str, arguments: Sequence[str], work: Callable[[Path, Report], None]) -> int:

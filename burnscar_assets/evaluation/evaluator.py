@@ -7,10 +7,8 @@ year's champion is decided.
 """
 
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 import geopandas as gpd
 
@@ -26,15 +24,13 @@ from burnscar_assets.evaluation.report import evaluate_predictions, summarise
 from burnscar_assets.evaluation.season import check_seen, judge_season
 from burnscar_assets.evaluation.separation import prove_separation
 from burnscar_assets.evaluation.spec import EvaluationReport, EvaluationSpec, Judgement, write_report
-from burnscar_assets.process import Report, run_stage
+from burnscar_assets.process import Report, run_stage, step_reports
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.storage.contracts import EVALUATION_METRICS, PREDICTIONS, SEASON_PREDICTIONS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import write_table
 from burnscar_assets.training.manifest import verify_checkpoint
 from burnscar_assets.training.plan import seen_windows, usable_windows
-
-LOG_INTERVAL_S: Final = 5.0
 
 
 def evaluate(spec: EvaluationSpec, progress: Progress = silent) -> EvaluationReport:
@@ -108,25 +104,11 @@ def scored_windows(root: DataRoot, fire_year: int, layer: str, every_layer: Sequ
     return scored.reset_index(drop=True)
 
 
-def _steps(report: Report) -> Progress:
-    """Progress as events, a few seconds apart."""
-    last = float("-inf")
-
-    def progress(what: str, done: int, total: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= LOG_INTERVAL_S:
-            last = now
-            report({"event": "step", "what": what, "done": done, "total": total})
-
-    return progress
-
-
 def main(arguments: Sequence[str]) -> int:
     """Evaluate what the file given specifies; returns the exit code."""
 
     def work(spec: Path, report: Report) -> None:
-        found = evaluate(EvaluationSpec.read(spec), _steps(report))
+        found = evaluate(EvaluationSpec.read(spec), step_reports(report))
         report({"event": "done", "fire_year": found.fire_year, "metrics_hash": found.metrics_hash})
 
     return run_stage("burnscar_assets.evaluation.evaluator", arguments, work)

@@ -61,7 +61,7 @@ class MapOutcome:
         task: the task.
         frame: the map's pixels.
         record: what `map.json` says; None if there is no map.
-        reason: why there is none: `no_scene_in_time_range` or `too_cloudy`.
+        reason: why there is none: `no_scene` or `too_cloudy`.
         made: whether it was made now; else it was there.
     """
 

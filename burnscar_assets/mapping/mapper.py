@@ -29,7 +29,7 @@ from burnscar_assets.mapping.making import Judge, MapOutcome, make_map, mapped_b
 from burnscar_assets.mapping.pages.site import write_pages
 from burnscar_assets.mapping.results import map_row, remove_others
 from burnscar_assets.mapping.spec import MapSpec
-from burnscar_assets.process import Report, run_stage
+from burnscar_assets.process import Report, run_stage, step_reports
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.storage.changes import replace_table
 from burnscar_assets.storage.contracts import BURNED_AREA_MAPS, PREDICTIONS
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from burnscar_assets.training.model import BurnModel
     from burnscar_assets.training.model import WindowModel as AnyModel
 
-LOG_INTERVAL_S: Final = 5.0
 TRIAL_WINDOWS: Final = 64
 
 
@@ -223,25 +222,11 @@ def device_of(wanted: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def steps(report: Report) -> Progress:
-    """Progress as events, a few seconds apart."""
-    last = float("-inf")
-
-    def progress(what: str, done: int, total: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= LOG_INTERVAL_S:
-            last = now
-            report({"event": "step", "what": what, "done": done, "total": total})
-
-    return progress
-
-
 def main(arguments: Sequence[str]) -> int:
     """Make the maps that the file given specifies; returns the exit code."""
 
     def work(spec: Path, report: Report) -> None:
-        summary, outcomes = make_maps(MapSpec.read(spec), steps(report))
+        summary, outcomes = make_maps(MapSpec.read(spec), step_reports(report))
         folders = [str(found.task.folder) for found in outcomes if found.record]
         report({"event": "done", "maps": summary.maps, "made": summary.made, "without": summary.without,
                 "index": str(summary.index or ""), "folders": folders})  # fmt: skip

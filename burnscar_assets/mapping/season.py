@@ -14,12 +14,12 @@ from pydantic import Field
 from burnscar_assets.errors import MissingDataError
 from burnscar_assets.evaluation.spec import REPORT_FILE
 from burnscar_assets.mapping.aoi import GEOGRAPHIC_CRS
-from burnscar_assets.mapping.mapper import MapSummary, make_maps, steps
+from burnscar_assets.mapping.mapper import MapSummary, make_maps
 from burnscar_assets.mapping.pages.site import write_pages
 from burnscar_assets.mapping.plan import common_of, task_of
 from burnscar_assets.mapping.results import map_row, remove_others
 from burnscar_assets.mapping.spec import MapSpec
-from burnscar_assets.process import Report, run_stage
+from burnscar_assets.process import Report, run_stage, step_reports
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.settings import Settings
 from burnscar_assets.setups import OWN
@@ -103,7 +103,7 @@ def main(arguments: Sequence[str]) -> int:
     """Make the maps that the file given specifies; returns the exit code."""
 
     def work(path: Path, report: Report) -> None:
-        made = make_season_maps(SeasonSpec.read(path), steps(report))
+        made = make_season_maps(SeasonSpec.read(path), step_reports(report))
         report({"event": "done", "maps": made.maps, "made": made.made, "without": made.without})
 
     return run_stage("burnscar_assets.mapping.season", arguments, work)
