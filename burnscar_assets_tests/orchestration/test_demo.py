@@ -157,8 +157,9 @@ def test_a_partition_that_is_gone_is_made_again(demo: DemoRun) -> None:
 
 
 def test_every_table_of_a_year_is_there(demo: DemoRun) -> None:
+    not_of_a_year = {"release_records", "setup_comparison"}
     for table in ALL_TABLES:
-        if table.name != "release_records":
+        if table.name not in not_of_a_year and not table.name.startswith(("in_season_", "mined_")):
             years = YEARS[1:] if table.name == "season_predictions" else YEARS
             assert all(len(read_table(demo.root, table, year)) for year in years), table.name
     manifest = json.loads((demo.root.checkpoint(2022) / "manifest.json").read_text())
