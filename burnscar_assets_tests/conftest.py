@@ -9,14 +9,6 @@ from burnscar_assets.storage.paths import DataRoot
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share what takes minutes to make run in one process, one after the other (`--dist loadgroup`)."""
-    for item in items:
-        asked = set(getattr(item, "fixturenames", ()))
-        shared = asked & {"demo", "small_world"} or {item.path.stem}
-        item.add_marker(pytest.mark.xdist_group(min(shared)))
-
-
 @pytest.fixture
 def root(tmp_path: Path) -> DataRoot:
     """An empty data root."""

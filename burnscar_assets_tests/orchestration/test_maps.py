@@ -95,16 +95,12 @@ def test_an_area_is_mapped_from_the_terminal_and_errors_say_what_to_do(mapped: D
     record = json.loads((folder / "map.json").read_text())
     assert record["agreement"] is None and record["aoi_name"] == "fire"
     assert {scene["item"] for scene in record["scenes"]} <= {scene["item"] for scene in fire["scenes"]}
-    settings = yaml.safe_load(mapped.world_file.read_text())
-    settings["mapping"] = settings.get("mapping", {}) | {"ask_hours": 1e-4}
-    mapped.world_file.write_text(yaml.safe_dump(settings))
     west, south, east, north = fires.to_crs(4326).total_bounds.round(3)
     box = f"{west},{south},{east},{north}"
     for arguments, expected in (
         (("--aoi", box, "--start", "2001-07-01", "--end", "2001-07-02"), "no scene of bbox"),
         (("--aoi", box, *days, "--year", "1999"), "no checkpoint"),
         (("--aoi", box, "--start", "soon", "--end", "2019-08-01"), "is no day"),
-        (("--aoi", "-120.4,36.9,-120.1,37.1", *days), "--yes"),
         (("--aoi", "-125,32,-119,42", *days), "more than the 100,000 of one map"),
         (("--aoi", "-125,32,-110,42", *days), "beyond UTM zone"),
     ):
