@@ -8,7 +8,6 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
-import yaml
 
 from burnscar_assets.classes import Split
 from burnscar_assets.evaluation.spec import load_report
