@@ -29,8 +29,6 @@ THRESHOLD = 0.5
 class Timed:
     """A model that says how long it took."""
 
-    per_pixel = False
-
     def __init__(self, model: BurnModel) -> None:
         self._model = model
         self.windows, self.seconds = 0, 0.0
@@ -39,17 +37,13 @@ class Timed:
         """As the model does."""
         return self._model.normalize(pixels)
 
-    def predict_normalized(self, windows: Any, acquired: Sequence[datetime]) -> NDArray[np.float64]:
+    def answer(self, windows: Any, acquired: Sequence[datetime]) -> NDArray[np.floating]:
         """As the model does."""
         begin = time.perf_counter()
-        answers = self._model.predict_normalized(windows, acquired)
+        answers = self._model.answer(windows, acquired)
         self.seconds += time.perf_counter() - begin
         self.windows += len(answers)
         return answers
-
-    def predict_pixels_normalized(self, windows: Any, acquired: Sequence[datetime]) -> NDArray[np.float32]:
-        """As the model does."""
-        return self._model.predict_pixels_normalized(windows, acquired)
 
 
 def main(root: Path, checkpoint: Path, area: str, day: datetime, folder: Path) -> None:

@@ -18,22 +18,13 @@ Ints = npt.NDArray[np.int64]
 
 
 class WindowModel(Protocol):
-    """What a map asks of a model; `training.model.BurnModel` is one.
-
-    Attributes:
-        per_pixel: whether it answers pixel by pixel.
-    """
-
-    per_pixel: bool
+    """What a map asks of a model; `training.model.BurnModel` is one."""
 
     def normalize(self, pixels: npt.NDArray[np.uint16]) -> Any:
         """What the network is given of (bands, height, width) digital numbers: an array or tensor of that shape."""
 
-    def predict_normalized(self, windows: Any, acquired: Sequence[datetime]) -> npt.NDArray[np.float64]:
-        """(N,) probability of burnt of (N, bands, size, size)."""
-
-    def predict_pixels_normalized(self, windows: Any, acquired: Sequence[datetime]) -> npt.NDArray[np.float32]:
-        """(N, size, size) the same of each pixel."""
+    def answer(self, windows: Any, acquired: Sequence[datetime]) -> npt.NDArray[np.floating]:
+        """Probability of burnt of (N, bands, size, size): (N,), or (N, size, size) if it answers pixel by pixel."""
 
 
 def judge_block(
@@ -72,12 +63,11 @@ def judge_block(
         return np.full((box.height, box.width), NO_ANSWER, np.float32)
     dates = [moments[n] for n in _usual_scene(mosaic, down, across, lattice.size_px)[counted]]
     normalized = model.normalize(mosaic.pixels)
-    predict = model.predict_pixels_normalized if model.per_pixel else model.predict_normalized
     answers = []
     for first in range(0, len(chosen), batch_size):
         part = chosen[first : first + batch_size]
         windows = _cut(normalized, down[part[:, 0]], across[part[:, 1]], lattice.size_px)
-        answers.append(predict(windows, dates[first : first + batch_size]))
+        answers.append(model.answer(windows, dates[first : first + batch_size]))
     found = logit(np.concatenate(answers))
     logits = np.zeros((len(rows), len(columns), *found.shape[1:]))
     logits[counted] = found

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import geopandas as gpd
 import numpy as np
@@ -138,21 +138,14 @@ def _adapted(model: "BurnModel | AnyModel", spec: MapSpec) -> WindowModel:
 class _ByBatches:
     """A checkpoint without a network: it takes digital numbers as they are."""
 
-    per_pixel = False
-
     def __init__(self, model: "AnyModel") -> None:
         self._model = model
 
     def normalize(self, pixels: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint16]:
         return pixels
 
-    def predict_normalized(
-        self, windows: npt.NDArray[np.uint16], acquired: Sequence[datetime]
-    ) -> npt.NDArray[np.float64]:
+    def answer(self, windows: npt.NDArray[np.uint16], acquired: Sequence[datetime]) -> npt.NDArray[np.float64]:
         return self._model.predict_batch(windows, acquired)
-
-    def predict_pixels_normalized(self, windows: Any, acquired: Sequence[datetime]) -> npt.NDArray[np.float32]:
-        raise NotImplementedError
 
 
 def _check_size(spec: MapSpec) -> None:
@@ -190,11 +183,10 @@ def estimated_hours(spec: MapSpec, judge: Judge, number: int) -> float:
     pixels = np.full((len(BANDS), TRIAL_WINDOWS, spec.size_px, spec.size_px), 1000, np.uint16)
     moments = [datetime(2020, 7, 1, tzinfo=UTC)] * TRIAL_WINDOWS
     model = judge.model
-    predict: Any = model.predict_pixels_normalized if model.per_pixel else model.predict_normalized
     prepared = model.normalize(pixels).swapaxes(0, 1)
-    predict(prepared, moments)
+    model.answer(prepared, moments)
     began = time.monotonic()
-    predict(prepared, moments)
+    model.answer(prepared, moments)
     return (time.monotonic() - began) / TRIAL_WINDOWS * windows / 3600
 
 

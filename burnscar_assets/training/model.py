@@ -103,6 +103,10 @@ class BurnModel:
         """
         return self._normalized(MODALITY, pixels)
 
+    def answer(self, windows: "Tensor", acquired: Sequence[datetime]) -> NDArray[np.floating]:
+        """What the model says of windows of what `normalize` gave: of each pixel if it is `per_pixel`, else of each."""
+        return (self.predict_pixels_normalized if self.per_pixel else self.predict_normalized)(windows, acquired)
+
     def predict_normalized(self, windows: "Tensor", acquired: Sequence[datetime]) -> NDArray[np.float64]:
         """As `predict_batch`, of what `normalize` gave.
 

@@ -32,11 +32,9 @@ class FormulaModel:
     def normalize(self, pixels: np.ndarray) -> np.ndarray:
         return pixels.astype(np.float64) / 6000
 
-    def predict_normalized(self, windows: np.ndarray, acquired: Sequence[datetime]) -> np.ndarray:
-        return self._answer(windows, acquired).mean(axis=(1, 2))
-
-    def predict_pixels_normalized(self, windows: np.ndarray, acquired: Sequence[datetime]) -> np.ndarray:
-        return self._answer(windows, acquired)
+    def answer(self, windows: np.ndarray, acquired: Sequence[datetime]) -> np.ndarray:
+        pixels = self._answer(windows, acquired)
+        return pixels if self.per_pixel else pixels.mean(axis=(1, 2))
 
     def _answer(self, windows: np.ndarray, acquired: Sequence[datetime]) -> np.ndarray:
         self.calls += 1

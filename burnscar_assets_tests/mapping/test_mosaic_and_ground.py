@@ -117,7 +117,7 @@ def test_windows_that_show_too_little_do_not_count_and_each_is_of_its_usual_day(
     asked: list[datetime] = []
 
     class Noting(FormulaModel):
-        def predict_normalized(self, windows: np.ndarray, acquired: list[datetime]) -> np.ndarray:
+        def answer(self, windows: np.ndarray, acquired: list[datetime]) -> np.ndarray:
             asked.extend(acquired)
             return np.full(len(windows), 0.25)
 
