@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import dagster as dg
 import geopandas as gpd
 import pytest
 
@@ -23,6 +22,7 @@ from burnscar_assets.storage.tables import read_table
 from burnscar_assets_tests.labels.label_records import frap_fires, season, square
 from burnscar_assets_tests.labels.label_servers import Webhook, serving
 from burnscar_assets_tests.labels.wfigs_records import BURNING, WfigsSite, irwin, wfigs_fires
+from burnscar_assets_tests.orchestration.automation.sensor_ticks import SensorTicks, described
 from burnscar_assets_tests.orchestration.label_world import LABELS, LabelWorld
 
 YEAR = datetime.now(UTC).year
@@ -31,57 +31,18 @@ READ = (in_season.RECORDS, in_season.PERIMETERS)
 BOTH = "+".join(sorted(READ))
 
 
-@dataclass
-class Season:
-    """Ticks of the sensor on a world with a service of its own; what it asks for is carried out in this process."""
+@dataclass(kw_only=True)
+class Season(SensorTicks):
+    """Ticks of the season's sensor, with a service of its own."""
 
-    world: LabelWorld
     site: WfigsSite
-    cursor: str | None = None
-    reason: str | None = None
+    sensor: str = "in_season_watch"
 
     def publish(self, *changes: dict[str, Any], fire_year: int = YEAR) -> None:
         self.site.rows = wfigs_fires(*changes, fire_year=fire_year)
 
-    def tick(self) -> list[dg.RunRequest]:
-        with open_instance(self.world.world, self.world.root.world_file) as instance:
-            definitions = build_definitions(self.world.world.settings, self.world.root)
-            context = dg.build_sensor_context(instance=instance, cursor=self.cursor, definitions=definitions)
-            result = definitions.resolve_sensor_def("in_season_watch")(context)
-        assert isinstance(result, dg.SensorResult)
-        self.cursor = result.cursor
-        self.reason = result.skip_reason.skip_message if result.skip_reason else None
-        return list(result.run_requests or [])
-
-    def carry_out(self, requests: list[dg.RunRequest]) -> bool:
-        with open_instance(self.world.world, self.world.root.world_file) as instance:
-            job = build_definitions(self.world.world.settings, self.world.root).resolve_implicit_global_asset_job_def()
-            done = [
-                job.execute_in_process(
-                    asset_selection=list(request.asset_selection or []),
-                    partition_key=request.partition_key,
-                    instance=instance,
-                    raise_on_error=False,
-                )
-                for request in requests
-            ]
-        return all(run.success for run in done)
-
-    def settle(self) -> list[list[str]]:
-        """Tick and carry out until nothing is asked for; returns what was asked for, tick by tick."""
-        asked = []
-        while requests := self.tick():
-            asked.append([described(request) for request in requests])
-            self.carry_out(requests)
-        return asked
-
     def ready(self, fire_year: int = YEAR) -> list[str]:
         return sorted(read_table(self.world.root, IN_SEASON_PERIMETERS, fire_year)["fire_name"])
-
-
-def described(request: dg.RunRequest) -> str:
-    assets = "+".join(sorted(key.to_user_string() for key in request.asset_selection or []))
-    return f"{assets} {request.partition_key}"
 
 
 @pytest.fixture
@@ -103,7 +64,7 @@ def following(root: DataRoot, monkeypatch: pytest.MonkeyPatch) -> Iterator[Seaso
         world.publish(frap_fires(*RELEASED))
         with world.runner() as runner:
             runner.refresh([YEAR - 2, YEAR - 1], assets=LABELS)
-        yield Season(world, site)
+        yield Season(world=world, site=site)
 
 
 def test_a_fire_that_gets_contained_is_ready_once_and_edits_elsewhere_ask_for_nothing(following: Season) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 
-from burnscar_assets.definitions import build_definitions
 from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE
 from burnscar_assets.orchestration.automation.watching import Cursor
 from burnscar_assets.orchestration.checks import LOOKED_AT_LATELY
@@ -17,78 +16,34 @@ from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table
 from burnscar_assets_tests.labels.label_records import frap_fires, season, square
 from burnscar_assets_tests.labels.label_servers import Webhook, serving
+from burnscar_assets_tests.orchestration.automation.sensor_ticks import SensorTicks
 from burnscar_assets_tests.orchestration.label_world import LABELS, LabelWorld
 
 FIRES = tuple(season(year, n) for year in (2020, 2021) for n in range(3))
 EVERY_TICK = {"automation": {"check_release_minutes": 0.0001}, "perimeters": {"scar_years": 0}}
 
 
-class Watch:
-    """Ticks of the sensor on a world, with what it asks for carried out in this process."""
-
-    def __init__(self, world: LabelWorld) -> None:
-        self.world = world
-        self.cursor: str | None = None
-        self.reason: str | None = None
-
-    def tick(self) -> list[dg.RunRequest]:
-        """One tick; returns what it asked for."""
-        with open_instance(self.world.world, self.world.root.world_file) as instance:
-            definitions = build_definitions(self.world.world.settings, self.world.root)
-            context = dg.build_sensor_context(instance=instance, cursor=self.cursor, definitions=definitions)
-            result = definitions.resolve_sensor_def("release_watch")(context)
-        assert isinstance(result, dg.SensorResult)
-        self.cursor = result.cursor
-        self.reason = result.skip_reason.skip_message if result.skip_reason else None
-        return list(result.run_requests or [])
-
-    def carry_out(self, requests: list[dg.RunRequest]) -> None:
-        """Run what was asked for."""
-        with open_instance(self.world.world, self.world.root.world_file) as instance:
-            definitions = build_definitions(self.world.world.settings, self.world.root)
-            for request in requests:
-                definitions.resolve_implicit_global_asset_job_def().execute_in_process(
-                    asset_selection=list(request.asset_selection or []),
-                    partition_key=request.partition_key,
-                    instance=instance,
-                    raise_on_error=False,
-                )
-
-    def settle(self) -> list[list[str]]:
-        """Tick and carry out until nothing is asked for; returns what was asked for, tick by tick."""
-        asked = []
-        while requests := self.tick():
-            asked.append(sorted(described(request) for request in requests))
-            self.carry_out(requests)
-        return asked
-
-
-def described(request: dg.RunRequest) -> str:
-    assets = "+".join(sorted(key.to_user_string() for key in request.asset_selection or []))
-    return f"{assets} {request.partition_key or ''}".strip()
-
-
 @pytest.fixture
-def watch(root: DataRoot, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
+def watch(root: DataRoot, monkeypatch: pytest.MonkeyPatch) -> Iterator[SensorTicks]:
     for name in (CONFIG_VARIABLE, DATA_VARIABLE, "DAGSTER_HOME", "WANDB_MODE", "BURNSCAR_WEBHOOK"):
         monkeypatch.setenv(name, "")
     world = LabelWorld(root)
     world.configure(**EVERY_TICK)
     world.publish(frap_fires(*FIRES))
-    yield Watch(world)
+    yield SensorTicks(world, "release_watch")
 
 
-def change_fire(watch: Watch, side_m: float, *more: dict) -> None:
+def change_fire(watch: SensorTicks, side_m: float, *more: dict) -> None:
     watch.world.publish(frap_fires(*FIRES[:-1], FIRES[-1] | {"geometry": square(5, side_m=side_m)}, *more))
 
 
-def test_it_asks_for_the_release_then_for_the_years_then_for_nothing(watch: Watch) -> None:
+def test_it_asks_for_the_release_then_for_the_years_then_for_nothing(watch: SensorTicks) -> None:
     labels = "burn_history+fire_perimeters"
     assert watch.settle() == [["calfire_release"], [f"{labels} 2020", f"{labels} 2021"]]
     assert watch.reason == "the release is as it was"
 
 
-def test_it_asks_for_the_year_whose_content_changed_and_for_a_year_that_appears(watch: Watch) -> None:
+def test_it_asks_for_the_year_whose_content_changed_and_for_a_year_that_appears(watch: SensorTicks) -> None:
     watch.settle()
     change_fire(watch, 1200.0)
     assert watch.settle() == [["calfire_release"], ["burn_history+fire_perimeters 2021"]]
@@ -96,7 +51,7 @@ def test_it_asks_for_the_year_whose_content_changed_and_for_a_year_that_appears(
     assert watch.settle() == [["calfire_release"], ["burn_history+fire_perimeters 2019"]]
 
 
-def test_a_version_that_comes_back_is_asked_for_again_under_another_key(watch: Watch) -> None:
+def test_a_version_that_comes_back_is_asked_for_again_under_another_key(watch: SensorTicks) -> None:
     watch.settle()
     keys = []
     for side_m in (1200.0, 1000.0, 1200.0):
@@ -107,13 +62,13 @@ def test_a_version_that_comes_back_is_asked_for_again_under_another_key(watch: W
     assert len(keys) == len(set(keys)) == 6
 
 
-def test_what_was_refreshed_by_hand_is_not_asked_for(watch: Watch) -> None:
+def test_what_was_refreshed_by_hand_is_not_asked_for(watch: SensorTicks) -> None:
     with watch.world.runner() as runner:
         runner.refresh([2020, 2021], assets=LABELS)
     assert watch.settle() == []
 
 
-def test_what_failed_is_not_asked_for_again(watch: Watch) -> None:
+def test_what_failed_is_not_asked_for_again(watch: SensorTicks) -> None:
     watch.settle()
     watch.world.publish(frap_fires(season(2020, 0)))
     (request,) = watch.tick()
@@ -122,7 +77,7 @@ def test_what_failed_is_not_asked_for_again(watch: Watch) -> None:
     assert watch.settle() == []
 
 
-def test_priorities_put_the_newest_year_first(watch: Watch) -> None:
+def test_priorities_put_the_newest_year_first(watch: SensorTicks) -> None:
     watch.carry_out(watch.tick())
     priority = {request.partition_key: int(request.tags["dagster/priority"]) for request in watch.tick()}
     assert priority["2021"] > priority["2020"]
@@ -130,7 +85,7 @@ def test_priorities_put_the_newest_year_first(watch: Watch) -> None:
 
 @pytest.mark.parametrize("broken", ["gone", "half_written", "a_page"])
 def test_a_source_that_fails_is_told_of_and_nothing_is_lost(
-    watch: Watch, broken: str, monkeypatch: pytest.MonkeyPatch
+    watch: SensorTicks, broken: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watch.settle()
     whole = watch.world.release.read_bytes()
@@ -155,7 +110,7 @@ def test_a_source_that_fails_is_told_of_and_nothing_is_lost(
 
 
 @pytest.mark.parametrize(("limit_days", "fresh"), [(8, True), (1e-9, False)])
-def test_each_look_tells_whether_the_source_is_fresh(watch: Watch, limit_days: float, fresh: bool) -> None:
+def test_each_look_tells_whether_the_source_is_fresh(watch: SensorTicks, limit_days: float, fresh: bool) -> None:
     watch.world.configure(automation=EVERY_TICK["automation"] | {"stale_source_days": limit_days})
     watch.tick()
     watch.world.release.unlink()
