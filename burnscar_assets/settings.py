@@ -264,6 +264,12 @@ class TrainingSettings(Section):
         description="Raster layers of earlier images, oldest first, that the model reads as time steps before that of "
         "imagery.layer; windows need a tile of each.",
     )
+    crop_px: int | None = Field(
+        None,
+        ge=1,
+        description="Side of the middle of each window that the model sees, in pixels, a multiple of the patch size; "
+        "empty: whole windows. For models that answer for whole windows.",
+    )
     max_epochs: int = Field(20, ge=1, description="Passes over the training windows at most.")
     tuning: Literal["freeze-then-unfreeze", "frozen", "layer-decay", "lora"] = Field(
         "freeze-then-unfreeze",
@@ -314,9 +320,11 @@ class TrainingSettings(Section):
     )
 
     @model_validator(mode="after")
-    def _parts_of_a_step_are_equal(self) -> Self:
+    def _sides_and_parts_are_whole(self) -> Self:
         if self.batch_size % self.accumulation:
             raise ValueError(f"batch_size {self.batch_size} is no multiple of accumulation {self.accumulation}")
+        if self.crop_px and self.crop_px % self.model.patch_size:
+            raise ValueError(f"crop_px {self.crop_px} is no multiple of model.patch_size {self.model.patch_size}")
         if self.devices != "auto" and self.batch_size % (self.accumulation * self.devices):
             raise ValueError(f"batch_size {self.batch_size} can't be shared by {self.devices} devices: take a multiple")
         return self
@@ -401,6 +409,16 @@ class Settings(Section):
     automation: AutomationSettings = AutomationSettings()
     compute: ComputeSettings = ComputeSettings()
     demo: DemoSettings | None = None
+
+    @model_validator(mode="after")
+    def _crops_are_in_the_middle(self) -> Self:
+        crop_px, size_px = self.training.crop_px, self.windows.size_px
+        if crop_px and (crop_px > size_px or (size_px - crop_px) % 2):
+            raise ValueError(
+                f"training.crop_px {crop_px} is not the middle of windows of {size_px} px: take a smaller number, "
+                f"{'odd' if size_px % 2 else 'even'} like it"
+            )
+        return self
 
     def decisive_sections(self) -> dict[str, dict[str, Any]]:
         """The sections whose values decide the results of stages, by name."""

@@ -1,6 +1,6 @@
 """What is read of a training split in bulk, and which configurations of rslearn's data module that is true of."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import torch  # noqa: TID253 - only a training process loads this module
@@ -10,6 +10,7 @@ from rslearn.models.olmoearth_pretrain.norm import OlmoEarthNormalize  # noqa: T
 from rslearn.train.dataset import DataInput, SplitConfig  # noqa: TID253
 from rslearn.train.tasks import Task  # noqa: TID253
 from rslearn.train.transforms.flip import Flip  # noqa: TID253
+from rslearn.train.transforms.pad import Pad  # noqa: TID253
 from torch import Tensor  # noqa: TID253
 
 _TARGET_TYPES: Final = {"ClassificationTask": "vector", "SegmentationTask": "raster"}
@@ -35,6 +36,7 @@ class Images:
         low: (bands, 1, 1, 1) what is subtracted from each band; None if the input isn't normalised.
         width: (bands, 1, 1, 1) what each band is divided by then.
         flipped: axes that a coin decides to mirror, horizontal first.
+        crop_px: side of the middle that is cut out in the end; None if nothing is.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Images:
     low: Tensor | None = None
     width: Tensor | None = None
     flipped: tuple[int, ...] = ()
+    crop_px: int | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ def plan_reads(config: SplitConfig, inputs: dict[str, DataInput], task: Task) ->
     """What is read of a split.
 
     Raises:
-        UnsupportedError: the configuration asks for something else than whole windows, normalised and mirrored.
+        UnsupportedError: the configuration asks for something else than windows or their middles, normalised and mirrored.
     """
     target_type = _TARGET_TYPES.get(type(task).__name__)
     require(target_type is not None, f"task {type(task).__name__}")
@@ -93,6 +96,8 @@ def plan_reads(config: SplitConfig, inputs: dict[str, DataInput], task: Task) ->
             chosen = [name for name in transform.image_selectors if not name.startswith(_OF_TARGETS)]
             images |= {name: _mirrored(images, name, transform) for name in chosen}
             flipped |= {name: _axes(transform) for name in transform.image_selectors if name not in chosen}
+        elif type(transform) is Pad:
+            images |= {name: _cropped(images, name, transform) for name in transform.image_selectors}
         else:
             raise UnsupportedError(f"transform {type(transform).__name__}")
     (name, label), *_ = targets.items()
@@ -149,7 +154,7 @@ def _normalised(images: dict[str, Images], name: str, transform: OlmoEarthNormal
     low = [norms[band]["mean"] - transform.std_multiplier * norms[band]["std"] for band in image.bands]
     high = [norms[band]["mean"] + transform.std_multiplier * norms[band]["std"] for band in image.bands]
     width = [top - bottom for top, bottom in zip(high, low, strict=True)]
-    return Images(name, image.layers, image.bands, _per_band(low), _per_band(width), image.flipped)
+    return replace(image, low=_per_band(low), width=_per_band(width))
 
 
 def _per_band(values: list[float]) -> Tensor:
@@ -158,9 +163,17 @@ def _per_band(values: list[float]) -> Tensor:
 
 def _mirrored(images: dict[str, Images], name: str, transform: Flip) -> Images:
     image = images.get(name)
-    if image is None or image.flipped or transform.box_selectors:
+    if image is None or image.flipped or image.crop_px or transform.box_selectors:
         raise UnsupportedError(f"mirroring of {name}")
-    return Images(name, image.layers, image.bands, image.low, image.width, _axes(transform))
+    return replace(image, flipped=_axes(transform))
+
+
+def _cropped(images: dict[str, Images], name: str, transform: Pad) -> Images:
+    """An input of whose windows the middle is left, behind all else that is done to them."""
+    image, (size_px, end) = images.get(name), transform.size
+    if image is None or image.crop_px or transform.box_selectors or transform.mode != "center" or end != size_px + 1:
+        raise UnsupportedError(f"padding of {name}")
+    return replace(image, crop_px=size_px)
 
 
 def _axes(transform: Flip) -> tuple[int, ...]:

@@ -27,6 +27,7 @@ from burnscar_assets.packed.pixels import iter_pixels, read_pixels
 from burnscar_assets.packed.rasters import RasterHeader
 from burnscar_assets.packed.storage import PackedWindowStorage, grid_of
 from burnscar_assets.training.bulk_plan import Images, Reads, UnsupportedError, require
+from burnscar_assets.training.crop import middle
 
 _READ_AT_ONCE: Final = 512
 _COIN: Final = {-1: 0, -2: 1}
@@ -95,6 +96,8 @@ class BulkSplit:
         self._dataset, self._reads = dataset, reads
         self._storage: PackedWindowStorage = dataset.storage
         self.windows = _windows(dataset, config, reads)
+        for images in reads.images:
+            _check_crop(self.windows, images)
         self._metadata = [_metadata(window) for window in self.windows]
         self._groups = _by_group(self.windows)
         self._times = {images.name: self._times_of(images) for images in reads.images}
@@ -302,6 +305,12 @@ def _check_place(window: Window, header: RasterHeader, layer: str) -> None:
     require(on_grid and header.shape[2:] == (_height(window), _width(window)), f"{layer} off the windows' own grid")
 
 
+def _check_crop(windows: list[Window], images: Images) -> None:
+    if images.crop_px is not None:
+        beyond = {side - images.crop_px for window in windows for side in (_height(window), _width(window))}
+        require(all(px >= 0 and px % 2 == 0 for px in beyond), f"{images.name}: a middle that has no whole margin")
+
+
 def _moments(header: RasterHeader, layer: str) -> list[tuple[datetime, datetime]]:
     if header.timestamps is None:
         raise UnsupportedError(f"tiles of {layer} without the time of their acquisition")
@@ -317,11 +326,11 @@ def _width(window: Window) -> int:
 
 
 def _transformed(pixels: Pixels, images: Images, coins: NDArray[np.bool_]) -> Tensor:
-    """Pixels (windows, bands, time steps, rows, columns) as float32, normalised and mirrored."""
+    """Pixels (windows, bands, time steps, rows, columns) as float32, normalised and mirrored, or the middle of each."""
     values = torch.from_numpy(pixels.astype(np.float32))
     if images.low is not None and images.width is not None:
         values.sub_(images.low).div_(images.width)
-    return _mirrored_as(values, images.flipped, coins)
+    return middle(_mirrored_as(values, images.flipped, coins), images.crop_px)
 
 
 def _mirrored_as(values: Tensor, axes: tuple[int, ...], coins: NDArray[np.bool_]) -> Tensor:

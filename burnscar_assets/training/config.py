@@ -1,7 +1,8 @@
 """Builds the rslearn model configuration of a run from the YAML in `configs/`, which stays its one source.
 
 The YAML is a working `rslearn model fit` configuration with ${VARIABLES}. Here they are filled in from the
-spec, and so is what a substitution cannot say: how the encoder is tuned (`tuning`).
+spec, and so is what a substitution cannot say: how the encoder is tuned (`tuning`), and how much of a window the model
+sees (`crop`).
 """
 
 import json
@@ -19,6 +20,7 @@ from burnscar_assets.errors import InputError, SettingsError
 from burnscar_assets.settings import TrainingSettings
 from burnscar_assets.storage.atomic import atomic_file
 from burnscar_assets.storage.hashing import hash_json
+from burnscar_assets.training.crop import cropped
 from burnscar_assets.training.devices import Device, device_count, on_devices
 from burnscar_assets.training.manifest import CONFIG_FILE
 from burnscar_assets.training.spec import TrainingSpec
@@ -151,6 +153,7 @@ def _variables(spec: TrainingSpec, device: Device) -> dict[str, Any]:
 def _resolve(spec: TrainingSpec, variables: dict[str, Any], device: Device) -> dict[str, Any]:
     config = _parsed(config_file(spec.settings.config), variables)
     config = tuned(config, spec.settings, None if spec.encoder is None else spec.encoder.depth)
+    config = cropped(config, list(image_inputs(config)), spec.settings.crop_px, per_pixel=is_per_pixel(config))
     return on_devices(config, device_count(spec.settings, device))
 
 

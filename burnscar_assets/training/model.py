@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from burnscar_assets.classes import BURNT
 from burnscar_assets.errors import CheckpointError
+from burnscar_assets.training.crop import crop_of, middle
 from burnscar_assets.training.manifest import (
     CONFIG_FILE,
     ENCODER_FILE,
@@ -57,6 +58,7 @@ class BurnModel:
         self._device = device
         self._inputs = {name: tuple(said["layers"]) for name, said in image_inputs(dict(config)).items()}
         self._transforms = _transforms(config)
+        self._crop_px = crop_of(dict(config))
 
     def predict_batch(self, images: Images, acquired: Moments) -> NDArray[np.float64]:
         """Probability of burnt for each window.
@@ -125,7 +127,7 @@ class BurnModel:
 
         return [
             {MODALITY: RasterImage(window[:, None], [(moment, moment)])}
-            for window, moment in zip(windows, acquired, strict=True)
+            for window, moment in zip(middle(windows, self._crop_px), acquired, strict=True)
         ]
 
     def _samples(self, images: Images, acquired: Moments) -> list[dict[str, Any]]:
@@ -136,7 +138,7 @@ class BurnModel:
         samples: list[dict[str, Any]] = [{} for _ in _one(pixels)]
         for name, layers in self._inputs.items() if samples else ():
             stacked = np.stack([pixels[layer].swapaxes(0, 1) for layer in layers], axis=2)
-            windows = self._normalized(name, stacked).swapaxes(0, 1)
+            windows = self._normalized(name, middle(stacked, self._crop_px)).swapaxes(0, 1)
             times = zip(*(moments[layer] for layer in layers), strict=True)
             for sample, window, steps in zip(samples, windows, times, strict=True):
                 sample[name] = RasterImage(window, [(moment, moment) for moment in steps])

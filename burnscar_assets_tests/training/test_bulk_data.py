@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from rslearn.train.transforms.pad import Pad
 
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.training.bulk_data import Batches, BulkDataModule, Draw
@@ -81,6 +82,23 @@ def test_mirrored_windows_are_those_of_rslearn(module: Any, mirrored: tuple[bool
     assert len(theirs) == len(ours) == 36
 
 
+@pytest.mark.parametrize("mirrored", [(False, False), (True, True)])
+def test_the_middle_of_windows_is_that_of_rslearn(packed_plan: Plan, mirrored: tuple[bool, bool]) -> None:
+    module = rslearn_module(run_config(packed_plan(crop_px=16), "cpu"))
+    flip = module.split_configs["train"].transforms[1]
+    flip.sample_state = lambda: dict(zip(("horizontal", "vertical"), mirrored, strict=True))
+    bulk = BulkDataModule(module, 1)
+    for stage, split in (("fit", "train"), ("test", "test")):
+        bulk.setup(stage)
+        module.setup(stage)
+        theirs, ours = module.datasets[split], bulk.datasets[split]
+        coins = np.tile(np.array(mirrored), (len(ours), 1))
+        inputs, targets, metadata = zip(*(theirs[row] for row in (3, 0)), strict=True)
+        batch = ours.batch(np.array([3, 0]), coins)
+        assert batch.images[IMAGE].shape[-2:] == (16, 16)
+        assert_same(batch.samples(), (list(inputs), list(targets), list(metadata)))
+
+
 def test_an_epoch_has_each_window_once_and_an_order_of_its_own(module: Any) -> None:
     def names(seed: int) -> list[str]:
         bulk = BulkDataModule(module, seed)
@@ -146,6 +164,10 @@ def _transform(module: Any) -> None:
     module.split_configs["val"].transforms.append(torch.nn.Identity())
 
 
+def _padding(module: Any) -> None:
+    module.split_configs["val"].transforms.append(Pad(16, mode="topleft", image_selectors=[IMAGE]))
+
+
 def _layers(module: Any) -> None:
     module.inputs[IMAGE].layers.append("other")
     module.inputs[IMAGE].load_all_layers = False
@@ -157,12 +179,27 @@ def _bands(module: Any) -> None:
 
 @pytest.mark.parametrize(
     ("change", "said"),
-    [(_crop, "crops"), (_transform, "Identity"), (_layers, "input sentinel2_l2a"), (_bands, "normalisation")],
+    [
+        (_crop, "crops"),
+        (_transform, "Identity"),
+        (_padding, "padding"),
+        (_layers, "input sentinel2_l2a"),
+        (_bands, "normalisation"),
+    ],
 )
 def test_what_is_not_supported_is_said(module: Any, change: Any, said: str) -> None:
     change(module)
     with pytest.raises(UnsupportedError, match=said):
         BulkDataModule(module, 1)
+
+
+@pytest.mark.parametrize("side_px", [15, 40])
+def test_a_middle_without_whole_margins_is_left_to_rslearn(packed_plan: Plan, side_px: int) -> None:
+    module = rslearn_module(run_config(packed_plan(crop_px=16), "cpu"))
+    for said in module.split_configs.values():
+        said.transforms[-1].size = (side_px, side_px + 1)
+    with pytest.raises(UnsupportedError, match="middle"):
+        BulkDataModule(module, 1).setup("fit")
 
 
 def test_datasets_of_folders_are_left_to_rslearn(plan: Plan) -> None:

@@ -137,11 +137,14 @@ def test_a_dataset_without_the_earlier_layer_is_refused(world: DataRoot) -> None
         plan_training(tiny_settings(earlier_layers=["sentinel2_l2a_never"], **UNET), world, 2020)
 
 
-def test_the_shipped_dataset_of_pairs_has_what_the_set_up_reads() -> None:
-    setup = yaml.safe_load((CONFIGS_DIR / "setups" / "olmoearth-pre-post.yaml").read_text())
-    layers = json.loads((CONFIGS_DIR / "dataset-pre-post.json").read_text())["layers"]
-    for layer in setup["training"]["earlier_layers"]:
-        assert layers[layer]["band_sets"][0]["bands"] == list(BANDS)
+@pytest.mark.parametrize("name", ["pre-post", "time-series"])
+def test_the_shipped_datasets_have_what_the_set_ups_read(name: str) -> None:
+    setup = yaml.safe_load((CONFIGS_DIR / "setups" / f"olmoearth-{name}.yaml").read_text())
+    layers = json.loads((CONFIGS_DIR / f"dataset-{name}.json").read_text())["layers"]
+    read = [*setup["training"]["earlier_layers"], setup.get("layer", LAYER)]
+    assert [layers[layer]["band_sets"][0]["bands"] for layer in read] == [list(BANDS)] * len(read)
+    offsets = [int(layers[layer]["data_source"].get("time_offset", "0d").removesuffix("d")) for layer in read]
+    assert offsets == sorted(offsets), "oldest first"
 
 
 def test_radar_stands_beside_the_optical_image(world: DataRoot, tmp_path: Path) -> None:
