@@ -73,7 +73,7 @@ def plan_reads(config: SplitConfig, inputs: dict[str, DataInput], task: Task) ->
     """What is read of a split.
 
     Raises:
-        UnsupportedError: the configuration asks for something else than windows or their middles, normalised and mirrored.
+        UnsupportedError: something else is asked for than windows or their middles, normalised and mirrored.
     """
     target_type = _TARGET_TYPES.get(type(task).__name__)
     require(target_type is not None, f"task {type(task).__name__}")
