@@ -24,6 +24,8 @@ def add_map(commands: Any, shared: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--start", required=True, metavar="DATE", help="first day that imagery may be from")
     parser.add_argument("--end", required=True, metavar="DATE", help="last day that imagery may be from")
+    parser.add_argument("--before-start", metavar="DATE", help="first day of an image before the fire, for severity")
+    parser.add_argument("--before-end", metavar="DATE", help="last day of it")
     parser.add_argument("--year", type=int, help="fire year of the checkpoint (default: the newest before the imagery)")
     parser.add_argument("--setup", default="default", help="set-up whose checkpoint is used")
     parser.add_argument("--name", help="name of the map (default: that of the file, and the days)")
@@ -60,6 +62,8 @@ def _map(options: argparse.Namespace) -> int:
         options.start,
         options.end,
         options.setup,
+        before_start=options.before_start,
+        before_end=options.before_end,
         name=options.name,
         year=options.year,
         out=options.out,
@@ -86,6 +90,9 @@ def told(record: dict[str, Any], *, made: bool) -> list[str]:
     if area["estimate"] is not None:
         interval = f"{area['low']:,.1f} to {area['high']:,.1f} ha, {area['confidence']:.0%} interval"
         lines.append(f"burned: {area['estimate']:,.1f} ha as estimated ({interval})")
+    if record["severity_ha"] is not None:
+        classes = ", ".join(f"{area_ha:,.1f} ha {name}" for name, area_ha in record["severity_ha"].items() if area_ha)
+        lines.append(f"severity: {classes or 'not known anywhere'}")
     days = sorted({scene["acquired"][:10] for scene in record["scenes"]})
     lines.append(f"clear: {clear:.0%} of the area, from {', '.join(days) or 'no image'}")
     if not clear:

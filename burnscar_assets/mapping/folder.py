@@ -17,7 +17,14 @@ from burnscar_assets.errors import StorageError
 from burnscar_assets.mapping.aoi import GEOGRAPHIC_CRS, polygons_of
 from burnscar_assets.mapping.block_polygons import polygons_by_blocks
 from burnscar_assets.mapping.blocks import BlockStore, MadeBlock, empty_block
-from burnscar_assets.mapping.figures import Counts, agreement_figures, area_figures, coverage, severities
+from burnscar_assets.mapping.figures import (
+    SQUARE_M_PER_HA,
+    Counts,
+    agreement_figures,
+    area_figures,
+    coverage,
+    severities,
+)
 from burnscar_assets.mapping.frame import Box, Frame, project
 from burnscar_assets.mapping.grid import NO_ANSWER
 from burnscar_assets.mapping.ground import Ground
@@ -37,7 +44,7 @@ from burnscar_assets.mapping.rasters import (
     RasterWriter,
 )
 from burnscar_assets.mapping.scenes import Scene
-from burnscar_assets.mapping.severity import dnbr
+from burnscar_assets.mapping.severity import classify, dnbr, severity_ha
 from burnscar_assets.mapping.spec import MAP_FILE, MapSpec, MapTask
 from burnscar_assets.mapping.stac import ITEM_FILE, map_item
 from burnscar_assets.storage.atomic import atomic_folder, read_json, storage_errors, write_json
@@ -46,6 +53,11 @@ from burnscar_assets.training.manifest import CheckpointManifest
 
 FORMAT: Final = 1
 """Raised when the same inputs come to give another folder."""
+
+NO_OFFSET: Final = (
+    "severity is of the ground that the map calls burned, and no offset for season and haze is taken off dNBR: without "
+    "a perimeter no ground is known to be unburnt"
+)
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SWIR, _NIR = SHOWN_BANDS.index("B12"), SHOWN_BANDS.index("B08")
@@ -149,11 +161,12 @@ class _Writer:
         self._burned = np.full(shape, NO_ANSWER, np.uint8)
         self._probability = np.full(shape, -1, np.float32)
         self._change = np.full(shape, np.nan, np.float32) if self._task.fire_id and inputs.before else None
+        self._severity_ha: dict[str, float] = {}
 
     def write(self, folder: Path) -> dict[str, Any]:
         """Write rasters and outlines; returns the record without `files`."""
         tags = {"SIMULATED": "yes"} if self._inputs.simulated else {}
-        severity: dict[str, Any] = {"severity_ha": None, "dnbr_offset": None}
+        severity: dict[str, Any] = {}
         with RasterWriter(self._plain, self._frame, tags).writing() as writer:
             for box, block in self._blocks():
                 self._write_block(writer, box, block)
@@ -164,7 +177,7 @@ class _Writer:
                 writer.write(SEVERITY, self._frame.box, classes)
         writer.finish(folder)
         self._write_outlines(folder)
-        return self._record(severity)
+        return self._record({"severity_ha": self._severity_ha or None, "dnbr_offset": None} | severity)
 
     def _blocks(self) -> Iterator[tuple[Box, MadeBlock]]:
         mapped = set(self._inputs.boxes)
@@ -199,6 +212,18 @@ class _Writer:
             if self._change is not None and block.before.size:
                 writer.write(BEFORE, box, block.before)
                 self._change[place] = _change(block)
+        elif block.before.size:
+            self._write_change(writer, box, block, burned == 1)
+
+    def _write_change(self, writer: RasterWriter, box: Box, block: MadeBlock, burned: npt.NDArray[np.bool_]) -> None:
+        """Severity of a block of an area of interest, where no perimeter tells which ground is unburnt."""
+        change = _change(block)
+        classes = classify(change)
+        writer.write(BEFORE, box, block.before)
+        writer.write(DNBR, box, np.where(np.isnan(change), np.float32(DNBR.nodata or 0), change))
+        writer.write(SEVERITY, box, classes)
+        for name, area_ha in severity_ha(classes, self._frame.resolution_m**2 / SQUARE_M_PER_HA, burned).items():
+            self._severity_ha[name] = self._severity_ha.get(name, 0.0) + area_ha
 
     def _write_outlines(self, folder: Path) -> None:
         settings = self._inputs.spec.settings
@@ -241,7 +266,7 @@ class _Writer:
             "ground": None
             if inputs.ground is None
             else {"seen": counts.share(counts.seen), "other_fires": counts.share(counts.other_fires)},
-            "notes": [*notes, *self._ground_notes()],
+            "notes": [*notes, *self._ground_notes(), *self._severity_notes()],
             "inputs_sha256": inputs.digest,
         }
 
@@ -253,6 +278,14 @@ class _Writer:
         left_out = "it has no answer there" if fire else "figures count it all the same"
         notes = [f"{seen:.1%} of the area is ground that the checkpoint was trained on: {left_out}"] if seen else []
         return notes + ([f"{others:.1%} of the area burned in other fires of the year: {left_out}"] if others else [])
+
+    def _severity_notes(self) -> list[str]:
+        """What a reader must know of severity in an area of interest."""
+        if self._task.fire_id or self._task.before is None:
+            return []
+        return (
+            [NO_OFFSET] if self._inputs.before else ["no image from before the fire was found: severity is not known"]
+        )
 
     def _perimeter(self) -> shapely.Geometry:
         """The official perimeter in the map's CRS."""

@@ -71,6 +71,7 @@ def plan_aoi(
     aoi: Aoi,
     days: tuple[datetime, datetime],
     *,
+    before: tuple[datetime, datetime] | None = None,
     year: int | None = None,
     setup: str = OWN,
     name: str | None = None,
@@ -85,6 +86,7 @@ def plan_aoi(
         root: with the set-up's part.
         aoi: the area.
         days: first and last day that imagery may be from.
+        before: the same of an image before the fire, for severity; without them there is none.
         year: fire year of the checkpoint; without one, the newest that has a checkpoint and is not after the days.
         setup: name of the set-up.
         name: of the map's folder; without one, the area's and the days.
@@ -93,13 +95,14 @@ def plan_aoi(
         yes: whether it may keep the model busy for long.
 
     Raises:
-        InputError: the days are in the wrong order.
+        InputError: days are in the wrong order.
         MissingDataError: there is no checkpoint.
     """
     first, last = days
     if last < first:
         raise InputError(f"--end {last:%Y-%m-%d} is before --start {first:%Y-%m-%d}: give the first day, then the last")
     span = TimeSpan.of_days(first, last)
+    earlier = None if before is None else _span_before(before, first)
     chosen = _checkpoint_year(root, first.year) if year is None else year
     folder_name = safe_name(name or f"{aoi.name}-{first:%Y%m%d}-{last:%Y%m%d}")
     place = root.maps(None) if out is None else out / root.maps(None).name
@@ -111,6 +114,8 @@ def plan_aoi(
         area=shapely.to_wkt(aoi.geometry, rounding_precision=-1),
         start=span.start,
         end=span.end,
+        before_start=earlier.start if earlier else None,
+        before_end=earlier.end if earlier else None,
         source=source or f"area of interest, {aoi.origin}",
     )
     return MapSpec(
@@ -120,6 +125,16 @@ def plan_aoi(
         pages=place,
         may_take_long=yes,
     )
+
+
+def _span_before(days: tuple[datetime, datetime], after: datetime) -> TimeSpan:
+    first, last = days
+    if not first <= last < after:
+        raise InputError(
+            f"the image before the fire must be from before {after:%Y-%m-%d}, not from {first:%Y-%m-%d} to "
+            f"{last:%Y-%m-%d}: give its first day, then its last"
+        )
+    return TimeSpan.of_days(first, last)
 
 
 def safe_name(name: str) -> str:

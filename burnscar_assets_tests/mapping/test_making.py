@@ -10,11 +10,13 @@ import shapely
 
 from burnscar_assets.classes import BANDS
 from burnscar_assets.errors import InputError
+from burnscar_assets.mapping.aoi_command import told
 from burnscar_assets.mapping.averaging import Lattice, taper
 from burnscar_assets.mapping.folder import damaged_files, is_whole
 from burnscar_assets.mapping.frame import frame_around
 from burnscar_assets.mapping.making import MapOutcome, make_map
 from burnscar_assets.mapping.pages.records import ReadMap, read_maps
+from burnscar_assets.mapping.severity import classify, severity_ha
 from burnscar_assets.mapping.spec import MapSpec
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets_tests.imagery.small_archive import LEFT, TOP
@@ -78,6 +80,33 @@ def test_a_folder_holds_rasters_of_one_grid_outlines_and_a_record_that_pages_rea
     assert severe == pytest.approx(42, rel=0.03)
     item = json.loads((folder / "item.json").read_text())
     assert set(item["assets"]) == {*record["files"], "map.json"} - {"item.json"}
+
+
+def test_severity_of_an_area_is_of_what_the_map_calls_burned(root: DataRoot) -> None:
+    days = {"before_start": "2022-06-15T00:00:00Z", "before_end": "2022-07-15T00:00:00Z"}
+    imagery = make_archive(root, SmallScene("one"), BEFORE)
+    task = task_of(root.path)
+    spec = spec_of(root, imagery, task.model_validate(task.model_dump() | days))
+    outcome = make(root, spec, threshold=0.3)
+    folder, record = outcome.task.folder, outcome.record
+    assert record is not None and record["dnbr_offset"] is None and record["agreement"] is None
+    change, classes, burned = pixels(folder, "dnbr"), pixels(folder, "severity"), pixels(folder, "burned")
+    known = change != -9999
+    assert known.any() and np.array_equal(classes[known], classify(change[known])) and not classes[~known].any()
+    found = severity_ha(classes, 0.01, burned == 1)
+    assert sum(found.values()) > 0 and record["severity_ha"] == pytest.approx(found)
+    assert any("no offset" in note for note in record["notes"])
+    assert any(line.startswith("severity: ") and " ha " in line for line in told(record, made=True))
+    assert not damaged_files(folder, record)
+
+
+def test_an_area_without_an_image_before_says_so(root: DataRoot) -> None:
+    days = {"before_start": "2021-06-15T00:00:00Z", "before_end": "2021-07-15T00:00:00Z"}
+    imagery, task = make_archive(root), task_of(root.path)
+    outcome = make(root, spec_of(root, imagery, task.model_validate(task.model_dump() | days)))
+    assert outcome.record is not None and outcome.record["severity_ha"] is None
+    assert any("no image from before" in note for note in outcome.record["notes"])
+    assert not (outcome.task.folder / "severity.tif").exists()
 
 
 @pytest.mark.parametrize("per_pixel", [False, True])

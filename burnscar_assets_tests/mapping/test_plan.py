@@ -51,6 +51,15 @@ def test_an_area_is_mapped_by_the_newest_checkpoint_from_before_its_imagery(root
         plan_aoi(SETTINGS, root, aoi, (JULY[1], JULY[0]))
 
 
+def test_the_image_before_a_fire_is_from_before_that_after_it(root: DataRoot) -> None:
+    aoi, june = read_aoi("-120,38,-119.9,38.1"), (datetime(2021, 6, 1, tzinfo=UTC), datetime(2021, 6, 20, tzinfo=UTC))
+    for before in ((june[1], june[0]), JULY):
+        with pytest.raises(InputError, match="before 2021-07-01, not from"):
+            plan_aoi(SETTINGS, root, aoi, JULY, before=before)
+    with pytest.raises(MissingDataError, match="no checkpoint"):
+        plan_aoi(SETTINGS, root, aoi, JULY, before=june)
+
+
 def test_names_become_folders_wherever_they_come_from() -> None:
     assert safe_name("{A-1}/../b c") == "A-1_.._b_c"
     with pytest.raises(InputError, match="no name for a folder"):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from dagster._core.storage.defs_state.base import set_defs_state_storage
+from filelock import FileLock
 
 from burnscar_assets.storage.paths import DataRoot
 
@@ -58,9 +59,16 @@ def run_command(root: DataRoot, *command: str, check: bool = True) -> subprocess
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
-    """What `burnscar demo` makes."""
+    """What `burnscar demo` makes: made once for all of pytest's processes, of which each has a copy of its own."""
+    here = tmp_path_factory.getbasetemp()
+    shared = here.parent if "PYTEST_XDIST_WORKER" in os.environ else here
+    made, output = DataRoot(shared / "demo"), shared / "demo.txt"
+    with FileLock(shared / "demo.lock"):
+        if not output.exists():
+            output.write_text(run_command(made, "burnscar", "demo").stdout, encoding="utf-8")
     root = DataRoot(tmp_path_factory.mktemp("world") / "demo")
-    return DemoRun(root, run_command(root, "burnscar", "demo").stdout)
+    shutil.copytree(made.path, root.path, symlinks=True)
+    return DemoRun(root, output.read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="session")

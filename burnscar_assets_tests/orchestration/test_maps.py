@@ -86,13 +86,17 @@ def test_an_area_is_mapped_from_the_terminal_and_errors_say_what_to_do(mapped: D
     row = maps[maps["complete"].astype(bool)].iloc[0]
     fires = read_table(mapped, FIRE_PERIMETERS, YEAR).set_index("fire_id").loc[[row["fire_id"]]]
     fires[["geometry"]].to_file(tmp_path / "fire.gpkg")
-    days = ("--start", row["start"], "--end", row["end"])
-    said = run_command(mapped, "burnscar", "map", "--aoi", str(tmp_path / "fire.gpkg"), *days, "--out", str(tmp_path))
-    assert "SIMULATED" in said.stdout and "ha as mapped" in said.stdout
-    (folder,) = (path.parent for path in (tmp_path / "aoi").glob("*/map.json"))
     fire = json.loads((mapped.maps(YEAR) / row["fire_id"] / "map.json").read_text())
+    earlier = fire["scenes_before"][0]["acquired"][:10]
+    days = ("--start", row["start"], "--end", row["end"])
+    before = ("--before-start", earlier, "--before-end", earlier)
+    place = ("--aoi", str(tmp_path / "fire.gpkg"), "--out", str(tmp_path))
+    said = run_command(mapped, "burnscar", "map", *place, *days, *before)
+    assert all(words in said.stdout for words in ("SIMULATED", "ha as mapped", "severity: ", "no offset"))
+    (folder,) = (path.parent for path in (tmp_path / "aoi").glob("*/map.json"))
     record = json.loads((folder / "map.json").read_text())
     assert record["agreement"] is None and record["aoi_name"] == "fire"
+    assert record["scenes_before"] == fire["scenes_before"][:1] and (folder / "severity.tif").exists()
     assert {scene["item"] for scene in record["scenes"]} <= {scene["item"] for scene in fire["scenes"]}
     west, south, east, north = fires.to_crs(4326).total_bounds.round(3)
     box = f"{west},{south},{east},{north}"
@@ -100,6 +104,8 @@ def test_an_area_is_mapped_from_the_terminal_and_errors_say_what_to_do(mapped: D
         (("--aoi", box, "--start", "2001-07-01", "--end", "2001-07-02"), "no scene of bbox"),
         (("--aoi", box, *days, "--year", "1999"), "no checkpoint"),
         (("--aoi", box, "--start", "soon", "--end", "2019-08-01"), "is no day"),
+        (("--aoi", box, *days, "--before-start", earlier), "before_end '' is no day"),
+        (("--aoi", box, *days, "--before-start", earlier, "--before-end", row["end"]), "must be from before"),
         (("--aoi", "-125,32,-119,42", *days), "more than the 100,000 of one map"),
         (("--aoi", "-125,32,-110,42", *days), "beyond UTM zone"),
     ):

@@ -90,6 +90,10 @@ class AoiConfig(dg.Config):
     )
     start: str = Field(description="First day that imagery may be from, such as 2021-08-01.")
     end: str = Field(description="Last day that imagery may be from.")
+    before_start: str | None = Field(
+        None, description="First day of an image before the fire, which severity is told from; empty: none."
+    )
+    before_end: str | None = Field(None, description="Last day of it.")
     year: int | None = Field(None, description="Fire year of the checkpoint; empty: the newest before the imagery.")
     setup: str = Field(OWN, description="Set-up whose checkpoint is used.")
     name: str | None = Field(None, description="Name of the map; empty: that of the file, and the days.")
@@ -126,7 +130,15 @@ def build_aoi_asset(world: World) -> dg.AssetSpec:
 
 
 def aoi_spec(
-    world: World, aoi: str, start: str, end: str, setup: str = OWN, *, name: str | None = None, **options: Any
+    world: World,
+    aoi: str,
+    start: str,
+    end: str,
+    setup: str = OWN,
+    *,
+    before_start: str | None = None,
+    before_end: str | None = None,
+    **options: Any,
 ) -> "MapSpec":
     """What the mapper is told of an area of interest; `options` are those of `mapping.plan.plan_aoi`.
 
@@ -140,8 +152,14 @@ def aoi_spec(
 
     seen = world.of(None if setup == OWN else setup)
     write_dataset_config(seen.settings.imagery, world.root)
-    days = day_of("start", start), day_of("end", end)
-    return plan_aoi(seen.settings, seen.root, read_aoi(aoi), days, setup=setup, name=name, **options)
+    days, before = _days("start", start, "end", end), None
+    if before_start or before_end:
+        before = _days("before_start", before_start or "", "before_end", before_end or "")
+    return plan_aoi(seen.settings, seen.root, read_aoi(aoi), days, before=before, setup=setup, **options)
+
+
+def _days(name: str, first: str, other_name: str, last: str) -> tuple[datetime, datetime]:
+    return day_of(name, first), day_of(other_name, last)
 
 
 def day_of(name: str, given: str) -> datetime:
