@@ -50,7 +50,7 @@ def test_the_server_listens_on_this_machine_only(web_ui: WebUi) -> None:
 
 
 def test_the_lineage_shows_every_asset_materialized(browser: Browser) -> None:
-    browser.open_lineage()
+    browser.open_lineage(*CHAIN)
 
     def states() -> dict[str, str]:
         return {name: state for name in CHAIN if (state := browser.node(name))}

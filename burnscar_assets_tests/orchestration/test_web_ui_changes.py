@@ -67,13 +67,13 @@ def test_only_the_failed_year_of_a_backfill_is_run_again(browser: Browser, web_u
     assert (failed["status"], failed["partitionNames"]) == ("COMPLETED_FAILED", list(YEARS))
 
     aside.rename(perimeters)
-    browser.open_lineage()
+    browser.open_lineage("sample_points")
     browser.wait(lambda _: "50% filled (1 failed)" in browser.node("sample_points"))
     browser.re_execute_from_failure(failed["id"])
     again = web_ui.end_of_backfill(parent=failed["id"])
     assert (again["status"], again["partitionNames"]) == ("COMPLETED_SUCCESS", [EDITED])
     assert [run.fire_year for run in web_ui.runs("dagster/backfill", again["id"])] == [EDITED]
-    browser.open_lineage()
+    browser.open_lineage("sample_points")
     browser.wait(lambda _: "100% filled" in browser.node("sample_points"))
 
 
@@ -94,7 +94,7 @@ def test_only_the_year_of_an_edited_fire_is_marked_stale(browser: Browser, web_u
 
 
 def test_a_year_is_picked_in_the_lineage_and_made(browser: Browser, web_ui: WebUi, world: DataRoot) -> None:
-    browser.open_lineage()
+    browser.open_lineage("fire_perimeters")
     browser.wait(lambda _: "100% filled" in browser.node("fire_perimeters"))
     browser.click("//*[name()='foreignObject']//*[text()='fire_perimeters']")
     browser.launch(EDITED)

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
+from urllib.parse import quote
 
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import ActionChains, Chrome
@@ -30,8 +32,11 @@ PATIENCE_S = 120.0
 MARK = "WEB_UI_TEST"
 LOOPBACK = "127.0.0.1"
 SIZE = (1600, 1200)
-WIDE = (3400, 1200)
+WIDE = (3400, 1800)
 """Wide enough for a lineage whose nodes tell their state in words."""
+
+GROUP = re.compile(r"[a-z_]+\d+")
+"""Text of a group that isn't expanded: its name, and how many assets are in it."""
 
 PARENT_TAG = "dagster/parent_backfill_id"
 BACKFILLS = """
@@ -202,11 +207,12 @@ class Browser:
         """What the lineage says of an asset; empty while it isn't drawn."""
         return next((text for text in self.nodes() if text.startswith(f"{asset}Latest event")), "")
 
-    def open_lineage(self) -> None:
-        """The global lineage with all groups expanded (they stay so), in a window that is wide enough to read it."""
-        self.open("/asset-groups", WIDE)
-        self.wait(lambda _: any("sampling" in text for text in self.nodes()))
-        if not self.node("sample_points"):
+    def open_lineage(self, *assets: str) -> None:
+        """The lineage of these assets alone, all groups expanded (they stay so), in a window that is wide enough."""
+        chosen = " or ".join(f'key:"{asset}"' for asset in assets)
+        self.open(f"/asset-groups~{quote(chosen, safe='')}", WIDE)
+        nodes = self.wait(lambda _: self.nodes() or False)
+        if all(GROUP.fullmatch(text) for text in nodes):
             ActionChains(self.driver).key_down(Keys.ALT).send_keys("e").key_up(Keys.ALT).perform()
 
     def open_year(self, asset: str, year: str) -> None:
