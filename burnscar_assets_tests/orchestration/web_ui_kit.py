@@ -211,9 +211,14 @@ class Browser:
         """The lineage of these assets alone, all groups expanded (they stay so), in a window that is wide enough."""
         chosen = " or ".join(f'key:"{asset}"' for asset in assets)
         self.open(f"/asset-groups~{quote(chosen, safe='')}", WIDE)
-        nodes = self.wait(lambda _: self.nodes() or False)
-        if all(GROUP.fullmatch(text) for text in nodes):
-            ActionChains(self.driver).key_down(Keys.ALT).send_keys("e").key_up(Keys.ALT).perform()
+
+        def drawn(_: Chrome) -> bool:
+            nodes = self.nodes()
+            if nodes and all(GROUP.fullmatch(text) for text in nodes):
+                ActionChains(self.driver).key_down(Keys.ALT).send_keys("e").key_up(Keys.ALT).perform()
+            return any(self.node(asset) for asset in assets)
+
+        self.wait(drawn)
 
     def open_year(self, asset: str, year: str) -> None:
         """The page of one partition of an asset, once it shows its state."""
