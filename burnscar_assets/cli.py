@@ -58,6 +58,25 @@ def _parser() -> argparse.ArgumentParser:
     shared.add_argument("--config", help=f"settings: a path or a name in configs/ (default: ${CONFIG_VARIABLE})")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
+    _add_chain(commands, shared, placed)
+    _add_models(commands, shared)
+    ui = commands.add_parser("ui", parents=[shared], help="start the web UI and the daemon")
+    ui.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
+    ui.add_argument("--port", type=int, default=3000, help="port (default 3000)")
+    ui.set_defaults(command=_ui)
+
+    _add_tables(commands, shared, placed)
+    _add_files(commands, shared, placed)
+    add_map(commands, shared)
+    add_map_image(commands)
+    commands.add_parser("doctor", parents=[shared], help="check libraries, folders, GPU and sources").set_defaults(
+        command=_doctor
+    )
+    return parser
+
+
+def _add_chain(commands: Any, shared: argparse.ArgumentParser, placed: argparse.ArgumentParser) -> None:
+    """Commands that make the assets, or say what is stale."""
     demo = commands.add_parser("demo", parents=[placed], help="run the whole chain on a simulated archive")
     demo.add_argument("--perimeters", type=Path, help="simulate imagery over the perimeters of this file instead")
     demo.add_argument("--years", type=int, nargs="+", help="fire years to run")
@@ -80,10 +99,9 @@ def _parser() -> argparse.ArgumentParser:
     refresh.add_argument("--in-process", action="store_true", help="run here, even if a daemon is running")
     refresh.set_defaults(command=_refresh, json=False)
 
-    funnel = commands.add_parser("funnel", parents=[shared], help="what became of each record, with its reason")
-    funnel.add_argument("--years", type=int, nargs="+", help="fire years (default: all)")
-    funnel.set_defaults(command=_funnel)
 
+def _add_models(commands: Any, shared: argparse.ArgumentParser) -> None:
+    """Commands about checkpoints."""
     champion = commands.add_parser(
         "champion", parents=[shared], help="which checkpoint of each fire year serves, and why"
     )
@@ -91,31 +109,34 @@ def _parser() -> argparse.ArgumentParser:
     champion.add_argument("--accept", metavar="REASON", help="make the evaluated checkpoint of these years champion")
     champion.set_defaults(command=_champion)
 
-    _add_mine(commands, shared)
-
     commands.add_parser("compare", parents=[shared], help="the set-ups side by side, on the same fires").set_defaults(
         command=_compare
     )
 
-    ui = commands.add_parser("ui", parents=[shared], help="start the web UI and the daemon")
-    ui.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
-    ui.add_argument("--port", type=int, default=3000, help="port (default 3000)")
-    ui.set_defaults(command=_ui)
+    mine = commands.add_parser("mine", parents=[shared], help="find land that a checkpoint takes for burnt")
+    mine.add_argument("--years", type=int, nargs="+", required=True, help="fire years whose checkpoints look")
+    mine.add_argument(
+        "--against",
+        type=Path,
+        metavar="ROOT",
+        help="instead compare this world, trained with what was mined, to another",
+    )
+    mine.set_defaults(command=_mine)
+
+
+def _add_tables(commands: Any, shared: argparse.ArgumentParser, placed: argparse.ArgumentParser) -> None:
+    """Commands that look at tables."""
+    funnel = commands.add_parser("funnel", parents=[shared], help="what became of each record, with its reason")
+    funnel.add_argument("--years", type=int, nargs="+", help="fire years (default: all)")
+    funnel.set_defaults(command=_funnel)
 
     sql = commands.add_parser("sql", parents=[placed], help="query the tables with DuckDB")
     sql.add_argument("query", help='e.g. "select fire_year, count(*) from windows group by 1"')
     sql.set_defaults(command=_sql)
 
-    _add_files(commands, shared, placed)
-    add_map(commands, shared)
-    add_map_image(commands)
-    commands.add_parser("doctor", parents=[shared], help="check libraries, folders, GPU and sources").set_defaults(
-        command=_doctor
-    )
-    return parser
-
 
 def _add_files(commands: Any, shared: argparse.ArgumentParser, placed: argparse.ArgumentParser) -> None:
+    """Commands that read and write files of other tools."""
     windows = commands.add_parser("windows", parents=[shared], help="make rslearn windows from a CSV of points")
     windows.add_argument("--csv", type=Path, required=True, help="points with lon, lat, time and label")
     windows.add_argument("--dataset", type=Path, required=True, help="rslearn dataset to add them to")
@@ -126,18 +147,6 @@ def _add_files(commands: Any, shared: argparse.ArgumentParser, placed: argparse.
     export.add_argument("--years", type=int, nargs="+", help="fire years (default: all)")
     export.add_argument("--windows", nargs="+", metavar="ID", help="only these windows (default: all)")
     export.set_defaults(command=_export)
-
-
-def _add_mine(commands: Any, shared: argparse.ArgumentParser) -> None:
-    mine = commands.add_parser("mine", parents=[shared], help="find land that a checkpoint takes for burnt")
-    mine.add_argument("--years", type=int, nargs="+", required=True, help="fire years whose checkpoints look")
-    mine.add_argument(
-        "--against",
-        type=Path,
-        metavar="ROOT",
-        help="instead compare this world, trained with what was mined, to another",
-    )
-    mine.set_defaults(command=_mine)
 
 
 def _world() -> tuple[Settings, DataRoot, Path]:

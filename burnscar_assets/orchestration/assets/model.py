@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+import pandas as pd
 
 from burnscar_assets.classes import Split
 from burnscar_assets.environment import config_file
@@ -163,42 +164,49 @@ def metrics_asset(world: World) -> dg.AssetsDefinition:
         **options,
     )
     def evaluation_metrics(run: StageRun) -> dg.MaterializeResult:
-        from burnscar_assets.evaluation.card import MARKDOWN_FILE
-        from burnscar_assets.evaluation.champion import load_champion
-        from burnscar_assets.evaluation.plots import plot_evaluation, plot_worst_windows
-        from burnscar_assets.evaluation.spec import load_report
+        from burnscar_assets.evaluation.plots import plot_evaluation
 
         year, root, settings = run.year, world.root, world.settings
         before = read_if_whole(root, EVALUATION_METRICS, year)
         for judged in world.by_seed():
             _judge(run, judged, in_process=not neural)
-        found = load_report(root, year)
-        if found.season.note:
-            run.context.log.info(f"season {year}: {found.season.note}")
         metrics, predictions = read_table(root, EVALUATION_METRICS, year), read_table(root, PREDICTIONS, year)
         title = "Held-out fires" if world.setup is None else f"{world.setup.title}: held-out fires"
         preview = partial(
             plot_evaluation, predictions, metrics, title=f"{title} {year}", simulated=settings.simulated_imagery
         )
-        worst = plot_worst_windows(
-            root.dataset,
-            settings.imagery.layer,
-            predictions,
-            n=settings.evaluation.worst_windows,
-            title=f"{title}, windows most wrong {year}",
-            simulated=settings.simulated_imagery,
-        )
-        champion = load_champion(root, year)
-        metadata = figures(found.summary) | {
-            "burnscar/worst_windows": picture(worst),
-            "burnscar/season_note": found.season.note,
-            "burnscar/model_card": dg.MetadataValue.md((root.evaluation(year) / MARKDOWN_FILE).read_text("utf-8")),
-            "burnscar/champion": "" if champion is None else champion.said,
-        }
+        metadata = _judgement(run, predictions, title)
         changes = table_changes(EVALUATION_METRICS, before, metrics)
         return run.table_result(EVALUATION_METRICS, metrics, changes, metadata, preview, version=_version(world, year))
 
     return evaluation_metrics
+
+
+def _judgement(run: StageRun, predictions: pd.DataFrame, title: str) -> dict[str, Any]:
+    """What a person reads of a year's metrics: figures, the windows that are most wrong, model card and champion."""
+    from burnscar_assets.evaluation.card import MARKDOWN_FILE
+    from burnscar_assets.evaluation.champion import load_champion
+    from burnscar_assets.evaluation.plots import plot_worst_windows
+    from burnscar_assets.evaluation.spec import load_report
+
+    year, root, settings = run.year, run.world.root, run.world.settings
+    found, champion = load_report(root, year), load_champion(root, year)
+    if found.season.note:
+        run.context.log.info(f"season {year}: {found.season.note}")
+    worst = plot_worst_windows(
+        root.dataset,
+        settings.imagery.layer,
+        predictions,
+        n=settings.evaluation.worst_windows,
+        title=f"{title}, windows most wrong {year}",
+        simulated=settings.simulated_imagery,
+    )
+    return figures(found.summary) | {
+        "burnscar/worst_windows": picture(worst),
+        "burnscar/season_note": found.season.note,
+        "burnscar/model_card": dg.MetadataValue.md((root.evaluation(year) / MARKDOWN_FILE).read_text("utf-8")),
+        "burnscar/champion": "" if champion is None else champion.said,
+    }
 
 
 def _judge(run: StageRun, world: World, *, in_process: bool) -> None:
