@@ -179,4 +179,4 @@ def open_place(folder: Path, archive: Measures) -> Iterator[Place]:
             assert server.stdout is not None  # noqa: S101 - a pipe was asked for
             yield Place(folder, archive, f"http://127.0.0.1:{int(server.stdout.readline())}")
         finally:
-            server.terminate()
+            server.kill()  # a parent may have SIGTERM ignored
