@@ -34,7 +34,7 @@ sys.stdin.read()
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
-    """Address of the job server of a cluster that ends with the tests."""
+    """Address of the job server of a cluster that ends with the tests, and its token with it, which Ray remembers."""
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     environment = os.environ | token | {"PATH": path, "PYTHONPATH": str(REPOSITORY)}
@@ -48,6 +48,9 @@ def cluster() -> Iterator[str]:
         address = next(line for line in head.stdout if line.startswith("http://"))
         yield address.strip()
         head.stdin.close()
+    from ray._private.authentication_test_utils import reset_auth_token_state  # an import reads the token, too
+
+    reset_auth_token_state()
 
 
 @pytest.fixture

@@ -78,7 +78,8 @@ def test_stale_gpu_stages_are_asked_for_newest_year_first(demo: DemoRun) -> None
     priorities = [int(request.tags["dagster/priority"]) for request in asked]
     assert priorities == sorted(priorities, reverse=True)
     for request in asked:
-        assert {key.to_user_string() for key in request.asset_selection or []} == {"checkpoint", "evaluation_metrics"}
+        asked_for = {key.to_user_string() for key in request.asset_selection or []}
+        assert asked_for == {"checkpoint", "evaluation_metrics", "burned_area_maps"}
         assert "nvidia.com/gpu" in json.dumps(json.loads(request.tags[KUBERNETES_TAG]))
 
 
