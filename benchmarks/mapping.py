@@ -2,9 +2,10 @@
 
 `python benchmarks/mapping.py` makes a simulated scene and a checkpoint of OlmoEarth v1.2 Nano (patch 4), and maps a
 square with windows of 32 px that overlap by half. Ours is the whole of it: search, reading the scene, the model, the
-map's folder. The peer is given the windows with their pixels on disk, and predicts with the number of worker processes
-that serves it best; what it took to get there is not counted. Every run is a process of its own, start included. The
-peer's answers, averaged as ours are, must give our map. A larger square shows whether memory grows.
+map's folder. The peer is given the windows with their pixels on disk, in its default layout, and predicts with the
+number of worker processes that serves it best; what it took to get there is not counted. Every run is a process of its
+own, start included. The peer's answers, averaged as ours are, must give our map. A smaller square shows whether memory
+grows.
 
 100 x 100 km are 390,000 windows: too many to run here; the figures are of the squares that they name.
 """
@@ -24,7 +25,7 @@ import yaml
 from kit.bench_place import Measures, Place, open_place, told
 from kit.datasets import write_config
 from kit.figures import Bar, Figure, Report
-from kit.map_windows import LATTICE, area_in, frame_of, windows_over
+from kit.map_windows import BATCH, LATTICE, area_in, frame_of, windows_over
 from kit.measure import Cost, adopt_orphans
 from kit.scenes import FIRE_YEAR, scenes
 from kit.training_runs import Counts, make_dataset, make_spec
@@ -33,7 +34,6 @@ from numpy.typing import NDArray
 TABLE = "map"
 OUTPUT = "output"
 PROBABILITY = "probability"
-BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -43,20 +43,20 @@ class Size:
     Attributes:
         scene_px: side of the scene.
         side_km: side of the square that both map.
-        large_km: side of the square that ours maps alone.
+        small_km: side of the square that ours maps alone.
         workers: processes that load windows which are tried for the peer.
         trained: windows that the checkpoint is trained on.
     """
 
     scene_px: int
     side_km: float
-    large_km: float
+    small_km: float
     workers: tuple[int, ...]
     trained: Counts
 
 
-FULL = Size(3000, 8, 24, (0, 2), Counts(64, 32))
-QUICK = Size(300, 0.5, 1, (0,), Counts(32, 32))
+FULL = Size(3000, 24, 8, (0, 2), Counts(64, 32))
+QUICK = Size(300, 1, 0.5, (0,), Counts(32, 32))
 
 
 class Mapping:
@@ -78,7 +78,7 @@ class Mapping:
 
     def figures(self) -> Iterator[Figure]:
         """All figures."""
-        side, large = self._size.side_km, self._size.large_km
+        side, small = self._size.side_km, self._size.small_km
         area = area_in(self._scene, side * 1000)
         ours, folder = self._ours(area, "ours")
         peers, answers = self._peers(area)
@@ -102,13 +102,12 @@ class Mapping:
             "largest difference of a pixel's probability", difference, f"0-1, {inside.sum()} pixels",
             bar=Bar("<=", 1e-3),
         )  # fmt: skip
-        more, _ = self._ours(area_in(self._scene, large * 1000), "large")
-        yield _speed(f"km2 per second, {large:g} x {large:g} km", large, more.wall_s, None, "km2 per s of wall")
-        mib = [cost.peak_bytes / 2**20 for cost in (ours, more)]
-        area_ratio = (large / side) ** 2
+        less, _ = self._ours(area_in(self._scene, small * 1000), "small")
+        yield _speed(f"km2 per second, {small:g} x {small:g} km", small, less.wall_s, None, "km2 per s of wall")
+        mib = [cost.peak_bytes / 2**20 for cost in (ours, less)]
         yield Figure(
-            "peak memory of ours, larger over smaller square", mib[1] / mib[0],
-            f"MiB resident: {mib[1]:.0f} over {mib[0]:.0f}, for {area_ratio:g} times the area",
+            "peak memory of ours, larger over smaller square", mib[0] / mib[1],
+            f"MiB resident: {mib[0]:.0f} over {mib[1]:.0f}, for {(side / small) ** 2:g} times the area",
         )  # fmt: skip
 
     def _ours(self, area: shapely.Geometry, name: str) -> tuple[Cost, Path]:
@@ -127,7 +126,7 @@ class Mapping:
         """What predicting took rslearn, by its worker processes, and its answer for each window."""
         rows = windows_over(area, self._scene)
         table = self._place.write_table(TABLE, rows)
-        dataset = self._place.peer_tiles(table).dataset
+        dataset = self._place.our_tiles(table, name="peer", packed=False).dataset
         content = json.loads((dataset / "config.json").read_text(encoding="utf-8"))
         content["layers"][OUTPUT] = {"type": "vector"}
         (dataset / "config.json").write_text(json.dumps(content), encoding="utf-8")

@@ -99,9 +99,11 @@ class Place:
         """Measure a script of the kit."""
         return self.python("-m", f"kit.{name}", *arguments, memory=memory)
 
-    def our_windows(self, table: Table, *, place: str = "local", name: str = "ours") -> tuple[Path, Cost]:
-        """A packed dataset with a table's windows, and what making them took."""
-        dataset = self.dataset(f"{name}-{table.name}-{place}", packed=True, place=place)
+    def our_windows(
+        self, table: Table, *, place: str = "local", name: str = "ours", packed: bool = True
+    ) -> tuple[Path, Cost]:
+        """A dataset with a table's windows, packed or in rslearn's default layout, and what making them took."""
+        dataset = self.dataset(f"{name}-{table.name}-{place}", packed=packed, place=place)
         return dataset, self._stage("windows", dataset, table, 0)
 
     def our_matches(self, table: Table, *, place: str) -> Cost:
@@ -110,10 +112,17 @@ class Place:
         return self._stage("matches", dataset, table, 0)
 
     def our_tiles(
-        self, table: Table, *, place: str = "local", workers: int = 0, memory: bool = False, name: str = "ours"
+        self,
+        table: Table,
+        *,
+        place: str = "local",
+        workers: int = 0,
+        memory: bool = False,
+        name: str = "ours",
+        packed: bool = True,
     ) -> Stages:
-        """A packed dataset with a table's windows and their tiles."""
-        dataset, _ = self.our_windows(table, place=place, name=name)
+        """A dataset with a table's windows and their tiles, packed or in rslearn's default layout."""
+        dataset, _ = self.our_windows(table, place=place, name=name, packed=packed)
         self.counts()
         matches = self._stage("matches", dataset, table, workers, memory=memory)
         return Stages(dataset, matches, self._stage("tiles", dataset, table, workers, memory=memory))

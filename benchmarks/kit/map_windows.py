@@ -8,12 +8,14 @@ import shapely
 from burnscar_assets.classes import CLASS_NAMES, UNBURNT, Split, Stratum
 from burnscar_assets.mapping.averaging import Lattice
 from burnscar_assets.mapping.frame import Frame, frame_around
+from burnscar_assets.mapping.settings import MappingSettings
 from burnscar_assets.storage.contracts import WINDOWS
 from burnscar_assets.storage.tables import TABLE_CRS
 from kit.scenes import EPSG, Scene
 from kit.windows import RESOLUTION_M, on_scene
 
 SIZE_PX, STRIDE_PX = 32, 16
+BATCH = MappingSettings().batch_size
 LATTICE = Lattice(SIZE_PX, STRIDE_PX)
 MARGIN_M = SIZE_PX * RESOLUTION_M
 """Between an area and the scene's edge, for windows that reach beyond the area."""

@@ -19,10 +19,9 @@ from burnscar_assets.mapping.making import Judge, make_map
 from burnscar_assets.mapping.settings import MappingSettings
 from burnscar_assets.mapping.spec import MapSpec, MapTask
 from burnscar_assets.training.model import BurnModel, load_model
-from kit.map_windows import SIZE_PX, STRIDE_PX
+from kit.map_windows import BATCH, SIZE_PX, STRIDE_PX
 from kit.windows import DAYS_AFTER, DAYS_BEFORE
 
-BATCH = 256
 THRESHOLD = 0.5
 
 

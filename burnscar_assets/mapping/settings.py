@@ -32,7 +32,11 @@ class MappingSettings(Section):
     min_area_ha: float = Field(0.5, ge=0, description="Smallest burned patch that polygons show, in hectares.")
     min_hole_ha: float = Field(0.1, ge=0, description="Smallest unburned island that polygons show, in hectares.")
     block_px: int = Field(512, ge=64, le=4096, description="Side of the blocks that a map is made in, in pixels.")
-    batch_size: int = Field(256, ge=1, description="Windows that go through the model at once.")
+    batch_size: int = Field(
+        128,
+        ge=1,
+        description="Windows that go through the model at once: about what a CPU's cache holds; more on a GPU.",
+    )
     ask_hours: float = Field(
         1.0, gt=0, description="An area of interest that would keep the model busy for longer needs a --yes, in hours."
     )

@@ -53,7 +53,7 @@ class ReadOptions:
         retry_backoff_s: wait before the first retry, in seconds; it doubles with each.
     """
 
-    memory_bytes: int = 128 << 20
+    memory_bytes: int = 64 << 20
     connections: int = 32
     threads: int = 0
     retries: int = 3
