@@ -8,7 +8,7 @@ SPEED, SAME = "km2 per second against rslearn predict", "largest difference of a
 REPORTED = {
     "km2 per CPU second",
     "share of model arithmetic in the time",
-    "km2 per second, 1 x 1 km",
+    "km2 per second, 0.5 x 0.5 km",
     "peak memory of ours, larger over smaller square",
 }
 
