@@ -213,11 +213,18 @@ class _Writer:
                 writer.write(BEFORE, box, block.before)
                 self._change[place] = _change(block)
         elif block.before.size:
-            self._write_change(writer, box, block, burned == 1)
+            change = np.where(inside, _change(block), np.float32(np.nan))
+            self._write_change(writer, box, block, change, burned == 1)
 
-    def _write_change(self, writer: RasterWriter, box: Box, block: MadeBlock, burned: npt.NDArray[np.bool_]) -> None:
+    def _write_change(
+        self,
+        writer: RasterWriter,
+        box: Box,
+        block: MadeBlock,
+        change: npt.NDArray[np.float32],
+        burned: npt.NDArray[np.bool_],
+    ) -> None:
         """Severity of a block of an area of interest, where no perimeter tells which ground is unburnt."""
-        change = _change(block)
         classes = classify(change)
         writer.write(BEFORE, box, block.before)
         writer.write(DNBR, box, np.where(np.isnan(change), np.float32(DNBR.nodata or 0), change))

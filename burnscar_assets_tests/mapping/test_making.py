@@ -85,7 +85,8 @@ def test_a_folder_holds_rasters_of_one_grid_outlines_and_a_record_that_pages_rea
 def test_severity_of_an_area_is_of_what_the_map_calls_burned(root: DataRoot) -> None:
     days = {"before_start": "2022-06-15T00:00:00Z", "before_end": "2022-07-15T00:00:00Z"}
     imagery = make_archive(root, SmallScene("one"), BEFORE)
-    task = task_of(root.path)
+    area = shapely.union(degrees(200, -1400, 800, -800), degrees(800, -800, 1500, -200))
+    task = task_of(root.path, area)
     spec = spec_of(root, imagery, task.model_validate(task.model_dump() | days))
     outcome = make(root, spec, threshold=0.3)
     folder, record = outcome.task.folder, outcome.record
@@ -93,6 +94,8 @@ def test_severity_of_an_area_is_of_what_the_map_calls_burned(root: DataRoot) -> 
     change, classes, burned = pixels(folder, "dnbr"), pixels(folder, "severity"), pixels(folder, "burned")
     known = change != -9999
     assert known.any() and np.array_equal(classes[known], classify(change[known])) and not classes[~known].any()
+    outside = ~outcome.frame.covers(area, outcome.frame.box)
+    assert outside.any() and not known[outside].any(), "nothing is told of ground beyond the area"
     found = severity_ha(classes, 0.01, burned == 1)
     assert sum(found.values()) > 0 and record["severity_ha"] == pytest.approx(found)
     assert any("no offset" in note for note in record["notes"])
