@@ -22,7 +22,7 @@ from kit.measure import Cost, environment, run
 from kit.training_runs import Counts, make_dataset, make_spec, write_peer_config
 
 KIT = Path(__file__).parent / "kit"
-SILENT = {"OMP_WAIT_POLICY": "PASSIVE", "WANDB_MODE": "disabled", "TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1"}
+SILENT = {"WANDB_MODE": "disabled", "TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1"}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any, Final
 from burnscar_assets.environment import data_root, settings_path
 
 _NEGATIVE: Final = re.compile(r"-\d")
-_ENVIRONMENT: Final = {"HF_HUB_OFFLINE": "1", "WANDB_MODE": "disabled", "OMP_WAIT_POLICY": "PASSIVE"}
+_ENVIRONMENT: Final = {"HF_HUB_OFFLINE": "1", "WANDB_MODE": "disabled"}
 
 
 def add_map(commands: Any, shared: argparse.ArgumentParser) -> None:
@@ -50,10 +50,12 @@ def _map(options: argparse.Namespace) -> int:
     from burnscar_assets.mapping.mapper import make_maps
     from burnscar_assets.orchestration.assets.maps import aoi_spec
     from burnscar_assets.orchestration.partitions import World
+    from burnscar_assets.process import make_threads_doze
     from burnscar_assets.settings import load_settings
     from burnscar_assets.storage.paths import DataRoot
     from burnscar_assets.terminal import live_progress
 
+    make_threads_doze()
     root = DataRoot(data_root())
     world = World(load_settings(settings_path(root.path)), root)
     spec = aoi_spec(

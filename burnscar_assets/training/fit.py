@@ -133,6 +133,8 @@ def _run(
     parts: int,
 ) -> "tuple[Trainer, Any, str]":
     """Train to the end; the trainer, the module, and what read the windows."""
+    import torch
+
     from burnscar_assets.training.callbacks import EpochReport
 
     devices = _devices(config)
@@ -144,6 +146,7 @@ def _run(
     datamodule, reader = _fastest(datamodule, spec.settings, parts, devices)
     report({"event": "reader", "reader": reader})
     trainer.callbacks += [_guard(spec), EpochReport(report)]
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a help to find bugs, at 3 % of a step
     trainer.fit(module, datamodule=datamodule, ckpt_path=None if last is None else str(last), weights_only=True)
     return trainer, module, reader
 

@@ -93,7 +93,7 @@ def test_under_pipes_every_epoch_is_a_message(plan: Plan, tmp_path: Path, monkey
 
 def _keep_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Undo after the test what the trainer sets for its own process."""
-    for name in ("WANDB_MODE", "WANDB_SILENT", "TQDM_DISABLE", "HF_HUB_OFFLINE", "RSLEARN_LOGLEVEL", "OMP_WAIT_POLICY"):
+    for name in ("WANDB_MODE", "WANDB_SILENT", "TQDM_DISABLE", "HF_HUB_OFFLINE", "RSLEARN_LOGLEVEL", "GOMP_SPINCOUNT"):
         monkeypatch.setenv(name, os.environ.get(name, ""))
         monkeypatch.delenv(name)
 
