@@ -32,8 +32,8 @@ from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, write_table
 from burnscar_assets.windows.dataset import write_windows
 from burnscar_assets.windows.definition import define_windows
-from burnscar_assets.windows.label_layer import write_labels
-from burnscar_assets.windows.label_rasters import describe_labels, draw_labels
+from burnscar_assets.windows.label_layer import bring_labels
+from burnscar_assets.windows.label_rasters import describe_labels
 
 
 def run_all(settings: Settings, root: DataRoot) -> None:
@@ -73,8 +73,7 @@ def _sample(settings: Settings, root: DataRoot, fire_year: int) -> None:
     write_dataset_config(settings.imagery, root)
     write_windows(windows, root.dataset, fire_years=[fire_year])
     perimeters, burns = read_table(root, FIRE_PERIMETERS, fire_year), read_table(root, BURN_HISTORY, fire_year)
-    labels = draw_labels(windows, perimeters, burns, settings.windows.label_margin_m)
-    write_labels(windows, labels, root.dataset)
+    labels, _ = bring_labels(windows, perimeters, burns, settings.windows.label_margin_m, root.dataset)
     write_table(root, WINDOWS, describe_labels(windows, labels), fire_year)
 
 

@@ -148,9 +148,11 @@ def _to_scene(item: StacDict, hrefs: dict[str, str]) -> StacItem:
     )
     if scene.time_range is None:
         raise InputError(f"STAC item {scene.id} has no datetime: add it to the index")
-    footprint = shapely.make_valid(shapely.geometry.shape(scene.geometry))
+    footprint = shapely.geometry.shape(scene.geometry)
+    if not footprint.is_valid:
+        scene = replace(scene, geometry=shapely.geometry.mapping(shapely.make_valid(footprint)))
     start, end = (t.replace(tzinfo=UTC) if t.tzinfo is None else t for t in scene.time_range)
-    return replace(scene, geometry=shapely.geometry.mapping(footprint), time_range=(start, end))
+    return replace(scene, time_range=(start, end))
 
 
 def _times(scene: StacItem) -> tuple[datetime, datetime]:

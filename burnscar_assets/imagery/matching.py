@@ -108,7 +108,9 @@ def _match_layer(
     source = data_source(dataset, layer)
     options = SearchOptions(settings.retries, settings.retry_backoff_s, settings.late_days)
     config, where = dataset.layers[layer], _source_state(source, options)
-    requests = {name: _request(window, config, where, settings) for name, window in windows.items()}
+    alike = [config.model_dump(mode="json"), where, settings.max_cloud_cover]
+    alike += [settings.min_clear_fraction, settings.candidates] if settings.selection == "window" else []
+    requests = {name: hash_json([_place(window), *alike]) for name, window in windows.items()}
     with open_ledgers(Path(dataset.path), MATCHED, layer, [w.group for w in windows.values()]) as ledgers:
         there = has_layer(windows.values(), layer)
         pending = [
@@ -155,11 +157,9 @@ def _source_state(source: "DataSource", options: "SearchOptions") -> str:
     return hash_json([client.endpoint, client.fingerprint()])
 
 
-def _request(window: "Window", config: "LayerConfig", where: str, settings: ImagerySettings) -> str:
+def _place(window: "Window") -> list[Any]:
     times = [time.isoformat() for time in window.time_range] if window.time_range else None
-    place = [window.projection.serialize(), list(window.bounds), times]
-    chosen = [settings.min_clear_fraction, settings.candidates] if settings.selection == "window" else []
-    return hash_json([place, config.model_dump(mode="json"), where, settings.max_cloud_cover, *chosen])
+    return [window.projection.serialize(), list(window.bounds), times]
 
 
 def _until(window: "Window", config: "LayerConfig") -> datetime | None:

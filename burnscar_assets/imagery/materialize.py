@@ -8,7 +8,7 @@ rslearn's own tools as well.
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import geopandas as gpd
 import pandas as pd
@@ -19,9 +19,6 @@ from burnscar_assets.imagery.layer_tiles import LayerTiles
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.settings import ImagerySettings
 from burnscar_assets.storage.contracts import TILES
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)

@@ -139,7 +139,7 @@ def _from_row(row: StacDict, source: str) -> StacDict:
     }
     item = {key: _without_nothing(row[key]) for key in ITEM_FIELDS if row.get(key) is not None}
     item |= {"geometry": shapely.geometry.mapping(shape), "properties": properties}
-    return _absolute(item, source)
+    return _absolute(item, source, shape)
 
 
 def _walk(source: str, seen: set[str]) -> Iterator[StacDict]:
@@ -169,7 +169,7 @@ def _items_of(content: StacDict, source: str, seen: set[str]) -> Iterator[StacDi
         raise InputError(f"{source} is neither a STAC catalogue, collection, item nor item collection")
 
 
-def _absolute(item: StacDict, source: str) -> StacDict:
+def _absolute(item: StacDict, source: str, shape: shapely.Geometry | None = None) -> StacDict:
     missing = [key for key in ("id", "geometry", "properties", "assets") if item.get(key) is None]
     if missing:
         raise InputError(f"STAC item {item.get('id', '(without id)')} of {source} lacks {', '.join(missing)}")
@@ -178,7 +178,8 @@ def _absolute(item: StacDict, source: str) -> StacDict:
         for key, asset in item["assets"].items()
         if asset.get("href")
     }
-    return item | {"assets": assets, "bbox": list(shapely.geometry.shape(item["geometry"]).bounds)}
+    shape = shapely.geometry.shape(item["geometry"]) if shape is None else shape
+    return item | {"assets": assets, "bbox": list(shape.bounds)}
 
 
 def _read_json(source: str) -> StacDict:

@@ -37,8 +37,8 @@ PREVIEW, CHANGES, SETTINGS = "burnscar/preview", "burnscar/changes", "burnscar/s
 PREVIEW_BEHIND = "burnscar/preview_rows_behind"
 """Metadata of a picture that was not drawn anew: how many rows changed since it was."""
 
-MOST_WEAR = 0.01
-"""Share of rows that may change before a picture is drawn anew; a map of a year can't show less."""
+MOST_WEAR = 0.05
+"""Share of rows that may change before a picture is drawn anew; a picture of a year hardly shows less."""
 
 Preview = Callable[[], "Figure"]
 """Draws the picture of a result."""

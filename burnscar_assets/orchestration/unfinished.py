@@ -51,12 +51,12 @@ def begin(instance: dg.DagsterInstance, pair: Pair, run_id: str) -> bool:
     """Note that a run is about to write a pair; what is noted of pairs that share its files stays.
 
     Returns:
-        Whether a run before did not come to its end.
+        Whether a run of it before did not come to its end.
     """
     note, after = Note(run_id, pair.asset), _after(pair)
     known = notes(instance, [pair, *after])
     _write(instance, {pair: note} | {other: note for other in after if other not in known})
-    return pair in known
+    return pair in known and known[pair].asset == pair.asset
 
 
 def end(instance: dg.DagsterInstance, pair: Pair, run_id: str) -> None:

@@ -19,20 +19,23 @@ _POLYGONAL = (3, 6)
 
 
 class Pieces:
-    """Shapes cut into pieces of few vertices, with a spatial index.
+    """Shapes cut into pieces of few vertices, with a spatial index; each is cut once a window comes near.
 
     Args:
         shapes: valid polygons or multipolygons.
     """
 
     def __init__(self, shapes: Shapes | Sequence[shapely.Geometry]) -> None:
-        self.shapes, self.owner = _cut(np.asarray(shapes, dtype=object))
-        self._tree = shapely.STRtree(self.shapes)
+        self.whole = np.asarray(shapes, dtype=object)
+        self._is_cut = np.zeros(len(self.whole), dtype=bool)
+        self._pieces, self._owner = cut(self.whole[:0])
+        self._tree = shapely.STRtree(self._pieces)
 
     def near(self, windows: Shapes, distance_m: float) -> npt.NDArray[np.bool_]:
         """Whether any shape is at most `distance_m` from each window (a touch is distance 0)."""
+        self._cut_near(windows, distance_m)
         hit = np.zeros(len(windows), dtype=bool)
-        if len(self.shapes) and len(windows):
+        if len(self._pieces) and len(windows):
             hit[self._tree.query(windows, predicate="dwithin", distance=distance_m)[0]] = True
         return hit
 
@@ -44,16 +47,30 @@ class Pieces:
             of: number of the one shape to look at for each window; by default all count, which is right
                 only for shapes that don't overlap each other.
         """
+        self._cut_near(windows, 0.0)
         window, piece = self._tree.query(windows, predicate="intersects")
         if of is not None:
-            own = self.owner[piece] == of[window]
+            own = self._owner[piece] == of[window]
             window, piece = window[own], piece[own]
-        area_m2 = shapely.area(shapely.intersection(windows[window], self.shapes[piece]))
+        area_m2 = shapely.area(shapely.intersection(windows[window], self._pieces[piece]))
         covered_m2 = np.bincount(window, weights=area_m2, minlength=len(windows))
         return np.round(np.minimum(covered_m2 / shapely.area(windows), 1.0), _SHARE_DIGITS)
 
+    def _cut_near(self, windows: Shapes, distance_m: float) -> None:
+        """Cut those shapes that are not cut yet and whose bounds are so near to those of a window."""
+        left = np.flatnonzero(~self._is_cut)
+        if not len(left) or not len(windows):
+            return
+        edges = shapely.bounds(windows) + np.array([-1, -1, 1, 1]) * distance_m
+        new = left[np.unique(shapely.STRtree(self.whole[left]).query(shapely.box(*edges.T))[1])]
+        pieces, owner = cut(self.whole[new])
+        self._pieces = np.concatenate([self._pieces, pieces])
+        self._owner = np.concatenate([self._owner, new[owner]])
+        self._tree = shapely.STRtree(self._pieces)
+        self._is_cut[new] = True
 
-def _cut(shapes: Shapes) -> tuple[Shapes, Ints]:
+
+def cut(shapes: Shapes) -> tuple[Shapes, Ints]:
     """Polygons of at most `_MAX_VERTICES` vertices, and the number of the shape that each comes from."""
     done, done_owner = [], []
     parts, owner = shapely.get_parts(shapes, return_index=True)

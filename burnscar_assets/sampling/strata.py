@@ -100,7 +100,7 @@ class OnLand:
 
     def __init__(self, land: Pieces, clear_of: Pieces) -> None:
         self.clear_of = clear_of
-        self.boxes = shapely.total_bounds(land.shapes).reshape(1, 4)
+        self.boxes = shapely.total_bounds(land.whole).reshape(1, 4)
         self._land = land
 
     def box_of(self, fire: Ints, chance: Hashes) -> Ints:

@@ -1,9 +1,13 @@
 """What two versions of a table differ in, counted in the table's own rows."""
 
+import operator
 from dataclasses import dataclass
 
-import geopandas as gpd
+import numpy as np
 import pandas as pd
+import shapely
+from geopandas.array import GeometryArray
+from numpy.typing import NDArray
 
 from burnscar_assets.errors import BurnscarError
 from burnscar_assets.storage.hashing import hash_rows
@@ -40,10 +44,12 @@ class Changes:
 
 def table_changes(table: Table, before: pd.DataFrame | None, after: pd.DataFrame) -> Changes:
     """Compare two versions of a table, row by row, to the precision of its content hash."""
-    old, new = (_hashes(table, rows) for rows in (table.empty() if before is None else before, after))
-    common = old.index.intersection(new.index)
-    kept = int((old.loc[common].to_numpy() == new.loc[common].to_numpy()).sum())
-    return Changes(kept, len(new) - len(common), len(common) - kept, len(old) - len(common))
+    old, new = (table.conform(rows) for rows in (table.empty() if before is None else before, after))
+    place = _keys(table, new).get_indexer(_keys(table, old))
+    there, now = old[place >= 0], new.iloc[place[place >= 0]]
+    other = ~_identical(there, now)
+    changed = sum(one != two for one, two in zip(hash_rows(there[other]), hash_rows(now[other]), strict=True))
+    return Changes(len(there) - changed, len(new) - len(there), changed, len(old) - len(there))
 
 
 def replace_table(root: DataRoot, table: Table, rows: pd.DataFrame, fire_year: int | None) -> Changes:
@@ -65,7 +71,20 @@ def read_if_whole(root: DataRoot, table: Table, fire_year: int | None) -> pd.Dat
         return None
 
 
-def _hashes(table: Table, rows: pd.DataFrame | gpd.GeoDataFrame) -> pd.Series:
-    conforming = table.conform(rows)
-    index = pd.MultiIndex.from_frame(conforming[list(table.keys)].astype(str))
-    return pd.Series(hash_rows(conforming), index=index)
+def _keys(table: Table, rows: pd.DataFrame) -> pd.MultiIndex:
+    return pd.MultiIndex.from_frame(rows[list(table.keys)].astype(str))
+
+
+def _identical(some: pd.DataFrame, others: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which rows of two tables of one contract hold the very same values, so that nothing need be hashed to know."""
+    same = np.ones(len(some), dtype=bool)
+    for name in some.columns if len(some) else ():
+        one, two = some[name].array, others[name].array
+        if isinstance(one, GeometryArray):
+            same &= shapely.equals_identical(np.asarray(one), np.asarray(two))
+        elif one.dtype == object:
+            same &= np.fromiter(map(operator.eq, one, two), dtype=bool, count=len(one))
+        else:
+            equal = pd.array(one == two, dtype="boolean").fillna(value=False)
+            same &= np.asarray(equal, dtype=bool) | (one.isna() & two.isna())
+    return same

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from json.encoder import encode_basestring_ascii
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,8 @@ def _cells(column: pd.Series) -> list[bytes]:
     if isinstance(column.dtype, pd.DatetimeTZDtype) or pd.api.types.is_datetime64_any_dtype(column.dtype):
         return _by_value(column, lambda v: v.isoformat().encode(), b"")
     if not pd.api.types.is_object_dtype(column.dtype):
-        return _by_value(column, lambda v: json.dumps(_plain(v), default=str).encode(), b"null")
-    return [json.dumps(_plain(v), default=str).encode() for v in column]
+        return _by_value(column, _json, b"null")
+    return [_json(v) for v in column]
 
 
 def _by_value(column: pd.Series, encode: Callable[[Any], bytes], missing: bytes) -> list[bytes]:
@@ -74,6 +75,12 @@ def _by_value(column: pd.Series, encode: Callable[[Any], bytes], missing: bytes)
     codes, values = pd.factorize(column)
     cells = [*(encode(value) for value in values), missing]
     return [cells[code] for code in codes]
+
+
+def _json(value: Any) -> bytes:
+    if type(value) is str:
+        return encode_basestring_ascii(value).encode()  # what json.dumps says of a string, at a tenth of the time
+    return json.dumps(_plain(value), default=str).encode()
 
 
 def _plain(value: Any) -> Any:

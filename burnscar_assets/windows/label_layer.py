@@ -7,19 +7,66 @@ import geopandas as gpd
 import numpy as np
 
 from burnscar_assets.classes import UNLABELLED
+from burnscar_assets.imagery.ledger import Entry, open_ledgers
 from burnscar_assets.storage.atomic import read_json
 from burnscar_assets.windows.changes import LABEL_BAND, LABEL_RASTER_LAYER
-from burnscar_assets.windows.label_rasters import Labels
+from burnscar_assets.windows.label_rasters import Labels, draw_labels, label_hash, label_inputs
 
 if TYPE_CHECKING:
     from rslearn.utils.raster_array import RasterArray
 
 _AT_ONCE: Final = 2048
 
+DRAWN: Final = "drawn"
+"""Kind of work in the ledgers: what each label raster was drawn from."""
+
 
 def has_label_raster(dataset_path: Path) -> bool:
     """Whether the dataset's config.json declares the layer; one that a user brings may not."""
     return LABEL_RASTER_LAYER in read_json(dataset_path / "config.json").get("layers", {})
+
+
+def bring_labels(
+    windows: gpd.GeoDataFrame,
+    perimeters: gpd.GeoDataFrame,
+    burns: gpd.GeoDataFrame,
+    margin_m: float,
+    dataset_path: Path,
+    *,
+    code: str = "",
+) -> tuple[Labels, int]:
+    """Bring the label rasters of windows in line with perimeters and burns.
+
+    What each was drawn from is remembered, so only those are drawn again near which something changed.
+
+    Args:
+        windows: table `windows`, which `write_windows` wrote before.
+        perimeters: table `fire_perimeters` of the windows' fires, EPSG:3310.
+        burns: table `burn_history` of the fire year, EPSG:3310.
+        margin_m: pixels nearer than this to an edge are unlabelled, in metres.
+        dataset_path: folder of the rslearn dataset, whose config.json declares the layer.
+        code: version of the code that draws; what other code drew is drawn again.
+
+    Returns:
+        The raster of each window, and how many were written.
+
+    Raises:
+        MissingDataError, StorageError: as `write_labels`.
+    """
+    there = _read(windows, dataset_path)
+    inputs = label_inputs(windows, perimeters, burns, margin_m)
+    with open_ledgers(dataset_path, DRAWN, LABEL_RASTER_LAYER, windows["fire_year"].astype(str)) as ledgers:
+        of = dict(zip(windows["window_id"], windows["fire_year"].astype(str), strict=True))
+        known = {name: ledgers[year].get(name) for name, year in of.items()}
+        kept = {name: pixels for name, pixels in there.items() if known[name] == _entry(code, inputs[name], pixels)}
+        drawn = draw_labels(windows[~windows["window_id"].isin(kept)], perimeters, burns, margin_m)
+        labels = {name: (kept if name in kept else drawn)[name] for name in of}
+        written = _write(windows, labels, there, dataset_path)
+        for ledger in ledgers.values():
+            ledger.forget(ledger.entries.keys() - of.keys())
+        for name, raster in drawn.items():
+            ledgers[of[name]].remember(name, _entry(code, inputs[name], raster))
+    return labels, written
 
 
 def write_labels(windows: gpd.GeoDataFrame, labels: Labels, dataset_path: Path) -> int:
@@ -37,26 +84,49 @@ def write_labels(windows: gpd.GeoDataFrame, labels: Labels, dataset_path: Path) 
         MissingDataError: a window is not in the dataset.
         StorageError: no space, or no permission; every raster is then as it was, or whole.
     """
+    return _write(windows, labels, _read(windows, dataset_path), dataset_path)
+
+
+def _entry(code: str, inputs: str, raster: np.ndarray) -> Entry:
+    """What is remembered of a window's raster."""
+    return {"code": code, "inputs": inputs, "label_hash": label_hash(raster)}
+
+
+def _read(windows: gpd.GeoDataFrame, dataset_path: Path) -> Labels:
+    """The whole rasters that the dataset has of windows."""
+    from burnscar_assets.imagery.dataset import open_dataset
+    from burnscar_assets.imagery.shelf import open_shelf
+
+    shelf = open_shelf(open_dataset(dataset_path), LABEL_RASTER_LAYER)
+    there: dict[str, np.ndarray] = {}
+    for year, rows in windows.groupby("fire_year"):
+        whole = shelf.completed(str(year))
+        names = [name for name in rows["window_id"] if name in whole]
+        pixels = zip(names, shelf.read(str(year), names, [LABEL_BAND]), strict=True)
+        there |= {name: raster[0] for name, raster in pixels if raster is not None}
+    return there
+
+
+def _write(windows: gpd.GeoDataFrame, labels: Labels, there: Labels, dataset_path: Path) -> int:
+    """Write those rasters that are not there; returns how many."""
     from burnscar_assets.imagery.dataset import load_windows, open_dataset
     from burnscar_assets.imagery.shelf import open_shelf
 
+    other = {name for name, label in labels.items() if name not in there or not _same(there[name], label)}
+    if not other:
+        return 0
     dataset = open_dataset(dataset_path)
-    shelf, written = open_shelf(dataset, LABEL_RASTER_LAYER), 0
-    for year, rows in windows.groupby("fire_year"):
-        names = rows["window_id"].tolist()
-        whole = shelf.completed(str(year))
-        there = zip(names, shelf.read(str(year), names, [LABEL_BAND]), strict=True)
-        other = {n for n, pixels in there if n not in whole or pixels is None or not _same(pixels, labels[n])}
-        found = load_windows(dataset, rows[rows["window_id"].isin(other)]) if other else {}
+    shelf = open_shelf(dataset, LABEL_RASTER_LAYER)
+    for year, rows in windows[windows["window_id"].isin(other)].groupby("fire_year"):
+        found = load_windows(dataset, rows)
         tiles = [(window, [[_raster(labels[name])]]) for name, window in found.items()]
         for start in range(0, len(tiles), _AT_ONCE):
             shelf.put(str(year), tiles[start : start + _AT_ONCE])
-        written += len(tiles)
-    return written
+    return len(other)
 
 
 def _same(there: np.ndarray, wanted: np.ndarray) -> bool:
-    return there.dtype == wanted.dtype and np.array_equal(there[0], wanted)
+    return there.dtype == wanted.dtype and np.array_equal(there, wanted)
 
 
 def _raster(label: np.ndarray) -> "RasterArray":

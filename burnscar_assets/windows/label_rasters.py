@@ -32,6 +32,21 @@ _HASH_LENGTH: Final = 16
 
 
 @dataclass(frozen=True)
+class _Met:
+    """Shapes that bear on windows.
+
+    Attributes:
+        window: (n,) row of the window.
+        own: (n,) whether it is the window's own fire.
+        shape: (n,) number of the shape, perimeters before burns.
+    """
+
+    window: NDArray[np.int64]
+    own: NDArray[np.bool_]
+    shape: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class _Near:
     """Burns near windows of one zone, each cut to its window and in pixels of it.
 
@@ -76,34 +91,62 @@ def draw_labels(
     return drawn
 
 
+def label_inputs(
+    windows: gpd.GeoDataFrame, perimeters: gpd.GeoDataFrame, burns: gpd.GeoDataFrame, margin_m: float
+) -> dict[str, str]:
+    """A digest of all that `draw_labels`, with the same arguments, draws each window's raster from, by window_id."""
+    told = windows[["utm_epsg", "min_col", "min_row", "size_px", "resolution_m", "category"]]
+    digests = [hashlib.sha256(repr((margin_m, *row)).encode()) for row in told.itertuples(index=False, name=None)]
+    met = _met(windows, perimeters, burns, margin_m + _SLACK_M)
+    needed, place = np.unique(met.shape, return_inverse=True)
+    shapes = [hashlib.sha256(wkb).digest() for wkb in shapely.to_wkb(_shapes(perimeters, burns)[needed])]
+    for window, own, shape in zip(met.window.tolist(), met.own.tolist(), place.tolist(), strict=True):
+        digests[window].update((b"own" if own else b"other") + shapes[shape])
+    names = windows["window_id"]
+    return {name: digest.hexdigest()[:_HASH_LENGTH] for name, digest in zip(names, digests, strict=True)}
+
+
 def describe_labels(windows: gpd.GeoDataFrame, labels: Labels) -> gpd.GeoDataFrame:
     """The windows with `burnt_share`, `unlabelled_share` and `label_hash` of their label rasters."""
     pixels = [labels[name] for name in windows["window_id"]]
     return windows.assign(
         burnt_share=[float((raster == BURNT).mean()) for raster in pixels],
         unlabelled_share=[float((raster == UNLABELLED).mean()) for raster in pixels],
-        label_hash=[hashlib.sha256(raster.tobytes()).hexdigest()[:_HASH_LENGTH] for raster in pixels],
+        label_hash=[label_hash(raster) for raster in pixels],
     )
+
+
+def label_hash(raster: NDArray[np.uint8]) -> str:
+    """What a label raster is known by."""
+    return hashlib.sha256(raster.tobytes()).hexdigest()[:_HASH_LENGTH]
+
+
+def _met(windows: gpd.GeoDataFrame, perimeters: gpd.GeoDataFrame, burns: gpd.GeoDataFrame, reach_m: float) -> _Met:
+    """Which shapes bear on each window: those of own fires first, then other burns in the order of their table."""
+    own_window, own_fire = _own(windows, perimeters)
+    window, burn = burns.sindex.query(windows.geometry.buffer(reach_m), predicate="intersects", sort=True)
+    others = _hides(windows.iloc[window], burns.iloc[burn])
+    window, burn = window[others], burn[others]
+    rows = np.concatenate([own_window, window])
+    return _Met(rows, np.arange(len(rows)) < len(own_window), np.concatenate([own_fire, burn + len(perimeters)]))
+
+
+def _shapes(perimeters: gpd.GeoDataFrame, burns: gpd.GeoDataFrame) -> NDArray[np.object_]:
+    return np.concatenate([perimeters.geometry.to_numpy(), burns.geometry.to_numpy()])
 
 
 def _near(windows: gpd.GeoDataFrame, perimeters: gpd.GeoDataFrame, burns: gpd.GeoDataFrame, margin_m: float) -> _Near:
     """What each window of a zone has of its own fire, and of other burns that could show in it."""
     reach_m = margin_m + _SLACK_M
-    own_window, own_fire = _own(windows, perimeters)
-    window, burn = burns.sindex.query(windows.geometry.buffer(reach_m), predicate="intersects")
-    others = _hides(windows.iloc[window], burns.iloc[burn])
-    window, burn = window[others], burn[others]
-    rows = np.concatenate([own_window, window])
-    boxes = windows.geometry.bounds.to_numpy()[rows] + np.array([-1, -1, 1, 1]) * reach_m
-    shapes = np.concatenate([perimeters.geometry.to_numpy(), burns.geometry.to_numpy()])
-    which = np.concatenate([own_fire, burn + len(perimeters)])
-    needed, place = np.unique(which, return_inverse=True)
+    met = _met(windows, perimeters, burns, reach_m)
+    boxes = windows.geometry.bounds.to_numpy()[met.window] + np.array([-1, -1, 1, 1]) * reach_m
+    needed, place = np.unique(met.shape, return_inverse=True)
+    shapes = _shapes(perimeters, burns)[needed]
     area, edge = (
-        _in_pixels(windows.iloc[rows], _cut(parts[place], boxes))
-        for parts in (shapes[needed], shapely.boundary(shapes[needed]))
+        _in_pixels(windows.iloc[met.window], _cut(parts[place], boxes)) for parts in (shapes, shapely.boundary(shapes))
     )
-    margin_px = margin_m / windows["resolution_m"].to_numpy(dtype=float)[rows]
-    return _Near(rows, np.arange(len(rows)) < len(own_window), area, shapely.buffer(edge, margin_px))
+    margin_px = margin_m / windows["resolution_m"].to_numpy(dtype=float)[met.window]
+    return _Near(met.window, met.own, area, shapely.buffer(edge, margin_px))
 
 
 def _cut(shapes: NDArray[np.object_], boxes: NDArray[np.float64]) -> NDArray[np.object_]:

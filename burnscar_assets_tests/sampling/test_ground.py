@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import shapely
 
-from burnscar_assets.sampling.ground import Pieces
+from burnscar_assets.sampling.ground import Pieces, cut
 
 
 def ragged(seed: int, vertices: int = 3_000) -> shapely.Geometry:
@@ -24,10 +24,10 @@ WINDOWS = shapely.box(*CORNERS.T, *(CORNERS + 320).T)
 
 
 def test_pieces_are_small_and_make_up_the_shapes() -> None:
-    assert shapely.get_num_coordinates(PIECES.shapes).max() <= 128
+    pieces, owner = cut(SHAPES)
+    assert shapely.get_num_coordinates(pieces).max() <= 128
     for number, shape in enumerate(SHAPES):
-        own = PIECES.shapes[PIECES.owner == number]
-        assert shapely.symmetric_difference(shapely.union_all(own), shape).area < 1e-3
+        assert shapely.symmetric_difference(shapely.union_all(pieces[owner == number]), shape).area < 1e-3
 
 
 @pytest.mark.parametrize("distance_m", [0.0, 150.0, 2_000.0])
@@ -35,6 +35,9 @@ def test_near_is_what_shapely_says(distance_m: float) -> None:
     expected = [min(shape.distance(window) for shape in SHAPES) <= distance_m for window in WINDOWS]
     assert PIECES.near(WINDOWS, distance_m).tolist() == expected
     assert 0 < sum(expected) < len(WINDOWS)
+    few_at_a_time = Pieces(SHAPES)
+    parts = [few_at_a_time.near(WINDOWS[start : start + 40], distance_m) for start in range(0, len(WINDOWS), 40)]
+    assert np.concatenate(parts).tolist() == expected
 
 
 def test_covered_share_is_what_shapely_says() -> None:

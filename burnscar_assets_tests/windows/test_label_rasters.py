@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -9,14 +10,16 @@ import pandas as pd
 import pyproj
 import pytest
 import shapely
+import shapely.affinity
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from burnscar_assets.classes import BURNT, UNBURNT, UNLABELLED, Stratum
 from burnscar_assets.packed.pack import pack_path
 from burnscar_assets.storage.contracts import BURN_HISTORY, WINDOWS
+from burnscar_assets.windows import label_layer
 from burnscar_assets.windows.dataset import DATA_STORAGE, LABEL_LAYER_CONFIG, WINDOW_STORAGE, write_windows
-from burnscar_assets.windows.label_layer import has_label_raster, write_labels
+from burnscar_assets.windows.label_layer import bring_labels, has_label_raster, write_labels
 from burnscar_assets.windows.label_rasters import Labels, describe_labels, draw_labels
 from burnscar_assets_tests.sampling.fire_worlds import YEAR, Fire, history_of, perimeters_of
 from burnscar_assets_tests.windows.window_tables import FIRES, windows_of
@@ -189,6 +192,44 @@ def test_a_damaged_raster_is_written_anew(dataset: Path, labels: Labels) -> None
         next(dataset.rglob("geotiff.tif")).write_bytes(b"II*")
     assert write_labels(TABLE, labels, dataset) == 1
     assert write_labels(TABLE, labels, dataset) == 0
+
+
+def test_only_windows_near_a_change_are_drawn_again(
+    dataset: Path, labels: Labels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is remembered, the rasters are those that would be drawn."""
+    drawn: list[int] = []
+
+    def counted(windows: gpd.GeoDataFrame, *rest: Any) -> Labels:
+        drawn.append(len(windows))
+        return draw_labels(windows, *rest)
+
+    monkeypatch.setattr(label_layer, "draw_labels", counted)
+    burns = history_of(FIRES, YEAR)
+
+    def bring(perimeters: gpd.GeoDataFrame, burns: gpd.GeoDataFrame, code: str = "1") -> tuple[int, int]:
+        came, written = bring_labels(TABLE, perimeters, burns, MARGIN_M, dataset, code=code)
+        wanted = draw_labels(TABLE, perimeters, burns, MARGIN_M)
+        assert list(came) == list(wanted)
+        assert all(np.array_equal(came[name], wanted[name]) for name in wanted)
+        return drawn.pop(), written
+
+    assert bring(PERIMETERS, burns) == (len(TABLE), len(TABLE))
+    assert bring(PERIMETERS, burns) == (0, 0)
+    assert bring(PERIMETERS, burns, "2") == (len(TABLE), 0)
+    edited = PERIMETERS.copy()
+    edited.loc[0, "geometry"] = shapely.affinity.translate(edited.geometry.iloc[0], 60, 60)
+    again, written = bring(edited, burns, "2")
+    own = int((TABLE["fire_id"] == PERIMETERS["fire_id"].iloc[0]).sum())
+    assert 0 < written <= again == own < len(TABLE)
+    unburnt = TABLE.loc[TABLE["category"] == "unburnt", "geometry"].iloc[0]
+    scar = shapely.affinity.translate(unburnt, 80, 80)
+    with_scar = BURN_HISTORY.conform(pd.concat([_burns([("new", YEAR - 1, scar)]), burns], ignore_index=True))
+    again, written = bring(edited, with_scar, "2")
+    assert 0 < written <= again < len(TABLE)
+    assert write_labels(TABLE, labels, dataset) > 0
+    again, written = bring(edited, with_scar, "2")
+    assert again == written > 0
 
 
 def test_a_dataset_may_have_no_such_layer(tmp_path: Path) -> None:

@@ -94,8 +94,8 @@ def _windows(world: World) -> dg.AssetsDefinition:
         from burnscar_assets.imagery.dataset import write_dataset_config
         from burnscar_assets.windows.dataset import write_windows
         from burnscar_assets.windows.definition import define_windows
-        from burnscar_assets.windows.label_layer import has_label_raster, write_labels
-        from burnscar_assets.windows.label_rasters import describe_labels, draw_labels
+        from burnscar_assets.windows.label_layer import bring_labels, has_label_raster
+        from burnscar_assets.windows.label_rasters import describe_labels
         from burnscar_assets.windows.plots import plot_windows
 
         year = run.year
@@ -106,8 +106,9 @@ def _windows(world: World) -> dg.AssetsDefinition:
         counts = {f"burnscar/{split}_windows": int(n) for split, n in defined["split"].value_counts().items()}
         if has_label_raster(root.dataset):
             burns = read_table(root, BURN_HISTORY, year)
-            labels = draw_labels(defined, perimeters, burns, settings.windows.label_margin_m)
-            counts["burnscar/label_rasters_written"] = write_labels(defined, labels, root.dataset)
+            margin_m, code = settings.windows.label_margin_m, code_version("windows", settings)
+            labels, written = bring_labels(defined, perimeters, burns, margin_m, root.dataset, code=code)
+            counts["burnscar/label_rasters_written"] = written
             defined = describe_labels(defined, labels)
         preview = partial(plot_windows, defined, perimeters, title=f"Windows {year}", simulated=simulated)
         return run.store(WINDOWS, defined, figures(changes) | counts, preview)
