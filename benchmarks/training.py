@@ -3,8 +3,8 @@
 `python benchmarks/training.py` makes simulated windows of 32 px with 12 bands, packed and in folders, and trains
 OlmoEarth v1.2 Nano (random weights, patch 4, batches of 32) on them with the project's configuration. The peer reads
 from disk with the number of worker processes that serves it best; an epoch is training and validation. The floor is
-the model's own arithmetic on data in memory. Every run is a process of its own. No GPU is used: nothing of one is
-measured here.
+the model's own arithmetic on data in memory. Every run is a process of its own, and threads of all of them wait alike
+(`process.make_threads_doze`). No GPU is used: nothing of one is measured here.
 """
 
 import argparse
@@ -22,7 +22,8 @@ from kit.measure import Cost, environment, run
 from kit.training_runs import Counts, make_dataset, make_spec, write_peer_config
 
 KIT = Path(__file__).parent / "kit"
-SILENT = {"WANDB_MODE": "disabled", "TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1"}
+ALIKE = {"GOMP_SPINCOUNT": "1000", "WANDB_MODE": "disabled", "TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1"}
+"""Environment of every process: silent, and with threads that wait as our trainer has them."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class Training:
         return Run(_shortest(clock, "at"), _shortest(clock, "cpu_s"), first_step_s, cost.peak_bytes)
 
     def _python(self, *command: object, memory: bool = False) -> Cost:
-        variables = environment(self._folder / "bytecode", PYTHONPATH=str(KIT.parent), **SILENT)
+        variables = environment(self._folder / "bytecode", PYTHONPATH=str(KIT.parent), **ALIKE)
         return run([str(part) for part in command], variables, self._folder / "output.txt", memory=memory)
 
 

@@ -95,8 +95,8 @@ def run_stage(module: str, arguments: Sequence[str], work: Callable[[Path, Repor
 def make_threads_doze() -> None:
     """Let threads that wait for each other, in torch that is not imported yet, fall asleep after some microseconds.
 
-    Awake for longer, they slow each other several times over where cores are shared; asleep at once, waking them takes
-    a third of a step of training. Who sets a policy keeps it.
+    Awake for longer, they slow each other several times over where cores are shared; asleep at once, they slow training
+    by a sixth or more. Who sets a policy keeps it.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")

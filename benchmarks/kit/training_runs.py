@@ -143,8 +143,9 @@ def _halves(count: int) -> dict[str, int]:
 
 
 def write_peer_config(spec: TrainingSpec, path: Path, workers: int) -> Path:
-    """The same run as `rslearn model fit` takes it, reading from disk with so many worker processes."""
+    """The same run as `rslearn model fit` takes it: its own AdamW, reading from disk with so many worker processes."""
     config = run_config(spec, "cpu")
+    config["model"]["init_args"]["optimizer"]["class_path"] = "rslearn.train.optimizer.AdamW"
     config["data"]["init_args"] |= {"num_workers": workers, "use_in_memory_dataset": False}
     path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     return path

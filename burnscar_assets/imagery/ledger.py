@@ -1,8 +1,8 @@
-"""What each window's matches and tiles were made for, remembered beside the rslearn dataset.
+"""What each window's matches, tiles and label raster were made for, remembered beside the rslearn dataset.
 
 rslearn takes `items.json` and its `completed` markers at their word, whatever has changed since. A ledger
-says for which request the work on a window was done; entries are forgotten on disk before the work starts,
-so that an interrupted run is never taken for a finished one.
+says for which request the work on a window was done. Entries are forgotten on disk before the work starts, or hold
+the hash of what was made, so that an interrupted run is never taken for a finished one.
 """
 
 import json

@@ -62,7 +62,7 @@ class StageRun:
         pair: what is made.
         context: of the step.
         progress: told of the work.
-        redone: whether an earlier run did not come to its end, so that what is on disk tells nothing of what changed.
+        redone: whether an earlier run of it did not come to its end: what is on disk tells nothing of what changed.
     """
 
     world: World

@@ -63,6 +63,8 @@ class Pieces:
             return
         edges = shapely.bounds(windows) + np.array([-1, -1, 1, 1]) * distance_m
         new = left[np.unique(shapely.STRtree(self.whole[left]).query(shapely.box(*edges.T))[1])]
+        if not len(new):
+            return
         pieces, owner = cut(self.whole[new])
         self._pieces = np.concatenate([self._pieces, pieces])
         self._owner = np.concatenate([self._owner, new[owner]])

@@ -133,8 +133,6 @@ def _run(
     parts: int,
 ) -> "tuple[Trainer, Any, str]":
     """Train to the end; the trainer, the module, and what read the windows."""
-    import torch
-
     from burnscar_assets.training.callbacks import EpochReport
 
     devices = _devices(config)
@@ -146,7 +144,6 @@ def _run(
     datamodule, reader = _fastest(datamodule, spec.settings, parts, devices)
     report({"event": "reader", "reader": reader})
     trainer.callbacks += [_guard(spec), EpochReport(report)]
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a help to find bugs, at 3 % of a step
     trainer.fit(module, datamodule=datamodule, ckpt_path=None if last is None else str(last), weights_only=True)
     return trainer, module, reader
 
@@ -194,6 +191,7 @@ def _free_memory() -> None:
 
 def instantiate(config: dict[str, Any], folder: Path) -> "tuple[Trainer, Any, LightningDataModule]":
     """Lightning's trainer, the module and rslearn's data module of a configuration, for a run in `folder`."""
+    import torch
     from lightning.pytorch import LightningDataModule, LightningModule
     from rslearn.arg_parser import RslearnArgumentParser
     from rslearn.lightning_cli import RslearnLightningCLI
@@ -202,6 +200,7 @@ def instantiate(config: dict[str, Any], folder: Path) -> "tuple[Trainer, Any, Li
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     init_jsonargparse()
+    torch.utils.deterministic.fill_uninitialized_memory = False  # it helps to find bugs, at some percent of a step
     arguments = {key: value for key, value in config.items() if key not in _MANAGEMENT}
     arguments["trainer"] = {**config["trainer"], "default_root_dir": str(folder)}
     with warnings.catch_warnings():

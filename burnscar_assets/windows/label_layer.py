@@ -37,7 +37,9 @@ def bring_labels(
 ) -> tuple[Labels, int]:
     """Bring the label rasters of windows in line with perimeters and burns.
 
-    What each was drawn from is remembered, so only those are drawn again near which something changed.
+    What each was drawn from is remembered, so only those of an edited fire, or near another burn that changed, are
+    drawn again. That counts only for the very pixels that it was remembered with: after a kill, or damage, they are
+    drawn again. Those that come out the same keep their bytes.
 
     Args:
         windows: table `windows`, which `write_windows` wrote before.
@@ -51,7 +53,8 @@ def bring_labels(
         The raster of each window, and how many were written.
 
     Raises:
-        MissingDataError, StorageError: as `write_labels`.
+        MissingDataError: a window is not in the dataset.
+        StorageError: no space, or no permission; every raster is then as it was, or whole.
     """
     there = _read(windows, dataset_path)
     inputs = label_inputs(windows, perimeters, burns, margin_m)
@@ -61,30 +64,37 @@ def bring_labels(
         kept = {name: pixels for name, pixels in there.items() if known[name] == _entry(code, inputs[name], pixels)}
         drawn = draw_labels(windows[~windows["window_id"].isin(kept)], perimeters, burns, margin_m)
         labels = {name: (kept if name in kept else drawn)[name] for name in of}
-        written = _write(windows, labels, there, dataset_path)
+        other = {name for name, label in labels.items() if name not in there or not _same(there[name], label)}
+        write_labels(windows[windows["window_id"].isin(other)], labels, dataset_path)
         for ledger in ledgers.values():
             ledger.forget(ledger.entries.keys() - of.keys())
         for name, raster in drawn.items():
             ledgers[of[name]].remember(name, _entry(code, inputs[name], raster))
-    return labels, written
+    return labels, len(other)
 
 
-def write_labels(windows: gpd.GeoDataFrame, labels: Labels, dataset_path: Path) -> int:
-    """Bring the label rasters of windows in line; those that are the same keep their bytes.
+def write_labels(windows: gpd.GeoDataFrame, labels: Labels, dataset_path: Path) -> None:
+    """Write the label rasters of windows.
 
     Args:
-        windows: table `windows`, which `write_windows` wrote before.
+        windows: table `windows`, or some of its rows, which `write_windows` wrote before.
         labels: raster of each of them.
         dataset_path: folder of the rslearn dataset, whose config.json declares the layer.
-
-    Returns:
-        How many were written.
 
     Raises:
         MissingDataError: a window is not in the dataset.
         StorageError: no space, or no permission; every raster is then as it was, or whole.
     """
-    return _write(windows, labels, _read(windows, dataset_path), dataset_path)
+    from burnscar_assets.imagery.dataset import load_windows, open_dataset
+    from burnscar_assets.imagery.shelf import open_shelf
+
+    dataset = open_dataset(dataset_path)
+    shelf = open_shelf(dataset, LABEL_RASTER_LAYER)
+    for year, rows in windows.groupby("fire_year"):
+        found = load_windows(dataset, rows)
+        tiles = [(window, [[_raster(labels[name])]]) for name, window in found.items()]
+        for start in range(0, len(tiles), _AT_ONCE):
+            shelf.put(str(year), tiles[start : start + _AT_ONCE])
 
 
 def _entry(code: str, inputs: str, raster: np.ndarray) -> Entry:
@@ -105,24 +115,6 @@ def _read(windows: gpd.GeoDataFrame, dataset_path: Path) -> Labels:
         pixels = zip(names, shelf.read(str(year), names, [LABEL_BAND]), strict=True)
         there |= {name: raster[0] for name, raster in pixels if raster is not None}
     return there
-
-
-def _write(windows: gpd.GeoDataFrame, labels: Labels, there: Labels, dataset_path: Path) -> int:
-    """Write those rasters that are not there; returns how many."""
-    from burnscar_assets.imagery.dataset import load_windows, open_dataset
-    from burnscar_assets.imagery.shelf import open_shelf
-
-    other = {name for name, label in labels.items() if name not in there or not _same(there[name], label)}
-    if not other:
-        return 0
-    dataset = open_dataset(dataset_path)
-    shelf = open_shelf(dataset, LABEL_RASTER_LAYER)
-    for year, rows in windows[windows["window_id"].isin(other)].groupby("fire_year"):
-        found = load_windows(dataset, rows)
-        tiles = [(window, [[_raster(labels[name])]]) for name, window in found.items()]
-        for start in range(0, len(tiles), _AT_ONCE):
-            shelf.put(str(year), tiles[start : start + _AT_ONCE])
-    return len(other)
 
 
 def _same(there: np.ndarray, wanted: np.ndarray) -> bool:

@@ -157,7 +157,7 @@ def _cut(shapes: NDArray[np.object_], boxes: NDArray[np.float64]) -> NDArray[np.
 
 
 def _own(windows: gpd.GeoDataFrame, perimeters: gpd.GeoDataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows of windows that touch their own fire's perimeter, and its rows."""
+    """Rows of windows whose own fire has a perimeter, and the rows of those."""
     fire = pd.Index(perimeters["fire_id"]).get_indexer(windows["fire_id"])
     window = np.flatnonzero(fire >= 0)
     return window, fire[window]

@@ -94,8 +94,8 @@ def test_a_dataset_changed_by_a_killed_run_comes_back(small_world: DataRoot, tmp
 def test_notes_on_what_shares_a_dataset() -> None:
     windows, matches, tiles = (Pair(asset, 2021) for asset in ("windows", "scene_matches", "tiles"))
     with dg.instance_for_test() as instance:
-        begin(instance, matches, "older")
-        begin(instance, windows, RUN)
+        assert not begin(instance, matches, "older")
+        assert not begin(instance, windows, RUN)
         older = Note("older", "scene_matches")
         found = notes(instance, [windows, matches, tiles, Pair("windows", 2022)])
         assert found == {windows: Note(RUN, "windows"), matches: older, tiles: older}
@@ -103,6 +103,16 @@ def test_notes_on_what_shares_a_dataset() -> None:
         _materialized(instance, windows, "a", "a")
         end(instance, windows, RUN)
         assert notes(instance, [windows, matches]) == {matches: Note("older", "scene_matches")}
+        assert begin(instance, matches, RUN)
+
+
+def test_what_others_wrote_is_no_earlier_run_of_a_stage() -> None:
+    windows, tiles = Pair("windows", 2021), Pair("tiles", 2021)
+    with dg.instance_for_test() as instance:
+        begin(instance, windows, "older")
+        assert notes(instance, [tiles]) == {tiles: Note("older", "windows")}
+        assert not begin(instance, tiles, RUN)
+        assert begin(instance, tiles, "newer")
 
 
 @pytest.mark.parametrize(("versions", "left"), [(["a", "a"], False), (["a", "b"], True), (["a"], True)])
