@@ -39,6 +39,7 @@ ENTRIES = {
     "checkpoint": (
         "training.callbacks",
         "training.manifest",
+        "training.optimizer",
         "training.plan",
         "training.trainer",
         "training.unet",

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import shapely
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from burnscar_assets.storage.hashing import hash_file, hash_json, hash_rows, hash_table
@@ -169,14 +169,16 @@ def test_json_order_is_no_content_and_files_hash_by_their_bytes(tmp_path: Path) 
         max_size=12,
     )
 )
+@example([("\x00", None, None, None)])
 def test_a_rows_hash_is_that_of_its_values_one_by_one(rows: list[tuple[Any, ...]]) -> None:
     types = {"text": "string", "number": "Int64", "flag": "boolean", "time": "datetime64[us, UTC]"}
     table = pd.DataFrame(rows, columns=list(types), dtype=object)
     table = table.assign(time=pd.to_datetime(table["time"], utc=True)).astype(types)
     expected = []
     for row in table.itertuples(index=False):
-        told = [None if pd.isna(value) else np.array(value).item() for value in (row.number, row.flag, row.text)]
-        number, flag, text = (json.dumps(value).encode() for value in told)
+        told = [None if pd.isna(value) else np.array(value).item() for value in (row.number, row.flag)]
+        number, flag = (json.dumps(value).encode() for value in told)
+        text = json.dumps(None if pd.isna(row.text) else row.text).encode()
         time = b"" if pd.isna(row.time) else row.time.isoformat().encode()
         expected.append(hashlib.sha256(b"\0".join([flag, number, text, time])).hexdigest())
     assert hash_rows(table) == expected
