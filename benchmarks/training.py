@@ -21,9 +21,10 @@ from kit.figures import Bar, Figure, Report
 from kit.measure import Cost, environment, run
 from kit.training_runs import Counts, make_dataset, make_spec, write_peer_config
 
+from burnscar_assets.process import make_threads_doze
+
 KIT = Path(__file__).parent / "kit"
-ALIKE = {"GOMP_SPINCOUNT": "1000", "WANDB_MODE": "disabled", "TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1"}
-"""Environment of every process: silent, and with threads that wait as our trainer has them."""
+SILENT = {"WANDB_MODE": "disabled", "TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1"}
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ class Training:
         return Run(_shortest(clock, "at"), _shortest(clock, "cpu_s"), first_step_s, cost.peak_bytes)
 
     def _python(self, *command: object, memory: bool = False) -> Cost:
-        variables = environment(self._folder / "bytecode", PYTHONPATH=str(KIT.parent), **ALIKE)
+        variables = environment(self._folder / "bytecode", PYTHONPATH=str(KIT.parent), **SILENT)
         return run([str(part) for part in command], variables, self._folder / "output.txt", memory=memory)
 
 
@@ -137,6 +138,7 @@ def main() -> int:
     parser.add_argument("--root", type=Path, help="folder to work in (default: a temporary one)")
     parser.add_argument("--quick", action="store_true", help="a few windows, to see that it works")
     options = parser.parse_args()
+    make_threads_doze()  # in every process, which inherits it
     folder = Path(tempfile.mkdtemp(prefix="burnscar-training-", dir=options.root)).resolve()
     size, report = QUICK if options.quick else FULL, Report()
     try:

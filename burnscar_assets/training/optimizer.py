@@ -7,7 +7,7 @@ from rslearn.train.optimizer import AdamW  # noqa: TID253 - a plug-in that only 
 
 @dataclass
 class FusedAdamW(AdamW):
-    """AdamW in torch's fused form: the same step to rounding, in a fifth of the time on a CPU.
+    """AdamW in torch's fused form: the same step to rounding, in less time.
 
     Attributes:
         lr: learning rate.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _AT_ONCE: Final = 2048
 
-DRAWN: Final = "drawn"
+_DRAWN: Final = "drawn"
 """Kind of work in the ledgers: what each label raster was drawn from."""
 
 
@@ -58,7 +58,7 @@ def bring_labels(
     """
     there = _read(windows, dataset_path)
     inputs = label_inputs(windows, perimeters, burns, margin_m)
-    with open_ledgers(dataset_path, DRAWN, LABEL_RASTER_LAYER, windows["fire_year"].astype(str)) as ledgers:
+    with open_ledgers(dataset_path, _DRAWN, LABEL_RASTER_LAYER, windows["fire_year"].astype(str)) as ledgers:
         of = dict(zip(windows["window_id"], windows["fire_year"].astype(str), strict=True))
         known = {name: ledgers[year].get(name) for name, year in of.items()}
         kept = {name: pixels for name, pixels in there.items() if known[name] == _entry(code, inputs[name], pixels)}
