@@ -20,6 +20,7 @@ from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE, data_roo
 from burnscar_assets.errors import BurnscarError, SettingsError
 from burnscar_assets.mapping.aoi_command import add_map, with_bounding_box
 from burnscar_assets.mapping.image_command import add_map_image
+from burnscar_assets.process import collect_seldom
 from burnscar_assets.settings import Settings, load_settings
 from burnscar_assets.storage.full_disk import full_disk_errors
 from burnscar_assets.storage.paths import DataRoot
@@ -34,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.environ[DATA_VARIABLE] = str(options.data.resolve())
     if getattr(options, "config", None) is not None:
         os.environ[CONFIG_VARIABLE] = options.config
+    collect_seldom()
     try:
         with full_disk_errors(data_root()):
             return int(options.command(options) or 0)
@@ -210,7 +212,9 @@ def _refresh(options: argparse.Namespace) -> int:
             refreshed = runner.refresh(years, **chosen)
     for failure in refreshed.failures:
         _complain(str(failure))
-    print(f"{refreshed.runs} runs, {len(refreshed.pairs)} partitions made" if refreshed.runs else "nothing is stale")
+    made = f"{refreshed.runs} runs, {len(refreshed.pairs)} partitions made"
+    confirmed = f", {len(refreshed.confirmed)} confirmed as they were" if refreshed.confirmed else ""
+    print(made + confirmed if refreshed.runs or confirmed else "nothing is stale")
     return int(bool(refreshed.failures))
 
 

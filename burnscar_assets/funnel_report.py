@@ -1,27 +1,18 @@
-"""The funnel for people: a table for the terminal, a picture for the web UI."""
+"""The funnel for people: a table for the terminal, one with bars for the web UI."""
 
-import textwrap
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-import numpy as np
 import pandas as pd
 from rich.table import Table as RichTable
 
-from burnscar_assets.classes import SPLIT_COLORS
 from burnscar_assets.funnel import funnel
 from burnscar_assets.storage.paths import DataRoot
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-_STEP_COLOR: Final = "#8c8c8c"
-_LOSS_COLOR: Final = "#c1440e"
-_LOSS_WIDTH: Final = 75
-"""Characters a line of losses."""
-_BARS_SHARE: Final = 0.4
-"""Share of the picture's width for the bars."""
+_BAR_LENGTH: Final = 20
+"""Characters of the longest bar."""
 
 
 @dataclass(frozen=True)
@@ -75,38 +66,22 @@ def funnel_tables(root: DataRoot, fire_years: Iterable[int], layer: str, *, simu
         yield table
 
 
-def plot_funnel(rows: pd.DataFrame, *, title: str, simulated: bool) -> "Figure":
-    """Bars of what came through each step of a funnel, with the losses beside.
+def markdown_funnel(rows: pd.DataFrame, *, title: str, simulated: bool) -> str:
+    """A funnel as a table in Markdown, with a bar a step, for the web UI.
 
     Args:
         rows: a funnel.
         title: heading.
         simulated: whether perimeters or imagery are simulated, which the heading then says.
-
-    Returns:
-        A figure of about 9 × 5 inches; as PNG at its own resolution below 100 KB.
     """
-    from matplotlib.figure import Figure
-
     shown = list(steps(rows))
-    figure = Figure(figsize=(9, 0.8 + 0.3 * len(shown)), dpi=90, layout="constrained")
-    axes = figure.add_subplot()
-    colors = [SPLIT_COLORS.get(step.name.split("_")[0], _STEP_COLOR) for step in shown]
-    bars = axes.barh([step.label for step in shown], [step.count for step in shown], color=colors)
-    axes.bar_label(bars, [f"{step.count:,}" for step in shown], padding=2, fontsize=8)
-    axes.set_xscale("function", functions=(np.sqrt, np.square))
-    axes.set_xlim(0, max([1, *(step.count for step in shown)]) / _BARS_SHARE**2)
-    for place, step in enumerate(shown):
-        losses = textwrap.fill(f"lost: {step.losses}", _LOSS_WIDTH) if step.lost else ""
-        at = axes.get_yaxis_transform()
-        axes.text(_BARS_SHARE + 0.07, place, losses, transform=at, va="center", fontsize=7, color=_LOSS_COLOR)
-    axes.set_xticks([])
-    axes.set_xlabel("length of bars: square root of the count", fontsize=7, loc="left")
-    axes.invert_yaxis()
-    axes.tick_params(labelsize=8)
-    axes.spines[["top", "right", "bottom"]].set_visible(False)
-    figure.suptitle(_heading(title, simulated), fontsize=10)
-    return figure
+    most = max([1, *(step.count for step in shown)])
+    lines = [f"**{_heading(title, simulated)}** (length of bars: square root of the count)", ""]
+    lines += ["| step | | count | lost |", "| --- | :-- | --: | --- |"]
+    for step in shown:
+        bar = "█" * round(_BAR_LENGTH * math.sqrt(step.count / most))
+        lines.append(f"| {step.label} | {bar} | {step.count:,} | {step.losses} |")
+    return "\n".join(lines)
 
 
 def _heading(title: str, simulated: bool) -> str:

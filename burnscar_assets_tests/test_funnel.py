@@ -2,14 +2,13 @@
 
 import io
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from burnscar_assets.errors import MissingDataError
 from burnscar_assets.funnel import UNACCOUNTED, UNEXPECTED, funnel, unexplained
-from burnscar_assets.funnel_report import funnel_tables, plot_funnel, steps
+from burnscar_assets.funnel_report import funnel_tables, markdown_funnel, steps
 from burnscar_assets.storage.contracts import (
     FIRE_PERIMETER_REJECTS,
     RELEASE_RECORDS,
@@ -122,11 +121,11 @@ def test_the_terminal_shows_losses_most_first(made: DataRoot) -> None:
     assert "5 no window inside, 2 no room, 1 capped" in said
 
 
-def test_the_picture_has_a_bar_a_step_and_the_losses(made: DataRoot, tmp_path: Path) -> None:
-    figure = plot_funnel(funnel(made, YEAR, LAYER), title="Funnel 2021", simulated=True)
-    figure.savefig(tmp_path / "funnel.png")
-    axes = figure.axes[0]
-    assert len(axes.patches) == 13
-    assert figure.get_suptitle() == "Funnel 2021 (simulated)"
-    assert "lost: 1 nodata, 1 too cloudy" in {text.get_text() for text in axes.texts}
-    assert (tmp_path / "funnel.png").stat().st_size < 100_000
+def test_the_web_ui_shows_a_bar_a_step_and_the_losses(made: DataRoot) -> None:
+    heading, _, _, _, *rows = markdown_funnel(funnel(made, YEAR, LAYER), title="Funnel 2021", simulated=True).split(
+        "\n"
+    )
+    assert heading.startswith("**Funnel 2021 (simulated)**")
+    assert len(rows) == 13
+    assert any("| 1 nodata, 1 too cloudy |" in row for row in rows)
+    assert max(row.count("█") for row in rows) == 20

@@ -1,6 +1,7 @@
 """Addresses of files in an archive: which are remote, and what a relative one stands for."""
 
 import posixpath
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
@@ -29,5 +30,10 @@ def resolve_href(href: str, base: str) -> str:
     if is_remote(base):
         scheme, rest = base.split("://", 1)
         return f"{scheme}://{posixpath.normpath(posixpath.join(posixpath.dirname(rest), href))}"
-    folder = Path(unquote(urlsplit(base).path) if base.startswith("file://") else base).absolute().parent
-    return posixpath.normpath((folder / href).as_posix())
+    return posixpath.normpath(posixpath.join(_folder(base), href))
+
+
+@lru_cache(maxsize=64)
+def _folder(base: str) -> str:
+    """The absolute folder of a local file: an index asks for it of each file of each scene."""
+    return Path(unquote(urlsplit(base).path) if base.startswith("file://") else base).absolute().parent.as_posix()

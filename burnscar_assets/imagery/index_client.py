@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import shapely
 
 # Loaded only by the data source, which rslearn itself loads.
@@ -14,31 +15,28 @@ from rslearn.utils.stac import StacClient, StacItem  # noqa: TID253
 from burnscar_assets.errors import InputError
 from burnscar_assets.imagery.band_assets import band_hrefs
 from burnscar_assets.imagery.hrefs import is_remote
-from burnscar_assets.imagery.stac_index import StacDict, read_index
-from burnscar_assets.storage.hashing import hash_json
+from burnscar_assets.imagery.stac_index import StacDict, StacIndex, read_index
 
 CLOUD_COVER = "eo:cloud_cover"
 
 
 class _Index(NamedTuple):
-    """An index that was read: its items, a hash of them, and the state of its file, if it is a local one."""
+    """An index that was read, and the state of its file, if it is a local one."""
 
-    items: list[StacDict]
-    fingerprint: str
+    items: StacIndex
     file: tuple[int, int] | None
 
 
 _READ: dict[str, _Index] = {}
 
 
-def _read_once(index: str) -> _Index:
+def _read_once(index: str) -> StacIndex:
     """An index as it was read last, or anew if its file changed since."""
     file = _file_state(index)
     known = _READ.get(index)
     if known is None or known.file != file:
-        items = read_index(index)
-        known = _READ[index] = _Index(items, hash_json(items), file)
-    return known
+        known = _READ[index] = _Index(read_index(index), file)
+    return known.items
 
 
 def _file_state(index: str) -> tuple[int, int] | None:
@@ -76,8 +74,7 @@ class IndexClient(StacClient):
         self.bands = bands
         self.assets = assets
         self.max_cloud_cover = max_cloud_cover
-        self._scenes: tuple[str, list[StacItem], shapely.STRtree] | None = None
-        self._by_id: tuple[str, dict[str, StacDict]] | None = None
+        self._listed: _Scenes | None = None
 
     def fingerprint(self) -> str:
         """Hash of what the index says."""
@@ -85,35 +82,17 @@ class IndexClient(StacClient):
 
     def address(self, scene_id: str, band: str) -> str | None:
         """Where a band of a scene lies, whether it is one of `bands` or not; None if the index does not tell."""
-        items, fingerprint, _ = _read_once(self.endpoint)
-        if self._by_id is None or self._by_id[0] != fingerprint:
-            self._by_id = (fingerprint, {item["id"]: item for item in items})
-        item = self._by_id[1].get(scene_id)
+        item = self._scenes().by_id(scene_id)
         return band_hrefs(item["assets"], [band], self.assets).get(band) if item else None
 
-    def scenes(self) -> tuple[list[StacItem], shapely.STRtree]:
-        """The scenes that may be found, ordered by id, and the tree of their footprints.
+    def check(self) -> None:
+        """Read the index, and see that it is of use.
 
         Raises:
-            InputError: no item of the index has one of the bands.
+            InputError: it is no index, or no item of it has one of the bands.
+            SourceUnavailableError: a remote index could not be read.
         """
-        items, fingerprint, _ = _read_once(self.endpoint)
-        if self._scenes is None or self._scenes[0] != fingerprint:
-            hrefs = [band_hrefs(item["assets"], self.bands, self.assets) for item in items]
-            lacking = [band for band in self.bands if not any(band in found for found in hrefs)]
-            if lacking:
-                raise InputError(
-                    f"no scene of {self.endpoint} has {', '.join(lacking)}: map bands to asset keys with `assets` in "
-                    f"config.json, or ask for other bands; its assets are {', '.join(sorted(items[0]['assets']))}"
-                )
-            usable = [
-                _to_scene(item, found)
-                for item, found in zip(items, hrefs, strict=True)
-                if len(found) == len(self.bands) and self._is_clear(item)
-            ]
-            tree = shapely.STRtree([shapely.geometry.shape(scene.geometry) for scene in usable])
-            self._scenes = (fingerprint, usable, tree)
-        return self._scenes[1:]
+        self._scenes()
 
     def search(
         self,
@@ -127,30 +106,86 @@ class IndexClient(StacClient):
         sortby: list[dict[str, str]] | None = None,
     ) -> list[StacItem]:
         """Scenes that intersect a shape (WGS84) and a time range, ordered by id; the rest is not looked at."""
-        scenes, tree = self.scenes()
-        found: Sequence[int] = range(len(scenes))
+        listed = self._scenes()
+        found: Sequence[int] = range(len(listed.items))
         if intersects is not None:
-            found = sorted(tree.query(shapely.geometry.shape(intersects), predicate="intersects"))
+            found = sorted(listed.tree.query(shapely.geometry.shape(intersects), predicate="intersects"))
+        scenes = [scene for position in found if (scene := self._scene(listed, int(position))) is not None]
         if date_time is not None:
             start, end = date_time if isinstance(date_time, tuple) else (date_time, date_time)
-            found = [i for i in found if _times(scenes[i])[0] <= end and _times(scenes[i])[1] >= start]
-        return [scenes[i] for i in found if ids is None or scenes[i].id in ids]
+            scenes = [scene for scene in scenes if _times(scene)[0] <= end and _times(scene)[1] >= start]
+        return [scene for scene in scenes if ids is None or scene.id in ids]
+
+    def _scenes(self) -> "_Scenes":
+        items = _read_once(self.endpoint)
+        if self._listed is None or self._listed.items is not items:
+            self._check_bands(items)
+            self._listed = _Scenes(items)
+        return self._listed
+
+    def _check_bands(self, items: StacIndex) -> None:
+        lacking = set(self.bands)
+        for item in items:
+            lacking -= band_hrefs(item["assets"], self.bands, self.assets).keys()
+            if not lacking:
+                return
+        raise InputError(
+            f"no scene of {self.endpoint} has {', '.join(b for b in self.bands if b in lacking)}: map bands to asset "
+            "keys with `assets` in config.json, or ask for other bands; its assets are "
+            f"{', '.join(sorted(items[0]['assets']))}"
+        )
+
+    def _scene(self, listed: "_Scenes", position: int) -> StacItem | None:
+        """A scene of the index; None for one that lacks a band or is too cloudy."""
+        if position not in listed.made:
+            item = listed.items[position]
+            hrefs = band_hrefs(item["assets"], self.bands, self.assets)
+            usable = len(hrefs) == len(self.bands) and self._is_clear(item)
+            listed.made[position] = _to_scene(item, hrefs, listed.mended.get(position)) if usable else None
+        return listed.made[position]
 
     def _is_clear(self, item: StacDict) -> bool:
         cloud_cover = item["properties"].get(CLOUD_COVER)
         return self.max_cloud_cover is None or cloud_cover is None or cloud_cover <= self.max_cloud_cover
 
 
-def _to_scene(item: StacDict, hrefs: dict[str, str]) -> StacItem:
+class _Scenes:
+    """The scenes of an index for one client: the tree of their footprints, and those that were found.
+
+    Attributes:
+        items: the index.
+        mended: footprints that were invalid, by position.
+        tree: of all footprints.
+        made: by position, scenes that were found; None for one that is of no use.
+    """
+
+    def __init__(self, items: StacIndex) -> None:
+        self.items = items
+        invalid = np.flatnonzero(~shapely.is_valid(items.footprints))
+        self.mended = dict(zip(invalid.tolist(), shapely.make_valid(items.footprints[invalid]), strict=True))
+        footprints = items.footprints.copy()
+        footprints[invalid] = list(self.mended.values())
+        self.tree = shapely.STRtree(footprints)
+        self.made: dict[int, StacItem | None] = {}
+        self._positions: dict[str, int] = {}
+
+    def by_id(self, scene_id: str) -> StacDict | None:
+        """The item of a scene; None if there is none."""
+        if not self._positions:
+            self._positions = {name: position for position, name in enumerate(self.items.ids)}
+        position = self._positions.get(scene_id)
+        return None if position is None else self.items[position]
+
+
+def _to_scene(item: StacDict, hrefs: dict[str, str], footprint: shapely.Geometry | None) -> StacItem:
+    """A scene with the addresses of its bands, and another footprint where the item's is invalid."""
     properties = {key: value for key, value in item["properties"].items() if value is not None}
-    scene = StacItem.from_dict(
-        item | {"properties": properties, "assets": {band: {"href": href} for band, href in hrefs.items()}}
-    )
+    told: StacDict = {"properties": properties, "assets": {band: {"href": href} for band, href in hrefs.items()}}
+    if footprint is not None:
+        told["geometry"] = shapely.geometry.mapping(footprint)
+    scene = StacItem.from_dict(item | told)
     if scene.time_range is None:
         raise InputError(f"STAC item {scene.id} has no datetime: add it to the index")
-    footprint = shapely.geometry.shape(scene.geometry)
-    if not footprint.is_valid:
-        scene = replace(scene, geometry=shapely.geometry.mapping(shapely.make_valid(footprint)))
     start, end = (t.replace(tzinfo=UTC) if t.tzinfo is None else t for t in scene.time_range)
     return replace(scene, time_range=(start, end))
 

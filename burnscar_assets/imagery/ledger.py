@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from burnscar_assets.storage.atomic import write_json
+from burnscar_assets.storage.atomic import atomic_file
 
 FOLDER = ".burnscar"
 SAVE_EVERY = 500
@@ -41,7 +41,7 @@ class Ledger:
         gone = self.entries.keys() & set(window_ids)
         if gone:
             self.entries = {key: entry for key, entry in self.entries.items() if key not in gone}
-            write_json(self.path, self.entries)
+            self._write()
 
     def remember(self, window_id: str, entry: Entry) -> None:
         """Remember a window: work on it is done. On disk from time to time, and by `save`."""
@@ -53,8 +53,14 @@ class Ledger:
     def save(self) -> None:
         """Put what is remembered on disk."""
         if self._unsaved:
-            write_json(self.path, self.entries)
+            self._write()
             self._unsaved = 0
+
+    def _write(self) -> None:
+        """One line a window: Python writes JSON with indents at a fifth of the speed."""
+        lines = (f"{json.dumps(key)}: {json.dumps(self.entries[key], sort_keys=True)}" for key in sorted(self.entries))
+        with atomic_file(self.path) as temporary:
+            temporary.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
 @contextmanager

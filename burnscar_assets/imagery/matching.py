@@ -153,7 +153,7 @@ def _source_state(source: "DataSource", options: "SearchOptions") -> str:
     if not isinstance(source, CogArchive):
         return ""
     client = source.client
-    retrying(client.scenes, source, options)
+    retrying(client.check, source, options)
     return hash_json([client.endpoint, client.fingerprint()])
 
 

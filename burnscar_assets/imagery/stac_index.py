@@ -2,17 +2,21 @@
 
 Reads what lies in a local folder or behind http(s), s3 and gs, and hands out plain STAC item
 dictionaries whose asset addresses are absolute. Knows nothing of bands, clouds or windows. An index is
-held in memory whole: meant for the archive of a state and some years, not for a global catalogue.
+held in memory whole: meant for the archive of a state and some years, not for a global catalogue. Of a file of many
+items, only those that are asked for become dictionaries.
 """
 
+import hashlib
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import requests
@@ -30,6 +34,7 @@ PARALLEL_READS = 8
 TIMEOUT_S = 60
 
 StacDict = dict[str, Any]
+Shapes = npt.NDArray[np.object_]
 
 
 def write_index(items: Sequence[StacDict], path: Path) -> None:
@@ -65,8 +70,59 @@ def write_index(items: Sequence[StacDict], path: Path) -> None:
         pq.write_table(table.replace_schema_metadata(metadata), temporary, compression="zstd")
 
 
-def read_index(source: str) -> list[StacDict]:
-    """Read every item of a STAC index.
+class StacIndex(Sequence[StacDict]):
+    """The items of an index, ordered by id; those of a file of many are made as they are asked for."""
+
+    def __init__(self, ids: Sequence[str], footprints: Shapes, make: Callable[[int], StacDict], content: bytes) -> None:
+        """Know what there is.
+
+        Args:
+            ids: of the items, in order.
+            footprints: their shapes, degrees.
+            make: makes the item of a position.
+            content: what the index says, to be told from another one by.
+        """
+        self.ids = ids
+        self.footprints = footprints
+        self.fingerprint = hashlib.sha256(content).hexdigest()
+        self._make = make
+        self._made: dict[int, StacDict] = {}
+
+    @classmethod
+    def of_items(cls, items: Iterable[StacDict]) -> "StacIndex":
+        """The index of items that are there already; of those with the same id, the first."""
+        by_id: dict[str, StacDict] = {}
+        for item in items:
+            by_id.setdefault(item["id"], item)
+        ordered = [by_id[key] for key in sorted(by_id)]
+        shapes = np.empty(len(ordered), dtype=object)
+        shapes[:] = [shapely.geometry.shape(item["geometry"]) for item in ordered]
+        return cls(
+            sorted(by_id), shapes, ordered.__getitem__, json.dumps(ordered, sort_keys=True, default=str).encode()
+        )
+
+    def __len__(self) -> int:
+        """How many items there are."""
+        return len(self.footprints)
+
+    @overload
+    def __getitem__(self, position: int) -> StacDict: ...
+
+    @overload
+    def __getitem__(self, position: slice) -> list[StacDict]: ...
+
+    def __getitem__(self, position: int | slice) -> StacDict | list[StacDict]:
+        """The item of a position, or items."""
+        numbers = range(len(self))[position]
+        if isinstance(numbers, range):
+            return [self[number] for number in numbers]
+        if numbers not in self._made:
+            self._made[numbers] = self._make(numbers)
+        return self._made[numbers]
+
+
+def read_index(source: str) -> StacIndex:
+    """Read a STAC index.
 
     Args:
         source: path or address (http, https, s3, gs) of a stac-geoparquet file, of a static catalogue or
@@ -80,13 +136,10 @@ def read_index(source: str) -> list[StacDict]:
         InputError: there is no such file, or it isn't a STAC index.
         SourceUnavailableError: a remote file could not be read.
     """
-    found = _read_parquet(source) if _is_parquet(source) else list(_walk(source, set()))
-    by_id: dict[str, StacDict] = {}
-    for item in found:
-        by_id.setdefault(item["id"], item)
-    if not by_id:
+    found = _read_parquet(source) if _is_parquet(source) else StacIndex.of_items(_walk(source, set()))
+    if not len(found):
         raise InputError(f"the STAC index {source} has no items: check imagery.archive in the settings")
-    return [by_id[key] for key in sorted(by_id)]
+    return found
 
 
 def _is_parquet(source: str) -> bool:
@@ -117,21 +170,32 @@ def _to_table(rows: list[StacDict]) -> pa.Table:
     return pa.table({name: column for name, column in columns.items() if not pa.types.is_null(column.type)})
 
 
-def _read_parquet(source: str) -> list[StacDict]:
+def _read_parquet(source: str) -> StacIndex:
+    content = _read_bytes(source)
     try:
-        table = pq.read_table(io.BytesIO(_read_bytes(source)))
+        table = pq.read_table(io.BytesIO(content))
     except pa.ArrowException as error:
         raise InputError(f"{source} is no readable stac-geoparquet file ({error}): make or fetch it again") from error
-    needed = {"id", "geometry", "assets"}
-    if not needed <= set(table.column_names):
-        raise InputError(
-            f"{source} is no stac-geoparquet: it lacks {', '.join(sorted(needed - set(table.column_names)))}"
-        )
-    return [_from_row(row, source) for row in table.to_pylist()]
+    needed = ("id", "geometry", "assets")
+    missing = sorted(set(needed) - set(table.column_names))
+    if missing:
+        raise InputError(f"{source} is no stac-geoparquet: it lacks {', '.join(missing)}")
+    ids = table["id"].to_pylist()
+    for name in needed:
+        if table[name].null_count:
+            raise InputError(f"STAC item {ids[table[name].is_null().index(True).as_py()]} of {source} lacks {name}")
+    first = {key: row for row, key in reversed([*enumerate(ids)])}
+    rows = [first[key] for key in sorted(first)]
+    shapes = np.asarray(shapely.from_wkb(table["geometry"].to_numpy())[rows], dtype=object)
+
+    def make(position: int) -> StacDict:
+        (row,) = table.slice(rows[position], 1).to_pylist()
+        return _from_row(row, source, shapes[position])
+
+    return StacIndex(sorted(first), shapes, make, source.encode() + content)
 
 
-def _from_row(row: StacDict, source: str) -> StacDict:
-    shape = shapely.from_wkb(row["geometry"])
+def _from_row(row: StacDict, source: str, shape: shapely.Geometry) -> StacDict:
     properties = {
         key: value.isoformat() if isinstance(value, datetime) else _without_nothing(value)
         for key, value in row.items()
@@ -222,7 +286,7 @@ def _parse_time(value: str | datetime | None) -> datetime | None:
 def _without_nothing(value: Any) -> Any:
     """Drop empty fields: a Parquet struct has every field of every row, and can't be without any."""
     if isinstance(value, dict):
-        kept = {key: _without_nothing(part) for key, part in value.items()}
+        kept = {key: _without_nothing(part) for key, part in value.items() if part is not None}
         return {key: part for key, part in kept.items() if part is not None} or None
     if isinstance(value, list):
         return [_without_nothing(part) for part in value]

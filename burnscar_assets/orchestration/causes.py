@@ -7,15 +7,13 @@ import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
 from burnscar_assets.orchestration.lineage import parents
-from burnscar_assets.orchestration.pairs import Pair
+from burnscar_assets.orchestration.pairs import INPUT_POINTER_TAG, INPUT_VERSION_TAG, Pair
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.stage import CHANGES, SETTINGS
 from burnscar_assets.orchestration.versions import changed_settings, code_version, stage_settings
 
 ARROW = " ← "
 _CODE = "dagster/code_version"
-_INPUT_VERSION = "dagster/input_data_version/"
-_INPUT_POINTER = "dagster/input_event_pointer/"
 _MOST_EVENTS = 20
 
 
@@ -29,11 +27,11 @@ class _Event(NamedTuple):
 
     def pointer(self, asset: str) -> int:
         """Storage id of the event of an input that this one was made from."""
-        value = self.tags.get(_INPUT_POINTER + asset, "")
+        value = self.tags.get(INPUT_POINTER_TAG + asset, "")
         return int(value) if value.isdigit() else 0
 
     def same_input(self, other: "_Event", asset: str) -> bool:
-        return self.tags.get(_INPUT_VERSION + asset) == other.tags.get(_INPUT_VERSION + asset)
+        return self.tags.get(INPUT_VERSION_TAG + asset) == other.tags.get(INPUT_VERSION_TAG + asset)
 
 
 class Explainer:

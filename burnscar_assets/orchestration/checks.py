@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import dagster as dg
 import pandas as pd
@@ -14,10 +14,10 @@ from burnscar_assets import checks
 from burnscar_assets.checks import Finding
 from burnscar_assets.funnel import funnel
 from burnscar_assets.orchestration.artifacts import UNPARTITIONED
-from burnscar_assets.orchestration.metadata import picture
 from burnscar_assets.orchestration.pairs import RELEASE
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.sources import RELEASE_SOURCE, looked_at
+from burnscar_assets.orchestration.stage import PREVIEW
 from burnscar_assets.storage.contracts import (
     BURN_HISTORY,
     BURNED_AREA_MAPS,
@@ -37,9 +37,6 @@ from burnscar_assets.storage.contracts import (
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import Table, read_table, read_years
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 
 class Check(NamedTuple):
     """One check of an asset: a function of `burnscar_assets.checks`, and what it is given.
@@ -49,14 +46,14 @@ class Check(NamedTuple):
         name: of the check, among those of the asset.
         judge: whether what is given holds.
         given: arguments of `judge` for a fire year; for `None`, those of the release.
-        depict: draws a picture of the same arguments.
+        show: makes a Markdown table of the same arguments.
     """
 
     asset: str
     name: str
     judge: Callable[..., Finding]
     given: Callable[[Any], Iterable[Any]]
-    depict: Callable[..., "Figure"] | None = None
+    show: Callable[..., str] | None = None
 
 
 def build_checks(world: World) -> list[dg.AssetChecksDefinition]:
@@ -185,15 +182,15 @@ def _quality(world: World) -> list[Check]:
 def _funnel_check(world: World) -> Check:
     settings = world.settings
 
-    def depict(rows: pd.DataFrame) -> "Figure":
-        from burnscar_assets.funnel_report import plot_funnel
+    def show(rows: pd.DataFrame) -> str:
+        from burnscar_assets.funnel_report import markdown_funnel
 
-        return plot_funnel(rows, title="From records to examples", simulated=settings.simulated_imagery)
+        return markdown_funnel(rows, title="From records to examples", simulated=settings.simulated_imagery)
 
     def given(year: int) -> Iterable[Any]:
         return [funnel(world.root, year, settings.imagery.layer)]
 
-    return Check("tiles", "funnel_adds_up", checks.funnel_adds_up, given, depict)
+    return Check("tiles", "funnel_adds_up", checks.funnel_adds_up, given, show)
 
 
 LOOKED_AT_LATELY: Final = "looked_at_lately"
@@ -246,7 +243,7 @@ def _definition(world: World, check: Check, *, blocking: bool) -> dg.AssetChecks
         def asset_check(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
             given = check.given(None if check.asset in UNPARTITIONED else int(context.partition_key))
             finding = check.judge(*given)
-            shown = {"burnscar/preview": picture(check.depict(*given))} if check.depict else {}
+            shown = {PREVIEW: dg.MetadataValue.md(check.show(*given))} if check.show else {}
             return dg.AssetCheckResult(
                 passed=finding.holds,
                 severity=dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN,

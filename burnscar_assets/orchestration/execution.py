@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 from burnscar_assets.definitions import build_definitions
 from burnscar_assets.errors import BurnscarError
 from burnscar_assets.orchestration.assets.labels import ACCEPT
+from burnscar_assets.orchestration.confirming import can_be_confirmed
 from burnscar_assets.orchestration.in_process import InProcess
 from burnscar_assets.orchestration.instance import open_instance
 from burnscar_assets.orchestration.interrupted import PROCESS_TAG, this_process
@@ -31,10 +32,18 @@ CAN_LOOK_WRONG = ("calfire_release", "in_season_records")
 
 @dataclass
 class Refreshed:
-    """What a refresh came to: runs, the pairs that they made, and what failed, in words."""
+    """What a refresh came to.
+
+    Attributes:
+        runs: how many.
+        pairs: what they made.
+        confirmed: pairs that were stale, and needed no run.
+        failures: what failed, in words.
+    """
 
     runs: int = 0
     pairs: list[Pair] = field(default_factory=list)
+    confirmed: list[Pair] = field(default_factory=list)
     failures: list[BurnscarError] = field(default_factory=list)
 
     def must_not_repeat(self, pairs: Collection[Pair]) -> None:
@@ -83,14 +92,14 @@ class Runner:
         """
         refreshed, failed = Refreshed(), set[Pair]()
         with self._alone():
-            while wave := self._next(fire_years, assets, failed):
+            while wave := self._next(fire_years, assets, failed, refreshed.confirmed):
                 for stale, along in wave.values():
                     pairs = stale + along
                     progress(_what_of(pairs), 0, 0)
                     try:
                         refreshed.must_not_repeat(stale)
                         refreshed.runs += 1
-                        with only_if(partial(self._is_wanted, along)):
+                        with only_if(partial(self._is_wanted, along, refreshed.confirmed)):
                             refreshed.pairs += self.run(pairs, acceptance(pairs) if accept_release else {})
                     except BurnscarError as error:
                         refreshed.failures.append(error)
@@ -125,14 +134,16 @@ class Runner:
             unexpected.asset = getattr(error, "asset", None)
             raise unexpected from error
 
-    def _is_wanted(self, along: Collection[Pair], pair: Pair) -> bool:
-        return pair not in along or self.planner.is_stale(pair)
+    def _is_wanted(self, along: Collection[Pair], confirmed: list[Pair], pair: Pair) -> bool:
+        judged = pair in along or can_be_confirmed(pair)
+        return not judged or self.planner.needs_run(pair, confirmed)
 
     def _next(
-        self, fire_years: Collection[int], assets: Collection[str] | None, failed: set[Pair]
+        self, fire_years: Collection[int], assets: Collection[str] | None, failed: set[Pair], confirmed: list[Pair]
     ) -> dict[int | None, tuple[list[Pair], list[Pair]]]:
-        """By fire year, the stale pairs that a run can make now, and those that it takes along."""
-        plan = self.planner.plan(fire_years, assets, explain=False)
+        """By fire year, the stale pairs that a run can make now, and those that it takes along; adds to confirmed."""
+        plan, without_run = self.planner.confirm(self.planner.plan(fire_years, assets, explain=False))
+        confirmed += without_run
         stale = {found.pair for found in plan.stale}
         return {
             year: ([pair for pair in pairs if pair in stale], [pair for pair in pairs if pair not in stale])

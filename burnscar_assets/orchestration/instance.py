@@ -52,7 +52,7 @@ def open_instance(world: World, settings_file: Path) -> Iterator[dg.DagsterInsta
     """The world's persistent instance, with its pools set and runs whose process is gone reported as failed."""
     prepare_environment(world, settings_file)
     keep_engines()
-    with dg.DagsterInstance.get() as instance, open_databases(instance):
+    with open_databases(), dg.DagsterInstance.get() as instance:
         storage, limit = instance.event_log_storage, gpu_limit(world)
         limits = {pool.name: pool.limit for pool in storage.get_pool_limits()}
         if limits.get(GPU_POOL) != limit:

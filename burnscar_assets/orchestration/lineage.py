@@ -1,10 +1,14 @@
 """Pairs and what they are made from, and which stale pairs can be made now."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
+import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
 from burnscar_assets.orchestration.pairs import Pair
+
+_SAME_YEAR = dg.TimeWindowPartitionMapping()
+"""How fire years go with fire years, where an asset doesn't say otherwise."""
 
 
 class Lineage:
@@ -61,11 +65,16 @@ class Lineage:
                 unsettled.add(pair)
         return [pair for pair in self.pairs() if pair in chosen]
 
-    def after(self, pairs: Collection[Pair]) -> list[Pair]:
-        """The pairs that come after some others, at any distance: what may follow when those change."""
+    def after(
+        self, pairs: Collection[Pair], *, unless: Callable[[Pair, Pair], bool] = lambda _pair, _parent: False
+    ) -> list[Pair]:
+        """The pairs that come after some others, at any distance: what may follow when those change.
+
+        Links from an input to a pair for which `unless(pair, input)` holds are not followed.
+        """
         first, touched = set(pairs), set(pairs)
         for pair in self.pairs():
-            if any(parent in touched for parent in self._stages_before(pair)):
+            if any(parent in touched and not unless(pair, parent) for parent in self._stages_before(pair)):
                 touched.add(pair)
         return [pair for pair in self.pairs() if pair in touched and pair not in first]
 
@@ -81,9 +90,12 @@ class Lineage:
 
 def parents(graph: AssetGraph, pair: Pair) -> Iterator[Pair]:
     """The pairs that a pair is made from; one without a fire year from all that its mapping names."""
-    for key in sorted(graph.get(pair.key).parent_keys):
+    node = graph.get(pair.key)
+    for key in sorted(node.parent_keys):
         if not graph.get(key).is_partitioned:
             yield Pair.of(key, None)
+        elif graph.get_partition_mapping(pair.key, key) == _SAME_YEAR:
+            yield Pair.of(key, pair.partition_key)  # what the mapping would say, but for a search in a calendar
         else:
             found = graph.get_parent_partition_keys_for_child(pair.partition_key, key, pair.key)
             yield from (Pair.of(key, partition) for partition in found.partitions_subset.get_partition_keys())

@@ -10,6 +10,10 @@ RELEASE = "calfire_release"
 VERSION_TAG: Final = "dagster/data_version"
 """Dagster's tag of the data version that an event gave a pair."""
 
+INPUT_VERSION_TAG: Final = "dagster/input_data_version/"
+INPUT_POINTER_TAG: Final = "dagster/input_event_pointer/"
+"""Before an input's name: Dagster's tags of its data version, and of the event that told of it."""
+
 
 class Pair(NamedTuple):
     """An asset and a fire year; no year for an asset that isn't partitioned."""

@@ -56,7 +56,7 @@ class World:
     def _of(self, setup: Setup, seed: int | None = None) -> "World":
         return World(setup.applied_to(self.settings, seed), self.root.setup(setup.name, seed), setup)
 
-    @property
+    @cached_property
     def fire_years(self) -> dg.TimeWindowPartitionsDefinition:
         """The partitions of this world."""
         return fire_year_partitions(self.settings.years)

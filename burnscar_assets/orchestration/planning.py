@@ -1,13 +1,14 @@
 """What is stale in a world, in the order in which it can be made."""
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
 from burnscar_assets.errors import SettingsError
 from burnscar_assets.orchestration import in_season
+from burnscar_assets.orchestration.confirming import confirm, confirm_one, may_hold
 from burnscar_assets.orchestration.lineage import Lineage
 from burnscar_assets.orchestration.pairs import RELEASE, Pair
 from burnscar_assets.orchestration.partitions import World
@@ -112,8 +113,9 @@ class Planner:
         Args:
             plan: what is stale.
             failed: pairs that failed.
-            take_along: whether a run has those of its year that may follow, too, but none that needs a GPU. They must
-                be run by what makes them only if they are stale when their turn comes (`stage.only_if`).
+            take_along: whether a run has those of its year that may follow, too, but none that needs a GPU, nor one
+                that may rather be confirmed. They must be run by what makes them only if they are stale when their turn
+                comes (`stage.only_if`).
         """
         stale = {found.pair for found in plan.stale}
         if any(pair.asset == RELEASE for pair in failed):
@@ -122,15 +124,30 @@ class Planner:
             stale = {pair for pair in stale if pair.asset != RELEASE}
         years = {pair.fire_year for pair in stale if pair.fire_year is not None}
         lineage = Lineage(self.graph, years, self._lineage)
-        along = {pair for pair in plan.may_follow if not self._needs_gpu(pair)} if take_along else ()
+        along = set(plan.may_follow) & set(lineage.after(stale, unless=may_hold)) if take_along else set()
+        along = {pair for pair in along if not self._needs_gpu(pair)}
         by_year: dict[int | None, list[Pair]] = {}
         for pair in sorted(lineage.can_be_made(stale, failed, along), key=lambda pair: pair.fire_year or 0):
             by_year.setdefault(pair.fire_year, []).append(pair)
         return by_year
 
-    def is_stale(self, pair: Pair) -> bool:
-        """Whether a pair is stale or missing at this moment."""
-        return bool(stale_pairs(self.world, self._log, [pair], explain=False))
+    def confirm(self, plan: Plan) -> tuple[Plan, list[Pair]]:
+        """Confirm what need not be made again though an input changed; returns the plan without it, and what it is."""
+        lineage = Lineage(self.graph, (), self._lineage)
+        confirmed = list(confirm(self.world, self._log, lineage, plan.stale, plan.may_follow))
+        left = tuple(found for found in plan.stale if found.pair not in confirmed)
+        return replace(plan, stale=left), confirmed
+
+    def needs_run(self, pair: Pair, confirmed: list[Pair]) -> bool:
+        """Whether a pair is stale or missing at this moment, when a run has come to it, and can't be confirmed.
+
+        One that is confirmed is added to `confirmed`.
+        """
+        for found in stale_pairs(self.world, self._log, [pair], explain=False):
+            if not confirm_one(self.world, self._log, found):
+                return True
+            confirmed.append(pair)
+        return False
 
     def _needs_gpu(self, pair: Pair) -> bool:
         return GPU_POOL in (self.graph.get(pair.key).pools or ())

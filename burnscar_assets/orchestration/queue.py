@@ -57,7 +57,7 @@ def refresh_through_queue(
     instance = planner.instance
     refreshed, failed = Refreshed(), set[Pair]()
     _wait(instance, _left_in_queue(instance), progress)
-    while runs := planner.runs(planner.plan(fire_years, assets, explain=False), failed):
+    while runs := _next(planner, fire_years, assets, failed, refreshed.confirmed):
         try:
             refreshed.must_not_repeat([pair for pairs in runs.values() for pair in pairs])
         except BurnscarError as error:
@@ -74,6 +74,19 @@ def refresh_through_queue(
             else:
                 refreshed.pairs += pairs
     return refreshed
+
+
+def _next(
+    planner: Planner,
+    fire_years: Collection[int],
+    assets: Collection[str] | None,
+    failed: Collection[Pair],
+    confirmed: list[Pair],
+) -> dict[int | None, list[Pair]]:
+    """What can be asked for now, by fire year; adds to confirmed."""
+    plan, without_run = planner.confirm(planner.plan(fire_years, assets, explain=False))
+    confirmed += without_run
+    return planner.runs(plan, failed)
 
 
 def _submit(planner: Planner, year: int | None, pairs: Collection[Pair], accept_release: bool) -> str:

@@ -1,20 +1,20 @@
 """Dagster's SQLite storages, at less than half of their price.
 
-They make an engine for each statement, which then compiles its SQL anew, read all of Dagster's migrations for each new
-run, make its database's tables one by one, and let SQLite clear its log away after each statement, as the last
-connection closes. Here engines and migrations are kept, a run's database begins as a copy of an empty one, and one
-connection to each database stays open. What is read and written is the same.
+They make an engine and a connection for each statement, which then compiles its SQL anew, read all of Dagster's
+migrations for each new run, make its database's tables one by one, and let SQLite clear its log away after each
+statement, as the last connection closes. Here engines, connections and migrations are kept, and a run's database begins
+as a copy of an empty one. What is read and written is the same.
 """
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
@@ -22,16 +22,15 @@ from dagster._core.storage import sql
 from dagster._core.storage.event_log.sqlite import sqlite_event_log
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
 from dagster._core.storage.runs.sqlite import sqlite_run_storage
-from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
-from sqlalchemy import Engine, create_engine, text
-from sqlalchemy.pool import NullPool
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.pool import NullPool, QueuePool
 
 MOST_ENGINES = 16
 """The databases of an instance, and of the last runs."""
 
 
 def keep_engines() -> None:
-    """Let this process's SQLite storages use engines again; they hold no connections, so forks and threads are safe."""
+    """Let this process's SQLite storages use engines again; no two threads use a connection at once."""
     for storage in (sqlite_event_log, sqlite_run_storage):
         vars(storage)["create_engine"] = _engine
     for migrations in (sql, command):
@@ -40,29 +39,30 @@ def keep_engines() -> None:
 
 
 @contextmanager
-def open_databases(instance: dg.DagsterInstance) -> Iterator[None]:
-    """Hold a connection to each of the instance's databases, if they are SQLite's, that are written to all the time."""
-    events, runs = instance.event_log_storage, instance.run_storage
-    connect: list[Callable[[], Any]] = []
-    if isinstance(events, SqliteEventLogStorage):
-        connect.append(lambda: _engine(events.conn_string_for_shard("index")).connect())
-    if isinstance(runs, SqliteRunStorage):
-        connect.append(lambda: _engine(runs._conn_string).connect())
-    with ExitStack() as held:
-        for open_connection in connect:
-            connection = held.enter_context(open_connection())
-            connection.execute(text("SELECT 1 FROM sqlite_master LIMIT 1")).fetchall()
-            connection.rollback()
+def open_databases() -> Iterator[None]:
+    """Close the connections to the databases at the end."""
+    try:
         yield
+    finally:
+        for engine in _KEPT.values():
+            Engine.dispose(engine)
+        _KEPT.clear()
+
+
+_KEPT: OrderedDict[tuple[Any, ...], Engine] = OrderedDict()
 
 
 def _engine(url: str, poolclass: type = NullPool, connect_args: dict[str, Any] | None = None) -> Engine:
-    return _kept_engine(url, poolclass, tuple(sorted((connect_args or {}).items())))
-
-
-@lru_cache(maxsize=MOST_ENGINES)
-def _kept_engine(url: str, poolclass: type, connect_args: tuple[tuple[str, Any], ...]) -> Engine:
-    return create_engine(url, poolclass=poolclass, connect_args=dict(connect_args))
+    """As `create_engine`, the same one for the same database; its connections stay when Dagster disposes of it."""
+    key = url, tuple(sorted((connect_args or {}).items()))
+    if key not in _KEPT:
+        engine = create_engine(url, poolclass=QueuePool, connect_args=connect_args or {})
+        vars(engine)["dispose"] = lambda close=True: None
+        _KEPT[key] = engine
+        while len(_KEPT) > MOST_ENGINES:
+            Engine.dispose(_KEPT.popitem(last=False)[1])
+    _KEPT.move_to_end(key)
+    return _KEPT[key]
 
 
 _make_database = SqliteEventLogStorage._initdb

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import dagster as dg
@@ -226,12 +227,22 @@ def _named(pair: Pair) -> Iterator[None]:
         raise
 
 
-@contextmanager
-def _alone(world: World, pair: Pair, context: dg.AssetExecutionContext) -> Iterator[None]:
+def lock_of(world: World, pair: Pair) -> FileLock:
+    """The lock that whoever makes or judges a pair holds.
+
+    Raises:
+        StorageError: no permission.
+    """
     path = world.root.locks / f"{pair.asset}-{pair.fire_year or 'all'}.lock"
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path)
+    return FileLock(path)
+
+
+@contextmanager
+def _alone(world: World, pair: Pair, context: dg.AssetExecutionContext) -> Iterator[None]:
+    lock = lock_of(world, pair)
+    with storage_errors(Path(lock.lock_file)):
         while True:
             try:
                 lock.acquire(timeout=LOCK_POLL_S)

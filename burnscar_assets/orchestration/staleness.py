@@ -24,6 +24,7 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 
 from burnscar_assets.orchestration.artifacts import missing
 from burnscar_assets.orchestration.causes import Explainer
+from burnscar_assets.orchestration.lineage import parents
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.unfinished import Note, cut_off
@@ -31,12 +32,20 @@ from burnscar_assets.orchestration.unfinished import Note, cut_off
 
 @dataclass(frozen=True)
 class StalePair:
-    """One partition of one asset that isn't what its code, settings and inputs would make of it."""
+    """One partition of one asset that isn't what its code, settings and inputs would make of it.
+
+    Attributes:
+        asset, fire_year: which.
+        status: STALE, MISSING or FAILED.
+        causes: in words.
+        inputs: assets whose new content makes it stale, if nothing else does.
+    """
 
     asset: str
     fire_year: int | None
     status: str
     causes: tuple[str, ...]
+    inputs: tuple[str, ...] = ()
 
     @property
     def pair(self) -> Pair:
@@ -128,7 +137,12 @@ class _Resolver(CachingStaleStatusResolver):
 
     def _get_partition_dependencies(self, *, key: AssetKeyPartitionKey) -> Sequence[AssetKeyPartitionKey]:
         if key not in self._log.inputs:
-            self._log.inputs[key] = super()._get_partition_dependencies(key=key)
+            of_year = key.partition_key is not None
+            self._log.inputs[key] = (
+                [AssetKeyPartitionKey(p.key, p.partition_key) for p in parents(self._log.graph, Pair.of(*key))]
+                if of_year
+                else super()._get_partition_dependencies(key=key)
+            )
         return self._log.inputs[key]
 
     def _is_dep_updated(self, provenance: DataProvenance, dep_key: AssetKeyPartitionKey) -> bool:
@@ -156,7 +170,7 @@ class _Finder:
         if status is StaleStatus.MISSING:
             return StalePair(*pair, status.value, ("never made",))
         if status is StaleStatus.STALE:
-            return StalePair(*pair, status.value, self._causes(pair) if self._explain else ())
+            return StalePair(*pair, status.value, self._causes(pair) if self._explain else (), self._inputs(pair))
         note = self._cut_off.get(pair)
         if note is not None and note.run_id != self._made_by(pair):
             return StalePair(*pair, StaleStatus.STALE.value, (note.cause(pair),))
@@ -166,6 +180,13 @@ class _Finder:
             return StalePair(*pair, "MISSING", tuple(gone))
         failed = self._failed_checks.get((pair.asset, pair.partition_key), [])
         return StalePair(*pair, "FAILED", tuple(f"blocking check {name} failed" for name in failed)) if failed else None
+
+    def _inputs(self, pair: Pair) -> tuple[str, ...]:
+        """The assets whose new content makes a pair stale; none if something else does, too."""
+        causes = self._resolver.get_stale_causes(pair.key, pair.partition_key)
+        named = [cause.dependency for cause in causes if cause.category is StaleCauseCategory.DATA]
+        alone = len(named) == len(causes) and pair not in self._cut_off
+        return tuple(dict.fromkeys(one.asset_key.to_user_string() for one in named if one)) if alone else ()
 
     def _made_by(self, pair: Pair) -> str | None:
         """The run that Dagster has a pair's last materialization of."""

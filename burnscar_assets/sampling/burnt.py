@@ -15,7 +15,7 @@ import shapely
 
 from burnscar_assets.classes import Stratum
 from burnscar_assets.sampling import accounts
-from burnscar_assets.sampling.accounts import PICK_COLUMNS, Losses, cells_of, pick_table
+from burnscar_assets.sampling.accounts import Losses, cells_of, pick_table
 from burnscar_assets.sampling.frame import SamplingFrame
 from burnscar_assets.sampling.ground import Pieces
 from burnscar_assets.sampling.lattice import Cells
@@ -27,6 +27,9 @@ Ints = npt.NDArray[np.int64]
 
 _M2_PER_HA = 10_000.0
 
+_PURPOSE = "burnt"
+"""Names the random choices among burnt cells."""
+
 
 def burnt_points_wanted(area_ha: npt.ArrayLike, side_m: float, settings: SamplingSettings) -> Ints:
     """Burnt points that fires of these areas (hectares) want, before any cap."""
@@ -35,21 +38,21 @@ def burnt_points_wanted(area_ha: npt.ArrayLike, side_m: float, settings: Samplin
     return np.maximum(wanted, 1).astype(np.int64)
 
 
-def burnt_cells(frame: SamplingFrame) -> pd.DataFrame:
-    """Cells that are burnt enough to be windows of a fire.
+def burnt_cells(frame: SamplingFrame, chosen: npt.NDArray[np.bool_] | None = None) -> pd.DataFrame:
+    """Cells that are burnt enough to be windows of a fire, of all fires or of those chosen.
 
     Returns:
         One row a fire and cell: the columns of `accounts.pick_table`, x_m and y_m of the centre (EPSG:3310),
         chance (a hash), share (burnt, 0–1), own_ground (whether the fire's split has the ground).
     """
     shapes, settings = frame.fires.geometry.to_numpy(), frame.settings
-    fire, cells = _cells_near(shapes, frame)
+    fire, cells = _cells_near(shapes, np.arange(len(shapes)) if chosen is None else np.flatnonzero(chosen), frame)
     footprints = frame.lattice.footprints(cells)
     x_m, y_m = frame.lattice.centres(cells)
     table = pick_table(Stratum.BURNT, fire, cells).assign(
         x_m=x_m,
         y_m=y_m,
-        chance=frame.chances("burnt", fire, cells),
+        chance=frame.chances(_PURPOSE, fire, cells),
         share=Pieces(shapes).covered_share(footprints, fire),
         own_ground=frame.split_map.splits_touched(shapely.bounds(footprints)) == frame.splits[fire],
     )
@@ -59,43 +62,67 @@ def burnt_cells(frame: SamplingFrame) -> pd.DataFrame:
     return pd.concat([inside, best.drop_duplicates("fire")], ignore_index=True)
 
 
-def pick_burnt(frame: SamplingFrame) -> PickedStratum:
-    """Pick burnt windows; those that are rejected are the cells inside fires whose ground is of another split."""
+def spread_burnt(frame: SamplingFrame, chosen: npt.NDArray[np.bool_]) -> PickedStratum:
+    """The burnt windows of the chosen fires, each fire on its own, before what others leave of them.
+
+    Rejected are the cells inside fires whose ground is of another split.
+    """
     losses, settings, fires = Losses(), frame.settings, frame.fires
-    cells = burnt_cells(frame)
-    wanted = burnt_points_wanted(fires["area_ha"], frame.lattice.side_m, settings)
+    cells = burnt_cells(frame, chosen)
+    wanted = np.where(chosen, burnt_points_wanted(fires["area_ha"], frame.lattice.side_m, settings), 0)
     allowed = np.minimum(wanted, settings.max_points_per_fire)
     least_area_ha = settings.min_burnt_share_small * frame.lattice.side_m**2 / _M2_PER_HA
     rows_of_fire = cells.groupby("fire").indices
     picked = [cells.head(0)]
-    for fire, area_ha in enumerate(fires["area_ha"]):
+    for fire in np.flatnonzero(chosen).tolist():
         losses.add(fire, Stratum.BURNT, accounts.CAPPED, wanted[fire] - allowed[fire])
         mine = cells.iloc[rows_of_fire.get(fire, [])]
         own = mine[mine["own_ground"]]
         picked.append(spread(own, int(allowed[fire]), frame.least_m, extent_of(own)))
-        _explain(losses, fire, int(allowed[fire]) - len(picked[-1]), mine, area_ha < least_area_ha)
-    picks = _cap_complexes(pd.concat(picked, ignore_index=True), frame, losses)
-    priority = picks["chance"].rank(method="first").to_numpy(dtype=np.int64)
-    keep = far_enough(cells_of(picks), priority, settings.spacing_windows)
-    losses.add_all(picks["fire"].to_numpy()[~keep], Stratum.BURNT, accounts.TOO_CLOSE)
-    picks, none = picks.loc[keep, list(PICK_COLUMNS)], PickedStratum.empty(len(fires))
+        too_small = fires["area_ha"].iat[fire] < least_area_ha
+        _explain(losses, fire, int(allowed[fire]) - len(picked[-1]), mine, too_small)
+    picks, none = pd.concat(picked, ignore_index=True), PickedStratum.empty(len(fires))
     barred = np.bincount(cells["fire"][~cells["own_ground"]].to_numpy(dtype=np.int64), minlength=len(fires))
     none.rejected[:, REJECTED_FOR.index(accounts.OTHER_GROUND)] = barred
+    return _of_table(replace(none, wanted=wanted, losses=losses), picks)
+
+
+def pick_burnt(frame: SamplingFrame, spread_out: PickedStratum | None = None) -> PickedStratum:
+    """Pick burnt windows.
+
+    Args:
+        frame: the fires.
+        spread_out: what `spread_burnt` gives of all fires, if it is known.
+    """
+    if spread_out is None:
+        spread_out = spread_burnt(frame, np.ones(len(frame.fires), dtype=bool))
+    losses = Losses()
+    losses.update(spread_out.losses)
+    picks = spread_out.table(Stratum.BURNT)
+    picks["chance"] = frame.chances(_PURPOSE, spread_out.fire, cells_of(picks))
+    picks = _cap_complexes(picks, frame, losses)
+    priority = picks["chance"].rank(method="first").to_numpy(dtype=np.int64)
+    keep = far_enough(cells_of(picks), priority, frame.settings.spacing_windows)
+    losses.add_all(picks["fire"].to_numpy()[~keep], Stratum.BURNT, accounts.TOO_CLOSE)
+    return _of_table(replace(spread_out, losses=losses), picks[keep])
+
+
+def _of_table(stratum: PickedStratum, picks: pd.DataFrame) -> PickedStratum:
+    """A stratum with the picks of a table of the columns of `accounts.pick_table`."""
     return replace(
-        none,
-        wanted=wanted,
+        stratum,
         fire=picks["fire"].to_numpy(dtype=np.int64),
         cells=cells_of(picks).columns(),
         rank=picks["rank"].to_numpy(dtype=np.int64),
-        losses=losses,
     )
 
 
-def _cells_near(shapes: npt.NDArray[np.object_], frame: SamplingFrame) -> tuple[Ints, Cells]:
+def _cells_near(shapes: npt.NDArray[np.object_], fires: Ints, frame: SamplingFrame) -> tuple[Ints, Cells]:
     """Fire numbers and cells of all pairs of which the cell could meet the fire's perimeter."""
     reach_m = frame.lattice.side_m * 0.75
     numbers, found = [np.array([], dtype=np.int64)], []
-    for number, shape in enumerate(shapes):
+    for number in fires.tolist():
+        shape = shapes[number]
         cells = frame.lattice.cells_within(shape.bounds)
         shapely.prepare(shape)
         near = shapely.dwithin(shape, shapely.points(*frame.lattice.centres(cells)), reach_m)

@@ -1,9 +1,9 @@
 """Points that stay as they are when a year is sampled again.
 
-Burnt points hang on the year's fires alone. Negatives of a fire hang on the fire, on the ground, and on whether each
-window that is drawn for it keeps off every burn. So the windows drawn are remembered, with that answer. Where fire and
-ground are as before, and no answer changed, the picks are those of before; the other fires are sampled anew. The result
-is the same as without memory.
+The burnt windows that a fire has by itself are remembered; what the year's other fires leave of them is found anew.
+Negatives of a fire hang on the fire, on the ground, and on whether each window that is drawn for it keeps off every
+burn. So the windows drawn are remembered, with that answer. Where fire and ground are as before, and no answer changed,
+the picks are those of before; the other fires are sampled anew. The result is the same as without memory.
 """
 
 import hashlib
@@ -20,13 +20,14 @@ import shapely
 
 from burnscar_assets.classes import Stratum
 from burnscar_assets.sampling.accounts import Losses
-from burnscar_assets.sampling.burnt import pick_burnt
+from burnscar_assets.sampling.burnt import pick_burnt, spread_burnt
 from burnscar_assets.sampling.frame import SamplingFrame
 from burnscar_assets.sampling.ground import Pieces, Shapes
-from burnscar_assets.sampling.lattice import Cells
+from burnscar_assets.sampling.lattice import Cells, Lattice
 from burnscar_assets.sampling.negatives import pick_unburnt
 from burnscar_assets.sampling.picked import PickedStratum
 from burnscar_assets.sampling.strata import StratumSource
+from burnscar_assets.settings import SamplingSettings
 from burnscar_assets.storage.atomic import atomic_file
 from burnscar_assets.storage.hashing import hash_json
 
@@ -35,6 +36,9 @@ Floats = npt.NDArray[np.float64]
 
 OF_BURNS_AND_GROUND: Final = (Stratum.RING, Stratum.GRANULE, Stratum.LAND)
 """Strata whose windows are drawn on the ground alone, and keep off all burns; others have shapes of their own."""
+
+_FORMAT: Final = 2
+"""Of the file; one of another format is not read."""
 
 MOST_CHANGED_BURNS = 64
 """With more burns than this that came or went, nothing is kept: a new release of most of a state's perimeters."""
@@ -78,7 +82,7 @@ class Memory:
 
     Attributes:
         inputs: what it was drawn from.
-        strata: by stratum.
+        strata: by stratum; of the burnt one, what each fire has on its own.
     """
 
     inputs: Inputs
@@ -94,9 +98,9 @@ class Memory:
         }
         inputs = self.inputs
         losses = {stratum.value: [[f, r, n] for f, _, r, n in self.strata[stratum].losses] for stratum in self.strata}
-        text = json.dumps({"key": inputs.key, "fires": inputs.fires, "burns": inputs.burns, "losses": losses})
+        told = {"format": _FORMAT, "key": inputs.key, "fires": inputs.fires, "burns": inputs.burns, "losses": losses}
         with atomic_file(path) as temporary, temporary.open("wb") as stream:
-            np.savez_compressed(stream, text=np.array(text), bounds=inputs.bounds, **arrays)
+            np.savez_compressed(stream, text=np.array(json.dumps(told)), bounds=inputs.bounds, **arrays)
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
@@ -104,6 +108,8 @@ class Memory:
         try:
             with np.load(path, allow_pickle=False) as stored:
                 told = json.loads(str(stored["text"]))
+                if told["format"] != _FORMAT:
+                    return None
                 inputs = Inputs(told["key"], told["fires"], told["burns"], stored["bounds"])
                 return cls(inputs, {Stratum(name): _picked(stored, name, told) for name in told["losses"]})
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
@@ -118,6 +124,22 @@ def _picked(stored: Any, name: str, told: Mapping[str, Any]) -> PickedStratum:
     return PickedStratum(losses=losses, **{column: stored[f"{name}/{column}"] for column in columns})
 
 
+def picks_stay(before: Memory, burns: Shapes, side_m: float, settings: SamplingSettings) -> bool:
+    """Whether sampling again would pick what it picked before, if nothing but burns has changed since.
+
+    Args:
+        before: what that sampling remembers.
+        burns: all burns that windows keep off now, EPSG:3310.
+        side_m: side of a window in metres.
+        settings: as before.
+    """
+    changed = _Changed.since(before.inputs, burns, _hashes(burns), Lattice(side_m), settings.ring_gap_m)
+    wanted = [stratum for stratum, share in settings.unburnt_per_burnt.items() if share]
+    if changed is None or not before.strata.keys() >= set(wanted) <= set(OF_BURNS_AND_GROUND):
+        return False
+    return not any(changed.other_answer(before.strata[stratum]).any() for stratum in wanted)
+
+
 class Resampling:
     """The picks of a year, with those of before where they stay.
 
@@ -129,10 +151,13 @@ class Resampling:
     """
 
     def __init__(self, frame: SamplingFrame, burns: Shapes, inputs: Inputs, before: Memory | None) -> None:
-        self._frame, self._burns, self._inputs = frame, burns, inputs
+        self._frame, self._inputs = frame, inputs
         self._before = before if before is not None and before.inputs.key == inputs.key else None
         self._picked: dict[Stratum, PickedStratum] = {}
-        self._changed = self._changed_ground()
+        self._changed = None
+        if self._before is not None:
+            gap_m = frame.settings.ring_gap_m
+            self._changed = _Changed.since(self._before.inputs, burns, inputs.burns, frame.lattice, gap_m)
 
     @property
     def memory(self) -> Memory:
@@ -140,12 +165,16 @@ class Resampling:
         return Memory(self._inputs, self._picked)
 
     def pick_burnt(self) -> PickedStratum:
-        """The burnt windows, as `burnt.pick_burnt` picks them."""
-        before = self._before
-        same = before is not None and before.inputs.fires == self._inputs.fires
-        kept = before.strata.get(Stratum.BURNT) if before is not None and same else None
-        self._picked[Stratum.BURNT] = pick_burnt(self._frame) if kept is None else kept
-        return self._picked[Stratum.BURNT]
+        """The burnt windows, as `burnt.pick_burnt` picks them; what is remembered is what each fire has on its own."""
+        fires = len(self._frame.fires)
+        kept, stays = PickedStratum.empty(fires), np.zeros(fires, dtype=bool)
+        if self._before is not None and Stratum.BURNT in self._before.strata:
+            old_number = self._old_numbers(self._before)
+            stays = old_number >= 0
+            kept = self._before.strata[Stratum.BURNT].of_fires(old_number, stays)
+        spread_out = kept if stays.all() else kept.joined(spread_burnt(self._frame, ~stays))
+        self._picked[Stratum.BURNT] = spread_out
+        return pick_burnt(self._frame, spread_out)
 
     def pick_unburnt(self, stratum: Stratum, source: Callable[[], StratumSource], wanted: Ints) -> PickedStratum:
         """The unburnt windows of a stratum, as `pick_unburnt` picks them; the source is only made if it is needed."""
@@ -163,44 +192,62 @@ class Resampling:
         old = None if self._before is None else self._before.strata.get(stratum)
         if self._before is None or old is None or self._changed is None:
             return none, np.zeros(len(wanted), dtype=bool)
-        numbers = {fire: number for number, fire in enumerate(self._before.inputs.fires)}
-        old_number = np.array([numbers.get(fire, -1) for fire in self._inputs.fires], dtype=np.int64)
+        old_number = self._old_numbers(self._before)
         stays = old_number >= 0
         stays[stays] = old.wanted[old_number[stays]] == wanted[stays]
-        stays[stays] = ~self._other_answer(old)[old_number[stays]]
+        stays[stays] = ~self._changed.other_answer(old)[old_number[stays]]
         return old.of_fires(old_number, stays), stays
 
-    def _other_answer(self, old: PickedStratum) -> npt.NDArray[np.bool_]:
+    def _old_numbers(self, before: Memory) -> Ints:
+        """The number that each fire had before; -1 for one that is new or other than it was."""
+        numbers = {fire: number for number, fire in enumerate(before.inputs.fires)}
+        return np.array([numbers.get(fire, -1) for fire in self._inputs.fires], dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class _Changed:
+    """Burns that came or went since windows were drawn.
+
+    Attributes:
+        boxes: bounds of each, EPSG:3310 metres, shape (n, 4).
+        burns: all burns that there are now.
+        lattice: of the windows.
+        gap_m: least distance of a window from any burn, metres.
+    """
+
+    boxes: Floats
+    burns: Shapes
+    lattice: Lattice
+    gap_m: float
+
+    @classmethod
+    def since(cls, before: Inputs, burns: Shapes, hashes: list[str], lattice: Lattice, gap_m: float) -> Self | None:
+        """The burns that came or went; None if they are too many."""
+        known, there = set(before.burns), set(hashes)
+        gone = before.bounds[[burn not in there for burn in before.burns]]
+        came = shapely.bounds(burns[[burn not in known for burn in hashes]]).reshape(-1, 4)
+        boxes = np.concatenate([gone, came])
+        boxes = boxes[~np.isnan(boxes).any(axis=1)]
+        return cls(boxes, burns, lattice, gap_m) if len(boxes) <= MOST_CHANGED_BURNS else None
+
+    def other_answer(self, old: PickedStratum) -> npt.NDArray[np.bool_]:
         """Whether any window drawn for each fire of before keeps off the burns no more, or only now."""
         touched = np.zeros(len(old.wanted), dtype=bool)
-        near = _inside(old.drawn_x_m, old.drawn_y_m, self._boxes(self._reach_m))
+        near = _inside(old.drawn_x_m, old.drawn_y_m, self._wider(self._reach_m))
         if near.any():
             cells = Cells(*(old.drawn_cells[near].T.astype(np.int64)))
-            footprints = self._frame.lattice.footprints(cells)
-            beside = _meeting(shapely.bounds(self._burns).reshape(-1, 4), self._boxes(3 * self._reach_m))
-            shows = Pieces(self._burns[beside]).near(footprints, self._frame.settings.ring_gap_m)
+            beside = _meeting(shapely.bounds(self.burns).reshape(-1, 4), self._wider(3 * self._reach_m))
+            shows = Pieces(self.burns[beside]).near(self.lattice.footprints(cells), self.gap_m)
             touched[old.drawn_fire[near][shows != old.drawn_shows[near]]] = True
         return touched
 
     @property
     def _reach_m(self) -> float:
         """Farther than a burn can be from the centre of a window that it matters to, metres."""
-        return self._frame.settings.ring_gap_m + 2 * self._frame.lattice.side_m
+        return self.gap_m + 2 * self.lattice.side_m
 
-    def _changed_ground(self) -> Floats | None:
-        """Bounds of the burns that came or went; None if they are too many, or nothing is known of before."""
-        if self._before is None:
-            return None
-        old, new = self._before.inputs, self._inputs
-        known, there = set(old.burns), set(new.burns)
-        gone = old.bounds[[burn not in there for burn in old.burns]]
-        came = new.bounds[[burn not in known for burn in new.burns]]
-        changed = np.concatenate([gone, came])
-        return changed[~np.isnan(changed).any(axis=1)] if len(changed) <= MOST_CHANGED_BURNS else None
-
-    def _boxes(self, wider_m: float) -> Floats:
-        assert self._changed is not None  # noqa: S101 - asked for only then
-        return self._changed + np.array([-1, -1, 1, 1]) * wider_m
+    def _wider(self, by_m: float) -> Floats:
+        return self.boxes + np.array([-1, -1, 1, 1]) * by_m
 
 
 def _hashes(shapes: Any) -> list[str]:

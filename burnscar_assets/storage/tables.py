@@ -4,10 +4,11 @@ Each table is GeoParquet (or plain Parquet, without a geometry) under `tables/<n
 Geometries are in EPSG:3310 (California Albers, metres). A column that isn't in the contract is an error.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import geopandas as gpd
 import pandas as pd
@@ -18,7 +19,11 @@ from burnscar_assets.storage.hashing import hash_table
 from burnscar_assets.storage.paths import DataRoot
 
 TABLE_CRS = "EPSG:3310"
+_AUTHORITY = ("EPSG", "3310")
 UNPARTITIONED = "all"
+
+MOST_KEPT_BYTES = 64 * 2**20
+"""Files of tables that are kept in memory after they were read, in all."""
 
 ColumnType = Literal["string", "int", "float", "bool", "timestamp", "geometry", "strings"]
 
@@ -90,7 +95,9 @@ class Table:
 def _cast(column: pd.Series, kind: ColumnType) -> pd.Series:
     if kind == "geometry":
         geometry = gpd.GeoSeries(column)
-        return geometry.set_crs(TABLE_CRS) if geometry.crs is None else geometry.to_crs(TABLE_CRS)
+        if geometry.crs is None:
+            return geometry.set_crs(TABLE_CRS)
+        return geometry if geometry.crs.to_authority() == _AUTHORITY else geometry.to_crs(TABLE_CRS)
     if kind == "timestamp":
         return pd.to_datetime(column, utc=True).astype("datetime64[us, UTC]")
     if kind == "strings":
@@ -131,11 +138,44 @@ def read_table(
             f"no {table.name}{which}: run burnscar refresh" + (f" --years {fire_year}" if which else "")
         )
     try:
-        if table.has_geometry and columns is None:
-            return gpd.read_parquet(path)
-        return pd.read_parquet(path, columns=columns)
+        return _READ.get(path, columns, geometry=table.has_geometry and columns is None)
     except (OSError, ValueError) as error:
         raise InputError(f"{path} can't be read ({error}): delete it and run burnscar refresh") from error
+
+
+class _Lately:
+    """Tables that were read lately, by file: stages and checks of one run read the same ones one after the other.
+
+    Files are replaced whole, so one that has changed is another one. What is handed out is a copy that shares its
+    content until it is written to.
+    """
+
+    def __init__(self) -> None:
+        self._read: OrderedDict[tuple[Any, ...], tuple[int, pd.DataFrame]] = OrderedDict()
+
+    def get(self, path: Path, columns: Sequence[str] | None, *, geometry: bool) -> pd.DataFrame:
+        """A file's rows."""
+        status = path.stat()
+        key = (
+            path,
+            status.st_ino,
+            status.st_mtime_ns,
+            status.st_size,
+            geometry,
+            None if columns is None else (*columns,),
+        )
+        if key not in self._read:
+            rows = gpd.read_parquet(path) if geometry else pd.read_parquet(path, columns=columns)
+            self._read[key] = (status.st_size, rows)
+            while sum(size for size, _ in self._read.values()) > MOST_KEPT_BYTES:
+                self._read.popitem(last=False)
+        else:
+            self._read.move_to_end(key)
+            rows = self._read[key][1]
+        return rows.copy(deep=False)
+
+
+_READ = _Lately()
 
 
 def read_years(root: DataRoot, table: Table, fire_years: Iterable[int]) -> pd.DataFrame:

@@ -73,6 +73,29 @@ def bring_labels(
     return labels, len(other)
 
 
+def labels_hold(
+    windows: gpd.GeoDataFrame,
+    perimeters: gpd.GeoDataFrame,
+    burns: gpd.GeoDataFrame,
+    margin_m: float,
+    dataset_path: Path,
+    *,
+    code: str = "",
+) -> bool:
+    """Whether the label rasters of windows are what they would be if they were drawn now.
+
+    Arguments are those of `bring_labels`. What was remembered is taken at its word; nothing is written.
+    """
+    inputs = label_inputs(windows, perimeters, burns, margin_m)
+    with open_ledgers(dataset_path, _DRAWN, LABEL_RASTER_LAYER, windows["fire_year"].astype(str)) as ledgers:
+        known = {name: entry for ledger in ledgers.values() for name, entry in ledger.entries.items()}
+    if not inputs.keys() <= known.keys() or any(known[name]["code"] != code for name in inputs):
+        return False
+    near = [name for name, wanted in inputs.items() if known[name]["inputs"] != wanted]
+    drawn = draw_labels(windows[windows["window_id"].isin(near)], perimeters, burns, margin_m)
+    return all(known[name] == _entry(code, known[name]["inputs"], raster) for name, raster in drawn.items())
+
+
 def write_labels(windows: gpd.GeoDataFrame, labels: Labels, dataset_path: Path) -> None:
     """Write the label rasters of windows.
 

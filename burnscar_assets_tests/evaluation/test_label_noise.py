@@ -12,6 +12,9 @@ from burnscar_assets.evaluation.label_noise import (
     uncertain_windows,
 )
 
+ROUNDING = 1e-9
+"""What lies just at a bound may be on either side of it."""
+
 CHANGES = arrays("float64", (4, 3, 3), elements=st.floats(-1, 1) | st.just(float("nan")))
 
 
@@ -19,9 +22,9 @@ CHANGES = arrays("float64", (4, 3, 3), elements=st.floats(-1, 1) | st.just(float
 def test_nothing_is_spared_that_a_model_must_get_right(change: np.ndarray, burnt: np.ndarray) -> None:
     doubtful = uncertain_pixels(change, burnt[:, None, None])
     assert doubtful[np.isnan(change)].all()
-    clear_change = change >= 0.15
+    clear_change = change > 0.15 + ROUNDING
     assert not doubtful[clear_change].any(), "much change is certain, inside a perimeter and outside"
-    no_change = change < 0.05
+    no_change = change < 0.05 - ROUNDING
     np.testing.assert_array_equal(doubtful[no_change], np.broadcast_to(burnt[:, None, None], change.shape)[no_change])
     wider = uncertain_pixels(change, burnt[:, None, None], settings=NoiseSettings(margin=0.1))
     assert (wider | ~doubtful).all(), "a wider margin leaves more out"

@@ -27,7 +27,7 @@ def test_an_engine_is_made_once_for_each_database_and_another_process_writes_bes
 ) -> None:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     keep_engines()
-    with dg.DagsterInstance.get() as instance, open_databases(instance):
+    with open_databases(), dg.DagsterInstance.get() as instance:
         storage = instance.event_log_storage
         assert isinstance(storage, SqliteEventLogStorage)
         engines = []
@@ -43,6 +43,22 @@ def test_an_engine_is_made_once_for_each_database_and_another_process_writes_bes
         assert len(instance.fetch_materializations(KEY, limit=9).records) == 2
 
 
+def test_connections_are_kept_but_never_shared_and_end_with_the_instance(tmp_path: Path) -> None:
+    keep_engines()
+    engine = sqlite_event_log.create_engine(f"sqlite:///{tmp_path}/kept.db")
+    with open_databases():
+        with engine.connect() as outer, engine.connect() as inner:
+            outer.execute(text("CREATE TABLE things (name)"))
+            outer.commit()
+            inner.execute(text("INSERT INTO things VALUES ('a')"))
+            assert outer.execute(text("SELECT count(*) FROM things")).scalar() == 0
+            inner.commit()
+            assert outer.execute(text("SELECT count(*) FROM things")).scalar() == 1
+        engine.dispose()
+        assert engine.pool.checkedin() == 2, "Dagster disposes of an engine after each statement"
+    assert sqlite_event_log.create_engine(f"sqlite:///{tmp_path}/kept.db") is not engine
+
+
 def test_databases_of_other_folders_have_engines_of_their_own(tmp_path: Path) -> None:
     keep_engines()
     one, other = (sqlite_event_log.create_engine(f"sqlite:///{tmp_path}/{name}.db") for name in "ab")
@@ -54,12 +70,13 @@ def test_a_runs_database_is_as_dagster_makes_it(tmp_path: Path, monkeypatch: pyt
     for name, begin in (("dagster", sqlite_engines._make_database), ("here", sqlite_engines._begin_database)):
         monkeypatch.setattr(SqliteEventLogStorage, "_initdb", begin)
         storage = SqliteEventLogStorage(str(tmp_path / name))
-        for run in ("one", "two"):
-            with storage.run_connection(run) as connection:
-                tables = connection.execute(text("SELECT sql FROM sqlite_master ORDER BY name")).fetchall()
-                version = connection.execute(text("SELECT * FROM alembic_version")).fetchall()
-                mode = connection.execute(text("PRAGMA journal_mode")).scalar()
-            made.append((tables, version, mode))
+        with open_databases():
+            for run in ("one", "two"):
+                with storage.run_connection(run) as connection:
+                    tables = connection.execute(text("SELECT sql FROM sqlite_master ORDER BY name")).fetchall()
+                    version = connection.execute(text("SELECT * FROM alembic_version")).fetchall()
+                    mode = connection.execute(text("PRAGMA journal_mode")).scalar()
+                made.append((tables, version, mode))
     assert made[1:] == made[:-1] and made[0][2] == "wal"
     assert {path.name for path in (tmp_path / "here").iterdir()} == {"index.db", "one.db", "two.db"}
     assert (tmp_path / "here" / "two.db").stat().st_mode == (tmp_path / "dagster" / "two.db").stat().st_mode

@@ -12,7 +12,7 @@ from pandas.testing import assert_frame_equal
 from burnscar_assets.classes import Stratum
 from burnscar_assets.sampling import reuse
 from burnscar_assets.sampling.points import SampledPoints, sample_points
-from burnscar_assets.sampling.reuse import Memory
+from burnscar_assets.sampling.reuse import Memory, picks_stay
 from burnscar_assets.settings import SamplingSettings
 from burnscar_assets_tests.sampling.fire_worlds import LAND, WINDOWS, YEAR, Fire, history_of, perimeters_of
 from burnscar_assets_tests.sampling.test_stability import DENSE, EDITS, FIRES, SETTINGS, edited, world
@@ -55,6 +55,35 @@ def test_a_memory_changes_nothing(seed: int, edits: list[tuple[int, str, bool]],
         came = sample(fires, scars, sampling, memory)
         assert_same(came, sample(fires, scars, sampling))
         memory = came.memory
+
+
+@settings(max_examples=10)
+@given(seed=st.integers(0, 10_000), number=st.integers(0, len(SCARS) - 1), edit=st.sampled_from(EDITS))
+def test_picks_that_stay_are_those_of_sampling_again(seed: int, number: int, edit: str) -> None:
+    sampling = SETTINGS.model_copy(update={"unburnt_per_burnt": dict.fromkeys(reuse.OF_BURNS_AND_GROUND, 0.5)})
+    fires = world(seed, side_m=120_000)
+    scars = edited(SCARS, number, edit)
+    before = sample(fires, SCARS, sampling)
+    burns = np.concatenate([table.geometry.to_numpy() for table in (history_of(scars), perimeters_of(fires))])
+    if picks_stay(before.memory, burns, WINDOWS.side_m, sampling):
+        assert_same(sample(fires, scars, sampling), before)
+
+
+def test_picks_stay_where_no_burn_comes_near_and_no_stratum_has_shapes_of_its_own() -> None:
+    fires = world(2)
+    near = SETTINGS.model_copy(update={"unburnt_per_burnt": {Stratum.RING: 1.0}})
+    with_scars = SETTINGS.model_copy(update={"unburnt_per_burnt": {Stratum.OLD_SCAR: 1.0}})
+
+    def stay(scars: list[Fire], sampling: SamplingSettings) -> bool:
+        memory = sample(fires, SCARS, sampling).memory
+        burns = np.concatenate([table.geometry.to_numpy() for table in (history_of(scars), perimeters_of(fires))])
+        return picks_stay(memory, burns, WINDOWS.side_m, sampling)
+
+    ring_of_a_fire = dataclasses.replace(fires[0], x_m=fires[0].x_m + fires[0].radius_m + 600, radius_m=500, name="new")
+    assert stay(SCARS, near)
+    assert stay(SCARS[1:], near)
+    assert not stay([*SCARS, ring_of_a_fire], near)
+    assert not stay(SCARS, with_scars)
 
 
 def _beside(fire: Fire, number: int) -> Fire:

@@ -1,6 +1,7 @@
 """What an edited fire changes in a year of forty: its own points, and of others only where they meet the edit."""
 
 import dataclasses
+from unittest import mock
 
 import geopandas as gpd
 import numpy as np
@@ -11,7 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from burnscar_assets.classes import Stratum
+from burnscar_assets.sampling import points as points_module
+from burnscar_assets.sampling.accounts import Losses, cells_of
 from burnscar_assets.sampling.clusters import fire_clusters
+from burnscar_assets.sampling.frame import SamplingFrame
+from burnscar_assets.sampling.negatives import drop_too_close
 from burnscar_assets.sampling.points import sample_points
 from burnscar_assets.sampling.selection import select_fires
 from burnscar_assets.settings import SamplingSettings, SplitSettings
@@ -65,10 +70,20 @@ def perimeters_with_days(fires: list[Fire]) -> gpd.GeoDataFrame:
     return table.assign(containment_date=FIRST_DAY + days)
 
 
-def points_of(perimeters: gpd.GeoDataFrame, sampling: SamplingSettings) -> pd.DataFrame:
-    """The points, with `of`: the number of the fire that wanted them."""
-    points = sample_points(perimeters, HISTORY, YEAR, sampling, WINDOWS, land=LAND, hard_negatives=None).points
-    return points.assign(of=(points["containment_date"] - FIRST_DAY).dt.days).set_index("point_id")
+def points_of(perimeters: gpd.GeoDataFrame, sampling: SamplingSettings) -> tuple[pd.DataFrame, set[tuple[str, ...]]]:
+    """The points, with `of`: the number of the fire that wanted them; and all picks, with those that gave way."""
+    picks: set[tuple[str, ...]] = set()
+
+    def told(burnt: pd.DataFrame, unburnt: pd.DataFrame, frame: SamplingFrame) -> tuple[pd.DataFrame, Losses]:
+        for table in (burnt, unburnt):
+            names = frame.fires["fire_id"].to_numpy()[table["fire"].to_numpy(int)]
+            x_m, y_m = frame.lattice.centres(cells_of(table))
+            picks.update(zip(names, table["stratum"], x_m, y_m, strict=True))
+        return drop_too_close(burnt, unburnt, frame)
+
+    with mock.patch.object(points_module, "drop_too_close", told):
+        points = sample_points(perimeters, HISTORY, YEAR, sampling, WINDOWS, land=LAND, hard_negatives=None).points
+    return points.assign(of=(points["containment_date"] - FIRST_DAY).dt.days).set_index("point_id"), picks
 
 
 def changed_points(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
@@ -97,8 +112,8 @@ def cluster_numbers(perimeters: gpd.GeoDataFrame, number: int) -> set[int]:
 def test_what_changes_meets_the_edit(seed: int, number: int, edit: str, sampling: SamplingSettings) -> None:
     fires = world(seed)
     first, second = perimeters_with_days(fires), perimeters_with_days(edited(fires, number, edit))
-    before, after = points_of(first, sampling), points_of(second, sampling)
-    changed = changed_points(before, after)
+    (before, picked), (after, picked_after) = points_of(first, sampling), points_of(second, sampling)
+    changed, picks = changed_points(before, after), picked ^ picked_after
     subject = FIRES if edit == "added" else number
     cluster = cluster_numbers(first, subject) | cluster_numbers(second, subject)
     others = changed[~changed["of"].isin(cluster)]
@@ -111,8 +126,8 @@ def test_what_changes_meets_the_edit(seed: int, number: int, edit: str, sampling
 
     ground = _changed_ground(first, second).buffer(sampling.ring_gap_m + WINDOWS.side_m)
     for (fire, stratum), points in others.groupby(["of", "stratum"]):
-        rest = changed[(changed["of"] != fire) | (changed["stratum"] != stratum)]
-        beside = rest.geometry.buffer((sampling.spacing_windows + 0.1) * WINDOWS.side_m).union_all()
+        rest = [shapely.Point(x, y) for of, kind, x, y in picks if (int(of), kind) != (fire, stratum)]
+        beside = shapely.union_all(shapely.buffer(rest, (sampling.spacing_windows + 0.1) * WINDOWS.side_m))
         assert points.intersects(ground).any() or points.intersects(beside).any(), (fire, stratum)
     assert others["of"].nunique() <= FIRES / 4
     assert len(others) <= 0.05 * len(before)

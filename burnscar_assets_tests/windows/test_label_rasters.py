@@ -19,7 +19,7 @@ from burnscar_assets.packed.pack import pack_path
 from burnscar_assets.storage.contracts import BURN_HISTORY, WINDOWS
 from burnscar_assets.windows import label_layer
 from burnscar_assets.windows.dataset import DATA_STORAGE, LABEL_LAYER_CONFIG, WINDOW_STORAGE, write_windows
-from burnscar_assets.windows.label_layer import bring_labels, has_label_raster, write_labels
+from burnscar_assets.windows.label_layer import bring_labels, has_label_raster, labels_hold, write_labels
 from burnscar_assets.windows.label_rasters import Labels, describe_labels, draw_labels
 from burnscar_assets_tests.sampling.fire_worlds import YEAR, Fire, history_of, perimeters_of
 from burnscar_assets_tests.windows.window_tables import FIRES, windows_of
@@ -234,6 +234,28 @@ def test_only_windows_near_a_change_are_drawn_again(
     write_labels(TABLE, labels, dataset)
     again, written = bring(edited, with_scar, "2")
     assert again == written > 0
+
+
+def test_labels_hold_while_no_pixel_would_be_another(dataset: Path) -> None:
+    burns, state = history_of(FIRES, YEAR), _state(dataset)
+
+    def hold(burns: gpd.GeoDataFrame, code: str = "") -> bool:
+        return labels_hold(TABLE, PERIMETERS, burns, MARGIN_M, dataset, code=code)
+
+    def with_scar(scar: shapely.Geometry) -> gpd.GeoDataFrame:
+        return BURN_HISTORY.conform(pd.concat([_burns([("new", YEAR - 1, scar)]), burns], ignore_index=True))
+
+    assert not hold(burns), "nothing is remembered yet"
+    assert _state(dataset) == state
+    _bring(dataset)
+    state = _state(dataset)
+    unburnt = TABLE.loc[TABLE["category"] == "unburnt", "geometry"].iloc[0]
+    assert hold(burns)
+    assert not hold(burns, code="2")
+    assert hold(with_scar(shapely.affinity.translate(unburnt, 1e6, 0))), "far from all"
+    assert hold(with_scar(shapely.affinity.translate(unburnt, 320 + 2 * MARGIN_M, 0).buffer(-1))), "near, not in it"
+    assert not hold(with_scar(shapely.affinity.translate(unburnt, 80, 80)))
+    assert _state(dataset) == state
 
 
 def test_a_dataset_may_have_no_such_layer(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import dagster as dg
+import numpy as np
 
 from burnscar_assets.orchestration.automation.conditions import follow
 from burnscar_assets.orchestration.metadata import figures
@@ -68,6 +69,28 @@ def _sample_points(world: World) -> dg.AssetsDefinition:
         return run.store(SAMPLE_POINTS, sampled.points, figures(sampled.summary), preview, losses)
 
     return sample_points
+
+
+def points_hold(world: World, fire_year: int) -> bool:
+    """Whether the points of a year would come out the same if nothing but its burn history changed."""
+    from burnscar_assets.sampling.reuse import Memory, picks_stay
+
+    root, settings = world.root, world.settings
+    before = Memory.read(root.draws(fire_year))
+    burns = [read_table(root, table, fire_year).geometry.to_numpy() for table in (BURN_HISTORY, FIRE_PERIMETERS)]
+    return before is not None and picks_stay(before, np.concatenate(burns), settings.windows.side_m, settings.sampling)
+
+
+def windows_hold(world: World, fire_year: int) -> bool:
+    """Whether the windows of a year would come out the same if nothing but its burn history changed."""
+    from burnscar_assets.windows.label_layer import has_label_raster, labels_hold
+
+    root, settings = world.root, world.settings
+    windows, perimeters, burns = (read_table(root, t, fire_year) for t in (WINDOWS, FIRE_PERIMETERS, BURN_HISTORY))
+    margin_m, code = settings.windows.label_margin_m, code_version("windows", settings)
+    return not has_label_raster(root.dataset) or labels_hold(
+        windows, perimeters, burns, margin_m, root.dataset, code=code
+    )
 
 
 def _confusers(root: DataRoot, name: str | None, year: int) -> "gpd.GeoDataFrame | None":

@@ -1,0 +1,121 @@
+"""Partitions whose input changed, but nowhere near them: confirmed as they are, which takes no run.
+
+A scar may show for years, so one edited fire gives the burn history of the years after another content. Hardly a point
+or a label raster of theirs is near. What their stages remember tells so at a glance; Dagster is then told that the
+partition comes from the new content and is what it was, so that its stale marks agree.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import dagster as dg
+from dagster._core.definitions.data_version import extract_data_version_from_entry
+from filelock import Timeout
+
+from burnscar_assets.errors import BurnscarError
+from burnscar_assets.orchestration.artifacts import configured_store, missing
+from burnscar_assets.orchestration.assets.samples import points_hold, windows_hold
+from burnscar_assets.orchestration.lineage import Lineage
+from burnscar_assets.orchestration.pairs import INPUT_POINTER_TAG, INPUT_VERSION_TAG, Pair
+from burnscar_assets.orchestration.partitions import World
+from burnscar_assets.orchestration.stage import CHANGES, lock_of
+from burnscar_assets.orchestration.staleness import EventLog, StalePair
+from burnscar_assets.storage.contracts import BURN_HISTORY
+
+CONFIRMED = "burnscar/confirmed"
+"""Metadata of a materialization that nothing was made for: why that was right."""
+
+
+class _Rule(NamedTuple):
+    """How a stage tells that its result stays.
+
+    Attributes:
+        input: the one asset whose change it can judge.
+        holds: whether the result of a fire year stays, if nothing else changed.
+    """
+
+    input: str
+    holds: Callable[[World, int], bool]
+
+
+_RULES: Mapping[str, _Rule] = {
+    "sample_points": _Rule(BURN_HISTORY.name, points_hold),
+    "windows": _Rule(BURN_HISTORY.name, windows_hold),
+}
+
+
+def can_be_confirmed(pair: Pair) -> bool:
+    """Whether a pair's stage can tell that its result stays."""
+    return pair.asset in _RULES
+
+
+def may_hold(pair: Pair, changed: Pair) -> bool:
+    """Whether a pair may be confirmed where one of its inputs changed."""
+    return pair.asset in _RULES and _RULES[pair.asset].input == changed.asset
+
+
+def confirm(
+    world: World, log: EventLog, lineage: Lineage, stale: tuple[StalePair, ...], may_follow: tuple[Pair, ...]
+) -> Iterator[Pair]:
+    """Confirm what can be confirmed of a plan, and tell Dagster so.
+
+    Args:
+        world: whose pairs.
+        log: the event log.
+        lineage: of the pairs.
+        stale: what is stale, in topological order.
+        may_follow: what comes after it.
+
+    Yields:
+        Pairs that are fresh now.
+    """
+    unsettled = {*(found.pair for found in stale), *may_follow}
+    for found in stale:
+        if unsettled.isdisjoint(lineage.parents(found.pair)) and _confirm_alone(world, log, found):
+            unsettled.remove(found.pair)
+            yield found.pair
+
+
+def confirm_one(world: World, log: EventLog, found: StalePair) -> bool:
+    """Confirm a stale pair whose inputs are settled, if it can be; who calls this holds its lock."""
+    rule = _RULES.get(found.asset)
+    if rule is None or found.inputs != (rule.input,) or found.fire_year is None:
+        return False
+    if configured_store() is not None:  # it has not what stages remember
+        return False
+    event = _event(log, found.pair, rule.input)  # of now: if the input changes while it is read, this tells so
+    try:
+        holds = not missing(world, found.pair, "") and rule.holds(world, found.fire_year)
+    except BurnscarError:
+        return False
+    if holds:
+        log.instance.report_runless_asset_event(event)
+    return holds
+
+
+def _confirm_alone(world: World, log: EventLog, found: StalePair) -> bool:
+    try:
+        with lock_of(world, found.pair).acquire(blocking=False):
+            return confirm_one(world, log, found)
+    except Timeout:
+        return False
+
+
+def _event(log: EventLog, pair: Pair, source: str) -> dg.AssetMaterialization:
+    """The last materialization of a pair again, as of an input's latest content."""
+    partition = pair.partition_key or ""
+    before = log.latest(pair.key)[partition].asset_materialization
+    latest = log.latest(dg.AssetKey(source))[partition]
+    version = extract_data_version_from_entry(latest.event_log_entry)
+    assert before is not None and version is not None  # noqa: S101 - else it would be missing
+    told: dict[str, Any] = {CHANGES: "", CONFIRMED: f"{source} changed, but not near it: nothing was made"}
+    return dg.AssetMaterialization(
+        asset_key=pair.key,
+        partition=partition,
+        metadata={**before.metadata, **told},
+        tags={
+            **(before.tags or {}),
+            INPUT_VERSION_TAG + source: version.value,
+            INPUT_POINTER_TAG + source: str(latest.storage_id),
+        },
+    )
