@@ -174,7 +174,8 @@ def _plan(options: argparse.Namespace) -> int:
         assets = planner.choose_assets(options.select, gpu=not options.no_gpu)
         plan = planner.plan(planner.choose_years(options.years), assets)
     if options.json:
-        print(json.dumps([asdict(pair) for pair in plan.stale], indent=2))
+        told = ("asset", "fire_year", "status", "causes")
+        print(json.dumps([{name: getattr(pair, name) for name in told} for pair in plan.stale], indent=2))
         return 0
     if plan.without_records:
         print(f"the release has no records yet of {', '.join(map(str, plan.without_records))}")
@@ -183,7 +184,8 @@ def _plan(options: argparse.Namespace) -> int:
         return 0
     rows = [(pair.asset, pair.fire_year or "", pair.status.lower(), "; ".join(pair.causes)) for pair in plan.stale]
     _show(("asset", "fire year", "status", "because"), rows)
-    print(f"{len(plan.stale)} partitions to make; up to {len(plan.may_follow)} more follow if those come out different")
+    more = f"up to {len(plan.may_follow)} more follow if those come out different"
+    print(f"{len(plan.stale)} partitions to make or to confirm; {more}")
     return 0
 
 

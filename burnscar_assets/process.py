@@ -104,7 +104,7 @@ def make_threads_doze() -> None:
 
 
 def collect_seldom() -> None:
-    """Have Python look for cyclic garbage less often: with tables and graphs of many objects it takes a tenth."""
+    """Have Python look for cyclic garbage less often: with many objects, looking takes a tenth of the time."""
     gc.set_threshold(50_000, 20, 50)
 
 

@@ -14,6 +14,7 @@ from burnscar_assets.imagery.materialize import materialize_tiles
 from burnscar_assets.labels.history import burn_history
 from burnscar_assets.labels.perimeters import clean_perimeters
 from burnscar_assets.labels.release import fetch_release
+from burnscar_assets.process import collect_seldom
 from burnscar_assets.sampling.land import load_land
 from burnscar_assets.sampling.points import sample_points
 from burnscar_assets.settings import Settings, load_settings
@@ -87,5 +88,6 @@ def _image(settings: Settings, root: DataRoot, fire_year: int) -> None:
 
 
 if __name__ == "__main__":
+    collect_seldom()  # as the commands do
     data_root = DataRoot(Path(sys.argv[1]))
     run_all(load_settings(data_root.world_file), data_root)

@@ -30,10 +30,10 @@ def resolve_href(href: str, base: str) -> str:
     if is_remote(base):
         scheme, rest = base.split("://", 1)
         return f"{scheme}://{posixpath.normpath(posixpath.join(posixpath.dirname(rest), href))}"
-    return posixpath.normpath(posixpath.join(_folder(base), href))
+    return posixpath.normpath(posixpath.join(Path.cwd().as_posix(), _folder(base), href))
 
 
 @lru_cache(maxsize=64)
 def _folder(base: str) -> str:
-    """The absolute folder of a local file: an index asks for it of each file of each scene."""
-    return Path(unquote(urlsplit(base).path) if base.startswith("file://") else base).absolute().parent.as_posix()
+    """The folder of a local file: an index asks for it of each file of each scene."""
+    return Path(unquote(urlsplit(base).path) if base.startswith("file://") else base).parent.as_posix()

@@ -86,7 +86,7 @@ class IndexClient(StacClient):
         return band_hrefs(item["assets"], [band], self.assets).get(band) if item else None
 
     def check(self) -> None:
-        """Read the index, and see that it is of use.
+        """Read the index, and see that it has the bands; its items are looked at as searches come to them.
 
         Raises:
             InputError: it is no index, or no item of it has one of the bands.

@@ -112,7 +112,11 @@ class StacIndex(Sequence[StacDict]):
     def __getitem__(self, position: slice) -> list[StacDict]: ...
 
     def __getitem__(self, position: int | slice) -> StacDict | list[StacDict]:
-        """The item of a position, or items."""
+        """The item of a position, or items.
+
+        Raises:
+            InputError: an item lacks a required field.
+        """
         numbers = range(len(self))[position]
         if isinstance(numbers, range):
             return [self[number] for number in numbers]
@@ -130,7 +134,7 @@ def read_index(source: str) -> StacIndex:
             or of one item.
 
     Returns:
-        STAC item dictionaries ordered by id, asset addresses absolute, `bbox` two-dimensional.
+        STAC items ordered by id, as dictionaries: asset addresses absolute, `bbox` two-dimensional.
 
     Raises:
         InputError: there is no such file, or it isn't a STAC index.

@@ -1,29 +1,32 @@
-"""Partitions whose input changed, but nowhere near them: confirmed as they are, which takes no run.
+"""Partitions whose input changed, but which would come out the same: confirmed as they are, which takes no run.
 
 A scar may show for years, so one edited fire gives the burn history of the years after another content. Hardly a point
 or a label raster of theirs is near. What their stages remember tells so at a glance; Dagster is then told that the
-partition comes from the new content and is what it was, so that its stale marks agree.
+partition comes from the new content and is what it was, so that its stale marks agree. Where anything else is wrong
+with a partition, or it can't be judged, it is made.
 """
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import dagster as dg
-from dagster._core.definitions.data_version import extract_data_version_from_entry
 from filelock import Timeout
 
 from burnscar_assets.errors import BurnscarError
 from burnscar_assets.orchestration.artifacts import configured_store, missing
 from burnscar_assets.orchestration.assets.samples import points_hold, windows_hold
 from burnscar_assets.orchestration.lineage import Lineage
-from burnscar_assets.orchestration.pairs import INPUT_POINTER_TAG, INPUT_VERSION_TAG, Pair
+from burnscar_assets.orchestration.pairs import INPUT_POINTER_TAG, INPUT_VERSION_TAG, VERSION_TAG, Pair
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.stage import CHANGES, lock_of
-from burnscar_assets.orchestration.staleness import EventLog, StalePair
+from burnscar_assets.orchestration.staleness import EventLog, StalePair, stale_pairs
 from burnscar_assets.storage.contracts import BURN_HISTORY
 
 CONFIRMED = "burnscar/confirmed"
 """Metadata of a materialization that nothing was made for: why that was right."""
+
+_SAID = "nothing here would come out another: it was not made again, and its figures are those of when it was"
 
 
 class _Rule(NamedTuple):
@@ -71,7 +74,7 @@ def confirm(
     """
     unsettled = {*(found.pair for found in stale), *may_follow}
     for found in stale:
-        if unsettled.isdisjoint(lineage.parents(found.pair)) and _confirm_alone(world, log, found):
+        if unsettled.isdisjoint(lineage.parents(found.pair)) and _confirm_alone(world, log, found.pair):
             unsettled.remove(found.pair)
             yield found.pair
 
@@ -81,23 +84,24 @@ def confirm_one(world: World, log: EventLog, found: StalePair) -> bool:
     rule = _RULES.get(found.asset)
     if rule is None or found.inputs != (rule.input,) or found.fire_year is None:
         return False
-    if configured_store() is not None:  # it has not what stages remember
+    if configured_store() is not None:  # draws/ is not in it
         return False
-    event = _event(log, found.pair, rule.input)  # of now: if the input changes while it is read, this tells so
     try:
-        holds = not missing(world, found.pair, "") and rule.holds(world, found.fire_year)
-    except BurnscarError:
+        with lock_of(world, Pair(rule.input, found.fire_year)).acquire(blocking=False):
+            if missing(world, found.pair, "") or not rule.holds(world, found.fire_year):
+                return False
+            log.instance.report_runless_asset_event(_event(log, found.pair, rule.input))
+            return True
+    except Exception:
         return False
-    if holds:
-        log.instance.report_runless_asset_event(event)
-    return holds
 
 
-def _confirm_alone(world: World, log: EventLog, found: StalePair) -> bool:
+def _confirm_alone(world: World, log: EventLog, pair: Pair) -> bool:
     try:
-        with lock_of(world, found.pair).acquire(blocking=False):
-            return confirm_one(world, log, found)
-    except Timeout:
+        with lock_of(world, pair).acquire(blocking=False):
+            still = stale_pairs(world, log, [pair], explain=False)
+            return any(confirm_one(world, log, found) for found in still)
+    except (BurnscarError, OSError, Timeout):
         return False
 
 
@@ -106,16 +110,17 @@ def _event(log: EventLog, pair: Pair, source: str) -> dg.AssetMaterialization:
     partition = pair.partition_key or ""
     before = log.latest(pair.key)[partition].asset_materialization
     latest = log.latest(dg.AssetKey(source))[partition]
-    version = extract_data_version_from_entry(latest.event_log_entry)
-    assert before is not None and version is not None  # noqa: S101 - else it would be missing
-    told: dict[str, Any] = {CHANGES: "", CONFIRMED: f"{source} changed, but not near it: nothing was made"}
+    content = latest.asset_materialization
+    assert before is not None and content is not None  # noqa: S101 - else it would be missing
+    version = hashlib.sha256((content.tags or {})[VERSION_TAG].encode()).hexdigest()  # as Dagster has those of years
+    told: dict[str, Any] = {CHANGES: "", CONFIRMED: f"{source} changed, but {_SAID}"}
     return dg.AssetMaterialization(
         asset_key=pair.key,
         partition=partition,
         metadata={**before.metadata, **told},
         tags={
             **(before.tags or {}),
-            INPUT_VERSION_TAG + source: version.value,
+            INPUT_VERSION_TAG + source: version,
             INPUT_POINTER_TAG + source: str(latest.storage_id),
         },
     )

@@ -8,6 +8,7 @@ as a copy of an empty one. What is read and written is the same.
 
 import os
 import tempfile
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -44,25 +45,30 @@ def open_databases() -> Iterator[None]:
     try:
         yield
     finally:
-        for engine in _KEPT.values():
-            Engine.dispose(engine)
-        _KEPT.clear()
+        with _LOCK:
+            for engine in _KEPT.values():
+                Engine.dispose(engine)
+            _KEPT.clear()
 
 
 _KEPT: OrderedDict[tuple[Any, ...], Engine] = OrderedDict()
+_LOCK = threading.Lock()
 
 
 def _engine(url: str, poolclass: type = NullPool, connect_args: dict[str, Any] | None = None) -> Engine:
-    """As `create_engine`, the same one for the same database; its connections stay when Dagster disposes of it."""
+    """As `create_engine`, the same one for the same database; its connections stay when Dagster disposes of it.
+
+    The pool that Dagster asks for keeps none, so it gets another one.
+    """
     key = url, tuple(sorted((connect_args or {}).items()))
-    if key not in _KEPT:
-        engine = create_engine(url, poolclass=QueuePool, connect_args=connect_args or {})
-        vars(engine)["dispose"] = lambda close=True: None
-        _KEPT[key] = engine
-        while len(_KEPT) > MOST_ENGINES:
-            Engine.dispose(_KEPT.popitem(last=False)[1])
-    _KEPT.move_to_end(key)
-    return _KEPT[key]
+    with _LOCK:
+        if key not in _KEPT:
+            _KEPT[key] = create_engine(url, poolclass=QueuePool, connect_args=connect_args or {})
+            vars(_KEPT[key])["dispose"] = lambda close=True: None
+            while len(_KEPT) > MOST_ENGINES:
+                Engine.dispose(_KEPT.popitem(last=False)[1])
+        _KEPT.move_to_end(key)
+        return _KEPT[key]
 
 
 _make_database = SqliteEventLogStorage._initdb

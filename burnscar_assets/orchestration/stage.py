@@ -153,7 +153,7 @@ _wanted: ContextVar[Callable[[Pair], bool]] = ContextVar("wanted", default=lambd
 def only_if(wanted: Callable[[Pair], bool]) -> Iterator[None]:
     """Within the block, stages that run in this process make only what is wanted when their turn comes.
 
-    Nothing is recorded of the others, and what comes after them in the same run is left out, too.
+    The run records nothing of the others, and what comes after them in the same run is left out, too.
     """
     token = _wanted.set(wanted)
     try:
@@ -193,7 +193,7 @@ def stage(
             pair = Pair(name, int(context.partition_key) if partitioned else None)
             with _alone(world, pair, context), _named(pair):
                 if not _wanted.get()(pair):
-                    context.log.info(f"{pair} is left as it is: what it is made from came out the same")
+                    context.log.info(f"{pair} is left as it is: it would come out the same")
                     return
                 fetch_inputs(world, pair)
                 redone = begin(context.instance, pair, context.run_id)

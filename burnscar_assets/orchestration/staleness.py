@@ -1,6 +1,6 @@
 """Which (asset, fire year) pairs are stale or missing, by Dagster's own reckoning and by what is there.
 
-The one module that reads Dagster's private staleness classes; pyproject.toml pins Dagster for it. Dagster asks its
+The one module that reads Dagster's private classes of staleness; pyproject.toml pins Dagster for it. Dagster asks its
 event log once or more for each input of each pair; here the log is asked once for each asset, and what an event says
 is kept from plan to plan.
 """
@@ -38,7 +38,7 @@ class StalePair:
         asset, fire_year: which.
         status: STALE, MISSING or FAILED.
         causes: in words.
-        inputs: assets whose new content makes it stale, if nothing else does.
+        inputs: assets whose new content makes it stale, if nothing else is wrong with it.
     """
 
     asset: str
@@ -182,10 +182,11 @@ class _Finder:
         return StalePair(*pair, "FAILED", tuple(f"blocking check {name} failed" for name in failed)) if failed else None
 
     def _inputs(self, pair: Pair) -> tuple[str, ...]:
-        """The assets whose new content makes a pair stale; none if something else does, too."""
+        """The assets whose new content makes a pair stale; none if something else is wrong with it, too."""
         causes = self._resolver.get_stale_causes(pair.key, pair.partition_key)
         named = [cause.dependency for cause in causes if cause.category is StaleCauseCategory.DATA]
-        alone = len(named) == len(causes) and pair not in self._cut_off
+        failed = self._failed_checks.get((pair.asset, pair.partition_key))
+        alone = len(named) == len(causes) and pair not in self._cut_off and not failed
         return tuple(dict.fromkeys(one.asset_key.to_user_string() for one in named if one)) if alone else ()
 
     def _made_by(self, pair: Pair) -> str | None:

@@ -4,11 +4,12 @@ Each table is GeoParquet (or plain Parquet, without a geometry) under `tables/<n
 Geometries are in EPSG:3310 (California Albers, metres). A column that isn't in the contract is an error.
 """
 
+import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, NamedTuple
 
 import geopandas as gpd
 import pandas as pd
@@ -23,7 +24,7 @@ _AUTHORITY = ("EPSG", "3310")
 UNPARTITIONED = "all"
 
 MOST_KEPT_BYTES = 64 * 2**20
-"""Files of tables that are kept in memory after they were read, in all."""
+"""What tables that are kept in memory after they were read take as files, in all; in memory they take more."""
 
 ColumnType = Literal["string", "int", "float", "bool", "timestamp", "geometry", "strings"]
 
@@ -144,35 +145,38 @@ def read_table(
 
 
 class _Lately:
-    """Tables that were read lately, by file: stages and checks of one run read the same ones one after the other.
+    """Tables that were read lately: stages and checks of one run read the same ones one after the other.
 
-    Files are replaced whole, so one that has changed is another one. What is handed out is a copy that shares its
+    A file is replaced whole, so one that has changed is another file. What is handed out is a copy that shares its
     content until it is written to.
     """
 
     def __init__(self) -> None:
-        self._read: OrderedDict[tuple[Any, ...], tuple[int, pd.DataFrame]] = OrderedDict()
+        self._read: OrderedDict[tuple[Path, tuple[str, ...] | None], tuple[_FileState, pd.DataFrame]] = OrderedDict()
+        self._lock = threading.Lock()
 
     def get(self, path: Path, columns: Sequence[str] | None, *, geometry: bool) -> pd.DataFrame:
-        """A file's rows."""
+        """The rows of a file."""
         status = path.stat()
-        key = (
-            path,
-            status.st_ino,
-            status.st_mtime_ns,
-            status.st_size,
-            geometry,
-            None if columns is None else (*columns,),
-        )
-        if key not in self._read:
-            rows = gpd.read_parquet(path) if geometry else pd.read_parquet(path, columns=columns)
-            self._read[key] = (status.st_size, rows)
-            while sum(size for size, _ in self._read.values()) > MOST_KEPT_BYTES:
+        state = _FileState(status.st_ino, status.st_mtime_ns, status.st_size)
+        key = (path, None if columns is None else tuple(columns))
+        with self._lock:
+            known = self._read.pop(key, None)
+        if known is None or known[0] != state:
+            known = state, gpd.read_parquet(path) if geometry else pd.read_parquet(path, columns=columns)
+        with self._lock:
+            self._read[key] = known
+            while sum(kept.size for kept, _ in self._read.values()) > MOST_KEPT_BYTES:
                 self._read.popitem(last=False)
-        else:
-            self._read.move_to_end(key)
-            rows = self._read[key][1]
-        return rows.copy(deep=False)
+        return known[1].copy(deep=False)
+
+
+class _FileState(NamedTuple):
+    """What tells a file from the one that was in its place before."""
+
+    inode: int
+    modified_ns: int
+    size: int
 
 
 _READ = _Lately()

@@ -89,7 +89,7 @@ def labels_hold(
     inputs = label_inputs(windows, perimeters, burns, margin_m)
     with open_ledgers(dataset_path, _DRAWN, LABEL_RASTER_LAYER, windows["fire_year"].astype(str)) as ledgers:
         known = {name: entry for ledger in ledgers.values() for name, entry in ledger.entries.items()}
-    if not inputs.keys() <= known.keys() or any(known[name]["code"] != code for name in inputs):
+    if not all(known.get(name, {}).keys() >= {"code", "inputs"} and known[name]["code"] == code for name in inputs):
         return False
     near = [name for name, wanted in inputs.items() if known[name]["inputs"] != wanted]
     drawn = draw_labels(windows[windows["window_id"].isin(near)], perimeters, burns, margin_m)

@@ -2,12 +2,15 @@ import json
 from pathlib import Path
 
 import geopandas as gpd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import rustac
 from hypothesis import given
 from hypothesis import strategies as st
 
 from burnscar_assets.errors import InputError, SourceUnavailableError
+from burnscar_assets.imagery import stac_index
 from burnscar_assets.imagery.hrefs import resolve_href
 from burnscar_assets.imagery.stac_index import read_index, write_index
 from burnscar_assets_tests.imagery.small_archive import serve
@@ -59,6 +62,31 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     assert (first["properties"]["eo:cloud_cover"], second["properties"]["eo:cloud_cover"]) == (1.5, 3)
     assert first["properties"]["datetime"] == "2022-08-10T18:50:31.024000+00:00"
     assert "view:off_nadir" not in second["properties"]
+
+
+def test_items_of_a_file_are_made_as_they_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    make = stac_index._from_row
+    monkeypatch.setattr(stac_index, "_from_row", lambda row, *rest: made.append(row["id"]) or make(row, *rest))
+    write_index([make_item(name) for name in "dbca"], tmp_path / "index.parquet")
+    index = read_index(str(tmp_path / "index.parquet"))
+    assert (index.ids, len(index), made) == (["a", "b", "c", "d"], 4, [])
+    assert [index[2]["id"], index[-1]["id"], index[2]["id"]] == ["c", "d", "c"]
+    assert made == ["c", "d"]
+    assert [item["id"] for item in index[:2]] == ["a", "b"]
+    same, other = read_index(str(tmp_path / "index.parquet")), tmp_path / "other.parquet"
+    write_index([make_item("a")], other)
+    assert index.fingerprint == same.fingerprint != read_index(str(other)).fingerprint
+
+
+def test_an_item_without_what_it_needs_is_named(tmp_path: Path) -> None:
+    write_index([make_item(name) for name in "ab"], tmp_path / "index.parquet")
+    table = pq.read_table(tmp_path / "index.parquet")
+    assets = pa.array([None, table["assets"][1].as_py()], type=table["assets"].type)
+    broken = table.set_column(table.column_names.index("assets"), "assets", assets)
+    pq.write_table(broken, tmp_path / "index.parquet")
+    with pytest.raises(InputError, match=r"STAC item a of .* lacks assets"):
+        read_index(str(tmp_path / "index.parquet"))
 
 
 def test_files_of_another_tool_are_read(tmp_path: Path) -> None:

@@ -1,13 +1,17 @@
 """Partitions that an edit elsewhere can't change are confirmed, not made; what an edit may touch is made."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
 
+from burnscar_assets import checks
 from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE
+from burnscar_assets.errors import BurnscarError
 from burnscar_assets.orchestration.confirming import CONFIRMED
 from burnscar_assets.orchestration.execution import Refreshed
 from burnscar_assets.orchestration.pairs import Pair
+from burnscar_assets.orchestration.stage import lock_of
 from burnscar_assets.orchestration.unfinished import begin
 from burnscar_assets.storage.contracts import SAMPLE_POINTS, WINDOWS
 from burnscar_assets.storage.paths import DataRoot
@@ -74,7 +78,7 @@ def test_a_far_edit_is_confirmed_and_the_result_is_that_of_a_world_made_anew(wor
             latest = runner.planner.instance.get_latest_materialization_event(pair.key)
             told = latest.asset_materialization
             assert (told.partition, told.metadata["dagster/partition_row_count"].value > 0) == ("2021", True)
-            assert "burn_history changed, but not near it" in told.metadata[CONFIRMED].value
+            assert "burn_history changed, but nothing here" in told.metadata[CONFIRMED].value
     assert refresh(world).runs == 0
     change = FIRES[4] | FAR
     anew = made(DataRoot(root.path / "anew"), (*FIRES[:4], change, *FIRES[5:]))
@@ -100,6 +104,39 @@ def test_what_is_gone_is_made(world: LabelWorld) -> None:
     table_path(world.root, SAMPLE_POINTS, 2021).unlink()
     came = refresh(world)
     assert came.confirmed == [OF_POINTS] and POINTS in came.pairs
+
+
+def test_what_failed_a_blocking_check_is_made_and_nothing_is_made_of_it(
+    world: LabelWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(checks, "labels_agree", lambda *_: checks.Finding(False, "they don't"))
+        with world.runner() as runner, pytest.raises(BurnscarError, match="blocking check"):
+            runner.run([POINTS])
+        came = refresh(world)
+        assert came.failures and not came.confirmed
+        assert {POINTS, OF_POINTS}.isdisjoint(came.pairs)
+    assert POINTS in refresh(world).pairs
+    assert is_fresh(world)
+
+
+def test_what_can_not_be_judged_is_made(world: LabelWorld) -> None:
+    world.root.draws(2021).write_bytes(b"PK\x03\x04 cut")
+    ledger = world.root.dataset / ".burnscar" / "drawn-label_raster-2021.json"
+    ledger.write_text(json.dumps({name: {} for name in json.loads(ledger.read_text())}))
+    came = refresh(world)
+    assert not came.confirmed and not came.failures
+    assert {POINTS, OF_POINTS} <= set(came.pairs)
+    assert is_fresh(world)
+
+
+def test_what_another_process_works_on_is_left_to_a_run(world: LabelWorld) -> None:
+    with world.runner() as runner:
+        runner.refresh(YEARS, assets=LABELS)
+        plan = runner.planner.plan(YEARS, ASSETS)
+        with lock_of(world.world, Pair("burn_history", 2021)).acquire(blocking=False):
+            assert runner.planner.confirm(plan) == (plan, [])
+        assert runner.planner.confirm(plan)[1] == [POINTS, OF_POINTS]
 
 
 def test_what_a_cut_off_run_may_have_left_is_made(world: LabelWorld) -> None:

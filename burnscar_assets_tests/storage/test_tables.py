@@ -21,6 +21,11 @@ def losses(year: int = 2021, points: int = 3) -> pd.DataFrame:
     )
 
 
+def burns(*names: str) -> gpd.GeoDataFrame:
+    content = {"burn_id": list(names), "kind": "fire", "burn_year": 2020, "name": "A"}
+    return gpd.GeoDataFrame(content, geometry=[shapely.box(0, 0, 1, 1)] * len(names), crs="EPSG:3310")
+
+
 @pytest.mark.parametrize("table", ALL_TABLES, ids=lambda t: t.name)
 def test_every_contract_makes_an_empty_table_that_is_written_read_and_hashed(table: Table, root: DataRoot) -> None:
     assert set(table.keys) <= set(table.column_names)
@@ -99,6 +104,19 @@ def test_writing_twice_replaces_the_year_and_leaves_the_others(root: DataRoot) -
 def test_years_that_were_not_made_give_an_empty_table(root: DataRoot) -> None:
     empty = read_years(root, WINDOWS, [2019])
     assert isinstance(empty, gpd.GeoDataFrame) and empty.empty and list(empty.columns) == WINDOWS.column_names
+
+
+def test_what_was_read_before_is_neither_changed_by_a_reader_nor_taken_for_what_replaced_it(root: DataRoot) -> None:
+    rows = BURN_HISTORY.conform(burns("a", "b"))
+    write_table(root, BURN_HISTORY, rows, 2021)
+    mine = read_table(root, BURN_HISTORY, 2021)
+    mine["name"] = "changed"
+    mine.loc[0, "burn_id"] = "changed"
+    mine.loc[0, "geometry"] = shapely.box(0, 0, 9, 9)
+    assert BURN_HISTORY.content_hash(read_table(root, BURN_HISTORY, 2021)) == BURN_HISTORY.content_hash(rows)
+    assert list(read_table(root, BURN_HISTORY, 2021, ["burn_id"])["burn_id"]) == ["a", "b"]
+    write_table(root, BURN_HISTORY, BURN_HISTORY.conform(burns("a", "c")), 2021)
+    assert list(read_table(root, BURN_HISTORY, 2021)["burn_id"]) == ["a", "c"]
 
 
 def test_a_missing_year_names_the_command(root: DataRoot) -> None:

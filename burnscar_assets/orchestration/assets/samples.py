@@ -83,14 +83,16 @@ def points_hold(world: World, fire_year: int) -> bool:
 
 def windows_hold(world: World, fire_year: int) -> bool:
     """Whether the windows of a year would come out the same if nothing but its burn history changed."""
+    from burnscar_assets.imagery.dataset import write_dataset_config
     from burnscar_assets.windows.label_layer import has_label_raster, labels_hold
 
     root, settings = world.root, world.settings
+    write_dataset_config(settings.imagery, root)
+    if not has_label_raster(root.dataset):
+        return False
     windows, perimeters, burns = (read_table(root, t, fire_year) for t in (WINDOWS, FIRE_PERIMETERS, BURN_HISTORY))
     margin_m, code = settings.windows.label_margin_m, code_version("windows", settings)
-    return not has_label_raster(root.dataset) or labels_hold(
-        windows, perimeters, burns, margin_m, root.dataset, code=code
-    )
+    return labels_hold(windows, perimeters, burns, margin_m, root.dataset, code=code)
 
 
 def _confusers(root: DataRoot, name: str | None, year: int) -> "gpd.GeoDataFrame | None":
