@@ -80,7 +80,10 @@ class EventLog:
         return {partition: self._read[number] for partition, number in ids.items()}
 
     def failed_checks(self) -> dict[tuple[str, str | None], list[str]]:
-        """Names of the blocking checks that failed last time, by asset and partition."""
+        """Names of the blocking checks that failed when they ran last, by asset and partition.
+
+        A run that is at work, was killed, or left a pair as it was has only planned its checks.
+        """
         from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
         from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
         from sqlalchemy import func, select
@@ -88,7 +91,8 @@ class EventLog:
         storage = self.instance.event_log_storage
         assert isinstance(storage, SqlEventLogStorage)  # noqa: S101 - so are all of Dagster's
         done = AssetCheckExecutionsTable.c
-        last = select(func.max(done.id)).group_by(done.asset_key, done.check_name, done.partition)
+        ran = done.execution_status != AssetCheckExecutionRecordStatus.PLANNED.value
+        last = select(func.max(done.id)).where(ran).group_by(done.asset_key, done.check_name, done.partition)
         failures = select(done.asset_key, done.check_name, done.partition).where(
             done.id.in_(last), done.execution_status == AssetCheckExecutionRecordStatus.FAILED.value
         )
