@@ -13,7 +13,7 @@ from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE, INSTANCE
 from burnscar_assets.errors import SettingsError
 from burnscar_assets.orchestration.interrupted import fail_interrupted_runs
 from burnscar_assets.orchestration.partitions import World
-from burnscar_assets.orchestration.sqlite_engines import keep_engines, open_databases
+from burnscar_assets.orchestration.sqlite_engines import closing_databases, keep_engines
 from burnscar_assets.orchestration.stage import GPU_POOL
 from burnscar_assets.storage.atomic import atomic_file, storage_errors
 
@@ -52,7 +52,7 @@ def open_instance(world: World, settings_file: Path) -> Iterator[dg.DagsterInsta
     """The world's persistent instance, with its pools set and runs whose process is gone reported as failed."""
     prepare_environment(world, settings_file)
     keep_engines()
-    with open_databases(), dg.DagsterInstance.get() as instance:
+    with closing_databases(), dg.DagsterInstance.get() as instance:
         storage, limit = instance.event_log_storage, gpu_limit(world)
         limits = {pool.name: pool.limit for pool in storage.get_pool_limits()}
         if limits.get(GPU_POOL) != limit:

@@ -40,8 +40,8 @@ def keep_engines() -> None:
 
 
 @contextmanager
-def open_databases() -> Iterator[None]:
-    """Close the connections to the databases at the end."""
+def closing_databases() -> Iterator[None]:
+    """Close the connections that this process keeps to databases when the block ends."""
     try:
         yield
     finally:

@@ -141,12 +141,11 @@ class _Resolver(CachingStaleStatusResolver):
 
     def _get_partition_dependencies(self, *, key: AssetKeyPartitionKey) -> Sequence[AssetKeyPartitionKey]:
         if key not in self._log.inputs:
-            of_year = key.partition_key is not None
-            self._log.inputs[key] = (
-                [AssetKeyPartitionKey(p.key, p.partition_key) for p in parents(self._log.graph, Pair.of(*key))]
-                if of_year
-                else super()._get_partition_dependencies(key=key)
-            )
+            if key.partition_key is None:
+                self._log.inputs[key] = super()._get_partition_dependencies(key=key)
+            else:
+                found = parents(self._log.graph, Pair.of(*key))
+                self._log.inputs[key] = [AssetKeyPartitionKey(pair.key, pair.partition_key) for pair in found]
         return self._log.inputs[key]
 
     def _is_dep_updated(self, provenance: DataProvenance, dep_key: AssetKeyPartitionKey) -> bool:

@@ -11,7 +11,7 @@ from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventL
 from sqlalchemy import text
 
 from burnscar_assets.orchestration import sqlite_engines
-from burnscar_assets.orchestration.sqlite_engines import keep_engines, open_databases
+from burnscar_assets.orchestration.sqlite_engines import closing_databases, keep_engines
 
 KEY = dg.AssetKey("thing")
 ELSEWHERE = """
@@ -27,7 +27,7 @@ def test_an_engine_is_made_once_for_each_database_and_another_process_writes_bes
 ) -> None:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     keep_engines()
-    with open_databases(), dg.DagsterInstance.get() as instance:
+    with closing_databases(), dg.DagsterInstance.get() as instance:
         storage = instance.event_log_storage
         assert isinstance(storage, SqliteEventLogStorage)
         engines = []
@@ -46,7 +46,7 @@ def test_an_engine_is_made_once_for_each_database_and_another_process_writes_bes
 def test_connections_are_kept_but_never_shared_and_end_with_the_instance(tmp_path: Path) -> None:
     keep_engines()
     engine = sqlite_event_log.create_engine(f"sqlite:///{tmp_path}/kept.db")
-    with open_databases():
+    with closing_databases():
         with engine.connect() as outer, engine.connect() as inner:
             outer.execute(text("CREATE TABLE things (name)"))
             outer.commit()
@@ -70,7 +70,7 @@ def test_a_runs_database_is_as_dagster_makes_it(tmp_path: Path, monkeypatch: pyt
     for name, begin in (("dagster", sqlite_engines._make_database), ("here", sqlite_engines._begin_database)):
         monkeypatch.setattr(SqliteEventLogStorage, "_initdb", begin)
         storage = SqliteEventLogStorage(str(tmp_path / name))
-        with open_databases():
+        with closing_databases():
             for run in ("one", "two"):
                 with storage.run_connection(run) as connection:
                     tables = connection.execute(text("SELECT sql FROM sqlite_master ORDER BY name")).fetchall()
