@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from burnscar_assets.classes import BURNT, CLASS_NAMES, Stratum
+from burnscar_assets.crs import usable_crs
 from burnscar_assets.errors import InputError
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.tables import TABLE_CRS
@@ -62,16 +63,17 @@ def read_ecoregions(path: Path, field: str) -> gpd.GeoDataFrame:
     """Ecoregions by name, in EPSG:3310.
 
     Raises:
-        InputError: the file can't be read, or has no such field.
+        InputError: the file can't be read, has no CRS that can be used, or no such field.
     """
     try:
-        regions = gpd.read_file(path).to_crs(TABLE_CRS)
+        regions = gpd.read_file(path)
     except Exception as error:
         raise InputError(f"evaluation.ecoregions: {path} can't be read ({error}): give a vector file") from error
+    usable_crs(regions.crs, f"evaluation.ecoregions: {path}")
     if field not in regions:
         known = ", ".join(map(str, regions.columns.drop("geometry")))
         raise InputError(f"evaluation.ecoregion_field: {path} has no field {field!r}, but {known}")
-    return regions[[field, "geometry"]].rename(columns={field: ECOREGION})
+    return regions[[field, "geometry"]].to_crs(TABLE_CRS).rename(columns={field: ECOREGION})
 
 
 def ecoregion_of(windows: gpd.GeoDataFrame, regions: gpd.GeoDataFrame) -> list[str]:

@@ -14,6 +14,7 @@ import geopandas as gpd
 import pyarrow as pa
 import pyogrio
 
+from burnscar_assets.crs import usable_crs
 from burnscar_assets.errors import InputError
 from burnscar_assets.settings import ReleaseSettings
 
@@ -21,6 +22,8 @@ FIRE_LAYER = re.compile(r"firep(\d+)(?:_\d+)?", re.IGNORECASE)
 PRESCRIBED_LAYER = re.compile(r"rxburn(\d+)(?:_\d+)?", re.IGNORECASE)
 _TREATMENT_LAYER = re.compile(r"rxburn|non_?rx", re.IGNORECASE)
 _RELEASE_FILE = re.compile(r"fire(?:p)?(\d\d)_?1", re.IGNORECASE)
+
+ADD_CRS = "add one (a .prj beside a shapefile; FRAP's is EPSG:3310), then run the same again"
 
 _PARQUET = frozenset({".parquet", ".geoparquet"})
 _FORMATS = frozenset({".gpkg", ".shp", ".geojson", ".json", ".fgb", *_PARQUET})
@@ -86,7 +89,7 @@ def read_layer(layer: Layer) -> gpd.GeoDataFrame:
     Curves become line segments: FRAP's FileGDB has some, and the Arrow path of pyogrio does not do that.
 
     Raises:
-        InputError: the layer is damaged, or has no CRS.
+        InputError: the layer is damaged, or has no CRS that can be used.
     """
     try:
         if layer.dataset.suffix.lower() in _PARQUET:
@@ -99,11 +102,7 @@ def read_layer(layer: Layer) -> gpd.GeoDataFrame:
         raise InputError(f"{layer.label} is damaged ({error}): get the file again") from error
     if not isinstance(records, gpd.GeoDataFrame):
         raise InputError(f"{layer.label} has no geometry: choose another release.fire_layer")
-    if records.crs is None:
-        raise InputError(
-            f"{layer.label} has no coordinate reference system: add one (a .prj beside a shapefile; "
-            "FRAP's is EPSG:3310), then run the same again"
-        )
+    usable_crs(records.crs, layer.label, ADD_CRS)
     return records
 
 

@@ -7,6 +7,7 @@ import geopandas as gpd
 import numpy as np
 import shapely
 
+from burnscar_assets.crs import usable_crs
 from burnscar_assets.errors import InputError
 from burnscar_assets.storage.tables import TABLE_CRS
 
@@ -52,8 +53,7 @@ def load_land(path: Path | None, fire_year: int | None = None, *, may_be_empty: 
         outline = gpd.GeoDataFrame(geometry=[shapely.Polygon(CALIFORNIA_OUTLINE)], crs="EPSG:4326")
         return outline.to_crs(TABLE_CRS)
     layer = _read(path)
-    if layer.crs is None:
-        raise InputError(f"{path} has no coordinate system: add one (for a shapefile, its .prj file)")
+    usable_crs(layer.crs, str(path))
     by_year = YEARS_COLUMN in layer.columns
     if fire_year is not None and by_year:
         layer = layer.loc[np.array([fire_year in years for years in layer[YEARS_COLUMN]], dtype=bool)]

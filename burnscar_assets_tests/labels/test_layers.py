@@ -1,6 +1,7 @@
 import math
 import sqlite3
 import struct
+import warnings
 from pathlib import Path
 
 import pyogrio
@@ -10,6 +11,7 @@ from burnscar_assets.errors import InputError
 from burnscar_assets.labels.layers import find_layers, read_layer
 from burnscar_assets.settings import ReleaseSettings
 from burnscar_assets_tests.labels.label_records import frap_fires
+from burnscar_assets_tests.test_crs import LOCAL, UNDEFINED_GEOGRAPHIC
 
 SETTINGS = ReleaseSettings(source="x")
 
@@ -73,3 +75,13 @@ def test_a_table_without_geometry_is_no_layer(tmp_path: Path) -> None:
     pyogrio.write_dataframe(frap_fires({}).drop(columns="geometry"), path, layer="firep24_1")
     with pytest.raises(InputError, match="layers found: none"):
         find_layers(path, SETTINGS, path.name)
+
+
+@pytest.mark.parametrize("crs", [None, LOCAL, UNDEFINED_GEOGRAPHIC])
+def test_a_crs_without_a_place_on_earth_is_told_as_a_missing_one(crs: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "fires.gpkg"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pyogrio.write_dataframe(frap_fires({}).set_crs(crs, allow_override=True), path, layer="firep24_1")
+    with pytest.raises(InputError, match=r"layer firep24_1 of fires\.gpkg has no coordinate reference system.*3310"):
+        read_layer(find_layers(path, SETTINGS, path.name).fires)

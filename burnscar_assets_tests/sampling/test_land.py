@@ -56,7 +56,7 @@ def test_what_is_no_layer_of_polygons_is_refused(tmp_path: Path) -> None:
         load_land(table)
     unplaced = tmp_path / "unplaced.parquet"
     layer(SQUARE, crs=None).to_parquet(unplaced)
-    with pytest.raises(InputError, match="coordinate system"):
+    with pytest.raises(InputError, match="coordinate reference system"):
         load_land(unplaced)
 
 

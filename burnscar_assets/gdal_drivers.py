@@ -1,0 +1,68 @@
+"""Which of GDAL's drivers may open what comes from outside. GDAL picks a driver by content, never by a file's name.
+
+A file that is called B02.tif or fires.geojson can be a virtual dataset that names other files, or a description of a
+service: opened by whatever driver fits, it reads what lies on this machine and asks servers near it.
+"""
+
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from rasterio.io import DatasetReader
+
+RASTER_DRIVERS: Final = ("GTiff", "JP2OpenJPEG")
+"""For images and masks; a COG is a GTiff."""
+
+INDIRECT_DRIVERS: Final = (
+    # what other files hold
+    "VRT", "OGR_VRT", "GDALG", "GTI", "DERIVED", "GNMFile", "GNMDatabase", "STACIT", "STACTA", "ADBC",
+    # what a service answers
+    "HTTP", "WMS", "WMTS", "WCS", "WFS", "OAPIF", "OGCAPI", "CSW", "DAAS", "PLMOSAIC", "PLSCENES", "EEDA", "EEDAI",
+    "AmigoCloud", "Carto", "Elasticsearch", "NGW", "PostgreSQL", "PostGISRaster", "MySQL", "MongoDBv3",
+    "HANA", "ODBC", "MSSQLSpatial", "OCI", "GeoRaster",
+    # programs and languages
+    "GPSBabel", "R", "Zarr",
+)  # fmt: skip
+"""Drivers that read what a file or an address names, not what it holds; nothing here needs one of them."""
+
+_SKIP: Final = "GDAL_SKIP"
+
+
+def open_raster(path: str | os.PathLike[str], **options: Any) -> "DatasetReader":
+    """Open an image with one of RASTER_DRIVERS, whatever its content would suggest.
+
+    Args:
+        path: Of a file or, as GDAL takes it, of a remote one.
+        options: As `rasterio.open` takes them to read.
+
+    Raises:
+        RasterioIOError: it isn't there, or is none of theirs.
+    """
+    import rasterio
+    from rasterio.errors import RasterioIOError
+
+    is_jp2 = os.fspath(path).lower().split("?", maxsplit=1)[0].endswith((".jp2", ".j2k"))
+    likely, other = reversed(RASTER_DRIVERS) if is_jp2 else RASTER_DRIVERS
+    try:
+        return rasterio.open(path, driver=likely, **options)
+    except RasterioIOError as error:
+        if "not recognized as" not in str(error):
+            raise
+        return rasterio.open(path, driver=other, **options)
+
+
+def skip(drivers: Iterable[str]) -> dict[str, str]:
+    """The environment in which GDAL registers none of these drivers, nor those that are skipped already.
+
+    The comma at the end has GDAL split at commas, as names with blanks (ESRI Shapefile) need.
+    """
+    before = os.environ.get(_SKIP, "")
+    known = before.split(",") if "," in before else before.split()
+    names = dict.fromkeys(name for name in (*known, *drivers) if name)
+    return {_SKIP: ",".join(names) + ","}
+
+
+def skip_indirect_drivers() -> None:
+    """Have this process and all that it starts do without INDIRECT_DRIVERS; takes effect before GDAL's first use."""
+    os.environ.update(skip(INDIRECT_DRIVERS))
