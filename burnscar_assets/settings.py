@@ -212,7 +212,12 @@ class ImagerySettings(Section):
     min_clear_fraction: float = Field(
         0.9, ge=0, le=1, description="By window: a scene with this share of the window clear is good enough, 0–1."
     )
-    candidates: int = Field(8, ge=1, description="By window: scenes looked at for each, least cloudy first.")
+    candidates: int = Field(
+        8,
+        ge=1,
+        description="Scenes kept for each window, least cloudy first: further choices where the first can't be read; "
+        "by window, those looked at.",
+    )
     max_nodata_fraction: float = Field(
         0.05, ge=0, le=1, description="Windows with a larger share of pixels without data are left out."
     )

@@ -27,7 +27,7 @@ from rslearn.utils.geometry import WGS84_PROJECTION, STGeometry  # noqa: TID253
 from rslearn.utils.stac import StacItem  # noqa: TID253
 
 from burnscar_assets.imagery.index_client import IndexClient
-from burnscar_assets.imagery.local_match import match_locally
+from burnscar_assets.imagery.local_match import match_and_rank
 from burnscar_assets.imagery.patient_session import PatientSession
 from burnscar_assets.imagery.search_groups import Request, group_requests, split_group
 from burnscar_assets.imagery.search_options import SearchOptions, retrying
@@ -51,10 +51,18 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class MatchedPart:
-    """Some of the windows that were asked for, by position, and the groups of scenes of each."""
+    """Some of the windows that were asked for.
+
+    Attributes:
+        positions: of the windows.
+        groups: groups of scenes of each.
+        ranked: scenes that each may have instead, those of its groups included, the preferred first; none where
+            the source doesn't list them.
+    """
 
     positions: list[int]
     groups: list[Groups]
+    ranked: list[list[Any]]
 
 
 def get_items_in_bulk(
@@ -110,7 +118,8 @@ def search_in_parts(
         return
     for first in range(0, len(geometries), BATCH):
         batch = list(range(len(geometries))[first : first + BATCH])
-        yield MatchedPart(batch, _ask_source(source, [geometries[i] for i in batch], query_config, options))
+        groups = _ask_source(source, [geometries[i] for i in batch], query_config, options)
+        yield MatchedPart(batch, groups, [[] for _ in batch])
 
 
 def _searches_as_rslearn_does(source: DataSource) -> bool:
@@ -170,7 +179,7 @@ class _StacSearch:
                 if number + AT_ONCE < len(groups):
                     ahead.append(pool.submit(self._search, groups[number + AT_ONCE]))
                 for positions, scenes in found:
-                    yield MatchedPart(positions, self._match(positions, scenes))
+                    yield self._match(positions, scenes)
         finally:
             if isinstance(self._session, PatientSession):
                 self._session.stop()  # nobody waits for searches that nobody wants any more
@@ -223,13 +232,14 @@ class _StacSearch:
         )
         return retrying(search, self._source, self._options)
 
-    def _match(self, positions: list[int], scenes: list[StacItem]) -> list[Groups]:
+    def _match(self, positions: list[int], scenes: list[StacItem]) -> MatchedPart:
         geometries = [self._geometries[i] for i in positions]
         try:
             items = self._prefer(self._relevant(positions, scenes))
         except Exception:  # a scene is amiss: rslearn tells for which windows
-            return _ask_source(self._source, geometries, self._query, self._options)
-        return match_locally(geometries, items, self._query)
+            groups = _ask_source(self._source, geometries, self._query, self._options)
+            return MatchedPart(positions, groups, [[] for _ in positions])
+        return MatchedPart(positions, *match_and_rank(geometries, items, self._query, self._options.candidates))
 
     def _relevant(self, positions: list[int], scenes: list[StacItem]) -> list[StacItem]:
         """Scenes that a search for one of the windows alone would list, as far as their boxes and times tell."""

@@ -23,7 +23,7 @@ from rslearn.utils.fsspec import open_atomic  # noqa: TID253
 from rslearn.utils.geometry import STGeometry  # noqa: TID253
 
 from burnscar_assets.errors import InputError
-from burnscar_assets.imagery.local_match import match_locally
+from burnscar_assets.imagery.local_match import match_and_rank
 from burnscar_assets.imagery.search_options import SearchOptions, retrying
 from burnscar_assets.imagery.searches import PAUSE
 
@@ -45,7 +45,7 @@ class _Wanted:
 
 def match_by_granule(
     source: Sentinel2, geometries: Sequence[STGeometry], query_config: QueryConfig, options: SearchOptions
-) -> Iterator[tuple[list[int], list[list[MatchedItemGroup[Sentinel2Item]]]]]:
+) -> Iterator[tuple[list[int], list[list[MatchedItemGroup[Sentinel2Item]]], list[list[Sentinel2Item]]]]:
     """Match windows, those of the same granules together.
 
     Args:
@@ -55,8 +55,8 @@ def match_by_granule(
         options: how failed reads are tried again, and how late a year's last scenes may come.
 
     Yields:
-        Positions of windows, and the groups of each: what `source.get_items` gives, scenes that are equally
-        cloudy in the order of granule, year and folder.
+        Positions of windows, the groups of each (what `source.get_items` gives, scenes that are equally cloudy in
+        the order of granule, year and folder), and the scenes that it may have instead.
 
     Raises:
         InputError: a window has no time range.
@@ -73,7 +73,8 @@ def match_by_granule(
         items = [item for key in needed for item in read[key]]
         if source.sort_by == CLOUD_ORDER:
             items.sort(key=lambda item: item.cloud_cover)
-        yield part.positions, match_locally([everywhere[i] for i in part.positions], items, query_config)
+        windows = [everywhere[i] for i in part.positions]
+        yield part.positions, *match_and_rank(windows, items, query_config, options.candidates)
 
 
 def _by_granules(source: Sentinel2, geometries: Sequence[STGeometry]) -> list[_Wanted]:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from rslearn.dataset.window import WindowLayerData
 
 SET_ASIDE = "set-aside:"
+CANDIDATES = "candidates:"
+"""Under this and a layer's name lie the scenes that a window may have, one group of them, the preferred first."""
 
 SerializedItem = dict[str, Any]
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any, Final
 
-from burnscar_assets.imagery.items import SET_ASIDE, SerializedItem, cloud_cover
+from burnscar_assets.imagery.items import CANDIDATES, SET_ASIDE, SerializedItem, cloud_cover
 
 if TYPE_CHECKING:
     from rslearn.config import LayerConfig
@@ -102,7 +102,8 @@ class LayerSearch:
         for part in self._select(windows) if self._rule else self._search(self._source, windows):
             for first in range(0, len(part.positions), COMMIT):
                 chosen = [windows[i] for i in part.positions[first : first + COMMIT]]
-                reasons = self._write(chosen, part.groups[first : first + COMMIT])
+                groups, ranked = part.groups[first : first + COMMIT], part.ranked[first : first + COMMIT]
+                reasons = self._write(chosen, groups, ranked)
                 unmatched += [window for window in chosen if window.name not in reasons]
                 yield reasons
         if unmatched:
@@ -135,33 +136,36 @@ class LayerSearch:
             chosen = [windows[i] for i in positions]
             starts = [window.time_range[0] if window.time_range else None for window in chosen]
             geometries, query = [self._wanted(window) for window in chosen], self._config.data_source.query_config
-            yield MatchedPart(
-                positions,
-                select_scenes(geometries, starts, self._source, query, search, self._rule, options, self._layer),
-            )
+            groups = select_scenes(geometries, starts, self._source, query, search, self._rule, options, self._layer)
+            yield MatchedPart(positions, groups, [_looked_at(found) for found in groups])
 
     def _wanted(self, window: "Window") -> "STGeometry":
         geometry = window.get_geometry()
         geometry.time_range = self._config.data_source.get_request_time_range(geometry.time_range)
         return geometry
 
-    def _write(self, windows: "Sequence[Window]", groups: "Sequence[Groups]") -> dict[str, str]:
+    def _write(
+        self, windows: "Sequence[Window]", groups: "Sequence[Groups]", ranked: Sequence[list[Any]]
+    ) -> dict[str, str]:
         """Write the scenes of windows down; reasons of those whose reason is known by now."""
         reasons: dict[str, str] = {}
         scenes: dict[int, SerializedItem] = {}
-        by_group: dict[str, list[tuple[Window, Chosen]]] = {}
-        for window, found in zip(windows, groups, strict=True):
+        by_group: dict[str, dict[Window, dict[str, Chosen]]] = {}
+        for window, found, further in zip(windows, groups, ranked, strict=True):
             whole = [([_serialized(item, scenes) for item in g.items], g.request_time_range) for g in found]
             clear = self._leave_out_cloudy(whole)
+            every = {item.name: item for item in [*further, *(item for group in found for item in group.items)]}
+            candidates = self._leave_out_cloudy([([_serialized(item, scenes) for item in every.values()], None)])
             if self._rule:
                 self.clear_fractions[window.name] = [getattr(group, "clear_fraction", None) for group in found]
-            by_group.setdefault(window.group, []).append((window, clear))
+            said = {self._layer: clear, CANDIDATES + self._layer: candidates}
+            by_group.setdefault(window.group, {})[window] = said
             if any(group for group, _ in clear):
                 reasons[window.name] = ""
             elif any(group for group, _ in whole):
                 reasons[window.name] = TOO_CLOUDY
         for members in by_group.values():
-            self._save(dict(members))
+            self._save(members)
         return reasons
 
     def _leave_out_cloudy(self, groups: Chosen) -> Chosen:
@@ -169,15 +173,17 @@ class LayerSearch:
         clear = [([i for i in group if (cloud_cover(i) or 0) <= self._max_cloud_cover], time) for group, time in groups]
         return groups if clear == groups else [(group, time) for group, time in clear if group]
 
-    def _save(self, chosen: "dict[Window, Chosen]") -> None:
+    def _save(self, chosen: "dict[Window, dict[str, Chosen]]") -> None:
         """Write down what windows of one group are matched with, in the place of what was said of the layer."""
         from rslearn.dataset.window import WindowLayerData
 
         whole: dict[Window, dict[str, WindowLayerData]] = {}
         for window, layers in stored_layers(chosen):
             layers.pop(SET_ASIDE + self._layer, None)
-            groups, times = [group for group, _ in chosen[window]], [time for _, time in chosen[window]]
-            whole[window] = layers | {self._layer: WindowLayerData(self._layer, groups, group_time_ranges=times)}
+            for name, found in chosen[window].items():
+                groups, times = [group for group, _ in found], [time for _, time in found]
+                layers |= {name: WindowLayerData(name, groups, group_time_ranges=times)}
+            whole[window] = layers
         _save_layers(whole)
 
     def _found_without_cloud_limit(self, windows: "Sequence[Window]") -> set[str]:
@@ -196,6 +202,10 @@ class LayerSearch:
 def _place(window: "Window") -> tuple[str, int, int]:
     side = PLACE_M / abs(window.projection.x_resolution)
     return str(window.projection.crs), int(window.bounds[0] // side), int(window.bounds[1] // side)
+
+
+def _looked_at(groups: "Groups") -> list[Any]:
+    return [item for group in groups for item in getattr(group, "ranked", [])]
 
 
 def _serialized(item: Any, known: dict[int, SerializedItem]) -> SerializedItem:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import rasterio.warp
 import shapely
 from rasterio.crs import CRS
-from rslearn.config import QueryConfig  # noqa: TID253
+from rslearn.config import QueryConfig, SpaceMode  # noqa: TID253
 from rslearn.data_sources import Item  # noqa: TID253
 from rslearn.data_sources.utils import MatchedItemGroup, match_candidate_items_to_window  # noqa: TID253
 from rslearn.utils.geometry import WGS84_PROJECTION, Projection, STGeometry  # noqa: TID253
@@ -55,44 +55,69 @@ def match_locally(
         For each window what rslearn's `match_candidate_items_to_window` makes of the scenes that a search for
         it alone would list, in the same order.
     """
-    results: list[list[MatchedItemGroup[ItemType]]] = [[] for _ in geometries]
+    return match_and_rank(geometries, items, query_config, 0)[0]
+
+
+def match_and_rank(
+    geometries: Sequence[STGeometry], items: Sequence[ItemType], query_config: QueryConfig, count: int
+) -> tuple[list[list[MatchedItemGroup[ItemType]]], list[list[ItemType]]]:
+    """Match windows with scenes, and list those that each window may have instead.
+
+    Args:
+        geometries: as in `match_locally`.
+        items: as in `match_locally`.
+        query_config: as in `match_locally`.
+        count: scenes that are listed for a window at most; 0: none.
+
+    Returns:
+        What `match_locally` returns, and for each window the scenes that touch it within its time range, in the order
+        of preference, those that it was matched with included.
+    """
+    matched: list[list[MatchedItemGroup[ItemType]]] = [[] for _ in geometries]
+    ranked: list[list[ItemType]] = [[] for _ in geometries]
     by_projection: dict[str, list[int]] = {}
     for position, geometry in enumerate(geometries):
         by_projection.setdefault(str(geometry.projection), []).append(position)
     for members in by_projection.values():
-        matcher = _Matcher([geometries[i] for i in members], items, query_config)
-        for position, groups in zip(members, matcher.match(), strict=True):
-            results[position] = groups
-    return results
+        matcher = _Matcher([geometries[i] for i in members], items)
+        for position, groups in zip(members, matcher.match(query_config), strict=True):
+            matched[position] = groups
+        if count:
+            for position, groups in zip(members, matcher.match(_each_alone(query_config, count)), strict=True):
+                ranked[position] = [item for group in groups for item in group.items]
+    return matched, ranked
+
+
+def _each_alone(query_config: QueryConfig, count: int) -> QueryConfig:
+    alone = {"space_mode": SpaceMode.INTERSECTS, "max_matches": count, "min_matches": 0, "period_duration": None}
+    return query_config.model_copy(update=alone)
 
 
 class _Matcher:
     """Matches windows of one projection."""
 
-    def __init__(self, geometries: list[STGeometry], items: Sequence[Item], query_config: QueryConfig) -> None:
+    def __init__(self, geometries: list[STGeometry], items: Sequence[Item]) -> None:
         self._geometries = geometries
         self._items = list(items)
-        self._query = query_config
         self._projection = geometries[0].projection
-        self._answers: dict[tuple[bytes, object], Answer] = {}
+        none = [np.empty(0, dtype=np.intp)] * len(geometries)
+        self._sorted = self._sort_out() if self._items else (none, none)
 
-    def match(self) -> list[list[MatchedItemGroup]]:
+    def match(self, query_config: QueryConfig) -> list[list[MatchedItemGroup]]:
         """Groups of scenes of each window."""
-        none = [np.empty(0, dtype=np.intp)] * len(self._geometries)
-        covering, near = self._sort_out() if self._items else (none, none)
-        return [self._match_one(*window) for window in zip(self._geometries, covering, near, strict=True)]
-
-    def _match_one(self, geometry: STGeometry, covering: Positions, near: Positions) -> list[MatchedItemGroup]:
-        if len(near):
-            answer = self._ask(geometry, covering, near)
-        else:
+        answers: dict[tuple[bytes, object], Answer] = {}
+        results = []
+        for geometry, covering, near in zip(self._geometries, *self._sorted, strict=True):
             key = covering.tobytes(), geometry.time_range
-            if key not in self._answers:
-                self._answers[key] = self._ask(geometry, covering, near)
-            answer = self._answers[key]
-        return [MatchedItemGroup([self._items[i] for i in chosen], times) for chosen, times in answer]
+            answer = None if len(near) else answers.get(key)
+            if answer is None:
+                answer = self._ask(geometry, covering, near, query_config)
+            if not len(near):
+                answers[key] = answer
+            results.append([MatchedItemGroup([self._items[i] for i in chosen], times) for chosen, times in answer])
+        return results
 
-    def _ask(self, geometry: STGeometry, covering: Positions, near: Positions) -> Answer:
+    def _ask(self, geometry: STGeometry, covering: Positions, near: Positions, query_config: QueryConfig) -> Answer:
         """What rslearn makes of some scenes; those that cover the window stand there as a box around it."""
         west, south, east, north = geometry.shp.bounds
         box = shapely.box(west - 1, south - 1, east + 1, north + 1)
@@ -102,7 +127,7 @@ class _Matcher:
             item = self._items[position]
             shape = STGeometry(geometry.projection, box, item.geometry.time_range) if position in whole else None
             candidates.append(_Candidate(position, item, shape or item.geometry))
-        groups = match_candidate_items_to_window(geometry, candidates, self._query)
+        groups = match_candidate_items_to_window(geometry, candidates, query_config)
         return [([c.position for c in group.items], group.request_time_range) for group in groups]
 
     def _sort_out(self) -> tuple[list[Positions], list[Positions]]:

@@ -106,10 +106,10 @@ def _match_layer(
     from burnscar_assets.imagery.search_options import SearchOptions
 
     source = data_source(dataset, layer)
-    options = SearchOptions(settings.retries, settings.retry_backoff_s, settings.late_days)
+    options = SearchOptions(settings.retries, settings.retry_backoff_s, settings.late_days, settings.candidates)
     config, where = dataset.layers[layer], _source_state(source, options)
     alike = [config.model_dump(mode="json"), where, settings.max_cloud_cover]
-    alike += [settings.min_clear_fraction, settings.candidates] if settings.selection == "window" else []
+    alike += [settings.candidates, *([settings.min_clear_fraction] if settings.selection == "window" else [])]
     requests = {name: hash_json([_place(window), *alike]) for name, window in windows.items()}
     with open_ledgers(Path(dataset.path), MATCHED, layer, [w.group for w in windows.values()]) as ledgers:
         there = has_layer(windows.values(), layer)

@@ -27,11 +27,13 @@ class SearchOptions:
         retries: further tries of one that failed.
         retry_backoff_s: base of the wait between tries, in seconds.
         late_days: days after a time range for which imagery of it may still come.
+        candidates: scenes that are listed for each window at most, as further choices.
     """
 
     retries: int = 3
     retry_backoff_s: float = 2.0
     late_days: int = 10
+    candidates: int = 0
 
 
 def retrying(search: Callable[[], Result], source: DataSource, options: SearchOptions) -> Result:

@@ -9,7 +9,7 @@ Loaded only by functions that need rslearn.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -55,9 +55,11 @@ class ChosenGroup(MatchedItemGroup[Any]):
 
     Attributes:
         clear_fraction: share of the window's area that is clear in it, 0–1.
+        ranked: all scenes that were looked at for the same time and cover the window, the best first.
     """
 
     clear_fraction: float = 0.0
+    ranked: list[Item] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -139,16 +141,18 @@ def select_scenes(
         if view is not None and 1 - view.nodata >= COVERED:
             seen.setdefault(id(slot), []).append(_candidate(look.item, view, starts[slot.window]))
     for slot in slots:
+        mine = seen.get(id(slot), [])
+        ranked = [candidate.item for candidate in rank(mine, rule.min_clear_fraction)]
         slot.groups = [
-            ChosenGroup([chosen.item], slot.geometry.time_range, chosen.clear)
-            for chosen in choose(seen.get(id(slot), []), rule.min_clear_fraction, wanted)
+            ChosenGroup([chosen.item], slot.geometry.time_range, chosen.clear, ranked)
+            for chosen in choose(mine, rule.min_clear_fraction, wanted)
         ]
     _fall_back([slot for slot in slots if not slot.groups], query_config, search)
     return _gather(slots, len(geometries), query_config)
 
 
-def choose(candidates: Sequence[Candidate], min_clear_fraction: float, count: int) -> list[Candidate]:
-    """The best candidates, at most one of each overpass, in the order of time.
+def rank(candidates: Sequence[Candidate], min_clear_fraction: float) -> list[Candidate]:
+    """Candidates, the best first.
 
     Those that are clear enough come first, the nearest in time before the others; then the rest, the clearest first.
     Among equals, the earlier in the sequence is better.
@@ -160,8 +164,13 @@ def choose(candidates: Sequence[Candidate], min_clear_fraction: float, count: in
             return False, days, -candidate.clear
         return True, -candidate.clear, days
 
+    return sorted(candidates, key=badness)
+
+
+def choose(candidates: Sequence[Candidate], min_clear_fraction: float, count: int) -> list[Candidate]:
+    """The best candidates by `rank`, at most one of each overpass, in the order of time."""
     chosen: list[Candidate] = []
-    for candidate in sorted(candidates, key=badness):
+    for candidate in rank(candidates, min_clear_fraction):
         if len(chosen) < count and not any(_is_same_pass(candidate.item, other.item) for other in chosen):
             chosen.append(candidate)
     return sorted(chosen, key=lambda candidate: _moment(candidate.item))

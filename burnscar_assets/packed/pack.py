@@ -253,7 +253,7 @@ class Pack:
                 "DELETE FROM layer_datas WHERE window = (SELECT id FROM windows WHERE name = ?)",
                 ((name,) for name in windows),
             )
-            numbers: dict[str, int] = {}
+            numbers: dict[int | str, int] = {}
             connection.executemany(
                 "INSERT INTO layer_datas (window, layer, groups, time_ranges, materialized) "
                 "SELECT id, ?2, ?3, ?4, ?5 FROM windows WHERE name = ?1",
@@ -293,9 +293,17 @@ def _of_windows(query: str, names: Sequence[str] | None) -> tuple[str, tuple[str
     return f"{query} WHERE w.name IN (SELECT value FROM json_each(?))", (json.dumps(list(names)),)  # noqa: S608
 
 
-def _number(connection: Any, item: Any, numbers: dict[str, int]) -> int:
-    """The number of an item's row, which is made if there is none; `numbers` remembers those asked for."""
-    text = json.dumps(item)
+def _number(connection: Any, item: Any, numbers: dict[int | str, int]) -> int:
+    """The number of an item's row, which is made if there is none; `numbers` remembers those asked for.
+
+    They are known by their identity, as all live until the end of the transaction, and by their text.
+    """
+    if id(item) not in numbers:
+        numbers[id(item)] = _number_of_text(connection, json.dumps(item), numbers)
+    return numbers[id(item)]
+
+
+def _number_of_text(connection: Any, text: str, numbers: dict[int | str, int]) -> int:
     if text not in numbers:
         digest = hashlib.sha256(text.encode()).digest()
         connection.execute("INSERT OR IGNORE INTO items (hash, item) VALUES (?, ?)", (digest, text))
