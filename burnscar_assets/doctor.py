@@ -153,7 +153,7 @@ def _gpu(settings: Settings) -> Check:
     names = "; ".join(answer.stdout.strip().splitlines())
     try:
         seen = subprocess.run(
-            [sys.executable, "-c", "import torch; print(torch.cuda.is_available())"],
+            [sys.executable, "-P", "-c", "import torch; print(torch.cuda.is_available())"],
             capture_output=True,
             text=True,
             timeout=60,

@@ -248,6 +248,16 @@ class ModelSettings(Section):
     weights: str | None = Field(
         None, description="Folder with config.json and weights.pth; empty: from the hub's cache or the hub."
     )
+    revision: str = Field(
+        "main",
+        pattern=r"^[\w-][\w.-]*$",
+        description="Commit of the hub that weights are fetched of; a branch or tag may move.",
+    )
+    sha256: str | None = Field(
+        None,
+        pattern="^[0-9a-f]{64}$",
+        description="SHA-256 that weights.pth must have; empty: any, which the checkpoint's manifest keeps.",
+    )
     allow_random: bool = Field(
         False, description="Without weights, start from random ones (v1.2 Nano), and say so loudly."
     )
@@ -257,7 +267,7 @@ class ModelSettings(Section):
 class TrainingSettings(Section):
     """How a year's checkpoint is fine-tuned."""
 
-    transport: ClassVar[frozenset[str]] = frozenset({"memory_gb", "devices", "logger"})
+    transport: ClassVar[frozenset[str]] = frozenset({"memory_gb", "devices", "logger", "classes"})
 
     look_back_years: int = Field(2, ge=0, le=30, description="Fire years before Y whose training split is used too.")
     model: ModelSettings = ModelSettings()
@@ -274,6 +284,11 @@ class TrainingSettings(Section):
         ge=1,
         description="Side of the middle of each window that the model sees, in pixels, a multiple of the patch size; "
         "empty: whole windows. For models that answer for whole windows.",
+    )
+    classes: tuple[str, ...] = Field(
+        (),
+        description="Classes that model configurations may name beyond those that are known to compute only, by their "
+        "import path: whoever names a class runs its code.",
     )
     max_epochs: int = Field(20, ge=1, description="Passes over the training windows at most.")
     tuning: Literal["freeze-then-unfreeze", "frozen", "layer-decay", "lora"] = Field(

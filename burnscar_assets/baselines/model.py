@@ -13,10 +13,7 @@ from burnscar_assets.baselines.trees import TreesModel
 from burnscar_assets.classes import BANDS
 from burnscar_assets.errors import CheckpointError
 from burnscar_assets.evaluation.baseline import NbrThreshold
-from burnscar_assets.training.manifest import CheckpointManifest
-
-THRESHOLD_FILE: Final = "threshold.json"
-TREES_FILE: Final = "trees.txt"
+from burnscar_assets.training.manifest import THRESHOLD_FILE, TREES_FILE, CheckpointManifest
 
 
 class BaselineModel:

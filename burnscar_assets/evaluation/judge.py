@@ -116,7 +116,7 @@ def answers(
 
     progress("loading the checkpoint", 0, 0)
     watch = watch or Stopwatch()
-    model = load_model(checkpoint, _device(spec.device))
+    model = load_model(checkpoint, _device(spec.device), spec.classes)
     probabilities, nbr = [np.empty(0)], [np.empty(0)]
     layers = {layer: bands for layer, bands in model.manifest.layers.items() if layer != spec.layer}
     for rows, images in _batches(spec, windows, progress):

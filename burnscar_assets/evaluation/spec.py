@@ -37,6 +37,7 @@ class EvaluationSpec(ProcessSpec):
     layer: str = Field("sentinel2_l2a", description="Raster layer that the model reads.")
     settings: EvaluationSettings = EvaluationSettings()
     device: str = Field("cpu", description="Where the model runs: cpu, cuda, or auto.")
+    classes: tuple[str, ...] = Field((), description="Classes beyond the known ones that a checkpoint may name.")
     batch_size: int = Field(256, ge=1, description="Windows per prediction step.")
     simulated: bool = Field(False, description="Whether the imagery is simulated.")
     data_versions: dict[str, str] = Field({}, description="Data versions of what is read, kept in the report.")

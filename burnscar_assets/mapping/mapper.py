@@ -117,7 +117,7 @@ def _judge(spec: MapSpec, manifest: CheckpointManifest, progress: Progress) -> J
         else KnownGround.of(root, manifest, layer, [spec.fire_year])
     )
     progress("loading the checkpoint", 0, 0)
-    model = load_model(root.checkpoint(year), device_of(spec.device))
+    model = load_model(root.checkpoint(year), device_of(spec.device), spec.classes)
     return Judge(_adapted(model, spec), manifest, report.held_out.decision.threshold, counts, ground)
 
 

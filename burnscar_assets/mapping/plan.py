@@ -165,6 +165,7 @@ def common_of(settings: Settings, root: DataRoot, checkpoint_year: int, setup: s
         "checkpoint_year": checkpoint_year,
         "imagery": settings.imagery,
         "settings": settings.mapping,
+        "classes": settings.training.classes,
         "size_px": settings.windows.size_px,
         "resolution_m": settings.windows.resolution_m,
         "confidence": settings.evaluation.confidence,

@@ -69,6 +69,7 @@ class MapSpec(ProcessSpec):
     resolution_m: float = Field(10, description="Ground sampling distance, metres.")
     confidence: float = Field(0.95, description="Of the interval of the area.")
     device: str = Field("cpu", description="Where the model runs: cpu, cuda, or auto.")
+    classes: tuple[str, ...] = Field((), description="Classes beyond the known ones that a checkpoint may name.")
     simulated: bool = Field(False, description="Whether the imagery is simulated.")
     data_versions: dict[str, str] = Field({}, description="Data versions of what is read, kept with each map.")
     may_take_long: bool = Field(True, description="Whether an area that keeps the model busy for long is mapped.")

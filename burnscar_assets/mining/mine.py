@@ -90,7 +90,12 @@ def mine(
     place = _materialize(settings, root, candidates, fire_year, progress)
     usable = usable_windows(place, [fire_year], settings.imagery.layer, manifest.every_layer)
     spec = EvaluationSpec(
-        root=place.path, fire_year=fire_year, layer=settings.imagery.layer, settings=settings.evaluation, device=device
+        root=place.path,
+        fire_year=fire_year,
+        layer=settings.imagery.layer,
+        settings=settings.evaluation,
+        device=device,
+        classes=settings.training.classes,
     )
     probability, nbr = answers(spec, folder, usable, progress)
     judged = usable.merge(candidates[["point_id", "cell_col", "cell_row"]], on="point_id").assign(

@@ -14,10 +14,12 @@ from burnscar_assets.imagery.ledger import FOLDER as LEDGERS
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import SEASON_LOOK_BACK_YEARS, World
 from burnscar_assets.orchestration.versions import CHAIN, COMPARISON, IN_SEASON_VERSIONS
+from burnscar_assets.packed.pack import pack_path
 from burnscar_assets.storage.contracts import ALL_TABLES
-from burnscar_assets.storage.object_store import ObjectStore, open_store
+from burnscar_assets.storage.object_store import ObjectStore, Owns, open_store
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import table_path
+from burnscar_assets.windows.layout import is_packed
 
 DATASET = "dataset"
 DATASET_STAGES = ("windows", "scene_matches", "tiles")
@@ -94,7 +96,7 @@ def fetch(world: World, store: ObjectStore, assets: list[str], fire_years: list[
     wanted = [(name, year) for asset in assets for name in _artifacts(asset) for year in _partitions(asset, fire_years)]
     for name, year in dict.fromkeys(wanted):
         if store.manifest(name, year) is not None:
-            came += store.fetch(name, year, world.root.path).downloaded
+            came += store.fetch(name, year, world.root.path, owned(world, name, year)).downloaded
     return came
 
 
@@ -114,6 +116,24 @@ def republish(world: World, pair: Pair) -> None:
     manifest = None if store is None else store.manifest(pair.asset, pair.partition_key)
     if manifest is not None:
         publish(world, pair, manifest.version)
+
+
+def owned(world: World, artifact: str, partition: str | None) -> Owns:
+    """Which files an artifact may consist of: those in its own places, and none that a link there leads elsewhere."""
+    year = None if partition is None else int(partition)
+    dataset = world.root.dataset
+    if artifact == DATASET:
+        group = str(year)
+        places = [pack_path(dataset, group), dataset / "windows" / group]
+    else:
+        places = list(_files(world, artifact, year))
+
+    def owns(path: Path) -> bool:
+        if artifact == DATASET and path.parent == dataset / LEDGERS:
+            return path.name.endswith(f"-{year}.json") and not path.is_symlink()
+        return any(path.is_relative_to(place) and path.resolve().is_relative_to(place.resolve()) for place in places)
+
+    return owns
 
 
 def _artifacts(asset: str) -> tuple[str, ...]:
@@ -153,9 +173,6 @@ def _roots(world: World, setup: str | None) -> list[DataRoot]:
 
 def _group(world: World, year: int | None) -> Path:
     """The file or folder that holds a fire year of the dataset."""
-    from burnscar_assets.packed.pack import pack_path
-    from burnscar_assets.windows.layout import is_packed
-
     dataset = world.root.dataset
     return pack_path(dataset, str(year)) if is_packed(dataset) else dataset / "windows" / str(year)
 

@@ -43,6 +43,7 @@ def prepare_environment(world: World, settings_file: Path) -> None:
             DATA_VARIABLE: str(world.root.path),
             CONFIG_VARIABLE: str(settings_file.resolve()),
             "WANDB_MODE": "disabled",
+            "PYTHONSAFEPATH": "1",
         }
     )
 

@@ -29,8 +29,8 @@ from burnscar_assets.storage.hashing import hash_json
 
 POLL_INTERVAL_S = 0.2
 TERMINATION_GRACE_S = 10.0
-PROCESS_ENVIRONMENT = {"PYTHONWARNINGS": "ignore"}
-"""Libraries' warnings would drown a run's log."""
+PROCESS_ENVIRONMENT = {"PYTHONWARNINGS": "ignore", "PYTHONSAFEPATH": "1"}
+"""Libraries' warnings would drown a run's log; no module is imported from the folder that a process starts in."""
 
 Event = dict[str, Any]
 
@@ -61,7 +61,7 @@ class Job:
     @property
     def arguments(self) -> list[str]:
         """Of Python."""
-        return ["-m", self.module, str(self.spec)]
+        return ["-P", "-m", self.module, str(self.spec)]
 
     @property
     def environment(self) -> dict[str, str]:

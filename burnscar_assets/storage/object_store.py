@@ -27,6 +27,9 @@ SMALL_BYTES = 256 * 1024
 
 UNPARTITIONED = "all"
 
+Owns = Callable[[Path], bool]
+"""Whether a file under the data root is one that a partition may consist of."""
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -108,15 +111,22 @@ class ObjectStore:
         record.write(frozenset(paths))
         return Published(len(sent), len(paths) - len(sent), sum(blob.size for blob in sent))
 
-    def fetch(self, asset: str, partition: str | None, root: Path) -> Fetched:
+    def fetch(self, asset: str, partition: str | None, root: Path, owns: Owns) -> Fetched:
         """Make a partition under the data root what it is in the store.
 
         Files that came with an earlier version and aren't in this one are removed, unless another partition
         has them too. What a stopped fetch left undone, the next one does.
 
+        Args:
+            asset: name of the asset.
+            partition: partition key, or None.
+            root: data root.
+            owns: which files the partition may bring and take away; the store may be written by others.
+
         Raises:
             MissingDataError: the partition was never published.
-            StorageError: a blob is damaged or gone, or the data root can't be written.
+            StorageError: the manifest names a file that the partition doesn't own, a blob is damaged or gone, or the
+                data root can't be written.
         """
         manifest = self.manifest(asset, partition)
         if manifest is None:
@@ -124,9 +134,14 @@ class ObjectStore:
             raise MissingDataError(f"no {asset}{which} in {self._bucket.uri}: run burnscar refresh{years}")
         record = Record(root, asset, partition or UNPARTITIONED)
         wanted = frozenset(manifest.files)
+        if foreign := sorted(path for path in wanted if not owns(root / path)):
+            raise StorageError(
+                f"{_manifest_name(asset, partition)} in {self._bucket.uri} names {foreign[0]}, which is no file of "
+                f"{asset}; nothing was fetched: delete it there, then run burnscar refresh where the data root is whole"
+            )
         here = _each(lambda path: (path, record.blob(path)), sorted(wanted))
         needed = [path for path, blob in here if blob != manifest.files[path]]
-        gone = record.paths - wanted
+        gone = frozenset(path for path in record.paths - wanted if owns(root / path))
         record.write(wanted | gone)
         _each(lambda path: self._download(manifest.files[path], root / path), needed)
         removed = [path for path in gone.difference(*record.claimed_by_others()) if _remove(root, path)]

@@ -20,6 +20,7 @@ from burnscar_assets.errors import InputError, SettingsError
 from burnscar_assets.settings import TrainingSettings
 from burnscar_assets.storage.atomic import atomic_file
 from burnscar_assets.storage.hashing import hash_json
+from burnscar_assets.training.classes import foreign_classes
 from burnscar_assets.training.crop import cropped
 from burnscar_assets.training.devices import Device, device_count, on_devices
 from burnscar_assets.training.manifest import CONFIG_FILE
@@ -44,9 +45,15 @@ def run_config(spec: TrainingSpec, device: Device) -> dict[str, Any]:
     """The resolved configuration of a run.
 
     Raises:
-        SettingsError: the YAML is malformed, or has a variable that nothing fills in.
+        SettingsError: the YAML is malformed, has a variable that nothing fills in, or names a class that it may not.
     """
-    return _resolve(spec, _variables(spec, device), device)
+    config = _resolve(spec, _variables(spec, device), device)
+    if foreign := foreign_classes(config, spec.settings.classes):
+        raise SettingsError(
+            f"{config_file(spec.settings.config)} names {', '.join(foreign)}: if you know what that code does, add it "
+            "to training.classes of the settings"
+        )
+    return config
 
 
 def config_hash(spec: TrainingSpec, device: Device) -> str:

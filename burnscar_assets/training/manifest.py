@@ -19,6 +19,8 @@ MANIFEST_FILE: Final = "manifest.json"
 WEIGHTS_FILE: Final = "weights.pth"
 CONFIG_FILE: Final = "model.yaml"
 ENCODER_FILE: Final = "encoder.json"
+THRESHOLD_FILE: Final = "threshold.json"
+TREES_FILE: Final = "trees.txt"
 BEST_FILE: Final = "best.ckpt"
 LAST_FILE: Final = "last.ckpt"
 
@@ -31,6 +33,7 @@ class EncoderRecord(BaseModel):
     model_id: str
     random: bool
     sha256: str | None
+    revision: str | None = None
     embedding_size: int
     parameters: int
 
@@ -121,6 +124,10 @@ def verify_checkpoint(folder: Path) -> CheckpointManifest:
         CheckpointError: the manifest or a file is missing, cut short, or not the one of the manifest.
     """
     manifest = load_manifest(folder)
+    if missing := sorted(_required(manifest) - manifest.files.keys()):
+        raise CheckpointError(f"{folder / MANIFEST_FILE} vouches for no {', '.join(missing)}: {_remedy(folder)}")
+    if outside := [name for name in manifest.files if Path(name).name != name]:
+        raise CheckpointError(f"{folder / MANIFEST_FILE} names {outside[0]!r} outside its folder: {_remedy(folder)}")
     for name, expected in sorted(manifest.files.items()):
         path = folder / name
         if not path.is_file():
@@ -128,6 +135,15 @@ def verify_checkpoint(folder: Path) -> CheckpointManifest:
         if hash_file(path) != expected:
             raise CheckpointError(f"{path} is not the file that was trained (its hash is wrong): {_remedy(folder)}")
     return manifest
+
+
+def _required(manifest: CheckpointManifest) -> set[str]:
+    """Files that a prediction by a model of this kind needs."""
+    if manifest.kind == "threshold":
+        return {THRESHOLD_FILE}
+    if manifest.kind == "trees":
+        return {TREES_FILE}
+    return {WEIGHTS_FILE, CONFIG_FILE} | ({ENCODER_FILE} if manifest.encoder is not None else set())
 
 
 def _remedy(folder: Path) -> str:

@@ -1,6 +1,7 @@
 """A fine-tuned model for prediction: verified, built from its own checkpoint's folder, weights only."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from burnscar_assets.classes import BURNT
 from burnscar_assets.errors import CheckpointError
+from burnscar_assets.training.classes import foreign_classes, foreign_encoder_classes
 from burnscar_assets.training.crop import crop_of, middle
 from burnscar_assets.training.manifest import (
     CONFIG_FILE,
@@ -214,15 +216,17 @@ class WindowModel(Protocol):
         """Probability of burnt for each window; see `BurnModel.predict_batch`."""
 
 
-def load_model(folder: Path, device: str = "cpu") -> WindowModel:
+def load_model(folder: Path, device: str = "cpu", classes: Collection[str] = ()) -> WindowModel:
     """Load a year's checkpoint after verifying it; nothing outside its folder is read.
 
     Args:
         folder: the checkpoint's folder.
         device: where it runs, e.g. `cpu` or `cuda`.
+        classes: class paths that its configuration may name beyond those of `training.classes`.
 
     Raises:
-        CheckpointError: the checkpoint is missing, incomplete, or does not match its manifest.
+        CheckpointError: the checkpoint is missing, incomplete, does not match its manifest, or names a class that it
+            may not name.
     """
     manifest = verify_checkpoint(folder)
     if manifest.kind != "fine_tuned":
@@ -232,10 +236,24 @@ def load_model(folder: Path, device: str = "cpu") -> WindowModel:
     state = load_state(folder / WEIGHTS_FILE)
     if hash_weights(state) != manifest.weights_sha256:
         raise CheckpointError(f"the weights in {folder} are not those of its manifest: train it anew")
-    config = yaml.safe_load((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    config = _config(folder, classes)
     model = _build(folder, config["model"]["init_args"]["model"], device)
     model.load_state_dict(state)
     return BurnModel(model.to(device).eval(), manifest, device, config)
+
+
+def _config(folder: Path, classes: Collection[str]) -> dict[str, Any]:
+    """A checkpoint's own configuration, which names no class that it may not name."""
+    path, encoder = folder / CONFIG_FILE, folder / ENCODER_FILE
+    config: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if foreign := foreign_classes(config, classes):
+        raise CheckpointError(
+            f"{path} names {', '.join(foreign)}, whose code a checkpoint may not run: if you know and trust it, add it "
+            "to training.classes of the settings"
+        )
+    if encoder.exists() and (foreign := foreign_encoder_classes(json.loads(encoder.read_bytes()))):
+        raise CheckpointError(f"{encoder} names {', '.join(foreign)}, which is no part of OlmoEarth: train it anew")
+    return config
 
 
 def _build(folder: Path, config: dict[str, Any], device: str) -> "Module":
@@ -311,6 +329,8 @@ def _point_encoder(node: Any, path: str, precision: str | None) -> None:
         if node.get("class_path") in OLMOEARTH:
             node["init_args"] |= {
                 "model_path": path,
+                "model_id": None,
+                "checkpoint_path": None,
                 "random_initialization": True,
                 "autocast_dtype": precision,
                 "compile_model": False,

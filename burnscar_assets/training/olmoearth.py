@@ -5,8 +5,9 @@ settings allow it, the true v1.2 Nano architecture with random weights stands in
 """
 
 import json
+import re
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,10 +17,12 @@ from burnscar_assets.settings import ModelSettings
 from burnscar_assets.storage.atomic import write_json
 from burnscar_assets.storage.hashing import hash_file
 from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.training.classes import foreign_encoder_classes
 
 CONFIG_FILE: Final = "config.json"
 WEIGHTS_FILE: Final = "weights.pth"
 HUB_TIMEOUT_S: Final = 5.0
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 LICENCE_NOTICE: Final = (
     "OlmoEarth weights: (c) Allen Institute for AI, under the OlmoEarth Artifact License (no military, surveillance "
@@ -69,6 +72,7 @@ class Encoder:
         depth: Number of transformer blocks.
         parameters: Number of parameters.
         sha256: Hash of `weights.pth`; none if random.
+        revision: Commit of the hub that it was fetched of; none if random or from a folder.
         notice: What a person must be told: the licence, or that the weights are random.
     """
 
@@ -80,6 +84,7 @@ class Encoder:
     parameters: int
     sha256: str | None
     notice: str
+    revision: str | None = None
 
 
 def model_id(settings: ModelSettings) -> str:
@@ -101,26 +106,27 @@ def resolve_encoder(settings: ModelSettings, root: DataRoot) -> Encoder:
 
     Raises:
         SettingsError: there is no such model, or random weights are allowed for another than v1.2 Nano only.
-        InputError: the local folder lacks a file or holds another model.
+        InputError: the folder lacks a file, holds another model, or weights of another hash than they should have.
         SourceUnavailableError: the hub doesn't answer, and random weights are not allowed.
     """
     identity = model_id(settings)
     if settings.weights is not None:
         return _pretrained(identity, settings, root.resolve(settings.weights))
     try:
-        folder = _from_hub(identity)
+        folder = _from_hub(identity, settings.revision)
     except SourceUnavailableError:
         if not settings.allow_random:
             raise
         return _random(identity, settings, root)
-    return _pretrained(identity, settings, folder)
+    encoder = _pretrained(identity, settings, folder)
+    return replace(encoder, revision=folder.name)
 
 
 def _pretrained(identity: str, settings: ModelSettings, folder: Path) -> Encoder:
     for name in (CONFIG_FILE, WEIGHTS_FILE):
         if not (folder / name).is_file():
             raise InputError(f"{folder} has no {name}: put both files of {identity} there (training.model.weights)")
-    expected = ARCHITECTURES[settings.version, settings.size]
+    expected, sha256 = ARCHITECTURES[settings.version, settings.size], _checked_hash(folder / WEIGHTS_FILE, settings)
     embedding_size, depth = _read_architecture(folder / CONFIG_FILE)
     if (embedding_size, depth) != (expected.embedding_size, expected.depth):
         raise InputError(
@@ -134,39 +140,57 @@ def _pretrained(identity: str, settings: ModelSettings, folder: Path) -> Encoder
         embedding_size=embedding_size,
         depth=depth,
         parameters=expected.parameters,
-        sha256=hash_file(folder / WEIGHTS_FILE),
+        sha256=sha256,
         notice=LICENCE_NOTICE,
     )
 
 
+def _checked_hash(weights: Path, settings: ModelSettings) -> str:
+    """Hash of the weights: that of the settings, and that under which the hub's cache keeps a large file."""
+    found, kept_as = hash_file(weights), weights.resolve().name
+    if _SHA256.fullmatch(kept_as) and found != kept_as:
+        raise InputError(f"{weights} is damaged (its hash is not the hub's): delete it, and it is fetched anew")
+    if settings.sha256 not in (None, found):
+        raise InputError(f"{weights} has the SHA-256 {found}, not that of training.model.sha256: find out why")
+    return found
+
+
 def _read_architecture(path: Path) -> tuple[int, int]:
     try:
-        encoder = json.loads(path.read_bytes())["model"]["encoder_config"]
+        config = json.loads(path.read_bytes())
+        if foreign := foreign_encoder_classes(config["model"]):
+            raise InputError(f"{path} names {', '.join(foreign)}, which is no part of OlmoEarth: fetch it anew")
+        encoder = config["model"]["encoder_config"]
         return int(encoder["embedding_size"]), int(encoder["depth"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is no OlmoEarth configuration ({error!r}): fetch it anew") from error
 
 
-def _from_hub(identity: str) -> Path:
-    """Folder of the model in the hub's cache, fetched if need be."""
+def _from_hub(identity: str, revision: str) -> Path:
+    """Folder of the model in the hub's cache, named by its commit, fetched if need be."""
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
-    cached = [try_to_load_from_cache(identity, name) for name in (CONFIG_FILE, WEIGHTS_FILE)]
+    cached = [try_to_load_from_cache(identity, name, revision=revision) for name in (CONFIG_FILE, WEIGHTS_FILE)]
     if all(isinstance(path, str) for path in cached):
         return Path(str(cached[0])).parent
     try:
-        _probe_hub(identity)
-        paths = [hf_hub_download(identity, name, etag_timeout=HUB_TIMEOUT_S) for name in (WEIGHTS_FILE, CONFIG_FILE)]
+        _probe_hub(identity, revision)
+        weights, config = (
+            hf_hub_download(identity, name, revision=revision, etag_timeout=HUB_TIMEOUT_S)
+            for name in (WEIGHTS_FILE, CONFIG_FILE)
+        )
     except (OSError, ValueError) as error:
         raise SourceUnavailableError(
             f"cannot fetch {identity} from the hub ({type(error).__name__}): try again with a network, put its "
             f"{CONFIG_FILE} and {WEIGHTS_FILE} in a folder and set training.model.weights to it, or set "
             "training.model.allow_random to try the chain without pretraining"
         ) from error
-    return Path(paths[1]).parent
+    if Path(weights).parent != Path(config).parent:
+        raise SourceUnavailableError(f"{identity} changed on the hub while it was fetched: try again")
+    return Path(config).parent
 
 
-def _probe_hub(identity: str) -> None:
+def _probe_hub(identity: str, revision: str) -> None:
     """Ask once, because the hub's own client tries for half a minute when there is no network.
 
     Raises:
@@ -180,7 +204,7 @@ def _probe_hub(identity: str) -> None:
         raise ConnectionError("HF_HUB_OFFLINE is set")
     token = get_token()
     response = requests.head(
-        f"{constants.ENDPOINT}/{identity}/resolve/main/{CONFIG_FILE}",
+        f"{constants.ENDPOINT}/{identity}/resolve/{revision}/{CONFIG_FILE}",
         headers={"authorization": f"Bearer {token}"} if token else {},
         timeout=HUB_TIMEOUT_S,
     )

@@ -283,6 +283,7 @@ def _record(encoder: Encoder) -> EncoderRecord:
         model_id=encoder.model_id,
         random=encoder.random,
         sha256=encoder.sha256,
+        revision=encoder.revision,
         embedding_size=encoder.embedding_size,
         parameters=encoder.parameters,
     )

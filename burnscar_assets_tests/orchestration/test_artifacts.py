@@ -80,6 +80,31 @@ def test_what_the_store_lost_is_made_again(world: LabelWorld) -> None:
     assert store.manifest("fire_perimeters", "2020") is not None
 
 
+def test_each_artifact_has_its_own_places(world: LabelWorld) -> None:
+    """Whoever wrote a manifest, it names no settings, none of Dagster's state and no other asset's results."""
+    root, state = world.root.path, world.world
+    others = ("dagster/storage/x.db", "dagster/dagster.yaml", "world.yaml", "setups/unet.yaml", "tables/x", "locks/x")
+    for artifact in (*LABELS, "sample_points", DATASET, "checkpoint", "unet/checkpoint", "burned_area_maps"):
+        owns = artifacts.owned(state, artifact, None if artifact == "calfire_release" else "2020")
+        assert not [path for path in others if owns(root / path)], artifact
+        assert not owns(root / "dataset" / "config.json")
+    owns = artifacts.owned(state, DATASET, "2020")
+    assert owns(root / "dataset/windows/2020/w/metadata.json") and owns(root / "dataset/.burnscar/tiles-2020.json")
+    assert not owns(root / "dataset/windows/2021/w/metadata.json")
+    assert not owns(root / "dataset/.burnscar/tiles-2021.json")
+    assert artifacts.owned(state, "checkpoint", "2020")(root / "checkpoints/fire_year=2020/weights.pth")
+    assert artifacts.owned(state, "unet/checkpoint", "2020")(root / "setups/unet/checkpoints/fire_year=2020/model.yaml")
+
+
+def test_a_link_in_an_artifact_leads_no_file_elsewhere(world: LabelWorld) -> None:
+    folder = world.root.checkpoint(2020)
+    folder.mkdir(parents=True)
+    (folder / "link").symlink_to(world.root.path.parent)
+    owns = artifacts.owned(world.world, "checkpoint", "2020")
+    assert owns(folder / "weights.pth")
+    assert not owns(folder / "link" / "outside.txt")
+
+
 def test_without_a_store_results_stay_on_disk(world: LabelWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(STORE_VARIABLE, "")
     refresh(world, *LABELS)

@@ -39,6 +39,10 @@ def make(root: Path, files: dict[str, str]) -> list[Path]:
     return [root / path for path in files]
 
 
+def anything(path: Path) -> bool:
+    return True
+
+
 def contents(root: Path) -> dict[str, str]:
     files = (p for p in root.rglob("*") if p.is_file() and ".store" not in p.parts)
     return {p.relative_to(root).as_posix(): p.read_text() for p in files}
@@ -83,12 +87,12 @@ def test_what_is_published_comes_back_on_another_machine(kind: str, bucket: str,
     published = open_store(uri).publish("tiles", "2021", "v1", here, [*files, large])
     assert published == Published(uploaded=3, kept=1, bytes=9_000_007)
 
-    assert open_store(uri).fetch("tiles", "2021", there) == Fetched(4, 0, 0, 9_000_009)
+    assert open_store(uri).fetch("tiles", "2021", there, anything) == Fetched(4, 0, 0, 9_000_009)
     assert (there / "checkpoint.ckpt").read_bytes() == large.read_bytes()
     assert (there / "dataset/w2/m.json").read_text() == "{}"
 
     assert open_store(uri).publish("tiles", "2021", "v1", here, [*files, large]) == Published(0, 4, 0)
-    assert open_store(uri).fetch("tiles", "2021", there) == Fetched(0, 4, 0, 0)
+    assert open_store(uri).fetch("tiles", "2021", there, anything) == Fetched(0, 4, 0, 0)
     assert open_store(uri).publish("copy", None, "v1", here, [large]) == Published(0, 1, 0)
 
 
@@ -97,7 +101,7 @@ def test_only_what_changed_travels(bucket: str, tmp_path: Path) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
     make(here, {"dataset/kept/m": "kept", "dataset/edited/m": "old", "dataset/dropped/m": "dropped"})
     store.publish("windows", "2021", "v1", here, [here / "dataset"])
-    store.fetch("windows", "2021", there)
+    store.fetch("windows", "2021", there, anything)
     untouched = (there / "dataset/kept/m").stat()
 
     (here / "dataset/dropped/m").unlink()
@@ -106,7 +110,7 @@ def test_only_what_changed_travels(bucket: str, tmp_path: Path) -> None:
         here, {"dataset/edited/m": "new", "dataset/added/m": "added", "dataset/.x.tmp/m": "half", "dataset/.y.tmp": ""}
     )
     assert store.publish("windows", "2021", "v2", here, [here / "dataset"]) == Published(2, 1, 8)
-    assert store.fetch("windows", "2021", there) == Fetched(2, 1, 1, 8)
+    assert store.fetch("windows", "2021", there, anything) == Fetched(2, 1, 1, 8)
     assert contents(there) == {"dataset/kept/m": "kept", "dataset/edited/m": "new", "dataset/added/m": "added"}
     assert not (there / "dataset/dropped").exists()
     assert (there / "dataset/kept/m").stat() == untouched
@@ -120,12 +124,12 @@ def test_a_file_that_another_partition_has_too_stays(bucket: str, tmp_path: Path
     both = make(here, {"a": "a", "b": "b"})
     store.publish("first", None, "v1", here, both)
     store.publish("second", None, "v1", here, both)
-    store.fetch("first", None, there)
-    store.fetch("second", None, there)
+    store.fetch("first", None, there, anything)
+    store.fetch("second", None, there, anything)
     store.publish("first", None, "v2", here, both[:1])
-    assert store.fetch("first", None, there).removed == 0
+    assert store.fetch("first", None, there, anything).removed == 0
     store.publish("second", None, "v2", here, both[:1])
-    assert store.fetch("second", None, there).removed == 1
+    assert store.fetch("second", None, there, anything).removed == 1
     assert contents(there) == {"a": "a"}
 
 
@@ -169,10 +173,10 @@ def test_a_publish_killed_before_its_manifest_leaves_the_old_version(s3: S3Serve
         process.send_signal(signal.SIGKILL)
 
     assert set(blobs(s3, bucket)) == {"old a", "old b", "new a", "new b"}
-    store.fetch("tiles", "2021", there)
+    store.fetch("tiles", "2021", there, anything)
     assert contents(there) == {"a": "old a", "b": "old b"}
     store.publish("tiles", "2021", "v2", here, files)
-    store.fetch("tiles", "2021", there)
+    store.fetch("tiles", "2021", there, anything)
     assert contents(there) == {"a": "new a", "b": "new b"}
 
 
@@ -181,21 +185,21 @@ def test_a_damaged_or_missing_blob_never_becomes_a_file(s3: S3Server, bucket: st
     here, there = tmp_path / "here", tmp_path / "there"
     files = make(here, {"a": "old"})
     store.publish("tiles", "2021", "v1", here, files)
-    store.fetch("tiles", "2021", there)
+    store.fetch("tiles", "2021", there, anything)
     make(here, {"a": "new"})
     store.publish("tiles", "2021", "v2", here, files)
     key = blobs(s3, bucket)["new"]
     client.put_object(Bucket=bucket, Key=key, Body=b"nex")
     with pytest.raises(StorageError, match=r"blobs/../\w+ in s3://.* is damaged: delete it"):
-        store.fetch("tiles", "2021", there)
+        store.fetch("tiles", "2021", there, anything)
     client.delete_object(Bucket=bucket, Key=key)
     with pytest.raises(StorageError, match=r"is gone: delete .* manifests that name it"):
-        store.fetch("tiles", "2021", there)
+        store.fetch("tiles", "2021", there, anything)
     assert contents(there) == {"a": "old"}
 
     client.delete_object(Bucket=bucket, Key="world/manifests/tiles/2021.json")
     store.publish("tiles", "2021", "v2", here, files)
-    store.fetch("tiles", "2021", there)
+    store.fetch("tiles", "2021", there, anything)
     assert contents(there) == {"a": "new"}
 
 
@@ -208,10 +212,10 @@ def test_what_a_stopped_fetch_brought_is_removed_when_nothing_names_it(
     store.publish("tiles", "2021", "v1", here, files)
     s3.client().delete_object(Bucket=bucket, Key=blobs(s3, bucket)["b"])
     with pytest.raises(StorageError, match=r"is gone"):
-        store.fetch("tiles", "2021", there)
+        store.fetch("tiles", "2021", there, anything)
     assert contents(there) == {"a": "a"}
     store.publish("tiles", "2021", "v2", here, make(here, {"c": "c"}))
-    assert store.fetch("tiles", "2021", there) == Fetched(1, 0, 1, 1)
+    assert store.fetch("tiles", "2021", there, anything) == Fetched(1, 0, 1, 1)
     assert contents(there) == {"c": "c"}
 
 
@@ -238,7 +242,7 @@ def test_connections_that_break_are_tried_again(
         monkeypatch.setenv("AWS_ENDPOINT_URL", address)
         store = open_store(f"s3://{bucket}/world")
         assert store.publish("tiles", "2021", "v1", here, files).uploaded == 40
-        assert store.fetch("tiles", "2021", there).downloaded == 40
+        assert store.fetch("tiles", "2021", there, anything).downloaded == 40
     assert contents(there) == contents(here)
 
 
@@ -255,17 +259,17 @@ def test_a_store_that_goes_away_half_way_keeps_the_old_version_and_is_made_good(
             open_store(uri).publish("tiles", "2021", "v2", here, files)
     assert len(blobs(s3, bucket)) > 1
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3.endpoint)
-    open_store(uri).fetch("tiles", "2021", there)
+    open_store(uri).fetch("tiles", "2021", there, anything)
     assert contents(there) == {"0": "old"}
     open_store(uri).publish("tiles", "2021", "v2", here, files)
-    open_store(uri).fetch("tiles", "2021", there)
+    open_store(uri).fetch("tiles", "2021", there, anything)
     assert contents(there) == contents(here)
 
 
 def test_a_store_that_is_down_is_a_clear_error(monkeypatch: pytest.MonkeyPatch, s3: S3Server, tmp_path: Path) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
     with pytest.raises(SourceUnavailableError, match=r"did not answer"):
-        open_store("s3://bucket/world").fetch("tiles", "2021", tmp_path)
+        open_store("s3://bucket/world").fetch("tiles", "2021", tmp_path, anything)
     assert contents(tmp_path) == {}
 
 
@@ -291,7 +295,7 @@ def test_a_bucket_that_is_not_there_is_a_refusal(s3: S3Server, tmp_path: Path) -
 
 def test_a_partition_that_was_never_published_names_the_command(bucket: str, tmp_path: Path) -> None:
     with pytest.raises(MissingDataError, match=r"no tiles for 2021 in s3://.*burnscar refresh --years 2021"):
-        open_store(f"s3://{bucket}/world").fetch("tiles", "2021", tmp_path)
+        open_store(f"s3://{bucket}/world").fetch("tiles", "2021", tmp_path, anything)
 
 
 def test_only_results_that_are_there_are_published(bucket: str, tmp_path: Path) -> None:
@@ -310,8 +314,28 @@ def test_a_manifest_cannot_name_a_file_outside_the_data_root(
     hostile = json.dumps({"version": "v", "files": {path: ["0" * 64, 1]}})
     s3.client().put_object(Bucket=bucket, Key="world/manifests/tiles/2021.json", Body=hostile.encode())
     with pytest.raises(StorageError, match=r"leaves the data root.*delete it"):
-        open_store(f"s3://{bucket}/world").fetch("tiles", "2021", tmp_path / "root")
+        open_store(f"s3://{bucket}/world").fetch("tiles", "2021", tmp_path / "root", anything)
     assert contents(tmp_path) == {}
+
+
+def test_a_partition_brings_and_takes_away_its_own_files_only(s3: S3Server, bucket: str, tmp_path: Path) -> None:
+    store, here, there = open_store(f"s3://{bucket}/world"), tmp_path / "here", tmp_path / "there"
+
+    def owns(path: Path) -> bool:
+        return path.is_relative_to(there / "tables/tiles")
+
+    make(there, {"dagster/dagster.yaml": "mine", "world.yaml": "mine"})
+    store.publish("tiles", "2021", "v1", here, make(here, {"tables/tiles/part": "a", "dagster/dagster.yaml": "theirs"}))
+    with pytest.raises(
+        StorageError, match=r"names dagster/dagster\.yaml, which is no file of tiles; nothing was fetched"
+    ):
+        store.fetch("tiles", "2021", there, owns)
+    assert contents(there) == {"dagster/dagster.yaml": "mine", "world.yaml": "mine"}
+
+    store.fetch("tiles", "2021", there, anything)
+    store.publish("tiles", "2021", "v2", here, [here / "tables/tiles/part"])
+    assert store.fetch("tiles", "2021", there, owns).removed == 0, "left out, but not its own to take away"
+    assert (there / "dagster/dagster.yaml").exists()
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,15 @@
 
 import json
 import pickle
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +18,14 @@ from burnscar_assets.classes import BANDS, BURNT, CLASS_NAMES
 from burnscar_assets.errors import CheckpointError
 from burnscar_assets.storage.hashing import hash_file
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.training.manifest import MANIFEST_FILE, WEIGHTS_FILE, load_manifest, verify_checkpoint
+from burnscar_assets.training.manifest import (
+    CONFIG_FILE,
+    ENCODER_FILE,
+    MANIFEST_FILE,
+    WEIGHTS_FILE,
+    load_manifest,
+    verify_checkpoint,
+)
 from burnscar_assets.training.model import load_model
 from burnscar_assets.training.weights import hash_weights
 from burnscar_assets_tests.training.training_kit import Trained
@@ -77,10 +87,91 @@ def test_code_in_weights_is_not_run(checkpoint: Path, tmp_path: Path) -> None:
     assert not victim.exists()
 
 
-def _accept_file(folder: Path) -> None:
+def test_a_manifest_vouches_for_each_file_that_a_prediction_needs(checkpoint: Path) -> None:
+    path = checkpoint / MANIFEST_FILE
+    manifest = json.loads(path.read_text())
+    for files in ({}, {WEIGHTS_FILE: manifest["files"][WEIGHTS_FILE]}):
+        path.write_text(json.dumps(manifest | {"files": files}))
+        with pytest.raises(CheckpointError, match=r"vouches for no .*model\.yaml.*run burnscar refresh --years 2020"):
+            load_model(checkpoint)
+    path.write_text(json.dumps(manifest | {"files": manifest["files"] | {"../../secret": "0" * 64}}))
+    with pytest.raises(CheckpointError, match="outside its folder"):
+        load_model(checkpoint)
+
+
+ANYSAT = {"class_path": "rslearn.models.anysat.AnySat", "init_args": {"modalities": ["s2"], "patch_size_meters": 10}}
+
+
+def _replace_encoder(config: dict[str, Any], hub: Path) -> None:
+    foreign = {**ANYSAT, "init_args": {**ANYSAT["init_args"], "hub_repo": str(hub)}}
+    config["model"]["init_args"]["model"]["init_args"]["encoder"] = [foreign]
+
+
+def _name_a_transform(config: dict[str, Any], hub: Path) -> None:
+    config["data"]["init_args"]["default_config"]["transforms"].append({"class_path": "evil.Transform"})
+
+
+def _name_a_class_as_text(config: dict[str, Any], hub: Path) -> None:
+    config["model"]["init_args"]["model"]["init_args"]["decoder"] = ["evil.Decoder"]
+
+
+def _name_a_class_without_its_module(config: dict[str, Any], hub: Path) -> None:
+    config["model"]["init_args"]["model"]["class_path"] = "AnySat"
+
+
+@pytest.mark.parametrize(
+    "attack", [_replace_encoder, _name_a_transform, _name_a_class_as_text, _name_a_class_without_its_module]
+)
+def test_a_configuration_runs_no_code_of_its_own(
+    attack: Callable[[dict[str, Any], Path], None],
+    checkpoint: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    victim, hub = tmp_path / "was run", tmp_path / "hub"
+    hub.mkdir()
+    code = f"import pathlib\npathlib.Path({str(victim)!r}).touch()\n"
+    (hub / "hubconf.py").write_text(code)
+    (hub / "evil.py").write_text(code)
+    monkeypatch.syspath_prepend(hub)
+    config = yaml.safe_load((checkpoint / CONFIG_FILE).read_text())
+    attack(config, hub)
+    (checkpoint / CONFIG_FILE).write_text(yaml.safe_dump(config))
+    _accept_file(checkpoint, CONFIG_FILE)
+    with pytest.raises(CheckpointError, match=r"whose code a checkpoint may not run.*training\.classes"):
+        load_model(checkpoint)
+    assert not victim.exists()
+
+
+def test_a_persons_word_allows_a_class(checkpoint: Path) -> None:
+    config = yaml.safe_load((checkpoint / CONFIG_FILE).read_text())
+    config["trainer"]["callbacks"].append({"class_path": "my.Callback"})
+    (checkpoint / CONFIG_FILE).write_text(yaml.safe_dump(config))
+    _accept_file(checkpoint, CONFIG_FILE)
+    with pytest.raises(CheckpointError, match=r"my\.Callback"):
+        load_model(checkpoint)
+    load_model(checkpoint, classes=["my.Callback"])
+
+
+def test_an_architecture_imports_nothing_outside_olmoearth(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    victim = tmp_path / "was run"
+    (tmp_path / "evil.py").write_text(f"import pathlib\npathlib.Path({str(victim)!r}).touch()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    encoder = json.loads((checkpoint / ENCODER_FILE).read_text())
+    encoder["model"]["encoder_config"]["tokenization_config"]["_CLASS_"] = "evil.Config"
+    (checkpoint / ENCODER_FILE).write_text(json.dumps(encoder))
+    _accept_file(checkpoint, ENCODER_FILE)
+    with pytest.raises(CheckpointError, match=r"evil\.Config, which is no part of OlmoEarth"):
+        load_model(checkpoint)
+    assert not victim.exists()
+
+
+def _accept_file(folder: Path, name: str = WEIGHTS_FILE) -> None:
     path = folder / MANIFEST_FILE
     manifest = json.loads(path.read_text())
-    manifest["files"][WEIGHTS_FILE] = hash_file(folder / WEIGHTS_FILE)
+    manifest["files"][name] = hash_file(folder / name)
     path.write_text(json.dumps(manifest))
 
 

@@ -148,6 +148,26 @@ def test_the_hub_is_asked_once_then_its_cache(hub: http.server.ThreadingHTTPServ
     assert len(_Hub.requests) == asked
 
 
+def test_weights_of_the_hub_have_a_revision_and_a_hash(hub: http.server.ThreadingHTTPServer, root: DataRoot) -> None:
+    expected = hash_file(_Hub.folder / "weights.pth")
+    encoder = resolve_encoder(ModelSettings(revision="c" * 40, sha256=expected), root)
+    assert (encoder.revision, encoder.sha256) == ("c" * 40, expected)
+    assert all(f"/resolve/{'c' * 40}/" in path for path in _Hub.requests)
+    with pytest.raises(InputError, match=r"not that of training\.model\.sha256"):
+        resolve_encoder(ModelSettings(sha256="0" * 64), root)
+    (encoder.path / "weights.pth").resolve().write_bytes(b"others")
+    with pytest.raises(InputError, match="is damaged"):
+        resolve_encoder(ModelSettings(), root)
+
+
+def test_an_architecture_of_a_folder_names_no_foreign_class(root: DataRoot, folder: Path) -> None:
+    config = random_nano_config()
+    config["model"]["decoder_config"]["_CLASS_"] = "os.system"
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=r"os\.system, which is no part of OlmoEarth"):
+        resolve_encoder(ModelSettings(weights="weights"), root)
+
+
 def test_a_hub_that_refuses_is_not_a_hub_that_is_away(hub: http.server.ThreadingHTTPServer, root: DataRoot) -> None:
     with pytest.raises(InputError, match=r"the hub answers 404.*HF_TOKEN"):
         resolve_encoder(ModelSettings(size="tiny", allow_random=True), root)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from burnscar_assets.environment import config_file
 from burnscar_assets.errors import SettingsError
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.training.config import run_config
@@ -27,6 +28,17 @@ def _callbacks(config: dict[str, Any]) -> dict[str, Any]:
 def _encoder(config: dict[str, Any]) -> dict[str, Any]:
     encoder: dict[str, Any] = config["model"]["init_args"]["model"]["init_args"]["encoder"][0]
     return encoder
+
+
+def test_a_configuration_of_ones_own_names_foreign_classes_by_permission_only(
+    packed_plan: Plan, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.yaml"
+    text = config_file("model-classification.yaml").read_text()
+    own.write_text(text.replace("rslearn.models.pooling_decoder.PoolingDecoder", "mine.Decoder"))
+    with pytest.raises(SettingsError, match=r"own\.yaml names mine\.Decoder.*training\.classes"):
+        packed_plan(config=str(own))
+    assert packed_plan(config=str(own), classes=("mine.Decoder",)).settings.classes == ("mine.Decoder",)
 
 
 def test_each_way_is_written_into_the_configuration(packed_plan: Plan) -> None:

@@ -257,6 +257,7 @@ def _evaluation_spec(world: World, year: int) -> "EvaluationSpec":
         layer=settings.imagery.layer,
         settings=settings.evaluation,
         device=DEVICES[settings.training.accelerator],
+        classes=settings.training.classes,
         simulated=settings.simulated_imagery,
         data_versions=versions,
     )
