@@ -2,6 +2,9 @@
 
 What is being written lies in a hidden folder beside its target, locked for as long as its writer lives. Whoever
 writes the same target next clears away what a killed writer left there.
+
+Programs keep part of a file in files beside it: SQLite its log, GDAL statistics, masks and overviews. These belong to
+the content that is replaced, and go with it: a new file beside the old one's log reads as a damaged one.
 """
 
 import errno
@@ -23,6 +26,9 @@ _LOCK, _NEW, _OLD = "lock", "new", "old"
 _RANDOM = "?" * 8
 """What `tempfile` puts into a name."""
 
+COMPANION_ENDINGS = ("-wal", "-shm", "-journal", ".aux.xml", ".msk", ".ovr", ".msk.ovr")
+"""What a file's name is followed by in the names of files that SQLite and GDAL take for a part of it."""
+
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
@@ -43,7 +49,11 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a path to write to, which takes the place of `path` if the block succeeds."""
+    """Yield a path to write to, which takes the place of `path` and its companions if the block succeeds.
+
+    Where there are companions, a reader can find `path` gone for the moment between two renamings, as with
+    `atomic_folder`; it never finds the new file beside a companion of the old one.
+    """
     with storage_errors(path), _work_folder(path) as work:
         temporary = work / _NEW
         temporary.touch()
@@ -51,6 +61,9 @@ def atomic_file(path: Path) -> Iterator[Path]:
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         temporary.chmod(0o644)
+        if path.exists() and companions(path):
+            path.replace(work / _OLD)
+        _remove_companions(path)
         temporary.replace(path)
 
 
@@ -69,6 +82,28 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         if path.exists():
             path.replace(work / _OLD)
         new.replace(path)
+
+
+def companions(path: Path) -> list[Path]:
+    """Files beside a file that SQLite and GDAL take for a part of it, such as a log or statistics."""
+    beside = (path.with_name(path.name + ending) for ending in COMPANION_ENDINGS)
+    return [companion for companion in beside if companion.is_file()]
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file with its companions; nothing happens if there is none.
+
+    Raises:
+        StorageError: it can't be removed.
+    """
+    with storage_errors(path):
+        path.unlink(missing_ok=True)
+        _remove_companions(path)
+
+
+def _remove_companions(path: Path) -> None:
+    for companion in companions(path):
+        companion.unlink(missing_ok=True)
 
 
 def recover(path: Path) -> None:
@@ -109,6 +144,7 @@ def _locked_folder(path: Path) -> tuple[Path, FileLock]:
 def _settle(path: Path, work: Path) -> None:
     """End a work folder; a replacement that had begun is completed."""
     if (work / _OLD).exists() and not path.exists():
+        _remove_companions(path)
         (work / _NEW).replace(path)
     shutil.rmtree(work, ignore_errors=True)
 

@@ -1,9 +1,11 @@
 """A write is there whole or not at all, whatever stops it."""
 
+import contextlib
 import json
 import os
 import resource
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -14,7 +16,15 @@ from pathlib import Path
 import pytest
 
 from burnscar_assets.errors import StorageError
-from burnscar_assets.storage.atomic import atomic_file, atomic_folder, recover, write_json
+from burnscar_assets.storage.atomic import (
+    COMPANION_ENDINGS,
+    atomic_file,
+    atomic_folder,
+    companions,
+    recover,
+    remove_file,
+    write_json,
+)
 
 Writer = Callable[[Path], AbstractContextManager[Path]]
 
@@ -257,3 +267,74 @@ def test_json_is_sorted_and_ends_with_a_newline(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"b": 1, "a": [1, 2]})
     content = (tmp_path / "a.json").read_text()
     assert content.endswith("}\n") and content.index('"a"') < content.index('"b"')
+
+
+def numbers(path: Path) -> list[int]:
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        return [number for (number,) in database.execute("SELECT number FROM numbers")]
+
+
+def write_numbers(path: Path, content: range) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE numbers (number INTEGER)")
+        database.executemany("INSERT INTO numbers VALUES (?)", [(number,) for number in content])
+        database.commit()
+
+
+@pytest.mark.parametrize("closes_first", [True, False])
+def test_a_database_that_is_open_in_wal_mode_is_replaced_by_an_intact_one(tmp_path: Path, closes_first: bool) -> None:
+    target = tmp_path / "map.gpkg"
+    write_numbers(target, range(5_000))
+    reader = sqlite3.connect(target)
+    assert reader.execute("PRAGMA journal_mode=WAL").fetchone() == ("wal",)
+    reader.execute("UPDATE numbers SET number = number + 1")
+    reader.commit()
+    assert len(companions(target)) == 2
+    with atomic_file(target) as temporary:
+        named = temporary.with_name(target.name)
+        write_numbers(named, range(7))
+        named.replace(temporary)
+    if closes_first:
+        reader.close()
+    assert numbers(target) == list(range(7)) and names(tmp_path) == ["map.gpkg"]
+    reader.close()
+    assert numbers(target) == list(range(7)) and names(tmp_path) == ["map.gpkg"]
+
+
+def test_companions_go_with_their_file_and_nothing_else_does(tmp_path: Path) -> None:
+    target = tmp_path / "a.tif"
+    others = {"a.tif.bak", "a.qml", "b.tif-wal", "b.tif.aux.xml", "a.tfw"}
+    for name in (*others, "a.tif", *(f"a.tif{ending}" for ending in COMPANION_ENDINGS)):
+        (tmp_path / name).write_text("old")
+    with pytest.raises(ValueError), atomic_file(target):
+        raise ValueError
+    assert len(companions(target)) == len(COMPANION_ENDINGS)
+    with atomic_file(target) as temporary:
+        temporary.write_text("new")
+    assert set(names(tmp_path)) == {*others, "a.tif"} and target.read_text() == "new"
+    (tmp_path / "a.tif.ovr").write_text("old")
+    remove_file(target)
+    remove_file(target)
+    assert set(names(tmp_path)) == others
+
+
+def test_a_kill_between_old_and_new_leaves_no_new_file_beside_an_old_log(tmp_path: Path) -> None:
+    target = tmp_path / "map.gpkg"
+    target.write_text("old")
+    target.with_name("map.gpkg-wal").write_text("old")
+    code = """
+        import sys, time
+        from pathlib import Path
+        from burnscar_assets.storage import atomic
+        def stop(path):
+            print("ready", flush=True)
+            time.sleep(60)
+        atomic._remove_companions = stop
+        with atomic.atomic_file(Path(sys.argv[1]) / "map.gpkg") as temporary:
+            temporary.write_text("new")
+    """
+    run_and_kill(code, tmp_path)
+    assert not target.exists()
+    recover(target)
+    assert target.read_text() == "new" and names(tmp_path) == ["map.gpkg"]
