@@ -53,7 +53,8 @@ ENTRIES = {
 
 UNDECISIVE = frozenset(
     {
-        "environment", "errors", "mapping.pages", "mapping.qgis", "mapping.settings", "operations", "orchestration",
+        "environment", "errors", "mapping.pages", "mapping.qgis", "mapping.settings", "network", "operations",
+        "orchestration",
         "parent", "process", "progress", "section", "settings",
         "storage.atomic", "storage.paths", "terminal",
     }

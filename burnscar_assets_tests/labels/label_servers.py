@@ -1,9 +1,12 @@
 """Local servers that speak, and break, as the real ones do."""
 
+import gzip
+import http.client
 import json
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -250,3 +253,103 @@ def _rings(shape: shapely.Geometry) -> list[list[list[float]]]:
     parts = [shapely.orient_polygons(part, exterior_cw=True) for part in shapely.get_parts(shape)]
     rings = [ring for part in parts for ring in (part.exterior, *part.interiors)]
     return [[list(point) for point in ring.coords] for ring in rings]
+
+
+@dataclass
+class Habits:
+    """A server with a habit that a client must not suffer from.
+
+    Attributes:
+        habit: `drip` (a byte at a time), `drip_headers`, `bomb` (a small gzip of zeros), `endless`, `deep` (JSON),
+            `long` and `short` (another length than announced), or an address to redirect to.
+        status: of a redirect.
+        requests: headers of each request, with its path.
+    """
+
+    habit: str
+    status: int = 302
+    requests: list[dict[str, str]] = field(default_factory=list)
+
+    def answer(self, handler: BaseHTTPRequestHandler) -> None:
+        self.requests.append({"path": handler.path, **dict(handler.headers.items())})
+        handler.close_connection = True
+        with suppress(OSError):
+            getattr(self, f"_{self.habit}", self._redirect)(handler)
+
+    def _redirect(self, handler: BaseHTTPRequestHandler) -> None:
+        self._head(handler, {"Location": self.habit, "Content-Length": "0"}, self.status)
+
+    def _drip(self, handler: BaseHTTPRequestHandler) -> None:
+        self._head(handler, {"Content-Length": "1000000"})
+        self._slowly(handler, b" " * 1000)
+
+    def _drip_headers(self, handler: BaseHTTPRequestHandler) -> None:
+        self._slowly(handler, b"HTTP/1.1 200 OK\r\nX-Filler: " + b"x" * 1000)
+
+    def _endless(self, handler: BaseHTTPRequestHandler) -> None:
+        self._head(handler, {"Transfer-Encoding": "chunked"})
+        while True:
+            handler.wfile.write(b"10000\r\n" + b"x" * 0x10000 + b"\r\n")
+
+    def _bomb(self, handler: BaseHTTPRequestHandler) -> None:
+        content = gzip.compress(bytes(200_000_000), compresslevel=1)
+        self._head(handler, {"Content-Encoding": "gzip", "Content-Length": str(len(content))})
+        handler.wfile.write(content)
+
+    def _deep(self, handler: BaseHTTPRequestHandler) -> None:
+        self._send(handler, b"[" * 100_000 + b"]" * 100_000)
+
+    def _long(self, handler: BaseHTTPRequestHandler) -> None:
+        self._send(handler, b'{"count": 1}  ', announced=12)
+
+    def _short(self, handler: BaseHTTPRequestHandler) -> None:
+        self._send(handler, b'{"count": 1}', announced=20)
+
+    def _send(self, handler: BaseHTTPRequestHandler, content: bytes, announced: int | None = None) -> None:
+        length = len(content) if announced is None else announced
+        self._head(handler, {"Content-Type": "application/json", "Content-Length": str(length)})
+        handler.wfile.write(content)
+
+    @staticmethod
+    def _slowly(handler: BaseHTTPRequestHandler, content: bytes) -> None:
+        for number in range(len(content)):
+            handler.wfile.write(content[number : number + 1])
+            handler.wfile.flush()
+            time.sleep(0.05)
+
+    @staticmethod
+    def _head(handler: BaseHTTPRequestHandler, headers: dict[str, str], status: int = 200) -> None:
+        handler.send_response(status)
+        for name, value in headers.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+
+
+@dataclass
+class ForwardProxy:
+    """A company's proxy, which alone knows where `*.invalid` is: there is one site behind all names.
+
+    Attributes:
+        site: the address of the site.
+        asked: the addresses that were asked for.
+    """
+
+    site: str
+    asked: list[str] = field(default_factory=list)
+
+    def answer(self, handler: BaseHTTPRequestHandler) -> None:
+        self.asked.append(handler.path)
+        address = urlsplit(handler.path)
+        place = urlsplit(self.site)
+        connection = http.client.HTTPConnection(str(place.hostname), place.port, timeout=10)
+        target = address.path + (f"?{address.query}" if address.query else "")
+        connection.request(handler.command, target, headers=dict(handler.headers.items()))
+        answer = connection.getresponse()
+        content = answer.read()
+        handler.send_response(answer.status)
+        for name, value in answer.getheaders():
+            if name.lower() not in ("transfer-encoding", "connection", "date", "server"):
+                handler.send_header(name, value)
+        handler.end_headers()
+        handler.wfile.write(content)
+        connection.close()

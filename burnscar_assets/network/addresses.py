@@ -1,0 +1,189 @@
+"""Web addresses: what of one may be shown, what the environment adds to it, and whether it may be asked.
+
+A secret stands in an address as user information (`https://user:pass@host`) or in its query (`?token=`, `?sig=`).
+Settings may name an environment variable in its place: `?token=${FRAP_TOKEN}`.
+"""
+
+import ipaddress
+import os
+import re
+import socket
+import unicodedata
+from collections.abc import Collection
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import Final
+from urllib.parse import quote, unquote, urlsplit
+
+from burnscar_assets.errors import InputError, SettingsError
+
+MASK: Final = "***"
+WEB_SCHEMES: Final = ("http", "https")
+
+_USER = re.compile(r"(?<=://)(?:[^\s/?#'\"]*|[^\s/?#:'\"]+:(?!\d*(?:[/?#]|$))[^\s'\"]*)@")
+_VALUE = re.compile(r"([?&;#])([\w.%~+$\[\]-]+)=([^&#\s]+)")
+_BEARER = re.compile(r"(?i)\b(bearer|basic)(\s+)[\w.~+/=-]{6,}")
+_SECRET_NAME = re.compile(
+    r"token|signature|passw|secret|credential|api_?key|authori[sz]ation|subscription"
+    r"|(?:^|[_.-])(?:auth|sig|key|pwd|pass|pw|sas|jwt|code|session|accesskeyid|awsaccesskeyid)$"
+)
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_LOCAL_NAMES = ("localhost", "*.localhost", "*.local", "*.internal", "*.localdomain")
+
+IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def mask_address(url: str) -> str:
+    """An address without its secrets: user information, and values of the query named like a token, key or signature.
+
+    Text around or after the address is masked as well, so it also serves for the message of an error that names one.
+    """
+    if "=" not in url and "://" not in url and not _BEARER.search(url):
+        return url
+    without_user = _USER.sub(f"{MASK}@", url)
+    return _BEARER.sub(rf"\1\2{MASK}", _VALUE.sub(_masked_value, without_user))
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a value of this name, in a query or a header, is taken for a secret."""
+    return bool(_SECRET_NAME.search(unquote(name).lower()))
+
+
+def _masked_value(found: re.Match[str]) -> str:
+    before, name, value = found.groups()
+    if is_secret_name(name) and not _VARIABLE.fullmatch(value):
+        return f"{before}{name}={MASK}"
+    inner = unquote(value)
+    masked = mask_address(inner) if inner != value and "://" in inner else inner
+    return found[0] if masked == inner else f"{before}{name}={quote(masked, safe='*')}"
+
+
+def with_secrets(url: str) -> str:
+    """An address of the settings with each `${NAME}` replaced by that environment variable.
+
+    Raises:
+        SettingsError: the environment has no such variable.
+    """
+
+    def value(found: re.Match[str]) -> str:
+        known = os.environ.get(found[1])
+        if not known:
+            raise SettingsError(f"{mask_address(url)} names the environment variable {found[1]}, which is not set")
+        return quote(known, safe="")
+
+    return _VARIABLE.sub(value, url)
+
+
+def host_of(url: str) -> str:
+    """The host of an address, lower case, without user, port and trailing dot; empty if there is none."""
+    try:
+        host = urlsplit(url.strip()).hostname or ""
+    except ValueError:
+        return ""
+    return unicodedata.normalize("NFKC", host).rstrip(".").lower()
+
+
+def check_address(
+    url: str,
+    allowed_hosts: Collection[str] = ("*",),
+    *,
+    setting: str = "the settings",
+    schemes: Collection[str] = WEB_SCHEMES,
+    resolve: bool = False,
+) -> None:
+    """Accept an address that something foreign names, or refuse it.
+
+    Args:
+        url: The address.
+        allowed_hosts: Names, or patterns as `*.blob.core.windows.net`. A host that is of this machine or of a private
+            network must be named in full.
+        setting: Where a person allows more hosts, for the message.
+        schemes: Which schemes may be asked.
+        resolve: Whether to look up the name as well, where what opens the address can't check it while it connects.
+
+    Raises:
+        InputError: another scheme, user information, or a host that isn't allowed.
+    """
+    scheme, _, rest = url.strip().partition("://")
+    host = host_of(url)
+    shown = mask_address(url)
+    if scheme.lower() not in schemes or not host:
+        raise InputError(f"{shown} is no address of {', '.join(schemes)}: nothing else is asked")
+    if "@" in re.split(r"[/?#\\]", rest, maxsplit=1)[0]:
+        raise InputError(f"{shown} carries a user or password: nothing foreign may; name them in the environment")
+    if "\\" in url or any(ord(character) < 33 for character in url.strip()):
+        raise InputError(f"{shown} has characters that no address has: check what names it")
+    if not is_allowed(host, allowed_hosts):
+        raise InputError(f"{shown} is of {host}, which {setting} does not name: add the host there if that is right")
+    private = scheme.lower() in WEB_SCHEMES and (is_private_name(host) or (resolve and _resolves_private(host)))
+    if private and not names_in_full(host, allowed_hosts):
+        raise InputError(f"{shown} is not asked: {private_host(host, setting)}")
+
+
+def private_host(host: str, setting: str = "the settings") -> str:
+    """Why a host isn't connected to, and what allows it."""
+    return f"{host} is of this machine or a private network: name it in {setting} if that is right"
+
+
+def is_allowed(host: str, hosts: Collection[str]) -> bool:
+    """Whether a host is among names and patterns."""
+    return any(fnmatchcase(host, allowed.lower()) for allowed in hosts)
+
+
+def names_in_full(host: str, hosts: Collection[str]) -> bool:
+    """Whether a host is named, not just by a pattern."""
+    return host in {allowed.lower().strip("[]").rstrip(".") for allowed in hosts}
+
+
+def is_private_name(host: str) -> bool:
+    """Whether a host is, by its name alone, of this machine or a private network; in any form of writing an address."""
+    literal = _literal(host)
+    return is_private(literal) if literal else is_allowed(host, _LOCAL_NAMES)
+
+
+def is_private(address: IpAddress) -> bool:
+    """Whether an address is private, loopback, link-local, multicast, reserved, or stands for one that is."""
+    if isinstance(address, ipaddress.IPv6Address):
+        embedded = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
+        if address in _NAT64:
+            embedded = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        if embedded is not None:
+            return is_private(embedded)
+    return not address.is_global or address.is_multicast
+
+
+def addresses_of(host: str, port: int) -> list[str]:
+    """Numeric addresses of a host, in the resolver's order.
+
+    Raises:
+        OSError: the name is unknown.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def is_private_text(numeric: str) -> bool:
+    """As `is_private`, of a numeric address as text, with or without a zone."""
+    return is_private(ipaddress.ip_address(numeric.partition("%")[0]))
+
+
+def _literal(host: str) -> IpAddress | None:
+    """A host that is an address already: also decimal, octal, hexadecimal or shortened, as the C library takes it."""
+    try:
+        return ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        pass
+    try:
+        return ipaddress.IPv4Address(socket.inet_aton(host)) if re.fullmatch(r"[0-9a-fx.]+", host) else None
+    except OSError:
+        return None
+
+
+@lru_cache(maxsize=1024)
+def _resolves_private(host: str) -> bool:
+    """Whether any address of a name is private; a name that can't be looked up here may be known to a proxy."""
+    try:
+        return any(map(is_private_text, addresses_of(host, 443)))
+    except OSError:
+        return False

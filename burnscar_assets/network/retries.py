@@ -1,0 +1,78 @@
+"""The one retry policy: which answers mean "later", how often to ask again, and how long to wait before it."""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import requests
+from urllib3.exceptions import InvalidHeader
+from urllib3.util import Retry
+
+from burnscar_assets.errors import SourceUnavailableError
+
+TRANSIENT: Final = frozenset({408, 421, 423, 425, 429, 500, 502, 503, 504, 509, 520, 521, 522, 523, 524, 529, 530})
+"""Statuses after which the same request may succeed later."""
+
+LONGEST_WAIT_S: Final = 300.0
+
+T = TypeVar("T")
+
+
+class RetryLaterError(SourceUnavailableError):
+    """The server said how long to wait before the next try, in seconds."""
+
+    def __init__(self, message: str, wait_s: float | None) -> None:
+        super().__init__(message)
+        self.wait_s = wait_s
+
+
+@dataclass(frozen=True)
+class Retries:
+    """How often, and how long after another, something is tried.
+
+    Attributes:
+        further: Tries after the first.
+        backoff_s: Base of the wait before each, which doubles from try to try and is up to doubled by chance, so that
+            many clients of a busy server don't come back at once; a wait that the server asks for is kept.
+        longest_wait_s: No wait is longer.
+    """
+
+    further: int
+    backoff_s: float = 1.0
+    longest_wait_s: float = LONGEST_WAIT_S
+
+    def call(self, attempt: Callable[[], T], wait: Callable[[float], object] = time.sleep) -> T:
+        """Call `attempt` until it succeeds.
+
+        Args:
+            attempt: Raises SourceUnavailableError where another try may help.
+            wait: Waits so many seconds; returns True if nobody wants the result any more.
+
+        Raises:
+            SourceUnavailableError: the last failure, with the number of tries.
+        """
+        for number in range(self.further + 1):
+            try:
+                return attempt()
+            except SourceUnavailableError as error:
+                given_up = number == self.further or wait(self.wait_s(number, error)) is True
+                if given_up:
+                    tries = f"{number + 1} {'try' if number == 0 else 'tries'}"
+                    raise SourceUnavailableError(f"{error} ({tries}); try again later") from error
+        raise AssertionError("unreachable")  # the last try returned or raised
+
+    def wait_s(self, number: int, error: Exception | None = None) -> float:
+        """The wait after try `number` (from 0), which ended with `error`, in seconds."""
+        asked = getattr(error, "wait_s", None)
+        own = self.backoff_s * 2 ** min(number, 30) * (1 + random.random())  # noqa: S311 - spreads clients, no secret
+        return min(own if asked is None else asked, self.longest_wait_s)
+
+
+def asked_wait_s(response: requests.Response) -> float | None:
+    """The wait that a server asks for in Retry-After, seconds or a date; None if it doesn't."""
+    try:
+        return Retry().parse_retry_after(response.headers["Retry-After"])
+    except (KeyError, InvalidHeader, ValueError, OverflowError):
+        return None
