@@ -6,12 +6,14 @@ that it reads, so that a changed setting makes stale just the stages that read i
 
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
+from urllib.parse import urlsplit
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, SecretStr, ValidationError, model_validator
 
 from burnscar_assets.classes import Stratum
 from burnscar_assets.errors import SettingsError
+from burnscar_assets.labels.layer_address import without_token
 from burnscar_assets.mapping.settings import MappingSettings
 from burnscar_assets.mining.settings import MiningSettings
 from burnscar_assets.operations import AutomationSettings, ComputeSettings
@@ -40,16 +42,38 @@ class ServiceSettings(Section):
     setting: ClassVar[str]
     """The setting that names the server, for errors."""
 
+    layers: ClassVar[frozenset[str]] = frozenset({"source"})
+    """Fields that may hold the address of an ArcGIS layer, and in it a token."""
+
     user_agent: str = Field("Mozilla/5.0 (X11; Linux x86_64) burnscar-assets", description="User-Agent of requests.")
     referer: str = Field("https://www.fire.ca.gov/", description="Referer of requests; FRAP's server wants one.")
     timeout_s: float = Field(60, gt=0, description="How long to wait for the server, in seconds.")
     retries: int = Field(4, ge=0, description="How often a broken download or request is tried again.")
+
+    _tokens: dict[str, SecretStr] = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _tokens_apart(cls, content: Any, build: ModelWrapValidatorHandler[Self]) -> Self:
+        """Keep tokens of ArcGIS addresses out of all that is shown, stored or hashed."""
+        if not isinstance(content, dict):
+            return build(content)
+        parted = {n: without_token(v) for n, v in content.items() if n in cls.layers and isinstance(v, str)}
+        section = build(content | {name: address for name, (address, _) in parted.items()})
+        section._tokens = {urlsplit(url).netloc: SecretStr(token) for url, token in parted.values() if token}
+        return section
+
+    def token_for(self, url: str) -> str | None:
+        """The token that the settings' address of the same host had."""
+        token = self._tokens.get(urlsplit(url).netloc)
+        return token.get_secret_value() if token else None
 
 
 class ReleaseSettings(ServiceSettings):
     """Where the fire perimeters come from."""
 
     setting = "release.source"
+    layers = frozenset({"source", "prescribed_layer"})
     transport = frozenset({"user_agent", "referer", "max_download_mb", "timeout_s", "retries"})
 
     source: str = Field(

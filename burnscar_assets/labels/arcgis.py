@@ -1,33 +1,40 @@
 """Reading a layer of an ArcGIS REST service, page by page.
 
-The service speaks HTTP 200 also when it fails, with an `error` object in place of the answer; that is
-told apart here. Rows come ordered by object id, and as many as the service counted, or not at all.
+The service speaks HTTP 200 also when it fails, with an `error` object in place of the answer; that is told apart here.
+Rows come ordered by object id, each once and as many as the service counted, or not at all; whether an answer says
+that there are more is read here and nowhere else. What an answer must hold is `layer_rows`' business.
 Protocol: https://developers.arcgis.com/rest/services-reference/enterprise/query-feature-service-layer/
 """
 
-import json
-import re
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+from urllib.parse import quote, quote_plus
 
 import geopandas as gpd
-import pandas as pd
-import pyogrio
 import requests
 
-from burnscar_assets.errors import InputError, SourceUnavailableError
+from burnscar_assets.errors import BurnscarError, InputError, SourceUnavailableError
 from burnscar_assets.labels.http import check_status, open_session, transport_errors, with_retries
+from burnscar_assets.labels.layer_address import TOKEN_VARIABLE, is_rest_layer, layer_url, refuse_page, service_url
+from burnscar_assets.labels.layer_rows import Page, as_table, read_page
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.settings import ReleaseSettings, ServiceSettings
 from burnscar_assets.storage.tables import TABLE_CRS
 
-_SERVICE = re.compile(r"^https?://.+/(FeatureServer|MapServer)(/\d+)?$", re.IGNORECASE)
-_TRANSIENT_CODES = range(500, 600)
-_TRANSIENT_OTHER = frozenset({408, 429})
-_SMALLEST_PAGE = 50
-
 EVERY_ROW = "1=1"
 """SQL that all rows answer to."""
+
+MAX_ROWS: Final = 1_000_000
+"""A layer that counts more is no layer of perimeters: the whole United States have some 150,000 since 1900."""
+
+_MAX_PAGE_ROWS = 10_000
+_SMALLEST_PAGE = 50
+_TRANSIENT_CODES = range(500, 600)
+_TRANSIENT_OTHER = frozenset({408, 429})
+_WANTS_TOKEN = frozenset({401, 403, 498, 499})
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,7 @@ class RestLayer:
     Attributes:
         url: Its address, without a query.
         name: Its name.
-        fields: Names of its fields.
+        types: Esri's types of its fields, by their names.
         object_id_field: The field that orders its rows.
         page_rows: Most rows of one answer.
         geojson: Whether it speaks GeoJSON.
@@ -47,12 +54,17 @@ class RestLayer:
 
     url: str
     name: str
-    fields: tuple[str, ...]
+    types: dict[str, str]
     object_id_field: str
     page_rows: int
     geojson: bool
     statistics: bool
     edited_ms: dict[str, int]
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of its fields."""
+        return tuple(self.types)
 
 
 @dataclass(frozen=True)
@@ -62,24 +74,26 @@ class _Query:
     settings: ServiceSettings
     where: str
 
-    def json(self, **parameters: Any) -> dict[str, Any]:
-        return ask(self.session, f"{self.layer.url}/query", {"where": self.where, **parameters}, self.settings)
-
-    def page(self, offset: int, rows: int) -> dict[str, Any]:
-        return self.json(
-            f="geojson" if self.layer.geojson else "json",
-            outFields="*",
-            outSR=4326 if self.layer.geojson else TABLE_CRS.removeprefix("EPSG:"),
-            orderByFields=f"{self.layer.object_id_field} ASC",
-            resultOffset=offset,
-            resultRecordCount=rows,
-            returnGeometry="true",
+    def page(self, offset: int, rows: int) -> Page:
+        answer = ask(
+            self.session,
+            f"{self.layer.url}/query",
+            {
+                "where": self.where,
+                "f": "geojson" if self.layer.geojson else "json",
+                "outFields": "*",
+                "outSR": 4326 if self.layer.geojson else TABLE_CRS.removeprefix("EPSG:"),
+                "orderByFields": f"{self.layer.object_id_field} ASC",
+                "resultOffset": offset,
+                "resultRecordCount": rows,
+                "returnGeometry": "true",
+            },
+            self.settings,
         )
-
-
-def is_rest_layer(source: str) -> bool:
-    """Whether a source is the address of an ArcGIS REST service or layer."""
-    return bool(_SERVICE.match(_address(source)))
+        page = read_page(answer, self.layer.object_id_field, self.layer.url)
+        if page.more and not page.ids:
+            raise SourceUnavailableError(f"{self.layer.url} gave no row after {offset}, and says that there are more")
+        return page
 
 
 def prescribed_layer_url(settings: ReleaseSettings, fire_url: str) -> str | None:
@@ -92,7 +106,7 @@ def prescribed_layer_url(settings: ReleaseSettings, fire_url: str) -> str | None
     if chosen is None or is_rest_layer(chosen):
         return chosen
     if chosen.isdigit():
-        return f"{_address(fire_url).rsplit('/', 1)[0]}/{chosen}"
+        return f"{service_url(layer_url(fire_url, settings.setting))}/{chosen}"
     raise InputError(
         f"release.prescribed_layer is {chosen!r}: for a REST source give the number of a layer of the same service, "
         "or the address of a layer"
@@ -114,45 +128,46 @@ def read_rest_layer(
         The layer's description, and its rows with a CRS (EPSG:4326, or 3310 where the service has no GeoJSON).
 
     Raises:
-        InputError: no such layer, or one that cannot be queried.
-        SourceUnavailableError: no answer after all tries, or rows changed while they were read.
+        InputError: no such layer, one that cannot be queried, or rows of something else.
+        SourceUnavailableError: no answer after all tries, rows that changed while they were read, or fewer or more
+            of them than the service counts.
     """
-    with open_session(settings) as session:
+    with open_layer(url, settings) as session:
         layer = describe_layer(session, url, settings)
-        query = _Query(layer, session, settings, where)
-        total = int(query.json(f="json", returnCountOnly="true").get("count", 0))
+        total = count_rows(session, layer, settings, where)
         if not total and where != EVERY_ROW:
             return layer, gpd.GeoDataFrame({name: [] for name in layer.fields}, geometry=[], crs=TABLE_CRS)
         if not total:
             raise InputError(f"{url} has no rows: is it the layer of fire perimeters?")
-        pages, read, rows = [], 0, layer.page_rows
-        while read < total:
-            answer, rows = _page_or_smaller(query, read, rows)
-            got = len(answer.get("features", []))
-            if not got:
-                raise SourceUnavailableError(f"{url} gave {read} of {total} rows: it changed meanwhile; try again")
-            pages.append(_frame(answer, url))
-            read += got
-            progress("perimeters", read, total)
-    rows_read = _join(pages)
-    ids = rows_read.get(layer.object_id_field)
-    if read != total or (ids is not None and ids.duplicated().any()):
-        raise SourceUnavailableError(f"{url} changed while it was read ({read} rows of {total}): try again")
-    return layer, rows_read
+        pages = _read_pages(_Query(layer, session, settings, where), total, progress)
+    return layer, as_table(pages, layer.types, layer.url)
 
 
-def _address(url: str) -> str:
-    return url.split("?", maxsplit=1)[0].rstrip("/")
+def _read_pages(query: _Query, total: int, progress: Progress) -> list[Page]:
+    """Pages until the rows that were counted are there and the last page says nothing of more."""
+    url, rows, read, more = query.layer.url, query.layer.page_rows, 0, False
+    pages: list[Page] = []
+    ids: set[int | str] = set()
+    while read < total or more:
+        page, rows = _page_or_smaller(query, read, rows)
+        got = len(page.ids)
+        if not got and read < total:
+            raise SourceUnavailableError(f"{url} gave {read} of {total} rows: it changed meanwhile; try again")
+        ids |= set(page.ids)
+        if len(ids) < read + got:
+            raise SourceUnavailableError(
+                f"{url} gave rows twice: it changed while it was read, or does not heed resultOffset; try again, and "
+                f"if it stays so choose another {query.settings.setting}"
+            )
+        read, more = read + got, page.more
+        if read > total:
+            raise SourceUnavailableError(f"{url} changed while it was read ({read} rows of {total}): try again")
+        pages.append(page)
+        progress("perimeters", read, total)
+    return pages
 
 
-def _join(pages: list[gpd.GeoDataFrame]) -> gpd.GeoDataFrame:
-    """All rows. A field without any value in a page came without its type, so it takes that of other pages."""
-    names = list(dict.fromkeys(name for page in pages for name in page.columns))
-    typed = [page.loc[:, page.notna().any() | (page.columns == page.geometry.name)] for page in pages]
-    return pd.concat(typed, ignore_index=True).reindex(columns=names)
-
-
-def _page_or_smaller(query: _Query, offset: int, rows: int) -> tuple[dict[str, Any], int]:
+def _page_or_smaller(query: _Query, offset: int, rows: int) -> tuple[Page, int]:
     """A page; one that the service cannot put together is asked for in smaller pieces."""
     while True:
         try:
@@ -163,32 +178,79 @@ def _page_or_smaller(query: _Query, offset: int, rows: int) -> tuple[dict[str, A
             rows = max(rows // 4, _SMALLEST_PAGE)
 
 
+@contextmanager
+def open_layer(url: str, settings: ServiceSettings) -> Iterator[requests.Session]:
+    """A session for the questions to one layer, with the token that the settings' address of its host had."""
+    with open_session(settings) as session:
+        if token := settings.token_for(url):
+            session.params = {"token": token}
+        yield session
+
+
+def count_rows(session: requests.Session, layer: RestLayer, settings: ServiceSettings, where: str = EVERY_ROW) -> int:
+    """How many rows a layer has, or how many of them are chosen.
+
+    Raises:
+        InputError: more than any layer of perimeters has.
+        SourceUnavailableError: no answer after all tries, or one without a number.
+    """
+    query = {"where": where, "f": "json", "returnCountOnly": "true"}
+    count = ask(session, f"{layer.url}/query", query, settings).get("count")
+    if not isinstance(count, int) or count < 0:
+        raise SourceUnavailableError(f"{layer.url} does not say how many rows it has ({str(count)[:40]}): try again")
+    if count > MAX_ROWS:
+        raise InputError(
+            f"{layer.url} says it has {count} rows, at most {MAX_ROWS} are read: is it the layer of fire perimeters? "
+            f"Check {settings.setting}"
+        )
+    return count
+
+
 def describe_layer(session: requests.Session, url: str, settings: ServiceSettings) -> RestLayer:
-    """Ask a service about a layer.
+    """Ask a service about a layer; of a service with one layer of polygons, about that.
 
     Raises:
         InputError: no such layer, one without polygons, or one that cannot be read in pages.
         SourceUnavailableError: no answer after all tries.
     """
-    url = _address(url)
+    if not is_rest_layer(url):
+        refuse_page(url, settings.setting)
+        raise InputError(f"{settings.setting} {url} is no address of an ArcGIS layer (…/FeatureServer/0)")
+    url = layer_url(url, settings.setting)
     about = ask(session, url, {"f": "json"}, settings)
     if "layers" in about and "fields" not in about:
-        found = ", ".join(f"{url}/{layer['id']} ({layer['name']})" for layer in about["layers"]) or "none"
-        raise InputError(f"{url} is a service, not a layer: set {settings.setting} to one of its layers: {found}")
+        url = _only_layer(url, about["layers"], settings.setting)
+        about = ask(session, url, {"f": "json"}, settings)
+    try:
+        return _layer(url, about, settings.setting)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{url} does not describe itself as a layer of ArcGIS does ({error!r})") from error
+
+
+def _only_layer(url: str, layers: Any, setting: str) -> str:
+    """The address of the one layer of polygons of a service."""
+    found = [layer for layer in layers if isinstance(layer, dict)] if isinstance(layers, list) else []
+    polygons = [layer for layer in found if "Polygon" in str(layer.get("geometryType"))]
+    if len(polygons) == 1 and isinstance(polygons[0].get("id"), int):
+        return f"{url}/{polygons[0]['id']}"
+    names = ", ".join(f"{url}/{layer.get('id')} ({layer.get('name')})" for layer in polygons or found) or "none"
+    raise InputError(f"{url} is a service, not a layer: set {setting} to one of its layers: {names}")
+
+
+def _layer(url: str, about: dict[str, Any], setting: str) -> RestLayer:
     if "Polygon" not in str(about.get("geometryType")):
         raise InputError(f"{url} is no layer of polygons ({about.get('geometryType')}): choose another layer")
     capabilities = about.get("advancedQueryCapabilities") or {}
     if capabilities.get("supportsPagination") is False:
-        raise InputError(f"{url} cannot be read in pages: choose another {settings.setting}")
-    object_id = about.get("objectIdField") or next(
-        (field["name"] for field in about["fields"] if field["type"] == "esriFieldTypeOID"), "OBJECTID"
-    )
+        raise InputError(f"{url} cannot be read in pages: choose another {setting}")
+    types = {str(field["name"]): str(field.get("type")) for field in about["fields"]}
+    by_type = (name for name, kind in types.items() if kind == "esriFieldTypeOID")
     return RestLayer(
         url=url,
         name=str(about.get("name", url)),
-        fields=tuple(field["name"] for field in about["fields"]),
-        object_id_field=object_id,
-        page_rows=int(about.get("maxRecordCount") or 1000),
+        types=types,
+        object_id_field=str(about.get("objectIdField") or next(by_type, "OBJECTID")),
+        page_rows=min(max(int(about.get("maxRecordCount") or 1000), 1), _MAX_PAGE_ROWS),
         geojson="geojson" in str(about.get("supportedQueryFormats", "")).lower(),
         statistics=False not in (capabilities.get("supportsStatistics"), about.get("supportsStatistics")),
         edited_ms={name: int(time) for name, time in (about.get("editingInfo") or {}).items() if time},
@@ -198,41 +260,75 @@ def describe_layer(session: requests.Session, url: str, settings: ServiceSetting
 def ask(session: requests.Session, url: str, parameters: dict[str, Any], settings: ServiceSettings) -> dict[str, Any]:
     """Ask a service one question.
 
+    A service that wants a token gets that of the environment, if there is one; no message ever holds it.
+
     Raises:
         InputError: the service refuses the question.
         SourceUnavailableError: no answer after all tries, or one that is not JSON.
     """
 
     def attempt() -> dict[str, Any]:
-        with transport_errors(url, settings.setting):
-            response = session.get(url, params=parameters, timeout=settings.timeout_s)
-        check_status(response, url, settings.setting)
-        try:
-            answer = response.json()
-        except ValueError as error:
-            kind = response.headers.get("Content-Type", "unknown type")
-            raise SourceUnavailableError(f"{url} answered {kind} that is not JSON") from error
-        if "error" in answer:
-            _raise_error(answer["error"], url, settings.setting)
-        return answer
+        answer = _answer(session, url, parameters, settings)
+        error = answer.get("error")
+        if error is None:
+            return answer
+        token = os.environ.get(TOKEN_VARIABLE)
+        if token and _code(error) in _WANTS_TOKEN and not _token(session):
+            session.params = {"token": token}
+            return attempt()
+        raise _refusal(error, url, settings.setting)
 
-    return with_retries(attempt, settings.retries)
-
-
-def _raise_error(error: dict[str, Any], url: str, setting: str) -> None:
-    code = int(error.get("code") or 0)
-    details = "; ".join([str(error.get("message", "")), *map(str, error.get("details") or [])]).strip("; ")
-    if code in _TRANSIENT_CODES or code in _TRANSIENT_OTHER:
-        raise SourceUnavailableError(f"{url} answered error {code}: {details}")
-    hint = "it wants a token" if code in (498, 499) else f"check {setting}"
-    raise InputError(f"{url} answered error {code}: {details}; {hint}")
+    with _token_hidden(session):
+        return with_retries(attempt, settings.retries)
 
 
-def _frame(answer: dict[str, Any], url: str) -> gpd.GeoDataFrame:
+def _answer(
+    session: requests.Session, url: str, parameters: dict[str, Any], settings: ServiceSettings
+) -> dict[str, Any]:
+    with transport_errors(url, settings.setting):
+        response = session.get(url, params=parameters, timeout=settings.timeout_s)
+    check_status(response, url, settings.setting)
     try:
-        frame = pyogrio.read_dataframe(json.dumps(answer).encode(), force_2d=True)
-    except pyogrio.errors.DataSourceError as error:
-        raise InputError(f"{url} answered rows that cannot be read: {error}") from error
-    if not isinstance(frame, gpd.GeoDataFrame) or frame.crs is None:
-        raise InputError(f"{url} answered rows without geometry or CRS: choose another layer")
-    return frame
+        answer = response.json()
+    except (ValueError, RecursionError) as error:
+        kind = response.headers.get("Content-Type", "unknown type")
+        raise SourceUnavailableError(f"{url} answered {kind} that is not JSON") from error
+    if not isinstance(answer, dict):
+        raise SourceUnavailableError(f"{url} answered JSON that is no answer of ArcGIS ({type(answer).__name__})")
+    return answer
+
+
+@contextmanager
+def _token_hidden(session: requests.Session) -> Iterator[None]:
+    """Take the token out of an error's message, and leave out its cause, which shows the address that was asked."""
+    try:
+        yield
+    except BurnscarError as error:
+        token, text = _token(session), str(error)
+        if not token:
+            raise
+        for written in (token, quote(token), quote_plus(token)):
+            text = text.replace(written, "***")
+        raise type(error)(text) from None
+
+
+def _token(session: requests.Session) -> str:
+    return str(session.params.get("token", "")) if isinstance(session.params, dict) else ""
+
+
+def _code(error: Any) -> int:
+    code = error.get("code") if isinstance(error, dict) else None
+    return code if isinstance(code, int) else 0
+
+
+def _refusal(error: Any, url: str, setting: str) -> BurnscarError:
+    said = error if isinstance(error, dict) else {"message": error}
+    details = said.get("details")
+    parts = [str(said.get("message", "")), *map(str, details if isinstance(details, list) else [])]
+    text = f"{url} answered error {_code(error)}: " + "; ".join(part for part in parts if part)[:500]
+    if _code(error) in _TRANSIENT_CODES or _code(error) in _TRANSIENT_OTHER:
+        return SourceUnavailableError(text)
+    hint = f"check {setting}"
+    if _code(error) in _WANTS_TOKEN:
+        hint = f"it wants a token, or another one: set the environment variable {TOKEN_VARIABLE}"
+    return InputError(f"{text}; {hint}")

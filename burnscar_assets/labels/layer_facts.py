@@ -12,8 +12,8 @@ from typing import Any
 import requests
 
 from burnscar_assets.errors import InputError, SourceUnavailableError
-from burnscar_assets.labels.arcgis import RestLayer, ask, describe_layer
-from burnscar_assets.labels.http import open_session
+from burnscar_assets.labels.arcgis import RestLayer, ask, count_rows, describe_layer, open_layer
+from burnscar_assets.labels.layer_rows import says_cut
 from burnscar_assets.labels.normalise import match_fields
 from burnscar_assets.settings import ServiceSettings
 
@@ -56,10 +56,9 @@ def look_at_layer(url: str, settings: ServiceSettings) -> LayerFacts:
         InputError: no such layer, or one that cannot be queried.
         SourceUnavailableError: no answer after all tries, or a layer without rows, as while it is loaded anew.
     """
-    with open_session(settings) as session:
+    with open_layer(url, settings) as session:
         layer = describe_layer(session, url, settings)
-        query = {"where": "1=1", "f": "json", "returnCountOnly": "true"}
-        records = int(ask(session, f"{layer.url}/query", query, settings).get("count", 0))
+        records = count_rows(session, layer, settings)
         if not records:
             raise SourceUnavailableError(
                 f"{url} has no rows: it is being loaded anew; if it stays so, check {settings.setting}"
@@ -93,7 +92,7 @@ def _by_year(session: requests.Session, layer: RestLayer, settings: ServiceSetti
         answer = ask(session, f"{layer.url}/query", query, settings)
     except InputError:
         return {}
-    if answer.get("exceededTransferLimit"):
+    if says_cut(answer):
         return {}
     groups = [{k.lower(): v for k, v in row["attributes"].items()} for row in answer.get("features", [])]
     found = {_year(group.get(year_field.lower())): _facts(group) for group in groups}

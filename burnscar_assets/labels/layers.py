@@ -16,6 +16,7 @@ import pyogrio
 
 from burnscar_assets.crs import usable_crs
 from burnscar_assets.errors import InputError
+from burnscar_assets.labels.layer_rows import refuse_saved_page
 from burnscar_assets.settings import ReleaseSettings
 
 FIRE_LAYER = re.compile(r"firep(\d+)(?:_\d+)?", re.IGNORECASE)
@@ -91,6 +92,7 @@ def read_layer(layer: Layer) -> gpd.GeoDataFrame:
     Raises:
         InputError: the layer is damaged, or has no CRS that can be used.
     """
+    refuse_saved_page(layer.dataset)
     try:
         if layer.dataset.suffix.lower() in _PARQUET:
             records = gpd.read_parquet(layer.dataset)

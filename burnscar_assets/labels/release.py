@@ -11,7 +11,8 @@ from pathlib import Path
 import geopandas as gpd
 import pandas as pd
 
-from burnscar_assets.labels.arcgis import is_rest_layer, prescribed_layer_url, read_rest_layer
+from burnscar_assets.labels.arcgis import prescribed_layer_url, read_rest_layer
+from burnscar_assets.labels.layer_address import is_rest_layer, refuse_page
 from burnscar_assets.labels.layers import FIRE_LAYER, ReleaseLayers, find_layers, read_layer
 from burnscar_assets.labels.local_source import find_local, hash_local
 from burnscar_assets.labels.normalise import normalise, to_records
@@ -93,6 +94,7 @@ def fetch_release(settings: ReleaseSettings, root: DataRoot, progress: Progress 
     if is_rest_layer(source):
         return _from_rest(settings, progress)
     if source.startswith(("http://", "https://")):
+        refuse_page(source, settings.setting)
         stored = fetch_archive(source, settings, root, progress)
         layers = find_layers(stored.content, settings, source.split("?")[0].rsplit("/", 1)[-1])
         return _from_layers(settings, "zip_url", stored, layers)

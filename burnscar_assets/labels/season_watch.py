@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from burnscar_assets.errors import InputError, SourceUnavailableError
-from burnscar_assets.labels.arcgis import EVERY_ROW, RestLayer, ask, describe_layer
-from burnscar_assets.labels.http import open_session
+from burnscar_assets.labels.arcgis import RestLayer, ask, count_rows, describe_layer, open_layer
 from burnscar_assets.labels.layer_facts import statistic
+from burnscar_assets.labels.layer_rows import says_cut
 from burnscar_assets.labels.plausibility import FEWEST_FIRES
 from burnscar_assets.labels.watch import LOOK_TIMEOUT_S
 from burnscar_assets.labels.wfigs import match_incident_fields, season_sql
@@ -77,16 +77,12 @@ def look_at_season(settings: InSeasonSettings, fire_year: int, *, had_records: i
     """
     quick = settings.model_copy(update={"retries": 0, "timeout_s": min(settings.timeout_s, LOOK_TIMEOUT_S)})
     where = season_sql(settings, fire_year)
-    with open_session(quick) as session:
+    with open_layer(settings.source, quick) as session:
         layer = describe_layer(session, settings.source, quick)
         fields = match_incident_fields(layer.fields, f"layer {layer.name} of {layer.url}", settings.setting)
-
-        def query(**parameters: str) -> dict[str, Any]:
-            return ask(session, f"{layer.url}/query", {"where": where, "f": "json", **parameters}, quick)
-
-        records = int(query(returnCountOnly="true").get("count", 0))
+        records = count_rows(session, layer, quick, where)
         lost = not records and had_records >= FEWEST_FIRES
-        if lost or not (records or query(where=EVERY_ROW, returnCountOnly="true").get("count", 0)):
+        if lost or not (records or count_rows(session, layer, quick)):
             raise SourceUnavailableError(
                 f"{settings.source} has no fires of {fire_year}: it is being loaded anew; if it stays so, check "
                 f"{settings.setting}"
@@ -94,9 +90,12 @@ def look_at_season(settings: InSeasonSettings, fire_year: int, *, had_records: i
         if not records:
             return SeasonState(hash_json([where, {}])[:16], 0, {}, "")
         try:
-            answer = query(**_statistics(layer, fields)) if layer.statistics else {}
+            sums = {"where": where, "f": "json", **_statistics(layer, fields)}
+            answer = ask(session, f"{layer.url}/query", sums, quick) if layer.statistics else {}
         except InputError:
             answer = {}
+    if says_cut(answer):
+        answer = {}
     rows = [_named(feature, fields["category"]) for feature in answer.get("features", [])]
     facts = {str(row["category"]): asdict(_facts(row)) for row in rows}
     if facts:

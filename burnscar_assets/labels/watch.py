@@ -11,9 +11,10 @@ from typing import Any, Final
 import requests
 
 from burnscar_assets.errors import InputError, SourceUnavailableError
-from burnscar_assets.labels.arcgis import is_rest_layer, prescribed_layer_url
+from burnscar_assets.labels.arcgis import prescribed_layer_url
 from burnscar_assets.labels.download import RemoteVersion, span
 from burnscar_assets.labels.http import check_status, open_session, transport_errors, with_retries
+from burnscar_assets.labels.layer_address import is_rest_layer, refuse_page
 from burnscar_assets.labels.layer_facts import look_at_layer
 from burnscar_assets.labels.local_source import check_whole, find_local, hash_local, stamp
 from burnscar_assets.settings import ReleaseSettings
@@ -81,6 +82,7 @@ def observe_source(
     if is_rest_layer(settings.source):
         return _observe_layers(quick)
     if settings.source.startswith(("http://", "https://")):
+        refuse_page(settings.source, settings.setting)
         return _observe_address(quick)
     return _observe_file(quick, root, known, settle_s)
 
