@@ -5,7 +5,7 @@ import http.client
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -129,7 +129,11 @@ class FileSite:
 
 @dataclass
 class ArcGisSite:
-    """A feature service with one layer of polygons, as ArcGIS Online answers."""
+    """A feature service with one layer of polygons, as ArcGIS Online answers: each page but the last says it is cut.
+
+    `says_more` changes that word: it gets the truth and the page's first row, and returns what is said (None: nothing).
+    `instead` changes an answer of rows before it is sent.
+    """
 
     rows: gpd.GeoDataFrame
     max_record_count: int = 2000
@@ -138,6 +142,12 @@ class ArcGisSite:
     too_heavy_above: int | None = None
     errors: list[dict[str, Any]] = field(default_factory=list)
     count: int | None = None
+    token: str | None = None
+    heeds_offset: bool = True
+    says_more: Callable[[bool, int], bool | None] = lambda truth, _: True if truth else None
+    instead: Callable[[dict[str, Any]], Any] = lambda answer: answer
+    layers: list[dict[str, Any]] = field(default_factory=lambda: [{"id": 0, "name": "California Fire Perimeters (all)"}])
+    types: dict[str, str] = field(default_factory=dict)
     statistics: bool = True
     refuses_statistics: bool = False
     editing_info: dict[str, Any] = field(default_factory=lambda: {"lastEditDate": 1_770_000_000_000})
@@ -154,11 +164,15 @@ class ArcGisSite:
         handler.wfile.write(content)
 
     def _reply(self, path: str, asked: dict[str, str]) -> dict[str, Any]:
-        if path.endswith("/FeatureServer"):
-            return {"layers": [{"id": 0, "name": "California Fire Perimeters (all)"}]}
-        if path.endswith("/FeatureServer/0"):
+        if self.token is not None and asked.get("token") != self.token:
+            code, said = (498, "Invalid token.") if "token" in asked else (499, "Token Required")
+            return {"error": {"code": code, "message": said, "details": []}}
+        service = path.lower().replace("/mapserver", "/featureserver")
+        if service.endswith("/featureserver"):
+            return {"layers": self.layers}
+        if service.endswith("/featureserver/0"):
             return self._about()
-        if path.endswith("/FeatureServer/0/query"):
+        if service.endswith("/featureserver/0/query"):
             return self._query(asked)
         return {"error": {"code": 400, "message": "Invalid URL", "details": []}}
 
@@ -175,9 +189,13 @@ class ArcGisSite:
             return {"error": {"code": 500, "message": "Error performing query operation", "details": []}}
         limit = min(wanted, self.max_record_count, self.transfer_limit or wanted)
         assert asked["orderByFields"] == "OBJECTID ASC"
-        offset = int(asked["resultOffset"])
+        offset = int(asked["resultOffset"]) if self.heeds_offset else 0
         page = self.rows.sort_values("OBJECTID").iloc[offset : offset + limit]
-        return self._geojson(page) if asked["f"] == "geojson" else self._esri(page, int(asked["outSR"]))
+        said = self.says_more(offset + limit < len(self.rows), offset)
+        flag = {} if said is None else {"exceededTransferLimit": said}
+        if asked["f"] == "geojson":
+            return self.instead(self._geojson(page) | flag | ({"properties": flag} if flag else {}))
+        return self.instead(self._esri(page, int(asked["outSR"])) | flag)
 
     def _statistics(self, by: str, wanted: list[dict[str, str]]) -> dict[str, Any]:
         if self.refuses_statistics:
@@ -208,7 +226,7 @@ class ArcGisSite:
 
     def _fields(self) -> list[dict[str, Any]]:
         types = {"OBJECTID": "OID", "YEAR_": "SmallInteger", "GIS_ACRES": "Double", "CAUSE": "SmallInteger"}
-        types |= {"C_METHOD": "SmallInteger", "ALARM_DATE": "Date", "CONT_DATE": "Date"}
+        types |= {"C_METHOD": "SmallInteger", "ALARM_DATE": "Date", "CONT_DATE": "Date"} | self.types
         names = [name for name in self.rows.columns if name != "geometry"]
         return [{"name": name, "type": f"esriFieldType{types.get(name, 'String')}"} for name in names]
 
