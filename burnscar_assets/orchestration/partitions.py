@@ -7,6 +7,7 @@ from functools import cached_property
 
 import dagster as dg
 
+from burnscar_assets.errors import SettingsError
 from burnscar_assets.settings import Settings, YearSettings
 from burnscar_assets.setups import Setup, load_setup, load_setups
 from burnscar_assets.storage.paths import DataRoot
@@ -59,7 +60,7 @@ class World:
     @cached_property
     def fire_years(self) -> dg.TimeWindowPartitionsDefinition:
         """The partitions of this world."""
-        return fire_year_partitions(self.settings.years)
+        return fire_year_partitions(self.settings.years, datetime.now(UTC).year)
 
     def training_years(self, fire_year: int) -> list[int]:
         """The fire years that the checkpoint of `fire_year` is trained on, oldest first."""
@@ -71,12 +72,30 @@ class World:
         return max((int(key) for key in self.fire_years.get_partition_keys() if int(key) < fire_year), default=None)
 
 
-def fire_year_partitions(years: YearSettings) -> dg.TimeWindowPartitionsDefinition:
-    """One partition a fire year; without a last year, the current one is the last."""
+def fire_year_partitions(years: YearSettings, this_year: int) -> dg.TimeWindowPartitionsDefinition:
+    """One partition a fire year, up to the last of the settings, or to the current one as it comes.
+
+    Dagster counts its `end_offset` in years that aren't excluded: where the current one is, the next would come in. So
+    the years end before the first excluded one that isn't over. A year after that comes in when this is asked again.
+
+    Args:
+        years: the settings.
+        this_year: the current year, in UTC.
+
+    Raises:
+        SettingsError: no year is left.
+    """
+    last = min(this_year, years.last or this_year)
+    if not set(range(years.first, last + 1)) - set(years.exclude):
+        raise SettingsError(
+            f"the settings leave no fire year up to {last}: years.first is {years.first}, years.exclude is "
+            f"{sorted(years.exclude)}"
+        )
+    ends = [year for year in years.exclude if year >= this_year] + ([years.last + 1] if years.last else [])
     return dg.TimeWindowPartitionsDefinition(
         start=str(years.first),
-        end=None if years.last is None else str(years.last + 1),
-        end_offset=1 if years.last is None else 0,
+        end=str(min(ends)) if ends else None,
+        end_offset=1,
         fmt="%Y",
         cron_schedule="0 0 1 1 *",
         exclusions=[datetime(year, 1, 1, tzinfo=UTC) for year in years.exclude] or None,

@@ -11,9 +11,9 @@ import yaml
 
 from burnscar_assets.definitions import build_definitions
 from burnscar_assets.environment import CONFIGS_DIR
-from burnscar_assets.orchestration.partitions import World, fire_year_partitions
+from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.versions import CHAIN, code_version
-from burnscar_assets.settings import Settings, SetupsSettings, YearSettings, load_settings
+from burnscar_assets.settings import Settings, SetupsSettings, load_settings
 from burnscar_assets.storage.paths import DataRoot
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -64,14 +64,6 @@ def test_checkpoints_look_back_and_metrics_only_to_the_checkpoint_of_the_year_be
     world = World(settings, root)
     assert world.training_years(2022) == [2020, 2021, 2022]
     assert (world.year_before(2022), world.year_before(2019)) == (2021, None)
-
-
-def test_fire_years() -> None:
-    gaps = fire_year_partitions(YearSettings(first=2017, last=2020, exclude=(2019,)))
-    assert gaps.get_partition_keys() == ["2017", "2018", "2020"]
-    open_ended = fire_year_partitions(YearSettings(first=2024))
-    assert open_ended.get_partition_keys()[0] == "2024"
-    assert len(open_ended.get_partition_keys()) >= 2
 
 
 @pytest.mark.parametrize(
