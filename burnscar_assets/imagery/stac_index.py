@@ -147,7 +147,11 @@ def read_index(source: str) -> StacIndex:
 
 
 def _is_parquet(source: str) -> bool:
-    return source.split("?", maxsplit=1)[0].lower().endswith((".parquet", ".geoparquet", ".pq"))
+    return (
+        (source.split("?", maxsplit=1)[0] if is_remote(source) else source)
+        .lower()
+        .endswith((".parquet", ".geoparquet", ".pq"))
+    )
 
 
 def _to_row(item: StacDict) -> StacDict:

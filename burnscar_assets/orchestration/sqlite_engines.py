@@ -23,7 +23,8 @@ from dagster._core.storage import sql
 from dagster._core.storage.event_log.sqlite import sqlite_event_log
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
 from dagster._core.storage.runs.sqlite import sqlite_run_storage
-from sqlalchemy import Engine, create_engine
+from dagster._core.storage.schedules.sqlite import sqlite_schedule_storage
+from sqlalchemy import URL, Engine, create_engine
 from sqlalchemy.pool import NullPool, QueuePool
 
 MOST_ENGINES = 16
@@ -32,7 +33,7 @@ MOST_ENGINES = 16
 
 def keep_engines() -> None:
     """Let this process's SQLite storages use engines again; no two threads use a connection at once."""
-    for storage in (sqlite_event_log, sqlite_run_storage):
+    for storage in (sqlite_event_log, sqlite_run_storage, sqlite_schedule_storage):
         vars(storage)["create_engine"] = _engine
     for migrations in (sql, command):
         vars(migrations)["ScriptDirectory"] = _KeptScripts
@@ -63,12 +64,17 @@ def _engine(url: str, poolclass: type = NullPool, connect_args: dict[str, Any] |
     key = url, tuple(sorted((connect_args or {}).items()))
     with _LOCK:
         if key not in _KEPT:
-            _KEPT[key] = create_engine(url, poolclass=QueuePool, connect_args=connect_args or {})
+            _KEPT[key] = create_engine(_address(url), poolclass=QueuePool, connect_args=connect_args or {})
             vars(_KEPT[key])["dispose"] = lambda close=True: None
             while len(_KEPT) > MOST_ENGINES:
                 Engine.dispose(_KEPT.popitem(last=False)[1])
         _KEPT.move_to_end(key)
         return _KEPT[key]
+
+
+def _address(url: str) -> URL:
+    """What Dagster puts together from a path as it is, in which `?` and `%` would be read as syntax."""
+    return URL.create("sqlite", database=url.removeprefix("sqlite:///"))
 
 
 _make_database = SqliteEventLogStorage._initdb
