@@ -54,7 +54,7 @@ def _label(settings: Settings, root: DataRoot, fire_year: int) -> None:
     write_table(root, FIRE_PERIMETER_REJECTS, cleaned.rejects, fire_year)
     write_table(root, FIRE_PERIMETERS, cleaned.perimeters, fire_year)
     records = read_table(root, RELEASE_RECORDS, None)
-    write_table(root, BURN_HISTORY, burn_history(records, fire_year, settings.perimeters), fire_year)
+    write_table(root, BURN_HISTORY, burn_history(records, fire_year, settings.perimeters).burns, fire_year)
 
 
 def _sample(settings: Settings, root: DataRoot, fire_year: int) -> None:

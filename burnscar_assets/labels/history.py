@@ -5,7 +5,10 @@ and year disagree count for every year that any of these names. Imagery of a Dec
 so burns of the next year's first months count too.
 """
 
+from dataclasses import dataclass
+
 import geopandas as gpd
+import numpy as np
 import pandas as pd
 
 from burnscar_assets.labels.repair import repair
@@ -15,7 +18,22 @@ from burnscar_assets.storage.contracts import BURN_HISTORY
 _MONTHS_INTO_NEXT_YEAR = 3
 
 
-def burn_history(records: gpd.GeoDataFrame, fire_year: int, settings: PerimeterSettings) -> gpd.GeoDataFrame:
+@dataclass(frozen=True)
+class BurnHistory:
+    """Burns that could show (BURN_HISTORY), and what is doubtful about the ground of some of them.
+
+    Attributes:
+        burns: The burns, sorted by `burn_id`.
+        hulls: Burns whose geometry is no polygon, so that the hull of its coordinates stands for it: why, by burn_id.
+        left_out: Records without any credible coordinate, whose ground is not known: why, by burn_id.
+    """
+
+    burns: gpd.GeoDataFrame
+    hulls: dict[str, str]
+    left_out: dict[str, str]
+
+
+def burn_history(records: gpd.GeoDataFrame, fire_year: int, settings: PerimeterSettings) -> BurnHistory:
     """Burns that could show in imagery of a fire year, those of the year itself and of its winter among them.
 
     Args:
@@ -24,10 +42,10 @@ def burn_history(records: gpd.GeoDataFrame, fire_year: int, settings: PerimeterS
         settings: `scar_years` for wildfires, `scar_years_prescribed` for prescribed burns.
 
     Returns:
-        Contract BURN_HISTORY, sorted by `burn_id`; geometry repaired, records without an area left out.
+        The burns, their geometry repaired; one that can't be is kept as the ground that its coordinates enclose.
     """
     burns = records[could_show(records, fire_year, settings)].sort_values("record_id")
-    shapes = repair(burns.geometry.to_numpy(), burns["reported_area_ha"].to_numpy(dtype=float)).geometry
+    shapes = repair(burns.geometry.to_numpy(), burns["reported_area_ha"].to_numpy(dtype=float))
     history = BURN_HISTORY.conform(
         gpd.GeoDataFrame(
             {
@@ -36,10 +54,20 @@ def burn_history(records: gpd.GeoDataFrame, fire_year: int, settings: PerimeterS
                 "burn_year": burns["fire_year"],
                 "name": burns["fire_name"],
             },
-            geometry=gpd.GeoSeries(shapes, index=burns.index, crs=records.crs),
+            geometry=gpd.GeoSeries(shapes.burnt, index=burns.index, crs=records.crs),
         )
     )
-    return history[~history.geometry.is_empty].reset_index(drop=True)
+    unknown = history.geometry.is_empty.to_numpy()
+    doubt = shapes.problem != ""
+    return BurnHistory(
+        burns=history[~unknown].reset_index(drop=True),
+        hulls=_causes(history, shapes.problem, doubt & ~unknown),
+        left_out=_causes(history, shapes.problem, unknown),
+    )
+
+
+def _causes(history: gpd.GeoDataFrame, problem: np.ndarray, where: np.ndarray) -> dict[str, str]:
+    return dict(zip(history.loc[where, "burn_id"], problem[where], strict=True))
 
 
 def could_show(records: gpd.GeoDataFrame, fire_year: int, settings: PerimeterSettings) -> pd.Series:

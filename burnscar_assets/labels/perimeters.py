@@ -14,12 +14,13 @@ import shapely
 
 from burnscar_assets.errors import InputError
 from burnscar_assets.labels.duplicates import find_duplicates, shares_incident
-from burnscar_assets.labels.repair import HECTARE_M2, RepairedGeometry, repair
+from burnscar_assets.labels.repair import CREDIBLE_BOUNDS, HECTARE_M2, NO_GEOMETRY, RepairedGeometry, repair
 from burnscar_assets.settings import PerimeterSettings
 from burnscar_assets.storage.contracts import FIRE_PERIMETER_REJECTS, FIRE_PERIMETERS
 
 REASONS = (
     "empty_geometry",
+    "unusable_geometry",
     "outside_california",
     "alarm_missing",
     "containment_missing",
@@ -33,6 +34,7 @@ REASONS = (
 FLAGS = (
     "repaired",
     "repair_changed_area",
+    "parts_without_area",
     "area_mismatch",
     "area_not_reported",
     "hand_drawn",
@@ -43,9 +45,6 @@ FLAGS = (
 
 HAND_DRAWN = 6
 """Code of C_METHOD."""
-
-CREDIBLE_BOUNDS = shapely.box(-700_000, -900_000, 850_000, 750_000)
-"""California and 300 km around it, EPSG:3310: FRAP has fires across the border; farther off is a mistake."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ def clean_perimeters(
     fires = fires.sort_values("record_id", ignore_index=True)
     shapes = repair(fires.geometry.to_numpy(), fires["reported_area_ha"].to_numpy(dtype=float))
     fires = fires.set_geometry(gpd.GeoSeries(shapes.geometry, crs=records.crs))
-    reasons, details = _judge(fires, fire_year, settings)
+    reasons, details = _judge(fires, fire_year, shapes, settings)
     flags = _flags(fires, fire_year, shapes, settings)
     kept, rejected = fires[reasons.isna()], fires[reasons.notna()]
     perimeters = FIRE_PERIMETERS.conform(
@@ -123,11 +122,13 @@ def wildfires_of(records: gpd.GeoDataFrame, fire_year: int) -> pd.Series:
     return (records["kind"] == "fire") & (records["fire_year"] == fire_year).fillna(False)
 
 
-def _judge(fires: gpd.GeoDataFrame, fire_year: int, settings: PerimeterSettings) -> tuple[pd.Series, pd.Series]:
+def _judge(
+    fires: gpd.GeoDataFrame, fire_year: int, shapes: RepairedGeometry, settings: PerimeterSettings
+) -> tuple[pd.Series, pd.Series]:
     """Reason and detail of each record; the reason is missing where the record is a label."""
     reasons = pd.Series(pd.NA, index=fires.index, dtype="string")
     details = pd.Series("", index=fires.index, dtype="string")
-    for reason, applies, detail in _verdicts(fires, fire_year, settings):
+    for reason, applies, detail in _verdicts(fires, fire_year, shapes, settings):
         new = reasons.isna() & applies.fillna(False)
         reasons[new] = reason
         details[new] = detail[new]
@@ -138,7 +139,7 @@ def _judge(fires: gpd.GeoDataFrame, fire_year: int, settings: PerimeterSettings)
 
 
 def _verdicts(
-    fires: gpd.GeoDataFrame, fire_year: int, settings: PerimeterSettings
+    fires: gpd.GeoDataFrame, fire_year: int, shapes: RepairedGeometry, settings: PerimeterSettings
 ) -> Iterable[tuple[str, pd.Series, pd.Series]]:
     """Of each reason but `duplicate`: its name, where it applies, and the values behind it."""
     alarm, containment = fires["alarm_date"], fires["containment_date"]
@@ -147,8 +148,11 @@ def _verdicts(
     lasted = dates + ": " + days.astype("string") + " d"
     centre = fires.geometry.centroid
     place = "centre at x " + _metres(centre.x) + " m, y " + _metres(centre.y) + " m in EPSG:3310"
-    yield "empty_geometry", fires.geometry.is_empty, pd.Series("no polygon with an area", index=fires.index)
-    yield "outside_california", ~fires.geometry.intersects(CREDIBLE_BOUNDS), place
+    problem = pd.Series(shapes.problem, index=fires.index, dtype="string")
+    nothing = (problem == NO_GEOMETRY) | problem.str.startswith("an empty")
+    yield "empty_geometry", nothing, problem
+    yield "unusable_geometry", problem != "", problem
+    yield "outside_california", ~fires.geometry.intersects(shapely.box(*CREDIBLE_BOUNDS)), place
     yield "alarm_missing", alarm.isna(), dates
     yield "containment_missing", containment.isna(), dates
     yield "containment_before_alarm", days < 0, lasted
@@ -164,6 +168,7 @@ def _flags(fires: gpd.GeoDataFrame, fire_year: int, shapes: RepairedGeometry, se
     applies = {
         "repaired": shapes.repaired,
         "repair_changed_area": shapes.area_change > settings.max_repair_area_change,
+        "parts_without_area": shapes.dropped,
         "area_mismatch": reported & (mismatch > settings.max_area_mismatch * reported_ha),
         "area_not_reported": ~reported,
         "hand_drawn": (fires["c_method"] == HAND_DRAWN).fillna(False).to_numpy(dtype=bool),

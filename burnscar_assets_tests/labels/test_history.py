@@ -1,11 +1,11 @@
 from typing import Any
 
 import pandas as pd
-from shapely.geometry import Polygon
+from shapely.geometry import GeometryCollection, Polygon
 
 from burnscar_assets.labels.history import burn_history
 from burnscar_assets.settings import PerimeterSettings
-from burnscar_assets_tests.labels.label_records import frap_fires, release_records
+from burnscar_assets_tests.labels.label_records import frap_fires, release_records, square
 
 LIMITS = PerimeterSettings(scar_years=10, scar_years_prescribed=3)
 
@@ -17,7 +17,7 @@ def _fire(year: int | None, **changes: Any) -> dict[str, Any]:
 
 def _names(fires: list[dict[str, Any]], burns: list[dict[str, Any]], year: int = 2020) -> dict[str, set[str]]:
     records = release_records(frap_fires(*fires), frap_fires(*burns) if burns else None)
-    history = burn_history(records, year, LIMITS)
+    history = burn_history(records, year, LIMITS).burns
     assert history["burn_id"].is_monotonic_increasing
     return {kind: set(history.loc[history["kind"] == kind, "name"]) for kind in ("fire", "prescribed")}
 
@@ -55,10 +55,20 @@ def test_the_next_years_first_fires_show_in_imagery_of_a_december_fire() -> None
 def test_geometry_is_repaired_and_empty_ones_are_left_out() -> None:
     bow_tie = Polygon([(0, 0), (900, 900), (900, 0), (0, 900)])
     records = release_records(frap_fires({}, {"geometry": bow_tie}, {"geometry": None}, {"geometry": Polygon()}))
-    history = burn_history(records, 2020, LIMITS)
+    history = burn_history(records, 2020, LIMITS).burns
     assert len(history) == 2
     assert history.geometry.is_valid.all()
 
 
+def test_ground_that_burned_stays_when_its_geometry_is_no_polygon() -> None:
+    ring = square(1).exterior
+    mixed = GeometryCollection([square(2), ring])
+    records = release_records(frap_fires({"geometry": mixed}, {"geometry": ring}, {"geometry": None}))
+    history = burn_history(records, 2020, LIMITS)
+    assert history.burns.geometry.area.tolist() == [1e6, 1e6]
+    assert list(history.hulls.values()) == ["no polygon in it, but LinearRing"]
+    assert list(history.left_out.values()) == ["no geometry"]
+
+
 def test_a_year_without_burns_has_an_empty_history() -> None:
-    assert len(burn_history(release_records(frap_fires({})), 1990, LIMITS)) == 0
+    assert len(burn_history(release_records(frap_fires({})), 1990, LIMITS).burns) == 0

@@ -56,7 +56,7 @@ def test_contained_fires_are_ready_and_all_others_have_their_reason() -> None:
         f"{fire(0)}-2": "older_perimeter",
         fire(5): "below_minimum_area",
         fire(6): "containment_before_alarm",
-        fire(7): "empty_geometry",
+        fire(7): "unusable_geometry",
     }
     details = found.rejects.set_index("record_id")["detail"]
     assert details[fire(1)] == "40 % contained" and details[fire(2)] == "expected for 2026-12-02"

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from shapely.geometry import MultiPolygon, Polygon, box
+from shapely.geometry import GeometryCollection, MultiPolygon, Polygon, box
 
 from burnscar_assets.errors import InputError
 from burnscar_assets.labels.perimeters import FLAGS, REASONS, CleanedPerimeters, clean_perimeters
@@ -31,6 +31,7 @@ def _reasons(*changes: dict[str, Any]) -> dict[str, str]:
 
 CHANGES: dict[str, dict[str, Any]] = {
     "empty_geometry": {"geometry": Polygon()},
+    "unusable_geometry": {"geometry": square(0).exterior},
     "outside_california": {"geometry": square(0, x=3_000_000.0)},
     "alarm_missing": {"ALARM_DATE": pd.NaT},
     "containment_missing": {"CONT_DATE": pd.NaT},
@@ -57,6 +58,12 @@ def test_a_record_has_one_reason_the_first() -> None:
 def test_the_detail_tells_the_values() -> None:
     detail = _clean({}, CHANGES["containment_too_late"]).rejects["detail"].iloc[0]
     assert detail == "alarm 2020-08-01, containment 2021-08-01: 365 d, at most 240"
+
+
+def test_a_polygon_beside_a_line_is_a_label_and_flagged() -> None:
+    done = _clean({"geometry": GeometryCollection([square(0), square(0).exterior])})
+    assert done.perimeters["flags"].tolist() == [["parts_without_area"]]
+    assert done.perimeters.geometry.area.tolist() == [1e6]
 
 
 def test_a_fire_across_new_year_is_a_label_and_flagged() -> None:

@@ -36,7 +36,7 @@ def test_records_are_counted_by_kind_and_those_without_a_year_named() -> None:
 
 def test_burns_that_could_show_are_counted_by_kind() -> None:
     records = release_records(frap_fires({}, {"YEAR_": 2018}))
-    burns = burn_history(records, 2020, LIMITS)
+    burns = burn_history(records, 2020, LIMITS).burns
     figure = plot_history(burns, title="Burns", simulated=False, land=load_land(None))
     assert figure.get_suptitle() == "Burns"
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
@@ -60,7 +60,7 @@ def test_pictures_of_a_real_release_are_small(real_data: Path, root: DataRoot) -
     source = str(real_data / "frap" / "fire241gdb.zip")
     records = fetch_release(ReleaseSettings(source=source), root).records
     done = clean_perimeters(records, 2017, LIMITS, simulated=False)
-    burns = burn_history(records, 2017, LIMITS)
+    burns = burn_history(records, 2017, LIMITS).burns
     for figure in (
         plot_release(records, title="Release", simulated=False),
         plot_perimeters(done.perimeters, done.rejects, title="2017", land=load_land(None)),

@@ -70,7 +70,7 @@ def test_fires_that_share_an_irwin_id_over_other_ground_are_flagged_not_lost(
 def test_records_without_a_year_are_in_every_history(statewide_records: gpd.GeoDataFrame) -> None:
     undated = set(statewide_records.loc[statewide_records["fire_year"].isna(), "record_id"])
     assert len(undated) == 77
-    assert undated <= set(burn_history(statewide_records, 2023, LIMITS)["burn_id"])
+    assert undated <= set(burn_history(statewide_records, 2023, LIMITS).burns["burn_id"])
 
 
 def test_perimeters_of_release_24(real_data: Path, root: DataRoot) -> None:

@@ -133,7 +133,7 @@ def _made(records: gpd.GeoDataFrame, year: int) -> tuple[tuple[str, str], str]:
     labels = (
         FIRE_PERIMETERS.content_hash(cleaned.perimeters), FIRE_PERIMETER_REJECTS.content_hash(cleaned.rejects)
     )  # fmt: skip
-    return labels, BURN_HISTORY.content_hash(burn_history(records, year, LIMITS))
+    return labels, BURN_HISTORY.content_hash(burn_history(records, year, LIMITS).burns)
 
 
 @pytest.mark.real_data

@@ -140,9 +140,12 @@ def _burn_history(world: World) -> dg.AssetsDefinition:
         from burnscar_assets.labels.plots import plot_history
         from burnscar_assets.sampling.land import load_land
 
-        burns = known_burns(read_table(root, RELEASE_RECORDS, None), run.year, settings.perimeters)
+        history = known_burns(read_table(root, RELEASE_RECORDS, None), run.year, settings.perimeters)
+        burns = history.burns
         title, simulated = f"Burns that could still show in {run.year}", settings.simulated_perimeters
         preview = partial(plot_history, burns, title=title, simulated=simulated, land=load_land(None))
-        return run.store(BURN_HISTORY, burns, {"burnscar/area_ha": float(burns.area.sum() / 1e4)}, preview)
+        doubts = {"burnscar/hulls": history.hulls, "burnscar/left_out": history.left_out}
+        found = {"burnscar/area_ha": float(burns.area.sum() / 1e4)} | {name: why for name, why in doubts.items() if why}
+        return run.store(BURN_HISTORY, burns, found, preview)
 
     return burn_history
