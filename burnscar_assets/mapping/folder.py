@@ -51,7 +51,7 @@ from burnscar_assets.storage.atomic import atomic_folder, read_json, storage_err
 from burnscar_assets.storage.hashing import hash_file, hash_json
 from burnscar_assets.training.manifest import CheckpointManifest
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Raised when the same inputs come to give another folder."""
 
 NO_OFFSET: Final = (
@@ -140,9 +140,9 @@ def write_map(inputs: MapInputs, store: BlockStore, work: Path) -> dict[str, Any
     try:
         with atomic_folder(task.folder) as new:
             record = _Writer(inputs, store, plain).write(new)
-            files = sorted(path.name for path in new.iterdir())
-            write_json(new / ITEM_FILE, map_item(record, inputs.frame, [*files, MAP_FILE], task.name))
-            record["files"] = {name: hash_file(new / name) for name in [*files, ITEM_FILE]}
+            record["files"] = {path.name: hash_file(path) for path in sorted(new.iterdir())}
+            write_json(new / ITEM_FILE, map_item(record, inputs.frame, new, task.folder))
+            record["files"][ITEM_FILE] = hash_file(new / ITEM_FILE)
             write_json(new / MAP_FILE, record)
     finally:
         shutil.rmtree(plain, ignore_errors=True)

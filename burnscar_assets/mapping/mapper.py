@@ -22,6 +22,7 @@ from burnscar_assets.evaluation.spec import load_report
 from burnscar_assets.mapping.aoi import GEOGRAPHIC_CRS
 from burnscar_assets.mapping.area import window_counts
 from burnscar_assets.mapping.averaging import Lattice
+from burnscar_assets.mapping.catalogue import refresh_collection
 from burnscar_assets.mapping.frame import frame_around
 from burnscar_assets.mapping.ground import KnownGround, known_or_nothing
 from burnscar_assets.mapping.inference import WindowModel
@@ -75,11 +76,7 @@ def make_maps(spec: MapSpec, progress: Progress = silent) -> tuple[MapSummary, l
     _check_size(spec)
     judge = _judge(spec, manifest, progress)
     _check_length(spec, judge)
-    outcomes = []
-    for task in spec.tasks:
-        if task.fire_id is not None and judge.ground is not None:
-            judge.ground.check_unseen(task.fire_id)
-        outcomes.append(make_map(task, spec, judge, progress))
+    outcomes = _outcomes(spec, judge, progress)
     _check_found(spec, outcomes)
     if spec.fire_year is not None:
         footprints = gpd.GeoSeries([found.frame.footprint for found in outcomes], crs=GEOGRAPHIC_CRS)
@@ -96,6 +93,21 @@ def make_maps(spec: MapSpec, progress: Progress = silent) -> tuple[MapSummary, l
         spec.pages.mkdir(parents=True, exist_ok=True)
         index = write_pages(spec.pages, title=spec.title, simulated=spec.simulated)
     return MapSummary(maps, made, len(outcomes) - maps, index), outcomes
+
+
+def _outcomes(spec: MapSpec, judge: Judge, progress: Progress) -> list[MapOutcome]:
+    """What came of each task; where one fails, the catalogue still says what is there of those before."""
+    outcomes = []
+    try:
+        for task in spec.tasks:
+            if task.fire_id is not None and judge.ground is not None:
+                judge.ground.check_unseen(task.fire_id)
+            outcomes.append(make_map(task, spec, judge, progress))
+    except BaseException:
+        if spec.pages is not None:
+            refresh_collection(spec.pages)
+        raise
+    return outcomes
 
 
 def _judge(spec: MapSpec, manifest: CheckpointManifest, progress: Progress) -> Judge:

@@ -27,8 +27,8 @@ def write_polygons(
     """Write polygons as `<stem>.gpkg`, `<stem>.parquet` and `<stem>.geojson`.
 
     The GeoPackage has the layer `burned` and, if given, `perimeter`, both in the polygons' CRS; GeoParquet has that
-    CRS too; GeoJSON follows RFC 7946 (EPSG:4326, seven decimals, cut at the antimeridian). The same content gives
-    the same bytes.
+    CRS too, and each polygon's bounding box as its covering (GeoParquet 1.1); GeoJSON follows RFC 7946 (EPSG:4326,
+    seven decimals, cut at the antimeridian). The same content gives the same bytes.
 
     Args:
         polygons: of `burned_polygons`; may be empty.
@@ -58,7 +58,7 @@ def write_polygons(
                 promote_to_multi=True,
             )
     with _whole(parquet) as path:
-        burned.to_parquet(path, index=False)
+        burned.to_parquet(path, index=False, write_covering_bbox=True)
     with _whole(geojson) as path:
         burned.to_crs(GEOJSON_CRS).to_file(path, driver="GeoJSON", RFC7946="YES")
     return [geopackage, parquet, geojson]

@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from burnscar_assets.mapping.catalogue import refresh_collection
 from burnscar_assets.mapping.making import MapOutcome
 from burnscar_assets.mapping.spec import MAP_FILE, MapSpec
 from burnscar_assets.storage.atomic import storage_errors
@@ -49,8 +50,10 @@ def map_row(spec: MapSpec, manifest: CheckpointManifest, found: MapOutcome) -> d
 
 
 def remove_others(folder: Path, names: Collection[str]) -> None:
-    """Remove maps that are not among those named."""
+    """Remove maps that are not among those named; the catalogue leaves them out first."""
+    others = [record.parent for record in folder.glob(f"*/{MAP_FILE}") if record.parent.name not in names]
+    if others:
+        refresh_collection(folder, without={path.name for path in others})
     with storage_errors(folder):
-        for record in folder.glob(f"*/{MAP_FILE}"):
-            if record.parent.name not in names:
-                shutil.rmtree(record.parent)
+        for path in others:
+            shutil.rmtree(path)

@@ -149,6 +149,14 @@ def _settle(path: Path, work: Path) -> None:
     shutil.rmtree(work, ignore_errors=True)
 
 
+def write_if_changed(path: Path, content: bytes) -> None:
+    """Put a file in place whole, unless it is there already with this content."""
+    if path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content:
+        return
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(content)
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write indented JSON with sorted keys, whole or not at all."""
     with atomic_file(path) as temporary:

@@ -93,9 +93,10 @@ def make_map(
     )
     left, top = round(CORNER[0] / PIXEL_M), -round(CORNER[1] / PIXEL_M)
     frame = Frame(int(crs.rpartition(":")[2]), PIXEL_M, Box(left, top, left + columns, top + rows))
-    item = map_item(record | changes, frame, record["files"], folder.name)
-    (folder / "item.json").write_text(json.dumps(item, indent=2))
-    (folder / "map.json").write_text(json.dumps(record | changes, indent=2))
+    record |= changes
+    (folder / "item.json").write_text(json.dumps(map_item(record, frame, folder, folder), indent=2))
+    record["files"]["item.json"] = hashlib.sha256((folder / "item.json").read_bytes()).hexdigest()
+    (folder / "map.json").write_text(json.dumps(record, indent=2))
     return folder
 
 

@@ -1,26 +1,52 @@
 """The STAC catalogue of the maps: valid without a network, and every file is reached by relative links."""
 
+import asyncio
+import hashlib
 import json
 import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import geopandas as gpd
 import pystac
 import pystac.validation
 import pytest
+import rustac
 import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pystac.extensions.classification import ClassificationExtension
+from pystac.extensions.file import FileExtension
+from pystac.extensions.projection import ProjectionExtension
+from pystac.extensions.raster import RasterExtension
 
+from burnscar_assets.mapping.catalogue import write_collection
+from burnscar_assets.mapping.frame import Box, Frame
 from burnscar_assets.mapping.pages.site import write_pages
+from burnscar_assets.mapping.results import remove_others
+from burnscar_assets.mapping.severity import SEVERITY_CLASSES
+from burnscar_assets.mapping.stac import map_item
 from burnscar_assets_tests.mapping.page_kit import make_map
+
+FOLDERS = {
+    "fire_year=2020": "burned-area-2020",
+    "fire_year=2021": "burned-area-2021",
+    "in_season=2021": "burned-area-in-season-2021",
+    "aoi": "burned-area-aoi",
+}
 
 
 @pytest.fixture
 def maps(tmp_path: Path) -> Path:
-    """Two years and a place of one's own, moved after they were made."""
+    """Two years, a season and a place of one's own, moved after they were made."""
     made = tmp_path / "made"
-    for folder, names in {"fire_year=2020": ("b", "c"), "fire_year=2021": ("d",), "aoi": ("home",)}.items():
-        for seed, name in enumerate(names):
-            make_map(made / folder / name, seed=seed, size=(40, 40), simulated=folder == "aoi")
+    names = {"fire_year=2020": ("b", "c"), "fire_year=2021": ("d",), "in_season=2021": ("e",), "aoi": ("home",)}
+    for folder in FOLDERS:
+        for seed, name in enumerate(names[folder]):
+            make_map(made / folder / name, seed=seed, size=(40, 40), simulated=folder == "aoi", before=seed == 0)
         write_pages(made / folder, title=f"Maps of {folder}", simulated=False)
     return Path(shutil.move(made, tmp_path / "moved"))
 
@@ -31,32 +57,231 @@ def check(content: dict[str, Any]) -> None:
     pystac.validation.validate_dict(content, kind, content["stac_version"], extensions=[])
 
 
+def check_whole(place: Path) -> dict[tuple[str, str], pystac.Item]:
+    """Check a catalogue from its root and from each item, with the table of all items; returns the items."""
+    catalogue = pystac.Catalog.from_file(str(place / "catalog.json"))
+    items = {(item.collection_id or "", item.id): item for item in catalogue.get_items(recursive=True)}
+    for (collection, _), item in items.items():
+        for name, asset in item.assets.items():
+            path = Path(asset.get_absolute_href() or "")
+            assert path.is_file() and path.parent.name == item.id
+            if name != "map.json":
+                said = FileExtension.ext(asset)
+                assert said.checksum == "1220" + hashlib.sha256(path.read_bytes()).hexdigest()
+                assert said.size == path.stat().st_size
+        alone = pystac.Item.from_file(item.get_self_href() or "")
+        for rel, kind in (("root", pystac.Catalog), ("parent", pystac.Collection), ("collection", pystac.Collection)):
+            assert isinstance(alone.get_single_link(rel).resolve_stac_object().target, kind)  # type: ignore[union-attr]
+        found = alone.get_collection()
+        assert found is not None and found.id == alone.collection_id == collection
+        assert shapely.box(*found.extent.spatial.bboxes[0]).covers(shapely.box(*alone.bbox or ()))
+        first, last = found.extent.temporal.intervals[0]
+        assert first <= alone.common_metadata.start_datetime and alone.common_metadata.end_datetime <= last  # type: ignore[operator]
+        assert alone.get_root().get_self_href() == str(place / "catalog.json")  # type: ignore[union-attr]
+        assert item.id in {other.id for other in alone.get_root().get_items(recursive=True)}  # type: ignore[union-attr]
+    check_table(place, items)
+    return items
+
+
+def _known(content: Any) -> Any:
+    """Without what is null, which Arrow doesn't tell from what is absent."""
+    if not isinstance(content, dict):
+        return content
+    return {name: _known(value) for name, value in content.items() if value is not None}
+
+
+async def _read(path: Path) -> dict[str, Any]:
+    return await rustac.read(str(path))
+
+
+def check_table(place: Path, items: dict[tuple[str, str], pystac.Item]) -> None:
+    """The stac-geoparquet file says of each item what the item says, with addresses from where the file lies."""
+    path = place / "items.parquet"
+    if not items:
+        assert not path.exists()
+        return
+    rows = asyncio.run(_read(path))["features"]
+    assert {(row["collection"], row["id"]) for row in rows} == set(items) and len(rows) == len(items)
+    for row in rows:
+        item = items[row["collection"], row["id"]]
+        written = json.loads(Path(item.get_self_href() or "").read_text())
+        said = {name: row["properties"].get(name) for name in written["properties"]}
+        assert _known(said) == _known(written["properties"])
+        assert row["bbox"] == pytest.approx(written["bbox"]) and row["assets"].keys() == written["assets"].keys()
+        for name, asset in row["assets"].items():
+            assert (place / asset.pop("href")).resolve() == Path(item.get_self_href() or "").parent.resolve() / name
+            assert asset == {key: value for key, value in written["assets"][name].items() if key != "href"}
+
+
 def test_a_client_finds_every_file_from_the_catalogue(maps: Path) -> None:
+    items = check_whole(maps)
+    assert {item.id for item in items.values()} == {"b", "c", "d", "e", "home"}
     catalogue = pystac.Catalog.from_file(str(maps / "catalog.json"))
-    items = {item.id: item for item in catalogue.get_items(recursive=True)}
-    assert set(items) == {"b", "c", "d", "home"}
-    for item in items.values():
-        for asset in item.assets.values():
-            assert Path(asset.get_absolute_href() or "").is_file()
     children = {child.id: child for child in catalogue.get_children()}
-    assert set(children) == {"burned-area-2020", "burned-area-2021", "burned-area-aoi"}
-    whole = children["burned-area-2020"].extent.spatial.bboxes[0]
-    assert shapely.box(*whole).covers(shapely.union_all([shapely.box(*items[name].bbox) for name in ("b", "c")]))
+    assert set(children) == set(FOLDERS.values())
     assert "SIMULATED" in children["burned-area-aoi"].description
     assert "SIMULATED" not in children["burned-area-2020"].description
+    producers = {provider.name for provider in children["burned-area-2020"].providers or ()}
+    assert producers == {"Copernicus, European Space Agency", "CAL FIRE FRAP", "burnscar_assets"}
+    assert [provider.name for provider in children["burned-area-aoi"].providers or ()] == ["burnscar_assets"]
     for link in catalogue.links + [link for child in children.values() for link in child.links]:
         assert not Path(str(link.get_href() or "")).is_absolute() or link.rel == "self"
 
 
 def test_all_of_it_is_valid(maps: Path) -> None:
     paths = [maps / "catalog.json", *maps.glob("*/collection.json"), *maps.glob("*/*/item.json")]
-    assert len(paths) == 8
+    assert len(paths) == 10
     for path in paths:
         check(json.loads(path.read_text()))
+
+
+def test_an_item_names_its_collection_and_has_the_four_links(maps: Path) -> None:
+    item = json.loads((maps / "fire_year=2020" / "b" / "item.json").read_text())
+    assert item["collection"] == "burned-area-2020"
+    assert {link["rel"]: link["href"] for link in item["links"]} == {
+        "root": "../../catalog.json", "parent": "../collection.json", "collection": "../collection.json",
+        "self": "./item.json",
+    }  # fmt: skip
+
+
+def test_rasters_say_what_their_pixels_are(maps: Path) -> None:
+    item = pystac.Item.from_file(str(maps / "fire_year=2020" / "b" / "item.json"))
+    classes = ClassificationExtension.ext(item.assets["severity.tif"]).classes or []
+    assert [(one.value, one.color_hint) for one in classes if not one.nodata] == [
+        (severity.code, severity.colour[1:].upper()) for severity in SEVERITY_CLASSES
+    ]
+    assert [one.value for one in classes if one.nodata] == [0]
+    for name, asset in item.assets.items():
+        for one in ClassificationExtension.ext(asset).classes or ():
+            assert one.name and one.name.replace("-", "").isalpha(), name
+    (probability,) = RasterExtension.ext(item.assets["probability.tif"]).bands or ()
+    assert (probability.data_type, probability.nodata, probability.spatial_resolution) == ("float32", -1, 10)
+    after = RasterExtension.ext(item.assets["after.tif"]).bands or []
+    assert [(band.scale, band.nodata) for band in after] == [(1e-4, 0)] * 3
+    assert [band["name"] for band in item.assets["after.tif"].extra_fields["bands"]] == ["B12", "B08", "B04"]
+    assert item.assets["dnbr.tif"].extra_fields["nodata"] == -9999
+    projection = ProjectionExtension.ext(item)
+    assert (projection.epsg, projection.shape) == (32610, [40, 40])
+
+
+def test_the_table_is_geoparquet_with_a_covering(maps: Path) -> None:
+    rows = gpd.read_parquet(maps / "items.parquet", bbox=(-180, -90, 180, 90))
+    assert len(rows) == 5 and rows.crs.to_string() == "OGC:CRS84"
+    assert rows["start_datetime"].dt.tz is not None
+    assert gpd.read_parquet(maps / "items.parquet", bbox=(0, 0, 1, 1)).empty
+
+
+def test_what_is_written_twice_is_the_same(maps: Path) -> None:
+    before = {path: path.read_bytes() for path in maps.rglob("*") if path.is_file()}
+    write_pages(maps / "fire_year=2020", title="Maps of fire_year=2020", simulated=False)
+    assert {path: path.read_bytes() for path in maps.rglob("*") if path.is_file()} == before
 
 
 def test_a_map_without_an_item_is_left_out(maps: Path) -> None:
     (maps / "fire_year=2021" / "d" / "item.json").write_text("{")
     write_pages(maps / "fire_year=2021", title="2021", simulated=False)
     assert not (maps / "fire_year=2021" / "collection.json").exists()
-    assert "2021" not in (maps / "catalog.json").read_text()
+    assert "fire_year=2021" not in (maps / "catalog.json").read_text()
+    assert len(check_whole(maps)) == 4
+
+
+def test_a_removed_map_is_out_of_the_catalogue_too(maps: Path) -> None:
+    remove_others(maps / "fire_year=2020", {"c"})
+    assert {name for _, name in check_whole(maps)} == {"c", "d", "e", "home"}
+    remove_others(maps / "aoi", ())
+    assert {name for _, name in check_whole(maps)} == {"c", "d", "e"}
+    assert not (maps / "aoi" / "collection.json").exists()
+
+
+@dataclass(frozen=True)
+class SmallMap:
+    """A map of few bytes."""
+
+    folder: str
+    name: str
+    epsg: int
+    corner: tuple[int, int]
+    day: int
+    rasters: tuple[str, ...]
+    estimated: bool
+    damage: str
+
+    @property
+    def is_whole(self) -> bool:
+        return self.damage not in ("gone", "cut", "item", "record")
+
+    def write(self, place: Path) -> Path:
+        """Write the map, and damage it."""
+        folder = place / self.folder / self.name
+        folder.mkdir(parents=True)
+        for raster in self.rasters:
+            (folder / raster).write_bytes(f"{raster} {self}".encode())
+        left, top = self.corner
+        frame = Frame(self.epsg, 10.0, Box(left, top, left + 100, top + 80))
+        area = {"mapped": 3.5, "estimate": 4.0 if self.estimated else None}
+        days = {"start": f"2021-08-{self.day:02}", "end": f"2021-09-{self.day:02}"}
+        record: dict[str, Any] = {
+            **days, "fire_name": None, "aoi_name": "a", "simulated": True, "source": "a test", "setup": "s",
+            "checkpoint": {"weights_sha256": "ab"}, "area_ha": area,
+            "files": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()},
+        }  # fmt: skip
+        item = folder / "item.json"
+        item.write_text(json.dumps(map_item(record, frame, folder, folder)))
+        record["files"]["item.json"] = hashlib.sha256(item.read_bytes()).hexdigest()
+        (folder / "map.json").write_text(json.dumps(record))
+        if self.damage == "gone":
+            (folder / self.rasters[0]).unlink()
+        elif self.damage == "cut":
+            (folder / self.rasters[0]).write_bytes(b"")
+        elif self.damage == "item":
+            item.write_text(item.read_text().replace("2021", "2031"))
+        elif self.damage == "record":
+            (folder / "map.json").unlink()
+        return folder
+
+
+SMALL_MAPS = st.lists(
+    st.builds(
+        SmallMap,
+        folder=st.sampled_from(sorted(FOLDERS)),
+        name=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,8}", fullmatch=True),
+        epsg=st.sampled_from([32601, 32610, 32660, 32755]),
+        corner=st.tuples(st.integers(20_000, 80_000), st.integers(-900_000, -1_000)),
+        day=st.integers(1, 28),
+        rasters=st.sets(st.sampled_from(["probability.tif", "severity.tif", "after.tif", "dnbr.tif"]), min_size=1).map(
+            lambda names: tuple(sorted(names))
+        ),
+        estimated=st.booleans(),
+        damage=st.sampled_from(["", "", "", "gone", "cut", "item", "record"]),
+    ),
+    max_size=4,
+    unique_by=lambda one: (one.folder, one.name.lower()),
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(drawn=SMALL_MAPS, kept=st.integers(0, 4))
+def test_any_catalogue_is_whole_whatever_is_damaged_remade_or_removed(drawn: Sequence[SmallMap], kept: int) -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        place = Path(temporary).resolve() / "maps"
+
+        def listed(folder: str) -> None:
+            (place / folder).mkdir(parents=True, exist_ok=True)
+            write_collection(place / folder, sorted((place / folder).glob("*/")), title=folder, simulated=True)
+
+        for one in drawn:
+            one.write(place)
+        for folder in FOLDERS:
+            listed(folder)
+        wanted = {(FOLDERS[one.folder], one.name) for one in drawn if one.is_whole}
+        assert set(check_whole(place)) == wanted
+        for one in drawn:
+            shutil.rmtree(place / one.folder / one.name)
+            SmallMap(**vars(one) | {"damage": "", "day": 29 - one.day}).write(place)
+        for folder in FOLDERS:
+            listed(folder)
+        assert len(check_whole(place)) == len(drawn)
+        for folder in FOLDERS:
+            remove_others(place / folder, {one.name for one in drawn[:kept]})
+        left = {(FOLDERS[one.folder], one.name) for one in drawn if one.name in {other.name for other in drawn[:kept]}}
+        assert set(check_whole(place)) == left

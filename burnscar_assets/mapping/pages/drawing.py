@@ -31,7 +31,7 @@ from burnscar_assets.mapping.pages.pixels import (
 from burnscar_assets.mapping.pages.records import ReadMap
 from burnscar_assets.mapping.pages.styles import MODEL_COLOUR, PERIMETER_COLOUR, severity_palette
 from burnscar_assets.mapping.polygon_files import BURNED_LAYER, PERIMETER_LAYER
-from burnscar_assets.storage.atomic import atomic_file
+from burnscar_assets.storage.atomic import write_if_changed
 from burnscar_assets.storage.hashing import hash_json
 
 FOLDER: Final = "page"
@@ -92,14 +92,6 @@ def drawing_of(a_map: ReadMap) -> Drawing:
         write_if_changed(a_map.folder / FOLDER / name, content)
     write_if_changed(a_map.folder / DRAWN, drawing.model_dump_json(indent=1).encode())
     return drawing
-
-
-def write_if_changed(path: Path, content: bytes) -> None:
-    """Put a file in place whole, unless it is there already with this content."""
-    if path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content:
-        return
-    with atomic_file(path) as temporary:
-        temporary.write_bytes(content)
 
 
 def _key(a_map: ReadMap) -> str:

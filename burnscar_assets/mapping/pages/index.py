@@ -16,6 +16,7 @@ from burnscar_assets.mapping.pages.totals import Totals, totals
 
 TO_REVIEW: Final = 4
 YEAR_PREFIX: Final = "fire_year="
+SEASON_PREFIX: Final = "in_season="
 
 _COLUMNS = (
     ("name", "Fire", False),
@@ -55,6 +56,8 @@ class MapFolder:
 
 def folder_label(path: Path) -> str:
     """How a folder of maps is called in links."""
+    if path.name.startswith(SEASON_PREFIX):
+        return f"{path.name.removeprefix(SEASON_PREFIX)}, in season"
     return path.name.removeprefix(YEAR_PREFIX) if is_fire_year(path) else "Areas of interest"
 
 

@@ -1,20 +1,18 @@
 """The pages of a folder of maps: one of each map, an index over them, and one over all folders beside it."""
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final
 
 from burnscar_assets.errors import InputError
-from burnscar_assets.mapping.catalogue import CATALOGUE_FILE, COLLECTION_FILE, StacDict, catalogue, collection
-from burnscar_assets.mapping.pages.drawing import drawing_of, write_if_changed
+from burnscar_assets.mapping.catalogue import write_collection
+from burnscar_assets.mapping.pages.drawing import drawing_of
 from burnscar_assets.mapping.pages.index import MapFolder, ShownMap, is_fire_year, year_page, years_page
 from burnscar_assets.mapping.pages.page import fire_page
 from burnscar_assets.mapping.pages.records import PAGE_FILE, BrokenMap, ReadMap, read_maps
 from burnscar_assets.mapping.pages.totals import totals
 from burnscar_assets.mapping.qgis import PROJECT_FILE, qgis_project
-
-AOI_FOLDER: Final = "aoi"
+from burnscar_assets.mapping.stac import MAP_FOLDER
+from burnscar_assets.storage.atomic import write_if_changed
 
 
 def write_pages(year_folder: Path, *, title: str, simulated: bool) -> Path:
@@ -48,7 +46,8 @@ def write_pages(year_folder: Path, *, title: str, simulated: bool) -> Path:
     index = year_folder / PAGE_FILE
     page = year_page(shown, broken, title=title, simulated=simulated, summed=is_fire_year(year_folder))
     write_if_changed(index, page.encode())
-    _write_collection(year_folder, [item.read for item in shown], title, simulated)
+    says_so = simulated or any(item.read.record.simulated for item in shown)
+    write_collection(year_folder, [item.read.folder for item in shown], title=title, simulated=says_so)
     _write_years(year_folder, [item.read for item in shown], len(broken), simulated=simulated)
     return index
 
@@ -61,27 +60,12 @@ def _write_map(a_map: ReadMap, title: str, simulated: bool) -> ShownMap:
     return ShownMap(a_map, drawing)
 
 
-def _write_collection(here: Path, maps: Sequence[ReadMap], title: str, simulated: bool) -> None:
-    says_so = simulated or any(a_map.record.simulated for a_map in maps)
-    found = collection(here, [a_map.folder for a_map in maps], title=title, simulated=says_so)
-    if found is None:
-        (here / COLLECTION_FILE).unlink(missing_ok=True)
-    else:
-        write_if_changed(here / COLLECTION_FILE, _as_json(found))
-
-
-def _as_json(content: StacDict) -> bytes:
-    return (json.dumps(content, indent=2) + "\n").encode()
-
-
 def _write_years(here: Path, maps: Sequence[ReadMap], broken: int, *, simulated: bool) -> None:
     folders = [
         _folder(path, maps, broken, simulated) if path == here else _folder(path, *_read(path))
         for path in _folders(here)
     ]
     write_if_changed(here.parent / PAGE_FILE, years_page(folders).encode())
-    collected = [folder.path for folder in folders if (folder.path / COLLECTION_FILE).is_file()]
-    write_if_changed(here.parent / CATALOGUE_FILE, _as_json(catalogue(collected)))
 
 
 def _folder(path: Path, maps: Sequence[ReadMap], broken: int, simulated: bool = False) -> MapFolder:
@@ -101,5 +85,4 @@ def _folders(here: Path) -> list[Path]:
 
 
 def _with_index(paths: Iterable[Path]) -> list[Path]:
-    named = [path for path in paths if is_fire_year(path) or path.name == AOI_FOLDER]
-    return [path for path in named if (path / PAGE_FILE).is_file()]
+    return [path for path in paths if MAP_FOLDER.fullmatch(path.name) and (path / PAGE_FILE).is_file()]
