@@ -1,8 +1,11 @@
 import hashlib
+import json
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import shapely
 from affine import Affine
@@ -173,6 +176,19 @@ def test_files_agree_and_are_the_same_each_time(tmp_path: Path) -> None:
     write_polygons(found, tmp_path, perimeter=perimeter.to_crs("EPSG:3310"), simulated=True)
     assert [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths] == hashes
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in paths)
+
+
+def test_geoparquet_carries_a_box_of_each_polygon_which_is_no_column(tmp_path: Path) -> None:
+    found = polygons_of(smooth_ground(1, 60, 2), min_area_ha=0.5)
+    parquet = write_polygons(found, tmp_path)[1]
+    metadata = json.loads(pq.read_schema(parquet).metadata[b"geo"])
+    assert metadata["version"] == "1.1.0"
+    assert set(metadata["columns"]["geometry"]["covering"]["bbox"]) == {"xmin", "ymin", "xmax", "ymax"}
+    boxes = pd.DataFrame(pq.read_table(parquet)["bbox"].to_pylist())[["xmin", "ymin", "xmax", "ymax"]]
+    np.testing.assert_array_equal(boxes, found.bounds)
+    assert list(gpd.read_parquet(parquet).columns) == [*found.columns, "simulated"]
+    first = found.geometry.iloc[[-1]]
+    assert len(gpd.read_parquet(parquet, bbox=tuple(first.total_bounds))) < len(found)
 
 
 def test_a_map_without_burned_ground_has_empty_layers(tmp_path: Path) -> None:
