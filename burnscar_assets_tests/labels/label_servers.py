@@ -146,7 +146,7 @@ class ArcGisSite:
     heeds_offset: bool = True
     says_more: Callable[[bool, int], bool | None] = lambda truth, _: True if truth else None
     instead: Callable[[dict[str, Any]], Any] = lambda answer: answer
-    layers: list[dict[str, Any]] = field(default_factory=lambda: [{"id": 0, "name": "California Fire Perimeters (all)"}])
+    layers: tuple[dict[str, Any], ...] = ({"id": 0, "name": "California Fire Perimeters (all)"},)
     types: dict[str, str] = field(default_factory=dict)
     statistics: bool = True
     refuses_statistics: bool = False
@@ -156,12 +156,15 @@ class ArcGisSite:
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         address = urlsplit(handler.path)
         asked = {name: values[0] for name, values in parse_qs(address.query).items()}
-        content = json.dumps(self._reply(address.path, asked)).encode()
+        content = self.content(self._reply(address.path, asked))
         handler.send_response(200)
         handler.send_header("Content-Type", "application/json")
         handler.send_header("Content-Length", str(len(content)))
         handler.end_headers()
         handler.wfile.write(content)
+
+    def content(self, reply: Any) -> bytes:
+        return json.dumps(reply).encode()
 
     def _reply(self, path: str, asked: dict[str, str]) -> dict[str, Any]:
         if self.token is not None and asked.get("token") != self.token:
@@ -240,7 +243,7 @@ class ArcGisSite:
             {
                 "type": "Feature",
                 "id": int(row["OBJECTID"]),
-                "geometry": shapely.geometry.mapping(row["geometry"]),
+                "geometry": row["geometry"] and shapely.geometry.mapping(row["geometry"]),
                 "properties": self._attributes(row),
             }
             for _, row in page.to_crs(4326).iterrows()
@@ -249,8 +252,9 @@ class ArcGisSite:
 
     def _esri(self, page: gpd.GeoDataFrame, wkid: int) -> dict[str, Any]:
         features = [
-            {"attributes": self._attributes(row), "geometry": {"rings": _rings(row["geometry"])}}
+            {"attributes": self._attributes(row)} | ({"geometry": {"rings": rings_of(shape)}} if shape else {})
             for _, row in page.to_crs(wkid).iterrows()
+            for shape in [row["geometry"]]
         ]
         return {
             "objectIdFieldName": "OBJECTID",
@@ -266,7 +270,7 @@ def _statistic(column: pd.Series, kind: str) -> Any:
     return None if pd.isna(value) else value
 
 
-def _rings(shape: shapely.Geometry) -> list[list[list[float]]]:
+def rings_of(shape: shapely.Geometry) -> list[list[list[float]]]:
     """Rings as Esri orders them: shells clockwise, holes the other way."""
     parts = [shapely.orient_polygons(part, exterior_cw=True) for part in shapely.get_parts(shape)]
     rings = [ring for part in parts for ring in (part.exterior, *part.interiors)]

@@ -3,16 +3,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import geopandas as gpd
 import pandas as pd
 import pytest
 import shapely
+from dagster._utils.error import serializable_error_info_from_exc_info
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from burnscar_assets.errors import InputError, SourceUnavailableError
-from burnscar_assets.labels.arcgis import is_rest_layer
+from burnscar_assets.labels import arcgis
+from burnscar_assets.labels.layer_address import TOKEN_VARIABLE, is_rest_layer
 from burnscar_assets.labels.perimeters import clean_perimeters
 from burnscar_assets.labels.release import Release, fetch_release
+from burnscar_assets.labels.watch import observe_source
 from burnscar_assets.settings import PerimeterSettings, ReleaseSettings
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets_tests.labels.label_records import frap_fires, release_records, square
@@ -85,6 +91,92 @@ def test_a_service_may_cut_pages_short(root: DataRoot) -> None:
     assert _fetch(ArcGisSite(_served(_fires()), 5, transfer_limit=2), root).info.fires == 7
 
 
+FORMATS = ("JSON, geoJSON, PBF", "JSON")
+
+
+@given(
+    rows=st.integers(1, 9),
+    page=st.integers(1, 10),
+    cut_to=st.one_of(st.none(), st.integers(1, 4)),
+    words=st.dictionaries(st.integers(0, 10), st.sampled_from([None, True, False, "true"])),
+    miscounted=st.sampled_from([0, 0, 0, -1, 1]),
+    heeds_offset=st.booleans(),
+    formats=st.sampled_from(FORMATS),
+)
+@settings(max_examples=80, deadline=None)
+def test_every_row_comes_once_or_the_layer_is_refused(
+    rows: int,
+    page: int,
+    cut_to: int | None,
+    words: dict[int, Any],
+    miscounted: int,
+    heeds_offset: bool,
+    formats: str,
+) -> None:
+    """Pages of any size, whose word that there is more is true, or anything else at some rows."""
+    fires = _served(_fires(rows))
+    site = ArcGisSite(fires, page, formats, cut_to, count=rows + miscounted, heeds_offset=heeds_offset)
+    site.says_more = lambda truth, offset: words.get(offset, True if truth else None)
+    honest = not words and not miscounted and (heeds_offset or rows <= min(page, cut_to or page))
+    with _layer(site) as url:
+        try:
+            _, found = arcgis.read_rest_layer(url, ReleaseSettings(source=url, retries=0))
+        except (SourceUnavailableError, InputError):
+            assert not honest
+        else:
+            # A count that is too low is seen only where a page says so: all other words agree with it then.
+            assert sorted(found["OBJECTID"]) == list(range(1, rows + 1)) or (miscounted < 0 and words)
+    assert len(site.queries) <= 4 * (rows + 3)
+
+
+@pytest.mark.parametrize("formats", FORMATS)
+def test_pages_that_say_they_are_cut_are_read_to_the_last_row(root: DataRoot, formats: str) -> None:
+    assert _fetch(ArcGisSite(_served(_fires()), 3, formats), root).info.fires == 7
+
+
+@pytest.mark.parametrize("formats", FORMATS)
+def test_a_full_last_page_that_says_there_is_more_is_followed_by_an_empty_one(root: DataRoot, formats: str) -> None:
+    site = ArcGisSite(_served(_fires(6)), 3, formats, says_more=lambda _, offset: offset < 6)
+    assert _fetch(site, root).info.fires == 6
+    endless = ArcGisSite(_served(_fires(6)), 3, formats, says_more=lambda *_: True)
+    with pytest.raises(SourceUnavailableError, match="says that there are more"):
+        _fetch(endless, root, retries=0)
+
+
+def test_a_service_that_does_not_heed_offsets_is_refused(root: DataRoot) -> None:
+    with pytest.raises(SourceUnavailableError, match="does not heed resultOffset"):
+        _fetch(ArcGisSite(_served(_fires()), 3, heeds_offset=False), root)
+
+
+@pytest.mark.parametrize("count", [arcgis.MAX_ROWS + 1, 10**30])
+def test_a_layer_without_end_is_not_begun(root: DataRoot, count: int) -> None:
+    site = ArcGisSite(_served(_fires()), 3, count=count, says_more=lambda *_: True)
+    with pytest.raises(InputError, match=f"at most {arcgis.MAX_ROWS} are read"):
+        _fetch(site, root)
+    assert not any("resultOffset" in query for query in site.queries)
+
+
+@pytest.mark.parametrize(
+    "instead",
+    [
+        {"type": "gdal_streamed_alg", "command_line": "gdal vector convert /etc/passwd /vsistdout/"},
+        {"type": "FeatureCollection", "features": [{"type": "Feature", "geometry": None, "properties": 3}]},
+        ["FeatureCollection"],
+        json.loads("[" * 300 + "]" * 300),
+    ],
+)
+def test_an_answer_of_something_else_reaches_nothing(root: DataRoot, instead: Any) -> None:
+    with pytest.raises((InputError, SourceUnavailableError), match="answered"):
+        _fetch(ArcGisSite(_served(_fires()), instead=lambda _: instead), root, retries=0)
+
+
+def test_json_nested_without_end_is_an_error(root: DataRoot, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = ArcGisSite(_served(_fires()))
+    monkeypatch.setattr(site, "content", lambda _: b'{"a":' * 100_000)
+    with pytest.raises(SourceUnavailableError, match="not JSON"):
+        _fetch(site, root, retries=0)
+
+
 def test_a_page_that_is_too_heavy_is_asked_for_in_pieces(root: DataRoot) -> None:
     site = ArcGisSite(_served(_fires()), 2000, too_heavy_above=200)
     assert _fetch(site, root, retries=0).info.fires == 7
@@ -112,6 +204,93 @@ def test_a_layer_that_changes_while_it_is_read_is_refused(root: DataRoot, count:
 def test_a_service_without_a_layer_number_names_its_layers(root: DataRoot) -> None:
     with _layer(ArcGisSite(_served(_fires()))) as url, pytest.raises(InputError, match=r"FeatureServer/0 \(California"):
         fetch_release(ReleaseSettings(source=url.removesuffix("/0")), root)
+
+
+def test_a_service_of_one_layer_of_polygons_is_that_layer(root: DataRoot) -> None:
+    point = {"id": 1, "name": "Origins", "geometryType": "esriGeometryPoint"}
+    fires = {"id": 0, "name": "Fires", "geometryType": "esriGeometryPolygon"}
+    with _layer(ArcGisSite(_served(_fires()), layers=(point, fires))) as url:
+        settings = ReleaseSettings(source=url.removesuffix("/0"))
+        assert fetch_release(settings, root).info.fires == 7
+        assert observe_source(settings, root).facts["fires"]["records"] == 7
+    two = ({**fires, "id": 4, "name": "Since 1950"}, point, fires)
+    with _layer(ArcGisSite(_served(_fires()), layers=two)) as url, pytest.raises(InputError) as raised:
+        fetch_release(ReleaseSettings(source=url.removesuffix("/0")), root)
+    assert "FeatureServer/4 (Since 1950)" in str(raised.value) and "FeatureServer/0 (Fires)" in str(raised.value)
+    assert "Origins" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["/query?outFields=*&where=1%3D1&f=geojson", "?f=pjson", "/", "/query", "/QUERY?where=1%3D1&resultRecordCount=2"],
+)
+def test_the_addresses_that_people_copy_give_the_whole_layer(root: DataRoot, form: str) -> None:
+    with _layer(ArcGisSite(_served(_fires()), 3)) as url:
+        for base in (url, url.replace("FeatureServer", "MapServer"), url.replace("FeatureServer", "featureserver")):
+            settings = ReleaseSettings(source=base + form, prescribed_layer="0")
+            assert fetch_release(settings, root).info.prescribed == 7
+            assert observe_source(settings, root).kind == "rest"
+
+
+def test_an_address_that_chooses_rows_is_refused(root: DataRoot) -> None:
+    with _layer(ArcGisSite(_served(_fires()))) as url:
+        for act in (fetch_release, observe_source):
+            with pytest.raises(InputError, match=r"where=YEAR_=2020.*all are needed"):
+                act(ReleaseSettings(source=f"{url}/query?where=YEAR_%3D2020&f=geojson"), root)
+
+
+def test_a_page_of_the_hub_is_refused_before_it_is_fetched(root: DataRoot) -> None:
+    settings = ReleaseSettings(source="http://127.0.0.1:1/datasets/e3802d2abf8741a187e73a9db49d68fe_0/explore")
+    for act in (fetch_release, observe_source):
+        with pytest.raises(InputError, match="page about a layer"):
+            act(settings, root)
+
+
+SECRET = "abc123+/=secret"
+
+
+def _told(error: BaseException, shown: str = "") -> str:
+    """All that a traceback of an error shows, as Dagster stores it."""
+    return shown + str(serializable_error_info_from_exc_info((type(error), error, error.__traceback__)))
+
+
+def test_a_token_of_the_address_goes_with_each_request_and_is_not_shown(root: DataRoot) -> None:
+    site = ArcGisSite(_served(_fires()), 3, token=SECRET)
+    with _layer(site) as url:
+        settings = ReleaseSettings(source=f"{url}?token={quote(SECRET)}", retries=0, prescribed_layer="0")
+        release, state = fetch_release(settings, root), observe_source(settings, root)
+    assert (release.info.fires, release.info.prescribed) == (7, 7)
+    assert SECRET not in str(release.info) + str(state.to_json())
+    assert quote(SECRET) not in str(release.info) + str(state.to_json())
+    with pytest.raises(SourceUnavailableError) as raised:
+        fetch_release(settings, root)
+    assert "did not answer" in str(raised.value)
+    assert "secret" not in _told(raised.value)
+
+
+@pytest.mark.parametrize("given_token", [None, "wrong-but-secret"])
+def test_a_token_that_is_missing_or_wrong_is_asked_for_by_the_variable(root: DataRoot, given_token: str | None) -> None:
+    query = f"?token={given_token}" if given_token else ""
+    with (
+        _layer(ArcGisSite(_served(_fires()), token=SECRET)) as url,
+        pytest.raises(InputError, match=TOKEN_VARIABLE) as e,
+    ):
+        fetch_release(ReleaseSettings(source=url + query), root)
+    assert "secret" not in _told(e.value)
+
+
+def test_a_token_of_the_environment_goes_to_a_service_that_wants_one(
+    root: DataRoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(TOKEN_VARIABLE, SECRET)
+    secured, open_to_all = ArcGisSite(_served(_fires()), 3, token=SECRET), ArcGisSite(_served(_fires()), 3)
+    assert _fetch(secured, root).info.fires == _fetch(open_to_all, root).info.fires == 7
+    assert all("token" in query for query in secured.queries)
+    assert not any("token" in query for query in open_to_all.queries)
+    echo = {"code": 498, "message": f"Invalid token {SECRET}", "details": [quote(SECRET)]}
+    with pytest.raises(InputError, match=r"498: Invalid token \*\*\*") as raised:
+        _fetch(ArcGisSite(_served(_fires()), token=SECRET, errors=[echo]), root)
+    assert "secret" not in _told(raised.value)
 
 
 def test_a_layer_of_prescribed_burns_beside_it(root: DataRoot) -> None:
