@@ -19,12 +19,13 @@ INDIRECT_DRIVERS: Final = (
     "VRT", "OGR_VRT", "GDALG", "GTI", "DERIVED", "GNMFile", "GNMDatabase", "STACIT", "STACTA", "ADBC",
     # what a service answers
     "HTTP", "WMS", "WMTS", "WCS", "WFS", "OAPIF", "OGCAPI", "CSW", "DAAS", "PLMOSAIC", "PLSCENES", "EEDA", "EEDAI",
-    "AmigoCloud", "Carto", "Elasticsearch", "NGW", "PostgreSQL", "PostGISRaster", "MySQL", "MongoDBv3",
-    "HANA", "ODBC", "MSSQLSpatial", "OCI", "GeoRaster",
+    "AmigoCloud", "Carto", "Elasticsearch", "NGW",
     # programs and languages
-    "GPSBabel", "R", "Zarr",
+    "GPSBabel", "Zarr",
 )  # fmt: skip
-"""Drivers that read what a file or an address names, not what it holds; nothing here needs one of them."""
+"""Drivers that read what a file or an address names, not what it holds; nothing here needs one of them.
+
+All are in the wheels of rasterio or pyogrio; GDAL complains of names that it doesn't know."""
 
 _SKIP: Final = "GDAL_SKIP"
 
