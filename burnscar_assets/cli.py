@@ -101,6 +101,12 @@ def _add_chain(commands: Any, shared: argparse.ArgumentParser, placed: argparse.
     refresh.add_argument("--in-process", action="store_true", help="run here, even if a daemon is running")
     refresh.set_defaults(command=_refresh, json=False)
 
+    verify = commands.add_parser(
+        "verify", parents=[shared], help="read all results again, and find those that are damaged"
+    )
+    verify.add_argument("--years", type=int, nargs="+", help="fire years (default: all)")
+    verify.set_defaults(command=_verify)
+
 
 def _add_models(commands: Any, shared: argparse.ArgumentParser) -> None:
     """Commands about checkpoints."""
@@ -218,6 +224,23 @@ def _refresh(options: argparse.Namespace) -> int:
     confirmed = f", {len(refreshed.confirmed)} confirmed as they were" if refreshed.confirmed else ""
     print(made + confirmed if refreshed.runs or confirmed else "nothing is stale")
     return int(bool(refreshed.failures))
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from burnscar_assets.orchestration.execution import open_runner
+    from burnscar_assets.orchestration.partitions import World
+    from burnscar_assets.orchestration.verifying import verify
+    from burnscar_assets.terminal import live_progress
+
+    settings, root, path = _world()
+    world = World(settings, root)
+    with open_runner(world, path) as runner, live_progress() as progress:
+        planner = runner.planner
+        found = verify(world, planner.instance, planner.choose_years(options.years), progress)
+    if found.damage:
+        _show(("result", "file", "in the"), [(damage.artifact, damage.path, damage.where) for damage in found.damage])
+    print(found.describe())
+    return int(bool(found.damage))
 
 
 def _funnel(options: argparse.Namespace) -> int:

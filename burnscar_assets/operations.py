@@ -25,6 +25,9 @@ class AutomationSettings(Section):
     look_again_cron: str = Field(
         "0 5 * * *", description="When windows whose imagery was missing or cloudy are looked at again, in UTC."
     )
+    verify_cron: str = Field(
+        "0 3 * * 0", description="When all results are read again and held against their hashes, as cron in UTC."
+    )
     webhook_variable: str = Field(
         "BURNSCAR_WEBHOOK",
         description="Environment variable with the address that alerts are posted to; none if unset.",

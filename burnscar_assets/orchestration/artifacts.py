@@ -5,6 +5,7 @@ of these stages publishes whole.
 """
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from burnscar_assets.orchestration.partitions import SEASON_LOOK_BACK_YEARS, Wor
 from burnscar_assets.orchestration.versions import CHAIN, COMPARISON, IN_SEASON_VERSIONS
 from burnscar_assets.packed.pack import pack_path
 from burnscar_assets.storage.contracts import ALL_TABLES
-from burnscar_assets.storage.object_store import ObjectStore, Owns, open_store
+from burnscar_assets.storage.object_manifest import Record
+from burnscar_assets.storage.object_store import UNPARTITIONED as STORED_WHOLE
+from burnscar_assets.storage.object_store import ObjectStore, Owns, open_store, remember
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import table_path
 from burnscar_assets.windows.layout import is_packed
@@ -93,7 +96,9 @@ def fetch_inputs(world: World, pair: Pair) -> None:
 def fetch(world: World, store: ObjectStore, assets: list[str], fire_years: list[int]) -> int:
     """Bring what the store has of some assets and years; returns the number of files that came."""
     came = 0
-    wanted = [(name, year) for asset in assets for name in _artifacts(asset) for year in _partitions(asset, fire_years)]
+    wanted = [
+        (name, year) for asset in assets for name in artifacts_of(asset) for year in _partitions(asset, fire_years)
+    ]
     for name, year in dict.fromkeys(wanted):
         if store.manifest(name, year) is not None:
             came += store.fetch(name, year, world.root.path, owned(world, name, year)).downloaded
@@ -101,21 +106,37 @@ def fetch(world: World, store: ObjectStore, assets: list[str], fire_years: list[
 
 
 def publish(world: World, pair: Pair, version: str) -> None:
-    """Send what a stage made to the object store; without one, do nothing."""
-    store = configured_store()
-    if store is None:
-        return
-    for name in _artifacts(pair.asset):
+    """Send what a stage made to the object store; without one, record its files alone."""
+    store, root = configured_store(), world.root.path
+    for name in artifacts_of(pair.asset):
         files = [path for path in _files(world, name, pair.fire_year) if path.exists()]
-        store.publish(name, pair.partition_key, version, world.root.path, files)
+        if store is None:
+            remember(name, pair.partition_key, root, files)
+        else:
+            store.publish(name, pair.partition_key, version, root, files)
 
 
 def republish(world: World, pair: Pair) -> None:
-    """Send what a person's word changed beside a stage's result; its version stays. Without a store, do nothing."""
+    """Send, and record, what a person's word changed beside a stage's result; its version stays."""
     store = configured_store()
     manifest = None if store is None else store.manifest(pair.asset, pair.partition_key)
-    if manifest is not None:
-        publish(world, pair, manifest.version)
+    if store is None or manifest is not None:
+        publish(world, pair, "" if manifest is None else manifest.version)
+
+
+def set_aside_damaged(world: World, pair: Pair) -> None:
+    """Move what a pair's artifacts consist of out of the way where a file of it isn't what was made."""
+    root = world.root.path
+    for name in artifacts_of(pair.asset):
+        partition = pair.partition_key or STORED_WHOLE
+        if Record(root, name, partition).damaged():
+            aside = world.root.damaged / name / partition
+            for path in filter(Path.exists, _files(world, name, pair.fire_year)):
+                target = aside / path.relative_to(root)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                if target.is_dir():
+                    shutil.rmtree(target)
+                path.replace(target)
 
 
 def owned(world: World, artifact: str, partition: str | None) -> Owns:
@@ -136,7 +157,8 @@ def owned(world: World, artifact: str, partition: str | None) -> Owns:
     return owns
 
 
-def _artifacts(asset: str) -> tuple[str, ...]:
+def artifacts_of(asset: str) -> tuple[str, ...]:
+    """What an asset's files are kept as: its own, and the dataset that its stage shares with others."""
     return (asset, DATASET) if asset in DATASET_STAGES else (asset,)
 
 

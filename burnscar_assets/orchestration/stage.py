@@ -15,12 +15,12 @@ import dagster as dg
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from burnscar_assets.orchestration.artifacts import fetch_inputs, publish
+from burnscar_assets.orchestration.artifacts import fetch_inputs, publish, set_aside_damaged
 from burnscar_assets.orchestration.metadata import picture, table_metadata
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.reporting import reporter
-from burnscar_assets.orchestration.unfinished import begin, end
+from burnscar_assets.orchestration.unfinished import begin, end, is_damaged
 from burnscar_assets.orchestration.versions import code_version, stage_settings
 from burnscar_assets.progress import Progress
 from burnscar_assets.storage.atomic import storage_errors
@@ -195,9 +195,11 @@ def stage(
                 if not _wanted.get()(pair):
                     context.log.info(f"{pair} is left as it is: it would come out the same")
                     return
+                if is_damaged(context.instance, pair):
+                    set_aside_damaged(world, pair)
                 fetch_inputs(world, pair)
-                redone = begin(context.instance, pair, context.run_id)
-                result = body(StageRun(world, pair, context, reporter(context), redone))
+                before = begin(context.instance, pair, context.run_id)
+                result = body(StageRun(world, pair, context, reporter(context), redone=before is not None))
                 publish(world, pair, result.data_version.value if result.data_version else "")
                 yield result
                 end(context.instance, pair, context.run_id)

@@ -15,6 +15,8 @@ from burnscar_assets.orchestration.artifacts import DATASET_STAGES
 from burnscar_assets.orchestration.pairs import VERSION_TAG, Pair
 
 _PREFIX = "burnscar/unfinished/"
+DAMAGED = "damaged"
+"""Stands for a run in the note on a pair whose files aren't what was made."""
 
 
 class Note(NamedTuple):
@@ -25,6 +27,8 @@ class Note(NamedTuple):
 
     def cause(self, pair: Pair) -> str:
         """Why a pair with this note must be made again."""
+        if self.run_id == DAMAGED:
+            return "damaged: a file of it is gone or is not what was made"
         run = f"run {self.run_id.partition('-')[0]}"
         if self.asset == pair.asset:
             return f"{run} of it did not come to its end"
@@ -47,16 +51,27 @@ def cut_off(instance: dg.DagsterInstance, pairs: Collection[Pair]) -> dict[Pair,
     return {pair: note for pair, note in left.items() if note.run_id not in at_work}
 
 
-def begin(instance: dg.DagsterInstance, pair: Pair, run_id: str) -> bool:
+def note_damage(instance: dg.DagsterInstance, pairs: Collection[Pair]) -> None:
+    """Note that pairs must be made again since a file of theirs isn't what was made."""
+    _write(instance, {pair: Note(DAMAGED, pair.asset) for pair in pairs})
+
+
+def is_damaged(instance: dg.DagsterInstance, pair: Pair) -> bool:
+    """Whether a file of a pair was found not to be what was made."""
+    return notes(instance, [pair]).get(pair, Note("", "")).run_id == DAMAGED
+
+
+def begin(instance: dg.DagsterInstance, pair: Pair, run_id: str) -> Note | None:
     """Note that a run is about to write a pair; what is noted of pairs that share its files stays.
 
     Returns:
-        Whether a run of it before did not come to its end.
+        The note on the pair itself: a run of it before did not come to its end, or it was found damaged.
     """
     note, after = Note(run_id, pair.asset), _after(pair)
     known = notes(instance, [pair, *after])
     _write(instance, {pair: note} | {other: note for other in after if other not in known})
-    return pair in known and known[pair].asset == pair.asset
+    before = known.get(pair)
+    return before if before is not None and before.asset == pair.asset else None
 
 
 def end(instance: dg.DagsterInstance, pair: Pair, run_id: str) -> None:

@@ -1,8 +1,8 @@
-"""What a partition consists of in the object store, and what this data root last had of it.
+"""What a partition consists of, in the object store and as this data root last had it.
 
-The manifest lies in the store and names every file by content. The record lies under the data root: it
-remembers hashes, so that a year of unchanged tiles isn't read again, and which files came with a manifest,
-so that those of an older one can be removed.
+The manifest lies in the store and names every file by content. The record lies under the data root, with or without a
+store: it remembers hashes, so that a year of unchanged tiles isn't read again and damage is found, and which files came
+with a manifest, so that those of an older one can be removed.
 """
 
 import json
@@ -108,6 +108,16 @@ class Record:
             seen = self._seen[path] = Seen(hash_file(file), *key)
         return Blob(seen.sha256, seen.size)
 
+    def damaged(self) -> list[str]:
+        """Paths whose files are gone, or not what they were, sorted; each file is read."""
+        return sorted(path for path in self.paths if not self._is_whole(path))
+
+    def _is_whole(self, path: str) -> bool:
+        try:
+            return path in self._seen and hash_file(self._root / path) == self._seen[path].sha256
+        except OSError:
+            return False
+
     def write(self, paths: frozenset[str]) -> None:
         """Remember these paths, and the hashes of those among them that were looked at."""
         self.paths = paths
@@ -116,6 +126,12 @@ class Record:
 
     def claimed_by_others(self) -> Iterator[frozenset[str]]:
         """The paths of each other partition that this root has a record of."""
-        for file in (self._root / RECORDS).glob("*/*.json"):
+        for file in (self._root / RECORDS).rglob("*.json"):
             if file != self._file:
                 yield frozenset(read_json(file).get("paths", ()))
+
+
+def recorded(root: Path) -> list[tuple[str, str]]:
+    """Asset and partition of each record that a data root has, sorted."""
+    files = (file.relative_to(root / RECORDS) for file in (root / RECORDS).rglob("*.json"))
+    return sorted((file.parent.as_posix(), file.stem) for file in files)

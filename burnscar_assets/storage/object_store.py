@@ -10,6 +10,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -150,6 +151,39 @@ class ObjectStore:
         received = sum(manifest.files[path].size for path in needed)
         return Fetched(len(needed), len(wanted) - len(needed), len(removed), received)
 
+    def verify(self, asset: str, partition: str | None) -> list[str]:
+        """Read each file of a partition in the store again.
+
+        Those that aren't what their name says are deleted, and so is the manifest, so that the partition counts as
+        never published; the data root that has it publishes it again.
+
+        Returns:
+            Paths of the files that were damaged or gone.
+        """
+        manifest = self.manifest(asset, partition)
+        if manifest is None:
+            return []
+        bad = [
+            blob for blob, whole in _each(self._verified, sorted(set(manifest.files.values()), key=str)) if not whole
+        ]
+        if bad:
+            self._bucket.delete(_manifest_name(asset, partition))
+            _each(self._discard, bad)
+        return sorted(path for path, blob in manifest.files.items() if blob in bad)
+
+    def _discard(self, blob: Blob) -> None:
+        with suppress(FileNotFoundError):
+            self._bucket.delete(_blob_name(blob))
+
+    def _verified(self, blob: Blob) -> tuple[Blob, bool]:
+        digest = hashlib.sha256()
+        try:
+            for chunk in self._bucket.read(_blob_name(blob)):
+                digest.update(chunk)
+        except FileNotFoundError:
+            return blob, False
+        return blob, digest.hexdigest() == blob.sha256
+
     def _send(self, sources: dict[Blob, Path]) -> list[Blob]:
         """Upload what the store hasn't got; returns the blobs that were sent."""
         large = [blob for blob in sources if blob.size >= SMALL_BYTES]
@@ -190,6 +224,14 @@ class ObjectStore:
             f"{name} in {self._bucket.uri} is {how}: delete it there, and the manifests that name it, then run "
             "burnscar refresh where the data root is whole"
         )
+
+
+def remember(asset: str, partition: str | None, root: Path, files: Iterable[Path]) -> None:
+    """Record what a partition consists of under the data root, as a publish does, for whoever looks for damage."""
+    paths = frozenset(_expand(root, files))
+    record = Record(root, asset, partition or UNPARTITIONED)
+    _each(record.blob, sorted(paths))
+    record.write(paths)
 
 
 def _manifest_name(asset: str, partition: str | None) -> str:

@@ -104,6 +104,11 @@ class DataRoot:
         return self.path / "draws" / f"fire_year={fire_year}.npz"
 
     @property
+    def damaged(self) -> Path:
+        """Results that were found damaged, out of the way of those that were made in their place; nothing reads it."""
+        return self.path / "damaged"
+
+    @property
     def locks(self) -> Path:
         """Locks of the stages, one file per asset and fire year."""
         return self.path / "locks"

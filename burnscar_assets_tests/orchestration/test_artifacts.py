@@ -116,5 +116,5 @@ def test_without_a_store_results_stay_on_disk(world: LabelWorld, monkeypatch: py
 
 
 def test_stages_that_share_folders_publish_them_together() -> None:
-    assert all(DATASET in artifacts._artifacts(stage) for stage in DATASET_STAGES)
-    assert artifacts._artifacts("fire_perimeters") == ("fire_perimeters",)
+    assert all(DATASET in artifacts.artifacts_of(stage) for stage in DATASET_STAGES)
+    assert artifacts.artifacts_of("fire_perimeters") == ("fire_perimeters",)

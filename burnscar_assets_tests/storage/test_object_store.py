@@ -318,6 +318,25 @@ def test_a_manifest_cannot_name_a_file_outside_the_data_root(
     assert contents(tmp_path) == {}
 
 
+@pytest.mark.parametrize("gone", [False, True])
+def test_damage_in_the_store_is_found_and_published_again(
+    gone: bool, s3: S3Server, bucket: str, tmp_path: Path
+) -> None:
+    store = open_store(f"s3://{bucket}/world")
+    files = make(tmp_path, {"a": "a", "b": "b"})
+    store.publish("tiles", "2021", "v1", tmp_path, files)
+    assert store.verify("tiles", "2021") == []
+    key = blobs(s3, bucket)["b"]
+    if gone:
+        s3.client().delete_object(Bucket=bucket, Key=key)
+    else:
+        s3.client().put_object(Bucket=bucket, Key=key, Body=b"x")
+    assert store.verify("tiles", "2021") == ["b"]
+    assert store.manifest("tiles", "2021") is None
+    assert store.publish("tiles", "2021", "v1", tmp_path, files).uploaded >= 1
+    assert store.verify("tiles", "2021") == []
+
+
 def test_a_partition_brings_and_takes_away_its_own_files_only(s3: S3Server, bucket: str, tmp_path: Path) -> None:
     store, here, there = open_store(f"s3://{bucket}/world"), tmp_path / "here", tmp_path / "there"
 

@@ -1,4 +1,4 @@
-"""Schedules: stale GPU stages within a budget, and windows whose imagery may have come since."""
+"""Schedules: stale GPU stages within a budget, windows whose imagery may have come since, a look for damage."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -10,6 +10,7 @@ from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.planning import Planner
 from burnscar_assets.orchestration.runs import run_tags
+from burnscar_assets.orchestration.verifying import JOB
 from burnscar_assets.storage.contracts import SCENE_MATCHES, TILES
 from burnscar_assets.storage.tables import read_table, read_years, table_path
 
@@ -19,8 +20,8 @@ DAY_S = 24 * 3600.0
 
 
 def build_schedules(world: World) -> list[dg.ScheduleDefinition]:
-    """The two schedules of a world."""
-    return [_gpu_stages(world), _missing_imagery(world)]
+    """The schedules of a world."""
+    return [_gpu_stages(world), _missing_imagery(world), _verification(world)]
 
 
 def _status(on: bool) -> dg.DefaultScheduleStatus:
@@ -114,6 +115,17 @@ def _missing_imagery(world: World) -> dg.ScheduleDefinition:
         return requests or dg.SkipReason("no window waits for imagery that may have come since it was searched")
 
     return missing_imagery
+
+
+def _verification(world: World) -> dg.ScheduleDefinition:
+    automation = world.settings.automation
+    return dg.ScheduleDefinition(
+        name="look_for_damage",
+        cron_schedule=automation.verify_cron,
+        job_name=JOB,
+        default_status=_status(automation.enabled),
+        description="Has all results read again and held against their hashes.",
+    )
 
 
 def _search_requests(world: World, now: datetime) -> Iterator[dg.RunRequest]:
