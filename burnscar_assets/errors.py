@@ -4,15 +4,20 @@ Permanent failures (bad input, bad settings) and transient ones (a source that d
 different classes, because only the second kind is worth a retry.
 """
 
+from burnscar_assets.network.masking import masked
+
 
 class BurnscarError(Exception):
-    """Something a user can act on; the message says what happened and what to do next.
+    """Something a user can act on; the message says what happened and what to do next, and shows no secret.
 
     Attributes:
         asset: name of the asset whose stage ended with it, if one did.
     """
 
     asset: str | None = None
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*map(masked, arguments))
 
 
 class SettingsError(BurnscarError):

@@ -6,6 +6,8 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
+from burnscar_assets.network.masking import masked
+
 
 class Section(BaseModel):
     """Base of every section: frozen, and unknown fields are mistakes."""
@@ -15,8 +17,9 @@ class Section(BaseModel):
     """Fields that say how work is carried out, not what comes of it; code versions leave them out."""
 
     def decisive(self) -> dict[str, Any]:
-        """The values that decide what comes of the section, as JSON has them."""
-        return self.model_dump(mode="json", exclude=set(self.transport))
+        """The values that decide what comes of the section, as JSON has them; secrets of addresses decide nothing."""
+        values: dict[str, Any] = masked(self.model_dump(mode="json", exclude=set(self.transport)))
+        return values
 
     def digest(self) -> str:
         """Short hash of the decisive values."""

@@ -49,6 +49,22 @@ class ServiceSettings(Section):
     referer: str = Field("https://www.fire.ca.gov/", description="Referer of requests; FRAP's server wants one.")
     timeout_s: float = Field(60, gt=0, description="How long to wait for the server, in seconds.")
     retries: int = Field(4, ge=0, description="How often a broken download or request is tried again.")
+    deadline_s: float = Field(
+        900,
+        gt=0,
+        description="Longest time for one request and its whole answer, in seconds; a download goes on after.",
+    )
+    max_answer_mb: float = Field(
+        1000, gt=0, description="A larger answer of a service is refused, in megabytes after decompression."
+    )
+    redirect_hosts: tuple[str, ...] = Field(
+        (), description="Other hosts that the server may redirect to, as names or patterns (*.azureedge.net)."
+    )
+
+    carried: ClassVar[frozenset[str]] = frozenset(
+        {"user_agent", "referer", "timeout_s", "retries", "deadline_s", "max_answer_mb", "redirect_hosts"}
+    )
+    """Fields that say how the server is asked, not what for."""
 
     _tokens: dict[str, SecretStr] = PrivateAttr(default_factory=dict)
 
@@ -74,7 +90,7 @@ class ReleaseSettings(ServiceSettings):
 
     setting = "release.source"
     layers = frozenset({"source", "prescribed_layer"})
-    transport = frozenset({"user_agent", "referer", "max_download_mb", "timeout_s", "retries"})
+    transport = ServiceSettings.carried | {"max_download_mb"}
 
     source: str = Field(
         description="A local zip, FileGDB, GeoPackage, shapefile, GeoParquet or GeoJSON (relative paths: under "
@@ -91,7 +107,7 @@ class InSeasonSettings(ServiceSettings):
     """Perimeters of fires that the release doesn't have yet: they are mapped, and never trained on."""
 
     setting = "in_season.source"
-    transport = frozenset({"enabled", "check_minutes", "maps", "user_agent", "referer", "timeout_s", "retries"})
+    transport = ServiceSettings.carried | {"enabled", "check_minutes", "maps"}
 
     enabled: bool = Field(False, description="Whether the agencies' perimeters of the current season are followed.")
     source: str = Field(

@@ -181,7 +181,7 @@ def _page_or_smaller(query: _Query, offset: int, rows: int) -> tuple[Page, int]:
 @contextmanager
 def open_layer(url: str, settings: ServiceSettings) -> Iterator[requests.Session]:
     """A session for the questions to one layer, with the token that the settings' address of its host had."""
-    with open_session(settings) as session:
+    with open_session(settings, url) as session:
         if token := settings.token_for(url):
             session.params = {"token": token}
         yield session

@@ -8,12 +8,14 @@ place of a finished download only when its length is the one announced.
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from math import inf
 from pathlib import Path
 
 import requests
 
 from burnscar_assets.errors import InputError, SourceUnavailableError
 from burnscar_assets.labels.http import check_status, open_session, transport_errors, with_retries
+from burnscar_assets.network.addresses import with_secrets
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.settings import ReleaseSettings
 from burnscar_assets.storage.atomic import read_json, storage_errors, write_json
@@ -89,7 +91,7 @@ def download(
         StorageError: no space or no permission for the part file.
     """
     transfer = _Transfer(url, part, settings, progress)
-    with storage_errors(part), open_session(settings) as session:
+    with storage_errors(part), open_session(settings, url, max_answer_mb=inf) as session:  # `_check_size` limits it
         part.parent.mkdir(parents=True, exist_ok=True)
         return with_retries(lambda: transfer.attempt(session, have), settings.retries)
 
@@ -117,7 +119,9 @@ class _Transfer:
             headers |= have.conditions
         with (
             transport_errors(self.url),
-            session.get(self.url, headers=headers, stream=True, timeout=self.settings.timeout_s) as response,
+            session.get(
+                with_secrets(self.url), headers=headers, stream=True, timeout=self.settings.timeout_s
+            ) as response,
         ):
             check_status(response, self.url)
             version = RemoteVersion.of(response)

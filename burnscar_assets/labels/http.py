@@ -1,10 +1,9 @@
-"""Asking a server over HTTP: which failures are worth another try, and how long to wait before it.
+"""Asking a server of perimeters over HTTP: its session, and which failures are worth another try.
 
 Every failure of the transport, and every status that means "later", is a `SourceUnavailableError` and is
 tried again; every other refusal is an `InputError` at once. Nothing here knows what is being fetched.
 """
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -13,31 +12,47 @@ import requests
 import urllib3
 
 from burnscar_assets.errors import InputError, SourceUnavailableError
+from burnscar_assets.network.addresses import host_of
+from burnscar_assets.network.retries import TRANSIENT, Retries, RetryLaterError, asked_wait_s
+from burnscar_assets.network.session import Limits, Session
 from burnscar_assets.settings import ReleaseSettings, ServiceSettings
 
 BACKOFF_S = 1.0
-"""Wait before the second try in seconds; each further wait is twice as long."""
+"""Base of the wait before the second try in seconds; each further one is twice as long."""
 
-LONGEST_WAIT_S = 60.0
-
-_TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 522, 524})
+LOOK_S = 15.0
+"""Longest time for each answer, in seconds: a sensor that looks has a minute for all it does."""
 
 T = TypeVar("T")
+SomeService = TypeVar("SomeService", bound=ServiceSettings)
 
 
-class RetryLaterError(SourceUnavailableError):
-    """The server said how long to wait before the next try, in seconds."""
+def open_session(settings: ServiceSettings, *addresses: str, max_answer_mb: float | None = None) -> Session:
+    """A session with the limits of the settings, and their User-Agent and Referer.
 
-    def __init__(self, message: str, wait_s: float) -> None:
-        super().__init__(message)
-        self.wait_s = wait_s
-
-
-def open_session(settings: ServiceSettings) -> requests.Session:
-    """A session with the User-Agent and Referer of the settings."""
-    session = requests.Session()
+    Args:
+        settings: Limits and headers, and addresses that a person named.
+        addresses: Others that a person named.
+        max_answer_mb: Another limit of an answer, for the caller that checks lengths itself.
+    """
+    section = settings.setting.partition(".")[0]
+    limits = Limits(
+        settings.timeout_s,
+        settings.deadline_s,
+        settings.max_answer_mb if max_answer_mb is None else max_answer_mb,
+        hint=f"raise {section}.max_answer_mb if that is the right address",
+    )
+    named = (value for _, value in settings if isinstance(value, str) and "://" in value)
+    hosts = {host_of(address) for address in (*named, *addresses)}
+    session = Session(limits, hosts, settings.redirect_hosts, f"{section}.redirect_hosts")
     session.headers.update({"User-Agent": settings.user_agent, "Referer": settings.referer})
     return session
+
+
+def quickly(settings: SomeService) -> SomeService:
+    """Settings of a service for whoever comes again soon: each question is asked once, and for `LOOK_S` at most."""
+    shorter = {"timeout_s": min(settings.timeout_s, LOOK_S), "deadline_s": min(settings.deadline_s, LOOK_S)}
+    return settings.model_copy(update={"retries": 0, **shorter})
 
 
 def with_retries(attempt: Callable[[], T], retries: int) -> T:
@@ -46,16 +61,7 @@ def with_retries(attempt: Callable[[], T], retries: int) -> T:
     Raises:
         SourceUnavailableError: the last failure, with the number of tries.
     """
-    for number in range(retries + 1):
-        try:
-            return attempt()
-        except SourceUnavailableError as error:
-            if number == retries:
-                tries = f"{number + 1} {'try' if number == 0 else 'tries'}"
-                raise SourceUnavailableError(f"{error} ({tries}); try again later") from error
-            asked = error.wait_s if isinstance(error, RetryLaterError) else 0.0
-            time.sleep(min(max(BACKOFF_S * 2**number, asked), LONGEST_WAIT_S))
-    raise AssertionError("unreachable")  # the last try returned or raised
+    return Retries(retries, BACKOFF_S).call(attempt)
 
 
 @contextmanager
@@ -84,8 +90,8 @@ def check_status(response: requests.Response, url: str, setting: str = ReleaseSe
     status = response.status_code
     if status < 400 or status == 416:
         return
-    if status in _TRANSIENT:
-        raise RetryLaterError(f"{url} answered {status} {response.reason}", _retry_after_s(response))
+    if status in TRANSIENT:
+        raise RetryLaterError(f"{url} answered {status} {response.reason}", asked_wait_s(response))
     section = setting.partition(".")[0]
     hint = {
         401: f"it wants a login: fetch the file yourself and give its path as {setting}",
@@ -95,8 +101,3 @@ def check_status(response: requests.Response, url: str, setting: str = ReleaseSe
         410: f"the address changes with every release: look up the new one and set {setting}",
     }.get(status, f"check {setting}")
     raise InputError(f"{url} answered {status} {response.reason}: {hint}")
-
-
-def _retry_after_s(response: requests.Response) -> float:
-    value = response.headers.get("Retry-After", "")
-    return float(value) if value.isdigit() else 0.0

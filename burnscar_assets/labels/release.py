@@ -17,6 +17,7 @@ from burnscar_assets.labels.layers import FIRE_LAYER, ReleaseLayers, find_layers
 from burnscar_assets.labels.local_source import find_local, hash_local
 from burnscar_assets.labels.normalise import normalise, to_records
 from burnscar_assets.labels.store import StoredRelease, fetch_archive, now, unpack_local
+from burnscar_assets.network.masking import mask_address
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.settings import ReleaseSettings
 from burnscar_assets.storage.paths import DataRoot
@@ -27,7 +28,7 @@ class ReleaseInfo:
     """Where a release came from and what it holds.
 
     Attributes:
-        source: As in the settings.
+        source: As in the settings, masked.
         kind: `zip_url`, `rest` or `file`.
         path: The archive or file on this machine; None for `rest`.
         sha256: Hash of that; None for `rest`.
@@ -143,13 +144,13 @@ def _release(settings: ReleaseSettings, origin: _Origin, parts: Iterable[pd.Data
     fires = records[records["kind"] == "fire"]
     by_year = fires["fire_year"].value_counts().sort_index()
     info = ReleaseInfo(
-        source=settings.source,
+        source=mask_address(settings.source),
         kind=origin.kind,
         path=str(origin.path) if origin.path else None,
         sha256=origin.sha256,
         release_number=origin.release_number,
         fire_layer=origin.fire_layer,
-        prescribed_layer=origin.prescribed_layer,
+        prescribed_layer=origin.prescribed_layer and mask_address(origin.prescribed_layer),
         fires=len(fires),
         prescribed=len(records) - len(fires),
         fires_by_year={int(year): int(count) for year, count in by_year.items()},

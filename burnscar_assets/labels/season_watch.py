@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from burnscar_assets.errors import InputError, SourceUnavailableError
 from burnscar_assets.labels.arcgis import RestLayer, ask, count_rows, describe_layer, open_layer
+from burnscar_assets.labels.http import quickly
 from burnscar_assets.labels.layer_facts import statistic
 from burnscar_assets.labels.layer_rows import says_cut
 from burnscar_assets.labels.plausibility import FEWEST_FIRES
-from burnscar_assets.labels.watch import LOOK_TIMEOUT_S
 from burnscar_assets.labels.wfigs import match_incident_fields, season_sql
 from burnscar_assets.settings import InSeasonSettings
 from burnscar_assets.storage.hashing import hash_json
@@ -75,7 +75,7 @@ def look_at_season(settings: InSeasonSettings, fire_year: int, *, had_records: i
         SourceUnavailableError: no answer, or an empty one of a layer without rows or of a year that had many
             records, as while the layer is loaded anew.
     """
-    quick = settings.model_copy(update={"retries": 0, "timeout_s": min(settings.timeout_s, LOOK_TIMEOUT_S)})
+    quick = quickly(settings)
     where = season_sql(settings, fire_year)
     with open_layer(settings.source, quick) as session:
         layer = describe_layer(session, settings.source, quick)

@@ -14,6 +14,7 @@ from filelock import FileLock
 from burnscar_assets.errors import InputError, SourceUnavailableError
 from burnscar_assets.labels.archive import unpack
 from burnscar_assets.labels.download import MEGABYTE, RemoteVersion, discard, download
+from burnscar_assets.network.masking import mask_address
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.settings import ReleaseSettings
 from burnscar_assets.storage.atomic import atomic_folder, read_json, storage_errors, write_json
@@ -57,7 +58,8 @@ def fetch_archive(url: str, settings: ReleaseSettings, root: DataRoot, progress:
         SourceUnavailableError: the server does not answer; the message names the stored copy, if there is one.
         InputError: refused, too large, not a zip, truncated, or not safe to unpack.
     """
-    key = hash_json(url)[:16]
+    shown = mask_address(url)
+    key = hash_json(shown)[:16]
     note = root.releases / "sources" / f"{key}.json"
     part = root.releases / "sources" / f"{key}.part"
     with storage_errors(note):
@@ -75,12 +77,12 @@ def fetch_archive(url: str, settings: ReleaseSettings, root: DataRoot, progress:
             return stored
         sha256 = hash_file(part)
         try:
-            kept = _stored(root, sha256) or _install(part, sha256, url, settings, root, progress, keep_archive=True)
+            kept = _stored(root, sha256) or _install(part, sha256, shown, settings, root, progress, keep_archive=True)
         except InputError:
             discard(part)
             raise
         discard(part)
-        write_json(note, {"url": url, "sha256": sha256, **asdict(fetched.version if fetched else have)})
+        write_json(note, {"url": shown, "sha256": sha256, **asdict(fetched.version if fetched else have)})
         return kept
 
 

@@ -13,19 +13,18 @@ import requests
 from burnscar_assets.errors import InputError, SourceUnavailableError
 from burnscar_assets.labels.arcgis import prescribed_layer_url
 from burnscar_assets.labels.download import RemoteVersion, span
-from burnscar_assets.labels.http import check_status, open_session, transport_errors, with_retries
+from burnscar_assets.labels.http import check_status, open_session, quickly, transport_errors, with_retries
 from burnscar_assets.labels.layer_address import is_rest_layer, refuse_page
 from burnscar_assets.labels.layer_facts import look_at_layer
 from burnscar_assets.labels.local_source import check_whole, find_local, hash_local, stamp
+from burnscar_assets.network.addresses import with_secrets
+from burnscar_assets.network.masking import mask_address, masked
 from burnscar_assets.settings import ReleaseSettings
 from burnscar_assets.storage.hashing import hash_json
 from burnscar_assets.storage.paths import DataRoot
 
 SETTLE_S: Final = 10.0
 """A file that was written less than this many seconds ago may still be being written."""
-
-LOOK_TIMEOUT_S: Final = 15.0
-"""Longest wait for each answer, in seconds: a sensor that looks has a minute for all it does."""
 
 _HEAD_REFUSED = frozenset({403, 405, 501})
 
@@ -35,7 +34,7 @@ class SourceState:
     """What was seen of a source.
 
     Attributes:
-        source: As in the settings.
+        source: As in the settings, masked.
         kind: `zip_url`, `rest` or `file`.
         version: Hash of what tells one content of the source from another, 16 digits: of a file the content
             itself; of an address the ETag (without one, Last-Modified) and the size; of a layer all facts.
@@ -78,7 +77,7 @@ def observe_source(
         SourceUnavailableError: the source does not answer, is busy, or is being written.
         InputError: the source is gone, refuses, or is something else.
     """
-    quick = settings.model_copy(update={"retries": 0, "timeout_s": min(settings.timeout_s, LOOK_TIMEOUT_S)})
+    quick = quickly(settings)
     if is_rest_layer(settings.source):
         return _observe_layers(quick)
     if settings.source.startswith(("http://", "https://")):
@@ -92,7 +91,8 @@ def _observe_layers(settings: ReleaseSettings) -> SourceState:
     layers = {name: look_at_layer(url, settings) for name, url in urls.items() if url}
     facts = {name: asdict(layer) for name, layer in layers.items()}
     notes = [f"{name}: {note}" for name in facts for note in facts[name].pop("notes")]
-    return SourceState(settings.source, "rest", hash_json([urls, facts])[:16], facts, "; ".join(notes))
+    version = hash_json([masked(urls), facts])[:16]
+    return SourceState(mask_address(settings.source), "rest", version, facts, "; ".join(notes))
 
 
 def _observe_address(settings: ReleaseSettings) -> SourceState:
@@ -108,9 +108,9 @@ def _observe_address(settings: ReleaseSettings) -> SourceState:
     if response.status_code == 416 or response.headers.get("Content-Length") == "0":
         raise SourceUnavailableError(f"{url} is empty: it is being written; if it stays so, check release.source")
     facts = {"etag": version.etag, "last_modified": version.last_modified, "size_bytes": size_bytes or None}
-    identity = [url, version.etag or version.last_modified, size_bytes]
+    identity = [mask_address(url), version.etag or version.last_modified, size_bytes]
     return SourceState(
-        source=url,
+        source=mask_address(url),
         kind="zip_url",
         version=hash_json(identity)[:16],
         facts={name: value for name, value in facts.items() if value is not None},
@@ -120,14 +120,14 @@ def _observe_address(settings: ReleaseSettings) -> SourceState:
 
 def _headers(session: requests.Session, url: str, settings: ReleaseSettings) -> requests.Response:
     """An answer to HEAD or, where that is refused or says nothing, to a request of the first byte."""
-    headers = {"Accept-Encoding": "identity"}
+    headers, asked = {"Accept-Encoding": "identity"}, with_secrets(url)
     with transport_errors(url):
-        response = session.head(url, headers=headers, timeout=settings.timeout_s, allow_redirects=True)
+        response = session.head(asked, headers=headers, timeout=settings.timeout_s, allow_redirects=True)
         telling = RemoteVersion.of(response).known or span(response, 0)[1] > 0
         refused = response.status_code in _HEAD_REFUSED
         if refused or (response.ok and (_is_page(response) or not telling)):
             first_byte = headers | {"Range": "bytes=0-0"}
-            with session.get(url, headers=first_byte, timeout=settings.timeout_s, stream=True) as response:
+            with session.get(asked, headers=first_byte, timeout=settings.timeout_s, stream=True) as response:
                 check_status(response, url)
                 return response
     check_status(response, url)

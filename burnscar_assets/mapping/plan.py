@@ -15,6 +15,7 @@ from burnscar_assets.errors import InputError, MissingDataError
 from burnscar_assets.mapping.aoi import GEOGRAPHIC_CRS, Aoi
 from burnscar_assets.mapping.scenes import TimeSpan
 from burnscar_assets.mapping.spec import MapSpec, MapTask
+from burnscar_assets.network.masking import mask_address
 from burnscar_assets.sampling.clusters import fire_clusters, fire_splits
 from burnscar_assets.sampling.splits import SplitMap
 from burnscar_assets.settings import Settings
@@ -151,7 +152,7 @@ def safe_name(name: str) -> str:
 
 def source_of(settings: Settings) -> str:
     """Where the perimeters of a world are from, for people."""
-    name = Path(urlsplit(settings.release.source).path).name or settings.release.source
+    name = Path(urlsplit(settings.release.source).path).name or mask_address(settings.release.source)
     return f"simulated perimeters, {name}" if settings.simulated_perimeters else f"official perimeters, {name}"
 
 

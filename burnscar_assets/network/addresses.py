@@ -1,4 +1,4 @@
-"""Web addresses: what of one may be shown, what the environment adds to it, and whether it may be asked.
+"""Web addresses: what the environment adds to one, and whether it may be asked.
 
 A secret stands in an address as user information (`https://user:pass@host`) or in its query (`?token=`, `?sig=`).
 Settings may name an environment variable in its place: `?token=${FRAP_TOKEN}`.
@@ -13,50 +13,17 @@ from collections.abc import Collection
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Final
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, urlsplit
 
 from burnscar_assets.errors import InputError, SettingsError
+from burnscar_assets.network.masking import VARIABLE, mask_address
 
-MASK: Final = "***"
 WEB_SCHEMES: Final = ("http", "https")
 
-_USER = re.compile(r"(?<=://)(?:[^\s/?#'\"]*|[^\s/?#:'\"]+:(?!\d*(?:[/?#]|$))[^\s'\"]*)@")
-_VALUE = re.compile(r"([?&;#])([\w.%~+$\[\]-]+)=([^&#\s]+)")
-_BEARER = re.compile(r"(?i)\b(bearer|basic)(\s+)[\w.~+/=-]{6,}")
-_SECRET_NAME = re.compile(
-    r"token|signature|passw|secret|credential|api_?key|authori[sz]ation|subscription"
-    r"|(?:^|[_.-])(?:auth|sig|key|pwd|pass|pw|sas|jwt|code|session|accesskeyid|awsaccesskeyid)$"
-)
-_VARIABLE = re.compile(r"\$\{(\w+)\}")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _LOCAL_NAMES = ("localhost", "*.localhost", "*.local", "*.internal", "*.localdomain")
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-
-def mask_address(url: str) -> str:
-    """An address without its secrets: user information, and values of the query named like a token, key or signature.
-
-    Text around or after the address is masked as well, so it also serves for the message of an error that names one.
-    """
-    if "=" not in url and "://" not in url and not _BEARER.search(url):
-        return url
-    without_user = _USER.sub(f"{MASK}@", url)
-    return _BEARER.sub(rf"\1\2{MASK}", _VALUE.sub(_masked_value, without_user))
-
-
-def is_secret_name(name: str) -> bool:
-    """Whether a value of this name, in a query or a header, is taken for a secret."""
-    return bool(_SECRET_NAME.search(unquote(name).lower()))
-
-
-def _masked_value(found: re.Match[str]) -> str:
-    before, name, value = found.groups()
-    if is_secret_name(name) and not _VARIABLE.fullmatch(value):
-        return f"{before}{name}={MASK}"
-    inner = unquote(value)
-    masked = mask_address(inner) if inner != value and "://" in inner else inner
-    return found[0] if masked == inner else f"{before}{name}={quote(masked, safe='*')}"
 
 
 def with_secrets(url: str) -> str:
@@ -72,7 +39,7 @@ def with_secrets(url: str) -> str:
             raise SettingsError(f"{mask_address(url)} names the environment variable {found[1]}, which is not set")
         return quote(known, safe="")
 
-    return _VARIABLE.sub(value, url)
+    return VARIABLE.sub(value, url)
 
 
 def host_of(url: str) -> str:

@@ -5,6 +5,7 @@ socket itself knows when its request must be over, so that headers, a proxy's an
 """
 
 import io
+import logging
 import socket
 import time
 from collections.abc import Collection, Iterator
@@ -27,12 +28,11 @@ from burnscar_assets.network.addresses import (
     host_of,
     is_private_name,
     is_private_text,
-    is_secret_name,
-    mask_address,
     names_in_full,
     private_host,
 )
 from burnscar_assets.network.environment import certificates
+from burnscar_assets.network.masking import is_secret_name, mask_address
 
 MEGABYTE: Final = 1_000_000
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -115,6 +115,9 @@ class Session(requests.Session):
         token = _CURRENT.set(_Request(time.monotonic() + self.limits.deadline_s, self.named_hosts))
         try:
             return super().request(method, url, *args, **kwargs)
+        except requests.RequestException as error:
+            error.args = (mask_address(str(error)),)
+            raise error from None  # what it comes from tells the whole address
         finally:
             _CURRENT.reset(token)
 
@@ -166,6 +169,18 @@ class Answer(requests.Response):
                     f"{self.limits.hint}"
                 )
             yield piece
+
+    def raise_for_status(self) -> None:
+        """As `requests.Response.raise_for_status`; its message is masked.
+
+        Raises:
+            requests.HTTPError: a status of 400 or above.
+        """
+        try:
+            super().raise_for_status()
+        except requests.HTTPError as error:
+            error.args = (mask_address(str(error)),)
+            raise
 
     def json(self, **kwargs: Any) -> Any:
         """The answer as JSON.
@@ -286,6 +301,17 @@ class _Adapter(HTTPAdapter):
         answer.limits = self._limits
         return answer
 
+
+class _MaskingFilter(logging.Filter):
+    """Masks addresses in what urllib3 logs."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = mask_address(record.getMessage()), ()
+        return True
+
+
+for _name in ("urllib3.connection", "urllib3.connectionpool"):
+    logging.getLogger(_name).addFilter(_MaskingFilter())
 
 _POOLS: Final = {"http": _HttpPool, "https": _HttpsPool}
 

@@ -342,7 +342,7 @@ class Habits:
     @staticmethod
     def _head(handler: BaseHTTPRequestHandler, headers: dict[str, str], status: int = 200) -> None:
         handler.send_response(status)
-        for name, value in headers.items():
+        for name, value in (headers | {"Connection": "close"}).items():
             handler.send_header(name, value)
         handler.end_headers()
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from burnscar_assets.errors import InputError, SettingsError
-from burnscar_assets.network.addresses import check_address, host_of, is_private_name, mask_address, with_secrets
+from burnscar_assets.network.addresses import check_address, host_of, is_private_name, with_secrets
+from burnscar_assets.network.masking import mask_address
 
 _CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~!$*+,:%"
 SECRETS = st.text(_CHARACTERS, min_size=8, max_size=40).map(lambda text: f"S3kr{text}")

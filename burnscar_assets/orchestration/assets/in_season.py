@@ -5,6 +5,7 @@ from functools import partial
 import dagster as dg
 
 from burnscar_assets.errors import SuspiciousReleaseError
+from burnscar_assets.network.masking import mask_address
 from burnscar_assets.orchestration.assets.labels import ACCEPT
 from burnscar_assets.orchestration.in_season import PERIMETERS, RECORDS, SEASON_YEAR
 from burnscar_assets.orchestration.metadata import figures
@@ -53,7 +54,7 @@ def _records(world: World) -> dg.AssetsDefinition:
                 f"right, run burnscar refresh --accept-release, or materialize {RECORDS} with {ACCEPT}: true"
             )
         title = f"In-season records {run.year} (WFIGS)"
-        found = {"burnscar/source": settings.in_season.source, "burnscar/records": len(records)}
+        found = {"burnscar/source": mask_address(settings.in_season.source), "burnscar/records": len(records)}
         return run.store(IN_SEASON_RECORDS, records, found, partial(plot_season, records, title=title))
 
     return in_season_records

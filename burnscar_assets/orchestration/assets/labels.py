@@ -8,6 +8,7 @@ import dagster as dg
 import pandas as pd
 
 from burnscar_assets.errors import MissingDataError, SuspiciousReleaseError
+from burnscar_assets.network.masking import mask_address
 from burnscar_assets.orchestration.metadata import figures
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
@@ -118,7 +119,7 @@ def _fire_perimeters(world: World) -> dg.AssetsDefinition:
         title = f"Fire perimeters {run.year}"
         preview = partial(plot_perimeters, cleaned.perimeters, cleaned.rejects, title=title, land=load_land(None))
         rejects = {FIRE_PERIMETER_REJECTS: cleaned.rejects}
-        found = {"burnscar/source": settings.release.source} | figures(cleaned.summary)
+        found = {"burnscar/source": mask_address(settings.release.source)} | figures(cleaned.summary)
         return run.store(FIRE_PERIMETERS, cleaned.perimeters, found, preview, rejects)
 
     return fire_perimeters
