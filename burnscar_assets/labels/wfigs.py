@@ -51,12 +51,13 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "out": ("ATTR_FIREOUTDATETIME",),
     "modified": ("ATTR_MODIFIEDONDATETIME_DT",),
     "polygon_date": ("POLY_DATECURRENT", "POLY_POLYGONDATETIME"),
+    "mapped": ("POLY_POLYGONDATETIME",),
 }
 """Names of WFIGS's fields, in capitals."""
 
 NEEDED: Final = ("state", "category", "discovered", "contained", "percent_contained", "acres", "polygon_date")
 
-_DATES = frozenset({"discovered", "contained", "controlled", "out", "modified", "polygon_date"})
+_DATES = frozenset({"discovered", "contained", "controlled", "out", "modified", "polygon_date", "mapped"})
 _NUMBERS = frozenset({"acres", "computed_acres", "percent_contained"})
 _KINDS = {"WF": "fire", "RX": "prescribed"}
 _CAUSES = {"natural": 1, "undetermined": 14, "unknown": 14}
@@ -128,7 +129,7 @@ def normalise_incidents(
     number = {name: pd.to_numeric(take(raw, found, name), errors="coerce").astype(float) for name in _NUMBERS}
     day = {name: calendar_days(take(raw, found, name), label, found.get(name, name)) for name in _DATES}
     irwin = _identifier(text["irwin"]).fillna(_identifier(text["polygon_irwin"]))
-    perimeter = day["polygon_date"].where(~(day["polygon_date"] > day["modified"]))
+    perimeter = _perimeter_day(day)
     containment, contained_by = _containment(day, perimeter, number["percent_contained"])
     rows = pd.DataFrame(
         {
@@ -157,6 +158,12 @@ def normalise_incidents(
     rows["record_id"] = _record_ids(rows, text["global_id"])
     records = gpd.GeoDataFrame(rows, geometry=raw.geometry.to_crs(TABLE_CRS).to_numpy(), crs=TABLE_CRS)
     return IN_SEASON_RECORDS.conform(records).sort_values("record_id", ignore_index=True)
+
+
+def _perimeter_day(day: dict[str, pd.Series]) -> pd.Series:
+    """The day that the perimeter is from: of its edit, or of its mapping if the incident wasn't edited any more."""
+    edited, mapped = (day[name].where(~(day[name] > day["modified"])) for name in ("polygon_date", "mapped"))
+    return edited.fillna(mapped)
 
 
 def _containment(day: dict[str, pd.Series], perimeter: pd.Series, percent: pd.Series) -> tuple[pd.Series, pd.Series]:

@@ -70,6 +70,13 @@ def test_a_season_without_a_fire_is_empty_and_a_layer_of_other_fields_is_refused
         ({"attr_ContainmentDateTime": None, "attr_ControlDateTime": "2026-07-09T12:00"}, "2026-07-09", "control"),
         (BURNING | {"attr_FireOutDateTime": "2026-07-09T12:00"}, "2026-07-09", "out"),
         ({"attr_ContainmentDateTime": None}, "2026-07-08", "perimeter"),
+        ({"attr_ContainmentDateTime": None, "poly_DateCurrent": "2026-08-01T12:00"}, "2026-07-07", "perimeter"),
+        (
+            {"attr_ContainmentDateTime": None}
+            | dict.fromkeys(("poly_DateCurrent", "poly_PolygonDateTime"), "2026-08-01T12:00"),
+            None,
+            None,
+        ),
         (BURNING, None, None),
         ({"attr_ContainmentDateTime": "2026-12-02T20:00"}, "2026-12-02", "expected"),
     ],

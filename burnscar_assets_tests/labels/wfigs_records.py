@@ -1,6 +1,8 @@
 """Small seasons for tests: squares with WFIGS's fields, and a service of them that answers to SQL."""
 
+import json
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -17,6 +19,7 @@ DATES = (
     "attr_FireOutDateTime",
     "attr_ModifiedOnDateTime_dt",
     "poly_DateCurrent",
+    "poly_PolygonDateTime",
 )
 
 
@@ -54,11 +57,18 @@ def wfigs_fires(*changes: dict[str, Any], fire_year: int = 2026) -> gpd.GeoDataF
             "attr_FireOutDateTime": None,
             "attr_ModifiedOnDateTime_dt": f"{fire_year}-07-10T12:00",
             "poly_DateCurrent": f"{fire_year}-07-08T12:00",
+            "poly_PolygonDateTime": f"{fire_year}-07-07T12:00",
             "geometry": square(number),
         } | change
         rows.append(row | {name: moment(row[name]) for name in DATES if isinstance(row[name], str)})
     fires = gpd.GeoDataFrame(rows, crs="EPSG:3310")
     return fires.astype(dict.fromkeys(DATES, "Int64"))
+
+
+def recorded(answer: Path) -> gpd.GeoDataFrame:
+    """Rows of a recorded answer of WFIGS's own service, as a service holds them."""
+    rows = gpd.GeoDataFrame.from_features(json.loads(answer.read_text()), crs=4326)
+    return rows.astype(dict.fromkeys(DATES, "Int64"))
 
 
 def irwin(number: int) -> str:
