@@ -94,7 +94,8 @@ class ReleaseSettings(ServiceSettings):
 
     source: str = Field(
         description="A local zip, FileGDB, GeoPackage, shapefile, GeoParquet or GeoJSON (relative paths: under "
-        "the data root), the https address of a FRAP zip, or of an ArcGIS REST layer (…/FeatureServer/0)."
+        "the data root), the https address of a FRAP zip, or of an ArcGIS REST layer (…/FeatureServer/0), "
+        "with its token if it wants one."
     )
     fire_layer: str | None = Field(None, description="Layer of wildfires; empty: detected (firepNN_1).")
     prescribed_layer: str | None = Field(

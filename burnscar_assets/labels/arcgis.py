@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, unquote
 
 import geopandas as gpd
 import requests
@@ -20,6 +20,7 @@ from burnscar_assets.errors import BurnscarError, InputError, SourceUnavailableE
 from burnscar_assets.labels.http import check_status, open_session, transport_errors, with_retries
 from burnscar_assets.labels.layer_address import TOKEN_VARIABLE, is_rest_layer, layer_url, refuse_page, service_url
 from burnscar_assets.labels.layer_rows import Page, as_table, read_page
+from burnscar_assets.network.addresses import with_secrets
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.settings import ReleaseSettings, ServiceSettings
 from burnscar_assets.storage.tables import TABLE_CRS
@@ -30,6 +31,7 @@ EVERY_ROW = "1=1"
 MAX_ROWS: Final = 1_000_000
 """A layer that counts more is no layer of perimeters: the whole United States have some 150,000 since 1900."""
 
+_MAX_PAGES = 20_000
 _MAX_PAGE_ROWS = 10_000
 _SMALLEST_PAGE = 50
 _TRANSIENT_CODES = range(500, 600)
@@ -149,6 +151,8 @@ def _read_pages(query: _Query, total: int, progress: Progress) -> list[Page]:
     pages: list[Page] = []
     ids: set[int | str] = set()
     while read < total or more:
+        if len(pages) == _MAX_PAGES:
+            raise InputError(f"{url} gives its rows in more than {_MAX_PAGES} pages: choose another layer")
         page, rows = _page_or_smaller(query, read, rows)
         got = len(page.ids)
         if not got and read < total:
@@ -183,7 +187,7 @@ def open_layer(url: str, settings: ServiceSettings) -> Iterator[requests.Session
     """A session for the questions to one layer, with the token that the settings' address of its host had."""
     with open_session(settings, url) as session:
         if token := settings.token_for(url):
-            session.params = {"token": token}
+            session.params = {"token": unquote(with_secrets(quote(token, safe="${}")))}
         yield session
 
 
@@ -247,7 +251,7 @@ def _layer(url: str, about: dict[str, Any], setting: str) -> RestLayer:
     by_type = (name for name, kind in types.items() if kind == "esriFieldTypeOID")
     return RestLayer(
         url=url,
-        name=str(about.get("name", url)),
+        name=str(about.get("name") or "without a name")[:200],
         types=types,
         object_id_field=str(about.get("objectIdField") or next(by_type, "OBJECTID")),
         page_rows=min(max(int(about.get("maxRecordCount") or 1000), 1), _MAX_PAGE_ROWS),
@@ -286,7 +290,7 @@ def _answer(
     session: requests.Session, url: str, parameters: dict[str, Any], settings: ServiceSettings
 ) -> dict[str, Any]:
     with transport_errors(url, settings.setting):
-        response = session.get(url, params=parameters, timeout=settings.timeout_s)
+        response = session.get(with_secrets(url), params=parameters, timeout=settings.timeout_s)
     check_status(response, url, settings.setting)
     try:
         answer = response.json()

@@ -156,6 +156,12 @@ def test_a_layer_without_end_is_not_begun(root: DataRoot, count: int) -> None:
     assert not any("resultOffset" in query for query in site.queries)
 
 
+def test_a_layer_that_gives_one_row_at_a_time_ends(root: DataRoot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arcgis, "_MAX_PAGES", 5)
+    with pytest.raises(InputError, match="more than 5 pages"):
+        _fetch(ArcGisSite(_served(_fires()), 1), root)
+
+
 @pytest.mark.parametrize(
     "instead",
     [
@@ -266,6 +272,12 @@ def test_a_token_of_the_address_goes_with_each_request_and_is_not_shown(root: Da
         fetch_release(settings, root)
     assert "did not answer" in str(raised.value)
     assert "secret" not in _told(raised.value)
+
+
+def test_an_address_may_name_the_variable_of_its_token(root: DataRoot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAYER_TOKEN", SECRET)
+    with _layer(ArcGisSite(_served(_fires()), token=SECRET)) as url:
+        assert fetch_release(ReleaseSettings(source=url + "?token=${LAYER_TOKEN}"), root).info.fires == 7
 
 
 @pytest.mark.parametrize("given_token", [None, "wrong-but-secret"])

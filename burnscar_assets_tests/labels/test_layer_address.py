@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from burnscar_assets.environment import CONFIGS_DIR
 from burnscar_assets.errors import InputError
 from burnscar_assets.labels.layer_address import is_rest_layer, layer_url, refuse_page, service_url, without_token
-from burnscar_assets.settings import InSeasonSettings, ReleaseSettings, parse_settings
+from burnscar_assets.settings import InSeasonSettings, ReleaseSettings, load_settings, parse_settings
 
 SERVICE = "https://services1.arcgis.com/x/arcgis/rest/services/Fires/FeatureServer"
 ITEM = "e3802d2abf8741a187e73a9db49d68fe"
@@ -121,3 +122,8 @@ def test_tokens_of_a_whole_settings_file() -> None:
     assert settings.release.token_for(SERVICE) == "abc123secret"
     assert settings.in_season.token_for(settings.in_season.source) == "other"
     assert InSeasonSettings().token_for(InSeasonSettings().source) is None
+
+
+def test_california_follows_the_layer_that_is_always_the_newest_release() -> None:
+    release = load_settings(CONFIGS_DIR / "california.yaml").release
+    assert layer_url(release.source, release.setting) == release.source
