@@ -39,11 +39,9 @@ from burnscar_assets.errors import InputError
 from burnscar_assets.imagery.gdal import FORGETTING, gdal_options
 from burnscar_assets.imagery.hrefs import is_remote, resolve_href
 from burnscar_assets.imagery.index_client import CLOUD_COVER, IndexClient
+from burnscar_assets.imagery.radiometry import BASELINE, OFFSET_APPLIED, statements_of_item
 
-BASELINE = "s2:processing_baseline"
-OFFSET_APPLIED = "earthsearch:boa_offset_applied"
 RECORDED_PROPERTIES = [CLOUD_COVER, BASELINE, OFFSET_APPLIED, "created", "updated"]
-OFFSET_FROM_BASELINE = 4.0
 
 OPEN_FILES = 96
 
@@ -219,17 +217,15 @@ class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
 
 
 def has_offset(item: SourceItem) -> bool:
-    """Whether a scene's digital numbers still carry the offset of processing baselines from 04.00.
+    """Whether a scene's digital numbers are said to carry the offset of processing baselines from 04.00 still.
 
     Raises:
         InputError: the scene does not say its processing baseline.
     """
-    if item.properties.get(OFFSET_APPLIED):
-        return False
-    try:
-        return float(item.properties[BASELINE]) >= OFFSET_FROM_BASELINE
-    except (KeyError, ValueError) as error:
+    said = statements_of_item(item.properties, str(item.properties.get(BASELINE) or ""))
+    if not said:
         raise InputError(
             f"scene {item.name} has no readable {BASELINE}, so its offset is unknown: add it to the index, or set "
             "harmonize to false in config.json if the archive is harmonized already"
-        ) from error
+        )
+    return said[0].offset_dn > 0

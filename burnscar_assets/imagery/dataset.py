@@ -18,6 +18,7 @@ import pandas as pd
 from burnscar_assets.environment import config_file
 from burnscar_assets.errors import InputError, MissingDataError, SettingsError
 from burnscar_assets.imagery.hrefs import is_remote
+from burnscar_assets.imagery.radiometry import OF_RADIOMETRY
 from burnscar_assets.settings import ImagerySettings
 from burnscar_assets.storage.atomic import write_json
 from burnscar_assets.storage.paths import DataRoot
@@ -148,7 +149,7 @@ def image_layers(dataset: "Dataset") -> "dict[str, LayerConfig]":
 
 
 def data_source(dataset: "Dataset", name: str) -> "DataSource":
-    """The data source of a layer.
+    """The data source of a layer; its scenes keep what their items say of their radiometry.
 
     Raises:
         SettingsError: its arguments are not what it takes.
@@ -156,10 +157,14 @@ def data_source(dataset: "Dataset", name: str) -> "DataSource":
     messages = io.StringIO()
     try:
         with redirect_stderr(messages):
-            return dataset.layers[name].instantiate_data_source(dataset.path)
+            source = dataset.layers[name].instantiate_data_source(dataset.path)
     except (SystemExit, TypeError, ValueError) as error:  # rslearn's parser of arguments leaves by SystemExit
         detail = messages.getvalue().strip() or error
         raise SettingsError(f"data source of layer {name!r} in {dataset.path / 'config.json'}: {detail}") from error
+    recorded = getattr(source, "properties_to_record", None)
+    if recorded is not None:
+        source.properties_to_record = [*recorded, *(name for name in OF_RADIOMETRY if name not in recorded)]
+    return source
 
 
 def close_files(source: "DataSource") -> None:

@@ -15,6 +15,7 @@ from rslearn.utils.stac import StacClient, StacItem  # noqa: TID253
 from burnscar_assets.errors import InputError
 from burnscar_assets.imagery.band_assets import band_hrefs
 from burnscar_assets.imagery.hrefs import is_remote
+from burnscar_assets.imagery.radiometry import RASTER_BANDS, raster_bands
 from burnscar_assets.imagery.stac_index import StacDict, StacIndex, read_index
 
 CLOUD_COVER = "eo:cloud_cover"
@@ -180,6 +181,8 @@ class _Scenes:
 def _to_scene(item: StacDict, hrefs: dict[str, str], footprint: shapely.Geometry | None) -> StacItem:
     """A scene with the addresses of its bands, and another footprint where the item's is invalid."""
     properties = {key: value for key, value in item["properties"].items() if value is not None}
+    stated = raster_bands({key: a for key, a in item["assets"].items() if a["href"] in hrefs.values()})
+    properties |= {RASTER_BANDS: stated} if stated else {}
     told: StacDict = {"properties": properties, "assets": {band: {"href": href} for band, href in hrefs.items()}}
     if footprint is not None:
         told["geometry"] = shapely.geometry.mapping(footprint)

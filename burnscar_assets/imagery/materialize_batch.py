@@ -193,12 +193,13 @@ class _RslearnReader:
 
     def read(self, windows: "dict[str, Window]", groups: dict[str, Groups]) -> "Iterator[WindowImage]":
         from burnscar_assets.imagery.engine import WindowImage
+        from burnscar_assets.imagery.engine.files import failure_of
 
         for name, window in windows.items():
             try:
-                yield WindowImage(name, self._materialize(window, groups[name]), "")
+                yield WindowImage(name, self._materialize(window, groups[name]))
             except (OSError, RasterioError) as error:
-                yield WindowImage(name, [], str(error))
+                yield WindowImage(name, [], failure_of(groups[name][0][0]["name"], error))
 
     def _materialize(self, window: "Window", groups: Groups) -> "list[list[RasterArray]]":
         """Materialize one window; scenes on the network are tried again, unless they failed just before.

@@ -20,6 +20,8 @@ from burnscar_assets.settings import ImagerySettings
 if TYPE_CHECKING:
     from rslearn.config import LayerConfig
 
+    from burnscar_assets.imagery.radiometry import RadiometryDecision
+
 Classes = npt.NDArray[np.uint8]
 Pixels = npt.NDArray[np.uint16]
 
@@ -111,6 +113,7 @@ class _Reader:
         self._config = _layer_of(found, bands)
         self._order = [band for band_set in self._config.band_sets for band in band_set.bands]
         self._options = ReadOptions(retries=settings.retries, retry_backoff_s=settings.retry_backoff_s)
+        self._decisions: dict[str, RadiometryDecision] = {}
 
     def read(self, boxes: Sequence[Box]) -> list[Mosaic]:
         """Images of blocks that are read together."""
@@ -164,7 +167,9 @@ class _Reader:
         ]
         chosen = [self._order.index(band) for band in self._bands]
         read = {}
-        for image in read_windows(requests, self._config, archive.source, archive.tile_store, self._options):
+        for image in read_windows(
+            requests, self._config, archive.source, archive.tile_store, self._options, decisions=self._decisions
+        ):
             b = int(image.name)
             if image.error:
                 raise self._unreadable(image.error, needed[b])

@@ -142,6 +142,18 @@ def test_element_84_is_harmonized_already(root: DataRoot, web: Web, monkeypatch:
     assert_harmonized_once(tiles_of(root, "dataset-element84.json"))
 
 
+@pytest.mark.parametrize("carries", [True, False])
+@pytest.mark.parametrize("flag", [True, False])
+def test_element_84s_flag_is_held_against_the_pixels(
+    root: DataRoot, web: Web, monkeypatch: pytest.MonkeyPatch, carries: bool, flag: bool
+) -> None:
+    monkeypatch.setattr(Element84, "STAC_ENDPOINT", web.service.url)
+    for scene in (OLD, SmallScene("new", NEW.time, baseline="04.00" if carries else "03.01", surface=5)):
+        item = web.add(scene, element84_keys())
+        item["properties"] |= {"s2:processing_baseline": "04.00", "earthsearch:boa_offset_applied": flag}
+    assert_harmonized_once(tiles_of(root, "dataset-element84.json"))
+
+
 def test_reasons_and_limits_hold_for_an_api_too(root: DataRoot, web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Element84, "STAC_ENDPOINT", web.service.url)
     for name, cloud, east in (("cloudy", 80, 0), ("less cloudy", 61, 0), ("clear", 5, 5_000)):

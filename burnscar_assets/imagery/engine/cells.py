@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from burnscar_assets.imagery.engine.files import Header
 from burnscar_assets.imagery.engine.grids import IntArray
+from burnscar_assets.imagery.engine.request import Failure
 
 Cell = tuple[int, int]
 
@@ -96,7 +97,7 @@ class CellStore:
     def __init__(self, header: Header) -> None:
         self._header = header
         self._pixels: dict[Cell, npt.NDArray[Any]] = {}
-        self.broken: dict[Cell, str] = {}
+        self.broken: dict[Cell, Failure] = {}
 
     def extent(self, rectangle: Rectangle) -> tuple[int, int, int, int]:
         """First row and column, rows and columns of a rectangle in pixels."""
@@ -117,17 +118,17 @@ class CellStore:
         for cell in cells:
             self._pixels.pop(cell, None)
 
-    def failure(self, box: list[int]) -> str:
-        """Why the pixels of a box can't be had, or nothing."""
+    def failure(self, box: list[int]) -> Failure | None:
+        """Why the pixels of a box can't be had, or None."""
         if not self.broken:
-            return ""
+            return None
         rows, columns = self._header.cell
         row, end_row, column, end_column = self.clipped(box)
         for cell, why in self.broken.items():
             in_rows = row < (cell[0] + 1) * rows and cell[0] * rows < end_row
             if in_rows and column < (cell[1] + 1) * columns and cell[1] * columns < end_column:
                 return why
-        return ""
+        return None
 
     def clipped(self, box: list[int]) -> tuple[int, int, int, int]:
         """The part of a box that is in the file; its ends are not before its beginnings."""

@@ -1,5 +1,6 @@
 """Image files: opened once, read by rectangles, tried again when that fails."""
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -16,10 +17,12 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from burnscar_assets.errors import SourceUnavailableError
-from burnscar_assets.imagery.engine.request import ReadOptions
+from burnscar_assets.errors import InputError, SourceUnavailableError
+from burnscar_assets.gdal_drivers import open_raster
+from burnscar_assets.imagery.engine.request import Failure, ReadOptions
 from burnscar_assets.imagery.gdal import FORGETTING, request_timeout_s
 from burnscar_assets.imagery.hrefs import is_remote
+from burnscar_assets.imagery.pixels import Radiometry, stated_radiometry
 
 UNREADABLE: Final = (OSError, RasterioError, CPLE_BaseError)
 """What a file that can't be read raises."""
@@ -27,7 +30,34 @@ UNREADABLE: Final = (OSError, RasterioError, CPLE_BaseError)
 CELL_ROWS: Final = 128
 """Blocks lower than this are read several at a time: files in strips have blocks of one row."""
 
+GONE: Final = re.compile(r"HTTP (?:response|error) code ?: ?(?:404|410)\b")
+"""What GDAL says of a file that its server doesn't have."""
+
+LASTING: Final = re.compile(
+    rf"{GONE.pattern}|HTTP (?:response|error) code ?: ?(?:401|403)\b|not recognized as being in a supported file format"
+    r"|NoSuch(?:Key|Bucket)|specified (?:key|bucket) does not exist|Access ?Denied",
+    re.IGNORECASE,
+)
+"""What GDAL says of a file that is gone, kept from us, or no image: the next try would end alike."""
+
 Result = TypeVar("Result")
+
+
+class UnreadableFileError(OSError):
+    """A file that can't be read.
+
+    Attributes:
+        lasting: whether another try would end alike.
+    """
+
+    def __init__(self, message: str, *, lasting: bool) -> None:
+        super().__init__(message)
+        self.lasting = lasting
+
+
+def failure_of(scene: str, error: BaseException) -> Failure:
+    """What a scene's failure comes to."""
+    return Failure(scene, str(error), isinstance(error, FileNotFoundError) or getattr(error, "lasting", False))
 
 
 @dataclass(frozen=True)
@@ -38,6 +68,8 @@ class Header:
         crs, transform, width, height, count, dtype, nodata: as rasterio has them.
         cell: rows and columns of what is read at least: a block, or several rows of flat ones.
         plain: whether pixels and the value without data are all there is to it, without masks, alpha or rotation.
+        masked: whether a mask or an alpha band says where there are data.
+        stated: scale and offset that the file gives its numbers; None if it gives none.
     """
 
     crs: CRS
@@ -49,10 +81,21 @@ class Header:
     nodata: float | None
     cell: tuple[int, int]
     plain: bool
+    masked: bool = False
+    stated: Radiometry | None = None
+
+    @property
+    def tells_its_unit(self) -> bool:
+        """Whether type or scale tell what a number is, without a look at the pixels."""
+        return self.dtype.kind in "iu" or (self.stated is not None and self.stated.scale != 1)
 
     @classmethod
     def of(cls, source: rasterio.DatasetReader) -> "Header":
-        """The header of an open file."""
+        """The header of an open file.
+
+        Raises:
+            UnreadableFileError: its scale can't be one.
+        """
         rows, columns = source.block_shapes[0]
         flags = {flag for band in source.mask_flag_enums for flag in band}
         plain = (
@@ -67,7 +110,15 @@ class Header:
         return cls(
             source.crs, source.transform, source.width, source.height, source.count, np.dtype(source.dtypes[0]),
             source.nodata, (rows * -(-CELL_ROWS // rows), columns), plain,
+            bool(flags - {MaskFlags.all_valid, MaskFlags.nodata}), _stated(source),
         )  # fmt: skip
+
+
+def _stated(source: rasterio.DatasetReader) -> Radiometry | None:
+    try:
+        return stated_radiometry(source, 1)
+    except InputError as error:
+        raise UnreadableFileError(str(error), lasting=True) from error
 
 
 class Patience:
@@ -97,7 +148,7 @@ class Patience:
                 result = read()
             except UNREADABLE as error:
                 self._check(began, error, remote)
-                if isinstance(error, FileNotFoundError):
+                if isinstance(error, FileNotFoundError | UnreadableFileError) or GONE.search(str(error)):
                     raise
                 if number == tries or self._stopped.wait(self._options.retry_backoff_s * 2**number):
                     raise
@@ -156,7 +207,7 @@ class ImageFile:
         if self._source is None:
             self.address = self._locate()
             with rasterio.Env(**self._forgetting):
-                self._source = rasterio.open(self.address)
+                self._source = open_raster(self.address)
         return self._source
 
     def _try(self, read: Callable[[], Result]) -> Result:
@@ -164,7 +215,10 @@ class ImageFile:
             return self._patience.attempt(read, self._anew, not self.address or is_remote(self.address))
         except UNREADABLE as error:
             reason = error.__cause__ if isinstance(error, RasterioError) and error.__cause__ else error
-            raise OSError(f"cannot read {self.address}: {reason}" if self.address else str(reason)) from error
+            lasting = failure_of("", error).lasting or bool(LASTING.search(f"{error} {reason}"))
+            lasting |= bool(self.address) and not is_remote(self.address)
+            message = f"cannot read {self.address}: {reason}" if self.address else str(reason)
+            raise UnreadableFileError(message, lasting=lasting) from error
 
     def _anew(self) -> None:
         """Have GDAL forget the file: it would take one whose server hung up for missing."""

@@ -18,7 +18,10 @@ from rslearn.tile_stores import DefaultTileStore, TileStoreWithLayer  # noqa: TI
 from rslearn.utils.geometry import PixelBounds, Projection  # noqa: TID253
 from rslearn.utils.raster_format import GeotiffRasterFormat  # noqa: TID253
 
+from burnscar_assets.classes import BASELINE_OFFSET_DN
 from burnscar_assets.imagery.archive import CogArchive
+from burnscar_assets.imagery.items import processing_baseline
+from burnscar_assets.imagery.radiometry import Statement, statements_of_item
 
 Correction = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 TimeRange = tuple[datetime, datetime]
@@ -46,6 +49,9 @@ class Origin(Protocol):
 
     def correction(self, item: Item, file_bands: list[str]) -> Correction | None:
         """What is done to resampled pixels of a file; may ask the network for the scene's metadata."""
+
+    def statements(self, item: Item, file_bands: list[str]) -> list[Statement]:
+        """What is said of the offset of a scene's numbers; may ask the network for the scene's metadata."""
 
     def times(self, item: Item, file_bands: list[str]) -> list[TimeRange] | None:
         """Time range of a file's pixels."""
@@ -94,6 +100,21 @@ class DirectOrigin:
         if not is_corrected(asset):
             return None
         return self._corrections.get(item.name, lambda: self._source.get_read_callback(item, asset))
+
+    def statements(self, item: Item, file_bands: list[str]) -> list[Statement]:
+        """What the item says, else what the source would do."""
+        if getattr(self._source, "harmonize", True) is False:
+            return [Statement("the data source", 0, "harmonize is false in config.json")]
+        if getattr(self._source, "_should_harmonize_asset", None) is not None:
+            taken_off = self.correction(item, file_bands)
+            text = "adds an offset" if taken_off else "adds no offset"
+            return [Statement("the product's metadata", BASELINE_OFFSET_DN if taken_off else 0, text)]
+        properties = getattr(item, "properties", None) or {}
+        baseline = processing_baseline({"name": item.name, "properties": properties})
+        said = statements_of_item(properties, baseline)
+        if said or isinstance(self._source, CogArchive):
+            return said
+        return [Statement("the data source", 0, "it says nothing of an offset")]
 
     def times(self, item: Item, file_bands: list[str]) -> list[TimeRange] | None:
         """The scene's time."""
@@ -148,6 +169,10 @@ class IngestedOrigin:
     def correction(self, item: Item, file_bands: list[str]) -> None:
         """None: what there was to correct was corrected when the scene was ingested."""
         return
+
+    def statements(self, item: Item, file_bands: list[str]) -> list[Statement]:
+        """That there is none: whoever ingested the scene took off what its metadata say."""
+        return [Statement("the tile store", 0, "offsets are taken off when a scene is ingested")]
 
     def times(self, item: Item, file_bands: list[str]) -> list[TimeRange] | None:
         """What rslearn noted beside the file.

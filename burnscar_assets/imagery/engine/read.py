@@ -8,10 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from burnscar_assets.imagery.engine.composite import Share, composite, empty_raster
-from burnscar_assets.imagery.engine.files import UNREADABLE, Patience
+from burnscar_assets.imagery.engine.files import UNREADABLE, Patience, failure_of
+from burnscar_assets.imagery.engine.judging import judge
 from burnscar_assets.imagery.engine.origin import Bands, DirectOrigin, IngestedOrigin, Origin, nodata_of, wanted_bands
 from burnscar_assets.imagery.engine.pool import Pool, Task
-from burnscar_assets.imagery.engine.request import ReadOptions, WindowImage, WindowRequest
+from burnscar_assets.imagery.engine.request import Failure, ReadOptions, WindowImage, WindowRequest
 from burnscar_assets.imagery.engine.scene import Batch, Scene
 from burnscar_assets.imagery.gdal import bulk_options
 from burnscar_assets.imagery.hrefs import is_remote
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from rslearn.tile_stores import TileStoreWithLayer
     from rslearn.utils.geometry import PixelBounds, Projection
     from rslearn.utils.raster_array import RasterArray
+
+    from burnscar_assets.imagery.radiometry import RadiometryDecision
 
 OPENED_AHEAD = 3
 """Scenes whose files are opened while others are read."""
@@ -41,6 +44,7 @@ def read_windows(
     tile_store: "TileStoreWithLayer",
     options: ReadOptions = ReadOptions(),  # noqa: B008 - frozen
     progress: Progress = silent,
+    decisions: "dict[str, RadiometryDecision] | None" = None,
 ) -> Iterator[WindowImage]:
     """Make the images of windows that rslearn's `materialize` would make.
 
@@ -53,6 +57,7 @@ def read_windows(
         tile_store: where its scenes are, if it is ingested.
         options: memory, connections, retries.
         progress: told of windows that are whole.
+        decisions: what was found out of scenes in earlier calls, by name; what is found out now is added.
 
     Yields:
         One image for each window, as it becomes whole; the order follows the scenes.
@@ -66,7 +71,7 @@ def read_windows(
     threads = options.connections if _remote(requests, tile_store if ingested else None) else options.threads
     pool = Pool(threads or os.cpu_count() or 1, bulk_options())
     try:
-        reading = _Reading(requests, layer_config, origin, options, pool)
+        reading = _Reading(requests, layer_config, origin, options, pool, {} if decisions is None else decisions)
         for done, image in enumerate(reading.images(), start=1):
             progress("windows read", done, len(requests))
             yield image
@@ -89,7 +94,7 @@ class _Unfinished:
 
     waiting: int = 0
     shares: dict[tuple[int, int], list[tuple[int, Share]]] = field(default_factory=dict)
-    error: str = ""
+    failure: Failure | None = None
 
 
 class _Reading:
@@ -102,6 +107,7 @@ class _Reading:
         origin: Origin,
         options: ReadOptions,
         pool: Pool,
+        decisions: "dict[str, RadiometryDecision]",
     ) -> None:
         self._requests = requests
         self._band_sets: list[BandSetConfig] = config.band_sets
@@ -115,6 +121,7 @@ class _Reading:
         self._nodata: dict[tuple[str, int], float | None] = {}
         self._projections: dict[tuple[str, float, float], Projection] = {}
         self._names_of_crs: dict[int, str] = {}
+        self._decisions = decisions
 
     def images(self) -> Iterator[WindowImage]:
         """The windows' images, as they become whole."""
@@ -130,6 +137,7 @@ class _Reading:
                 else:
                     unopened[0].wait(POLL_S)
             scene.files = [task.result() for task in tasks]
+            self._judge(scene)
             last: list[Task | None] = [None] * len(tasks)
             for batch in scene.batches(self._options.memory_bytes // BATCHES_IN_MEMORY):
                 while pending and (held + batch.new_bytes > self._options.memory_bytes or _all_done(pending[0])):
@@ -145,16 +153,28 @@ class _Reading:
         while pending:
             yield from self._settle(*pending.popleft())
 
+    def _judge(self, scene: Scene) -> None:
+        """Find out what a scene's numbers are worth, once however many grids and band sets it is read for."""
+        if scene.is_judged:
+            name = scene.item.name
+            decision = judge(name, scene.files, self._decisions.get(name))
+            if decision is not None:
+                self._decisions[name] = decision
+
     def _opened(self, scenes: Sequence[Scene]) -> Iterator[tuple[Scene, list[Task]]]:
         """Scenes with the tasks that open their files, some ahead of time."""
         ahead: deque[tuple[Scene, list[Task]]] = deque()
         for scene in scenes:
             scene.sort()
+            known = scene.item.name in self._decisions
             wanted = self._bands_of(scene.item, self._band_sets.index(scene.band_set))
             ahead.append(
                 (
                     scene,
-                    [self._pool.submit(partial(scene.open, self._origin, bands, self._patience)) for bands in wanted],
+                    [
+                        self._pool.submit(partial(scene.open, self._origin, bands, self._patience, known))
+                        for bands in wanted
+                    ],
                 )
             )
             if len(ahead) > OPENED_AHEAD:
@@ -173,7 +193,7 @@ class _Reading:
                     try:
                         self._add(scenes, (number, group_number, set_number), group, grid, bounds)
                     except UNREADABLE as error:
-                        self._windows[number].error = str(error)
+                        self._windows[number].failure = failure_of(group[0].name if group else "", error)
         return list(scenes.values())
 
     def _add(
@@ -239,7 +259,7 @@ class _Reading:
         for (number, group, band_set, order), share, why in batch.shares():
             state = self._windows[number]
             state.waiting -= 1
-            state.error = state.error or why
+            state.failure = why if state.failure is None or (why and why.lasting) else state.failure
             if share is not None:
                 kept = Share(share.pixels.copy(), share.regions) if state.waiting else share
                 state.shares.setdefault((group, band_set), []).append((order, kept))
@@ -251,13 +271,15 @@ class _Reading:
     def _finish(self, number: int) -> WindowImage:
         request, state = self._requests[number], self._windows[number]
         self._windows[number] = _Unfinished()
-        if state.error:
-            return WindowImage(request.name, [], state.error)
+        scenes = {item.name: None for group in request.groups for item in group}
+        decisions = tuple(self._decisions[name] for name in scenes if name in self._decisions)
+        if state.failure:
+            return WindowImage(request.name, [], state.failure, decisions)
         rasters = [
             [self._raster(request, state, group, band_set) for band_set in range(len(self._band_sets))]
             for group in range(len(request.groups))
         ]
-        return WindowImage(request.name, rasters)
+        return WindowImage(request.name, rasters, None, decisions)
 
     def _raster(self, request: WindowRequest, state: _Unfinished, group: int, set_number: int) -> "RasterArray":
         nodata = self._nodata_of(request.groups[group], set_number)

@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from rslearn.utils.geometry import PixelBounds, Projection
     from rslearn.utils.raster_array import RasterArray
 
+    from burnscar_assets.imagery.radiometry import RadiometryDecision
+
 
 @dataclass(frozen=True)
 class WindowRequest:
@@ -27,18 +29,40 @@ class WindowRequest:
 
 
 @dataclass(frozen=True)
+class Failure:
+    """Why a scene gives nothing to a window.
+
+    Attributes:
+        scene: name of the scene.
+        reason: which file could not be read and why, or why the scene is set aside.
+        lasting: whether another try would end alike: the file is gone, or not what it is said to be.
+    """
+
+    scene: str
+    reason: str
+    lasting: bool = False
+
+
+@dataclass(frozen=True)
 class WindowImage:
     """What rslearn's `materialize` would write of a window.
 
     Attributes:
         name: of the window.
-        rasters: item groups × band sets, each (bands, 1, height, width); empty where `error` is set.
-        error: which file could not be read and why; empty if the image is whole.
+        rasters: item groups × band sets, each (bands, 1, height, width); empty where there is a failure.
+        failure: of the first scene that failed; None if the image is complete.
+        radiometry: what was found out of the scenes that are read with it, where that was called for.
     """
 
     name: str
     rasters: "list[list[RasterArray]]"
-    error: str = ""
+    failure: Failure | None = None
+    radiometry: "tuple[RadiometryDecision, ...]" = ()
+
+    @property
+    def error(self) -> str:
+        """Why there is no image; empty if it is complete."""
+        return self.failure.reason if self.failure else ""
 
 
 @dataclass(frozen=True)

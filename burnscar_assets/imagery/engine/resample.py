@@ -6,7 +6,7 @@ import affine
 import numpy as np
 import numpy.typing as npt
 import rasterio
-from rasterio.enums import Resampling
+from rasterio.enums import MaskFlags, Resampling
 from rasterio.vrt import WarpedVRT
 
 # Loaded only where tiles are made, which takes rslearn in any case.
@@ -137,7 +137,7 @@ class Cutter:
             f"GEOTRANSFORM={place.c!r}/{place.a!r}/0/{place.f!r}/0/{place.e!r}"
         )
         extras = {} if header.nodata is None else {"src_nodata": header.nodata, "nodata": header.nodata}
-        with rasterio.open(address) as source:
+        with rasterio.open(address, driver="MEM") as source:
             return warp_from(
                 source, projection, (left, top, right, bottom), self.resampling, src_crs=header.crs, **extras
             )
@@ -152,13 +152,36 @@ def warp_from(
 ) -> Pixels:
     """A window's pixels of an open file, (bands, height, width), as rslearn reads them."""
     left, top, right, bottom = bounds
-    x_size, y_size = projection.x_resolution, projection.y_resolution
-    grid = affine.Affine(x_size, 0, left * x_size, 0, y_size, top * y_size)
     with WarpedVRT(
-        source, crs=projection.crs, transform=grid, width=right - left, height=bottom - top, resampling=resampling,
-        **extras,
+        source, crs=projection.crs, transform=_grid(projection, left, top), width=right - left, height=bottom - top,
+        resampling=resampling, **extras,
     ) as warped:  # fmt: skip
         return warped.read()
+
+
+def warp_masked(
+    source: rasterio.DatasetReader,
+    projection: Projection,
+    bounds: tuple[int, int, int, int],
+    resampling: Resampling,
+    fill: float | None,
+) -> Pixels:
+    """As `warp_from`, for a file whose mask or alpha band says where there are data; `fill` elsewhere."""
+    has_alpha = any(MaskFlags.alpha in flags for flags in source.mask_flag_enums)
+    left, top, right, bottom = bounds
+    with WarpedVRT(
+        source, crs=projection.crs, transform=_grid(projection, left, top), width=right - left, height=bottom - top,
+        resampling=resampling, add_alpha=not has_alpha,
+    ) as warped:  # fmt: skip
+        pixels = warped.read(list(range(1, source.count + 1)))
+        if fill is not None:
+            pixels[:, warped.dataset_mask() == 0] = fill
+        return pixels
+
+
+def _grid(projection: Projection, left: int, top: int) -> affine.Affine:
+    x_size, y_size = projection.x_resolution, projection.y_resolution
+    return affine.Affine(x_size, 0, left * x_size, 0, y_size, top * y_size)
 
 
 def _phase(coordinates: npt.NDArray[np.float64]) -> IntArray:

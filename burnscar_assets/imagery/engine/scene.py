@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +14,17 @@ from rslearn.config import BandSetConfig  # noqa: TID253
 from rslearn.data_sources import Item  # noqa: TID253
 from rslearn.utils.geometry import Projection  # noqa: TID253
 
+from burnscar_assets.classes import BANDS
 from burnscar_assets.imagery.engine.cells import Cell, CellStore, Rectangle, cells_of, rectangles
 from burnscar_assets.imagery.engine.composite import Region, Share
-from burnscar_assets.imagery.engine.files import UNREADABLE, Header, ImageFile, Patience
+from burnscar_assets.imagery.engine.files import UNREADABLE, Header, ImageFile, Patience, failure_of
+from burnscar_assets.imagery.engine.fitting import Fitting
 from burnscar_assets.imagery.engine.grids import IntArray, Way, boxes, way_of
 from burnscar_assets.imagery.engine.origin import Bands, Correction, Origin, TimeRange, corrected
-from burnscar_assets.imagery.engine.resample import Cutter, Pixels, warp_from
+from burnscar_assets.imagery.engine.request import Failure
+from burnscar_assets.imagery.engine.resample import Cutter, Pixels, warp_from, warp_masked
+from burnscar_assets.imagery.engine.sample import sample_pixels, sampled_bands
+from burnscar_assets.imagery.radiometry import Conversion, Statement
 
 STRIP_PX = 512
 """Windows are read in strips of this height, from west to east in each, so that few cells are held for the next."""
@@ -42,10 +48,14 @@ class FileWork:
     bounds: IntArray
     """(windows, 4) pixel bounds within the file's footprint."""
     meets: npt.NDArray[np.bool_]
-    error: str = ""
+    failure: Failure | None = None
     correction: Correction | None = None
+    conversion: Conversion | None = None
     times: list[TimeRange] | None = None
     header: Header | None = None
+    fitting: Fitting | None = None
+    statements: list[Statement] = field(default_factory=list)
+    samples: dict[str, Pixels] = field(default_factory=dict)
     cutter: Cutter | None = None
     boxes: IntArray = field(default_factory=lambda: np.zeros((0, 4), dtype=np.int64))
 
@@ -63,7 +73,7 @@ class Batch:
         stack: (windows, bands, height, width), if all are of one size.
         pixels: (bands, height, width) of each window.
         regions: what files gave to each.
-        errors: why a window has none.
+        failures: why a window has none.
     """
 
     scene: "Scene"
@@ -76,7 +86,7 @@ class Batch:
     stack: Pixels | None = None
     pixels: list[Pixels] = field(default_factory=list)
     regions: list[list[Region]] = field(default_factory=list)
-    errors: dict[int, str] = field(default_factory=dict)
+    failures: dict[int, Failure] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -93,7 +103,7 @@ class Batch:
     def _prepare(self) -> None:
         scene = self.scene
         known = 0 if scene.nodata is None else scene.nodata
-        dtype = scene.band_set.dtype.get_numpy_dtype()
+        dtype = scene.dtype
         bands = len(scene.band_set.bands)
         sizes = scene.bounds[self.start : self.end, 2:] - scene.bounds[self.start : self.end, :2]
         self.regions = [[] for _ in range(self.start, self.end)]
@@ -104,11 +114,11 @@ class Batch:
         else:
             self.pixels = [np.full((bands, height, width), known, dtype) for width, height in sizes.tolist()]
 
-    def shares(self) -> list[tuple[Key, Share | None, str]]:
+    def shares(self) -> list[tuple[Key, Share | None, Failure | None]]:
         """What came of each window: its share, or why there is none."""
         return [
-            (key, None if place in self.errors else Share(self.pixels[place], self.regions[place]),
-             self.errors.get(place, ""))
+            (key, None if place in self.failures else Share(self.pixels[place], self.regions[place]),
+             self.failures.get(place))
             for place, key in enumerate(self.scene.keys[self.start : self.end])
         ]  # fmt: skip
 
@@ -124,6 +134,8 @@ class Scene:
         self.projection = projection
         self.nodata = nodata
         self.resampling = resampling
+        self.dtype = np.dtype(band_set.dtype.get_numpy_dtype())
+        self.is_judged = self.dtype.kind in "iu" and self.dtype.itemsize > 1 and set(band_set.bands) <= set(BANDS)
         self.keys: list[Key] = []
         self.bounds: IntArray = np.zeros((0, 4), dtype=np.int64)
         self.files: list[FileWork] = []
@@ -142,8 +154,14 @@ class Scene:
         self.keys = [self.keys[place] for place in order]
         self._rows = []
 
-    def open(self, origin: Origin, bands: Bands, patience: Patience) -> FileWork:
-        """Open one of the scene's files; one that can't be has its error set.
+    def open(self, origin: Origin, bands: Bands, patience: Patience, is_known: bool = False) -> FileWork:
+        """Open one of the scene's files; one that can't be has its failure set.
+
+        Args:
+            origin: where the file is.
+            bands: of the file.
+            patience: tries again.
+            is_known: whether the scene's radiometry is known already.
 
         Raises:
             SourceUnavailableError: the archive does not answer.
@@ -161,13 +179,30 @@ class Scene:
             work.meets = np.all(work.bounds[:, :2] < work.bounds[:, 2:], axis=1)
             if not work.meets.any():
                 return work
-            work.header = file.open()
-            work.correction = patience.attempt(lambda: origin.correction(self.item, bands[0]), _nothing, remote=True)
+            work.header = header = file.open()
+            work.fitting = Fitting.of(header, self.dtype, self.nodata, self.is_judged)
+            if self.is_judged and not (is_known and header.tells_its_unit):
+                work.statements = patience.attempt(
+                    lambda: origin.statements(self.item, bands[0]), _nothing, remote=True
+                )
+                self._sample(work, work.fitting)
+            if not self.is_judged:
+                work.correction = patience.attempt(
+                    lambda: origin.correction(self.item, bands[0]), _nothing, remote=True
+                )
             work.times = origin.times(self.item, bands[0])
-            self._plan(work, work.header)
+            self._plan(work, work.fitting.header(header))
         except UNREADABLE as error:
-            work.error = str(error)
+            work.failure = failure_of(self.item.name, error)
         return work
+
+    def _sample(self, work: FileWork, fitting: Fitting) -> None:
+        """Take what the radiometry of the scene is told by, if the file has bands that tell it."""
+        wanted = sampled_bands(self.band_set.bands)
+        _, sources, targets = work.bands
+        for source_band, target in zip(sources, targets, strict=True):
+            if (band := self.band_set.bands[target]) in wanted:
+                work.samples[band] = work.file.use(partial(sample_pixels, fitting=fitting, band=source_band))
 
     def _plan(self, work: FileWork, header: Header) -> None:
         way = way_of(header, self.projection, self.resampling)
@@ -190,7 +225,7 @@ class Scene:
         steps = -(-len(self.keys) // STEP)
         needs = [_Need(work, steps) for work in self.files]
         sizes = (self.bounds[:, 2:] - self.bounds[:, :2]).prod(axis=1) * len(self.band_set.bands)
-        sizes = sizes * np.dtype(self.band_set.dtype.get_numpy_dtype()).itemsize
+        sizes = sizes * self.dtype.itemsize
         grown = np.add.reduceat(sizes, np.arange(0, len(sizes), STEP))
         for need in needs:
             grown += need.bytes_by_step
@@ -222,9 +257,9 @@ class Scene:
         """
         batch.prepare()
         work = self.files[number]
-        if work.cutter is not None and not work.error:
+        if work.cutter is not None and not work.failure:
             for rectangle in batch.reads[number]:
-                _fetch(work, rectangle)
+                _fetch(work, rectangle, self.item.name)
         for group in _groups(work, batch):
             self._cut(number, batch, group)
         if work.cutter is not None:
@@ -236,21 +271,23 @@ class Scene:
         """Cut windows whose parts within the file are of one size."""
         work = self.files[number]
         cutter = work.cutter
-        failures = {place: _failure(work, place) for place in chosen} if work.error or _broken(work) else {}
-        whole = [place for place in chosen if not failures.get(place)]
+        checked = work.failure or _broken(work)
+        failures = {place: why for place in chosen if (why := _failure(work, place))} if checked else {}
+        whole = [place for place in chosen if place not in failures]
         with batch.lock:
-            batch.errors.update({place - batch.start: why for place, why in failures.items() if why})
-        if cutter is None or not whole:
+            batch.failures.update({place - batch.start: why for place, why in failures.items()})
+        if cutter is None or work.fitting is None or not whole:
             return
         try:
             if cutter.way is Way.FROM_FILE:
                 pixels = np.stack([self._from_file(work, place) for place in whole])
             else:
                 pixels = cutter.cut(work.bounds[whole], work.boxes[whole].tolist())
-            pixels = corrected(pixels, work.correction)
+            pixels = work.fitting.fit(corrected(pixels, work.correction), work.conversion)
         except UNREADABLE as error:
+            failure = failure_of(self.item.name, error)
             with batch.lock:
-                batch.errors.update(dict.fromkeys((place - batch.start for place in whole), str(error)))
+                batch.failures.update(dict.fromkeys((place - batch.start for place in whole), failure))
             return
         self._lay(number, batch, np.asarray(whole), pixels)
 
@@ -276,11 +313,18 @@ class Scene:
 
     def _from_file(self, work: FileWork, place: int) -> Pixels:
         left, top, right, bottom = work.bounds[place].tolist()
+        header, fitting = work.header, work.fitting
+        assert header is not None  # noqa: S101 - files that could not be opened are not read
+        assert fitting is not None  # noqa: S101 - likewise
 
         def read(source: rasterio.DatasetReader) -> Pixels:
-            return warp_from(source, self.projection, (left, top, right, bottom), self.resampling)
+            box = (left, top, right, bottom)
+            if header.masked:
+                return warp_masked(source, self.projection, box, self.resampling, fitting.fill)
+            extras = {} if fitting.fill == header.nodata else {"src_nodata": fitting.fill, "nodata": fitting.fill}
+            return warp_from(source, self.projection, box, self.resampling, **extras)
 
-        return work.file.use(read)
+        return fitting.clean(work.file.use(read))
 
 
 class _Need:
@@ -324,17 +368,18 @@ class _Need:
         return list(zip((numbers // self._wide).tolist(), (numbers % self._wide).tolist(), strict=True))
 
 
-def _fetch(work: FileWork, rectangle: Rectangle) -> None:
+def _fetch(work: FileWork, rectangle: Rectangle, scene: str) -> None:
     """Read cells; where that fails, one by one, to know which of them are broken."""
     cells = work.cutter.cells  # type: ignore[union-attr]
+    clean = work.fitting.clean  # type: ignore[union-attr]
     try:
-        cells.put(rectangle, work.file.read(*cells.extent(rectangle)))
+        cells.put(rectangle, clean(work.file.read(*cells.extent(rectangle))))
     except UNREADABLE as error:
         if rectangle.rows * rectangle.columns == 1:
-            cells.broken[rectangle.row, rectangle.column] = str(error)
+            cells.broken[rectangle.row, rectangle.column] = failure_of(scene, error)
             return
         for single in rectangle.singles():
-            _fetch(work, single)
+            _fetch(work, single, scene)
 
 
 def _groups(work: FileWork, batch: Batch) -> list[list[int]]:
@@ -353,9 +398,9 @@ def _broken(work: FileWork) -> bool:
     return work.cutter is not None and bool(work.cutter.cells.broken)
 
 
-def _failure(work: FileWork, place: int) -> str:
-    if work.error or work.cutter is None:
-        return work.error
+def _failure(work: FileWork, place: int) -> Failure | None:
+    if work.failure or work.cutter is None:
+        return work.failure
     return work.cutter.cells.failure(work.boxes[place].tolist())
 
 

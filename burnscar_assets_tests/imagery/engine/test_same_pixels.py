@@ -1,4 +1,8 @@
-"""The engine's windows are rslearn's, pixel by pixel, whatever the files and the windows."""
+"""The engine's windows are rslearn's, pixel by pixel, whatever the files and the windows.
+
+rslearn is right where a file's value without data is the layer's. Where it is another one, or none, the windows are
+those that rslearn makes of the same files with the layer's.
+"""
 
 import tempfile
 from dataclasses import dataclass
@@ -62,8 +66,12 @@ places = st.lists(
 grids = st.sampled_from([(32610, 10), (32610, 10), (32610, 10), (32610, 20), (32610, 13), (32610, 35), (32611, 10)])
 
 
-def write_files(folder: Path, how: Files) -> tuple[FilesSource, list]:
-    """Two scenes of three bands: 10 m, 20 m and 60 m, or one file of three bands of 10 m."""
+def write_files(folder: Path, how: Files, like_layer: bool = False) -> tuple[FilesSource, list]:
+    """Two scenes of three bands: 10 m, 20 m and 60 m, or one file of three bands of 10 m.
+
+    With `like_layer`, the files have the layer's value without data.
+    """
+    folder.mkdir(exist_ok=True)
     bands = {"abc": ["a", "b", "c"]} if how.one_file else {band: [band] for band in SIZES_M}
     source = FilesSource(bands)
     items = []
@@ -74,10 +82,16 @@ def write_files(folder: Path, how: Files) -> tuple[FilesSource, list]:
             count = SIDE_M // size
             seed = np.random.default_rng([how.seed, number, size])
             pixels = seed.integers(1, 250, (len(names), count, count)).astype(how.dtype)
+            if None not in (how.nodata, how.band_nodata) and how.nodata != how.band_nodata:
+                pixels[np.isin(pixels, (how.nodata, how.band_nodata))] += 1
             if how.nodata is not None:
                 row, column, extent = (value * 60 // size for value in how.hole)
                 pixels[:, row : row + extent, column : column + extent] = how.nodata
-            profile = {"nodata": how.nodata, "transform": from_origin(WEST + east, NORTH + north, size, size)}
+            nodata = how.nodata
+            if like_layer and how.band_nodata is not None:
+                pixels = np.where(pixels == nodata, how.band_nodata, pixels).astype(how.dtype)
+                nodata = how.band_nodata
+            profile = {"nodata": nodata, "transform": from_origin(WEST + east, NORTH + north, size, size)}
             if how.block:
                 profile |= {"tiled": True, "blockxsize": how.block, "blockysize": how.block, "compress": "deflate"}
             source.add(name, asset, folder / f"{name}{asset}.tif", pixels, 32610, **profile)
@@ -105,6 +119,7 @@ def compare(
     """Pixels that differ, and all pixels, of windows by the engine and by rslearn."""
     with tempfile.TemporaryDirectory() as folder:
         source, items = write_files(Path(folder), how)
+        reference_source, _ = write_files(Path(folder, "like layer"), how, like_layer=True)
         layer = make_layer(list(SIZES_M), how.dtype, how.band_nodata, resampling)
         requests = make_requests(where, *grid, items)
         store = TileStoreWithLayer(source, LAYER)
@@ -114,7 +129,7 @@ def compare(
         different = total = 0
         for request in requests:
             assert images[request.name].error == ""
-            expected = by_rslearn(request, layer, source)
+            expected = by_rslearn(request, layer, reference_source)
             for ours, theirs in zip(images[request.name].rasters, expected, strict=True):
                 for raster, reference in zip(ours, theirs, strict=True):
                     different += same_raster(raster, reference)

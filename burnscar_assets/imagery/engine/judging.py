@@ -1,0 +1,95 @@
+"""What the files of a scene are worth together: evidence gathered from them, and the decision carried out."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from burnscar_assets.imagery.engine.files import Header
+from burnscar_assets.imagery.engine.request import Failure
+from burnscar_assets.imagery.engine.scene import FileWork
+from burnscar_assets.imagery.radiometry import (
+    DN_PER_REFLECTANCE,
+    BandSample,
+    Conversion,
+    RadiometryDecision,
+    Statement,
+    conversion_of_range,
+    decide,
+    is_standard,
+    prefer_files,
+    statement_of_scale,
+)
+
+TAGS = "tags of the files"
+
+
+def judge(scene: str, files: Sequence[FileWork], known: RadiometryDecision | None) -> RadiometryDecision | None:
+    """Decide what the numbers of a scene are worth, and have its files converted so, or set aside.
+
+    Args:
+        scene: name of the scene.
+        files: its files that were opened.
+        known: what was decided of the scene before, from other files of it.
+
+    Returns:
+        The decision; None if no file could be read.
+    """
+    opened = [work for work in files if work.header is not None and work.failure is None]
+    if not opened:
+        return None
+    conversions = [_conversion(work, opened) for work in opened]
+    decision = known or _decide(scene, opened, conversions)
+    for work, conversion in zip(opened, conversions, strict=True):
+        if decision.usable and conversion is not None:
+            shifted = Conversion(conversion.factor, conversion.shift - decision.offset_dn)
+            work.conversion = None if shifted == Conversion() else shifted
+        else:
+            work.failure = Failure(scene, decision.reason or _doubt(scene, [work]).reason, lasting=True)
+    return decision
+
+
+def _decide(scene: str, opened: Sequence[FileWork], conversions: Sequence[Conversion | None]) -> RadiometryDecision:
+    if any(conversion is None for conversion in conversions):
+        return _doubt(scene, [work for work, known in zip(opened, conversions, strict=True) if known is None])
+    samples = [
+        sample
+        for work, conversion in zip(opened, conversions, strict=True)
+        for band, numbers in work.samples.items()
+        if conversion is not None and (sample := BandSample.of(band, conversion.apply(numbers))) is not None
+    ]
+    of_files = [statement for work in opened if (statement := _statement(work.header)) is not None]
+    said, overruled = prefer_files(opened[0].statements, of_files)
+    return decide(scene, said, samples, overruled)
+
+
+def _conversion(work: FileWork, opened: Sequence[FileWork]) -> Conversion | None:
+    """From a file's numbers to digital numbers, but for an offset of them; None if that is in doubt."""
+    header = work.header
+    assert header is not None  # noqa: S101 - only files that were opened come here
+    stated = header.stated
+    if stated is None or stated.scale == 1:
+        alike = [w for w in opened if w.header is not None and w.header.dtype == header.dtype]
+        return conversion_of_range(header.dtype, [numbers for w in alike for numbers in w.samples.values()])
+    if is_standard(stated.scale):
+        return Conversion()
+    return Conversion(stated.scale * DN_PER_REFLECTANCE, stated.offset * DN_PER_REFLECTANCE)
+
+
+def _statement(header: Header | None) -> Statement | None:
+    """What a file's own scale says of an offset of digital numbers."""
+    stated = header.stated if header else None
+    if stated is None:
+        return None
+    if stated.scale == 1:
+        return statement_of_scale(TAGS, 1 / DN_PER_REFLECTANCE, stated.offset / DN_PER_REFLECTANCE)
+    said = statement_of_scale(TAGS, stated.scale, stated.offset)
+    return said or Statement(TAGS, 0, f"scale {stated.scale:g}, offset {stated.offset:g}, which are applied")
+
+
+def _doubt(scene: str, works: Sequence[FileWork]) -> RadiometryDecision:
+    """Set a scene aside whose numbers are of no known unit."""
+    numbers = np.concatenate([np.zeros(0), *(n for work in works for n in work.samples.values())])
+    kind = works[0].header.dtype if works[0].header else ""
+    extent = f" from {numbers.min():g} to {numbers.max():g}" if numbers.size else ""
+    against = f"numbers of type {kind}{extent} are neither reflectance 0–1 nor digital numbers, and no scale is stated"
+    return RadiometryDecision(scene, False, 0, "nothing", (), (against,))
