@@ -20,6 +20,7 @@ from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE, data_roo
 from burnscar_assets.errors import BurnscarError, SettingsError
 from burnscar_assets.mapping.aoi_command import add_map, with_bounding_box
 from burnscar_assets.mapping.image_command import add_map_image
+from burnscar_assets.network.environment import share_transport
 from burnscar_assets.process import collect_seldom
 from burnscar_assets.settings import Settings, load_settings
 from burnscar_assets.storage.full_disk import full_disk_errors
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.environ[DATA_VARIABLE] = str(options.data.resolve())
     if getattr(options, "config", None) is not None:
         os.environ[CONFIG_VARIABLE] = options.config
+    share_transport()
     collect_seldom()
     try:
         with full_disk_errors(data_root()):

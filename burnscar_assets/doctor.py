@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Final
 
 from burnscar_assets.environment import config_file
-from burnscar_assets.errors import BurnscarError, SettingsError
+from burnscar_assets.errors import BurnscarError, InputError, SettingsError
+from burnscar_assets.network.addresses import host_of, with_secrets
 from burnscar_assets.settings import Settings
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.training.olmoearth import model_id
@@ -204,11 +205,17 @@ def _local(settings: Settings, name: str, path: Path, remedy: str) -> Check:
 def _reachable(address: tuple[str, str]) -> Check:
     import requests
 
+    from burnscar_assets.network.session import Limits, Session
+
     name, url = address
-    host = url.split("/")[2]
+    host = host_of(url)
+    limits = Limits(timeout_s=NETWORK_TIMEOUT_S, deadline_s=2 * NETWORK_TIMEOUT_S)
     try:
-        requests.head(url, timeout=NETWORK_TIMEOUT_S, allow_redirects=True)
-    except requests.RequestException:
+        with Session(limits, [host]) as session:
+            session.head(with_secrets(url), allow_redirects=False)
+    except SettingsError as error:
+        return Check(name, False, str(error), "set the variable, or give the address without it")
+    except (requests.RequestException, InputError):
         return Check(
             name,
             None,

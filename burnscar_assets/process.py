@@ -13,6 +13,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from burnscar_assets.errors import BurnscarError, InputError
+from burnscar_assets.network.environment import share_transport
 from burnscar_assets.parent import end_with_parent
 from burnscar_assets.progress import Progress
 from burnscar_assets.storage.atomic import write_json
@@ -113,6 +114,7 @@ def _prepare_environment() -> None:
     os.environ.update(
         WANDB_MODE="disabled", WANDB_SILENT="true", TQDM_DISABLE="1", HF_HUB_OFFLINE="1", RSLEARN_LOGLEVEL="ERROR"
     )
+    share_transport()
     make_threads_doze()
     os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
 

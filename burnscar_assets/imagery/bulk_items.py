@@ -31,6 +31,7 @@ from burnscar_assets.imagery.local_match import match_and_rank
 from burnscar_assets.imagery.patient_session import PatientSession
 from burnscar_assets.imagery.search_groups import Request, group_requests, split_group
 from burnscar_assets.imagery.search_options import SearchOptions, retrying
+from burnscar_assets.network.addresses import host_of
 from burnscar_assets.progress import Progress, silent
 
 BATCH: Final = 128
@@ -163,7 +164,9 @@ class _StacSearch:
         self._options = options
         self._local = isinstance(source.client, IndexClient)
         if not self._local:
-            source.client.session = PatientSession(options.retries, options.retry_backoff_s)
+            source.client.session = PatientSession(
+                options.retries, options.retry_backoff_s, named_hosts=[host_of(source.client.endpoint)]
+            )
         self._session = source.client.session
         self._shapes = _on_the_globe(geometries)
         self._times = [self._search_times(i) for i in range(len(geometries))]

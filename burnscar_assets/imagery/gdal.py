@@ -4,12 +4,15 @@ import os
 from typing import Final
 from urllib.parse import urlsplit
 
+from burnscar_assets.network.environment import gdal_transport
+
 _TIMEOUT: Final = "GDAL_HTTP_TIMEOUT"
 _OPTIONS: Final[dict[str, str | int]] = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
     "GDAL_CACHEMAX": 256 << 20,
     "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
     _TIMEOUT: 60,
+    "GDAL_HTTP_CONNECTTIMEOUT": 20,
 }
 
 FORGETTING: Final = {"CPL_VSIL_CURL_NON_CACHED": "/vsicurl/:/vsis3/:/vsigs/"}
@@ -17,8 +20,9 @@ FORGETTING: Final = {"CPL_VSIL_CURL_NON_CACHED": "/vsicurl/:/vsis3/:/vsigs/"}
 
 
 def gdal_options() -> dict[str, str | int]:
-    """Options for many small reads, local or remote."""
-    return {name: value for name, value in (_OPTIONS | _store()).items() if name not in os.environ}
+    """Options for many small reads, local or remote, through the proxies and certificates that hold for all."""
+    own = {name: value for name, value in (_OPTIONS | _store()).items() if name not in os.environ}
+    return own | gdal_transport()
 
 
 def _store() -> dict[str, str | int]:

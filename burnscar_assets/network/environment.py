@@ -26,14 +26,11 @@ def transport_variables(environment: Mapping[str, str]) -> dict[str, str]:
     Args:
         environment: What is set; it is never contradicted, but for certificates that a wheel put there.
     """
-    wanted: dict[str, str] = {}
-    for name in PROXIES:
-        value = environment.get(name) or environment.get(name.upper())
-        wanted |= {name: value, name.upper(): value} if value else {}
-    wanted |= _certificates(environment)
-    return {
-        name: value for name, value in wanted.items() if not environment.get(name) or _of_a_wheel(environment, name)
-    }
+    found = _proxies(environment)
+    wanted = found | {name.upper(): value for name, value in found.items()}
+    missing = {name: value for name, value in wanted.items() if name not in environment}
+    bundles = _bundles(environment)
+    return missing | {n: v for n, v in bundles.items() if not environment.get(n) or _of_a_wheel(environment, n)}
 
 
 def share_transport() -> None:
@@ -42,15 +39,20 @@ def share_transport() -> None:
 
 
 def gdal_transport() -> dict[str, str]:
-    """The options of GDAL that say the same, where a GDAL of this process has read its environment already."""
-    environment = dict(os.environ) | transport_variables(os.environ)
+    """The options of GDAL that say the same; it takes them before its environment."""
+    proxies, bundles = _proxies(os.environ), _bundles(os.environ)
     named = {
-        "GDAL_HTTP_PROXY": environment.get("http_proxy") or environment.get("all_proxy"),
-        "GDAL_HTTPS_PROXY": environment.get("https_proxy") or environment.get("all_proxy"),
-        "GDAL_CURL_CA_BUNDLE": environment.get("GDAL_CURL_CA_BUNDLE"),
-        "GDAL_HTTP_CAPATH": environment.get("GDAL_HTTP_CAPATH"),
+        "GDAL_HTTP_PROXY": proxies.get("http_proxy") or proxies.get("all_proxy"),
+        "GDAL_HTTPS_PROXY": proxies.get("https_proxy") or proxies.get("all_proxy"),
+        **{name: bundles.get(name) for name in ("GDAL_CURL_CA_BUNDLE", "GDAL_HTTP_CAPATH")},
     }
     return {name: value for name, value in named.items() if value}
+
+
+def _proxies(environment: Mapping[str, str]) -> dict[str, str]:
+    """Proxies by their names in small letters, which win over capitals, also where they say that there is none."""
+    found = {name: environment.get(name, environment.get(name.upper())) for name in PROXIES}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def certificates(environment: Mapping[str, str] = os.environ) -> str | None:
@@ -59,7 +61,7 @@ def certificates(environment: Mapping[str, str] = os.environ) -> str | None:
     return next(chosen, None)
 
 
-def _certificates(environment: Mapping[str, str]) -> dict[str, str]:
+def _bundles(environment: Mapping[str, str]) -> dict[str, str]:
     bundle = certificates(environment)
     if bundle is None:
         return {}

@@ -121,6 +121,10 @@ class Session(requests.Session):
         finally:
             _CURRENT.reset(token)
 
+    def resolve_redirects(self, *args: Any, yield_requests: bool = False, **kwargs: Any) -> Any:
+        """Where an answer leads, as far as it is followed: a redirect that isn't followed isn't looked at."""
+        return iter(()) if yield_requests else super().resolve_redirects(*args, **kwargs)
+
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         """Where an answer leads.
 

@@ -15,6 +15,7 @@ import dagster as dg
 import pandas as pd
 from filelock import FileLock, Timeout
 
+from burnscar_assets.network.environment import share_transport
 from burnscar_assets.orchestration.artifacts import fetch_inputs, publish, set_aside_damaged
 from burnscar_assets.orchestration.metadata import picture, table_metadata
 from burnscar_assets.orchestration.pairs import Pair
@@ -195,6 +196,7 @@ def stage(
                 if not _wanted.get()(pair):
                     context.log.info(f"{pair} is left as it is: it would come out the same")
                     return
+                share_transport()
                 if is_damaged(context.instance, pair):
                     set_aside_damaged(world, pair)
                 fetch_inputs(world, pair)

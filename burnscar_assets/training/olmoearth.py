@@ -197,17 +197,20 @@ def _probe_hub(identity: str, revision: str) -> None:
         InputError: the hub answers that there is no such file, or not for this user.
         OSError: the hub doesn't answer, or the hub's client was told to stay offline.
     """
-    import requests
     from huggingface_hub import constants, get_token
+
+    from burnscar_assets.network.addresses import host_of
+    from burnscar_assets.network.session import Limits, Session
 
     if constants.HF_HUB_OFFLINE:
         raise ConnectionError("HF_HUB_OFFLINE is set")
     token = get_token()
-    response = requests.head(
-        f"{constants.ENDPOINT}/{identity}/resolve/{revision}/{CONFIG_FILE}",
-        headers={"authorization": f"Bearer {token}"} if token else {},
-        timeout=HUB_TIMEOUT_S,
-    )
+    limits = Limits(timeout_s=HUB_TIMEOUT_S, deadline_s=2 * HUB_TIMEOUT_S)
+    with Session(limits, [host_of(constants.ENDPOINT)]) as session:
+        response = session.head(
+            f"{constants.ENDPOINT}/{identity}/resolve/{revision}/{CONFIG_FILE}",
+            headers={"authorization": f"Bearer {token}"} if token else {},
+        )
     if response.status_code in (401, 403, 404):
         raise InputError(
             f"the hub answers {response.status_code} for {identity}: accept its licence there and set HF_TOKEN, or "

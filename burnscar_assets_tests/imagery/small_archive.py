@@ -3,6 +3,7 @@
 import functools
 import http.server
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -203,18 +204,27 @@ class RangeHandler(http.server.SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def serve(folder: Path, failing: dict[str, int] | None = None) -> Iterator[tuple[str, list[str]]]:
+def serve(
+    folder: Path, failing: dict[str, int] | None = None, certificate: Path | None = None
+) -> Iterator[tuple[str, list[str]]]:
     """Serve a folder on 127.0.0.1; yields its address and the paths that were asked for.
 
-    Paths of `failing` answer that the server is unavailable, so many times.
+    Paths of `failing` answer that the server is unavailable, so many times. With a certificate and its key in one file
+    the server is encrypted, and goes by `localhost`.
     """
     requests: list[str] = []
     handler = type("Handler", (RangeHandler,), {"requests": requests, "failing": failing or {}})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(folder)))
+    origin = f"http://127.0.0.1:{server.server_address[1]}"
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        origin = f"https://localhost:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}", requests
+        yield origin, requests
     finally:
         server.shutdown()
         server.server_close()

@@ -15,6 +15,7 @@ def test_proxies_in_either_case(name: str) -> None:
 def test_what_is_set_is_not_contradicted() -> None:
     both = {"HTTP_PROXY": "http://a:1", "http_proxy": "http://b:2"}
     assert transport_variables(both) == {}
+    assert transport_variables({"HTTP_PROXY": "http://a:1", "http_proxy": ""}) == {}
     assert transport_variables({}) == {}
 
 
