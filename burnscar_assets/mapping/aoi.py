@@ -6,16 +6,24 @@ from typing import Final
 
 import geopandas as gpd
 import numpy as np
-import pyogrio
+import numpy.typing as npt
+import pyproj
 import shapely
-from pyogrio.errors import DataLayerError, DataSourceError
+from pyogrio.errors import DataSourceError
 
+from burnscar_assets.crs import usable_crs
+from burnscar_assets.degrees import likely_meaning
 from burnscar_assets.errors import InputError
+from burnscar_assets.vectors import FORMATS, read_layers
 
 GEOGRAPHIC_CRS: Final = "EPSG:4326"
 UTM_LATITUDES: Final = (-80.0, 84.0)
 """Where UTM is defined, degrees."""
 
+LEAST_M2: Final = 100.0
+"""What a pixel of a map covers, square metres."""
+
+_ELLIPSOID: Final = pyproj.Geod(ellps="WGS84")
 _POLYGONAL: Final = (3, 6)
 
 
@@ -38,31 +46,31 @@ def read_aoi(given: str) -> Aoi:
     """The area that a file or a bounding box names.
 
     Args:
-        given: path of a GeoJSON, GeoPackage, shapefile or other vector file, all of whose polygons count; or
-            `west,south,east,north` in degrees; or GeoJSON itself.
+        given: path of a GeoJSON, GeoPackage, GeoParquet, KMZ, shapefile (also zipped) or other vector file, all of
+            whose polygons count; or `west,south,east,north` in degrees; or GeoJSON itself.
 
     Raises:
-        InputError: there is no such file, it holds no area, its coordinates are no place on Earth, or the area
-            crosses the antimeridian or lies beyond UTM.
+        InputError: there is no such file, it holds no area, its coordinates are no place on Earth or not what its
+            CRS says, or the area crosses the antimeridian or lies beyond UTM.
     """
     if given.lstrip().startswith("{"):
         return Aoi("area", _of_geojson(given), "GeoJSON")
     box = _bounding_box(given)
     if box is not None:
         west, south, east, north = box
-        if west > east:
+        if west > east and _is_degrees(*box):
             raise InputError(
                 f"the box {given} crosses the antimeridian: map its two sides one by one, {west},{south},180,{north} "
                 f"and -180,{south},{east},{north}"
             )
+        if len(others := _other_orders(box)) and not _is_box(*box):
+            raise InputError(f"{given} is no box west,south,east,north in degrees: did you mean {' or '.join(others)}?")
         if west == east or south >= north:
             raise InputError(f"the box {given} is empty: give west,south,east,north in degrees, each larger side last")
         return Aoi("bbox", check_place(shapely.box(west, south, east, north), given), f"bbox {given}")
     path = Path(given)
     if not path.exists():
-        raise InputError(
-            f"no file {given}: give a GeoJSON, GeoPackage or shapefile, or west,south,east,north in degrees"
-        )
+        raise InputError(f"no file {given}: give {FORMATS}, or west,south,east,north in degrees")
     return Aoi(path.name.split(".")[0], _area(path), path.name)
 
 
@@ -83,10 +91,19 @@ def check_place(geometry: shapely.Geometry, origin: str) -> shapely.Geometry:
     if not len(coordinates):
         raise InputError(f"{origin} is empty: draw the area to map, and save it as a polygon")
     if not np.isfinite(coordinates).all() or (np.abs(coordinates) > [180.0, 90.0]).any():
-        raise InputError(f"{origin} has coordinates that are no longitude and latitude: is its CRS the right one?")
+        raise InputError(
+            f"{origin} has coordinates that are no longitude and latitude: is its CRS the right one?"
+            f"{likely_meaning(coordinates)}"
+        )
     area = polygons_of(geometry)
     if area.is_empty:
         raise InputError(f"{origin} has no area, only points or lines: save polygons, or draw a buffer around them")
+    covered_m2 = abs(_ELLIPSOID.geometry_area_perimeter(area)[0])
+    if covered_m2 < LEAST_M2:
+        raise InputError(
+            f"{origin} covers {covered_m2:.2g} m², less than a pixel: draw the area to map; if it is larger, its "
+            "coordinate system is wrong"
+        )
     west, south, east, north = area.bounds
     if east - west > 180:
         raise InputError(
@@ -124,19 +141,37 @@ def _bounding_box(given: str) -> tuple[float, float, float, float] | None:
     return west, south, east, north
 
 
+def _is_box(west: float, south: float, east: float, north: float) -> bool:
+    return _is_degrees(west, south, east, north) and west < east and south < north
+
+
+def _is_degrees(west: float, south: float, east: float, north: float) -> bool:
+    return max(abs(west), abs(east)) <= 180 and max(abs(south), abs(north)) <= 90
+
+
+def _other_orders(box: tuple[float, float, float, float]) -> list[str]:
+    """The box with its numbers in other orders that people use, where that makes it one: latitude first, or pairs."""
+    orders = ((1, 0, 3, 2), (0, 2, 1, 3), (2, 0, 3, 1))
+    found = [tuple(box[number] for number in order) for order in orders]
+    return [",".join(f"{number:g}" for number in other) for other in found if _is_box(*other)]
+
+
 def _area(path: Path) -> shapely.Geometry:
-    try:
-        layers = pyogrio.list_layers(path)
-        spatial = [str(name) for name, kind in layers if kind is not None]
-        shapes = [gpd.read_file(path, layer=name) for name in spatial]
-    except (DataSourceError, DataLayerError, OSError, ValueError) as error:
-        raise InputError(
-            f"{path} can't be read as vectors ({error}): give a GeoJSON, GeoPackage or shapefile"
-        ) from error
-    parts = [layer.geometry.dropna() for layer in shapes if len(layer)]
-    if not any(len(part) for part in parts):
+    parts = {name: layer.geometry.dropna() for name, layer in read_layers(path).items()}
+    parts = {name: shapes for name, shapes in parts.items() if len(shapes)}
+    if not parts:
         raise InputError(f"{path} has no features: draw the area to map, and save it as a polygon")
-    if any(part.crs is None for part in parts):
-        raise InputError(f"{path} does not say its coordinate system: save it with one (a shapefile needs its .prj)")
-    together = [part.force_2d().to_crs(GEOGRAPHIC_CRS).to_numpy() for part in parts]
-    return check_place(shapely.geometrycollections(np.concatenate(together)), path.name)
+    degrees = [_in_degrees(shapes.force_2d(), f"{path.name}, layer {name},") for name, shapes in parts.items()]
+    return check_place(shapely.geometrycollections(np.concatenate(degrees)), path.name)
+
+
+def _in_degrees(shapes: gpd.GeoSeries, origin: str) -> npt.NDArray[np.object_]:
+    """Shapes in longitude and latitude, if their coordinates are what their CRS says."""
+    crs = usable_crs(shapes.crs, f"{origin} does not say its coordinate system: it")
+    bounds = shapes.total_bounds
+    if crs.is_projected and (np.abs(bounds) <= [180, 90, 180, 90]).all():
+        raise InputError(
+            f"{origin} has coordinates that look like degrees, but says that they are {crs.name}: correct its "
+            "coordinate system, likely to EPSG:4326"
+        )
+    return np.asarray(shapes.to_crs(GEOGRAPHIC_CRS).to_numpy())

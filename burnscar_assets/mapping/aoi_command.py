@@ -20,7 +20,8 @@ def add_map(commands: Any, shared: argparse.ArgumentParser) -> None:
         "--aoi",
         required=True,
         metavar="FILE|BBOX",
-        help="GeoJSON, GeoPackage or shapefile in any coordinate system, or west,south,east,north in degrees",
+        help="GeoJSON, GeoPackage, GeoParquet, KMZ or shapefile (also zipped) in any coordinate system, or "
+        "west,south,east,north in degrees",
     )
     parser.add_argument("--start", required=True, metavar="DATE", help="first day that imagery may be from")
     parser.add_argument("--end", required=True, metavar="DATE", help="last day that imagery may be from")

@@ -5,6 +5,8 @@ one zone never overlap. Every point is kept: its split is that of the ground und
 without the margin that sampled points keep.
 """
 
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -15,10 +17,12 @@ import pandas as pd
 import shapely
 
 from burnscar_assets.classes import BURNT, CLASS_NAMES, UNBURNT, Stratum
+from burnscar_assets.days import DAYS_AHEAD, FIRST_IMAGE_DAY, guess, is_day, why_no_image
+from burnscar_assets.degrees import likely_meaning
 from burnscar_assets.errors import InputError
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.sampling.accounts import cells_of
-from burnscar_assets.sampling.lattice import GEOGRAPHIC_CRS, Lattice
+from burnscar_assets.sampling.lattice import GEOGRAPHIC_CRS, Lattice, utm_epsg_of
 from burnscar_assets.sampling.splits import SplitMap
 from burnscar_assets.settings import SplitSettings, WindowSettings
 from burnscar_assets.storage.contracts import SAMPLE_POINTS
@@ -38,6 +42,9 @@ _LABELS: Final = {
     "unburnt": CLASS_NAMES[UNBURNT], "unburned": CLASS_NAMES[UNBURNT], "un_burnt": CLASS_NAMES[UNBURNT],
     "not_burnt": CLASS_NAMES[UNBURNT], "not_burned": CLASS_NAMES[UNBURNT],
 }  # fmt: skip
+_ZONES: Final = ("utm_zone", "utmzone", "utm", "utm_epsg", "epsg")
+_ZONE: Final = r"(?i)^(?:(?P<number>\d{1,2})\s*(?P<letter>[C-HJ-NP-X])?|(?:EPSG:)?32(?P<south>[67])(?P<code>\d\d))$"
+_IMAGED: Final = f"a day that images can be of, from {FIRST_IMAGE_DAY} to today"
 _FIRST_DATA_ROW = 2
 _ROWS_NAMED = 5
 _ID_LENGTH = 16
@@ -50,7 +57,7 @@ def windows_from_csv(csv: Path, settings: WindowSettings, splits: SplitSettings)
     Args:
         csv: file with a header of usual names, whatever their case; lon and lat in degrees (EPSG:4326, northern
             hemisphere), time in ISO 8601 (UTC if it names no zone; imagery is taken from `days_after` it), label
-            `burnt` or `unburnt`.
+            `burnt` or `unburnt`; a UTM zone, if there is one, must be the point's.
         settings: size, resolution and days.
         splits: the deal of the ground.
 
@@ -61,7 +68,7 @@ def windows_from_csv(csv: Path, settings: WindowSettings, splits: SplitSettings)
         InputError: the file can't be read, a column is missing, values are unusable (naming their rows, the
             header being row 1), or points with different labels or splits share ground.
     """
-    rows = _read_rows(csv)
+    rows = _read_rows(csv, settings.days_after[1])
     lattice, split_map = Lattice(settings.side_m), SplitMap(splits)
     cells = lattice.cells_at(rows["lon"], rows["lat"])
     x_m, y_m = lattice.centres(cells)
@@ -105,7 +112,7 @@ def write_csv_windows(windows: gpd.GeoDataFrame, dataset_path: Path, progress: P
     return write_windows(windows, dataset_path, progress, remove_others=False)
 
 
-def _read_rows(csv: Path) -> pd.DataFrame:
+def _read_rows(csv: Path, days_after: int) -> pd.DataFrame:
     """Columns row (number in the file), lon, lat, time (UTC) and label, all of them checked."""
     try:
         raw = pd.read_csv(csv, dtype=str, keep_default_na=False, skip_blank_lines=False, encoding="utf-8-sig")
@@ -116,16 +123,36 @@ def _read_rows(csv: Path) -> pd.DataFrame:
     if raw.empty:
         raise InputError(f"{csv} has no points: give a CSV with a header and a row a point")
     picked = {name: raw[_column(raw, name, csv)].str.strip() for name in _ALIASES}
-    rows = pd.DataFrame({"row": np.arange(len(raw)) + _FIRST_DATA_ROW, **picked})
+    zone = next((raw[name].str.strip() for name in raw.columns if str(name).strip().lower() in _ZONES), "")
+    rows = pd.DataFrame({"row": np.arange(len(raw)) + _FIRST_DATA_ROW, **picked, "zone": zone})
     rows = rows[(rows[list(_ALIASES)] != "").any(axis=1)].reset_index(drop=True)
     lon, lat = pd.to_numeric(rows["lon"], errors="coerce"), pd.to_numeric(rows["lat"], errors="coerce")
-    time = pd.to_datetime(rows["time"], utc=True, errors="coerce", format="ISO8601")
+    time = pd.to_datetime(rows["time"].where(rows["time"].map(is_day)), utc=True, errors="coerce", format="ISO8601")
     label = rows["label"].str.lower().str.replace(r"[\s-]+", "_", regex=True).map(_LABELS)
-    _refuse(csv, rows, "lon", lon.between(-180, 180), "degrees between -180 and 180")
-    _refuse(csv, rows, "lat", lat.between(*_LATITUDES), "degrees between 0 and 84 (northern UTM zones)")
-    _refuse(csv, rows, "time", time.notna(), "an ISO 8601 date or time, such as 2021-08-30")
+    off = ~(lon.between(-180, 180) & lat.between(-90, 90))
+    place = likely_meaning(np.column_stack([lon[off], lat[off]]))
+    _refuse(csv, rows, "lon", lon.between(-180, 180), f"degrees between -180 and 180{place}")
+    _refuse(csv, rows, "lat", lat.between(*_LATITUDES), f"degrees between 0 and 84 (northern UTM zones){place}")
+    _refuse(csv, rows, "lat", (lon != 0) | (lat != 0), "a place; 0, 0 is what a missing one becomes")
+    _refuse(csv, rows, "zone", _zones_fit(rows["zone"], lon, lat), "the UTM zone of the longitude, such as 10 or 32610")
+    _refuse(csv, rows, "time", time.notna(), "an ISO 8601 date or time, such as 2021-08-30", guess)
+    _refuse(csv, rows, "time", time.map(lambda moment: _may_have_image(moment, days_after)), _IMAGED, guess)
     _refuse(csv, rows, "label", label.notna(), "burnt or unburnt")
-    return rows.assign(lon=lon, lat=lat, time=time, label=label)
+    return rows.drop(columns="zone").assign(lon=lon, lat=lat, time=time, label=label)
+
+
+def _may_have_image(moment: pd.Timestamp, days_after: int) -> bool:
+    """Whether an image from up to so many days after a moment can be there, and the moment isn't to come."""
+    return why_no_image(moment + timedelta(days=days_after), days_after + DAYS_AHEAD) is None
+
+
+def _zones_fit(zones: pd.Series, lon: pd.Series, lat: pd.Series) -> pd.Series:
+    """Whether each UTM zone that is given is that of its point: a number, with its letter, or an EPSG code."""
+    parts = zones.str.extract(_ZONE)
+    number = pd.to_numeric(parts["number"].fillna(parts["code"]), errors="coerce")
+    south = (parts["south"] == "7") | (parts["letter"].str.upper() < "N")
+    fits = (number == utm_epsg_of(lon.fillna(0)) % 100) & (south == (lat < 0))
+    return fits | (zones == "")
 
 
 def _column(raw: pd.DataFrame, name: str, csv: Path) -> str:
@@ -137,11 +164,14 @@ def _column(raw: pd.DataFrame, name: str, csv: Path) -> str:
     raise InputError(f"{csv} has no column for {name}: looked for {wanted}, found {', '.join(map(str, raw.columns))}")
 
 
-def _refuse(csv: Path, rows: pd.DataFrame, name: str, good: pd.Series, allowed: str) -> None:
+def _refuse(
+    csv: Path, rows: pd.DataFrame, name: str, good: pd.Series, allowed: str, guessed: Callable[[str], str] | None = None
+) -> None:
     bad = rows[~good.to_numpy(dtype=bool)]
     if len(bad):
         shown = [f"row {r}: {v!r}" for r, v in zip(bad["row"][:_ROWS_NAMED], bad[name][:_ROWS_NAMED], strict=True)]
-        raise InputError(f"{csv}: {len(bad)} bad value(s) of {name} ({', '.join(shown)}); allowed: {allowed}")
+        meant = guessed(bad[name].iloc[0]) if guessed else ""
+        raise InputError(f"{csv}: {len(bad)} bad value(s) of {name} ({', '.join(shown)}); allowed: {allowed}{meant}")
 
 
 def _refuse_conflicts(points: gpd.GeoDataFrame, footprints: npt.NDArray[np.object_], csv: Path) -> None:

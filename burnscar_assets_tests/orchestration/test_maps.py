@@ -103,6 +103,10 @@ def test_an_area_is_mapped_from_the_terminal_and_errors_say_what_to_do(mapped: D
     for arguments, expected in (
         (("--aoi", box, "--start", "2001-07-01", "--end", "2001-07-02"), "no scene of bbox"),
         (("--aoi", box, *days, "--year", "1999"), "no checkpoint"),
+        (("--aoi", box, "--start", "2001-07-01", "--end", "2001-07-02"), "before the first image of Sentinel-2"),
+        (("--aoi", box, "--start", "2018-07-01", "--end", "2018-07-02"), "no scene of bbox from 2018-07-01"),
+        (("--aoi", box, "--start", "2048-07-01", "--end", "2048-07-02"), "is in the future"),
+        (("--aoi", box, "--start", "01/07/2019", "--end", "2019-08-01"), "2019-01-07 or 2019-07-01"),
         (("--aoi", box, "--start", "soon", "--end", "2019-08-01"), "is no day"),
         (("--aoi", box, *days, "--before-start", earlier), "before_end '' is no day"),
         (("--aoi", box, *days, "--before-start", earlier, "--before-end", row["end"]), "must be from before"),

@@ -142,3 +142,51 @@ def test_a_dataset_is_made_and_extended(tmp_path: Path) -> None:
     write_windows(windows_of(2021), dataset, remove_others=False)
     assert write_csv_windows(windows, dataset) == WindowChanges(3, 0, 0, 0)
     assert len(list((dataset / "windows" / "2021").iterdir())) == 2 + len(windows_of(2021))
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("-120,38,2048,burnt", r"bad value\(s\) of time \(row 5: '2048'\); allowed: an ISO 8601"),
+        ("-120,38,2021,burnt", r"bad value\(s\) of time \(row 5: '2021'\); allowed: an ISO 8601"),
+        ("-120,38,2021-08,burnt", r"bad value\(s\) of time \(row 5: '2021-08'\)"),
+        ("-120,38,2062-08-30,burnt", r"row 5: '2062-08-30'.*from 2015-06-23 to today; did you mean 2026-08-30 or 20"),
+        ("-120,38,2014-08-30,burnt", r"row 5: '2014-08-30'.*from 2015-06-23 to today"),
+        ("-120,38,1630368000,burnt", r"'1630368000'\).*did you mean 2021-08-31\?"),
+        ("-120,38,1630368000000,burnt", r"'1630368000000'\).*did you mean 2021-08-31\?"),
+        ("-120,38,30/08/2021,burnt", r"'30/08/2021'\).*did you mean 2021-08-30\?"),
+        ("-120,38,05/01/2021,burnt", r"'05/01/2021'\).*did you mean 2021-05-01 or 2021-01-05\?"),
+        ("-120,38,44438,burnt", r"'44438'\).*did you mean 2021-08-30\?"),
+        (
+            "38.2,-120.5,2021-08-30,burnt",
+            r"bad value\(s\) of lat \(row 5: '-120.5'\).*are longitude and latitude swapped",
+        ),
+        (
+            "718884,4230959,2021-08-30,burnt",
+            r"bad value\(s\) of lon \(row 5: '718884'\).*metres or feet of a projection",
+        ),
+        ("0,0,2021-08-30,burnt", r"bad value\(s\) of lat \(row 5: '0'\); allowed: a place"),
+    ],
+)
+def test_what_can_not_be_is_refused_with_a_guess(tmp_path: Path, row: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read(tmp_path, GOOD + row + "\n")
+
+
+def test_a_fire_of_the_weeks_before_the_first_image_may_have_one(tmp_path: Path) -> None:
+    assert len(read(tmp_path, GOOD + "-119,38,2015-06-10,burnt\n")) == 4
+    with pytest.raises(InputError, match="from 2015-06-23 to today"):
+        read(tmp_path, GOOD + "-119,38,2015-05-01,burnt\n")
+
+
+@pytest.mark.parametrize("zone", ["10", "10S", "10 s", "32610", "EPSG:32610", ""])
+def test_a_zone_that_fits_its_point_says_nothing_new(tmp_path: Path, zone: str) -> None:
+    text = f"lon,lat,time,label,utm_zone\n-120.5,38.2,2021-08-30,burnt,{zone}\n"
+    assert len(read(tmp_path, text)) == 1
+
+
+@pytest.mark.parametrize("zone", ["0", "61", "11", "9", "10K", "32710", "32611", "EPSG:4326", "ten", "-10"])
+def test_a_zone_that_does_not_fit_its_point_is_refused(tmp_path: Path, zone: str) -> None:
+    text = f"lon,lat,time,label,UTM_Zone\n-120.5,38.2,2021-08-30,burnt,{zone}\n"
+    with pytest.raises(InputError, match=rf"bad value\(s\) of zone \(row 2: '{zone}'\); allowed: the UTM zone of the"):
+        read(tmp_path, text)

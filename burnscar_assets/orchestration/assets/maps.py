@@ -1,6 +1,5 @@
 """Burned-area maps: an asset by fire year for its held-out fires, and a job for any area of interest."""
 
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
-from burnscar_assets.errors import InputError
+from burnscar_assets.days import YEAR_AHEAD, image_day
 from burnscar_assets.imagery.dataset import write_dataset_config
 from burnscar_assets.orchestration.partitions import World, look_back
 from burnscar_assets.orchestration.processes import Event, run_process
@@ -86,7 +85,8 @@ class AoiConfig(dg.Config):
     """What to map, and when."""
 
     aoi: str = Field(
-        description="Path of a GeoJSON, GeoPackage or shapefile, GeoJSON itself, or west,south,east,north in degrees."
+        description="Path of a GeoJSON, GeoPackage, GeoParquet, KMZ or shapefile (also zipped), GeoJSON itself, or "
+        "west,south,east,north in degrees."
     )
     start: str = Field(description="First day that imagery may be from, such as 2021-08-01.")
     end: str = Field(description="Last day that imagery may be from.")
@@ -152,26 +152,12 @@ def aoi_spec(
 
     seen = world.of(None if setup == OWN else setup)
     write_dataset_config(seen.settings.imagery, world.root)
-    days, before = _days("start", start, "end", end), None
+    area = read_aoi(aoi)
+    day = partial(image_day, area.name)
+    days, before = (day("start", start), day("end", end, YEAR_AHEAD)), None
     if before_start or before_end:
-        before = _days("before_start", before_start or "", "before_end", before_end or "")
-    return plan_aoi(seen.settings, seen.root, read_aoi(aoi), days, before=before, setup=setup, **options)
-
-
-def _days(name: str, first: str, other_name: str, last: str) -> tuple[datetime, datetime]:
-    return day_of(name, first), day_of(other_name, last)
-
-
-def day_of(name: str, given: str) -> datetime:
-    """A day as people write it.
-
-    Raises:
-        InputError: it is none.
-    """
-    try:
-        return datetime.fromisoformat(given).replace(tzinfo=UTC)
-    except ValueError as error:
-        raise InputError(f"{name} {given!r} is no day: write it as 2021-08-31") from error
+        before = day("before_start", before_start or ""), day("before_end", before_end or "")
+    return plan_aoi(seen.settings, seen.root, area, days, before=before, setup=setup, **options)
 
 
 def aoi_metadata(world: World, spec: "MapSpec") -> dict[str, Any]:
