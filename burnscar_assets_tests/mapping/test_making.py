@@ -19,7 +19,9 @@ from burnscar_assets.mapping.pages.records import ReadMap, read_maps
 from burnscar_assets.mapping.severity import classify, severity_ha
 from burnscar_assets.mapping.spec import MapSpec
 from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets_tests.imagery import small_archive
 from burnscar_assets_tests.imagery.small_archive import LEFT, TOP
+from burnscar_assets_tests.mapping import map_kit
 from burnscar_assets_tests.mapping.map_kit import (
     INSIDE,
     SIZE_PX,
@@ -244,3 +246,22 @@ def test_memory_does_not_grow_with_the_area(root: DataRoot, monkeypatch: pytest.
 
     make(root, spec_of(root, make_archive(root), task_of(root.path), block_px=64), Watching())
     assert len(ahead) >= 4 and max(ahead) <= 2 * mosaic.BLOCKS_AT_ONCE and max(read) <= mosaic.BLOCKS_AT_ONCE
+
+
+@pytest.mark.parametrize("southern", [32755, 32718])
+def test_a_map_of_the_southern_hemisphere_is_the_northern_one_in_another_place(
+    southern: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    for epsg in (small_archive.EPSG, southern):
+        for module in (small_archive, map_kit):
+            monkeypatch.setattr(module, "EPSG", epsg)
+        root = DataRoot(tmp_path / str(epsg))
+        spec = spec_of(root, make_archive(root, SmallScene("one")), task_of(root.path, degrees(203, -1397, 1497, -203)))
+        outcome = make(root, spec)
+        assert outcome.record is not None and outcome.record["crs"] == f"EPSG:{epsg}"
+        made.append({path.name: pixels(outcome.task.folder, path.stem) for path in outcome.task.folder.glob("*.tif")})
+    north, south = made
+    assert north.keys() == south.keys() and "probability.tif" in north
+    for name, expected in north.items():
+        np.testing.assert_array_equal(south[name], expected, err_msg=name)
