@@ -59,9 +59,18 @@ def image_day(place: str, name: str, given: str, days_ahead: int = DAYS_AHEAD, n
     return moment
 
 
-def why_no_image(moment: datetime, days_ahead: int = DAYS_AHEAD, now: datetime | None = None) -> str | None:
-    """Why no image can be of a moment (UTC), as the end of a sentence; None if there is no reason."""
-    if moment.date() < FIRST_IMAGE_DAY:
+def why_no_image(
+    moment: datetime, days_ahead: int = DAYS_AHEAD, now: datetime | None = None, days_after: int = 0
+) -> str | None:
+    """Why no image can be of a moment (UTC), or of so many days after; None if there is no reason.
+
+    Args:
+        moment: of the image, or of what it is to show.
+        days_ahead: how far it may lie ahead of today.
+        now: the time; by default, that of the clock.
+        days_after: how much later the image may be.
+    """
+    if moment.date() < FIRST_IMAGE_DAY - timedelta(days=days_after):
         return f"is before the first image of Sentinel-2, {FIRST_IMAGE_DAY}"
     if moment.date() > _today(now) + timedelta(days=days_ahead):
         return "is in the future: no image is of it yet"

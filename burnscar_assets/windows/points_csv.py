@@ -6,7 +6,6 @@ without the margin that sampled points keep.
 """
 
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +16,7 @@ import pandas as pd
 import shapely
 
 from burnscar_assets.classes import BURNT, CLASS_NAMES, UNBURNT, Stratum
-from burnscar_assets.days import DAYS_AHEAD, FIRST_IMAGE_DAY, guess, is_day, why_no_image
+from burnscar_assets.days import FIRST_IMAGE_DAY, guess, is_day, why_no_image
 from burnscar_assets.degrees import likely_meaning
 from burnscar_assets.errors import InputError
 from burnscar_assets.progress import Progress, silent
@@ -136,14 +135,10 @@ def _read_rows(csv: Path, days_after: int) -> pd.DataFrame:
     _refuse(csv, rows, "lat", (lon != 0) | (lat != 0), "a place; 0, 0 is what a missing one becomes")
     _refuse(csv, rows, "zone", _zones_fit(rows["zone"], lon, lat), "the UTM zone of the longitude, such as 10 or 32610")
     _refuse(csv, rows, "time", time.notna(), "an ISO 8601 date or time, such as 2021-08-30", guess)
-    _refuse(csv, rows, "time", time.map(lambda moment: _may_have_image(moment, days_after)), _IMAGED, guess)
+    imaged = time.map(lambda moment: why_no_image(moment, days_after=days_after) is None)
+    _refuse(csv, rows, "time", imaged, _IMAGED, guess)
     _refuse(csv, rows, "label", label.notna(), "burnt or unburnt")
     return rows.drop(columns="zone").assign(lon=lon, lat=lat, time=time, label=label)
-
-
-def _may_have_image(moment: pd.Timestamp, days_after: int) -> bool:
-    """Whether an image from up to so many days after a moment can be there, and the moment isn't to come."""
-    return why_no_image(moment + timedelta(days=days_after), days_after + DAYS_AHEAD) is None
 
 
 def _zones_fit(zones: pd.Series, lon: pd.Series, lat: pd.Series) -> pd.Series:

@@ -128,6 +128,11 @@ def test_a_client_finds_every_file_from_the_catalogue(maps: Path) -> None:
         assert not Path(str(link.get_href() or "")).is_absolute() or link.rel == "self"
 
 
+def test_the_index_over_all_folders_has_the_season_too(maps: Path) -> None:
+    page = (maps / "index.html").read_text()
+    assert all(label in page for label in ("2020", "2021, in season", "Areas of interest"))
+
+
 def test_all_of_it_is_valid(maps: Path) -> None:
     paths = [maps / "catalog.json", *maps.glob("*/collection.json"), *maps.glob("*/*/item.json")]
     assert len(paths) == 10

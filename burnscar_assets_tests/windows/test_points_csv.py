@@ -1,9 +1,14 @@
 """Windows from a CSV of points."""
 
+import tempfile
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from burnscar_assets.errors import InputError
 from burnscar_assets.sampling.splits import SplitMap
@@ -171,6 +176,27 @@ def test_a_dataset_is_made_and_extended(tmp_path: Path) -> None:
 def test_what_can_not_be_is_refused_with_a_guess(tmp_path: Path, row: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         read(tmp_path, GOOD + row + "\n")
+
+
+@given(
+    time=st.dates().map(str) | st.text("0123456789-/:T .Z+", max_size=14) | st.integers(-(10**14), 10**14).map(str),
+    lon=st.floats(-400, 400) | st.floats(), lat=st.floats(-200, 200) | st.floats(),
+    zone=st.integers(-1, 70).map(str) | st.text(max_size=3),
+)  # fmt: skip
+@settings(max_examples=60, deadline=None)
+def test_any_row_is_a_window_of_a_possible_day_and_place_or_an_error(
+    time: str, lon: float, lat: float, zone: str
+) -> None:
+    row = pd.DataFrame([{"lon": lon, "lat": lat, "time": time, "label": "burnt", "utm_zone": zone}])
+    with tempfile.TemporaryDirectory() as temporary:
+        row.to_csv(Path(temporary) / "points.csv", index=False)
+        try:
+            (window,) = windows_from_csv(Path(temporary) / "points.csv", WindowSettings(), SplitSettings()).itertuples()
+        except InputError as error:
+            assert "allowed: " in str(error) or "no points" in str(error) or "not a CSV" in str(error)
+        else:
+            assert date(2015, 5, 24) <= window.start_time.date() <= datetime.now(UTC).date() + timedelta(days=1)
+            assert window.utm_epsg == 32601 + int((lon + 180) // 6) and 0 <= lat <= 84
 
 
 def test_a_fire_of_the_weeks_before_the_first_image_may_have_one(tmp_path: Path) -> None:
