@@ -8,12 +8,15 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from burnscar_assets.errors import StorageError
 from burnscar_assets.storage.atomic import (
@@ -338,3 +341,63 @@ def test_a_kill_between_old_and_new_leaves_no_new_file_beside_an_old_log(tmp_pat
     assert not target.exists()
     recover(target)
     assert target.read_text() == "new" and names(tmp_path) == ["map.gpkg"]
+
+
+@contextmanager
+def umask(value: int) -> Iterator[None]:
+    """Another umask for a while."""
+    before = os.umask(value)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+@given(st.integers(0, 0o077), st.one_of(st.none(), st.sampled_from([0o600, 0o640, 0o664, 0o644])), st.booleans())
+def test_modes_follow_the_umask_and_what_was_private_stays_private(mask: int, had: int | None, by_way: bool) -> None:
+    with tempfile.TemporaryDirectory() as place, umask(mask):
+        path, folder = Path(place, "file"), Path(place, "folder")
+        if had is not None:
+            path.write_text("old")
+            path.chmod(had)
+            folder.mkdir()
+            folder.chmod(had | 0o100)
+        with atomic_file(path) as temporary:
+            if by_way:  # as libraries do that write a temporary file first
+                descriptor, other = tempfile.mkstemp(dir=temporary.parent)
+                os.close(descriptor)
+                Path(other).replace(temporary)
+        with atomic_folder(folder) as new:
+            (new / "a").write_text("x")
+        assert path.stat().st_mode & 0o777 == (0o666 & ~mask if had is None else had)
+        assert folder.stat().st_mode & 0o777 == (0o777 & ~mask if had is None else had | 0o100)
+        assert (folder / "a").stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+def test_files_and_folders_are_on_the_disk_before_they_take_their_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happened: list[str] = []
+    real_sync, real_replace = os.fsync, Path.replace
+
+    def sync(descriptor: int) -> None:
+        place = Path(f"/proc/self/fd/{descriptor}").readlink()
+        happened.append(f"sync {place.name}")
+        real_sync(descriptor)
+
+    def replace(path: Path, target: Path) -> Path:
+        happened.append(f"replace {Path(target).name}")
+        return real_replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(Path, "replace", replace)
+    with atomic_file(tmp_path / "file") as temporary:
+        temporary.write_text("x")
+    assert happened == ["sync new", "replace file", f"sync {tmp_path.name}"]
+    happened.clear()
+    with atomic_folder(tmp_path / "folder") as new:
+        (new / "deep").mkdir()
+        (new / "deep" / "a").write_text("x")
+        (new / "b").write_text("x")
+    assert sorted(happened[:2]) == ["sync a", "sync b"]
+    assert happened[2:] == ["sync deep", "sync new", "replace folder", f"sync {tmp_path.name}"]
