@@ -4,13 +4,38 @@ FRAP's FileGDB holds plain days; its REST service gives the same days as epoch m
 California, so one fire read from both must not differ by a day. Days are kept as midnight UTC.
 """
 
+from collections.abc import Callable, Mapping
+from typing import Final
+
 import pandas as pd
 
 from burnscar_assets.errors import InputError
 
 CALIFORNIA = "America/Los_Angeles"
+FIRST_YEAR: Final = 1850
+"""Year of the oldest burn that is taken for one."""
+
+_DAY_MS: Final = 86_400_000
+_EXCEL_EPOCH_MS: Final = -25_569 * _DAY_MS
+_UNITS: Final[Mapping[str, Callable[[float], float]]] = {
+    "days since 1970": lambda value: value * _DAY_MS,
+    "day numbers of Excel": lambda value: _EXCEL_EPOCH_MS + value * _DAY_MS,
+    "seconds since 1970": lambda value: value * 1e3,
+    "microseconds since 1970": lambda value: value / 1e3,
+    "nanoseconds since 1970": lambda value: value / 1e6,
+}
+"""What numbers could be in the place of milliseconds since 1970, and how many of those they are."""
+
+_MILLISECONDS: Final = tuple(pd.Timestamp(year, 1, 1).timestamp() * 1e3 for year in (FIRST_YEAR, 2201))
+"""Milliseconds that are a day of a credible year."""
+
+_NEAR_1970_MS: Final = 50 * _DAY_MS
+"""Seconds, or day numbers, that are taken for milliseconds are all of January 1970."""
 
 _DAY = r"^(\d{4})[-/](\d{2})[-/](\d{2})"
+_US_TIME = r"^(\d{1,2})/(\d{1,2})/(\d{4}) +(\d{1,2}:\d{2}:\d{2} [AP]M)$"
+_HTTP_DATE = r"^[A-Z][a-z]{2}, \d{1,2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$"
+_UTC = "%Y-%m-%dT%H:%M:%SZ"
 _EPOCH_MS = r"-?\d{9,14}"
 _ALLOWED = "real dates, ISO text such as 2021-08-15, or epoch milliseconds are allowed"
 
@@ -49,9 +74,30 @@ def _in_california(moments: pd.Series) -> pd.Series:
 
 def _from_epoch(column: pd.Series, label: str, field: str) -> pd.Series:
     as_days = column.between(18_500_101, 21_001_231)  # 20210815 as a number would be a day in January 1970
+    no_day = as_days | ~column.between(*_MILLISECONDS)
+    _refuse(column[no_day & column.notna()], label, field)
     moments = pd.to_datetime(column.astype("Int64"), unit="ms", utc=True, errors="coerce")
-    _refuse(column[as_days | (moments.isna() & column.notna())], label, field)
+    given = column.dropna()
+    if unit := _likely_unit(given):
+        raise InputError(
+            f"{label}: field {field} holds numbers such as {given.iloc[0]:.0f}, which look like {unit}; milliseconds "
+            "since 1970 are read: convert them, or give dates"
+        )
     return _in_california(moments)
+
+
+def _likely_unit(numbers: pd.Series) -> str | None:
+    """The unit that most numbers are in, if as milliseconds most would be of the first weeks of 1970."""
+    if not len(numbers) or (numbers.abs() < _NEAR_1970_MS).mean() <= 0.5:
+        return None
+    middle = float(numbers.median())
+    return next((unit for unit, as_ms in _UNITS.items() if _is_credible(as_ms(middle))), None)
+
+
+def _is_credible(epoch_ms: float) -> bool:
+    """Whether a moment is of a year that records can be from; the first weeks of 1970 are nobody's."""
+    first, last = (pd.Timestamp(year, 1, 1).timestamp() * 1e3 for year in (FIRST_YEAR, pd.Timestamp.now().year + 2))
+    return first <= epoch_ms < last and abs(epoch_ms) > _NEAR_1970_MS
 
 
 def _from_text(text: pd.Series, label: str, field: str) -> pd.Series:
@@ -60,7 +106,8 @@ def _from_text(text: pd.Series, label: str, field: str) -> pd.Series:
     if epoch.any():
         days[epoch] = _from_epoch(text[epoch].astype("Int64"), label, field)
     written = text[~epoch & text.notna()]
-    dated = written[written.str.match(_DAY)].str.replace(_DAY, r"\1-\2-\3", regex=True)
+    iso = _as_iso(written)
+    dated = iso[iso.str.match(_DAY)].str.replace(_DAY, r"\1-\2-\3", regex=True)
     zoned = dated.str.contains(r"[:\d](?:Z|[+-]\d{2}(?::?\d{2})?)$", regex=True) & (dated.str.len() > 10)
     moments = pd.to_datetime(dated, format="ISO8601", utc=True, errors="coerce").astype("datetime64[us, UTC]")
     _refuse(written[~written.index.isin(moments.dropna().index)], label, field)
@@ -68,9 +115,34 @@ def _from_text(text: pd.Series, label: str, field: str) -> pd.Series:
     return days
 
 
+def _as_iso(text: pd.Series) -> pd.Series:
+    """Text with the two other ways of ArcGIS Hub as ISO: `Thu, 09 Jan 2025 08:00:00 GMT`, `1/9/2025 12:00:00 AM`.
+
+    Only the United States write a 12-hour time behind a date with slashes, so its month comes first.
+    """
+    us, http = text.str.fullmatch(_US_TIME[1:-1]), text.str.fullmatch(_HTTP_DATE[1:-1])
+    iso = text.copy()
+    for which, form, written in ((us, "%m/%d/%Y %I:%M:%S %p", "%Y-%m-%d"), (http, "%a, %d %b %Y %H:%M:%S GMT", _UTC)):
+        moments = pd.to_datetime(text[which], format=form, errors="coerce").dropna()
+        iso[moments.index] = moments.dt.strftime(written).astype("string")
+    return iso
+
+
 def _refuse(bad: pd.Series, label: str, field: str) -> None:
     if len(bad):
         raise InputError(
-            f"{label}: field {field} holds {str(bad.iloc[0])!r} in {len(bad)} record(s), which is no date; {_ALLOWED}: "
-            "correct it in the source"
+            f"{label}: field {field} holds {str(bad.iloc[0])!r} in {len(bad)} record(s), which is no date"
+            f"{_guess(bad.iloc[0])}; {_ALLOWED}: correct it in the source"
         )
+
+
+def _guess(value: object) -> str:
+    """What a value that is no date looks like, in words; empty if like nothing known."""
+    try:
+        number = float(str(value))
+    except ValueError:
+        return ""
+    if number.is_integer() and FIRST_YEAR * 10_000 < number < 21_001_231:
+        return " (it looks like a day without its hyphens)"
+    unit = next((unit for unit, as_ms in _UNITS.items() if _is_credible(as_ms(number))), None)
+    return f" (it looks like {unit})" if unit else ""

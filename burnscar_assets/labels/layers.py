@@ -51,6 +51,7 @@ class ReleaseLayers:
     fires: Layer
     prescribed: Layer | None
     release_number: int | None
+    notes: tuple[str, ...] = ()
 
 
 def find_layers(path: Path, settings: ReleaseSettings, source_name: str) -> ReleaseLayers:
@@ -84,7 +85,7 @@ def find_layers(path: Path, settings: ReleaseSettings, source_name: str) -> Rele
     )
 
 
-def read_layer(layer: Layer) -> gpd.GeoDataFrame:
+def read_layer(layer: Layer, notes: list[str] | None = None) -> gpd.GeoDataFrame:
     """Read a layer with its fields as they are, in its own CRS.
 
     Curves become line segments: FRAP's FileGDB has some, and the Arrow path of pyogrio does not do that.

@@ -40,6 +40,7 @@ class ReleaseInfo:
         fires_by_year: Records of wildfires by fire year.
         undated: Records of wildfires without a fire year.
         retrieved_at: When it was fetched, ISO 8601 in UTC.
+        notes: What was passed over, cleaned, decided or is doubtful, a sentence each.
     """
 
     source: str
@@ -54,6 +55,7 @@ class ReleaseInfo:
     fires_by_year: dict[int, int]
     undated: int
     retrieved_at: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -108,9 +110,11 @@ def fetch_release(settings: ReleaseSettings, root: DataRoot, progress: Progress 
 
 
 def _from_layers(settings: ReleaseSettings, kind: str, stored: StoredRelease, layers: ReleaseLayers) -> Release:
-    parts = [normalise(read_layer(layers.fires), "fire", layers.fires.label)]
+    notes = list(layers.notes)
+    parts = [normalise(read_layer(layers.fires, notes), "fire", layers.fires.label, notes)]
     if layers.prescribed:
-        parts.append(normalise(read_layer(layers.prescribed), "prescribed", layers.prescribed.label))
+        burns = read_layer(layers.prescribed, notes)
+        parts.append(normalise(burns, "prescribed", layers.prescribed.label, notes))
     prescribed_name = layers.prescribed.name if layers.prescribed else None
     origin = _Origin(
         kind,
@@ -121,25 +125,29 @@ def _from_layers(settings: ReleaseSettings, kind: str, stored: StoredRelease, la
         prescribed_name,
         stored.retrieved_at,
     )
-    return _release(settings, origin, parts)
+    return _release(settings, origin, parts, notes)
 
 
 def _from_rest(settings: ReleaseSettings, progress: Progress) -> Release:
     layer, fires = read_rest_layer(settings.source, settings, progress)
-    parts = [normalise(fires, "fire", f"layer {layer.name} of {layer.url}")]
+    notes: list[str] = []
+    parts = [normalise(fires, "fire", f"layer {layer.name} of {layer.url}", notes)]
     prescribed_url = prescribed_layer_url(settings, layer.url)
     if prescribed_url:
         burns, rows = read_rest_layer(prescribed_url, settings, progress)
-        parts.append(normalise(rows, "prescribed", f"layer {burns.name} of {burns.url}"))
+        parts.append(normalise(rows, "prescribed", f"layer {burns.name} of {burns.url}", notes))
     number = FIRE_LAYER.search(layer.name)
     return _release(
         settings,
         _Origin("rest", None, None, int(number[1]) if number else None, layer.name, prescribed_url, now()),
         parts,
+        notes,
     )
 
 
-def _release(settings: ReleaseSettings, origin: _Origin, parts: Iterable[pd.DataFrame]) -> Release:
+def _release(
+    settings: ReleaseSettings, origin: _Origin, parts: Iterable[pd.DataFrame], notes: Iterable[str]
+) -> Release:
     records = to_records(list(parts))
     fires = records[records["kind"] == "fire"]
     by_year = fires["fire_year"].value_counts().sort_index()
@@ -156,5 +164,6 @@ def _release(settings: ReleaseSettings, origin: _Origin, parts: Iterable[pd.Data
         fires_by_year={int(year): int(count) for year, count in by_year.items()},
         undated=int(fires["fire_year"].isna().sum()),
         retrieved_at=origin.retrieved_at,
+        notes=tuple(notes),
     )
     return Release(records, info)

@@ -14,9 +14,9 @@ ACRES = 247.10538147
 
 
 def square(column: int, side_m: float = SIDE_M, x: float = 0.0) -> shapely.Polygon:
-    """A square south of the origin of EPSG:3310; squares of different columns are apart."""
-    left = column * 20_000.0 + x
-    return shapely.box(left, -side_m, left + side_m, 0.0)
+    """A square south of the origin of EPSG:3310; squares of different columns are apart, after ten farther north."""
+    left, top = column % 10 * 20_000.0 + x, column // 10 * 20_000.0
+    return shapely.box(left, top - side_m, left + side_m, top)
 
 
 def frap_fires(*changes: dict[str, Any]) -> gpd.GeoDataFrame:

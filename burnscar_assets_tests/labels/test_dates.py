@@ -65,3 +65,48 @@ def test_numbers_that_look_like_days_are_no_epochs() -> None:
 def test_nothing_is_nothing() -> None:
     assert _days([], dtype=object) == []
     assert _days([None, None]) == [None, None]
+
+
+@settings(max_examples=60, deadline=None)
+@given(day=DAYS)
+def test_a_day_is_the_same_as_arcgis_hub_writes_it(day: datetime.date) -> None:
+    eight = datetime.datetime.combine(day, datetime.time(8), datetime.UTC)
+    written = [
+        f"{day.month}/{day.day}/{day.year} 12:00:00 AM",
+        f"{day:%m/%d/%Y} 11:59:59 PM",
+        eight.strftime("%a, %d %b %Y %H:%M:%S GMT"),
+        eight.strftime("%Y/%m/%d %H:%M:%S+00"),
+    ]
+    assert _days(written) == [day] * 4
+
+
+UNITS = {
+    "days since 1970": 1 / 86_400,
+    "seconds since 1970": 1.0,
+    "microseconds since 1970": 1e6,
+    "nanoseconds since 1970": 1e9,
+}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    days=st.lists(st.dates(datetime.date(1971, 1, 1), datetime.date(2025, 12, 31)), min_size=3, max_size=9),
+    unit=st.sampled_from(sorted(UNITS)),
+)
+def test_numbers_in_another_unit_than_milliseconds_are_refused_by_name(days: list[datetime.date], unit: str) -> None:
+    midnights = [datetime.datetime.combine(day, datetime.time(), datetime.UTC).timestamp() for day in days]
+    with pytest.raises(InputError, match=r"looks? like") as caught:
+        _days([int(seconds * UNITS[unit]) for seconds in midnights])
+    if unit != "days since 1970":
+        assert unit in str(caught.value)
+
+
+def test_day_numbers_of_excel_are_refused() -> None:
+    for values in ([44_423.0, 44_424.0], ["44423", "44424"]):
+        with pytest.raises(InputError, match="Excel"):
+            _days(values)
+
+
+def test_real_days_of_january_1970_among_others_are_days() -> None:
+    may_1968, january_1970, later = -52_500_000_000, 1_000_000_000, 1_629_010_800_000
+    assert [day.year for day in _days([may_1968, january_1970, later])] == [1968, 1970, 2021]

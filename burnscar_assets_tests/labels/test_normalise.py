@@ -1,3 +1,5 @@
+import re
+
 import geopandas as gpd
 import numpy as np
 import pandas as pd
@@ -115,3 +117,77 @@ def test_all_zeros_are_no_number() -> None:
 def test_an_empty_layer_is_an_empty_release() -> None:
     empty = to_records([normalise(frap_fires({}).iloc[:0], "fire", "layer x")])
     assert len(empty) == 0
+
+
+ALIASES = {
+    "YEAR_": ["Year", "Fire Year", "fire-year"],
+    "FIRE_NAME": ["Fire Name", "firename", "Fire.Name"],
+    "INC_NUM": ["Local Incident Number", "Local Inci", "LOCAL_INCI"],
+    "ALARM_DATE": ["Alarm Date", "AlarmDate"],
+    "CONT_DATE": ["Containment Date", "Containmen", "CONTAINMEN"],
+    "GIS_ACRES": ["GIS Calculated Acres", "GIS Calcul", "GIS_CALCUL", "Gis Acres"],
+    "COMPLEX_NAME": ["Complex Name", "COMPLEX_NA", "Complex Na"],
+    "IRWINID": ["IRWIN ID", "irwin_id"],
+    "UNIT_ID": ["Unit ID", "unitid"],
+    "C_METHOD": ["Collection Method", "Collection", "c method"],
+}
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.fixed_dictionaries({name: st.sampled_from(names) for name, names in ALIASES.items()}))
+def test_the_publishers_other_names_of_fields_give_the_same_records(names: dict[str, str]) -> None:
+    fires = frap_fires({}, {"COMPLEX_NAME": "A COMPLEX"})
+    expected, found = release_records(fires), release_records(fires.rename(columns=names))
+    assert RELEASE_RECORDS.content_hash(found) == RELEASE_RECORDS.content_hash(expected)
+
+
+def test_of_two_fields_that_match_one_is_read_and_that_is_said() -> None:
+    notes: list[str] = []
+    both = frap_fires({}).assign(**{"Alarm Date": pd.Timestamp("2020-01-01", tz="UTC"), "TREATMENT_NAME": "X"})
+    found = normalise(both, "fire", "layer x", notes)
+    assert found["alarm_date"].dt.month.tolist() == [8]
+    assert notes == [
+        "layer x: of the fields FIRE_NAME, TREATMENT_NAME, FIRE_NAME is read",
+        "layer x: of the fields ALARM_DATE, Alarm Date, ALARM_DATE is read",
+    ]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(st.characters(categories=["Cc", "Cf", "Cs", "Lu"]), max_size=12))
+def test_names_come_in_without_control_characters(name: str) -> None:
+    notes: list[str] = []
+    given_name = pd.Series([f"A{name}B"], dtype=object)
+    found = normalise(frap_fires({}).assign(FIRE_NAME=given_name), "fire", "layer x", notes)["fire_name"][0]
+    assert re.search(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", found) is None
+    assert found.startswith("A") and found.endswith("B")
+    assert bool(notes) == (found != f"A{name}B")
+    found.encode()
+
+
+def test_years_that_are_none_and_dates_of_the_future_are_noted() -> None:
+    notes: list[str] = []
+    odd = {"YEAR_": 218, "ALARM_DATE": pd.Timestamp("0218-08-01", tz="UTC").as_unit("us")}
+    later = {"YEAR_": 2190, "CONT_DATE": pd.Timestamp("2190-08-01", tz="UTC")}
+    rows = normalise(frap_fires({}, {}, {}, odd, later), "fire", "layer x", notes)
+    assert rows["fire_year"].isna().tolist() == [False] * 3 + [True] * 2
+    assert "YEAR_ is no year from 1850 to now in 2 record(s), as 218" in notes[0]
+    assert "before 1850 or in the future in 1 record(s), as 218-08-01" in notes[1].replace("0218", "218")
+    assert "as 2190-08-01" in notes[2]
+
+
+def test_a_layer_whose_years_or_alarms_are_mostly_no_such_is_refused() -> None:
+    fires = frap_fires(*({} for _ in range(6)))
+    with pytest.raises(InputError, match=r"fire years such as 218, which are no years from 1850 to now"):
+        normalise(fires.assign(YEAR_=218), "fire", "layer x")
+    early = fires.assign(ALARM_DATE=pd.Timestamp("1970-01-19", tz="UTC"))
+    with pytest.raises(InputError, match=r"6 of 6 alarm dates .* 1970-01-19 of 2020: seconds or day numbers"):
+        normalise(early, "fire", "layer x")
+
+
+def test_codes_that_come_as_text_and_areas_in_hectares_are_read() -> None:
+    notes: list[str] = []
+    fires = frap_fires({"CAUSE": "1 - Lightning"}, {"CAUSE": "Lightning"}, {"CAUSE": None}).assign(HECTARES=50.0)
+    rows = normalise(fires.assign(GIS_ACRES=["1,000.5", None, None]), "fire", "layer x", notes)
+    assert rows["cause"].tolist() == [1, pd.NA, pd.NA]
+    assert notes == ["layer x: CAUSE is no code in 1 record(s) and counts as missing"]
+    assert rows["reported_area_ha"].round(1).tolist() == [404.9, 50.0, 50.0]

@@ -81,3 +81,24 @@ def test_polygons_in_nested_collections_are_labels(world: LabelWorld) -> None:
     world.publish(fires)
     assert not refresh(world, world.release)
     check_that_no_ground_is_lost(world, shapely.union_all([square(number) for number in range(8)]))
+
+
+def test_case_05_degrees_that_the_prj_calls_metres_are_refused(world: LabelWorld) -> None:
+    failures = refresh(world, case("05-wrong-prj/firep24_1.shp"))
+    assert len(failures) == 1
+    for part in ("coordinates look like degrees", "EPSG:3310", "1e-10 of those reported"):
+        assert part in str(failures[0])
+
+
+def test_case_06_an_undefined_crs_is_told_as_a_missing_one(world: LabelWorld) -> None:
+    failures = refresh(world, case("06-undefined-crs/firep24.gpkg"))
+    assert "has no coordinate reference system" in str(failures[0])
+    assert "FRAP's is EPSG:3310" in str(failures[0])
+
+
+def test_case_21_field_names_of_the_hubs_export_are_known(world: LabelWorld) -> None:
+    assert not refresh(world, case("21-hub-alias-names/California_Historic_Fire_Perimeters.geojson"))
+    labels = table(world, FIRE_PERIMETERS)
+    assert len(labels) == 6
+    assert labels["reported_area_ha"].round(1).tolist() == [467.4] * 6
+    assert labels[["alarm_date", "containment_date", "inc_num", "irwin_id", "c_method"]].notna().all(axis=None)

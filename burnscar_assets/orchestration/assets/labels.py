@@ -60,6 +60,8 @@ def _calfire_release(world: World) -> dg.AssetsDefinition:
         if settings.simulated_perimeters and not root.resolve(settings.release.source).exists():
             raise MissingDataError(f"the simulated archive is not in {root.simulated} yet: run burnscar demo")
         release = fetch_release(settings.release, root, run.progress)
+        for note in release.info.notes:
+            run.context.log.warning(note)
         before = read_if_whole(root, RELEASE_RECORDS, None)
         suspicions = find_suspicions(RELEASE_RECORDS.empty() if before is None else before, release.records)
         if suspicions and not run.context.op_execution_context.op_config[ACCEPT]:
