@@ -340,6 +340,9 @@ def test_a_token_of_the_environment_goes_to_a_service_that_wants_one(
     assert _fetch(secured, root).info.fires == _fetch(open_to_all, root).info.fires == 7
     assert all("token" in query for query in secured.queries)
     assert not any("token" in query for query in open_to_all.queries)
+    with _layer(secured) as url:
+        expired = ReleaseSettings(source=f"{url}?token=expired", retries=0)
+        assert fetch_release(expired, root).info.fires == 7
     echo = {"code": 498, "message": f"Invalid token {SECRET}", "details": [quote(SECRET)]}
     with pytest.raises(InputError, match=r"498: Invalid token \*\*\*") as raised:
         _fetch(ArcGisSite(_served(_fires()), token=SECRET, errors=[echo]), root)
