@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from burnscar_assets.errors import InputError
+
 
 def add_map_image(commands: Any) -> None:
     """Add the command to the parser's commands."""
@@ -13,11 +15,21 @@ def add_map_image(commands: Any) -> None:
         description="Burned ground from one image after the fire (NBR, threshold by Otsu), or from a pair (dNBR from "
         "0.10 on, with classes of severity). Writes GeoTIFFs, polygons, map.png and figures.json.",
     )
-    parser.add_argument("--after", type=Path, required=True, metavar="FILE", help="image after the fire")
-    parser.add_argument("--before", type=Path, metavar="FILE", help="image before the fire, with the same bands")
+    image = "GeoTIFF or JPEG 2000, two such files of one band each, or a Sentinel-2 product's folder (.SAFE)"
+    parser.add_argument(
+        "--after", type=Path, nargs="+", required=True, metavar="FILE", help=f"image after the fire: {image}"
+    )
+    parser.add_argument(
+        "--before", type=Path, nargs="+", metavar="FILE", help="image before the fire, with the same bands"
+    )
     parser.add_argument("--nir", type=int, metavar="N", help="band of near infrared (default: by name, e.g. B08)")
     parser.add_argument("--swir", type=int, metavar="N", help="band of short-wave infrared (default: by name, B12)")
-    parser.add_argument("--offset", type=int, default=0, metavar="DN", help="in each digital number, e.g. 1000")
+    parser.add_argument(
+        "--offset", type=float, metavar="DN", help="in each number, e.g. 1000 (default: what the files say, else 0)"
+    )
+    parser.add_argument(
+        "--offset-before", type=float, metavar="DN", help="likewise of the image before (default: as --offset)"
+    )
     parser.add_argument("--perimeter", type=Path, metavar="FILE", help="official perimeter, or its mask, to compare")
     parser.add_argument("--threshold", type=float, metavar="X", help="burned is NBR below X, or dNBR from X on")
     parser.add_argument("--title", help="heading of the picture (default: name of the image after the fire)")
@@ -29,17 +41,25 @@ def map_image(options: argparse.Namespace) -> int:
     """Map the images that the options name, and say what came out; returns the exit code.
 
     Raises:
-        InputError: an image or the perimeter can't be used.
+        InputError: an image, the perimeter or the threshold can't be used, or a file of the map would take the place of
+            one that is read.
         StorageError: the folder can't be written.
     """
-    from burnscar_assets.mapping.images import Bands, read_images, read_perimeter
-    from burnscar_assets.mapping.index_files import PICTURE_FILE, write_index_map
-    from burnscar_assets.mapping.index_map import map_images
+    from burnscar_assets.mapping.image_files import files_of
+    from burnscar_assets.mapping.images import Bands, read_images, read_perimeter_of
+    from burnscar_assets.mapping.index_files import PICTURE_FILE, map_files, write_index_map
+    from burnscar_assets.mapping.index_map import check_threshold, map_images
 
-    images = read_images(options.after, options.before, Bands(options.nir, options.swir, options.offset))
-    perimeter = None if options.perimeter is None else read_perimeter(options.perimeter, images.grid)
-    found = map_images(images, perimeter, threshold=options.threshold)
-    figures = write_index_map(found, options.out, options.title or options.after.stem)
+    check_threshold(options.threshold, of_change=options.before is not None)
+    bands = Bands(options.nir, options.swir, options.offset, options.offset_before)
+    written = {(options.out / name).resolve() for name in map_files()}
+    for path in (*files_of(options.after), *(files_of(options.before) if options.before else ()), options.perimeter):
+        if path is not None and path.resolve() in written:
+            raise InputError(f"{path} is read, and a file of the map would take its place: choose another --out")
+    images = read_images(options.after, options.before, bands)
+    perimeter, notes = (None, ()) if options.perimeter is None else read_perimeter_of(options.perimeter, images)
+    found = map_images(images, perimeter, threshold=options.threshold, notes=notes)
+    figures = write_index_map(found, options.out, options.title or options.after[0].stem)
     for line in _lines(figures):
         print(line)
     print(f"{options.out / PICTURE_FILE}")

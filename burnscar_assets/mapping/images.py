@@ -1,49 +1,46 @@
 """Images that are in no archive: any GeoTIFF with near and short-wave infrared, as a burn ratio on one grid."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import geopandas as gpd
 import numpy as np
-import rasterio
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
-from pyproj import CRS
-from rasterio.errors import RasterioError
-from rasterio.io import DatasetReader
-from rasterio.vrt import WarpedVRT
 
+from burnscar_assets.crs import usable_crs
 from burnscar_assets.errors import InputError
 from burnscar_assets.imagery.indices import FloatArray, nbr
-from burnscar_assets.mapping.grid import Grid, grid_of, measures_ground
+from burnscar_assets.imagery.pixels import PixelFacts, read_pixels
+from burnscar_assets.mapping.aoi import polygons_of
+from burnscar_assets.mapping.grid import Grid
+from burnscar_assets.mapping.image_files import (
+    IMAGE_ENDINGS,
+    Bands,
+    ImagePath,
+    OpenImage,
+    opened,
+    opened_raster,
+    read_numbers,
+)
+from burnscar_assets.mapping.image_place import SAY_CRS, on_grid, target_grid
+from burnscar_assets.mapping.image_radiometry import Measured, doubts_of_pair, measured
 from burnscar_assets.mapping.polygon_files import PERIMETER_LAYER
-from burnscar_assets.sampling.lattice import utm_epsg_of
+from burnscar_assets.vectors import read_layers
 
-NIR_NAMES: Final = ("B08", "B8", "B8A", "NIR")
-SWIR_NAMES: Final = ("B12", "SWIR2", "SWIR22")
-"""Descriptions that a band may carry, in the order of preference."""
+COARSER: Final = 1.5
+"""From this ratio of pixel sizes on, a reader is told that one image of a pair is coarser."""
 
-SOUTHERN_EPSG: Final = 100
-"""What the EPSG code of a UTM zone's southern half is larger by."""
+MOST_OF_IT: Final = 0.995
+"""Share of an image that the other one has to show for nobody to be told of the rest."""
 
+MASK_VALUES: Final = 16
+"""Different numbers in a mask of perimeters, at most; an image has more."""
 
-@dataclass(frozen=True)
-class Bands:
-    """Which bands of a file are read, counted from 1; None: found by their descriptions.
-
-    Attributes:
-        nir: Near infrared.
-        swir: Short-wave infrared about 2.2 µm.
-        offset: What is added to each digital number, as processing baselines from 04.00 of Sentinel-2 do.
-    """
-
-    nir: int | None = None
-    swir: int | None = None
-    offset: int = 0
+_LEAST: Final = np.float32(1e-12)
+"""Reflectance that stands for none, so that a ratio with ground that reflects nothing in one band is defined."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +53,7 @@ class Images:
         before: The same before the fire, if there is such an image.
         warped: Whether the image after the fire was warped, pixel by nearest pixel.
         simulated: Whether one of the files says that it is simulated.
+        notes: What a reader must know of the images.
     """
 
     grid: Grid
@@ -63,139 +61,146 @@ class Images:
     before: FloatArray | None
     warped: bool
     simulated: bool
+    notes: tuple[str, ...] = ()
 
 
-def read_images(after: Path, before: Path | None = None, bands: Bands | None = None) -> Images:
+def read_images(after: ImagePath, before: ImagePath | None = None, bands: Bands | None = None) -> Images:
     """Read the burn ratio of an image after the fire, and of one before it.
 
     The image before is brought to the grid of the one after, by nearest pixel.
 
+    Args:
+        after: file of the image, two files of one band each, or folder of a Sentinel-2 product.
+        before: the same of the image before the fire.
+        bands: which bands are read, and what their numbers carry.
+
     Raises:
-        InputError: a file can't be read, says no CRS, lacks the bands, or the two images don't overlap.
+        InputError: a file can't be read, does not say where it lies, lacks the bands, or the two images don't overlap.
     """
     bands = bands or Bands()
-    with _opened(after) as source:
-        target, warped = _target(source)
-        ratio, simulated = _ratio(target, source, bands, after), _is_simulated(source)
-        grid, shape = grid_of(target.transform, CRS.from_user_input(target.crs)), target.shape
+    with opened(after, bands) as image:
+        grid, shape, warped = target_grid(image.place, image.label)
+        later, simulated = _measured(image, bands.offset, "--offset", grid, shape), image.is_simulated
+    ratio = _ratio(later)
     if not np.isfinite(ratio).any():
-        raise InputError(f"{after} has no pixel with data in both bands: are they the right ones (--nir, --swir)?")
+        raise InputError(
+            f"{later.label} has no pixel with data in both bands: are they the right ones (--nir, --swir)?"
+        )
     if before is None:
-        return Images(grid, ratio, None, warped, simulated)
-    with _opened(before) as source:
-        options = {"transform": grid.transform, "height": shape[0], "width": shape[1]}
-        with WarpedVRT(source, crs=grid.crs.to_wkt(), nodata=_nodata(source), **options) as view:
-            earlier = _ratio(view, source, bands, before)
-        simulated = simulated or _is_simulated(source)
-    if not np.isfinite(earlier - ratio).any():
-        raise InputError(f"{before} and {after} show no common ground: are they of the same fire?")
-    return Images(grid, ratio, earlier, warped, simulated)
+        return Images(grid, ratio, None, warped, simulated, later.notes)
+    offset = bands.offset if bands.offset_before is None else bands.offset_before
+    with opened(before, bands) as image:
+        earlier, coarser = _measured(image, offset, "--offset-before", grid, shape), _coarser(image, grid)
+        simulated = simulated or image.is_simulated
+    ratio_before = _ratio(earlier)
+    seen, common = np.isfinite(ratio).sum(), np.isfinite(ratio_before - ratio).sum()
+    if not common:
+        raise InputError(f"{earlier.label} and {later.label} show no common ground: are they of the same fire?")
+    notes = [*later.notes, *earlier.notes, *doubts_of_pair(later, earlier), *coarser]
+    if common < MOST_OF_IT * seen:
+        notes.append(
+            f"{earlier.label} shows {100 * common / seen:.0f} % of the ground that {later.label} shows: there is no "
+            "answer beyond it"
+        )
+    return Images(grid, ratio, ratio_before, warped, simulated, tuple(dict.fromkeys(notes)))
+
+
+def _measured(image: OpenImage, offset: float | None, option: str, grid: Grid, shape: tuple[int, int]) -> Measured:
+    """An image in reflectance, on a grid."""
+    found = measured(image, read_numbers(image), offset, option)
+    near, short = on_grid(np.stack([found.near, found.short]), image.place, grid, shape)
+    return replace(found, near=near, short=short)
+
+
+def _ratio(image: Measured) -> FloatArray:
+    """(height, width) NBR; NaN without data, and where neither band reflects anything."""
+    lit = (image.near > 0) | (image.short > 0)
+    near, short = (np.where(lit, np.maximum(plane, _LEAST), 0) for plane in (image.near, image.short))
+    return nbr(near, short)
+
+
+def _coarser(image: OpenImage, grid: Grid) -> list[str]:
+    """Whether pixels of the image before are much larger than those of the map."""
+    ratio = image.place.pixel_m / float(np.sqrt(grid.width_m * grid.height_m))
+    if ratio < COARSER:
+        return []
+    return [f"pixels of {image.label} are {ratio:.1f} times as large as those of the map: severity is no finer"]
 
 
 def read_perimeter(path: Path, grid: Grid) -> shapely.Geometry:
     """An official perimeter in a grid's CRS, from vectors or from a raster that is not 0 inside it.
 
     Raises:
-        InputError: the file can't be read, says no CRS, or has no polygon.
+        InputError: the file can't be read, does not say where it lies, or has no polygon.
     """
-    found = _perimeter_raster(path) if _is_raster(path) else _perimeter_vectors(path)
-    if found.crs is None:
-        raise InputError(f"{path} does not say its coordinate system: save it with one (a shapefile needs its .prj)")
-    whole = shapely.union_all(shapely.make_valid(found.to_crs(grid.crs).geometry.to_numpy()))
-    polygons = [part for part in shapely.get_parts(whole) if part.geom_type == "Polygon"]
-    polygons += [p for part in shapely.get_parts(whole) if part.geom_type == "MultiPolygon" for p in part.geoms]
-    if not polygons:
+    return shapely.union_all(_outlines(path, grid))
+
+
+def read_perimeter_of(path: Path, images: Images) -> tuple[shapely.Geometry, tuple[str, ...]]:
+    """The official perimeter of what images show, with what a reader must know of it.
+
+    Args:
+        path: vectors, all of whose features that meet the images count; or a mask.
+        images: which the perimeter is to be of.
+
+    Raises:
+        InputError: the file can't be read, does not say where it lies, has no polygon, or none that meets the images.
+    """
+    outlines = _outlines(path, images.grid)
+    rows, columns = images.after.shape
+    frame = shapely.box(*images.grid.to_map(np.array([[0, rows], [columns, 0]])).ravel())
+    meeting = outlines[shapely.intersects(outlines, frame)]
+    if not len(meeting):
+        km = float(shapely.distance(shapely.union_all(outlines), frame)) * images.grid.metres_per_unit / 1000
+        raise InputError(f"{path} lies {km:,.0f} km from the image: is it of this fire, and does it say the right CRS?")
+    found = shapely.union_all(meeting)
+    notes = []
+    if len(meeting) < len(outlines):
+        notes.append(f"{len(outlines) - len(meeting)} of {len(outlines)} perimeters in {path} don't meet the image")
+    beyond = 1 - shapely.area(shapely.intersection(found, frame)) / found.area
+    if beyond > 0.01:
+        notes.append(f"{100 * beyond:.0f} % of the official perimeter lies beyond the image, and counts as unanswered")
+    return found, tuple(notes)
+
+
+def _outlines(path: Path, grid: Grid) -> NDArray[np.object_]:
+    """The polygons of each feature of a file, in a grid's CRS."""
+    found = _perimeter_raster(path) if path.suffix.lower() in IMAGE_ENDINGS else _perimeter_vectors(path)
+    usable_crs(found.crs, str(path), "save it with its coordinate system (a shapefile needs its .prj)")
+    moved = found.geometry.dropna().force_2d().to_crs(grid.crs).to_numpy()
+    finite = [shape for shape in moved if np.isfinite(shapely.get_coordinates(shape)).all()]
+    outlines = np.array([polygons_of(shape) for shape in finite if not shape.is_empty], dtype=object)
+    outlines = outlines[~shapely.is_empty(outlines)]
+    if not len(outlines):
         raise InputError(f"{path} has no polygon: give the fire's perimeter")
-    return shapely.union_all(polygons)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[DatasetReader]:
-    try:
-        with rasterio.open(path) as source:
-            if source.crs is None:
-                raise InputError(f"{path} does not say its coordinate system: give a GeoTIFF that does")
-            yield source
-    except RasterioError as error:
-        raise InputError(f"{path} can't be read ({error}): give a GeoTIFF") from error
-
-
-def _target(source: DatasetReader) -> tuple[DatasetReader | WarpedVRT, bool]:
-    """The image on a grid that can be measured on: as it is, or in its UTM zone with pixels of about the same size."""
-    turned = source.transform.b or source.transform.d or source.transform.a <= 0 or source.transform.e >= 0
-    if measures_ground(CRS.from_user_input(source.crs)) and not turned:
-        return source, False
-    middle = gpd.GeoSeries([shapely.box(*source.bounds).centroid], crs=source.crs).to_crs("EPSG:4326").iloc[0]
-    epsg = int(utm_epsg_of(middle.x)) + (SOUTHERN_EPSG if middle.y < 0 else 0)
-    return WarpedVRT(source, crs=f"EPSG:{epsg}", nodata=_nodata(source)), True
-
-
-def _nodata(source: DatasetReader) -> float:
-    return 0 if source.nodata is None else source.nodata
-
-
-def _ratio(view: DatasetReader | WarpedVRT, source: DatasetReader, bands: Bands, path: Path) -> FloatArray:
-    numbers = [
-        _band(source, bands.nir, NIR_NAMES, path, "near infrared", "--nir"),
-        _band(source, bands.swir, SWIR_NAMES, path, "short-wave infrared", "--swir"),
-    ]
-    near, short = (_digital_numbers(view.read(number), _nodata(source), bands.offset) for number in numbers)
-    return nbr(near, short)
-
-
-def _digital_numbers(read: NDArray[np.generic], nodata: float, offset: int) -> NDArray[np.float32]:
-    """Digital numbers without the offset, at least 1 where there is data, 0 where there is none."""
-    plain = read.astype(np.float32)
-    empty = (plain == nodata) | (plain == 0) | ~np.isfinite(plain)
-    if np.issubdtype(read.dtype, np.floating):
-        return np.where(empty, 0, plain - offset).astype(np.float32)
-    return np.where(empty, 0, np.maximum(plain - offset, 1)).astype(np.float32)
-
-
-def _band(source: DatasetReader, given: int | None, names: tuple[str, ...], path: Path, what: str, option: str) -> int:
-    if given is not None:
-        if not 1 <= given <= source.count:
-            raise InputError(f"{path} has bands 1 to {source.count}, but {option} is {given}")
-        return given
-    described = [(text or "").upper() for text in source.descriptions]
-    found = next((described.index(name) + 1 for name in names if name in described), None)
-    if found is None:
-        told = ", ".join(text or "?" for text in source.descriptions)
-        raise InputError(f"which band of {path} is {what} is not known from their names ({told}): say so with {option}")
-    return found
-
-
-def _is_simulated(source: DatasetReader) -> bool:
-    return str(source.tags().get("SIMULATED", "")).lower() in ("yes", "true", "1")
-
-
-def _is_raster(path: Path) -> bool:
-    return path.suffix.lower() in (".tif", ".tiff", ".vrt", ".img")
+    return outlines
 
 
 def _perimeter_vectors(path: Path) -> gpd.GeoDataFrame:
     try:
-        if path.suffix.lower() == ".parquet":
-            return gpd.read_parquet(path)
-        layers = gpd.list_layers(path)["name"].to_list()
-        layer = PERIMETER_LAYER if PERIMETER_LAYER in layers else layers[0]
-        found = gpd.read_file(path, layer=layer)
-    except Exception as error:
-        raise InputError(
-            f"{path} can't be read as a perimeter ({error}): give a GeoPackage, GeoJSON, shapefile, GeoParquet or mask"
-        ) from error
-    if len(layers) > 1 and layer != PERIMETER_LAYER:
+        layers = read_layers(path)
+    except InputError as error:
+        raise InputError(f"the perimeter {error}, or a mask as GeoTIFF") from error
+    if PERIMETER_LAYER in layers:
+        return layers[PERIMETER_LAYER]
+    if len(layers) > 1:
         raise InputError(f"which layer of {path} is the perimeter ({', '.join(layers)})? Name it {PERIMETER_LAYER}")
-    return found
+    return next(iter(layers.values()))
 
 
 def _perimeter_raster(path: Path) -> gpd.GeoDataFrame:
     from rasterio.features import shapes
 
-    with _opened(path) as source:
-        inside = (source.read(1) != 0) & (source.read_masks(1) != 0)
-        found = shapes(inside.astype(np.uint8), mask=inside, transform=source.transform)
-        return gpd.GeoDataFrame(geometry=[shapely.geometry.shape(g) for g, _ in found], crs=source.crs)
+    with opened_raster(path) as source:
+        crs = usable_crs(source.crs, str(path), SAY_CRS)
+        pixels, data = read_pixels(source, PixelFacts.of(source, used=(1,)))
+        transform = source.transform
+    if len(pixels) > 1 or len(np.unique(pixels[0])) > MASK_VALUES:
+        raise InputError(f"{path} is an image, no mask of a perimeter: give one that is 0 outside and 1 inside")
+    inside = (pixels[0] != 0) & data[0]
+    found = shapes(inside.astype(np.uint8), mask=inside, transform=transform)
+    together = shapely.union_all([shapely.geometry.shape(outline) for outline, _ in found])
+    return gpd.GeoDataFrame(geometry=[together], crs=crs)
 
 
 def pixel_boxes(grid: Grid, shape: tuple[int, ...]) -> tuple[float, float, float, float]:

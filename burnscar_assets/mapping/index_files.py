@@ -12,13 +12,16 @@ from burnscar_assets.mapping.agreement import rank_disagreements
 from burnscar_assets.mapping.grid import NO_ANSWER
 from burnscar_assets.mapping.index_map import IndexMap
 from burnscar_assets.mapping.index_plots import plot_index_map
-from burnscar_assets.mapping.polygon_files import write_polygons
+from burnscar_assets.mapping.polygon_files import POLYGON_ENDINGS, POLYGONS_STEM, write_polygons
 from burnscar_assets.mapping.severity import NO_SEVERITY
-from burnscar_assets.storage.atomic import atomic_file, storage_errors, write_json
+from burnscar_assets.storage.atomic import atomic_file, read_json, remove_file, storage_errors, write_json
 
 FIGURES_FILE: Final = "figures.json"
 PICTURE_FILE: Final = "map.png"
 DISAGREEMENTS_FILE: Final = "disagreements.geojson"
+INDEX_FILES: Final = ("nbr.tif", "dnbr.tif")
+BURNED_FILE: Final = "burned.tif"
+SEVERITY_FILE: Final = "severity.tif"
 NO_INDEX: Final = -9999.0
 REVIEWED: Final = 20
 """How many patches of disagreement are listed for a person's review."""
@@ -31,18 +34,22 @@ def write_index_map(found: IndexMap, folder: Path, title: str) -> dict[str, Any]
 
     Written are `nbr.tif` or `dnbr.tif`, `burned.tif`, `severity.tif` (with an image before the fire), the polygons as
     `burned_area.gpkg`, `.parquet` and `.geojson`, `disagreements.geojson` (with a perimeter), `map.png` and
-    `figures.json`.
+    `figures.json`. Of an earlier map in the folder nothing stays, neither files that this one doesn't have nor what
+    other programs keep beside them; what is not of a map stays.
 
     Raises:
         StorageError: the folder can't be written.
     """
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
+    if "index" in read_json(folder / FIGURES_FILE):
+        for name in map_files() - _files_of(found):
+            remove_file(folder / name)
     index = np.where(np.isnan(found.index), NO_INDEX, found.index).astype(np.float32)
     _write_raster(folder / f"{found.index_name}.tif", index, found, NO_INDEX)
-    _write_raster(folder / "burned.tif", found.burned, found, NO_ANSWER)
+    _write_raster(folder / BURNED_FILE, found.burned, found, NO_ANSWER)
     if found.severity is not None:
-        _write_raster(folder / "severity.tif", found.severity, found, NO_SEVERITY)
+        _write_raster(folder / SEVERITY_FILE, found.severity, found, NO_SEVERITY)
     perimeter = None if found.perimeter is None else gpd.GeoSeries([found.perimeter], crs=found.grid.crs)
     write_polygons(found.polygons, folder, perimeter=perimeter, simulated=found.simulated)
     if found.agreement is not None:
@@ -54,6 +61,19 @@ def write_index_map(found: IndexMap, folder: Path, title: str) -> dict[str, Any]
     figures = index_figures(found, title)
     write_json(folder / FIGURES_FILE, figures)
     return figures
+
+
+def map_files() -> set[str]:
+    """Names of all files that maps by an index can have."""
+    polygons = {f"{POLYGONS_STEM}.{ending}" for ending in POLYGON_ENDINGS}
+    return {*INDEX_FILES, BURNED_FILE, SEVERITY_FILE, DISAGREEMENTS_FILE, PICTURE_FILE, FIGURES_FILE} | polygons
+
+
+def _files_of(found: IndexMap) -> set[str]:
+    lacking = {name for name in INDEX_FILES if name != f"{found.index_name}.tif"}
+    lacking |= {SEVERITY_FILE} if found.severity is None else set()
+    lacking |= {DISAGREEMENTS_FILE} if found.agreement is None else set()
+    return map_files() - lacking
 
 
 def index_figures(found: IndexMap, title: str) -> dict[str, Any]:

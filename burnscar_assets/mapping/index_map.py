@@ -6,6 +6,7 @@ below which Key and Benson call ground unburned. So an official perimeter never 
 can be compared with; it only says where severity is counted, and which ring about the fire gives dNBR's offset there.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,6 +34,17 @@ LEAST_BURNED_DNBR: Final = next(s.low for s in SEVERITY_CLASSES if s.code == UNB
 TWO_KINDS: Final = 0.75
 """Share of an index's variance between the two sides of Otsu's threshold; one kind of ground alone gives 0.64
 (a bell curve) to 0.75 (evenly spread)."""
+
+NBR_LIMIT: Final = 1.0
+DNBR_LIMIT: Final = 2.0
+"""What an index can't go beyond, on either side of 0."""
+
+EXTREME_NBR: Final = 0.9
+"""Of the kinds of ground that there are, only few pixels have a ratio beyond."""
+
+_DIVISORS: Final = (10, 100, 1_000)
+_USUAL: Final = 0.1
+"""Least threshold that somebody means who writes it without its decimal point."""
 
 _BINS: Final = 512
 _TAILS: Final = (0.001, 0.999)
@@ -107,6 +119,7 @@ def map_images(
     threshold: float | None = None,
     min_area_ha: float = MIN_AREA_HA,
     min_hole_ha: float = MIN_HOLE_HA,
+    notes: Iterable[str] = (),
 ) -> IndexMap:
     """Map burned ground by NBR, or by dNBR and with severity if there is an image before the fire.
 
@@ -116,11 +129,14 @@ def map_images(
         threshold: burned is below it (NBR) or from it on (dNBR); None: found without labels.
         min_area_ha: minimum mapping unit of burned patches.
         min_hole_ha: minimum mapping unit of unburned islands.
+        notes: what else a reader must know.
 
     Raises:
-        InputError: the perimeter can't be compared with, or the index is the same everywhere.
+        InputError: the perimeter can't be compared with, the threshold lies beyond the index, or the index is the same
+            everywhere.
     """
     grid = images.grid
+    check_threshold(threshold, of_change=images.before is not None)
     change = None if images.before is None else dnbr(images.before, images.after)
     index = images.after if change is None else change
     cut = _threshold(index, threshold, of_change=change is not None)
@@ -128,6 +144,10 @@ def map_images(
     raw = np.where(np.isnan(index), NO_ANSWER, over).astype(np.uint8)
     burned = sieve(raw, grid.pixel_ha, min_area_ha=min_area_ha, min_hole_ha=min_hole_ha)
     inside = None if perimeter is None else rasterized(perimeter, burned.shape, grid.transform)
+    if inside is not None and not (inside & (burned != NO_ANSWER)).any():
+        raise InputError(
+            "the images have no pixel with data inside the official perimeter: is it of this fire, does it say its CRS?"
+        )
     classes = offset = hectares = None
     if change is not None:
         offset = None if inside is None else phenology_offset(change, inside, grid)
@@ -151,8 +171,27 @@ def map_images(
         if perimeter is None
         else compare(burned, burned != NO_ANSWER, perimeter, grid.transform, grid.crs),
         simulated=images.simulated,
-        notes=tuple(_notes(images, cut, change is not None, inside, offset)),
+        notes=(*images.notes, *notes, *_notes(images, cut, change is not None, inside, offset)),
     )
+
+
+def check_threshold(threshold: float | None, *, of_change: bool) -> None:
+    """Check that a threshold is one that an index can reach.
+
+    Args:
+        threshold: of NBR, or of dNBR; None: none is given.
+        of_change: whether it is one of dNBR.
+
+    Raises:
+        InputError: it lies beyond; the message guesses what is meant, as tables often hold dNBR × 1,000.
+    """
+    name, limit = ("dNBR", DNBR_LIMIT) if of_change else ("NBR", NBR_LIMIT)
+    if threshold is None or abs(threshold) <= limit:
+        return
+    guesses = (threshold / divisor for divisor in reversed(_DIVISORS))
+    guess = next((guess for guess in guesses if _USUAL <= abs(guess) <= limit), None)
+    meant = "" if guess is None else f": did you mean {guess:g}?"
+    raise InputError(f"a threshold of {threshold:g} can't be, {name} lies within ±{limit:g}{meant}")
 
 
 def otsu(values: NDArray[np.floating]) -> Threshold:
@@ -190,6 +229,8 @@ def _notes(
     images: Images, cut: Threshold, of_change: bool, inside: NDArray[np.bool_] | None, offset: Offset | None
 ) -> list[str]:
     notes = []
+    if np.nanmedian(np.abs(images.after)) > EXTREME_NBR:
+        notes.append(f"NBR is beyond ±{EXTREME_NBR} on most of the ground: are these the right bands (--nir, --swir)?")
     if cut.separability is not None and cut.separability < TWO_KINDS:
         notes.append(
             f"the index shows no two kinds of ground (separability {cut.separability:.2f}): the threshold may mean "
@@ -204,6 +245,8 @@ def _notes(
     elif offset is None:
         notes.append("no offset for season and sun: the images show too little unburnt ground around the perimeter")
     if images.warped:
-        notes.append("the image was warped to its UTM zone by nearest pixel, since areas can't be measured on its grid")
+        notes.append(
+            "the image was warped to its UTM zone by nearest pixel, since areas can't be measured on its own grid"
+        )
     notes.append("no interval of the area: the errors of this map are not known")
     return notes

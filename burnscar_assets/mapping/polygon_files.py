@@ -11,6 +11,8 @@ from burnscar_assets.storage.atomic import atomic_file
 
 BURNED_LAYER: Final = "burned"
 PERIMETER_LAYER: Final = "perimeter"
+POLYGONS_STEM: Final = "burned_area"
+POLYGON_ENDINGS: Final = ("gpkg", "parquet", "geojson")
 GEOJSON_CRS: Final = "EPSG:4326"
 _DATE: Final = "2000-01-01T00:00:00Z"
 """GeoPackages carry a time of writing; a fixed one makes the same content the same file."""
@@ -22,7 +24,7 @@ def write_polygons(
     *,
     perimeter: gpd.GeoDataFrame | gpd.GeoSeries | None = None,
     simulated: bool = False,
-    stem: str = "burned_area",
+    stem: str = POLYGONS_STEM,
 ) -> list[Path]:
     """Write polygons as `<stem>.gpkg`, `<stem>.parquet` and `<stem>.geojson`.
 
@@ -44,7 +46,7 @@ def write_polygons(
         StorageError: they can't be written.
     """
     burned = polygons.assign(simulated=simulated)
-    geopackage, parquet, geojson = (folder / f"{stem}.{ending}" for ending in ("gpkg", "parquet", "geojson"))
+    geopackage, parquet, geojson = (folder / f"{stem}.{ending}" for ending in POLYGON_ENDINGS)
     with _whole(geopackage) as path, _fixed_date():
         burned.to_file(path, layer=BURNED_LAYER, driver="GPKG", geometry_type="Polygon")
         if perimeter is not None:

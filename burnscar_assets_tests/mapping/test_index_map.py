@@ -5,6 +5,7 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
+import rasterio.transform
 import rasterio.warp
 import shapely
 from affine import Affine
@@ -96,9 +97,9 @@ def test_a_grid_in_degrees_is_warped_and_hectares_stay(tmp_path: Path) -> None:
     pixels = bands(truth, 1)
     after = write_image(tmp_path / "utm.tif", pixels)
     with rasterio.open(after) as source:
-        transform, width, height = rasterio.warp.calculate_default_transform(
-            source.crs, "EPSG:4326", source.width, source.height, *source.bounds
-        )
+        bounds = rasterio.warp.transform_bounds(source.crs, "EPSG:4326", *source.bounds)
+        width, height = source.width, source.height
+        transform = rasterio.transform.from_bounds(*bounds, width, height)
         degrees = np.zeros((2, height, width), dtype="uint16")
         rasterio.warp.reproject(
             pixels, degrees, src_transform=TWENTY_M, src_crs=source.crs, dst_transform=transform, dst_crs="EPSG:4326"

@@ -1,0 +1,228 @@
+"""What the numbers of a user's own images are worth, by what the files say, what the user says, and what they show.
+
+A burn ratio needs no scale, but an offset that is left in the numbers, or taken off twice, bends it: left in one image
+of a pair, it looks like a fire. So each image has its own radiometry, and what is said is held against its darkest
+ground and against the other image.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from xml.etree import ElementTree
+
+import numpy as np
+
+from burnscar_assets.classes import BASELINE_OFFSET_DN
+from burnscar_assets.errors import InputError
+from burnscar_assets.imagery.pixels import Radiometry, stated_radiometry
+from burnscar_assets.imagery.radiometry import (
+    DN_PER_REFLECTANCE,
+    BandSample,
+    Conversion,
+    Shown,
+    conversion_of_range,
+    is_standard,
+    what_pixels_show,
+)
+from burnscar_assets.mapping.image_files import Band, FloatArray, Numbers, OpenImage
+
+NEGATIVE_DN: Final = -200
+"""Ground without light comes out this low after a correction of the atmosphere, not lower, but for a few pixels."""
+
+NEGATIVE_SHARE: Final = 0.01
+SHIFT_DN: Final = (700, 1300)
+"""Both bands differing by as much, on most of the ground that two images share, differ by an offset of 1,000."""
+
+_METADATA: Final = "MTD_MSI*.xml"
+_MOST_XML_BYTES: Final = 50 << 20
+_SAFE_BANDS: Final = ("B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B9", "B10", "B11", "B12")
+"""Bands by the `band_id` of a product's metadata."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An image in reflectance, or in numbers that are proportional to it.
+
+    Attributes:
+        label: What messages call it.
+        near, short: (height, width) near and short-wave infrared, NaN without data.
+        unit: Digital numbers (reflectance × 10,000) that one number of the file is; None if that is not known.
+        dn: Digital numbers that a value of the planes is; likewise.
+        shown: What the numbers show of Sentinel-2's offset before anything was taken off.
+        notes: What a reader must know.
+    """
+
+    label: str
+    near: FloatArray
+    short: FloatArray
+    unit: float | None
+    dn: float | None
+    shown: Shown
+    notes: tuple[str, ...]
+
+
+def measured(image: OpenImage, numbers: Numbers, offset: float | None, option: str) -> Measured:
+    """Take off what an image's numbers carry, and scale them as its files say.
+
+    Args:
+        image: the open image.
+        numbers: of it.
+        offset: what each number carries, by the user; None: what the files say.
+        option: of the command that sets the offset, for notes.
+
+    Raises:
+        InputError: the offset leaves nothing, or the files state a scale that can't be.
+    """
+    near, notes = _radiometry(image, image.nir, offset, option)
+    short, _ = _radiometry(image, image.swir, offset, option)
+    planes = near.reflectance(numbers.near), short.reflectance(numbers.short)
+    _check_something_is_left(image.label, near, planes, numbers, option)
+    kind = np.dtype(image.nir.source.dtypes[image.nir.number - 1])
+    said = stated_of(image, image.nir)
+    unit = _unit_dn(kind, numbers, said)
+    dn = None if unit is None else unit * (1 if said is None else 1 / said.scale)
+    shown = Shown.UNPROVED if unit is None else what_pixels_show(_samples(numbers, unit))
+    if unit is not None and dn is not None:
+        said_so = said is not None or offset is not None
+        doubts = list(_doubts(image.label, near, shown, unit, option, said_so=said_so))
+        notes += doubts or _negative(image.label, planes, dn, option)
+    if kind.itemsize == 1:
+        notes.append(
+            f"{image.label} has numbers of 8 bits, which somebody scaled: the index is right only where 0 stands for "
+            "no reflectance and both bands were scaled alike"
+        )
+    return Measured(image.label, *planes, unit, dn, shown, (*image.notes, *notes))
+
+
+def stated_of(image: OpenImage, band: Band) -> Radiometry | None:
+    """What an image's files say of a band: its tags, or the metadata of the Sentinel-2 product that it lies in."""
+    other = image.swir if band is image.nir else image.nir
+    found = stated_radiometry(band.source, band.number) or _of_product(Path(band.source.name), band.name)
+    return found or stated_radiometry(other.source, other.number)
+
+
+def doubts_of_pair(after: Measured, before: Measured) -> Iterator[str]:
+    """What speaks for an offset in one image of a pair only, or for one that was taken off twice.
+
+    Args:
+        after: the image after the fire.
+        before: the one before it, on the same grid.
+    """
+    if after.dn is None or before.dn is None:
+        return
+    pairs = ((before.near, after.near), (before.short, after.short))
+    shifts = [_median(earlier * before.dn - later * after.dn) for earlier, later in pairs]
+    least, most = SHIFT_DN
+    for higher, lower, sign, option, other in (
+        (before, after, 1, "--offset-before", "--offset"),
+        (after, before, -1, "--offset", "--offset-before"),
+    ):
+        if all(least <= sign * shift <= most for shift in shifts):
+            yield (
+                f"{higher.label} lies about {BASELINE_OFFSET_DN:,} digital numbers above {lower.label} in both bands, "
+                "on most of the ground, as if one of the two still carried an offset; try "
+                f"{option} {BASELINE_OFFSET_DN / (higher.unit or 1):g} {other} 0"
+            )
+
+
+def _median(values: FloatArray) -> float:
+    return float(np.nanmedian(values)) if np.isfinite(values).any() else np.nan
+
+
+def _check_something_is_left(
+    label: str, taken: Radiometry, planes: tuple[FloatArray, FloatArray], numbers: Numbers, option: str
+) -> None:
+    known = [plane[np.isfinite(plane)] for plane in planes]
+    if all(plane.size and not (plane > 0).any() for plane in known):
+        largest = max(float(np.nanmax(plane)) for plane in (numbers.near, numbers.short))
+        raise InputError(
+            f"an offset of {-taken.offset / taken.scale:g} leaves no number of {label} above 0, they reach to "
+            f"{largest:g}: give {option} in the file's own numbers"
+        )
+
+
+def _radiometry(image: OpenImage, band: Band, offset: float | None, option: str) -> tuple[Radiometry, list[str]]:
+    """What is done to a band's numbers, and whether the user and the files contradict each other."""
+    stated = stated_of(image, band)
+    if offset is None:
+        return stated or Radiometry(), []
+    scale = 1.0 if stated is None else stated.scale
+    in_file = offset if stated is None else -stated.offset / stated.scale
+    contradicts = not np.isclose(in_file, offset, rtol=1e-3, atol=1e-9)
+    note = f"{image.label} itself says that each number carries {in_file:.6g}; {option} {offset:g} is taken instead"
+    return Radiometry(scale, -offset * scale), [note] if contradicts else []
+
+
+def _doubts(label: str, taken: Radiometry, shown: Shown, unit: float, option: str, *, said_so: bool) -> Iterator[str]:
+    """Where what is taken off is not what the numbers show."""
+    in_numbers, taken_dn = BASELINE_OFFSET_DN / unit, -taken.offset / taken.scale * unit
+    if shown is Shown.WITH and taken_dn < BASELINE_OFFSET_DN / 2:
+        yield (
+            f"the darkest ground of {label} lies at {in_numbers:g}, as if its numbers still carried Sentinel-2's "
+            f"offset; try {option} {in_numbers:g}"
+        )
+    elif shown is Shown.WITHOUT and taken_dn > BASELINE_OFFSET_DN / 2:
+        yield (
+            f"{taken_dn / unit:g} is taken off each number of {label}, but much of its ground lies below that, as if "
+            f"it had been taken off already; try {option} 0"
+        )
+    elif shown is Shown.UNPROVED and not said_so:
+        yield (
+            f"neither {label} nor its darkest ground says whether its numbers carry an offset, as Sentinel-2's do "
+            f"since 2022: if so, give {option} {in_numbers:g}"
+        )
+
+
+def _negative(label: str, planes: tuple[FloatArray, FloatArray], dn: float, option: str) -> list[str]:
+    """Whether much of the ground has reflectance below what ground can have."""
+    known = [plane[np.isfinite(plane)] for plane in planes]
+    share = max(float((plane * dn < NEGATIVE_DN).mean()) if plane.size else 0.0 for plane in known)
+    if share <= NEGATIVE_SHARE:
+        return []
+    return [f"{100 * share:.0f} % of the ground of {label} has negative reflectance: is its offset right ({option})?"]
+
+
+def _unit_dn(kind: np.dtype, numbers: Numbers, stated: Radiometry | None) -> float | None:
+    """Digital numbers (reflectance × 10,000) for one number of the file; None if that is not known."""
+    if stated is not None and stated.scale != 1.0:
+        return DN_PER_REFLECTANCE * stated.scale
+    found: Conversion | None = conversion_of_range(kind, list(numbers.samples.values()))
+    return None if found is None else found.factor
+
+
+def _samples(numbers: Numbers, unit: float) -> list[BandSample]:
+    if not is_standard(unit / DN_PER_REFLECTANCE) and unit != DN_PER_REFLECTANCE:
+        return []
+    known = (BandSample.of(name, values * unit) for name, values in numbers.samples.items())
+    return [sample for sample in known if sample is not None]
+
+
+def _of_product(path: Path, name: str) -> Radiometry | None:
+    """What the metadata of the Sentinel-2 product around a file say of a band; None if there are none."""
+    folder = next((parent for parent in path.parents if parent.suffix.upper() == ".SAFE"), None)
+    found = next(iter(sorted(folder.glob(_METADATA))), None) if folder else None
+    if found is None or found.stat().st_size > _MOST_XML_BYTES:
+        return None
+    text = found.read_text(encoding="utf-8", errors="replace")
+    if "<!ENTITY" in text:
+        raise InputError(f"{found} declares entities, as no product of Sentinel-2 does: get it again")
+    try:
+        root = ElementTree.fromstring(text.encode())  # noqa: S314 — without entities, and of bounded size
+    except ElementTree.ParseError as error:
+        raise InputError(f"{found} is damaged ({error}): get it again") from error
+    plain = re.sub(r"^B0", "B", name)
+    offsets = {
+        element.get("band_id"): float(element.text or 0)
+        for element in root.iter()
+        if element.tag in ("BOA_ADD_OFFSET", "RADIO_ADD_OFFSET")
+    }
+    number = str(_SAFE_BANDS.index(plain)) if plain in _SAFE_BANDS else None
+    scales = [
+        float(element.text or DN_PER_REFLECTANCE)
+        for element in root.iter()
+        if element.tag in ("BOA_QUANTIFICATION_VALUE", "QUANTIFICATION_VALUE")
+    ]
+    scale = 1 / (scales[0] if scales else DN_PER_REFLECTANCE)
+    return Radiometry(scale, offsets.get(number, 0.0) * scale)
