@@ -13,6 +13,7 @@ import pandas as pd
 import shapely
 
 from burnscar_assets.classes import BURNT, CLASS_NAMES, Split, Stratum
+from burnscar_assets.clock import is_within
 from burnscar_assets.errors import CheckpointError, InputError
 from burnscar_assets.evaluation.report import BASELINE, MODEL, POOLED
 from burnscar_assets.funnel import unexplained
@@ -52,7 +53,9 @@ def was_looked_at_lately(looked_at: datetime | None, now: datetime, limit_days: 
     if looked_at is None:
         return Finding(False, "the source was never looked at")
     days = (now - looked_at).total_seconds() / 86_400
-    return Finding(days <= limit_days, f"looked at {looked_at:%Y-%m-%d %H:%M} UTC", {"days_ago": days})
+    lately = is_within(looked_at.timestamp(), now.timestamp(), limit_days * 86_400)
+    unknown = "" if lately or days > 0 else ": after now, so the clock was set back; look again"
+    return Finding(lately, f"looked at {looked_at:%Y-%m-%d %H:%M} UTC{unknown}", {"days_ago": days})
 
 
 def table_is_whole(table: Table, rows: pd.DataFrame) -> Finding:

@@ -22,6 +22,7 @@ from rslearn.data_sources.utils import MatchedItemGroup  # noqa: TID253
 from rslearn.utils.fsspec import open_atomic  # noqa: TID253
 from rslearn.utils.geometry import STGeometry  # noqa: TID253
 
+from burnscar_assets.clock import is_future, is_within
 from burnscar_assets.errors import InputError
 from burnscar_assets.imagery.local_match import match_and_rank
 from burnscar_assets.imagery.search_options import SearchOptions, retrying
@@ -122,9 +123,10 @@ def _is_usable(source: Sentinel2, key: CellYear, late_days: int) -> bool:
     path = _list_path(source, key)
     if not path.exists():
         return False
-    made = path.stat().st_mtime
+    made, now = path.stat().st_mtime, time.time()
     complete = datetime(key[1] + 1, 1, 1, tzinfo=UTC) + timedelta(days=late_days)
-    return made >= complete.timestamp() or time.time() - made < PAUSE.total_seconds()
+    whole = made >= complete.timestamp() and not is_future(made, now)
+    return whole or is_within(made, now, PAUSE.total_seconds())
 
 
 def _list_path(source: Sentinel2, key: CellYear) -> Any:

@@ -11,6 +11,7 @@ from typing import Final
 
 import pandas as pd
 
+from burnscar_assets.clock import is_future
 from burnscar_assets.imagery.ledger import Entry, open_ledgers
 from burnscar_assets.settings import ImagerySettings
 
@@ -39,6 +40,8 @@ def is_due(entry: Entry, late_days: int, now: datetime) -> bool:
     if "searched_at" not in entry:
         return True
     searched_at = datetime.fromisoformat(entry["searched_at"])
+    if is_future(searched_at.timestamp(), now.timestamp()):
+        return True
     until = entry["until"]
     was_open = until is None or searched_at < datetime.fromisoformat(until) + timedelta(days=late_days)
     return was_open and now >= searched_at + PAUSE

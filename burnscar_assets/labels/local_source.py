@@ -3,6 +3,7 @@
 A shapefile is several files of one name, a FileGDB a folder of them; ArcGIS's lock files are no content.
 """
 
+import os
 import time
 import zipfile
 from dataclasses import dataclass
@@ -54,9 +55,14 @@ def stamp(path: Path) -> LocalStamp:
     """What the file system says of a source."""
     files = [(file, file.stat()) for file in _files(path)]
     folders = [path, *(entry for entry in path.rglob("*") if entry.is_dir())] if path.is_dir() else []
-    times = [found.st_mtime for _, found in files] + [folder.stat().st_mtime for folder in folders]
+    times = [_changed_s(found) for found in (*(stat for _, stat in files), *(folder.stat() for folder in folders))]
     seen = [(file.relative_to(path.parent).as_posix(), found.st_size, found.st_mtime_ns) for file, found in files]
     return LocalStamp(hash_json(seen)[:16], len(files), sum(found.st_size for _, found in files), max(times))
+
+
+def _changed_s(found: os.stat_result) -> float:
+    """When a file was changed; the time of one that says the future (another machine's clock) is when it came here."""
+    return found.st_mtime if found.st_mtime <= time.time() else found.st_ctime
 
 
 def check_whole(path: Path, found: LocalStamp, settle_s: float) -> None:
@@ -72,10 +78,10 @@ def check_whole(path: Path, found: LocalStamp, settle_s: float) -> None:
         InputError: it is called a zip and begins as something else.
     """
     age_s = time.time() - found.modified_s
-    if abs(age_s) < settle_s:
+    if settle_s and age_s < settle_s:
+        said = f"it changed {age_s:.0f} s ago" if age_s >= 0 else "it changed in the future (was the clock set back?)"
         raise SourceUnavailableError(
-            f"{path} is being written: it changed {max(age_s, 0):.0f} s ago; it is read once it was left alone for "
-            f"{settle_s:.0f} s"
+            f"{path} is being written: {said}; it is read once it was left alone for {settle_s:.0f} s"
         )
     if not found.size_bytes:
         raise SourceUnavailableError(f"{path} is being written: it is empty; copy it again if it stays so")

@@ -18,6 +18,7 @@ from dagster._core.execution.backfill import (
 )
 from dagster._core.utils import make_new_backfill_id
 
+from burnscar_assets.clock import is_within
 from burnscar_assets.errors import BurnscarError
 from burnscar_assets.orchestration.execution import Refreshed, acceptance
 from burnscar_assets.orchestration.interrupted import fail_interrupted_runs
@@ -36,7 +37,7 @@ def daemon_is_running(instance: dg.DagsterInstance) -> bool:
     """Whether a daemon that starts backfills told of itself lately."""
     heartbeat = instance.get_daemon_heartbeats().get("BACKFILL")
     now = datetime.now(UTC).timestamp()
-    return heartbeat is not None and now - heartbeat.timestamp < HEARTBEAT_TOLERANCE_S
+    return heartbeat is not None and is_within(heartbeat.timestamp, now, HEARTBEAT_TOLERANCE_S)
 
 
 def refresh_through_queue(

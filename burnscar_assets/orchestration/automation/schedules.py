@@ -91,7 +91,7 @@ def _affordable(instance: dg.DagsterInstance, hours: float) -> int:
         if record.start_time
     ]
     now = datetime.now(UTC).timestamp()
-    seconds = {r.dagster_run.run_id: (r.end_time or now) - (r.start_time or now) for r in started}
+    seconds = {r.dagster_run.run_id: max((r.end_time or now) - (r.start_time or now), 0.0) for r in started}
     spent_s = sum(seconds[r.dagster_run.run_id] for r in started if (r.end_time or now) > now - DAY_S)
     left_s = hours * 3600 - spent_s
     if left_s <= 0:

@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 
 from burnscar_assets.alerts import alert
+from burnscar_assets.clock import is_within
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.runs import run_tags
@@ -56,7 +57,7 @@ class Cursor:
         """Whether it is time to look again; if so, that is remembered."""
         interval_s = 60 * (min(minutes, RETRY_MINUTES) if self.failures else minutes)
         now = datetime.now(UTC).timestamp()
-        if now - self.looked_at < interval_s:
+        if is_within(self.looked_at, now, interval_s):
             return False
         self.looked_at = now
         return True
