@@ -259,6 +259,19 @@ class ImagerySettings(Section):
         description="Scenes kept for each window, least cloudy first: further choices where the first can't be read; "
         "by window, those looked at.",
     )
+    exclude: tuple[str, ...] = Field(
+        (), description="Scenes that are left out: their ids, or patterns of them (`S2?_MSIL2A_20220810T*`)."
+    )
+    fallback: str | None = Field(
+        None,
+        description="A second dataset configuration, whose layers are searched where the first has no scene for a "
+        "window or does not answer; beside the settings file or in configs/.",
+    )
+    allowed_hosts: tuple[str, ...] = Field(
+        (),
+        description="Hosts, buckets (s3://name) and folders whose files a catalogue may name, beside its own and those "
+        "of the public archives; a pattern as *.example.org allows no host of a private network.",
+    )
     max_nodata_fraction: float = Field(
         0.05, ge=0, le=1, description="Windows with a larger share of pixels without data are left out."
     )

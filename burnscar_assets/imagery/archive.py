@@ -38,10 +38,11 @@ from burnscar_assets.classes import BANDS, BASELINE_OFFSET_DN
 from burnscar_assets.errors import InputError
 from burnscar_assets.imagery.gdal import FORGETTING, gdal_options
 from burnscar_assets.imagery.hrefs import is_remote, resolve_href
-from burnscar_assets.imagery.index_client import CLOUD_COVER, IndexClient
+from burnscar_assets.imagery.index_client import IndexClient
+from burnscar_assets.imagery.items import BASELINE_PROPERTIES, CLOUD_COVER, PRODUCT_NAMES, baseline_of, percent
 from burnscar_assets.imagery.radiometry import BASELINE, OFFSET_APPLIED, statements_of_item
 
-RECORDED_PROPERTIES = [CLOUD_COVER, BASELINE, OFFSET_APPLIED, "created", "updated"]
+RECORDED_PROPERTIES = [CLOUD_COVER, *BASELINE_PROPERTIES, *PRODUCT_NAMES, OFFSET_APPLIED, "created", "updated"]
 
 OPEN_FILES = 96
 
@@ -57,6 +58,7 @@ class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
         max_cloud_cover: float | None = None,
         harmonize: bool = True,
         assets: dict[str, str] | None = None,
+        allowed_hosts: list[str] | None = None,
         context: DataSourceContext = DataSourceContext(),  # noqa: B008 - rslearn's own signature
     ) -> None:
         """Make the source; nothing is read yet.
@@ -68,6 +70,8 @@ class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
             max_cloud_cover: scenes above it are no match, in percent; scenes that don't say are.
             harmonize: subtract the offset that processing baselines from 04.00 add, where a scene still has it.
             assets: asset key of each band; bands that are not named are detected.
+            allowed_hosts: hosts, buckets and folders whose files the index may name; its own, and those of the public
+                archives, are.
             context: the dataset and layer, from rslearn.
         """
         bands = list(BANDS)
@@ -84,7 +88,7 @@ class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
             sort_ascending=sort_ascending,
             properties_to_record=RECORDED_PROPERTIES,
         )
-        self.client: IndexClient = IndexClient(index, bands, assets or {}, max_cloud_cover)
+        self.client: IndexClient = IndexClient(index, bands, assets or {}, max_cloud_cover, tuple(allowed_hosts or ()))
         self.harmonize = harmonize
         self._files: OrderedDict[str, rasterio.DatasetReader] = OrderedDict()
         self._files_lock = threading.Lock()
@@ -97,6 +101,7 @@ class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
             self.client.endpoint, self.sort_by, self.sort_ascending, None, self.harmonize, self.client.assets
         )
         relaxed.client.bands = self.client.bands
+        relaxed.client.use(self.client.checks)
         return relaxed
 
     def get_asset_url(self, item: SourceItem, asset_key: str) -> str:
@@ -178,6 +183,7 @@ class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
 
     def _get_sort_key(self, stac_item: StacItem) -> Any:
         value = stac_item.properties.get(str(self.sort_by))
+        value = percent(value) if self.sort_by == CLOUD_COVER else value
         return (value is not None) != self.sort_ascending, 0 if value is None else value
 
     def _read_raster_from_url(
@@ -222,7 +228,7 @@ def has_offset(item: SourceItem) -> bool:
     Raises:
         InputError: the scene does not say its processing baseline.
     """
-    said = statements_of_item(item.properties, str(item.properties.get(BASELINE) or ""))
+    said = statements_of_item(item.properties, baseline_of(item.name, item.properties))
     if not said:
         raise InputError(
             f"scene {item.name} has no readable {BASELINE}, so its offset is unknown: add it to the index, or set "

@@ -7,7 +7,7 @@ search an API, or that search in a way of their own, are asked through their own
 Loaded only by functions that need rslearn.
 """
 
-import json
+import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,12 +21,15 @@ import rasterio.warp
 import shapely
 from rslearn.config import QueryConfig  # noqa: TID253
 from rslearn.data_sources import DataSource  # noqa: TID253
+from rslearn.data_sources.planetary_computer import PlanetaryComputerStacClient  # noqa: TID253
 from rslearn.data_sources.stac import AxisAlignedStacDataSource, SourceItem, StacDataSource  # noqa: TID253
 from rslearn.data_sources.utils import MatchedItemGroup  # noqa: TID253
 from rslearn.utils.geometry import WGS84_PROJECTION, STGeometry  # noqa: TID253
 from rslearn.utils.stac import StacItem  # noqa: TID253
 
+from burnscar_assets.imagery.api_client import ApiClient
 from burnscar_assets.imagery.index_client import IndexClient
+from burnscar_assets.imagery.items import CLOUD_COVER, percent
 from burnscar_assets.imagery.local_match import match_and_rank
 from burnscar_assets.imagery.patient_session import PatientSession
 from burnscar_assets.imagery.search_groups import Request, group_requests, split_group
@@ -47,6 +50,7 @@ MARGIN_DEGREES: Final = 1e-4
 WIDEST_WINDOW_DEGREES: Final = 6.0
 
 Groups = list[MatchedItemGroup[Any]]
+TimeRange = tuple[datetime, datetime]
 Result = TypeVar("Result")
 
 
@@ -162,19 +166,26 @@ class _StacSearch:
         self._geometries = geometries
         self._query = query_config
         self._options = options
-        self._local = isinstance(source.client, IndexClient)
-        if not self._local:
-            source.client.session = PatientSession(
-                options.retries, options.retry_backoff_s, named_hosts=[host_of(source.client.endpoint)]
-            )
-        self._session = source.client.session
+        self._checks = options.checks(source)
+        self._api = self._connect()
         self._shapes = _on_the_globe(geometries)
         self._times = [self._search_times(i) for i in range(len(geometries))]
+
+    def _connect(self) -> ApiClient | None:
+        """A client of the API that is searched; None where an index is."""
+        client = self._source.client
+        if isinstance(client, IndexClient):
+            client.use(self._checks)
+            return None
+        client.session = PatientSession(
+            self._options.retries, self._options.retry_backoff_s, named_hosts=[host_of(client.endpoint)]
+        )
+        return ApiClient(client, client.session, by_id=isinstance(client, PlanetaryComputerStacClient))
 
     def parts(self) -> Iterator[MatchedPart]:
         """Windows of one search after the other, matched."""
         groups = self._groups()
-        pool = ThreadPoolExecutor(1 if self._local else AT_ONCE)
+        pool = ThreadPoolExecutor(1 if self._api is None else AT_ONCE)
         try:
             ahead = [pool.submit(self._search, group) for group in groups[:AT_ONCE]]
             for number in range(len(groups)):
@@ -184,8 +195,8 @@ class _StacSearch:
                 for positions, scenes in found:
                     yield self._match(positions, scenes)
         finally:
-            if isinstance(self._session, PatientSession):
-                self._session.stop()  # nobody waits for searches that nobody wants any more
+            if isinstance(self._source.client.session, PatientSession):
+                self._source.client.session.stop()  # nobody waits for searches that nobody wants any more
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _groups(self) -> list[list[int]]:
@@ -200,7 +211,7 @@ class _StacSearch:
         west, south, east, north = self._shapes[position].bounds
         return Request((west, south, east, north), self._times[position])
 
-    def _search_times(self, position: int) -> tuple[datetime, datetime] | None:
+    def _search_times(self, position: int) -> TimeRange | None:
         geometry = STGeometry(WGS84_PROJECTION, self._shapes[position], self._geometries[position].time_range)
         times = self._source._get_search_time_range(geometry)
         return (times, times) if isinstance(times, datetime) else times
@@ -216,53 +227,75 @@ class _StacSearch:
         return [part for half in halves for part in self._search([group[i] for i in half])]
 
     def _is_long(self, found: list[StacItem], group: list[int]) -> bool:
-        return not self._local and len(found) >= MOST_LISTED and len(group) > 1
+        return self._api is not None and len(found) >= MOST_LISTED and len(group) > 1
 
     def _list_scenes(self, group: list[int]) -> list[StacItem]:
-        times = [self._times[i] for i in group]
-        limits = [t for t in times if t is not None]
+        wanted = [self._times[i] for i in group]
+        limits = [t for t in wanted if t is not None]
         shape = self._shapes[group[0]]
         if len(group) > 1 or shape.geom_type == "Polygon":
             hull = shapely.convex_hull(shapely.GeometryCollection(list(self._shapes[group])))
             shape = shapely.buffer(hull, MARGIN_DEGREES, join_style="mitre", mitre_limit=2)
-        search = partial(
-            self._source.client.search,
-            collections=self._source.collection_names,
-            intersects=json.loads(shapely.to_geojson(self._source._get_search_intersects_shape(shape))),
-            date_time=(min(t[0] for t in limits), max(t[1] for t in limits)) if len(limits) == len(times) else None,
-            query=self._source.query,
-            limit=self._source.limit,
-        )
-        return retrying(search, self._source, self._options)
+        times = (min(t[0] for t in limits), max(t[1] for t in limits)) if len(limits) == len(wanted) else None
+        shape = self._source._get_search_intersects_shape(shape)
+        return retrying(partial(self._search_client, shape, times), self._source, self._options)
+
+    def _search_client(self, shape: shapely.Geometry, times: TimeRange | None) -> list[StacItem]:
+        source = self._source
+        if self._api is None:
+            found: list[StacItem] = source.client.search(intersects=shapely.geometry.mapping(shape), date_time=times)
+            return found
+        items = self._api.search(source.collection_names, shape, times, source.query, source.limit)
+        needed = source.required_assets or []
+        scenes = (self._checks.scene(item, needed, times, shape) for item in items)
+        return [scene for scene in scenes if scene is not None]
 
     def _match(self, positions: list[int], scenes: list[StacItem]) -> MatchedPart:
         geometries = [self._geometries[i] for i in positions]
-        try:
-            items = self._prefer(self._relevant(positions, scenes))
-        except Exception:  # a scene is amiss: rslearn tells for which windows
-            groups = _ask_source(self._source, geometries, self._query, self._options)
-            return MatchedPart(positions, groups, [[] for _ in positions])
+        items = retrying(lambda: self._prefer(self._relevant(positions, scenes)), self._source, self._options)
         return MatchedPart(positions, *match_and_rank(geometries, items, self._query, self._options.candidates))
 
     def _relevant(self, positions: list[int], scenes: list[StacItem]) -> list[StacItem]:
-        """Scenes that a search for one of the windows alone would list, as far as their boxes and times tell."""
+        """Scenes that a search for one of the windows alone would list."""
         tree = shapely.STRtree(self._shapes[positions])
-        shapes = [shapely.geometry.shape(scene.geometry) for scene in scenes]
-        touched = set(tree.query(np.array(shapes, dtype=object))[0].tolist()) if scenes else set()
+        shapes = np.array([shapely.geometry.shape(scene.geometry) for scene in scenes], dtype=object)
+        touched = set(tree.query(shapes, predicate="intersects")[0].tolist()) if scenes else set()
         times = {self._times[i] for i in positions}
         return [scene for i, scene in enumerate(scenes) if i in touched and any(_overlap(scene, t) for t in times)]
 
     def _prefer(self, scenes: list[StacItem]) -> list[SourceItem]:
-        """Scenes as items, those that rslearn would leave out left out, in rslearn's order."""
+        """Scenes as items, those that rslearn would leave out or that are too cloudy left out, in rslearn's order."""
         required = self._source.required_assets or []
         good = [scene for scene in scenes if all(key in (scene.assets or {}) for key in required)]
-        if self._source.sort_by is not None:
-            good.sort(key=self._source._get_sort_key, reverse=not self._source.sort_ascending)
+        good = _in_order([scene for scene in good if self._is_clear(scene)], self._source)
         items = [self._source._stac_item_to_item(scene) for scene in good]
         return [item for item in items if self._source._should_include_item(item)]
 
+    def _is_clear(self, scene: StacItem) -> bool:
+        cloud_cover, most = percent(scene.properties.get(CLOUD_COVER)), self._options.max_cloud_cover
+        return most is None or (self._options.unknown_clouds if cloud_cover is None else cloud_cover <= most)
 
-def _overlap(scene: StacItem, times: tuple[datetime, datetime] | None) -> bool:
+
+def _in_order(scenes: list[StacItem], source: StacDataSource) -> list[StacItem]:
+    """Scenes in a source's order of preference; those that don't say what it goes by come last."""
+    if source.sort_by is None:
+        return scenes
+    values = [_rank(scene.properties.get(source.sort_by), source.sort_by) for scene in scenes]
+    told = [(value, scene) for value, scene in zip(values, scenes, strict=True) if value is not None]
+    told.sort(key=lambda pair: pair[0], reverse=not source.sort_ascending)
+    return [scene for _, scene in told] + [s for value, s in zip(values, scenes, strict=True) if value is None]
+
+
+def _rank(value: Any, sort_by: str) -> tuple[bool, Any] | None:
+    """What a property is sorted by, numbers before text; None for anything that says nothing."""
+    number = percent(value) if sort_by == CLOUD_COVER else value
+    if isinstance(number, str):
+        return None if sort_by == CLOUD_COVER else (True, number)
+    is_number = isinstance(number, int | float) and math.isfinite(number)
+    return (False, number) if is_number else None
+
+
+def _overlap(scene: StacItem, times: TimeRange | None) -> bool:
     """Whether a STAC search for a time range, ends included, lists a scene."""
     return (
         times is None

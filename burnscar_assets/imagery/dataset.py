@@ -18,6 +18,7 @@ import pandas as pd
 from burnscar_assets.environment import config_file
 from burnscar_assets.errors import InputError, MissingDataError, SettingsError
 from burnscar_assets.imagery.hrefs import is_remote
+from burnscar_assets.imagery.items import BASELINE_PROPERTIES, CLOUD_COVER, PRODUCT_NAMES
 from burnscar_assets.imagery.radiometry import OF_RADIOMETRY
 from burnscar_assets.settings import ImagerySettings
 from burnscar_assets.storage.atomic import write_json
@@ -31,6 +32,11 @@ if TYPE_CHECKING:
 ARCHIVE_VARIABLE = "${BURNSCAR_ARCHIVE}"
 CLOUD_LIMIT = "max_cloud_cover"
 CLOUD_QUERY = "eo:cloud_cover"
+RECORDED = (CLOUD_COVER, *BASELINE_PROPERTIES, *PRODUCT_NAMES, *OF_RADIOMETRY)
+"""Properties of items that are kept with the scenes that windows are matched with."""
+
+FALLBACK = "fallback.json"
+"""Name of the second configuration in the dataset's folder."""
 
 
 def write_dataset_config(settings: ImagerySettings, root: DataRoot) -> Path:
@@ -40,13 +46,32 @@ def write_dataset_config(settings: ImagerySettings, root: DataRoot) -> Path:
     that the root can be moved, absolute otherwise. A cloud limit that the configuration has becomes the one of
     the settings. Other `${…}` stay; rslearn takes them from the environment.
 
+    The configuration of `imagery.fallback` is put beside it, as `fallback.json`.
+
     Returns:
         The path of `config.json`.
 
     Raises:
-        SettingsError: the configuration is missing, malformed, or wants an archive that the settings don't name.
+        SettingsError: a configuration is missing, malformed, or wants an archive that the settings don't name.
     """
-    source = config_file(settings.dataset_config)
+    content = _dataset_config(settings.dataset_config, settings, root)
+    path = root.dataset / "config.json"
+    if not path.exists() or _read_json(path) != content:
+        write_json(path, content)
+    fallback = root.dataset / FALLBACK
+    if settings.fallback is None:
+        fallback.unlink(missing_ok=True)
+        return path
+    second = _dataset_config(settings.fallback, settings, root)
+    _check_fallback(settings, content, second)
+    if _read_json(fallback) != second:
+        write_json(fallback, second)
+    return path
+
+
+def _dataset_config(name: str, settings: ImagerySettings, root: DataRoot) -> dict[str, Any]:
+    """The content of a dataset configuration, with what the settings say in it."""
+    source = config_file(name)
     try:
         content = json.loads(source.read_text(encoding="utf-8"))
         layers = content["layers"].values()
@@ -58,11 +83,25 @@ def write_dataset_config(settings: ImagerySettings, root: DataRoot) -> Path:
             arguments[CLOUD_LIMIT] = settings.max_cloud_cover
         if CLOUD_QUERY in arguments.get("query", {}):
             arguments["query"][CLOUD_QUERY] = {"lte": settings.max_cloud_cover}
-    content = _replace(content, settings, root, source)
-    path = root.dataset / "config.json"
-    if not path.exists() or _read_json(path) != content:
-        write_json(path, content)
-    return path
+        if settings.allowed_hosts and layer.get("data_source", {}).get("class_path", "").endswith(".CogArchive"):
+            arguments["allowed_hosts"] = list(settings.allowed_hosts)
+    replaced: dict[str, Any] = _replace(content, settings, root, source)
+    return replaced
+
+
+def _check_fallback(settings: ImagerySettings, first: dict[str, Any], second: dict[str, Any]) -> None:
+    """Check that the fallback can make the same layers: read directly, and the first too."""
+    for name, layer in first["layers"].items():
+        if "data_source" not in layer:
+            continue
+        other = second["layers"].get(name, {}).get("data_source")
+        alike = second["layers"].get(name, {}).get("band_sets") == layer.get("band_sets")
+        direct = not any(source.get("ingest", True) for source in (layer["data_source"], other or {}))
+        if not alike or not direct:
+            raise SettingsError(
+                f"imagery.fallback ({settings.fallback}) can't stand behind {settings.dataset_config}: both need a "
+                f"layer {name!r} of the same band_sets, with a data source that is read directly (ingest: false)"
+            )
 
 
 def _replace(value: Any, settings: ImagerySettings, root: DataRoot, source: Path) -> Any:
@@ -88,7 +127,7 @@ def _archive_place(archive: str, root: DataRoot) -> str:
 def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+    except (OSError, ValueError):
         return None
 
 
@@ -148,23 +187,36 @@ def image_layers(dataset: "Dataset") -> "dict[str, LayerConfig]":
     return {name: layer for name, layer in sorted(dataset.layers.items()) if layer.band_sets and layer.data_source}
 
 
-def data_source(dataset: "Dataset", name: str) -> "DataSource":
-    """The data source of a layer; its scenes keep what their items say of their radiometry.
+def data_source(dataset: "Dataset", name: str, *, fallback: bool = False) -> "DataSource":
+    """The data source of a layer, or the one that stands behind it; its scenes keep what their items say of them.
 
     Raises:
         SettingsError: its arguments are not what it takes.
+        MissingDataError: there is no fallback.
     """
+    config = fallback_layer(dataset, name) if fallback else dataset.layers[name]
+    if config is None:
+        raise MissingDataError(f"{Path(dataset.path) / FALLBACK} has no layer {name!r}: run burnscar refresh")
     messages = io.StringIO()
     try:
         with redirect_stderr(messages):
-            source = dataset.layers[name].instantiate_data_source(dataset.path)
+            source = config.instantiate_data_source(dataset.path)
     except (SystemExit, TypeError, ValueError) as error:  # rslearn's parser of arguments leaves by SystemExit
         detail = messages.getvalue().strip() or error
         raise SettingsError(f"data source of layer {name!r} in {dataset.path / 'config.json'}: {detail}") from error
     recorded = getattr(source, "properties_to_record", None)
     if recorded is not None:
-        source.properties_to_record = [*recorded, *(name for name in OF_RADIOMETRY if name not in recorded)]
+        source.properties_to_record = [*dict.fromkeys([*recorded, *RECORDED])]
     return source
+
+
+def fallback_layer(dataset: "Dataset", name: str) -> "LayerConfig | None":
+    """The configuration of a layer in the dataset's fallback; None if it has none."""
+    from rslearn.config import LayerConfig
+
+    content = _read_json(Path(dataset.path) / FALLBACK)
+    layer = content["layers"].get(name) if isinstance(content, dict) else None
+    return None if layer is None else LayerConfig.model_validate(layer)
 
 
 def close_files(source: "DataSource") -> None:

@@ -24,6 +24,7 @@ from rslearn.utils.geometry import STGeometry  # noqa: TID253
 
 from burnscar_assets.clock import is_future, is_within
 from burnscar_assets.errors import InputError
+from burnscar_assets.imagery.items import is_excluded
 from burnscar_assets.imagery.local_match import match_and_rank
 from burnscar_assets.imagery.search_options import SearchOptions, retrying
 from burnscar_assets.imagery.searches import PAUSE
@@ -71,7 +72,7 @@ def match_by_granule(
     for part in wanted:
         needed = [(cell, year) for cell in part.cells for year in part.years]
         read = {key: read[key] if key in read else _read_list(source, key) for key in needed}
-        items = [item for key in needed for item in read[key]]
+        items = [item for key in needed for item in read[key] if not is_excluded(item.name, options.exclude)]
         if source.sort_by == CLOUD_ORDER:
             items.sort(key=lambda item: item.cloud_cover)
         windows = [everywhere[i] for i in part.positions]

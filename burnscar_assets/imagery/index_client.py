@@ -1,8 +1,7 @@
 """Searches in a STAC index that was read whole, in the place of rslearn's searches in a STAC API."""
 
 from collections.abc import Sequence
-from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,11 +13,10 @@ from rslearn.utils.stac import StacClient, StacItem  # noqa: TID253
 
 from burnscar_assets.errors import InputError
 from burnscar_assets.imagery.band_assets import band_hrefs
-from burnscar_assets.imagery.hrefs import is_remote
-from burnscar_assets.imagery.radiometry import RASTER_BANDS, raster_bands
+from burnscar_assets.imagery.hrefs import AddressRule, is_remote
+from burnscar_assets.imagery.item_checks import ItemChecks, Reason
+from burnscar_assets.imagery.items import CLOUD_COVER, percent
 from burnscar_assets.imagery.stac_index import StacDict, StacIndex, read_index
-
-CLOUD_COVER = "eo:cloud_cover"
 
 
 class _Index(NamedTuple):
@@ -28,15 +26,15 @@ class _Index(NamedTuple):
     file: tuple[int, int] | None
 
 
-_READ: dict[str, _Index] = {}
+_READ: dict[AddressRule, _Index] = {}
 
 
-def _read_once(index: str) -> StacIndex:
-    """An index as it was read last, or anew if its file changed since."""
-    file = _file_state(index)
-    known = _READ.get(index)
+def _read_once(rule: AddressRule) -> StacIndex:
+    """The index of a rule as it was read last, or anew if its file changed since."""
+    file = _file_state(rule.catalogue)
+    known = _READ.get(rule)
     if known is None or known.file != file:
-        known = _READ[index] = _Index(read_index(index), file)
+        known = _READ[rule] = _Index(read_index(rule.catalogue, rule), file)
     return known.items
 
 
@@ -53,15 +51,20 @@ def _file_state(index: str) -> tuple[int, int] | None:
 
 def forget_indexes() -> None:
     """Have every index read again when it is needed next, but for files that tell whether they changed."""
-    for index in [index for index, read in _READ.items() if read.file is None]:
-        del _READ[index]
+    for rule in [rule for rule, read in _READ.items() if read.file is None]:
+        del _READ[rule]
 
 
 class IndexClient(StacClient):
     """Answers rslearn's STAC searches from an index that was read whole."""
 
     def __init__(
-        self, index: str, bands: list[str], assets: dict[str, str], max_cloud_cover: float | None = None
+        self,
+        index: str,
+        bands: list[str],
+        assets: dict[str, str],
+        max_cloud_cover: float | None = None,
+        allowed_hosts: tuple[str, ...] = (),
     ) -> None:
         """Remember what to search; the index is read by the first search.
 
@@ -70,21 +73,29 @@ class IndexClient(StacClient):
             bands: names of the bands that a scene must have.
             assets: asset keys by band, where they aren't to be detected.
             max_cloud_cover: scenes above it are not found, in percent.
+            allowed_hosts: hosts, buckets and folders that the index may name beside its own, see `AddressRule`.
         """
         super().__init__(index)
         self.bands = bands
         self.assets = assets
         self.max_cloud_cover = max_cloud_cover
+        self.checks = ItemChecks(AddressRule(index, allowed_hosts), granules=True)
         self._listed: _Scenes | None = None
+
+    def use(self, checks: ItemChecks) -> None:
+        """Have items checked in another way."""
+        self.checks = checks
+        self._listed = None
 
     def fingerprint(self) -> str:
         """Hash of what the index says."""
-        return _read_once(self.endpoint).fingerprint
+        return _read_once(self.checks.rule).fingerprint
 
     def address(self, scene_id: str, band: str) -> str | None:
         """Where a band of a scene lies, whether it is one of `bands` or not; None if the index does not tell."""
         item = self._scenes().by_id(scene_id)
-        return band_hrefs(item["assets"], [band], self.assets).get(band) if item else None
+        address = band_hrefs(item["assets"], [band], self.assets).get(band) if item else None
+        return address if address is not None and self._is_allowed(address) else None
 
     def check(self) -> None:
         """Read the index, and see that it has the bands; its items are looked at as searches come to them.
@@ -118,10 +129,11 @@ class IndexClient(StacClient):
         return [scene for scene in scenes if ids is None or scene.id in ids]
 
     def _scenes(self) -> "_Scenes":
-        items = _read_once(self.endpoint)
+        items = _read_once(self.checks.rule)
         if self._listed is None or self._listed.items is not items:
             self._check_bands(items)
             self._listed = _Scenes(items)
+            self.checks.set_aside |= {href: (Reason.ADDRESS, why) for href, why in items.refused.items()}
         return self._listed
 
     def _check_bands(self, items: StacIndex) -> None:
@@ -142,12 +154,21 @@ class IndexClient(StacClient):
             item = listed.items[position]
             hrefs = band_hrefs(item["assets"], self.bands, self.assets)
             usable = len(hrefs) == len(self.bands) and self._is_clear(item)
-            listed.made[position] = _to_scene(item, hrefs, listed.mended.get(position)) if usable else None
+            by_href = {asset["href"]: asset for asset in item["assets"].values()}
+            told = item | {"assets": {band: by_href[href] for band, href in hrefs.items()}}
+            listed.made[position] = self.checks.scene(told) if usable else None
         return listed.made[position]
 
     def _is_clear(self, item: StacDict) -> bool:
-        cloud_cover = item["properties"].get(CLOUD_COVER)
+        cloud_cover = percent(item["properties"].get(CLOUD_COVER))
         return self.max_cloud_cover is None or cloud_cover is None or cloud_cover <= self.max_cloud_cover
+
+    def _is_allowed(self, address: str) -> bool:
+        try:
+            self.checks.rule.check(address)
+        except InputError:
+            return False
+        return True
 
 
 class _Scenes:
@@ -155,7 +176,6 @@ class _Scenes:
 
     Attributes:
         items: the index.
-        mended: footprints that were invalid, by position.
         tree: of all footprints.
         made: by position, scenes that were found; None for one that is of no use.
     """
@@ -163,9 +183,8 @@ class _Scenes:
     def __init__(self, items: StacIndex) -> None:
         self.items = items
         invalid = np.flatnonzero(~shapely.is_valid(items.footprints))
-        self.mended = dict(zip(invalid.tolist(), shapely.make_valid(items.footprints[invalid]), strict=True))
         footprints = items.footprints.copy()
-        footprints[invalid] = list(self.mended.values())
+        footprints[invalid] = shapely.make_valid(items.footprints[invalid])
         self.tree = shapely.STRtree(footprints)
         self.made: dict[int, StacItem | None] = {}
         self._positions: dict[str, int] = {}
@@ -178,21 +197,6 @@ class _Scenes:
         return None if position is None else self.items[position]
 
 
-def _to_scene(item: StacDict, hrefs: dict[str, str], footprint: shapely.Geometry | None) -> StacItem:
-    """A scene with the addresses of its bands, and another footprint where the item's is invalid."""
-    properties = {key: value for key, value in item["properties"].items() if value is not None}
-    stated = raster_bands({key: a for key, a in item["assets"].items() if a["href"] in hrefs.values()})
-    properties |= {RASTER_BANDS: stated} if stated else {}
-    told: StacDict = {"properties": properties, "assets": {band: {"href": href} for band, href in hrefs.items()}}
-    if footprint is not None:
-        told["geometry"] = shapely.geometry.mapping(footprint)
-    scene = StacItem.from_dict(item | told)
-    if scene.time_range is None:
-        raise InputError(f"STAC item {scene.id} has no datetime: add it to the index")
-    start, end = (t.replace(tzinfo=UTC) if t.tzinfo is None else t for t in scene.time_range)
-    return replace(scene, time_range=(start, end))
-
-
 def _times(scene: StacItem) -> tuple[datetime, datetime]:
-    assert scene.time_range is not None  # noqa: S101 - _to_scene lets no other through
+    assert scene.time_range is not None  # noqa: S101 - the checks let no other through
     return scene.time_range

@@ -8,6 +8,7 @@ training, just as it leaves out a window for which no scene was found.
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,6 +18,14 @@ if TYPE_CHECKING:
 SET_ASIDE = "set-aside:"
 CANDIDATES = "candidates:"
 """Under this and a layer's name lie the scenes that a window may have, one group of them, the preferred first."""
+
+CLOUD_COVER = "eo:cloud_cover"
+BASELINE_PROPERTIES = ("s2:processing_baseline", "processing:version")
+PRODUCT_NAMES = ("s2:product_uri", "sentinel:product_id", "s2:granule_id")
+"""Properties that hold a product's name, with its baseline in it (`…_N0511_…`)."""
+
+FALLBACK_SCENE = "burnscar:fallback"
+"""Key of a serialized scene that is of the dataset's fallback: true."""
 
 SerializedItem = dict[str, Any]
 
@@ -78,14 +87,42 @@ def acquisition_time(item: SerializedItem) -> datetime | None:
 
 def cloud_cover(item: SerializedItem) -> float | None:
     """Granule cloud cover of a scene in percent; None where its source does not tell."""
-    return item.get("properties", {}).get("eo:cloud_cover", item.get("cloud_cover"))
+    return percent(item.get("properties", {}).get(CLOUD_COVER, item.get("cloud_cover")))
+
+
+def percent(value: Any) -> float | None:
+    """A share in percent; None for anything that is none: missing, text, not a number, or outside 0–100."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if 0 <= value <= 100 else None
+
+
+def is_of_fallback(groups: Iterable[Iterable[SerializedItem]]) -> bool:
+    """Whether scenes are of the dataset's fallback; those of one window are of one source."""
+    return any(item.get(FALLBACK_SCENE, False) for group in groups for item in group)
+
+
+def is_excluded(name: str, patterns: Iterable[str]) -> bool:
+    """Whether a scene is among ids or patterns of ids."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def processing_baseline(item: SerializedItem) -> str:
-    """Processing baseline of a scene, such as 05.09, by its properties or its name; empty where neither tells."""
-    named = re.search(r"_N(\d\d)(\d\d)_", item["name"])
-    said = item.get("properties", {}).get("s2:processing_baseline")
-    return str(said or (f"{named[1]}.{named[2]}" if named else ""))
+    """Processing baseline of a scene, such as 05.09; empty where nothing tells."""
+    return baseline_of(item["name"], item.get("properties", {}))
+
+
+def baseline_of(name: str, properties: Mapping[str, Any]) -> str:
+    """Processing baseline that a scene's properties say, else its own or its product's name; empty where none does."""
+    for key in BASELINE_PROPERTIES:
+        said = re.fullmatch(r"N?0?(\d{1,2})\.?(\d\d)", str(properties.get(key) or "").strip())
+        if said:
+            return f"{int(said[1]):02}.{said[2]}"
+    for text in (name, *(properties.get(key) for key in PRODUCT_NAMES)):
+        named = re.search(r"_N(\d\d)\.?(\d\d)(?![0-9])", str(text))
+        if named:
+            return f"{named[1]}.{named[2]}"
+    return ""
 
 
 def _matched(layers: "Mapping[str, WindowLayerData]", layer: str) -> "WindowLayerData | None":

@@ -1,12 +1,22 @@
 """Searching the scenes of one layer's windows, and writing them down as rslearn's `prepare` does."""
 
 import copy
+import logging
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any, Final
 
-from burnscar_assets.imagery.items import CANDIDATES, SET_ASIDE, SerializedItem, cloud_cover
+from burnscar_assets.errors import SourceUnavailableError
+from burnscar_assets.imagery.items import (
+    CANDIDATES,
+    FALLBACK_SCENE,
+    SET_ASIDE,
+    SerializedItem,
+    cloud_cover,
+    is_excluded,
+)
 
 if TYPE_CHECKING:
     from rslearn.config import LayerConfig
@@ -20,6 +30,7 @@ if TYPE_CHECKING:
     from burnscar_assets.imagery.selection import SelectionRule
 
 CLOUD_QUERY: Final = "eo:cloud_cover"
+ANY_CLOUDS: Final = 100.0
 NO_SCENE: Final = "no_scene_in_time_range"
 TOO_CLOUDY: Final = "too_cloudy"
 COMMIT: Final = 256
@@ -30,6 +41,8 @@ LOOKED_AT: Final = 2048
 
 PLACE_M: Final = 50_000
 """Windows within a square of this side are looked at one after the other, for they have scenes in common."""
+
+logger = logging.getLogger(__name__)
 
 TimeRange = tuple[datetime, datetime]
 Chosen = list[tuple[list[SerializedItem], TimeRange | None]]
@@ -68,6 +81,8 @@ class LayerSearch:
         max_cloud_cover: float,
         options: "SearchOptions",
         rule: "SelectionRule | None" = None,
+        *,
+        fallback: bool = False,
     ) -> None:
         """Know what is wanted; nothing is searched yet.
 
@@ -78,13 +93,15 @@ class LayerSearch:
             max_cloud_cover: scenes above it are no match, in percent, for sources that can't leave them out too.
             options: how searches are made.
             rule: how scenes are chosen by what they show of each window; without one, as the layer says.
+            fallback: whether the source is the dataset's fallback; its scenes are marked.
         """
-        self._source = source
+        self.source = source
         self._config = config
         self._layer = layer
         self._max_cloud_cover = max_cloud_cover
-        self._options = options
+        self.options = options
         self._rule = rule
+        self.is_fallback = fallback
         self.clear_fractions: dict[str, list[float | None]] = {}
         """Of windows matched so far: each group's share of the window that is clear, if it was chosen by that."""
 
@@ -99,7 +116,7 @@ class LayerSearch:
             InputError: a search is refused, or a scene is unusable.
         """
         unmatched: list[Window] = []
-        for part in self._select(windows) if self._rule else self._search(self._source, windows):
+        for part in self._select(windows) if self._rule else self._search(self.source, windows, self._strict()):
             for first in range(0, len(part.positions), COMMIT):
                 chosen = [windows[i] for i in part.positions[first : first + COMMIT]]
                 groups, ranked = part.groups[first : first + COMMIT], part.ranked[first : first + COMMIT]
@@ -110,12 +127,19 @@ class LayerSearch:
             cloudy = self._found_without_cloud_limit(unmatched)
             yield {window.name: TOO_CLOUDY if window.name in cloudy else NO_SCENE for window in unmatched}
 
-    def _search(self, source: "DataSource", windows: "Sequence[Window]") -> "Iterator[MatchedPart]":
+    def _strict(self) -> "SearchOptions":
+        """Options by which scenes that don't say how cloudy they are count as too cloudy, where clouds matter."""
+        matters = _without_cloud_limit(self.source) is not None and self._max_cloud_cover < ANY_CLOUDS
+        return replace(self.options, max_cloud_cover=self._max_cloud_cover if matters else None)
+
+    def _search(
+        self, source: "DataSource", windows: "Sequence[Window]", options: "SearchOptions"
+    ) -> "Iterator[MatchedPart]":
         from burnscar_assets.imagery.bulk_items import search_in_parts
 
         assert self._config.data_source is not None  # noqa: S101 - only layers that have one are matched
         geometries = [self._wanted(window) for window in windows]
-        return search_in_parts(source, geometries, self._config.data_source.query_config, self._options)
+        return search_in_parts(source, geometries, self._config.data_source.query_config, options)
 
     def _select(self, windows: "Sequence[Window]") -> "Iterator[MatchedPart]":
         """Scenes chosen by what they show of each window, part after part."""
@@ -125,10 +149,12 @@ class LayerSearch:
 
         assert self._config.data_source is not None  # noqa: S101 - only layers that have one are matched
         assert self._rule is not None  # noqa: S101 - the caller's condition
-        options = ReadOptions(retries=self._options.retries, retry_backoff_s=self._options.retry_backoff_s)
+        options = ReadOptions(retries=self.options.retries, retry_backoff_s=self.options.retry_backoff_s)
+        source = _without_cloud_limit(self.source) or self.source
+        clouds = replace(self.options, max_cloud_cover=self._max_cloud_cover, unknown_clouds=True)
 
         def search(geometries: "list[STGeometry]", query: Any) -> "list[Groups]":
-            return get_items_in_bulk(self._source, geometries, query, self._options)
+            return get_items_in_bulk(source, geometries, query, clouds)
 
         ordered = sorted(range(len(windows)), key=lambda i: _place(windows[i]))
         for first in range(0, len(ordered), LOOKED_AT):
@@ -136,7 +162,7 @@ class LayerSearch:
             chosen = [windows[i] for i in positions]
             starts = [window.time_range[0] if window.time_range else None for window in chosen]
             geometries, query = [self._wanted(window) for window in chosen], self._config.data_source.query_config
-            groups = select_scenes(geometries, starts, self._source, query, search, self._rule, options, self._layer)
+            groups = select_scenes(geometries, starts, self.source, query, search, self._rule, options, self._layer)
             yield MatchedPart(positions, groups, [_looked_at(found) for found in groups])
 
     def _wanted(self, window: "Window") -> "STGeometry":
@@ -152,10 +178,10 @@ class LayerSearch:
         scenes: dict[int, SerializedItem] = {}
         by_group: dict[str, dict[Window, dict[str, Chosen]]] = {}
         for window, found, further in zip(windows, groups, ranked, strict=True):
-            whole = [([_serialized(item, scenes) for item in g.items], g.request_time_range) for g in found]
-            clear = self._leave_out_cloudy(whole)
+            whole = [([self._serialized(item, scenes) for item in g.items], g.request_time_range) for g in found]
+            clear = self._leave_out(whole)
             every = {item.name: item for item in [*further, *(item for group in found for item in group.items)]}
-            candidates = self._leave_out_cloudy([([_serialized(item, scenes) for item in every.values()], None)])
+            candidates = self._leave_out([([self._serialized(item, scenes) for item in every.values()], None)])
             if self._rule:
                 self.clear_fractions[window.name] = [getattr(group, "clear_fraction", None) for group in found]
             said = {self._layer: clear, CANDIDATES + self._layer: candidates}
@@ -168,10 +194,20 @@ class LayerSearch:
             self._save(members)
         return reasons
 
-    def _leave_out_cloudy(self, groups: Chosen) -> Chosen:
-        """Groups without scenes above the limit, for sources that can't leave them out themselves."""
-        clear = [([i for i in group if (cloud_cover(i) or 0) <= self._max_cloud_cover], time) for group, time in groups]
-        return groups if clear == groups else [(group, time) for group, time in clear if group]
+    def _leave_out(self, groups: Chosen) -> Chosen:
+        """Groups without scenes above the limit or excluded ones, of sources that can't leave them out themselves."""
+        kept = [([item for item in group if self._is_wanted(item)], time) for group, time in groups]
+        return groups if kept == groups else [(group, time) for group, time in kept if group]
+
+    def _is_wanted(self, item: SerializedItem) -> bool:
+        excluded = is_excluded(item["name"], self.options.exclude)
+        return not excluded and (cloud_cover(item) or 0) <= self._max_cloud_cover
+
+    def _serialized(self, item: Any, known: dict[int, SerializedItem]) -> SerializedItem:
+        """A scene as it is written down, made once for all the windows that have it."""
+        if id(item) not in known:
+            known[id(item)] = item.serialize() | ({FALLBACK_SCENE: True} if self.is_fallback else {})
+        return known[id(item)]
 
     def _save(self, chosen: "dict[Window, dict[str, Chosen]]") -> None:
         """Write down what windows of one group are matched with, in the place of what was said of the layer."""
@@ -188,15 +224,50 @@ class LayerSearch:
 
     def _found_without_cloud_limit(self, windows: "Sequence[Window]") -> set[str]:
         """Names of the windows that would have a scene if clouds did not matter."""
-        relaxed = _without_cloud_limit(self._source)
+        relaxed = _without_cloud_limit(self.source)
         if relaxed is None:
             return set()
         return {
             windows[i].name
-            for part in self._search(relaxed, windows)
+            for part in self._search(relaxed, windows, self.options)
             for i, groups in zip(part.positions, part.groups, strict=True)
             if groups
         }
+
+
+def search_in_turn(
+    searches: "Sequence[LayerSearch]", windows: "Sequence[Window]"
+) -> "Iterator[tuple[LayerSearch, dict[str, str]]]":
+    """Match windows by the first of some searches, those that it has no scene for by the next.
+
+    A search that gets no answer is passed over, but if another finds nothing for a window either, it could have.
+
+    Yields:
+        Searches, with windows that they decide and the reason of each, as `LayerSearch.match`.
+
+    Raises:
+        SourceUnavailableError: a search got no answer, and windows are left that no other has a scene for.
+    """
+    waiting = list(windows)
+    lacking: dict[str, str] = {}
+    failure: SourceUnavailableError | None = None
+    for search in searches:
+        matched: set[str] = set()
+        try:
+            for reasons in search.match(waiting):
+                good: dict[str, str] = {name: reason for name, reason in reasons.items() if not reason}
+                lacking |= {name: r for name, r in reasons.items() if r and lacking.get(name) != TOO_CLOUDY}
+                matched |= good.keys()
+                yield search, good
+        except SourceUnavailableError as error:
+            failure = error
+            logger.warning("%s", error)
+        waiting = [window for window in waiting if window.name not in matched]
+        if not waiting:
+            return
+    if failure is not None:
+        raise failure
+    yield searches[-1], {window.name: lacking[window.name] for window in waiting}
 
 
 def _place(window: "Window") -> tuple[str, int, int]:
@@ -206,13 +277,6 @@ def _place(window: "Window") -> tuple[str, int, int]:
 
 def _looked_at(groups: "Groups") -> list[Any]:
     return [item for group in groups for item in getattr(group, "ranked", [])]
-
-
-def _serialized(item: Any, known: dict[int, SerializedItem]) -> SerializedItem:
-    """A scene as it is written down, made once for all the windows that have it."""
-    if id(item) not in known:
-        known[id(item)] = item.serialize()
-    return known[id(item)]
 
 
 def _save_layers(chosen: "dict[Window, dict[str, WindowLayerData]]") -> None:

@@ -1,7 +1,8 @@
 """Which scenes each window gets, as rslearn's `prepare` would say, and a reason for each window that finds none."""
 
+import logging
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,9 +11,16 @@ import geopandas as gpd
 import pandas as pd
 
 from burnscar_assets.errors import InputError
-from burnscar_assets.imagery.dataset import data_source, image_layers, load_windows, open_dataset, quiet_rslearn
+from burnscar_assets.imagery.dataset import (
+    data_source,
+    fallback_layer,
+    image_layers,
+    load_windows,
+    open_dataset,
+    quiet_rslearn,
+)
 from burnscar_assets.imagery.items import SerializedItem, acquisition_time, cloud_cover
-from burnscar_assets.imagery.layer_search import LayerSearch, has_layer, stored_groups
+from burnscar_assets.imagery.layer_search import LayerSearch, has_layer, search_in_turn, stored_groups
 from burnscar_assets.imagery.ledger import Entry, open_ledgers
 from burnscar_assets.imagery.searches import MATCHED, is_due, search_times
 from burnscar_assets.progress import Progress, silent
@@ -22,16 +30,29 @@ from burnscar_assets.storage.hashing import hash_json
 
 if TYPE_CHECKING:
     from rslearn.config import LayerConfig
-    from rslearn.data_sources import DataSource
     from rslearn.dataset import Dataset, Window
 
-    from burnscar_assets.imagery.search_options import SearchOptions
+    from burnscar_assets.imagery.item_checks import SetAside
     from burnscar_assets.imagery.selection import SelectionRule
+
+logger = logging.getLogger(__name__)
+
+NAMED = 10
+"""Items of a catalogue that are named in the log at most."""
 
 
 @dataclass(frozen=True)
 class MatchSummary:
-    """What matching a fire year's windows came to."""
+    """What matching a fire year's windows came to.
+
+    Attributes:
+        windows, matched, unmatched: windows.
+        reasons: windows without a scene, by reason.
+        scenes: scenes that windows were matched with.
+        searched, kept: windows and layers that were searched now, and before.
+        set_aside: items that the searches listed and that are no scenes, by reason.
+        footprints_cut: items whose footprint reached beyond what they can show.
+    """
 
     windows: int
     matched: int
@@ -40,6 +61,8 @@ class MatchSummary:
     scenes: int = 0
     searched: int = 0
     kept: int = 0
+    set_aside: dict[str, int] = field(default_factory=dict)
+    footprints_cut: int = 0
 
 
 def match_scenes(
@@ -78,14 +101,29 @@ def match_scenes(
     now = now or datetime.now(UTC)
     rows: list[dict[str, Any]] = []
     searched = 0
+    set_aside: SetAside = {}
+    mended: dict[str, str] = {}
     with quiet_rslearn():
         for layer in layers:
-            entries, count = _match_layer(dataset, layer, found, settings, progress, now)
+            matching = _LayerMatching(dataset, layer, found, settings, now)
+            entries, count = matching.match(progress)
             searched += count
+            set_aside |= matching.set_aside
+            mended |= matching.mended
             for window, groups in stored_groups(found.values(), layer):
                 rows += _rows(window, layer, groups, entries[window.name])
     table = SCENE_MATCHES.conform(pd.DataFrame(rows, columns=SCENE_MATCHES.column_names))
-    return table, _summary(table, searched, len(found) * len(layers))
+    _tell(set_aside, mended)
+    summary = _summary(table, searched, len(found) * len(layers))
+    counts = Counter(str(reason) for reason, _ in set_aside.values())
+    return table, replace(summary, set_aside=dict(sorted(counts.items())), footprints_cut=len(mended))
+
+
+def _tell(set_aside: "SetAside", mended: dict[str, str]) -> None:
+    """Log the first of the items that are no scenes or not where they are said to be."""
+    doubts = {name: f"set aside, {reason}: {detail}" for name, (reason, detail) in sorted(set_aside.items())}
+    for name, why in [*(mended | doubts).items()][:NAMED]:
+        logger.warning("catalogue item %s: %s", name, why)
 
 
 def _forget_indexes() -> None:
@@ -94,47 +132,86 @@ def _forget_indexes() -> None:
     forget_indexes()
 
 
-def _match_layer(
-    dataset: "Dataset",
-    layer: str,
-    windows: "dict[str, Window]",
-    settings: ImagerySettings,
-    progress: Progress,
-    now: datetime,
-) -> tuple[dict[str, Entry], int]:
-    """Match one layer; returns what is remembered of each window, and how many were searched."""
-    from burnscar_assets.imagery.search_options import SearchOptions
+class _LayerMatching:
+    """Matches one layer, in its own data source and the one that stands behind it."""
 
-    source = data_source(dataset, layer)
-    options = SearchOptions(settings.retries, settings.retry_backoff_s, settings.late_days, settings.candidates)
-    config, where = dataset.layers[layer], _source_state(source, options)
-    alike = [config.model_dump(mode="json"), where, settings.max_cloud_cover]
-    alike += [settings.candidates, *([settings.min_clear_fraction] if settings.selection == "window" else [])]
-    requests = {name: hash_json([_place(window), *alike]) for name, window in windows.items()}
-    with open_ledgers(Path(dataset.path), MATCHED, layer, [w.group for w in windows.values()]) as ledgers:
-        there = has_layer(windows.values(), layer)
-        pending = [
-            name
-            for name, window in windows.items()
-            if (entry := ledgers[window.group].get(name)).get("request") != requests[name]
-            or is_due(entry, settings.late_days, now)
-            or name not in there
-        ]
-        for group, ledger in ledgers.items():
-            ledger.forget(name for name in pending if windows[name].group == group)
-        done = len(windows) - len(pending)
-        progress("matching scenes", done, len(windows))
-        search = LayerSearch(source, config, layer, settings.max_cloud_cover, options, _rule(settings))
-        for reasons in search.match([windows[name] for name in pending]):
-            for name, reason in reasons.items():
-                done_for: Entry = {"request": requests[name], "reason": reason}
-                done_for |= search_times(now, _until(windows[name], config))
-                if name in search.clear_fractions:
-                    done_for["clear_fractions"] = search.clear_fractions.pop(name)
-                ledgers[windows[name].group].remember(name, done_for)
-            done += len(reasons)
+    def __init__(
+        self, dataset: "Dataset", layer: str, windows: "dict[str, Window]", settings: ImagerySettings, now: datetime
+    ) -> None:
+        self._dataset = dataset
+        self._layer = layer
+        self._windows = windows
+        self._settings = settings
+        self._now = now
+        self._config = dataset.layers[layer]
+        self._second = fallback_layer(dataset, layer)
+        self.set_aside: SetAside = {}
+        self.mended: dict[str, str] = {}
+
+    def match(self, progress: Progress) -> tuple[dict[str, Entry], int]:
+        """Match what isn't yet; returns what is remembered of each window, and how many were searched."""
+        settings, windows = self._settings, self._windows
+        searches = [self._search(fallback=False), *([self._search(fallback=True)] if self._second else [])]
+        alike = self._alike(searches)
+        requests = {name: hash_json([_place(window), *alike]) for name, window in windows.items()}
+        with open_ledgers(
+            Path(self._dataset.path), MATCHED, self._layer, [w.group for w in windows.values()]
+        ) as ledgers:
+            there = has_layer(windows.values(), self._layer)
+            pending = [
+                name
+                for name, window in windows.items()
+                if (entry := ledgers[window.group].get(name)).get("request") != requests[name]
+                or is_due(entry, settings.late_days, self._now)
+                or name not in there
+            ]
+            for group, ledger in ledgers.items():
+                ledger.forget(name for name in pending if windows[name].group == group)
+            done = len(windows) - len(pending)
             progress("matching scenes", done, len(windows))
-        return {name: ledgers[window.group].get(name) for name, window in windows.items()}, len(pending)
+            for search, reasons in search_in_turn(searches, [windows[name] for name in pending]):
+                for name, reason in reasons.items():
+                    entry = self._entry(search, name, reason) | {"request": requests[name]}
+                    ledgers[windows[name].group].remember(name, entry)
+                done += len(reasons)
+                progress("matching scenes", done, len(windows))
+            return {name: ledgers[window.group].get(name) for name, window in windows.items()}, len(pending)
+
+    def _search(self, *, fallback: bool) -> LayerSearch:
+        from burnscar_assets.imagery.search_options import SearchOptions
+
+        settings = self._settings
+        options = SearchOptions(
+            settings.retries,
+            settings.retry_backoff_s,
+            settings.late_days,
+            settings.candidates,
+            exclude=settings.exclude,
+            allowed_hosts=settings.allowed_hosts,
+            set_aside=self.set_aside,
+            mended=self.mended,
+        )
+        config = self._second if fallback and self._second is not None else self._config
+        source = data_source(self._dataset, self._layer, fallback=fallback)
+        limit = settings.max_cloud_cover
+        return LayerSearch(source, config, self._layer, limit, options, _rule(settings), fallback=fallback)
+
+    def _alike(self, searches: list[LayerSearch]) -> list[Any]:
+        """What decides the matches of all windows."""
+        settings = self._settings
+        configs = [self._config, *([self._second] if self._second else [])]
+        alike: list[Any] = [config.model_dump(mode="json") for config in configs]
+        alike += [_source_state(search) for search in searches]
+        alike += [settings.max_cloud_cover, settings.candidates, list(settings.exclude), list(settings.allowed_hosts)]
+        return alike + ([settings.min_clear_fraction] if settings.selection == "window" else [])
+
+    def _entry(self, search: LayerSearch, name: str, reason: str) -> Entry:
+        settings = self._settings
+        source = settings.fallback if search.is_fallback else settings.dataset_config
+        entry = {"reason": reason, "source": "" if reason else Path(str(source)).name}
+        entry |= search_times(self._now, _until(self._windows[name], self._config))
+        clear = search.clear_fractions.pop(name, None)
+        return entry if clear is None else entry | {"clear_fractions": clear}
 
 
 def _rule(settings: ImagerySettings) -> "SelectionRule | None":
@@ -145,15 +222,15 @@ def _rule(settings: ImagerySettings) -> "SelectionRule | None":
     return SelectionRule(settings.min_clear_fraction, settings.candidates, settings.max_cloud_cover)
 
 
-def _source_state(source: "DataSource", options: "SearchOptions") -> str:
+def _source_state(search: LayerSearch) -> str:
     """What the source holds, where that can be known before it is searched: an archive's index."""
     from burnscar_assets.imagery.archive import CogArchive
     from burnscar_assets.imagery.search_options import retrying
 
-    if not isinstance(source, CogArchive):
+    if not isinstance(search.source, CogArchive):
         return ""
-    client = source.client
-    retrying(client.check, source, options)
+    client = search.source.client
+    retrying(client.check, search.source, search.options)
     return hash_json([client.endpoint, client.fingerprint()])
 
 
@@ -185,6 +262,7 @@ def _rows(window: "Window", layer: str, groups: list[list[SerializedItem]], entr
                 "clear_fraction": fractions[index] if index < len(fractions) else None,
                 "matched": first is not None,
                 "reason": "" if first else entry["reason"],
+                "source": entry["source"] if first else "",
             }
         )
     return rows

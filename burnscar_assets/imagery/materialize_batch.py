@@ -45,6 +45,8 @@ class TileShard:
     group: str
     window_ids: tuple[str, ...]
     settings: ImagerySettings
+    fallback: bool = False
+    """Whether the scenes are of the dataset's fallback."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def make_tiles(shard: TileShard) -> Iterator[list[TileOutcome]]:
         InputError: a scene's offset is unknown.
     """
     dataset = open_dataset(shard.dataset_path, (shard.layer,))
-    source = data_source(dataset, shard.layer)
+    source = data_source(dataset, shard.layer, fallback=shard.fallback)
     shelf = open_shelf(dataset, shard.layer)
     windows = {w.name: w for w in dataset.load_windows(groups=[shard.group], names=list(shard.window_ids))}
     with quiet_rslearn():

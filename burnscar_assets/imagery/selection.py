@@ -20,7 +20,7 @@ from rslearn.utils.geometry import PixelBounds, STGeometry  # noqa: TID253
 
 from burnscar_assets.errors import InputError
 from burnscar_assets.imagery.engine import ReadOptions
-from burnscar_assets.imagery.index_client import CLOUD_COVER
+from burnscar_assets.imagery.items import CLOUD_COVER, percent
 from burnscar_assets.imagery.scl import Look, View, offers_scl, require_scl, view_windows
 from burnscar_assets.progress import Progress, silent
 
@@ -249,7 +249,7 @@ def _gather(slots: list[_Slot], windows: int, query_config: QueryConfig) -> list
 
 def _cloud_cover(item: Item) -> float:
     """Of a scene's granule, in percent; 0 where its source does not tell."""
-    return getattr(item, "properties", {}).get(CLOUD_COVER) or getattr(item, "cloud_cover", None) or 0.0
+    return percent(getattr(item, "properties", {}).get(CLOUD_COVER, getattr(item, "cloud_cover", None))) or 0.0
 
 
 def _bounds(geometry: STGeometry) -> PixelBounds:

@@ -9,6 +9,7 @@ items, only those that are asked for become dictionaries.
 import hashlib
 import io
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -24,13 +25,17 @@ import shapely
 from upath import UPath
 
 from burnscar_assets.errors import InputError, SourceUnavailableError
-from burnscar_assets.imagery.hrefs import is_remote, resolve_href
+from burnscar_assets.imagery.hrefs import AddressRule, is_remote, resolve_href
+from burnscar_assets.imagery.stac_columns import JSON_OR_MAP, box, geometries, plain, primary_geometry, structure
+from burnscar_assets.network.retries import TRANSIENT
 from burnscar_assets.storage.atomic import atomic_file
 
 SPEC_VERSION = "1.1.0"
 TIME_PROPERTIES = ("datetime", "start_datetime", "end_datetime", "created", "updated", "expires", "published")
 ITEM_FIELDS = ("type", "stac_version", "stac_extensions", "id", "geometry", "bbox", "links", "assets", "collection")
 PARALLEL_READS = 8
+MOST_FILES = 200_000
+DEEPEST_CATALOGUE = 32
 TIMEOUT_S = 60
 
 StacDict = dict[str, Any]
@@ -85,6 +90,7 @@ class StacIndex(Sequence[StacDict]):
         self.ids = ids
         self.footprints = footprints
         self.fingerprint = hashlib.sha256(content).hexdigest()
+        self.refused: dict[str, str] = {}
         self._make = make
         self._made: dict[int, StacDict] = {}
 
@@ -125,13 +131,14 @@ class StacIndex(Sequence[StacDict]):
         return self._made[numbers]
 
 
-def read_index(source: str) -> StacIndex:
+def read_index(source: str, rule: AddressRule | None = None) -> StacIndex:
     """Read a STAC index.
 
     Args:
         source: path or address (http, https, s3, gs) of a stac-geoparquet file, of a static catalogue or
             collection (`catalog.json`, followed through its child and item links), of an item collection,
             or of one item.
+        rule: which links are followed; by default, those that any catalogue may name.
 
     Returns:
         STAC items ordered by id, as dictionaries: asset addresses absolute, `bbox` two-dimensional.
@@ -140,7 +147,12 @@ def read_index(source: str) -> StacIndex:
         InputError: there is no such file, or it isn't a STAC index.
         SourceUnavailableError: a remote file could not be read.
     """
-    found = _read_parquet(source) if _is_parquet(source) else StacIndex.of_items(_walk(source, set()))
+    if _is_parquet(source):
+        found = _read_parquet(source)
+    else:
+        walk = _Walk(rule or AddressRule(source))
+        found = StacIndex.of_items(walk.items(source))
+        found.refused = walk.refused
     if not len(found):
         raise InputError(f"the STAC index {source} has no items: check imagery.archive in the settings")
     return found
@@ -182,82 +194,122 @@ def _read_parquet(source: str) -> StacIndex:
     content = _read_bytes(source)
     try:
         table = pq.read_table(io.BytesIO(content))
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise InputError(f"{source} is no readable stac-geoparquet file ({error}): make or fetch it again") from error
-    needed = ("id", "geometry", "assets")
+    geometry = primary_geometry(table)
+    needed = ("id", geometry, "assets")
     missing = sorted(set(needed) - set(table.column_names))
     if missing:
         raise InputError(f"{source} is no stac-geoparquet: it lacks {', '.join(missing)}")
-    ids = table["id"].to_pylist()
+    twice = [name for name, count in Counter(table.column_names).items() if count > 1]
+    if twice:
+        raise InputError(f"{source} has two columns {', '.join(twice)}: write it with one of each")
+    ids = [str(name) if name is not None else None for name in table["id"].to_pylist()]
     for name in needed:
         if table[name].null_count:
             raise InputError(f"STAC item {ids[table[name].is_null().index(True).as_py()]} of {source} lacks {name}")
-    first = {key: row for row, key in reversed([*enumerate(ids)])}
+    first = {str(key): row for row, key in reversed([*enumerate(ids)])}
     rows = [first[key] for key in sorted(first)]
-    shapes = np.asarray(shapely.from_wkb(table["geometry"].to_numpy())[rows], dtype=object)
+    shapes = geometries(table, geometry, source)[rows]
+    fields = table.drop_columns([geometry])
 
     def make(position: int) -> StacDict:
-        (row,) = table.slice(rows[position], 1).to_pylist()
-        return _from_row(row, source, shapes[position])
+        try:
+            (row,) = fields.slice(rows[position], 1).to_pylist()
+            return _from_row(row, source, shapes[position])
+        except (ValueError, TypeError, LookupError, pa.ArrowException) as error:
+            raise InputError(
+                f"STAC item {ids[rows[position]]} of {source} can't be read ({error}): its assets must be a struct, a "
+                "MAP or JSON text, its times timestamps or text"
+            ) from error
 
     return StacIndex(sorted(first), shapes, make, source.encode() + content)
 
 
 def _from_row(row: StacDict, source: str, shape: shapely.Geometry) -> StacDict:
-    properties = {
-        key: value.isoformat() if isinstance(value, datetime) else _without_nothing(value)
-        for key, value in row.items()
-        if key not in ITEM_FIELDS and value is not None
-    }
-    item = {key: _without_nothing(row[key]) for key in ITEM_FIELDS if row.get(key) is not None}
+    row = {key: structure(value) if key in JSON_OR_MAP else plain(value) for key, value in row.items()}
+    properties = {key: value for key, value in row.items() if key not in (*ITEM_FIELDS, "properties")}
+    properties = {k: v for k, v in (properties | (row.get("properties") or {})).items() if v is not None}
+    item = {key: row[key] for key in ITEM_FIELDS if row.get(key) is not None} | {"id": str(row["id"])}
     item |= {"geometry": shapely.geometry.mapping(shape), "properties": properties}
     return _absolute(item, source, shape)
 
 
-def _walk(source: str, seen: set[str]) -> Iterator[StacDict]:
-    if source in seen:
-        return
-    seen.add(source)
-    yield from _items_of(_read_json(source), source, seen)
+class _Walk:
+    """The items of a static catalogue, through its links; those that it may not name are passed over.
 
+    Attributes:
+        refused: links that were passed over, and why.
+    """
 
-def _items_of(content: StacDict, source: str, seen: set[str]) -> Iterator[StacDict]:
-    kind = content.get("type")
-    if kind == "FeatureCollection":
-        yield from (_absolute(feature, source) for feature in content.get("features", []))
-    elif kind == "Feature":
-        yield _absolute(content, source)
-    elif kind in ("Catalog", "Collection") or "links" in content:
-        links = [(link.get("rel"), resolve_href(link["href"], source)) for link in content.get("links", [])]
-        item_sources = [href for rel, href in links if rel == "item" and href not in seen]
-        seen.update(item_sources)
-        with ThreadPoolExecutor(PARALLEL_READS) as pool:
-            for href, item in zip(item_sources, pool.map(_read_json, item_sources), strict=True):
-                yield from _items_of(item, href, seen)
-        for rel, href in links:
-            if rel == "child":
-                yield from _walk(href, seen)
-    else:
-        raise InputError(f"{source} is neither a STAC catalogue, collection, item nor item collection")
+    def __init__(self, rule: AddressRule) -> None:
+        self._rule = rule
+        self._seen: set[str] = set()
+        self.refused: dict[str, str] = {}
+
+    def items(self, source: str, depth: int = 0) -> Iterator[StacDict]:
+        """Items of a file, and of those that it links to."""
+        if source in self._seen:
+            return
+        if depth > DEEPEST_CATALOGUE or len(self._seen) > MOST_FILES:
+            raise InputError(
+                f"{source} is part of a catalogue of more than {MOST_FILES} files or {DEEPEST_CATALOGUE} levels: "
+                "name a part of it as imagery.archive, or its stac-geoparquet"
+            )
+        self._seen.add(source)
+        yield from self._of(_read_json(source), source, depth)
+
+    def _of(self, content: StacDict, source: str, depth: int) -> Iterator[StacDict]:
+        kind = content.get("type")
+        if kind == "FeatureCollection":
+            yield from (_absolute(feature, source) for feature in content.get("features") or [])
+        elif kind == "Feature":
+            yield _absolute(content, source)
+        elif kind in ("Catalog", "Collection") or "links" in content:
+            item_sources = [href for href in self._links(content, source, "item") if href not in self._seen]
+            self._seen.update(item_sources)
+            with ThreadPoolExecutor(PARALLEL_READS) as pool:
+                for href, item in zip(item_sources, pool.map(_read_json, item_sources), strict=True):
+                    yield from self._of(item, href, depth + 1)
+            for href in self._links(content, source, "child"):
+                yield from self.items(href, depth + 1)
+        else:
+            raise InputError(f"{source} is neither a STAC catalogue, collection, item nor item collection")
+
+    def _links(self, content: StacDict, source: str, relation: str) -> list[str]:
+        links = [link for link in content.get("links") or [] if isinstance(link, dict) and link.get("rel") == relation]
+        found = dict.fromkeys(resolve_href(link["href"], source) for link in links if isinstance(link.get("href"), str))
+        for href in [*found]:
+            try:
+                self._rule.check(href)
+            except InputError as error:
+                self.refused[href] = str(error)
+                del found[href]
+        return [*found]
 
 
 def _absolute(item: StacDict, source: str, shape: shapely.Geometry | None = None) -> StacDict:
+    if not isinstance(item, dict):
+        raise InputError(f"{source} lists {str(item)[:40]!r} as a STAC item: make or fetch it again")
     missing = [key for key in ("id", "geometry", "properties", "assets") if item.get(key) is None]
     if missing:
         raise InputError(f"STAC item {item.get('id', '(without id)')} of {source} lacks {', '.join(missing)}")
-    assets = {
-        key: asset | {"href": resolve_href(asset["href"], source)}
-        for key, asset in item["assets"].items()
-        if asset.get("href")
-    }
-    shape = shapely.geometry.shape(item["geometry"]) if shape is None else shape
-    return item | {"assets": assets, "bbox": list(shape.bounds)}
+    try:
+        assets = {
+            key: asset | {"href": resolve_href(asset["href"], source)}
+            for key, asset in item["assets"].items()
+            if asset.get("href")
+        }
+        shape = shapely.geometry.shape(item["geometry"]) if shape is None else shape
+    except (AttributeError, TypeError, ValueError, LookupError, shapely.errors.ShapelyError) as error:
+        raise InputError(f"STAC item {item['id']} of {source} is malformed ({error}): correct it there") from error
+    return item | {"id": str(item["id"]), "assets": assets, "bbox": box(item.get("bbox")) or list(shape.bounds)}
 
 
 def _read_json(source: str) -> StacDict:
     try:
         content = json.loads(_read_bytes(source))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{source} is not valid JSON ({error}): make or fetch it again") from error
     if not isinstance(content, dict):
         raise InputError(f"{source} is no STAC: it must hold a JSON object")
@@ -270,9 +322,18 @@ def _read_bytes(source: str) -> bytes:
     except FileNotFoundError as error:
         raise InputError(f"there is no STAC index {source}: check imagery.archive in the settings") from error
     except Exception as error:
-        if not is_remote(source):
+        if not is_remote(source) or _stays(error):
             raise InputError(f"cannot read the STAC index {source}: {error}") from error
         raise SourceUnavailableError(f"cannot read the STAC index {source}: {error}; try again later") from error
+
+
+def _stays(error: Exception) -> bool:
+    """Whether a failure to read an address would be the same the next time: a refusal, or an address that is none."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    refused = isinstance(status, int) and 400 <= status < 500 and status not in TRANSIENT
+    if isinstance(error, OSError) and not isinstance(error, PermissionError | requests.exceptions.InvalidURL):
+        return refused
+    return isinstance(error, OSError | ValueError | TypeError | LookupError | ImportError)
 
 
 def _fetch(address: str) -> bytes:

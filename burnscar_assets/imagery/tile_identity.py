@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from burnscar_assets.imagery.hrefs import is_remote
-from burnscar_assets.imagery.items import SerializedItem
+from burnscar_assets.imagery.items import FALLBACK_SCENE, SerializedItem
 from burnscar_assets.imagery.ledger import Entry
 from burnscar_assets.storage.hashing import hash_json
 
@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from rslearn.dataset import Window
 
 MATCHING_ARGUMENTS = frozenset(
-    {"index", "index_cache_dir", "max_cloud_cover", "query", "sort_ascending", "sort_by", "use_rtree_index"}
-)
+    {
+        "allowed_hosts", "index", "index_cache_dir", "max_cloud_cover", "query", "sort_ascending", "sort_by",
+        "use_rtree_index",
+    }
+)  # fmt: skip
 """Arguments of data sources that decide which scenes are found, and nothing about their pixels."""
 
 UNKNOWN_FILES = ""
@@ -58,7 +61,8 @@ class TileIdentities:
         """Hash of what is known of a scene, and of the state of its files."""
         name = item["name"]
         if name not in self._scenes:
-            self._scenes[name] = hash_json([name, item.get("properties")]), _state(item)
+            said = [name, item.get("properties"), *([FALLBACK_SCENE] if item.get(FALLBACK_SCENE) else [])]
+            self._scenes[name] = hash_json(said), _state(item)
         return self._scenes[name]
 
 

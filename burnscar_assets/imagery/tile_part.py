@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from burnscar_assets.errors import BurnscarError, SourceUnavailableError
 from burnscar_assets.imagery.dataset import open_dataset
-from burnscar_assets.imagery.items import SerializedItem, acquisition_time, processing_baseline, set_aside
+from burnscar_assets.imagery.items import (
+    SerializedItem,
+    acquisition_time,
+    is_of_fallback,
+    processing_baseline,
+    set_aside,
+)
 from burnscar_assets.imagery.ledger import Entry, Ledger
 from burnscar_assets.imagery.materialize_batch import TileOutcome, TileShard, make_tiles
 from burnscar_assets.imagery.parallel import run_shards
@@ -169,17 +175,18 @@ class TilePart:
             for name in sorted(mine):
                 scenes = tuple(item["name"] for groups in self.groups[name] for item in groups)
                 by_scenes.setdefault(scenes, []).append(name)
-            shard: list[str] = []
-            for scenes in sorted(by_scenes):
-                shard += by_scenes[scenes]
-                while len(shard) >= fewest:
-                    shards.append(self._shard(group, shard[:most]))
-                    shard = shard[most:]
-            shards += [self._shard(group, shard)] if shard else []
+            for fallback in (False, True):
+                shard: list[str] = []
+                for scenes in sorted(by_scenes):
+                    shard += [name for name in by_scenes[scenes] if is_of_fallback(self.groups[name]) == fallback]
+                    while len(shard) >= fewest:
+                        shards.append(self._shard(group, shard[:most], fallback))
+                        shard = shard[most:]
+                shards += [self._shard(group, shard, fallback)] if shard else []
         return shards
 
-    def _shard(self, group: str, names: list[str]) -> TileShard:
-        return TileShard(self._path, self.layer, group, tuple(names), self.settings)
+    def _shard(self, group: str, names: list[str], fallback: bool) -> TileShard:
+        return TileShard(self._path, self.layer, group, tuple(names), self.settings, fallback)
 
     def _remember(self, outcome: TileOutcome, content: TileContent, ledgers: dict[str, Ledger]) -> None:
         """Remember what a tile was made for, or that its window was left out for want of data."""

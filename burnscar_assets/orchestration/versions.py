@@ -94,8 +94,10 @@ class Read(NamedTuple):
 
 
 _DATASET = ("imagery.dataset_config", "imagery.archive", "imagery.layer")
+_DATASET_FILES = ("imagery.dataset_config", "imagery.fallback")
 _SELECTION = (
     "imagery.max_cloud_cover", "imagery.selection", "imagery.min_clear_fraction", "imagery.candidates",
+    "imagery.exclude", "imagery.allowed_hosts",
 )  # fmt: skip
 _FILE = "file "
 
@@ -121,15 +123,18 @@ READ_BY = {
             "windows.resolution_m",
             *_DATASET,
             "imagery.max_cloud_cover",
+            "imagery.exclude",
+            "imagery.allowed_hosts",
             "evaluation.confidence",
         ),
         ("imagery.dataset_config",),
     ),
     "sample_points": Read(("sampling", "windows.size_px", "windows.resolution_m")),
     "windows": Read(("windows",)),
-    "scene_matches": Read((*_DATASET, *_SELECTION), ("imagery.dataset_config",)),
+    "scene_matches": Read((*_DATASET, *_SELECTION, "imagery.fallback"), _DATASET_FILES),
     "tiles": Read(
-        (*_DATASET, "imagery.max_nodata_fraction", "imagery.max_unreadable_fraction"), ("imagery.dataset_config",)
+        (*_DATASET, "imagery.fallback", "imagery.max_nodata_fraction", "imagery.max_unreadable_fraction"),
+        _DATASET_FILES,
     ),
     "checkpoint": Read(("training", "imagery.layer"), ("training.config",)),
     "evaluation_metrics": Read(("evaluation", "imagery.layer"), ("evaluation.ecoregions",)),
@@ -144,6 +149,8 @@ READ_BY = {
             "windows.resolution_m",
             *_DATASET,
             "imagery.max_cloud_cover",
+            "imagery.exclude",
+            "imagery.allowed_hosts",
             "evaluation.confidence",
             "release.source",
         ),

@@ -238,6 +238,7 @@ SCENE_MATCHES: Final = Table(
         Column("clear_fraction", "float", "Share of the window that is clear, 0–1, if it was chosen by that."),
         Column("matched", "bool", "Whether the group has a scene."),
         Column("reason", "string", "Why there is none; empty if there is."),
+        Column("source", "string", "Dataset configuration whose catalogue has the scenes; empty if none was found."),
     ),
 )
 

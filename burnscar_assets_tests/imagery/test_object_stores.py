@@ -84,7 +84,8 @@ def index_of(folder: Path, buckets: Path, address: str) -> Path:
 
 
 def tiles_of(root: DataRoot, index: Path) -> tuple[pd.DataFrame, np.ndarray]:
-    imagery = make_dataset(root, index, packed=True, retries=0, max_unreadable_fraction=1)
+    allowed = [f"s3://{BUCKET}", f"gs://{BUCKET}"]
+    imagery = make_dataset(root, index, packed=True, retries=0, max_unreadable_fraction=1, allowed_hosts=allowed)
     windows = make_windows(root, PLACES)
     matches, _ = match_scenes(windows, root.dataset, imagery)
     table, summary = materialize_tiles(windows, matches, root.dataset, imagery)

@@ -91,7 +91,9 @@ def make_jp2_archive(folder: Path, root: DataRoot) -> ImagerySettings:
     config = json.loads((CONFIGS_DIR / "dataset.json").read_text())
     config["layers"]["sentinel2_l2a"]["band_sets"][0]["bands"] = list(SWIR_BANDS)
     (root.path / "jp2.json").write_text(json.dumps(config))
-    settings = ImagerySettings(dataset_config=str(root.path / "jp2.json"), archive="index.parquet")
+    settings = ImagerySettings(
+        dataset_config=str(root.path / "jp2.json"), archive="index.parquet", allowed_hosts=(str(folder),)
+    )
     write_dataset_config(settings, root)
     return settings
 
