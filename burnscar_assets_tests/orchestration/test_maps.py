@@ -15,6 +15,7 @@ from burnscar_assets.mapping.folder import damaged_files
 from burnscar_assets.storage.contracts import BURNED_AREA_MAPS, FIRE_PERIMETERS, WINDOWS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table
+from burnscar_assets_tests.mapping.catalogue_kit import check_whole
 from burnscar_assets_tests.orchestration.conftest import run_command
 
 YEAR = 2019
@@ -57,6 +58,8 @@ def test_every_held_out_fire_has_a_map_by_the_checkpoint_that_has_not_seen_it(ma
         check_pixels_of_seen_windows(folder, windows)
     assert (mapped.maps(YEAR) / "index.html").is_file() and (mapped.maps(YEAR).parent / "index.html").is_file()
     assert "nothing is stale" in refresh(mapped)
+    items = check_whole(mapped.maps(YEAR).parent)
+    assert {item for _, item in items} == set(maps.index[maps["complete"].astype(bool)])
 
 
 def check_pixels_of_seen_windows(folder: Path, windows: gpd.GeoDataFrame) -> None:
@@ -97,6 +100,7 @@ def test_an_area_is_mapped_from_the_terminal_and_errors_say_what_to_do(mapped: D
     record = json.loads((folder / "map.json").read_text())
     assert record["agreement"] is None and record["aoi_name"] == "fire"
     assert record["scenes_before"] == fire["scenes_before"][:1] and (folder / "severity.tif").exists()
+    assert list(check_whole(tmp_path)) == [("burned-area-aoi", folder.name)]
     assert {scene["item"] for scene in record["scenes"]} <= {scene["item"] for scene in fire["scenes"]}
     west, south, east, north = fires.to_crs(4326).total_bounds.round(3)
     box = f"{west},{south},{east},{north}"
