@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pyogrio
 from pyogrio.errors import DataLayerError, DataSourceError
+from shapely.errors import GEOSException
 
 from burnscar_assets.errors import InputError
 from burnscar_assets.labels.archive import unpack
@@ -62,7 +63,7 @@ def _ogr(path: Path) -> Iterator[tuple[str, gpd.GeoDataFrame]]:
         for name, kind in pyogrio.list_layers(path):
             if kind is not None:
                 yield str(name), gpd.read_file(path, layer=name)
-    except (DataSourceError, DataLayerError, OSError, ValueError) as error:
+    except (DataSourceError, DataLayerError, GEOSException, OSError, ValueError) as error:
         raise InputError(f"{path} can't be read as vectors ({error}): give {FORMATS}") from error
 
 
@@ -76,7 +77,7 @@ def _parquet(path: Path) -> Iterator[tuple[str, gpd.GeoDataFrame]]:
         if geoarrow:
             yield path.stem, gpd.GeoDataFrame.from_arrow(pq.read_table(path))
             return
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+    except (pa.ArrowException, GEOSException, OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} can't be read as GeoParquet ({error}): get the file again, completely") from error
     raise InputError(
         f"{path} is Parquet without geometry metadata (columns {', '.join(schema.names[:8])}): save it as GeoParquet, "

@@ -23,6 +23,9 @@ UTM_LATITUDES: Final = (-80.0, 84.0)
 LEAST_M2: Final = 100.0
 """What a pixel of a map covers, square metres."""
 
+_EDGE_UNITS: Final = 40_000.0
+"""Longer edges, in metres or feet, are brought to degrees in parts, so that they bend as they should."""
+
 _ELLIPSOID: Final = pyproj.Geod(ellps="WGS84")
 _POLYGONAL: Final = (3, 6)
 
@@ -174,4 +177,6 @@ def _in_degrees(shapes: gpd.GeoSeries, origin: str) -> npt.NDArray[np.object_]:
             f"{origin} has coordinates that look like degrees, but says that they are {crs.name}: correct its "
             "coordinate system, likely to EPSG:4326"
         )
+    if crs.is_projected and np.isfinite(bounds).all():
+        shapes = shapes.segmentize(_EDGE_UNITS)
     return np.asarray(shapes.to_crs(GEOGRAPHIC_CRS).to_numpy())

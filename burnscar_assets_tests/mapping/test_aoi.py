@@ -2,6 +2,7 @@
 
 import tempfile
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import geopandas as gpd
@@ -30,7 +31,7 @@ def written(folder: Path, name: str, *shapes: shapely.Geometry, crs: str | None 
     if path.suffix in (".parquet", ".geoparquet"):
         layer.rename_geometry("outline").to_parquet(path)
     else:
-        layer.to_file(path)
+        layer.to_file(path, **({"driver": "KML"} if path.suffix == ".kml" else {}))
     return str(path)
 
 
@@ -189,6 +190,33 @@ def test_parquet_is_read_by_its_metadata_or_refused_for_what_it_lacks(tmp_path: 
     gpd.GeoDataFrame(geometry=[SQUARE]).to_parquet(local)
     with pytest.raises(InputError, match="does not say its coordinate system"):
         read_aoi(str(local))
+
+
+@given(
+    kind=st.sampled_from(["geojson", "gpkg", "shp", "fgb", "kml", "parquet", "zip"]),
+    keep=st.floats(0.05, 1), changes=st.lists(st.tuples(st.floats(0, 0.9999), st.integers(0, 255)), max_size=20),
+)  # fmt: skip
+@settings(max_examples=60, deadline=None)
+def test_a_damaged_file_is_an_area_or_an_error(kind: str, keep: float, changes: list[tuple[float, int]]) -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(written(Path(temporary), "a.gpkg" if kind == "zip" else f"a.{kind}", SQUARE))
+        if kind == "zip":
+            with zipfile.ZipFile(path.with_suffix(".zip"), "w") as archive:
+                archive.write(path, "a.gpkg")
+            path = path.with_suffix(".zip")
+        content = bytearray(path.read_bytes())
+        for place, value in changes:
+            content[int(place * len(content))] = value
+        path.write_bytes(content[: int(keep * len(content))])
+        with suppress(InputError):
+            assert read_aoi(str(path)).geometry.is_valid
+
+
+def test_a_long_edge_bends_as_it_does_in_the_coordinate_system_of_the_file(tmp_path: Path) -> None:
+    long = box(-200_000, -300_000, 300_000, -100_000)
+    gpd.GeoDataFrame(geometry=[long], crs="EPSG:3310").to_parquet(tmp_path / "a.parquet")
+    area = gpd.GeoSeries([read_aoi(str(tmp_path / "a.parquet")).geometry], crs="EPSG:4326").to_crs(3310).item()
+    assert area.symmetric_difference(long).area < 1e-4 * long.area
 
 
 def test_a_zip_of_something_else_is_refused(tmp_path: Path) -> None:
