@@ -18,6 +18,7 @@ YEAR_AHEAD: Final = 366
 """How far the last day of a search may lie ahead: what is to come is found when it is there."""
 
 _DAY: Final = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?:[T ].*)?|(\d{4})(\d\d)(\d\d)")
+_YEAR_OR_MONTH: Final = re.compile(r"\d{4}(?:-\d\d)?")
 _NUMBER: Final = re.compile(r"(\d{5,})(?:\.0*)?")
 _PARTS: Final = re.compile(r"(\d{1,4})[-/. ](\d{1,2})[-/. ](\d{1,4})(?:\D.*)?")
 _IN_WORDS: Final = ("%d %b %Y", "%d %B %Y", "%b %d %Y", "%B %d %Y", "%d-%b-%Y", "%d-%b-%y")
@@ -79,6 +80,8 @@ def why_no_image(
 
 def guess(given: str, now: datetime | None = None) -> str:
     """What may have been meant by a text that is no day, or an impossible one, as the end of a sentence; or nothing."""
+    if _YEAR_OR_MONTH.fullmatch(given.strip()):
+        return "; a year or a month alone is no day"
     today = _today(now)
     days = dict.fromkeys(day for day in _candidates(given.strip(), today) if FIRST_IMAGE_DAY <= day <= today)
     return f"; did you mean {' or '.join(map(str, list(days)[:2]))}?" if days else ""

@@ -171,7 +171,8 @@ def _items(maps: Sequence[Path]) -> Iterator[tuple[Path, StacDict]]:
     for path in maps:
         item = read_json(path / ITEM_FILE)
         written = (read_json(path / MAP_FILE).get("files") or {}).get(ITEM_FILE)
-        as_written = item.get("type") == "Feature" and written in (None, hash_file(path / ITEM_FILE))
+        named = item.get("type") == "Feature" and {"bbox", "geometry", "links", "assets", "properties"} <= item.keys()
+        as_written = named and written in (None, hash_file(path / ITEM_FILE)) and "start_datetime" in item["properties"]
         if as_written and all(_is_there(path, asset) for asset in item["assets"].values()):
             yield path, item
 

@@ -131,6 +131,17 @@ def test_a_map_without_an_item_is_left_out(maps: Path) -> None:
     assert len(check_whole(maps)) == 4
 
 
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"type": "Feature"}', '{"type": "Feature", "properties": {}}'])
+def test_an_item_that_is_none_is_passed_over(maps: Path, content: str) -> None:
+    folder = maps / "fire_year=2020" / "b"
+    record = json.loads((folder / "map.json").read_text())
+    del record["files"]["item.json"]
+    (folder / "map.json").write_text(json.dumps(record))
+    (folder / "item.json").write_text(content)
+    write_pages(maps / "fire_year=2020", title="2020", simulated=False)
+    assert {name for _, name in check_whole(maps)} == {"c", "d", "e", "home"}
+
+
 def test_a_removed_map_is_out_of_the_catalogue_too(maps: Path) -> None:
     remove_others(maps / "fire_year=2020", {"c"})
     assert {name for _, name in check_whole(maps)} == {"c", "d", "e", "home"}
