@@ -29,7 +29,7 @@ EVERY_ROW = "1=1"
 """SQL that all rows answer to."""
 
 MAX_ROWS: Final = 1_000_000
-"""A layer that counts more is no layer of perimeters: the whole United States have some 150,000 since 1900."""
+"""A layer that counts more is no layer of fire perimeters."""
 
 _MAX_PAGES = 20_000
 _MAX_PAGE_ROWS = 10_000

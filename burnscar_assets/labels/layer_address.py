@@ -24,22 +24,11 @@ _PAGE = re.compile(
 _FILE_ENDING = re.compile(r"\.(zip|geojson|json|gpkg|parquet)$", re.IGNORECASE)
 _ALL_ROWS = frozenset({"", "1=1", "true"})
 _SAYS_NOTHING = frozenset({"", "false", "none"})
-_HARMLESS = frozenset(
-    {
-        *("f", "outfields", "outsr", "defaultsr", "insr", "token", "cachehint", "sqlformat", "collation", "callback"),
-        *("returngeometry", "returnz", "returnm", "returntruecurves", "returncentroid", "returnenvelope"),
-        *("returnexceededlimitfeatures", "returngeodetic", "featureencoding", "multipatchoption", "applyvcsprojection"),
-        *(
-            "orderbyfields",
-            "resultoffset",
-            "resultrecordcount",
-            "resulttype",
-            "rollbackonfailure",
-            "datumtransformation",
-        ),
-        *("geometrytype", "spatialrel", "distance", "units", "geometryprecision", "maxallowableoffset"),
-        *("quantizationparameters", "timereferenceunknownclient"),
-    }
+_HARMLESS = re.compile(
+    r"f|token|outfields|(in|out|default)sr|cachehint|sqlformat|collation|callback|orderbyfields|units|distance|spatialrel"
+    r"|return(geometry|z|m|truecurves|centroid|envelope|exceededlimitfeatures|geodetic)|result(offset|recordcount|type)"
+    r"|geometry(type|precision)|featureencoding|multipatchoption|applyvcsprojection|datumtransformation"
+    r"|maxallowableoffset|quantizationparameters"
 )
 """What a query may say, in small letters, without meaning other rows: its format, order, pages and precision."""
 
@@ -101,4 +90,4 @@ def refuse_page(source: str, setting: str) -> None:
 def _chooses(name: str, value: str) -> bool:
     if name == "where":
         return re.sub(r"[\s()]", "", value).lower() not in _ALL_ROWS
-    return name not in _HARMLESS and value.strip().lower() not in _SAYS_NOTHING
+    return not _HARMLESS.fullmatch(name) and value.strip().lower() not in _SAYS_NOTHING
