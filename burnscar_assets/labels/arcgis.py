@@ -20,6 +20,7 @@ from burnscar_assets.errors import BurnscarError, InputError, SourceUnavailableE
 from burnscar_assets.labels.http import check_status, open_session, transport_errors, with_retries
 from burnscar_assets.labels.layer_address import TOKEN_VARIABLE, is_rest_layer, layer_url, refuse_page, service_url
 from burnscar_assets.labels.layer_rows import Page, as_table, read_page
+from burnscar_assets.labels.text import clean
 from burnscar_assets.network.addresses import with_secrets
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.settings import ReleaseSettings, ServiceSettings
@@ -238,7 +239,7 @@ def _only_layer(url: str, layers: Any, setting: str) -> str:
     if len(polygons) == 1 and isinstance(polygons[0].get("id"), int):
         return f"{url}/{polygons[0]['id']}"
     names = ", ".join(f"{url}/{layer.get('id')} ({layer.get('name')})" for layer in polygons or found) or "none"
-    raise InputError(f"{url} is a service, not a layer: set {setting} to one of its layers: {names}")
+    raise InputError(f"{url} is a service, not a layer: set {setting} to one of its layers: {clean(names)[:2000]}")
 
 
 def _layer(url: str, about: dict[str, Any], setting: str) -> RestLayer:
@@ -247,11 +248,11 @@ def _layer(url: str, about: dict[str, Any], setting: str) -> RestLayer:
     capabilities = about.get("advancedQueryCapabilities") or {}
     if capabilities.get("supportsPagination") is False:
         raise InputError(f"{url} cannot be read in pages: choose another {setting}")
-    types = {str(field["name"]): str(field.get("type")) for field in about["fields"]}
+    types = {clean(str(field["name"])): str(field.get("type")) for field in about["fields"]}
     by_type = (name for name, kind in types.items() if kind == "esriFieldTypeOID")
     return RestLayer(
         url=url,
-        name=str(about.get("name") or "without a name")[:200],
+        name=clean(str(about.get("name") or "without a name"))[:200],
         types=types,
         object_id_field=str(about.get("objectIdField") or next(by_type, "OBJECTID")),
         page_rows=min(max(int(about.get("maxRecordCount") or 1000), 1), _MAX_PAGE_ROWS),
@@ -329,7 +330,7 @@ def _refusal(error: Any, url: str, setting: str) -> BurnscarError:
     said = error if isinstance(error, dict) else {"message": error}
     details = said.get("details")
     parts = [str(said.get("message", "")), *map(str, details if isinstance(details, list) else [])]
-    text = f"{url} answered error {_code(error)}: " + "; ".join(part for part in parts if part)[:500]
+    text = f"{url} answered error {_code(error)}: " + clean("; ".join(part for part in parts if part))[:500]
     if _code(error) in _TRANSIENT_CODES or _code(error) in _TRANSIENT_OTHER:
         return SourceUnavailableError(text)
     hint = f"check {setting}"

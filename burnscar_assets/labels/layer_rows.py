@@ -19,6 +19,7 @@ import shapely
 
 from burnscar_assets.errors import InputError
 from burnscar_assets.labels.layer_shapes import esri_crs, esri_shape, geojson_crs, geojson_shape
+from burnscar_assets.labels.text import clean
 
 _INTEGERS = frozenset({"OID", "SmallInteger", "Integer", "BigInteger", "Date"})
 _FLOATS = frozenset({"Single", "Double"})
@@ -69,7 +70,7 @@ def read_page(answer: Mapping[str, Any], id_field: str, url: str) -> Page:
     """
     features, is_geojson = answer.get("features"), answer.get("type") == "FeatureCollection"
     if not isinstance(features, list) or not (is_geojson or not {"type", "transform"} & answer.keys()):
-        raise InputError(f"{url} answered {str(answer.get('type', 'something'))[:40]!r} in place of rows")
+        raise InputError(f"{url} answered {clean(str(answer.get('type', 'something')))[:40]!r} in place of rows")
     take, properties = (geojson_shape, "properties") if is_geojson else (esri_shape, "attributes")
     attributes, shapes, bad = [], [], []
     for number, feature in enumerate(features, 1):
@@ -77,7 +78,7 @@ def read_page(answer: Mapping[str, Any], id_field: str, url: str) -> Page:
             attributes.append(_attributes(feature, properties))
             shapes.append(take(feature.get("geometry")))
         except _MALFORMED as error:
-            bad.append(f"number {number}: {error}")
+            bad.append(f"number {number}: {clean(str(error))[:200]}")
     if bad:
         raise InputError(f"{url} answered {len(features)} rows of which {len(bad)} cannot be read, first {bad[0]}")
     id_name = next((name for row in attributes[:1] for name in row if name.lower() == id_field.lower()), id_field)
@@ -160,8 +161,8 @@ def _attributes(feature: Any, name: str) -> dict[str, Any]:
         raise ValueError(f"its {name} are no object")
     for field, value in values.items():
         if isinstance(value, (dict, list)):
-            raise ValueError(f"its field {field} holds more than a value")
-    return values
+            raise ValueError(f"its field {clean(field)} holds more than a value")
+    return {clean(field): value for field, value in values.items()}
 
 
 def _typed(values: list[Any], kind: str) -> pd.Series:

@@ -176,6 +176,19 @@ def test_an_answer_of_something_else_reaches_nothing(root: DataRoot, instead: An
         _fetch(ArcGisSite(_served(_fires()), instead=lambda _: instead), root, retries=0)
 
 
+def test_text_of_a_service_is_cleaned_wherever_it_comes_in(root: DataRoot) -> None:
+    def odd(answer: dict[str, Any]) -> dict[str, Any]:
+        for row in answer["features"]:
+            row["properties"] |= {"FIRE_NAME": "EL\ud800 \x1b[2JFUEGO", "odd\ud800\x07": 1}
+        return answer
+
+    release = _fetch(ArcGisSite(_served(_fires()), 3, instead=odd), root)
+    assert set(release.records["fire_name"]) == {"EL [2JFUEGO"} and release.info.notes
+    rude = {"code": 400, "message": "no\x1b[2J\ud800", "details": ["such\nfield"]}
+    with pytest.raises(InputError, match=r"400: no\[2J; such field; check"):
+        _fetch(ArcGisSite(_served(_fires()), errors=[rude]), root)
+
+
 def test_json_nested_without_end_is_an_error(root: DataRoot, monkeypatch: pytest.MonkeyPatch) -> None:
     site = ArcGisSite(_served(_fires()))
     monkeypatch.setattr(site, "content", lambda _: b'{"a":' * 100_000)
