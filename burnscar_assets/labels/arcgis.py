@@ -35,6 +35,7 @@ MAX_ROWS: Final = 1_000_000
 _MAX_PAGES = 20_000
 _MAX_PAGE_ROWS = 10_000
 _SMALLEST_PAGE = 50
+_YEAR_2100_MS = 4_102_444_800_000
 _TRANSIENT_CODES = range(500, 600)
 _TRANSIENT_OTHER = frozenset({408, 429})
 _WANTS_TOKEN = frozenset({401, 403, 498, 499})
@@ -258,14 +259,18 @@ def _layer(url: str, about: dict[str, Any], setting: str) -> RestLayer:
         page_rows=min(max(int(about.get("maxRecordCount") or 1000), 1), _MAX_PAGE_ROWS),
         geojson="geojson" in str(about.get("supportedQueryFormats", "")).lower(),
         statistics=False not in (capabilities.get("supportsStatistics"), about.get("supportsStatistics")),
-        edited_ms={name: int(time) for name, time in (about.get("editingInfo") or {}).items() if time},
+        edited_ms={name: int(ms) for name, ms in (about.get("editingInfo") or {}).items() if _is_time(ms)},
     )
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, (int, float)) and 0 < value < _YEAR_2100_MS
 
 
 def ask(session: requests.Session, url: str, parameters: dict[str, Any], settings: ServiceSettings) -> dict[str, Any]:
     """Ask a service one question.
 
-    A service that wants a token gets that of the environment, if there is one; no message ever holds it.
+    A service that wants a token, or another one, gets that of the environment if there is one. No message holds it.
 
     Raises:
         InputError: the service refuses the question.
@@ -278,7 +283,7 @@ def ask(session: requests.Session, url: str, parameters: dict[str, Any], setting
         if error is None:
             return answer
         token = os.environ.get(TOKEN_VARIABLE)
-        if token and _code(error) in _WANTS_TOKEN and not _token(session):
+        if token and _code(error) in _WANTS_TOKEN and _token(session) != token:
             session.params = {"token": token}
             return attempt()
         raise _refusal(error, url, settings.setting)

@@ -13,7 +13,7 @@ import requests
 
 from burnscar_assets.errors import InputError, SourceUnavailableError
 from burnscar_assets.labels.arcgis import RestLayer, ask, count_rows, describe_layer, open_layer
-from burnscar_assets.labels.layer_rows import says_cut
+from burnscar_assets.labels.layer_rows import read_sums
 from burnscar_assets.labels.normalise import match_fields
 from burnscar_assets.settings import ServiceSettings
 
@@ -90,12 +90,9 @@ def _by_year(session: requests.Session, layer: RestLayer, settings: ServiceSetti
     }
     try:
         answer = ask(session, f"{layer.url}/query", query, settings)
-    except InputError:
+        found = {_year(group.get(year_field.lower())): _facts(group) for group in read_sums(answer)}
+    except (InputError, LookupError, TypeError, ValueError):
         return {}
-    if says_cut(answer):
-        return {}
-    groups = [{k.lower(): v for k, v in row["attributes"].items()} for row in answer.get("features", [])]
-    found = {_year(group.get(year_field.lower())): _facts(group) for group in groups}
     return dict(sorted(found.items()))
 
 

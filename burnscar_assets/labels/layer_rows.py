@@ -98,6 +98,17 @@ def says_cut(answer: Mapping[str, Any]) -> bool:
     return any(str(part.get("exceededTransferLimit", "")).lower() == "true" for part in said)
 
 
+def read_sums(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Groups of an answer of statistics, names in small letters; none where it is cut or isn't made of groups."""
+    features = answer.get("features")
+    if says_cut(answer) or not isinstance(features, list):
+        return []
+    groups = [feature.get("attributes") if isinstance(feature, dict) else None for feature in features]
+    if not all(isinstance(group, dict) for group in groups):
+        return []
+    return [{name.lower(): value for name, value in group.items()} for group in groups if group]
+
+
 def as_table(pages: list[Page], types: Mapping[str, str], url: str) -> gpd.GeoDataFrame:
     """The rows of all pages, with fields of the types that the layer's description gives.
 

@@ -13,7 +13,7 @@ from burnscar_assets.errors import InputError, SourceUnavailableError
 from burnscar_assets.labels.arcgis import RestLayer, ask, count_rows, describe_layer, open_layer
 from burnscar_assets.labels.http import quickly
 from burnscar_assets.labels.layer_facts import statistic
-from burnscar_assets.labels.layer_rows import says_cut
+from burnscar_assets.labels.layer_rows import read_sums
 from burnscar_assets.labels.plausibility import FEWEST_FIRES
 from burnscar_assets.labels.wfigs import match_incident_fields, season_sql
 from burnscar_assets.settings import InSeasonSettings
@@ -89,15 +89,13 @@ def look_at_season(settings: InSeasonSettings, fire_year: int, *, had_records: i
             )
         if not records:
             return SeasonState(hash_json([where, {}])[:16], 0, {}, "")
+        sums = {"where": where, "f": "json", **_statistics(layer, fields)}
         try:
-            sums = {"where": where, "f": "json", **_statistics(layer, fields)}
             answer = ask(session, f"{layer.url}/query", sums, quick) if layer.statistics else {}
-        except InputError:
-            answer = {}
-    if says_cut(answer):
-        answer = {}
-    rows = [_named(feature, fields["category"]) for feature in answer.get("features", [])]
-    facts = {str(row["category"]): asdict(_facts(row)) for row in rows}
+            category = fields["category"].lower()
+            facts = {str(group.get(category)): asdict(_facts(group)) for group in read_sums(answer)}
+        except (InputError, LookupError, TypeError, ValueError, OSError):
+            facts = {}
     if facts:
         return SeasonState(hash_json([where, records, facts])[:16], records, dict(sorted(facts.items())), "")
     note = "the service gives no statistics: each edit of the layer, of any state, counts as a change"
@@ -116,12 +114,6 @@ def _statistics(layer: RestLayer, fields: dict[str, str]) -> dict[str, str]:
     if "modified" in fields:
         wanted.append(statistic("max", fields["modified"], "edited"))
     return {"outStatistics": json.dumps(wanted), "groupByFieldsForStatistics": fields["category"]}
-
-
-def _named(feature: dict[str, Any], category: str) -> dict[str, Any]:
-    """A group of the answer by our names, whatever case the service gives them."""
-    values = {name.lower(): value for name, value in feature["attributes"].items()}
-    return values | {"category": values.get(category.lower())}
 
 
 def _facts(row: dict[str, Any]) -> CategoryFacts:

@@ -18,12 +18,14 @@ from burnscar_assets.labels import arcgis
 from burnscar_assets.labels.layer_address import TOKEN_VARIABLE, is_rest_layer
 from burnscar_assets.labels.perimeters import clean_perimeters
 from burnscar_assets.labels.release import Release, fetch_release
+from burnscar_assets.labels.release_changes import changed_years, release_versions
 from burnscar_assets.labels.watch import observe_source
 from burnscar_assets.settings import PerimeterSettings, ReleaseSettings
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets_tests.labels.label_records import frap_fires, release_records, square
 from burnscar_assets_tests.labels.label_servers import ArcGisSite, serving
 
+FORMATS = ("JSON, geoJSON, PBF", "JSON")
 AUGUST_1_2020_IN_CALIFORNIA_MS = 1596265200000
 AUGUST_5_2020_IN_CALIFORNIA_MS = 1596610800000
 
@@ -87,11 +89,50 @@ def test_a_page_without_any_date_is_like_the_others(root: DataRoot, formats: str
     assert set(records["containment_date"].dropna()) <= {pd.Timestamp("2020-08-05", tz="UTC")}
 
 
+@pytest.mark.parametrize("formats", FORMATS)
+@pytest.mark.parametrize(
+    ("kind", "alarm"),
+    [
+        ("Date", AUGUST_1_2020_IN_CALIFORNIA_MS),
+        ("DateOnly", "2020-08-01"),
+        ("TimestampOffset", "2020-08-01T21:30:00-07:00"),
+    ],
+)
+def test_dates_of_every_type_are_days_in_california(root: DataRoot, formats: str, kind: str, alarm: Any) -> None:
+    fires = _served(_fires(3)).assign(ALARM_DATE=pd.Series([alarm, None, alarm], dtype=object))
+    records = _fetch(ArcGisSite(fires, 2, formats, types={"ALARM_DATE": kind}), root).records
+    assert records["alarm_date"].isna().sum() == 1
+    assert set(records["alarm_date"].dropna()) == {pd.Timestamp("2020-08-01", tz="UTC")}
+
+
+@pytest.mark.parametrize("formats", FORMATS)
+def test_a_row_without_a_shape_is_a_record_with_its_reason(root: DataRoot, formats: str) -> None:
+    fires = _served(_fires(3)).sort_values("OBJECTID", ignore_index=True)
+    fires.loc[1, "geometry"] = None
+    records = _fetch(ArcGisSite(fires, 2, formats), root).records
+    assert len(records) == 3
+    cleaned = clean_perimeters(records, 2020, PerimeterSettings(), simulated=False)
+    assert cleaned.rejects["reason"].tolist() == ["empty_geometry"]
+
+
+def test_an_edit_that_changes_no_fire_is_seen_and_changes_no_year(root: DataRoot) -> None:
+    fires = _served(_fires())
+    site = ArcGisSite(fires.assign(Shape__Area=1.0))
+    seen = []
+    with _layer(site) as url:
+        settings = ReleaseSettings(source=url)
+        for edited_ms, area in ((1_770_000_000_000, 1.0), (1_780_000_000_000, 2.0)):
+            site.editing_info, site.rows = {"lastEditDate": edited_ms}, fires.assign(Shape__Area=area)
+            release = fetch_release(settings, root)
+            seen.append((observe_source(settings, root).version, release.records))
+    (first, before), (second, after) = seen
+    assert first != second
+    assert changed_years(before, after) == {}
+    assert release_versions(before, [2020], PerimeterSettings()) == release_versions(after, [2020], PerimeterSettings())
+
+
 def test_a_service_may_cut_pages_short(root: DataRoot) -> None:
     assert _fetch(ArcGisSite(_served(_fires()), 5, transfer_limit=2), root).info.fires == 7
-
-
-FORMATS = ("JSON, geoJSON, PBF", "JSON")
 
 
 @given(
@@ -312,6 +353,9 @@ def test_a_token_of_the_environment_goes_to_a_service_that_wants_one(
     assert _fetch(secured, root).info.fires == _fetch(open_to_all, root).info.fires == 7
     assert all("token" in query for query in secured.queries)
     assert not any("token" in query for query in open_to_all.queries)
+    with _layer(secured) as url:
+        expired = ReleaseSettings(source=f"{url}?token=expired", retries=0)
+        assert fetch_release(expired, root).info.fires == 7
     echo = {"code": 498, "message": f"Invalid token {SECRET}", "details": [quote(SECRET)]}
     with pytest.raises(InputError, match=r"498: Invalid token \*\*\*") as raised:
         _fetch(ArcGisSite(_served(_fires()), token=SECRET, errors=[echo]), root)

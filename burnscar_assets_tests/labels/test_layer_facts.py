@@ -7,11 +7,13 @@ import geopandas as gpd
 import pytest
 
 from burnscar_assets.errors import InputError, SourceUnavailableError
+from burnscar_assets.labels.season_watch import look_at_season
 from burnscar_assets.labels.watch import SourceState, observe_source
-from burnscar_assets.settings import ReleaseSettings
+from burnscar_assets.settings import InSeasonSettings, ReleaseSettings
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets_tests.labels.label_records import frap_fires
 from burnscar_assets_tests.labels.label_servers import ArcGisSite, serving
+from burnscar_assets_tests.labels.wfigs_records import WfigsSite, wfigs_fires
 
 
 def _observe(url: str, root: DataRoot, **changes: Any) -> SourceState:
@@ -102,3 +104,26 @@ def test_a_layer_that_is_loaded_anew_busy_or_gone(root: DataRoot) -> None:
         _look_at_layers(ArcGisSite(_rows(), errors=[busy]), root=root)
     with serving(ArcGisSite(_rows())) as address, pytest.raises(InputError, match="Invalid URL"):
         _observe(f"{address}/arcgis/rest/services/Fires/FeatureServer/7", root)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"features": "none"},
+        {"features": [None]},
+        {"features": [{"attributes": [1]}]},
+        {"features": [{"attributes": {"YEAR_": 2020}}]},
+        {"features": [{"attributes": {"YEAR_": 2020, "records": "many"}}]},
+        {"features": [{"attributes": {"YEAR_": 2020, "records": 3}}], "properties": {"exceededTransferLimit": True}},
+    ],
+)
+def test_sums_that_are_cut_or_are_none_are_no_sums(
+    root: DataRoot, answer: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ArcGisSite, "_statistics", lambda *_: answer)
+    (state,) = _look_at_layers(ArcGisSite(_rows(), editing_info={"lastEditDate": 10**30, "other": "x"}), root=root)
+    assert state.facts["fires"]["by_year"] == {}
+    assert "gives no statistics" in state.note and "names no edit date" in state.note
+    with serving(WfigsSite(wfigs_fires({}))) as address:
+        source = f"{address}/arcgis/rest/services/WFIGS/FeatureServer/0"
+        assert "gives no statistics" in look_at_season(InSeasonSettings(source=source), 2026).note
