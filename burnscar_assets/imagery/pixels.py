@@ -1,8 +1,8 @@
 """Which pixels of an image file are data, and what their numbers are worth as reflectance.
 
 A file can say where it has no data in several ways, and can say nothing: its value without data, an alpha band, a mask
-band (in the file or beside it), and numbers that no ground can have decide together. A number is never judged by itself
-where the file has several bands: 0 in one band is dark ground, 0 in all of them is none.
+band (in the file or beside it), and numbers that no ground can have decide together. A number that ground may have is
+never judged by itself where the file has several bands: 0 in one band is dark ground, 0 in all of them is none.
 """
 
 from collections.abc import Collection, Mapping
@@ -110,7 +110,7 @@ def data_pixels(
     """
     values = [facts.nodata[band - 1] for band in facts.measured]
     data = np.stack([~equals_nodata(band, value) for band, value in zip(pixels, values, strict=True)])
-    data &= ~impossible(pixels, values)
+    data &= ~impossible(pixels, values) & ~_is_beyond(pixels)
     if alpha is not None:
         data &= (alpha > 0).all(axis=0)
     if masks is not None:
@@ -156,16 +156,24 @@ def impossible(pixels: npt.NDArray[Any], nodata: Collection[float | None] = ()) 
     return np.asarray(found)
 
 
+def _is_beyond(pixels: npt.NDArray[Any]) -> BoolArray:
+    """Where a number alone is none that ground can have in any band: only types that hold negative numbers show it."""
+    if pixels.dtype.kind == "u":
+        return np.zeros(pixels.shape, dtype=bool)
+    beyond = pixels <= FILL_FROM
+    return np.asarray(beyond if _is_whole(pixels) else beyond | (pixels >= FILL_ABOVE))
+
+
 def _is_fill(pixels: npt.NDArray[Any]) -> BoolArray:
     """Where a number alone is a fill value of its type; not in types of 8 bits, whose every number is in use."""
     if not _is_whole(pixels):
-        return ~np.isfinite(pixels) | (pixels <= FILL_FROM) | (pixels >= FILL_ABOVE) | (pixels == _FILL_CODES[0])
+        return ~np.isfinite(pixels) | _is_beyond(pixels) | (pixels == _FILL_CODES[0])
     if pixels.dtype.itemsize == 1:
         return np.zeros(pixels.shape, dtype=bool)
     if pixels.dtype.kind == "u":
         signed = pixels.view(np.dtype(f"i{pixels.dtype.itemsize}"))
         return np.asarray((signed >= LOWEST_NUMBER) & (signed < 0)) | np.isin(signed, _FILL_CODES)
-    return np.asarray((pixels <= FILL_FROM) | (pixels == np.iinfo(pixels.dtype).max) | (pixels == _FILL_CODES[0]))
+    return _is_beyond(pixels) | (pixels == np.iinfo(pixels.dtype).max) | (pixels == _FILL_CODES[0])
 
 
 def _stored(value: float, dtype: np.dtype[Any]) -> list[int]:

@@ -50,6 +50,8 @@ def map_image(options: argparse.Namespace) -> int:
     from burnscar_assets.mapping.index_files import PICTURE_FILE, map_files, write_index_map
     from burnscar_assets.mapping.index_map import check_threshold, map_images
 
+    if options.offset_before is not None and options.before is None:
+        raise InputError("--offset-before is of the image before the fire: give it with --before")
     check_threshold(options.threshold, of_change=options.before is not None)
     bands = Bands(options.nir, options.swir, options.offset, options.offset_before)
     written = {(options.out / name).resolve() for name in map_files()}

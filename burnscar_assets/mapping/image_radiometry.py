@@ -50,7 +50,7 @@ class Measured:
         near, short: (height, width) near and short-wave infrared, NaN without data.
         unit: Digital numbers (reflectance × 10,000) that one number of the file is; None if that is not known.
         dn: Digital numbers that a value of the planes is; likewise.
-        shown: What the numbers show of Sentinel-2's offset before anything was taken off.
+        taken: What was taken off each number of the file.
         notes: What a reader must know.
     """
 
@@ -59,7 +59,7 @@ class Measured:
     short: FloatArray
     unit: float | None
     dn: float | None
-    shown: Shown
+    taken: float
     notes: tuple[str, ...]
 
 
@@ -93,7 +93,7 @@ def measured(image: OpenImage, numbers: Numbers, offset: float | None, option: s
             f"{image.label} has numbers of 8 bits, which somebody scaled: the index is right only where 0 stands for "
             "no reflectance and both bands were scaled alike"
         )
-    return Measured(image.label, *planes, unit, dn, shown, (*image.notes, *notes))
+    return Measured(image.label, *planes, unit, dn, _in_numbers(near), (*image.notes, *notes))
 
 
 def stated_of(image: OpenImage, band: Band) -> Radiometry | None:
@@ -120,11 +120,18 @@ def doubts_of_pair(after: Measured, before: Measured) -> Iterator[str]:
         (after, before, -1, "--offset", "--offset-before"),
     ):
         if all(least <= sign * shift <= most for shift in shifts):
+            twice = lower.taken * (lower.unit or 1) > BASELINE_OFFSET_DN / 2
+            right = higher.taken if twice else BASELINE_OFFSET_DN / (higher.unit or 1)
+            why = "the second one's offset had been taken off twice" if twice else "the first still carried an offset"
             yield (
-                f"{higher.label} lies about {BASELINE_OFFSET_DN:,} digital numbers above {lower.label} in both bands, "
-                "on most of the ground, as if one of the two still carried an offset; try "
-                f"{option} {BASELINE_OFFSET_DN / (higher.unit or 1):g} {other} 0"
+                f"{higher.label} lies about {BASELINE_OFFSET_DN:,} digital numbers above {lower.label} in both bands "
+                f"on most of the ground, as if {why}; try {option} {right:g} {other} 0"
             )
+
+
+def _in_numbers(taken: Radiometry) -> float:
+    """What a radiometry takes off each number of a file."""
+    return -taken.offset / taken.scale + 0.0
 
 
 def _median(values: FloatArray) -> float:
@@ -138,7 +145,7 @@ def _check_something_is_left(
     if all(plane.size and not (plane > 0).any() for plane in known):
         largest = max(float(np.nanmax(plane)) for plane in (numbers.near, numbers.short))
         raise InputError(
-            f"an offset of {-taken.offset / taken.scale:g} leaves no number of {label} above 0, they reach to "
+            f"an offset of {_in_numbers(taken):g} leaves no number of {label} above 0, they reach to "
             f"{largest:g}: give {option} in the file's own numbers"
         )
 
@@ -149,7 +156,7 @@ def _radiometry(image: OpenImage, band: Band, offset: float | None, option: str)
     if offset is None:
         return stated or Radiometry(), []
     scale = 1.0 if stated is None else stated.scale
-    in_file = offset if stated is None else -stated.offset / stated.scale
+    in_file = offset if stated is None else _in_numbers(stated)
     contradicts = not np.isclose(in_file, offset, rtol=1e-3, atol=1e-9)
     note = f"{image.label} itself says that each number carries {in_file:.6g}; {option} {offset:g} is taken instead"
     return Radiometry(scale, -offset * scale), [note] if contradicts else []
@@ -157,7 +164,7 @@ def _radiometry(image: OpenImage, band: Band, offset: float | None, option: str)
 
 def _doubts(label: str, taken: Radiometry, shown: Shown, unit: float, option: str, *, said_so: bool) -> Iterator[str]:
     """Where what is taken off is not what the numbers show."""
-    in_numbers, taken_dn = BASELINE_OFFSET_DN / unit, -taken.offset / taken.scale * unit
+    in_numbers, taken_dn = BASELINE_OFFSET_DN / unit, _in_numbers(taken) * unit
     if shown is Shown.WITH and taken_dn < BASELINE_OFFSET_DN / 2:
         yield (
             f"the darkest ground of {label} lies at {in_numbers:g}, as if its numbers still carried Sentinel-2's "

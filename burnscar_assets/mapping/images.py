@@ -157,9 +157,6 @@ def read_perimeter_of(path: Path, images: Images) -> tuple[shapely.Geometry, tup
     notes = []
     if len(meeting) < len(outlines):
         notes.append(f"{len(outlines) - len(meeting)} of {len(outlines)} perimeters in {path} don't meet the image")
-    beyond = 1 - shapely.area(shapely.intersection(found, frame)) / found.area
-    if beyond > 0.01:
-        notes.append(f"{100 * beyond:.0f} % of the official perimeter lies beyond the image, and counts as unanswered")
     return found, tuple(notes)
 
 

@@ -42,6 +42,9 @@ DNBR_LIMIT: Final = 2.0
 EXTREME_NBR: Final = 0.9
 """Of the kinds of ground that there are, only few pixels have a ratio beyond."""
 
+LITTLE: Final = 0.01
+"""Share of a perimeter that may lie without an answer before a reader is told."""
+
 _DIVISORS: Final = (10, 100, 1_000)
 _USUAL: Final = 0.1
 """Least threshold that somebody means who writes it without its decimal point."""
@@ -154,6 +157,7 @@ def map_images(
         classes = classify(change if offset is None else (change - np.float32(offset.dnbr)))
         outlines = (burned == 1) | enclosed(burned == 1)
         hectares = severity_ha(classes, grid.pixel_ha, outlines if inside is None else inside)
+    agreement = None if perimeter is None else compare(burned, burned != NO_ANSWER, perimeter, grid.transform, grid.crs)
     return IndexMap(
         grid=grid,
         index_name="nbr" if change is None else "dnbr",
@@ -167,11 +171,14 @@ def map_images(
         severity_ha=hectares,
         offset=offset,
         perimeter=perimeter,
-        agreement=None
-        if perimeter is None
-        else compare(burned, burned != NO_ANSWER, perimeter, grid.transform, grid.crs),
+        agreement=agreement,
         simulated=images.simulated,
-        notes=(*images.notes, *notes, *_notes(images, cut, change is not None, inside, offset)),
+        notes=(
+            *images.notes,
+            *notes,
+            *_unanswered(agreement),
+            *_notes(images, cut, change is not None, inside, offset),
+        ),
     )
 
 
@@ -223,6 +230,16 @@ def _threshold(index: FloatArray, given: float | None, *, of_change: bool) -> Th
     if given is not None:
         return Threshold(given, "given")
     return Threshold(LEAST_BURNED_DNBR, "key_benson") if of_change else otsu(index)
+
+
+def _unanswered(agreement: Agreement | None) -> list[str]:
+    """How much of the official perimeter nothing can be said of, if it is much."""
+    if agreement is None or agreement.unanswered_ha <= LITTLE * agreement.official_ha:
+        return []
+    return [
+        f"{agreement.unanswered_ha:,.0f} ha of the official perimeter have no answer, and count neither as burned nor "
+        "as left out: they lie beyond the images, or have no data there"
+    ]
 
 
 def _notes(

@@ -144,6 +144,15 @@ def test_fill_values_without_a_tag(dtype: str, fill: float) -> None:
     np.testing.assert_array_equal(data_pixels(pixels, PixelFacts((None, None)))[0], [[False, True]])
 
 
+@pytest.mark.parametrize(
+    ("dtype", "fill"), [("int16", -9999), ("int16", -32768), ("float32", -3.4e38), ("float32", 1e20)]
+)
+def test_a_number_far_below_all_ground_is_none_in_one_band_too(dtype: str, fill: float) -> None:
+    pixels = np.full((2, 1, 2), 300).astype(dtype)
+    pixels[1, 0, 0] = fill
+    np.testing.assert_array_equal(data_pixels(pixels, PixelFacts((None, None)))[:, 0], [[True, True], [False, True]])
+
+
 def test_the_fourth_band_of_four_is_alpha_only_if_nothing_says_otherwise(tmp_path: Path) -> None:
     pixels = np.full((4, 2, 2), 90, dtype="uint8")
     pixels[3, 0, 0] = 0

@@ -177,6 +177,17 @@ def test_an_offset_in_one_image_of_a_pair_is_said_with_its_option(
         assert "digital numbers above" not in said(read_images(*paths, bands))
 
 
+def test_an_offset_that_only_the_tags_of_one_image_have_is_said(tmp_path: Path) -> None:
+    grid = north_up()
+    after = write(tmp_path / "after.tif", reflectance(disc(grid), 1), grid)
+    before = write(tmp_path / "before.tif", reflectance(np.zeros(grid.shape, dtype=bool), 2), grid)
+    with rasterio.open(after, "r+") as sink:
+        sink.scales, sink.offsets = (1e-4, 1e-4), (-0.1, -0.1)
+    notes = said(read_images(after, before))
+    assert "taken off" in notes and "try --offset-before 0 --offset 0" in notes
+    assert "digital numbers above" not in said(read_images(after, before, Bands(offset=0)))
+
+
 def test_the_offset_of_one_image_is_proved_by_its_darkest_ground(tmp_path: Path) -> None:
     grid = north_up()
     water = np.mgrid[0:150, 0:150][0] < 20
@@ -240,6 +251,15 @@ def test_bands_are_found_however_their_names_are_written(tmp_path: Path) -> None
     assert "are they swapped" in said(read_images(tmp_path / "a.tif", bands=Bands(nir=2, swir=1)))
     with pytest.raises(InputError, match="the same band"):
         read_images(tmp_path / "a.tif", bands=Bands(nir=1, swir=1))
+
+
+@pytest.mark.parametrize("name", ["a?b", "a#b", "100%25", "it's [one] & two", "ä b", "zip:a", "C:\\new", "a!b"])
+def test_a_path_is_a_path(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    path = write(tmp_path / "a.tif", reflectance(disc(north_up()), 1), north_up())
+    expected = read_images(path).after
+    np.testing.assert_array_equal(read_images(path.rename(folder / f"{name}.tif")).after, expected)
 
 
 def test_one_file_for_each_band(tmp_path: Path) -> None:
@@ -381,6 +401,14 @@ class TestPerimeter:
         figures = json.loads((tmp_path / "map" / "figures.json").read_text())
         assert any(note.startswith("2 of 3 perimeters") for note in figures["notes"])
         assert figures["agreement"]["unanswered_ha"] == pytest.approx(0)
+
+    def test_partly_beyond_the_image_is_said(self, after: Path, tmp_path: Path) -> None:
+        path = tmp_path / "partly.gpkg"
+        west, north = north_up().transform.c, north_up().transform.f
+        gpd.GeoSeries([shapely.box(west - 2000, north - 2000, west + 2000, north - 1000)], crs=UTM).to_file(path)
+        assert self.run(after, path) == 0
+        figures = json.loads((tmp_path / "map" / "figures.json").read_text())
+        assert any(note.startswith("200 ha of the official perimeter") for note in figures["notes"])
 
     def test_what_is_no_perimeter_is_refused(
         self, after: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
