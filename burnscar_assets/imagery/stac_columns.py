@@ -121,9 +121,9 @@ def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def _shapes(values: pa.ChunkedArray) -> list[Any]:
     kind = values.type
     every = values.to_pylist()
-    if "binary" in str(kind):
+    if str(kind) in ("binary", "large_binary", "binary_view"):
         return list(shapely.from_wkb(np.array(every, dtype=object)))
-    if "string" in str(kind):
+    if str(kind) in ("string", "large_string", "string_view"):
         return [_of_text(text.strip()) for text in every]
     if pa.types.is_struct(kind) and "coordinates" in {field.name for field in kind}:
         return [shapely.geometry.shape(value) for value in every]
