@@ -14,10 +14,10 @@ import shapely
 COMPARISONS = {
     "eq": lambda value, limit: value == limit,
     "neq": lambda value, limit: value != limit,
-    "lt": lambda value, limit: value is not None and value < limit,
-    "lte": lambda value, limit: value is not None and value <= limit,
-    "gt": lambda value, limit: value is not None and value > limit,
-    "gte": lambda value, limit: value is not None and value >= limit,
+    "lt": lambda value, limit: isinstance(value, int | float) and value < limit,
+    "lte": lambda value, limit: isinstance(value, int | float) and value <= limit,
+    "gt": lambda value, limit: isinstance(value, type(limit)) and value > limit,
+    "gte": lambda value, limit: isinstance(value, int | float) and value >= limit,
     "in": lambda value, limit: value in limit,
 }
 
@@ -31,6 +31,8 @@ class StacService:
         most: items on a page at most.
         failing: answers to give before the next ones: a status, or a status and headers.
         bodies: what was asked, pages too.
+        paging: how pages are linked, see `_next`.
+        link: a next link that every page has, in the place of the right one.
     """
 
     items: Sequence[dict[str, Any]]
@@ -39,6 +41,8 @@ class StacService:
     failing: list[int | tuple[int, dict[str, str]]] = field(default_factory=list)
     bodies: list[dict[str, Any]] = field(default_factory=list)
     url: str = ""
+    paging: str = "body"
+    link: dict[str, Any] | None = None
 
     @property
     def searches(self) -> list[dict[str, Any]]:
@@ -52,14 +56,29 @@ class StacService:
             found = sorted(found, key=lambda item: (item["properties"]["datetime"], item["id"]), reverse=True)
         first, count = int(body.get("token") or 0), min(int(body.get("limit") or 10), self.most)
         page = {"type": "FeatureCollection", "features": found[first : first + count], "links": []}
-        if first + count < len(found):
-            page["links"] = [self._next(body | {"token": str(first + count)})]
+        following = body | {"token": str(first + count)}
+        if self.paging == "gaps" and not body.get("gap"):
+            page["features"], following = [], body | {"token": str(first), "gap": True}
+            page["links"] = [self._next(following)]
+        elif first + count < len(found) or (self.paging == "always" and page["features"]):
+            page["links"] = [self._next({key: value for key, value in following.items() if key != "gap"})]
+        elif self.paging == "always":
+            page["links"] = [self._next(body)]
+        if self.link is not None:
+            page["links"] = [{"rel": "next"} | self.link]
         return page
 
     def _next(self, body: dict[str, Any]) -> dict[str, Any]:
-        if self.link_method == "POST":
-            return {"rel": "next", "method": "POST", "href": f"{self.url}/search", "body": body}
-        return {"rel": "next", "method": "GET", "href": f"{self.url}/search?{json.dumps(body).encode().hex()}"}
+        """The link to a page: the whole body, what differs, a token in the address; absolute or relative."""
+        href = f"{self.url}/search" if "relative" not in self.paging else "search"
+        if self.link_method == "GET" or "get" in self.paging:
+            return {"rel": "next", "method": "GET", "href": f"{href}?{json.dumps(body).encode().hex()}"}
+        link = {"rel": "next", "method": "POST", "href": href}
+        if self.paging == "merge":
+            return link | {"merge": True, "body": {"token": body["token"]}}
+        if self.paging in ("no body", "headers"):
+            return link | {"headers": {"X-Token": body["token"]}}
+        return link | {"body": body}
 
 
 def _is_wanted(item: dict[str, Any], body: dict[str, Any]) -> bool:
@@ -88,7 +107,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Search, or read a further page."""
-        self._search(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        token = self.headers.get("X-Token")
+        self._search(body | ({"token": token} if token else {}))
 
     def do_GET(self) -> None:
         """Read a further page."""
