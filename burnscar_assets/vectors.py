@@ -18,6 +18,7 @@ from shapely.errors import GEOSException
 
 from burnscar_assets.errors import InputError
 from burnscar_assets.labels.archive import unpack
+from burnscar_assets.labels.cut_answers import refuse_saved_page
 
 PARQUET: Final = frozenset({".parquet", ".geoparquet"})
 FORMATS: Final = "a GeoJSON, GeoPackage, GeoParquet, KMZ or shapefile"
@@ -37,6 +38,7 @@ def read_layers(path: Path) -> dict[str, gpd.GeoDataFrame]:
     """
     if path.suffix.lower() == ".zip":
         return _of_zip(path)
+    refuse_saved_page(path)
     layers = dict(_parquet(path) if path.suffix.lower() in PARQUET else _ogr(path))
     if not layers:
         raise InputError(f"{path} has no layer with geometry: give {FORMATS}")

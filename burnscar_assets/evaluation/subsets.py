@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from burnscar_assets.classes import BURNT, CLASS_NAMES, Stratum
 from burnscar_assets.crs import usable_crs
 from burnscar_assets.errors import InputError
+from burnscar_assets.labels.cut_answers import refuse_saved_page
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.tables import TABLE_CRS
 
@@ -65,6 +66,7 @@ def read_ecoregions(path: Path, field: str) -> gpd.GeoDataFrame:
     Raises:
         InputError: the file can't be read, has no CRS that can be used, or no such field.
     """
+    refuse_saved_page(path)
     try:
         regions = gpd.read_file(path)
     except Exception as error:

@@ -5,11 +5,8 @@ it chooses its driver by content, and would ask the service for more by itself w
 Format: https://developers.arcgis.com/rest/services-reference/enterprise/feature-object/
 """
 
-import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import geopandas as gpd
@@ -18,15 +15,13 @@ import pyproj
 import shapely
 
 from burnscar_assets.errors import InputError
+from burnscar_assets.labels.cut_answers import says_cut
 from burnscar_assets.labels.layer_shapes import esri_crs, esri_shape, geojson_crs, geojson_shape
 from burnscar_assets.labels.text import clean
 
 _INTEGERS = frozenset({"OID", "SmallInteger", "Integer", "BigInteger", "Date"})
 _FLOATS = frozenset({"Single", "Double"})
 _PREFIX: Final = "esriFieldType"
-_SAVED_AS = frozenset({".json", ".geojson"})
-_CUT = re.compile(rb'"exceededTransferLimit"\s*:\s*"?true', re.IGNORECASE)
-_CHUNK_BYTES = 1 << 20
 _MALFORMED = (
     ValueError,
     TypeError,
@@ -91,13 +86,6 @@ def read_page(answer: Mapping[str, Any], id_field: str, url: str) -> Page:
     return Page(attributes, ids, shapes, crs, says_cut(answer))
 
 
-def says_cut(answer: Mapping[str, Any]) -> bool:
-    """Whether an answer says that there are more rows: in itself, or under `properties` as GeoJSON has it."""
-    within = answer.get("properties")
-    said = (answer, within) if isinstance(within, Mapping) else (answer,)
-    return any(str(part.get("exceededTransferLimit", "")).lower() == "true" for part in said)
-
-
 def read_sums(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Groups of an answer of statistics, names in small letters; none where it is cut or isn't made of groups."""
     features = answer.get("features")
@@ -131,37 +119,6 @@ def as_table(pages: list[Page], types: Mapping[str, str], url: str) -> gpd.GeoDa
     columns = {name: _typed([row.get(name) for row in rows], kinds.get(name.lower(), "")) for name in names}
     shapes = [shape for page in pages for shape in page.shapes]
     return gpd.GeoDataFrame(columns, geometry=shapes, crs=crs.pop(), index=range(len(rows)))
-
-
-def refuse_saved_page(path: Path) -> None:
-    """Refuse a file that holds one page of a layer: an answer that says it is cut, saved as it came.
-
-    Raises:
-        InputError: it is one.
-    """
-    if path.suffix.lower() not in _SAVED_AS or not path.is_file() or not _mentions_cut(path):
-        return
-    try:
-        answer = json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
-        return  # whoever reads the layer says what is wrong with it
-    if isinstance(answer, dict) and says_cut(answer):
-        found = answer.get("features")
-        raise InputError(
-            f"{path.name} is one page of a layer, {len(found) if isinstance(found, list) else 0} of more rows: it says "
-            "itself that it is cut (exceededTransferLimit). Give the layer's address (…/FeatureServer/0) as the "
-            "source, or export the whole layer"
-        )
-
-
-def _mentions_cut(path: Path) -> bool:
-    overlap = b""
-    with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK_BYTES):
-            if _CUT.search(overlap + chunk):
-                return True
-            overlap = chunk[-100:]
-    return False
 
 
 def _attributes(feature: Any, name: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import pyogrio
 
 from burnscar_assets.crs import usable_crs
 from burnscar_assets.errors import InputError
-from burnscar_assets.labels.layer_rows import refuse_saved_page
+from burnscar_assets.labels.cut_answers import refuse_saved_page
 from burnscar_assets.settings import ReleaseSettings
 
 FIRE_LAYER = re.compile(r"firep(\d+)(?:_\d+)?", re.IGNORECASE)

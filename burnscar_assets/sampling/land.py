@@ -9,6 +9,7 @@ import shapely
 
 from burnscar_assets.crs import usable_crs
 from burnscar_assets.errors import InputError
+from burnscar_assets.labels.cut_answers import refuse_saved_page
 from burnscar_assets.storage.tables import TABLE_CRS
 
 CALIFORNIA_OUTLINE: Final = (
@@ -69,6 +70,7 @@ def load_land(path: Path | None, fire_year: int | None = None, *, may_be_empty: 
 def _read(path: Path) -> gpd.GeoDataFrame:
     if not path.exists():
         raise InputError(f"no such file: {path}; give the path of a vector file, or leave the setting empty")
+    refuse_saved_page(path)
     try:
         read = gpd.read_parquet if path.suffix in (".parquet", ".geoparquet") else gpd.read_file
         layer = read(path)

@@ -1,7 +1,6 @@
-"""Answers of a service: only checked parts of them become rows; files that are a page of a layer are told."""
+"""Answers of a service: only checked parts of them become rows."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,10 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from burnscar_assets.errors import InputError
-from burnscar_assets.labels.layer_rows import as_table, read_page, refuse_saved_page, says_cut
-from burnscar_assets.labels.release import fetch_release
-from burnscar_assets.settings import ReleaseSettings
-from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.labels.layer_rows import as_table, read_page
 from burnscar_assets_tests.labels.label_servers import rings_of
 
 URL = "https://example.org/FeatureServer/0"
@@ -184,45 +180,3 @@ def test_fields_have_the_types_of_the_layer_on_every_page() -> None:
     assert as_table([text], types, URL)["YEAR_"].tolist() == ["twenty"], "whoever reads years says what is wrong"
     huge = read_page(collection(feature(properties={"OBJECTID": 1, "YEAR_": 10**30})), "OBJECTID", URL)
     assert pd.api.types.is_object_dtype(as_table([huge], types, URL)["YEAR_"].dtype)
-
-
-@pytest.mark.parametrize("flag", [True, "true"])
-def test_a_page_that_was_saved_is_told_from_a_layer(tmp_path: Path, root: DataRoot, flag: Any) -> None:
-    said = {"exceededTransferLimit": flag}
-    for number, answer in enumerate(
-        (collection(feature(), **said), collection(feature(), properties=said), esri({"rings": SQUARE}, **said))
-    ):
-        assert says_cut(answer)
-        path = tmp_path / f"firep24_{number}.{'json' if number else 'geojson'}"
-        path.write_text(json.dumps(answer, indent=number))
-        with pytest.raises(InputError, match=r"one page of a layer, 1 of more rows.*FeatureServer/0"):
-            refuse_saved_page(path)
-        if number < 2:
-            with pytest.raises(InputError, match="one page of a layer"):
-                fetch_release(ReleaseSettings(source=str(path)), root)
-
-
-def test_a_whole_layer_in_a_file_is_no_page(tmp_path: Path) -> None:
-    quoted = feature(properties={"COMMENTS": '"exceededTransferLimit": true', "exceededTransferLimit": True})
-    for content in (
-        collection(feature()),
-        collection(feature(), exceededTransferLimit=False),
-        collection(quoted),
-        [{"exceededTransferLimit": True}],
-    ):
-        path = tmp_path / "whole.geojson"
-        path.write_text(json.dumps(content))
-        refuse_saved_page(path)
-    path.write_text('{"exceededTransferLimit": true, ')
-    refuse_saved_page(path)
-    refuse_saved_page(tmp_path / "absent.geojson")
-
-
-@given(before=st.integers(0, 300))
-@settings(max_examples=20, deadline=None)
-def test_the_flag_is_found_wherever_it_stands(tmp_path_factory: pytest.TempPathFactory, before: int) -> None:
-    path = tmp_path_factory.mktemp("page") / "page.json"
-    padding = "x" * ((1 << 20) - before)
-    path.write_text(json.dumps({"p": padding, "exceededTransferLimit": True, "features": []}))
-    with pytest.raises(InputError, match="one page"):
-        refuse_saved_page(path)
