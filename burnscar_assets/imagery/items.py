@@ -57,14 +57,22 @@ def read_all_groups(
 
 def set_aside(window: "Window", layer: str) -> None:
     """Have rslearn leave the window out."""
+    use_instead(window, layer, [])
+
+
+def use_instead(window: "Window", layer: str, groups: list[list[SerializedItem]]) -> None:
+    """Have rslearn make the window's tile of other scenes than it was matched with, which are set aside; or of none."""
     from rslearn.dataset.window import WindowLayerData
 
     layers = window.load_layer_datas()
-    if SET_ASIDE + layer not in layers:
-        aside = layers[layer]
-        aside.layer_name = SET_ASIDE + layer
-        layers |= {aside.layer_name: aside, layer: WindowLayerData(layer, [], group_time_ranges=[])}
-        window.save_layer_datas(layers)
+    aside = layers.get(SET_ASIDE + layer) or layers[layer]
+    aside.layer_name = SET_ASIDE + layer
+    before, times = layers.get(layer), aside.group_time_ranges
+    if before is not None and before is not aside and before.serialized_item_groups == groups:
+        return
+    times = times if times is not None and len(times) == len(groups) else [None] * len(groups)
+    layers |= {aside.layer_name: aside, layer: WindowLayerData(layer, groups, group_time_ranges=times)}
+    window.save_layer_datas(layers)
 
 
 def take_back(windows: "Iterable[Window]", layer: str, *, drop: bool = False) -> None:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from burnscar_assets.errors import InputError, MissingDataError, SourceUnavailableError
+from burnscar_assets.errors import BurnscarError, InputError, MissingDataError, SourceUnavailableError
 from burnscar_assets.imagery.dataset import load_windows
 from burnscar_assets.imagery.hrefs import is_remote
 from burnscar_assets.imagery.items import read_all_groups, set_aside
 from burnscar_assets.imagery.ledger import Ledger, open_ledgers
+from burnscar_assets.imagery.scene_radiometry import WORK as RADIOMETRY
 from burnscar_assets.imagery.shelf import open_shelf
 from burnscar_assets.imagery.tile_part import Groups, TilePart, by_group
 from burnscar_assets.progress import Progress
@@ -22,6 +23,8 @@ from burnscar_assets.settings import ImagerySettings
 
 if TYPE_CHECKING:
     from rslearn.dataset import Dataset, Window
+
+    from burnscar_assets.imagery.engine import Failure
 
 PART_WINDOWS = 2048
 """Windows that are known at a time, for each worker."""
@@ -67,7 +70,7 @@ class LayerTiles:
         self._dataset = dataset
         self._scenes = _scenes(matches[matches["layer"] == layer])
         self._rows: list[dict[str, Any]] = []
-        self._errors: dict[str, str] = {}
+        self._failures: dict[str, Failure] = {}
         self._remote = False
         self._counts: Counter[str] = Counter()
 
@@ -95,13 +98,17 @@ class LayerTiles:
         def tell(before: int, done: int) -> None:
             progress("materializing tiles", before + done, total)
 
-        with open_ledgers(Path(self._dataset.path), "tiles", self.layer, groups) as ledgers:
+        place = Path(self._dataset.path)
+        with (
+            open_ledgers(place, "tiles", self.layer, groups) as ledgers,
+            open_ledgers(place, RADIOMETRY, self.layer, groups) as found,
+        ):
             self._forget_gone(ledgers, groups)
             try:
                 for rows in self._parts(windows):
                     part = self._part(rows, there)
                     parts = [*(p for p in parts if p.failed()), part]
-                    part.make(ledgers, partial(tell, self._counts["done"]))
+                    part.make(ledgers, found, partial(tell, self._counts["done"]))
                     self._take(part)
                     _give_back_memory()
                 self._check_readable(total)
@@ -163,18 +170,23 @@ class LayerTiles:
             removed=len(part.there - whole),
         )
         self._rows += part.rows()
-        self._errors |= part.failed()
+        self._failures |= part.failed()
         self._remote |= any(map(is_remote, part.hrefs()))
 
     def _check_readable(self, total: int) -> None:
-        failed = len(self._errors)
+        failed = len(self._failures)
         if not failed or (failed / total <= self.settings.max_unreadable_fraction and failed < total):
             return
-        kind = SourceUnavailableError if self._remote else InputError
+        reasons = _listed(sorted({failure.reason for failure in self._failures.values()}))
+        if self._remote:
+            kind: type[BurnscarError] = SourceUnavailableError
+            cure = "Run the same again later"
+        else:
+            kind = InputError
+            cure = "Fetch these files again, or name scenes that can't be mended in imagery.exclude, then run the same"
         raise kind(
-            f"{failed} of {total} windows have scenes that can't be read, more than "
-            f"imagery.max_unreadable_fraction allows. {_listed(sorted(set(self._errors.values())))}. Fetch these files "
-            "again, then run the same again; tiles that were there are as before"
+            f"{failed} of {total} windows have scenes that can't be read or used, and no other, more than "
+            f"imagery.max_unreadable_fraction allows. {reasons}. {cure}; tiles that were there are as before"
         )
 
     def _leave_out_failed(self, part: TilePart) -> None:

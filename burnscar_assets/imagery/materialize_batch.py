@@ -5,8 +5,8 @@ but the dataset's storage, and a killed one leaves every tile as it was, or new 
 """
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from rslearn.dataset import Dataset, Window
     from rslearn.utils.raster_array import RasterArray
 
-    from burnscar_assets.imagery.engine import WindowImage, WindowRequest
+    from burnscar_assets.imagery.engine import Failure, WindowImage, WindowRequest
+    from burnscar_assets.imagery.radiometry import RadiometryDecision
+    from burnscar_assets.imagery.scl import View
 
 AT_ONCE = 64
 """Tiles that are put in place in one write, and then reported."""
@@ -38,15 +40,27 @@ Groups = list[list[SerializedItem]]
 
 @dataclass(frozen=True)
 class TileShard:
-    """Windows of one group whose tiles are to be made, as a rule all those of some scenes."""
+    """Windows of one group whose tiles are to be made, as a rule all those of some scenes.
+
+    Attributes:
+        dataset_path: the rslearn dataset.
+        layer: raster layer.
+        group: of the windows.
+        window_ids: the windows.
+        settings: limits, retries.
+        instead: scenes of windows that are to be made of others than they were matched with.
+        decisions: what is known of scenes' radiometry.
+        fallback: whether the scenes are of the dataset's fallback.
+    """
 
     dataset_path: Path
     layer: str
     group: str
     window_ids: tuple[str, ...]
     settings: ImagerySettings
+    instead: "Mapping[str, Groups]" = field(default_factory=dict)
+    decisions: "tuple[RadiometryDecision, ...]" = ()
     fallback: bool = False
-    """Whether the scenes are of the dataset's fallback."""
 
 
 @dataclass(frozen=True)
@@ -57,15 +71,19 @@ class TileOutcome:
         window_id: the window.
         made: whether its tile was made now.
         content: what the tile holds; None if there is none.
-        error: why there is none.
+        failure: why there is none.
+        empty: scenes without data there.
+        radiometry: what was found out of its scenes.
         clear_fraction: share of the window that is clear in its scenes, 0–1; None where no SCL is to be had.
     """
 
     window_id: str
     made: bool
     content: TileContent | None
-    error: str = ""
+    failure: "Failure | None" = None
     clear_fraction: float | None = None
+    empty: tuple[str, ...] = ()
+    radiometry: "tuple[RadiometryDecision, ...]" = ()
 
 
 def make_tiles(shard: TileShard) -> Iterator[list[TileOutcome]]:
@@ -87,15 +105,15 @@ def make_tiles(shard: TileShard) -> Iterator[list[TileOutcome]]:
     windows = {w.name: w for w in dataset.load_windows(groups=[shard.group], names=list(shard.window_ids))}
     with quiet_rslearn():
         with shelf.transaction(shard.group):
-            take_back(windows.values(), shard.layer)
-        groups = read_all_groups(dataset, windows, shard.layer)
+            take_back((window for window in windows.values() if window.name not in shard.instead), shard.layer)
+        groups = read_all_groups(dataset, windows, shard.layer) | dict(shard.instead)
         reader = _Reader(dataset, source, shard.layer, shard.settings)
         requests = reader.requests(windows, groups)
         try:
-            clear = reader.clear_fractions(requests)
-            images = reader.images(windows, groups, requests)
+            views = reader.views(requests)
+            images = reader.images(windows, groups, requests, {known.scene: known for known in shard.decisions})
             while chunk := list(islice(images, AT_ONCE)):
-                outcomes = [_judge(shelf, image, clear.get(image.name)) for image in chunk]
+                outcomes = [_judge(shelf, image, views.get(image.name), shard.settings) for image in chunk]
                 _settle(shelf, shard, windows, chunk, outcomes)
                 yield outcomes
         finally:
@@ -133,14 +151,18 @@ class _Reader:
             for name, window in windows.items()
         ]
 
-    def clear_fractions(self, requests: "list[WindowRequest]") -> dict[str, float | None]:
-        """Share of each window that is clear, 0–1; None where no SCL is to be had."""
-        from burnscar_assets.imagery.scl import clear_fractions
+    def views(self, requests: "list[WindowRequest]") -> "dict[str, View | None]":
+        """What of each window its scenes show by their SCL; None where no SCL is to be had."""
+        from burnscar_assets.imagery.scl import tile_views
 
-        return clear_fractions(requests, self._source, self._options)
+        return tile_views(requests, self._source, self._options)
 
     def images(
-        self, windows: "dict[str, Window]", groups: dict[str, Groups], requests: "list[WindowRequest]"
+        self,
+        windows: "dict[str, Window]",
+        groups: dict[str, Groups],
+        requests: "list[WindowRequest]",
+        decisions: "dict[str, RadiometryDecision]",
     ) -> "Iterator[WindowImage]":
         """Images of windows, as they become whole."""
         from burnscar_assets.imagery.engine import read_windows, supports
@@ -148,15 +170,18 @@ class _Reader:
         if supports(self._config, self._source, self._tile_store):
             reader = _RslearnReader(self._dataset, self._source, self._layer, self._settings)
             return reader.read(windows, groups)
-        return read_windows(requests, self._config, self._source, self._tile_store, self._options)
+        return read_windows(requests, self._config, self._source, self._tile_store, self._options, decisions=decisions)
 
 
-def _judge(shelf: Shelf, image: "WindowImage", clear_fraction: float | None) -> TileOutcome:
-    """What a window's image holds."""
-    if image.error:
-        return TileOutcome(image.name, True, None, image.error)
+def _judge(shelf: Shelf, image: "WindowImage", view: "View | None", settings: ImagerySettings) -> TileOutcome:
+    """What a window's image holds; pixels that the scene classification calls no data are none."""
+    if image.failure:
+        return TileOutcome(image.name, True, None, image.failure, radiometry=image.radiometry)
     content = measure(shelf.config, [raster.get_chw_array() for group in image.rasters for raster in group])
-    return TileOutcome(image.name, True, content, clear_fraction=clear_fraction)
+    if view is not None and view.nodata > max(settings.max_nodata_fraction, content.nodata_fraction):
+        content = replace(content, nodata_fraction=view.nodata)
+    clear = view.clear if view else None
+    return TileOutcome(image.name, True, content, None, clear, image.empty, image.radiometry)
 
 
 def _settle(

@@ -6,7 +6,7 @@ Loaded only by functions that need rslearn.
 import copy
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -109,12 +109,12 @@ def view_windows(
     return views
 
 
-def clear_fractions(
+def tile_views(
     requests: Sequence[WindowRequest],
     source: DataSource,
     options: ReadOptions = ReadOptions(),  # noqa: B008 - frozen
-) -> dict[str, float | None]:
-    """Share of each window's area where its tile shows the ground, by the SCL of the tile's own scenes.
+) -> dict[str, View | None]:
+    """What of each window's area its tile shows, by the SCL of the tile's own scenes.
 
     A pixel of a mosaic is judged by the first scene of the group that has data there; several groups are averaged.
 
@@ -124,7 +124,7 @@ def clear_fractions(
         options: of the engine.
 
     Returns:
-        Fraction 0–1 by window; None where the SCL of a scene is not to be had, its index neither, or there is no scene.
+        A view by window; None where the SCL of a scene is not to be had, its index neither, or there is no scene.
 
     Raises:
         SourceUnavailableError: the archive does not answer.
@@ -145,12 +145,12 @@ def clear_fractions(
         ]
         looks += [Look(request.projection, request.bounds, item) for group in groups for item in group]
     classes = dict(classified(looks, source, options, silent))
-    fractions: dict[str, float | None] = {request.name: None for request in requests}
+    found: dict[str, View | None] = {request.name: None for request in requests}
     for name, groups in places.items():
         if all(number in classes for group in groups for number in group):
-            shares = [_view(looks[group[0]], _mosaic([classes[i] for i in group])).clear for group in groups]
-            fractions[name] = sum(shares) / len(shares)
-    return fractions
+            views = [_view(looks[group[0]], _mosaic([classes[i] for i in group])) for group in groups]
+            found[name] = View(*(sum(shares) / len(views) for shares in zip(*map(astuple, views), strict=True)))
+    return found
 
 
 def classified(

@@ -57,6 +57,10 @@ class TileIdentities:
         definition = hash_json([place, self._layer, [[scene for scene, _ in group] for group in scenes]])
         return TileIdentity(definition, UNKNOWN_FILES if UNKNOWN_FILES in files else hash_json(files))
 
+    def state(self, item: SerializedItem) -> str:
+        """What is known of a scene, how it is read, and the state of its files."""
+        return " ".join((self._layer, *self._scene(item)))
+
     def _scene(self, item: SerializedItem) -> tuple[str, str]:
         """Hash of what is known of a scene, and of the state of its files."""
         name = item["name"]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from burnscar_assets.errors import BurnscarError, SourceUnavailableError
 from burnscar_assets.imagery.dataset import open_dataset
+from burnscar_assets.imagery.giving_way import GivingWay
 from burnscar_assets.imagery.items import (
     SerializedItem,
     acquisition_time,
@@ -18,6 +19,7 @@ from burnscar_assets.imagery.items import (
 from burnscar_assets.imagery.ledger import Entry, Ledger
 from burnscar_assets.imagery.materialize_batch import TileOutcome, TileShard, make_tiles
 from burnscar_assets.imagery.parallel import run_shards
+from burnscar_assets.imagery.scene_radiometry import known_decision, remember_decisions
 from burnscar_assets.imagery.shelf import Shelf
 from burnscar_assets.imagery.tile_identity import TileIdentities, still_valid
 from burnscar_assets.imagery.tiles import TileContent, measure_tiles
@@ -26,13 +28,17 @@ from burnscar_assets.settings import ImagerySettings
 if TYPE_CHECKING:
     from rslearn.dataset import Window
 
+    from burnscar_assets.imagery.engine import Failure
+
 SHARD_WINDOWS = (256, 2048)
 """Windows of a shard: fewer scenes' windows go together, more of one scene are parted."""
 
 NO_SCENE = "no_scene"
 NODATA = "nodata"
 UNREADABLE = "unreadable"
+IN_DOUBT = "in_doubt"
 CLEAR = "clear_fraction"
+INSTEAD, REJECTED, PASSED_OVER = "instead", "rejected", "passed_over"
 
 Groups = list[list[SerializedItem]]
 
@@ -64,19 +70,22 @@ class TilePart:
         self.groups = groups
         self.settings = settings
         self.matched = {name: window for name, window in windows.items() if groups[name]}
-        identities = TileIdentities(shelf.config)
-        self.identities = {name: identities.of(w, groups[name]) for name, w in self.matched.items()}
+        self.used = dict(groups)
+        self.giving_way = GivingWay(shelf.dataset, shelf.layer, settings)
+        self._identities = TileIdentities(shelf.config)
+        self.identities = {name: self._identities.of(w, groups[name]) for name, w in self.matched.items()}
         self.there = there & windows.keys()
         self.outcomes: dict[str, TileOutcome] = {}
         self._before: dict[str, Entry] = {}
 
-    def make(self, ledgers: dict[str, Ledger], told: Callable[[int], None]) -> None:
+    def make(self, ledgers: dict[str, Ledger], found: dict[str, Ledger], told: Callable[[int], None]) -> None:
         """Make what is missing or changed, measure the rest, and leave out what lacks data.
 
         Windows whose scenes can't be read are as before, but for the ledger's entry.
 
         Args:
             ledgers: of the tiles, by group.
+            found: of what was found out of scenes' radiometry, by group.
             told: hears how many of the windows are done.
 
         Raises:
@@ -89,19 +98,53 @@ class TilePart:
         pending |= self._measure(self.matched.keys() - self.outcomes.keys() - pending, self._before)
         for group, names in by_group(self.windows[name] for name in pending).items():
             ledgers[group].forget(names)
-        self._ingest(pending)
+        for name in pending:
+            self.used[name] = self.groups[name]
+            self.giving_way.passed_over.pop(name, None)
         told(len(self.outcomes))
-        for outcomes in run_shards(make_tiles, self._shards(pending), self.settings.workers, self.settings.ray_address):
-            for outcome in outcomes:
-                self.outcomes[outcome.window_id] = outcome
-                if outcome.content is not None:
-                    self._remember(outcome, outcome.content, ledgers)
-            told(len(self.outcomes))
+        again = self._attempt(pending, ledgers, found, told)
+        while again:
+            again = self._attempt(again, ledgers, found, told)
         self._leave_out()
 
-    def failed(self) -> dict[str, str]:
+    def _attempt(
+        self, pending: set[str], ledgers: dict[str, Ledger], found: dict[str, Ledger], told: Callable[[int], None]
+    ) -> set[str]:
+        """Make tiles; returns windows that are to be made of other scenes. Each time, one scene less is left."""
+        again = set()
+        self._ingest(pending)
+        shards = self._shards(pending, found)
+        for outcomes in run_shards(make_tiles, shards, self.settings.workers, self.settings.ray_address):
+            for outcome in outcomes:
+                group = self.windows[outcome.window_id].group
+                remember_decisions(found[group], outcome.radiometry, self._states(outcome.window_id))
+                if self._gives_way(outcome):
+                    again.add(outcome.window_id)
+                elif (final := self.outcomes[outcome.window_id]).content is not None:
+                    self._remember(final, final.content, ledgers)
+            told(len(self.outcomes) - len(again))
+        return again
+
+    def _gives_way(self, outcome: TileOutcome) -> bool:
+        """Whether a window is to be made of other scenes; if none is left, what came of the first ones counts."""
+        name = outcome.window_id
+        lacks_data = outcome.content is not None and self._lacks_data(outcome.content)
+        first = self.outcomes.setdefault(name, outcome)
+        groups = self.giving_way.next(self.windows[name], self.used[name], outcome, lacks_data=lacks_data)
+        if groups:
+            self.used[name] = groups
+            return True
+        is_good = outcome.content is not None and not lacks_data
+        may_pass = outcome.failure is not None and not outcome.failure.lasting
+        if is_good or may_pass:
+            self.outcomes[name] = outcome
+        else:
+            self.outcomes[name], self.used[name] = first, self.groups[name]
+        return False
+
+    def failed(self) -> "dict[str, Failure]":
         """Windows whose scenes can't be read, and why."""
-        return {name: outcome.error for name, outcome in self.outcomes.items() if outcome.content is None}
+        return {name: outcome.failure for name, outcome in self.outcomes.items() if outcome.failure is not None}
 
     def restore(self, ledgers: dict[str, Ledger]) -> None:
         """Know again the tiles of windows whose scenes can't be read: they are as they were."""
@@ -110,8 +153,9 @@ class TilePart:
                 ledgers[self.windows[name].group].remember(name, self._before[name])
 
     def hrefs(self) -> set[str]:
-        """Files of the scenes that can't be read, or are in a group with one."""
-        items = (item for name in self.failed() for group in self.groups[name] for item in group)
+        """Files of the scenes that can't be read now and may be later, or are in a group with one."""
+        passing = [name for name, failure in self.failed().items() if not failure.lasting]
+        items = (item for name in passing for group in self.used[name] for item in group)
         return {href for item in items for href in item.get("asset_urls", {}).values()}
 
     def whole(self) -> set[str]:
@@ -123,7 +167,20 @@ class TilePart:
         return [self._row(name) for name in self.windows]
 
     def _is_stale(self, name: str) -> bool:
-        return name not in self.there or not still_valid(self._before[name], self.identities[name])
+        entry = self._before[name]
+        if name not in self.there or not still_valid(entry, self.identities[name]):
+            return True
+        return INSTEAD in entry and not self._is_still_made_of(name, entry[INSTEAD])
+
+    def _is_still_made_of(self, name: str, instead: Entry) -> bool:
+        """Whether the other scenes that a tile was made of are as they were; if so, the tile is known to be theirs."""
+        window = self.windows[name]
+        groups = self.giving_way.groups_of(window, instead["scenes"])
+        if not groups or not still_valid(instead, self._identities.of(window, groups)):
+            return False
+        self.used[name] = groups
+        self.giving_way.passed_over[name] = instead[PASSED_OVER]
+        return True
 
     def _lacks_data(self, content: TileContent) -> bool:
         return content.nodata_fraction > self.settings.max_nodata_fraction
@@ -131,10 +188,12 @@ class TilePart:
     def _take_known_rejections(self, before: dict[str, Entry]) -> None:
         """Don't make again what was made before and would be left out again for want of data."""
         for name, entry in before.items():
-            if "rejected" in entry and still_valid(entry, self.identities[name]):
-                content = TileContent(**entry["rejected"])
-                if self._lacks_data(content):
+            if REJECTED in entry and still_valid(entry, self.identities[name]):
+                content = TileContent(**entry[REJECTED])
+                same_choice = entry.get("candidates") == self.giving_way.listed(self.windows[name])
+                if self._lacks_data(content) and same_choice:
                     self.outcomes[name] = TileOutcome(name, False, content, clear_fraction=entry.get(CLEAR))
+                    self.giving_way.passed_over[name] = entry[PASSED_OVER]
 
     def _ingest(self, pending: set[str]) -> None:
         from rslearn.dataset.manage import ingest_dataset_windows
@@ -157,8 +216,8 @@ class TilePart:
         """Measure tiles that need not be made; returns those that are damaged."""
         damaged = set()
         for group, mine in by_group(self.windows[name] for name in names).items():
-            for count in {len(self.groups[name]) for name in mine}:
-                alike = sorted(name for name in mine if len(self.groups[name]) == count)
+            for count in {len(self.used[name]) for name in mine}:
+                alike = sorted(name for name in mine if len(self.used[name]) == count)
                 for name, content in zip(alike, measure_tiles(self.shelf, group, alike, count), strict=True):
                     if content is None:
                         damaged.add(name)
@@ -166,34 +225,50 @@ class TilePart:
                         self.outcomes[name] = TileOutcome(name, False, content, clear_fraction=before[name].get(CLEAR))
         return damaged
 
-    def _shards(self, names: Iterable[str]) -> list[TileShard]:
+    def _states(self, name: str) -> dict[str, str]:
+        """What a decision on each of a window's scenes is made for."""
+        items = (item for group in self.used[name] for item in group)
+        return {item["name"]: self._identities.state(item) for item in items}
+
+    def _shards(self, names: Iterable[str], found: dict[str, Ledger]) -> list[TileShard]:
         """Windows of the same scenes go together, so that few shards open a scene."""
         fewest, most = SHARD_WINDOWS
         shards: list[TileShard] = []
         for group, mine in by_group(self.windows[name] for name in names).items():
             by_scenes: dict[tuple[str, ...], list[str]] = {}
             for name in sorted(mine):
-                scenes = tuple(item["name"] for groups in self.groups[name] for item in groups)
+                scenes = tuple(item["name"] for groups in self.used[name] for item in groups)
                 by_scenes.setdefault(scenes, []).append(name)
             for fallback in (False, True):
                 shard: list[str] = []
                 for scenes in sorted(by_scenes):
-                    shard += [name for name in by_scenes[scenes] if is_of_fallback(self.groups[name]) == fallback]
+                    shard += [name for name in by_scenes[scenes] if is_of_fallback(self.used[name]) == fallback]
                     while len(shard) >= fewest:
-                        shards.append(self._shard(group, shard[:most], fallback))
+                        shards.append(self._shard(group, shard[:most], found[group], fallback))
                         shard = shard[most:]
-                shards += [self._shard(group, shard, fallback)] if shard else []
+                shards += [self._shard(group, shard, found[group], fallback)] if shard else []
         return shards
 
-    def _shard(self, group: str, names: list[str], fallback: bool) -> TileShard:
-        return TileShard(self._path, self.layer, group, tuple(names), self.settings, fallback)
+    def _shard(self, group: str, names: list[str], found: Ledger, fallback: bool) -> TileShard:
+        instead = {name: self.used[name] for name in names if self.used[name] is not self.groups[name]}
+        states = {scene: state for name in names for scene, state in self._states(name).items()}
+        known = (known_decision(found, scene, state) for scene, state in states.items())
+        decisions = tuple(decision for decision in known if decision is not None)
+        return TileShard(self._path, self.layer, group, tuple(names), self.settings, instead, decisions, fallback)
 
     def _remember(self, outcome: TileOutcome, content: TileContent, ledgers: dict[str, Ledger]) -> None:
         """Remember what a tile was made for, or that its window was left out for want of data."""
         name = outcome.window_id
-        known = {CLEAR: outcome.clear_fraction} if outcome.clear_fraction is not None else {}
-        rejected = {"rejected": asdict(content)} if self._lacks_data(content) else {}
-        ledgers[self.windows[name].group].remember(name, self.identities[name].as_entry() | known | rejected)
+        window, passed_over = self.windows[name], self.giving_way.passed_over.get(name, {})
+        entry: Entry = {CLEAR: outcome.clear_fraction} if outcome.clear_fraction is not None else {}
+        if self._lacks_data(content):
+            listed = self.giving_way.listed(window)
+            entry |= {REJECTED: asdict(content), "candidates": listed, PASSED_OVER: passed_over}
+        elif self.used[name] is not self.groups[name]:
+            scenes = [[item["name"] for item in group] for group in self.used[name]]
+            identity = self._identities.of(window, self.used[name]).as_entry()
+            entry |= {INSTEAD: {"scenes": scenes, PASSED_OVER: passed_over, **identity}}
+        ledgers[window.group].remember(name, self.identities[name].as_entry() | entry)
 
     def _leave_out(self) -> None:
         """Have rslearn leave out windows whose tile lacks data, and take away what they or unmatched ones had."""
@@ -207,14 +282,14 @@ class TilePart:
 
     def _row(self, name: str) -> dict[str, Any]:
         outcome = self.outcomes.get(name)
-        items = [item for group in self.groups[name] for item in group]
+        items = [item for group in self.used[name] for item in group]
         content = outcome.content if outcome else None
         if outcome is None:
             reason = NO_SCENE
-        elif content is None:
-            reason = UNREADABLE
+        elif outcome.failure is not None:
+            reason = IN_DOUBT if outcome.failure.kind == "in doubt" else UNREADABLE
         else:
-            reason = NODATA if self._lacks_data(content) else ""
+            reason = NODATA if content is not None and self._lacks_data(content) else ""
         return {
             "window_id": name,
             "fire_year": int(self.windows[name].group),
@@ -222,6 +297,7 @@ class TilePart:
             "complete": not reason,
             "reason": reason,
             "item_ids": [item["name"] for item in items],
+            "passed_over": [f"{scene}: {why}" for scene, why in self.giving_way.passed_over.get(name, {}).items()],
             "acquired": acquisition_time(items[0]) if items else None,
             "processing_baseline": processing_baseline(items[0]) if items else "",
             "clear_fraction": outcome.clear_fraction if outcome else None,

@@ -41,6 +41,7 @@ TABLES = {
     "fire_perimeters": ("fire_perimeters", "fire_perimeter_rejects"),
     "in_season_perimeters": ("in_season_perimeters", "in_season_rejects"),
     "sample_points": ("sample_points", "sample_losses"),
+    "tiles": ("tiles", "scene_radiometry"),
     "checkpoint": (),
     "evaluation_metrics": ("evaluation_metrics", "predictions", "season_predictions"),
 }

@@ -252,13 +252,31 @@ TILES: Final = Table(
         Column("fire_year", "int", "Fire year."),
         Column("layer", "string", "Raster layer."),
         Column("complete", "bool", "Whether the window can be used."),
-        Column("reason", "string", "Why it can't: `no_scene`, `nodata`, `unreadable`; empty if it can."),
+        Column("reason", "string", "Why it can't: `no_scene`, `nodata`, `unreadable`, `in_doubt`; empty if it can."),
         Column("item_ids", "strings", "Scenes that it was made from."),
+        Column("passed_over", "strings", "Scenes that gave way to these, or failed, each with why: `scene: reason`."),
         Column("acquired", "timestamp", "Acquisition of the first scene."),
         Column("processing_baseline", "string", "Processing baseline of the first scene; empty if unknown."),
         Column("clear_fraction", "float", "Share of the window that is clear by SCL, 0–1; empty without SCL."),
         Column("nodata_fraction", "float", "Share of pixels without data, 0–1."),
         Column("content_hash", "string", "SHA-256 of the pixels, bands in the layer's order."),
+    ),
+)
+
+SCENE_RADIOMETRY: Final = Table(
+    "scene_radiometry",
+    "What the numbers of each scene were found to be worth, by which evidence.",
+    keys=("layer", "item_id"),
+    row="scene",
+    columns=(
+        Column("fire_year", "int", "Fire year."),
+        Column("layer", "string", "Raster layer."),
+        Column("item_id", "string", "Scene."),
+        Column("usable", "bool", "Whether it can be used; if not, it gives way to another one."),
+        Column("offset_dn", "int", "What was taken off its digital numbers."),
+        Column("decided_by", "string", "`pixels`; `statements`, where the pixels prove nothing; `nothing`: in doubt."),
+        Column("evidence_for", "strings", "What speaks for it."),
+        Column("evidence_against", "strings", "What speaks against it, or leaves it unproved."),
     ),
 )
 
@@ -425,6 +443,7 @@ ALL_TABLES: Final = (
     WINDOWS,
     SCENE_MATCHES,
     TILES,
+    SCENE_RADIOMETRY,
     PREDICTIONS,
     SEASON_PREDICTIONS,
     EVALUATION_METRICS,

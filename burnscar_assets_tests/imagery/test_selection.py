@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rasterio.crs import CRS
 from rasterio.transform import from_origin
 from rslearn.config import QueryConfig, SpaceMode
-from rslearn.data_sources import Item
+from rslearn.data_sources import DataSource, Item
 from rslearn.data_sources.aws_sentinel2_element84 import Sentinel2 as Element84
 from rslearn.data_sources.gcp_public_data import Sentinel2 as GoogleCloud
 from rslearn.data_sources.planetary_computer import Sentinel2 as PlanetaryComputer
@@ -26,7 +26,7 @@ from burnscar_assets.imagery.engine import ReadOptions, WindowRequest
 from burnscar_assets.imagery.index_client import forget_indexes
 from burnscar_assets.imagery.matching import match_scenes
 from burnscar_assets.imagery.materialize import materialize_tiles
-from burnscar_assets.imagery.scl import Look, View, clear_fractions, offers_scl, view_windows
+from burnscar_assets.imagery.scl import Look, View, offers_scl, tile_views, view_windows
 from burnscar_assets.imagery.selection import Candidate, ChosenGroup, SelectionRule, choose, select_scenes
 from burnscar_assets.imagery.stac_index import StacDict, write_index
 from burnscar_assets.imagery.tiles import read_tiles
@@ -48,6 +48,10 @@ UTM = Projection(CRS.from_epsg(EPSG), 10, -10)
 SIZE = SIDE_M // 20
 CLEAR, CLOUD, NOTHING = 4, 9, 0
 AT_ONCE = ReadOptions(retries=0)
+
+
+def clear_shares(requests: list[WindowRequest], source: DataSource) -> dict[str, float | None]:
+    return {name: view and view.clear for name, view in tile_views(requests, source).items()}
 
 
 def scene(folder: Path, name: str, day: float, scl: np.ndarray | None, cloud: float = 10, east_m: int = 0) -> StacDict:
@@ -160,7 +164,7 @@ def test_a_window_on_the_edge_of_its_scenes_gets_a_mosaic_by_the_tutorials_rule(
     assert names(chosen) == [["west", "east"]] == names(source.get_items([edge], QueryConfig())[0])
     assert not isinstance(chosen[0], ChosenGroup)
     request = WindowRequest("edge", UTM, tuple(int(v) for v in edge.shp.bounds), [chosen[0].items])
-    assert clear_fractions([request], source) == {"edge": 1.0}
+    assert clear_shares([request], source) == {"edge": 1.0}
 
 
 def test_a_footprint_that_promises_too_much_covers_nothing(tmp_path: Path) -> None:
@@ -244,7 +248,7 @@ def test_an_archive_without_classifications_is_told_what_to_do(tmp_path: Path) -
     with pytest.raises(InputError, match=r"set imagery\.selection to granule"):
         select(source, WHOLE)
     request = WindowRequest("w", UTM, (0, 0, 8, 8), [[source.get_item_by_name("s")]])
-    assert clear_fractions([request, WindowRequest("none", UTM, (0, 0, 8, 8), [])], source) == {"w": None, "none": None}
+    assert clear_shares([request, WindowRequest("none", UTM, (0, 0, 8, 8), [])], source) == {"w": None, "none": None}
 
 
 def test_a_source_that_can_t_be_read_before_it_is_fetched_is_told_what_to_do() -> None:
@@ -296,7 +300,7 @@ def test_pixels_of_a_mosaic_are_judged_by_the_scene_that_gives_them(tmp_path: Pa
         WindowRequest("mosaic", UTM, bounds, [items]),
         WindowRequest("series", UTM, bounds, [[item] for item in items]),
     ]
-    assert clear_fractions(requests, source) == pytest.approx({"mosaic": 0.5, "series": (0.25 + 0.75) / 2})
+    assert clear_shares(requests, source) == pytest.approx({"mosaic": 0.5, "series": (0.25 + 0.75) / 2})
 
 
 def test_tiles_are_made_without_an_index_that_is_gone_since(tmp_path: Path) -> None:
@@ -304,7 +308,7 @@ def test_tiles_are_made_without_an_index_that_is_gone_since(tmp_path: Path) -> N
     request = WindowRequest("w", UTM, (0, 0, 8, 8), [[source.get_item_by_name("s")]])
     (tmp_path / "index.parquet").unlink()
     forget_indexes()
-    assert clear_fractions([request], source) == {"w": None}
+    assert clear_shares([request], source) == {"w": None}
 
 
 def candidate(day: float, clear: float) -> Candidate:

@@ -5,7 +5,7 @@ stored here: the caller takes each window's image as it becomes whole.
 """
 
 from burnscar_assets.imagery.engine.read import read_windows
-from burnscar_assets.imagery.engine.request import Failure, ReadOptions, WindowImage, WindowRequest
+from burnscar_assets.imagery.engine.request import Failure, FailureKind, ReadOptions, WindowImage, WindowRequest
 from burnscar_assets.imagery.engine.support import supports
 
-__all__ = ["Failure", "ReadOptions", "WindowImage", "WindowRequest", "read_windows", "supports"]
+__all__ = ["Failure", "FailureKind", "ReadOptions", "WindowImage", "WindowRequest", "read_windows", "supports"]

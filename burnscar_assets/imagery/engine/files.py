@@ -1,6 +1,5 @@
 """Image files: opened once, read by rectangles, tried again when that fails."""
 
-import re
 import threading
 import time
 from collections.abc import Callable
@@ -19,7 +18,8 @@ from rasterio.windows import Window
 
 from burnscar_assets.errors import InputError, SourceUnavailableError
 from burnscar_assets.gdal_drivers import open_raster
-from burnscar_assets.imagery.engine.request import Failure, ReadOptions
+from burnscar_assets.imagery.engine.lasting import GONE, is_lasting
+from burnscar_assets.imagery.engine.request import Failure, FailureKind, ReadOptions
 from burnscar_assets.imagery.gdal import FORGETTING, request_timeout_s
 from burnscar_assets.imagery.hrefs import is_remote
 from burnscar_assets.imagery.pixels import Radiometry, stated_radiometry
@@ -29,16 +29,6 @@ UNREADABLE: Final = (OSError, RasterioError, CPLE_BaseError)
 
 CELL_ROWS: Final = 128
 """Blocks lower than this are read several at a time: files in strips have blocks of one row."""
-
-GONE: Final = re.compile(r"HTTP (?:response|error) code ?: ?(?:404|410)\b")
-"""What GDAL says of a file that its server doesn't have."""
-
-LASTING: Final = re.compile(
-    rf"{GONE.pattern}|HTTP (?:response|error) code ?: ?(?:401|403)\b|not recognized as being in a supported file format"
-    r"|NoSuch(?:Key|Bucket)|specified (?:key|bucket) does not exist|Access ?Denied",
-    re.IGNORECASE,
-)
-"""What GDAL says of a file that is gone, kept from us, or no image: the next try would end alike."""
 
 Result = TypeVar("Result")
 
@@ -57,7 +47,8 @@ class UnreadableFileError(OSError):
 
 def failure_of(scene: str, error: BaseException) -> Failure:
     """What a scene's failure comes to."""
-    return Failure(scene, str(error), isinstance(error, FileNotFoundError) or getattr(error, "lasting", False))
+    lasting = getattr(error, "lasting", is_lasting("", [error]))
+    return Failure(scene, str(error), FailureKind.GONE if lasting else FailureKind.PASSING)
 
 
 @dataclass(frozen=True)
@@ -211,12 +202,20 @@ class ImageFile:
         return self._source
 
     def _try(self, read: Callable[[], Result]) -> Result:
+        errors: list[BaseException] = []
+
+        def noting() -> Result:
+            try:
+                return read()
+            except UNREADABLE as error:
+                errors.append(error)
+                raise
+
         try:
-            return self._patience.attempt(read, self._anew, not self.address or is_remote(self.address))
+            return self._patience.attempt(noting, self._anew, not self.address or is_remote(self.address))
         except UNREADABLE as error:
             reason = error.__cause__ if isinstance(error, RasterioError) and error.__cause__ else error
-            lasting = failure_of("", error).lasting or bool(LASTING.search(f"{error} {reason}"))
-            lasting |= bool(self.address) and not is_remote(self.address)
+            lasting = getattr(error, "lasting", False) or is_lasting(self.address, errors)
             message = f"cannot read {self.address}: {reason}" if self.address else str(reason)
             raise UnreadableFileError(message, lasting=lasting) from error
 

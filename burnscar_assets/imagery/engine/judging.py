@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from burnscar_assets.imagery.engine.files import Header
-from burnscar_assets.imagery.engine.request import Failure
+from burnscar_assets.imagery.engine.request import Failure, FailureKind
 from burnscar_assets.imagery.engine.scene import FileWork
 from burnscar_assets.imagery.radiometry import (
     DN_PER_REFLECTANCE,
@@ -44,7 +44,7 @@ def judge(scene: str, files: Sequence[FileWork], known: RadiometryDecision | Non
             shifted = Conversion(conversion.factor, conversion.shift - decision.offset_dn)
             work.conversion = None if shifted == Conversion() else shifted
         else:
-            work.failure = Failure(scene, decision.reason or _doubt(scene, [work]).reason, lasting=True)
+            work.failure = Failure(scene, decision.reason or _doubt(scene, [work]).reason, FailureKind.IN_DOUBT)
     return decision
 
 

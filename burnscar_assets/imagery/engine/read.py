@@ -275,11 +275,23 @@ class _Reading:
         decisions = tuple(self._decisions[name] for name in scenes if name in self._decisions)
         if state.failure:
             return WindowImage(request.name, [], state.failure, decisions)
+        empty = tuple(name for name in scenes if name in self._without_data(request, state))
         rasters = [
             [self._raster(request, state, group, band_set) for band_set in range(len(self._band_sets))]
             for group in range(len(request.groups))
         ]
-        return WindowImage(request.name, rasters, None, decisions)
+        return WindowImage(request.name, rasters, None, decisions, empty)
+
+    def _without_data(self, request: WindowRequest, state: _Unfinished) -> set[str]:
+        """Scenes of a window that have no pixel with data in any band; asked before they are laid over each other."""
+        found: set[str] = set()
+        given: set[str] = set()
+        for (group, set_number), shares in state.shares.items():
+            nodata = self._nodata_of(request.groups[group], set_number)
+            for order, share in shares:
+                empty = not share.regions or not (share.pixels != (nodata or 0)).any()
+                (found if empty else given).add(request.groups[group][order].name)
+        return found - given
 
     def _raster(self, request: WindowRequest, state: _Unfinished, group: int, set_number: int) -> "RasterArray":
         nodata = self._nodata_of(request.groups[group], set_number)

@@ -1,6 +1,7 @@
 """What the engine is asked for, and what it gives."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,6 +29,20 @@ class WindowRequest:
     groups: "list[list[Item]]"
 
 
+class FailureKind(StrEnum):
+    """How a scene fails.
+
+    Members:
+        PASSING: a file could not be read now, and may be later.
+        GONE: a file is gone, kept from us, or no image: the next try would end alike.
+        IN_DOUBT: what the scene's numbers are worth is in doubt.
+    """
+
+    PASSING = "passing"
+    GONE = "gone"
+    IN_DOUBT = "in doubt"
+
+
 @dataclass(frozen=True)
 class Failure:
     """Why a scene gives nothing to a window.
@@ -35,12 +50,17 @@ class Failure:
     Attributes:
         scene: name of the scene.
         reason: which file could not be read and why, or why the scene is set aside.
-        lasting: whether another try would end alike: the file is gone, or not what it is said to be.
+        kind: whether another try may end otherwise.
     """
 
     scene: str
     reason: str
-    lasting: bool = False
+    kind: FailureKind = FailureKind.PASSING
+
+    @property
+    def lasting(self) -> bool:
+        """Whether another try would end alike."""
+        return self.kind != FailureKind.PASSING
 
 
 @dataclass(frozen=True)
@@ -51,13 +71,15 @@ class WindowImage:
         name: of the window.
         rasters: item groups × band sets, each (bands, 1, height, width); empty where there is a failure.
         failure: of the first scene that failed; None if the image is complete.
-        radiometry: what was found out of the scenes that are read with it, where that was called for.
+        radiometry: what was found out of the window's scenes, where that was called for.
+        empty: names of its scenes that have no data there, whatever their footprints say.
     """
 
     name: str
     rasters: "list[list[RasterArray]]"
     failure: Failure | None = None
     radiometry: "tuple[RadiometryDecision, ...]" = ()
+    empty: tuple[str, ...] = ()
 
     @property
     def error(self) -> str:

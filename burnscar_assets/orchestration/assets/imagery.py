@@ -10,7 +10,7 @@ from burnscar_assets.orchestration.metadata import figures
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.sources import IMAGERY_CATALOGUE
 from burnscar_assets.orchestration.stage import StageRun, stage
-from burnscar_assets.storage.contracts import SCENE_MATCHES, TILES, WINDOWS
+from burnscar_assets.storage.contracts import SCENE_MATCHES, SCENE_RADIOMETRY, TILES, WINDOWS
 from burnscar_assets.storage.tables import read_table
 
 
@@ -52,6 +52,7 @@ def build_imagery_assets(world: World) -> list[dg.AssetsDefinition]:
     def tiles(run: StageRun) -> dg.MaterializeResult:
         from burnscar_assets.imagery.materialize import materialize_tiles
         from burnscar_assets.imagery.plots import plot_chips
+        from burnscar_assets.imagery.scene_radiometry import radiometry_table
 
         year = run.year
         windows = read_table(root, WINDOWS, year)
@@ -60,6 +61,7 @@ def build_imagery_assets(world: World) -> list[dg.AssetsDefinition]:
         preview = partial(
             plot_chips, root.dataset, windows, made, title=f"Tiles {year}", simulated=settings.simulated_imagery
         )
-        return run.store(TILES, made, figures(summary), preview)
+        beside = {SCENE_RADIOMETRY: radiometry_table(root.dataset, made)}
+        return run.store(TILES, made, figures(summary), preview, beside)
 
     return [scene_matches, tiles]
