@@ -4,6 +4,7 @@ One order for the whole map, rather than one for each block, makes a pixel's sce
 first one of the order that shows the ground there. So blocks leave no trace in a map.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,7 +15,7 @@ import pandas as pd
 
 from burnscar_assets.errors import InputError, MissingDataError, SourceUnavailableError
 from burnscar_assets.imagery.dataset import data_source, load_windows, open_dataset, quiet_rslearn
-from burnscar_assets.imagery.hrefs import resolve_href
+from burnscar_assets.imagery.hrefs import is_remote, resolve_href
 from burnscar_assets.imagery.items import acquisition_time, cloud_cover, processing_baseline, read_all_groups
 from burnscar_assets.imagery.matching import match_scenes
 from burnscar_assets.mapping.frame import Box, Frame
@@ -100,7 +101,7 @@ def open_archive(root: DataRoot, folder: Path, layer: str, mosaics: int) -> Arch
 
     from burnscar_assets.imagery.engine import supports
 
-    config = _config_of_map(root.dataset / "config.json", layer, mosaics)
+    config = _config_of_map(root.dataset / "config.json", folder, layer, mosaics)
     if read_json(folder / "config.json") != config:
         write_json(folder / "config.json", config)
     dataset = open_dataset(folder)
@@ -112,8 +113,8 @@ def open_archive(root: DataRoot, folder: Path, layer: str, mosaics: int) -> Arch
     return Archive(dataset, source, dataset.layers[layer], tiles)
 
 
-def _config_of_map(path: Path, layer: str, mosaics: int) -> dict[str, Any]:
-    """The world's configuration with the one layer, covered several times, and its archive by its full path."""
+def _config_of_map(path: Path, folder: Path, layer: str, mosaics: int) -> dict[str, Any]:
+    """The world's configuration with the one layer, covered several times, and its archive as seen from the folder."""
     content = read_json(path)
     if not content:
         raise MissingDataError(f"no dataset in {path.parent}: run burnscar refresh")
@@ -124,7 +125,10 @@ def _config_of_map(path: Path, layer: str, mosaics: int) -> dict[str, Any]:
     source["query_config"] = {"space_mode": "MOSAIC", "max_matches": mosaics}
     arguments = source.get("init_args", {})
     if isinstance(arguments.get("index"), str):
-        source["init_args"] = arguments | {"index": resolve_href(arguments["index"], str(path))}
+        index = resolve_href(arguments["index"], str(path))
+        if not is_remote(index) and arguments["index"] != index:
+            index = os.path.relpath(index, folder)
+        source["init_args"] = arguments | {"index": index}
     return content | {"layers": {layer: chosen | {"data_source": source}}}
 
 

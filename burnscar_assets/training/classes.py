@@ -53,6 +53,7 @@ ALLOWED: Final = frozenset(
         "burnscar_assets.training.callbacks.EpochSeed",
         "burnscar_assets.training.lora.OlmoEarthLora",
         "burnscar_assets.training.optimizer.FusedAdamW",
+        "burnscar_assets.training.own_folder.InOwnFolder",
         "burnscar_assets.training.strategy.WholeModelDDP",
         "burnscar_assets.training.unet.ConvolutionPyramid",
         "lightning.pytorch.callbacks.EarlyStopping",

@@ -7,6 +7,7 @@ sees (`crop`).
 
 import json
 import math
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +38,7 @@ _VARIABLE = re.compile(r"\$\{([^}]+)\}")
 _ENCODER = "BURNSCAR_ENCODER"
 _LAYER = "BURNSCAR_LAYER"
 _LAYERS = "BURNSCAR_LAYERS"
+_IN_OWN_FOLDER = "burnscar_assets.training.own_folder.InOwnFolder"
 _SEGMENTATION = "rslearn.train.tasks.segmentation.SegmentationTask"
 _PATHS = {"BURNSCAR_DATASET", "BURNSCAR_ENCODER", "BURNSCAR_RUNS", "BURNSCAR_PROJECT", "BURNSCAR_RUN"}
 
@@ -104,11 +106,25 @@ def is_per_pixel(config: dict[str, Any]) -> bool:
 
 
 def write_run_config(spec: TrainingSpec, folder: Path, device: Device = "cpu") -> Path:
-    """Write the resolved configuration as `model.yaml`, for `rslearn model fit --config`; returns its path."""
+    """Write the resolved configuration as `model.yaml`, for `rslearn model fit --config`; returns its path.
+
+    Its paths are relative to the checkpoint's folder, so that it can be moved with the data root.
+    """
     path = folder / CONFIG_FILE
+    config = _resolve(spec, _variables(spec, device) | _relative_paths(spec), device)
+    enter = {"class_path": _IN_OWN_FOLDER, "init_args": {"folder": "."}}
+    config["trainer"]["callbacks"] = [enter, *config["trainer"]["callbacks"]]
     with atomic_file(path) as temporary:
-        temporary.write_text(yaml.safe_dump(run_config(spec, device), sort_keys=False), encoding="utf-8")
+        temporary.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     return path
+
+
+def _relative_paths(spec: TrainingSpec) -> dict[str, str]:
+    """Paths as seen from the checkpoint's folder; of an encoder outside of the data root, the absolute one."""
+    paths = {"BURNSCAR_DATASET": os.path.relpath(spec.dataset, spec.checkpoint)}
+    if spec.encoder is not None and spec.encoder.path.is_relative_to(spec.dataset.parent):
+        paths[_ENCODER] = os.path.relpath(spec.encoder.path, spec.checkpoint)
+    return paths | dict.fromkeys(("BURNSCAR_RUNS", "BURNSCAR_PROJECT", "BURNSCAR_RUN"), ".")
 
 
 def in_parts(config: dict[str, Any], step_size: int, parts: int) -> dict[str, Any]:

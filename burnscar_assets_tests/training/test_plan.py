@@ -159,9 +159,22 @@ def test_the_settings_reach_the_configuration(plan: Plan, tmp_path: Path) -> Non
     assert callbacks(plan(max_epochs=9))[early]["patience"] == 9
     assert run_config(plan(loader_workers=2), "cpu")["data"]["init_args"]["use_in_memory_dataset"] is False
     assert run_config(plan(), "cpu")["data"]["init_args"]["use_in_memory_dataset"] is True
-    written = yaml.safe_load(write_run_config(plan(), tmp_path).read_text())
-    assert written == run_config(plan(), "cpu")
-    assert Path(written["management_dir"], written["project_name"], written["run_name"]) == plan().checkpoint
+
+
+def test_the_configuration_that_is_written_is_the_same_seen_from_its_folder(plan: Plan, tmp_path: Path) -> None:
+    spec = plan()
+    written, config = yaml.safe_load(write_run_config(spec, tmp_path).read_text()), run_config(spec, "cpu")
+    assert Path(config["management_dir"], config["project_name"], config["run_name"]) == spec.checkpoint
+    assert {written.pop(name) for name in ("management_dir", "project_name", "run_name")} == {"."}
+    for name in ("management_dir", "project_name", "run_name"):
+        del config[name]
+    data = written["data"]["init_args"]
+    data["path"] = str((spec.checkpoint / data["path"]).resolve())
+    encoder = written["model"]["init_args"]["model"]["init_args"]["encoder"][0]["init_args"]
+    encoder["model_path"] = str((spec.checkpoint / encoder["model_path"]).resolve())
+    first = written["trainer"]["callbacks"].pop(0)
+    assert first == {"class_path": "burnscar_assets.training.own_folder.InOwnFolder", "init_args": {"folder": "."}}
+    assert written == config
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
