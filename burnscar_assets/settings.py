@@ -4,12 +4,23 @@ Nothing here reads data or has side effects. A stage's `code_version` holds the 
 that it reads, so that a changed setting makes stale just the stages that read it.
 """
 
+import math
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, SecretStr, ValidationError, model_validator
+from pydantic import (
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from burnscar_assets.classes import Stratum
 from burnscar_assets.errors import SettingsError
@@ -17,22 +28,31 @@ from burnscar_assets.labels.layer_address import without_token
 from burnscar_assets.mapping.settings import MappingSettings
 from burnscar_assets.mining.settings import MiningSettings
 from burnscar_assets.operations import AutomationSettings, ComputeSettings
+from burnscar_assets.plausible import FIRST_YEAR, LAST_YEAR, meant_number
 from burnscar_assets.section import Section
+
+LEAST_RESOLUTION_M = 0.1
+METRES_PER_DEGREE = 111_320
+"""On a meridian, about."""
 
 
 class YearSettings(Section):
     """The fire years that are partitions."""
 
-    first: int = Field(ge=1985, le=2100, description="First fire year.")
+    first: int = Field(ge=FIRST_YEAR, le=LAST_YEAR, description="First fire year.")
     last: int | None = Field(
-        None, ge=1985, le=2100, description="Last fire year; empty: the current year, as it comes."
+        None, ge=FIRST_YEAR, le=LAST_YEAR, description="Last fire year; empty: the current year, as it comes."
     )
-    exclude: tuple[int, ...] = Field((), description="Fire years between first and last that are left out.")
+    exclude: tuple[Annotated[int, Field(ge=FIRST_YEAR, le=LAST_YEAR)], ...] = Field(
+        (), description="Fire years between first and last that are left out."
+    )
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if self.last is not None and self.last < self.first:
             raise ValueError(f"last ({self.last}) must not be before first ({self.first})")
+        if self.last is not None and not set(range(self.first, self.last + 1)) - set(self.exclude):
+            raise ValueError(f"exclude leaves no year of {self.first} to {self.last}: leave out fewer")
         return self
 
 
@@ -117,7 +137,9 @@ class InSeasonSettings(ServiceSettings):
         description="ArcGIS REST layer of WFIGS's perimeters that keeps contained fires.",
     )
     state: str = Field("US-CA", pattern=r"^[A-Z]{2}-[A-Z]{2}$", description="State of origin, as the layer writes it.")
-    min_area_ha: float = Field(10, ge=0, description="Smaller fires aren't mapped, in hectares; a window has 10.2.")
+    min_area_ha: float = Field(
+        10, ge=0, le=1_000_000, description="Smaller fires aren't mapped, in hectares; a window has 10.2."
+    )
     check_minutes: float = Field(30, gt=0, description="How often the layer is looked at.")
     maps: bool = Field(
         True, description="Whether fires are mapped by themselves as they are contained, and again as imagery comes."
@@ -145,7 +167,9 @@ class PerimeterSettings(Section):
 class SplitSettings(Section):
     """How ground is divided among training, validation and test."""
 
-    block_km: float = Field(20, gt=0, description="Side of the square ground blocks that are dealt to splits, in km.")
+    block_km: float = Field(
+        20, gt=0, le=500, description="Side of the square ground blocks that are dealt to splits, in km."
+    )
     margin_m: float = Field(
         320, ge=0, description="Windows closer than this to ground of another split are left out, in metres."
     )
@@ -211,13 +235,21 @@ class WindowSettings(Section):
     """The size of a window in space and time."""
 
     size_px: int = Field(32, ge=8, le=128, description="Side of a window, in pixels.")
-    resolution_m: float = Field(10, gt=0, description="Ground sampling distance, in metres.")
+    resolution_m: float = Field(10, ge=0.1, le=1000, description="Ground sampling distance, in metres.")
     days_after: tuple[int, int] = Field(
         (0, 30), description="First and last day after containment that imagery may be from."
     )
     label_margin_m: float = Field(
         20, ge=0, description="Pixels nearer than this to the edge of a burn are unlabelled, in metres."
     )
+
+    @field_validator("resolution_m", mode="before")
+    @classmethod
+    def _is_in_metres(cls, value: Any) -> Any:
+        if isinstance(value, float) and 0 < value < LEAST_RESOLUTION_M:
+            metres = value * METRES_PER_DEGREE
+            raise ValueError(f"{value} looks like degrees: give metres, did you mean {metres:.0f}?")
+        return value
 
     @model_validator(mode="after")
     def _days_in_order(self) -> Self:
@@ -292,6 +324,13 @@ class ImagerySettings(Section):
     )
     retries: int = Field(3, ge=0, description="How often a failed search or read is tried again.")
     retry_backoff_s: float = Field(2, ge=0, description="Base of the wait between tries, in seconds.")
+
+    @field_validator("max_cloud_cover")
+    @classmethod
+    def _is_in_percent(cls, value: float) -> float:
+        if 0 < value < 1:
+            raise ValueError(f"{value} looks like a share: give percent, did you mean {value * 100:g}?")
+        return value
 
 
 class ModelSettings(Section):
@@ -551,10 +590,30 @@ def parse_settings(content: dict[str, Any], origin: str) -> Settings:
 
 def _allowed(mistake: Any) -> str:
     """What is allowed in place of a mistake; for a field that isn't known, the fields that are."""
-    if mistake["type"] != "extra_forbidden":
-        return str(mistake["msg"])
     section: Any = Settings
     for name in mistake["loc"][:-1]:
-        kinds = (section.model_fields[name].annotation, *get_args(section.model_fields[name].annotation))
-        section = next(kind for kind in kinds if hasattr(kind, "model_fields"))
-    return f"no such field; allowed are {', '.join(section.model_fields)}"
+        field = getattr(section, "model_fields", {}).get(name)
+        kinds = () if field is None else (field.annotation, *get_args(field.annotation))
+        section = next((kind for kind in kinds if hasattr(kind, "model_fields")), None)
+    if mistake["type"] == "extra_forbidden":
+        return f"no such field; allowed are {', '.join(section.model_fields)}"
+    field = getattr(section, "model_fields", {}).get(mistake["loc"][-1] if mistake["loc"] else None)
+    return f"{mistake['msg']}{_guess(mistake, field)}"
+
+
+def _guess(mistake: Any, field: Any) -> str:
+    """What a number out of bounds was probably meant to be."""
+    value = mistake["input"]
+    if mistake["type"] not in _OUT_OF_BOUNDS or not isinstance(value, int | float) or not math.isfinite(value):
+        return ""
+    of_field: Any = Field(**mistake["ctx"]) if field is None else field
+    kind = int if field is None or field.annotation in (int, int | None) else float
+    bounded: Any = Annotated[kind, *of_field.metadata]
+    allowed: TypeAdapter[Any] = TypeAdapter(bounded)
+    for guess in meant_number(value, str(mistake["loc"][-1])):
+        with suppress(ValidationError):
+            return f"; did you mean {allowed.validate_python(guess):g}?"
+    return ""
+
+
+_OUT_OF_BOUNDS = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")

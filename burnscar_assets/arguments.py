@@ -1,0 +1,44 @@
+"""Arguments of commands, held against what is possible; a refusal says what was probably meant."""
+
+from argparse import ArgumentTypeError
+
+from burnscar_assets.plausible import FIRST_YEAR, LAST_YEAR, meant_years
+
+MOST_PORTS = 65535
+
+
+def fire_year(text: str) -> int:
+    """A fire year.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
+    meant = meant_years(text)
+    if text.isdecimal() and meant == [int(text)]:
+        return meant[0]
+    guess = f"; did you mean {' '.join(map(str, meant))}?" if meant else ""
+    raise ArgumentTypeError(f"{text} is no year from {FIRST_YEAR} to {LAST_YEAR}, in four digits{guess}")
+
+
+def port(text: str) -> int:
+    """A port; 0 stands for any that is free.
+
+    Raises:
+        ArgumentTypeError: there is no such port.
+    """
+    if not text.isdecimal() or int(text) > MOST_PORTS:
+        raise ArgumentTypeError(f"{text} is no port: a number up to {MOST_PORTS}, or 0 for any that is free")
+    return int(text)
+
+
+def count(text: str) -> int:
+    """A number of things, at least one.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
+    digits = text.lstrip("-")
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    guess = f"; did you mean {int(digits)}?" if digits.isdecimal() and int(digits) else ""
+    raise ArgumentTypeError(f"{text} is no number from 1 on{guess}")
