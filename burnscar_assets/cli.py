@@ -7,31 +7,39 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from rich.console import Console
-from rich.table import Table as RichTable
 from rich.text import Text
 
+from burnscar_assets.arguments import count, fire_year, port
 from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE, data_root, settings_path
 from burnscar_assets.errors import BurnscarError, SettingsError
 from burnscar_assets.mapping.aoi_command import add_map, with_bounding_box
 from burnscar_assets.mapping.image_command import add_map_image
 from burnscar_assets.network.environment import share_transport
+from burnscar_assets.plausible import check_path, check_text
 from burnscar_assets.process import collect_seldom
 from burnscar_assets.settings import Settings, load_settings
 from burnscar_assets.storage.full_disk import full_disk_errors
 from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.terminal import Console, complain, note, quiet_closed_pipe, show, show_table, write_in_any_encoding
 
-UNLIMITED_WIDTH = 10_000
+INTERRUPTED: Final = 130
+"""Exit status of a command that Ctrl-C ended."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    options = _parser().parse_args(with_bounding_box(sys.argv[1:] if arguments is None else arguments))
+    write_in_any_encoding()
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    with quiet_closed_pipe():
+        return _run(_parser().parse_args(with_bounding_box(given)), given)
+
+
+def _run(options: argparse.Namespace, given: Sequence[str]) -> int:
     if options.data is not None:
         os.environ[DATA_VARIABLE] = str(options.data.resolve())
     if getattr(options, "config", None) is not None:
@@ -39,6 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     share_transport()
     collect_seldom()
     try:
+        for argument in given:
+            check_text(argument)
+        for path in [data_root(), *(value for value in vars(options).values() if isinstance(value, Path))]:
+            check_path(path)
         with full_disk_errors(data_root()):
             return int(options.command(options) or 0)
     except BurnscarError as error:
@@ -47,8 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         said = f"no permission for {error.filename or data_root()}: grant it, or choose another data root with --data"
     except KeyboardInterrupt:
         Console(stderr=True).print("interrupted; the same command goes on where this one stopped")
-        return 130
-    _complain(said)
+        return INTERRUPTED
+    complain(said)
     return 1
 
 
@@ -66,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_models(commands, shared)
     ui = commands.add_parser("ui", parents=[shared], help="start the web UI and the daemon")
     ui.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
-    ui.add_argument("--port", type=int, default=3000, help="port (default 3000)")
+    ui.add_argument("--port", type=port, default=3000, help="port (default 3000); 0: any that is free")
     ui.set_defaults(command=_ui)
 
     _add_tables(commands, shared, placed)
@@ -83,13 +95,13 @@ def _add_chain(commands: Any, shared: argparse.ArgumentParser, placed: argparse.
     """Commands that make the assets, or say what is stale."""
     demo = commands.add_parser("demo", parents=[placed], help="run the whole chain on a simulated archive")
     demo.add_argument("--perimeters", type=Path, help="simulate imagery over the perimeters of this file instead")
-    demo.add_argument("--years", type=int, nargs="+", help="fire years to run")
-    demo.add_argument("--fires", type=int, help="fires a year that imagery is simulated for (default 12)")
-    demo.add_argument("--workers", type=int, default=2, help="processes that render scenes (default 2)")
+    demo.add_argument("--years", type=fire_year, nargs="+", help="fire years to run")
+    demo.add_argument("--fires", type=count, help="fires a year that imagery is simulated for (default 12)")
+    demo.add_argument("--workers", type=count, default=2, help="processes that render scenes (default 2)")
     demo.set_defaults(command=_demo)
 
     chosen = argparse.ArgumentParser(add_help=False)
-    chosen.add_argument("--years", type=int, nargs="+", help="fire years (default: all)")
+    chosen.add_argument("--years", type=fire_year, nargs="+", help="fire years (default: all)")
     chosen.add_argument("--select", nargs="+", metavar="ASSET", help="only these assets (default: all)")
     chosen.add_argument("--no-gpu", action="store_true", help="leave out what needs a GPU: training and evaluation")
 
@@ -106,7 +118,7 @@ def _add_chain(commands: Any, shared: argparse.ArgumentParser, placed: argparse.
     verify = commands.add_parser(
         "verify", parents=[shared], help="read all results again, and find those that are damaged"
     )
-    verify.add_argument("--years", type=int, nargs="+", help="fire years (default: all)")
+    verify.add_argument("--years", type=fire_year, nargs="+", help="fire years (default: all)")
     verify.set_defaults(command=_verify)
 
 
@@ -115,7 +127,7 @@ def _add_models(commands: Any, shared: argparse.ArgumentParser) -> None:
     champion = commands.add_parser(
         "champion", parents=[shared], help="which checkpoint of each fire year serves, and why"
     )
-    champion.add_argument("--years", type=int, nargs="+", help="fire years (default: all)")
+    champion.add_argument("--years", type=fire_year, nargs="+", help="fire years (default: all)")
     champion.add_argument("--accept", metavar="REASON", help="make the evaluated checkpoint of these years champion")
     champion.set_defaults(command=_champion)
 
@@ -124,7 +136,7 @@ def _add_models(commands: Any, shared: argparse.ArgumentParser) -> None:
     )
 
     mine = commands.add_parser("mine", parents=[shared], help="find land that a checkpoint takes for burnt")
-    mine.add_argument("--years", type=int, nargs="+", required=True, help="fire years whose checkpoints look")
+    mine.add_argument("--years", type=fire_year, nargs="+", required=True, help="fire years whose checkpoints look")
     mine.add_argument(
         "--against",
         type=Path,
@@ -137,7 +149,7 @@ def _add_models(commands: Any, shared: argparse.ArgumentParser) -> None:
 def _add_tables(commands: Any, shared: argparse.ArgumentParser, placed: argparse.ArgumentParser) -> None:
     """Commands that look at tables."""
     funnel = commands.add_parser("funnel", parents=[shared], help="what became of each record, with its reason")
-    funnel.add_argument("--years", type=int, nargs="+", help="fire years (default: all)")
+    funnel.add_argument("--years", type=fire_year, nargs="+", help="fire years (default: all)")
     funnel.set_defaults(command=_funnel)
 
     sql = commands.add_parser("sql", parents=[placed], help="query the tables with DuckDB")
@@ -154,7 +166,7 @@ def _add_files(commands: Any, shared: argparse.ArgumentParser, placed: argparse.
 
     export = commands.add_parser("export", parents=[placed], help="write windows as GeoTIFFs, for QGIS")
     export.add_argument("--geotiff", type=Path, required=True, metavar="DIR", help="folder to write to")
-    export.add_argument("--years", type=int, nargs="+", help="fire years (default: all)")
+    export.add_argument("--years", type=fire_year, nargs="+", help="fire years (default: all)")
     export.add_argument("--windows", nargs="+", metavar="ID", help="only these windows (default: all)")
     export.set_defaults(command=_export)
 
@@ -176,9 +188,9 @@ def _plan(options: argparse.Namespace) -> int:
     from burnscar_assets.orchestration.partitions import World
 
     settings, root, path = _world()
-    with open_runner(World(settings, root), path) as runner:
+    with open_runner(World(settings, root), path, only_look=True) as runner:
         planner = runner.planner
-        _note(planner.observe())
+        note(planner.observe())
         assets = planner.choose_assets(options.select, gpu=not options.no_gpu)
         plan = planner.plan(planner.choose_years(options.years), assets)
     if options.json:
@@ -191,7 +203,7 @@ def _plan(options: argparse.Namespace) -> int:
         print("nothing is stale")
         return 0
     rows = [(pair.asset, pair.fire_year or "", pair.status.lower(), "; ".join(pair.causes)) for pair in plan.stale]
-    _show(("asset", "fire year", "status", "because"), rows)
+    show(("asset", "fire year", "status", "because"), rows)
     more = f"up to {len(plan.may_follow)} more follow if those come out different"
     print(f"{len(plan.stale)} partitions to make or to confirm; {more}")
     return 0
@@ -209,7 +221,7 @@ def _refresh(options: argparse.Namespace) -> int:
     settings, root, path = _world()
     with open_runner(World(settings, root), path) as runner, live_progress() as progress, listening(progress):
         planner = runner.planner
-        _note(planner.observe())
+        note(planner.observe())
         chosen: dict[str, Any] = {
             "assets": planner.choose_assets(options.select, gpu=not options.no_gpu),
             "accept_release": options.accept_release,
@@ -221,7 +233,7 @@ def _refresh(options: argparse.Namespace) -> int:
         else:
             refreshed = runner.refresh(years, **chosen)
     for failure in refreshed.failures:
-        _complain(str(failure))
+        complain(str(failure))
     made = f"{refreshed.runs} runs, {len(refreshed.pairs)} partitions made"
     confirmed = f", {len(refreshed.confirmed)} confirmed as they were" if refreshed.confirmed else ""
     print(made + confirmed if refreshed.runs or confirmed else "nothing is stale")
@@ -240,7 +252,7 @@ def _verify(options: argparse.Namespace) -> int:
         planner = runner.planner
         found = verify(world, planner.instance, planner.choose_years(options.years), progress)
     if found.damage:
-        _show(("result", "file", "in the"), [(damage.artifact, damage.path, damage.where) for damage in found.damage])
+        show(("result", "file", "in the"), [(damage.artifact, damage.path, damage.where) for damage in found.damage])
     print(found.describe())
     return int(bool(found.damage))
 
@@ -252,7 +264,7 @@ def _funnel(options: argparse.Namespace) -> int:
     settings, root, _ = _world()
     years = options.years or [int(key) for key in World(settings, root).fire_years.get_partition_keys()]
     for table in funnel_tables(root, years, settings.imagery.layer, simulated=settings.simulated_imagery):
-        _print(table)
+        show_table(table)
     return 0
 
 
@@ -285,7 +297,7 @@ def _champion(options: argparse.Namespace) -> int:
                 refused,
             )
         )
-    _show(("fire year", "champion", "by", "since", "because", "refused since"), rows)
+    show(("fire year", "champion", "by", "since", "because", "refused since"), rows)
     return 0
 
 
@@ -297,7 +309,7 @@ def _mine(options: argparse.Namespace) -> int:
     settings, root, _ = _world()
     if options.against is not None:
         found = compare_worlds(root, DataRoot(options.against.resolve()), options.years, settings.evaluation)
-        _show(found.rows.columns, found.rows.round(3).itertuples(index=False))
+        show(found.rows.columns, found.rows.round(3).itertuples(index=False))
         print(
             f"{found.windows} held-out windows of {found.fires} fires; {found.left_out} that only one judged left out"
         )
@@ -305,7 +317,7 @@ def _mine(options: argparse.Namespace) -> int:
     device = {"gpu": "cuda"}.get(settings.training.accelerator, settings.training.accelerator)
     with live_progress() as progress:
         mined = [mine(settings, root, year, device=device, progress=progress) for year in sorted(set(options.years))]
-    _show(asdict(mined[0]), (asdict(summary).values() for summary in mined))
+    show(asdict(mined[0]), (asdict(summary).values() for summary in mined))
     if settings.sampling.hard_negatives != FILE:
         print(f"to train on them, set sampling.hard_negatives: {FILE} and give `hard` a share in unburnt_per_burnt")
     return 0
@@ -319,29 +331,32 @@ def _compare(options: argparse.Namespace) -> int:
 
     root = _world()[1]
     report = load_report(root)
-    _show(HEADINGS, comparison_rows(read_table(root, SETUP_COMPARISON, None)))
+    show(HEADINGS, comparison_rows(read_table(root, SETUP_COMPARISON, None)))
     for line in comparison_lines(report):
         print(line)
     return 0
 
 
 def _ui(options: argparse.Namespace) -> int:
-    from burnscar_assets.orchestration.instance import open_instance, web_ui_command
+    from burnscar_assets.orchestration.instance import open_instance
     from burnscar_assets.orchestration.partitions import World
+    from burnscar_assets.orchestration.web_ui import check_home, reserve_port, serve
 
     settings, root, path = _world()
+    check_home(root.dagster_home)
+    port = reserve_port(options.host, options.port)
     with open_instance(World(settings, root), path):
-        print(f"{settings.name}: http://{options.host}:{options.port} (data root {root.path})", flush=True)
-    command = web_ui_command(options.host, options.port)
-    os.chdir(root.dagster_home)
-    os.execv(command[0], command)  # noqa: S606 — replaces this process, so that signals reach Dagster
+        pass
+    serve(
+        options.host, port, root.dagster_home, f"{settings.name}: http://{options.host}:{port} (data root {root.path})"
+    )
 
 
 def _sql(options: argparse.Namespace) -> int:
     from burnscar_assets.storage.catalog import query
 
     rows = query(DataRoot(data_root()), options.query)
-    _show(rows.columns, rows.itertuples(index=False))
+    show(rows.columns, rows.itertuples(index=False))
     return 0
 
 
@@ -373,32 +388,8 @@ def _doctor(options: argparse.Namespace) -> int:
     marks = {True: Text("ok", "green"), False: Text("missing", "red"), None: Text("note", "yellow")}
     results = checks(settings, root)
     rows = [(marks[check.ok], check.name, check.detail, "" if check.ok else check.remedy) for check in results]
-    _show(("", "check", "found", "what to do"), rows)
+    show(("", "check", "found", "what to do"), rows)
     return int(any(check.ok is False for check in results))
-
-
-def _note(problems: Iterable[str]) -> None:
-    for problem in problems:
-        Console(stderr=True).print(Text("note:", "bold yellow"), Text(problem), soft_wrap=True)
-
-
-def _complain(said: str) -> None:
-    Console(stderr=True).print(Text("error:", "bold red"), Text(said), soft_wrap=True)
-
-
-def _show(headings: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
-    """Print a table of plain text: folded to the terminal's width, a line a row where there is no terminal."""
-    table = RichTable()
-    for heading in headings:
-        table.add_column(Text(heading), overflow="fold")
-    for row in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
-    _print(table)
-
-
-def _print(table: RichTable) -> None:
-    console = Console()
-    (console if console.is_terminal else Console(width=UNLIMITED_WIDTH)).print(table)
 
 
 if __name__ == "__main__":
