@@ -15,6 +15,7 @@ from burnscar_assets.definitions import build_definitions
 from burnscar_assets.errors import BurnscarError
 from burnscar_assets.orchestration.assets.labels import ACCEPT
 from burnscar_assets.orchestration.confirming import can_be_confirmed
+from burnscar_assets.orchestration.database_errors import database_errors
 from burnscar_assets.orchestration.in_process import InProcess
 from burnscar_assets.orchestration.instance import open_instance
 from burnscar_assets.orchestration.interrupted import PROCESS_TAG, this_process
@@ -113,8 +114,9 @@ class Runner:
             BurnscarError: what the failing stage said.
             KeyboardInterrupt: a person interrupted it; Dagster knows the run as failed.
         """
+        root = self.planner.world.root
         try:
-            with full_disk_errors(self.planner.world.root.path):
+            with full_disk_errors(root.path), database_errors(root.dagster_home):
                 return self._here.run(pairs, {**QUIET, **(run_config or {})}, {PROCESS_TAG: this_process()})
         except DagsterExecutionInterruptedError as error:
             raise KeyboardInterrupt from error
@@ -176,7 +178,7 @@ def _what_of(pairs: Collection[Pair]) -> str:
 
 
 @contextmanager
-def open_runner(world: World, settings_file: Path) -> Iterator[Runner]:
-    """A runner on the world's persistent instance."""
-    with open_instance(world, settings_file) as instance:
+def open_runner(world: World, settings_file: Path, *, only_look: bool = False) -> Iterator[Runner]:
+    """A runner on the world's persistent instance; see `open_instance`."""
+    with open_instance(world, settings_file, only_look=only_look) as instance:
         yield Runner(world, instance)

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,24 +10,31 @@ from pathlib import Path
 import dagster as dg
 
 from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE, INSTANCE_VARIABLE
-from burnscar_assets.errors import SettingsError
+from burnscar_assets.errors import SettingsError, StorageError
+from burnscar_assets.orchestration.database_errors import DATABASES, database_errors
 from burnscar_assets.orchestration.interrupted import fail_interrupted_runs
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.sqlite_engines import closing_databases, keep_engines
 from burnscar_assets.orchestration.stage import GPU_POOL
 from burnscar_assets.storage.atomic import atomic_file, storage_errors
+from burnscar_assets.storage.paths import DataRoot
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 GPU_DEVICES = Path("/proc/driver/nvidia/gpus")
 
 
-def prepare_environment(world: World, settings_file: Path) -> None:
+def prepare_environment(world: World, settings_file: Path, home: Path | None = None) -> None:
     """Set what Dagster's processes read from the environment, and put the instance's `dagster.yaml` in its home.
+
+    Args:
+        world: whose instance.
+        settings_file: of the world.
+        home: Dagster's home; empty: that of the data root.
 
     Raises:
         SettingsError: BURNSCAR_INSTANCE names no file.
     """
-    home = world.root.dagster_home
+    home = home or world.root.dagster_home
     with storage_errors(home):
         home.mkdir(parents=True, exist_ok=True)
     source = Path(os.environ.get(INSTANCE_VARIABLE) or REPOSITORY / "dagster.yaml")
@@ -43,32 +50,58 @@ def prepare_environment(world: World, settings_file: Path) -> None:
             DATA_VARIABLE: str(world.root.path),
             CONFIG_VARIABLE: str(settings_file.resolve()),
             "WANDB_MODE": "disabled",
-            "PYTHONSAFEPATH": "1",
         }
     )
 
 
 @contextmanager
-def open_instance(world: World, settings_file: Path) -> Iterator[dg.DagsterInstance]:
-    """The world's persistent instance, with its pools set and runs whose process is gone reported as failed."""
-    prepare_environment(world, settings_file)
-    keep_engines()
-    with closing_databases(), dg.DagsterInstance.get() as instance:
-        storage, limit = instance.event_log_storage, gpu_limit(world)
-        limits = {pool.name: pool.limit for pool in storage.get_pool_limits()}
-        if limits.get(GPU_POOL) != limit:
-            storage.set_concurrency_slots(GPU_POOL, limit)
-        fail_interrupted_runs(instance)
-        yield instance
+def open_instance(world: World, settings_file: Path, *, only_look: bool = False) -> Iterator[dg.DagsterInstance]:
+    """The world's persistent instance, with its pools set and runs whose process is gone reported as failed.
+
+    Args:
+        world: whose instance.
+        settings_file: of the world.
+        only_look: nothing is to be made, so a data root that can't be written is looked at through a copy of its
+            databases, in which observations are lost at the end of the block.
+
+    Raises:
+        StorageError: the data root can't be written, or Dagster's database failed.
+    """
+    with _home(world.root, only_look=only_look) as home, database_errors(home):
+        prepare_environment(world, settings_file, home)
+        keep_engines()
+        with closing_databases(), dg.DagsterInstance.get() as instance:
+            storage, limit = instance.event_log_storage, gpu_limit(world)
+            limits = {pool.name: pool.limit for pool in storage.get_pool_limits()}
+            if limits.get(GPU_POOL) != limit:
+                storage.set_concurrency_slots(GPU_POOL, limit)
+            fail_interrupted_runs(instance)
+            yield instance
+
+
+@contextmanager
+def _home(root: DataRoot, *, only_look: bool) -> Iterator[Path]:
+    """Dagster's home, or a copy of it where the root is read-only."""
+    home = root.dagster_home
+    places = [place for place in (root.path, home, *(home / name for name in DATABASES)) if place.exists()]
+    if all(os.access(place, os.W_OK) for place in places):
+        yield home
+        return
+    if not only_look:
+        raise StorageError(
+            f"{root.path} can't be written, it can only be looked at (plan, sql, compare, funnel, champion, doctor and "
+            "the pages of maps): grant it, or copy it and choose the copy with --data"
+        )
+    with tempfile.TemporaryDirectory(prefix="burnscar-") as folder:
+        for path in (found for name in DATABASES for found in (home / name, home / f"{name}-wal")):
+            if path.exists():
+                copy = Path(folder) / path.relative_to(home)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, copy)
+        yield Path(folder)
 
 
 def gpu_limit(world: World) -> int:
     """How many GPU stages may run at once."""
     there = len(list(GPU_DEVICES.iterdir())) if GPU_DEVICES.is_dir() else 0
     return world.settings.compute.gpus or max(there, 1)
-
-
-def web_ui_command(host: str, port: int) -> list[str]:
-    """Command line of the web server and daemon, to be run with the prepared environment."""
-    workspace = str(REPOSITORY / "workspace.yaml")
-    return [sys.executable, "-m", "dagster", "dev", "--host", host, "--port", str(port), "-w", workspace]

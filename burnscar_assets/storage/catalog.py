@@ -7,6 +7,7 @@ tables' folder, because DuckDB's `allowed_directories` would allow writing as we
 
 import re
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -62,6 +63,16 @@ class ReadOnlyTables(DirFileSystem):
         if isinstance(path, str) and ".." in path.split("/"):
             raise PermissionError("paths must stay in the tables' folder")
         return super()._join(path)
+
+    def glob(self, path: str, **options: Any) -> list[str]:
+        """Files that a pattern matches, whatever characters the folder's own path has.
+
+        Raises:
+            PermissionError: the pattern leaves the folder.
+        """
+        folder = Path(self._join(""))
+        pattern = Path(self._join(path)).relative_to(folder)
+        return sorted(found.relative_to(folder).as_posix() for found in folder.glob(pattern.as_posix()))
 
     def open(self, path: str, mode: str = "rb", *args: Any, **options: Any) -> Any:
         """Open a file for reading.

@@ -29,12 +29,12 @@ def full_disk_errors(folder: Path) -> Iterator[None]:
     except StorageError:
         raise
     except Exception as error:
-        if any(_tells_of_full_disk(cause, folder) for cause in _chain(error)):
+        if any(_tells_of_full_disk(cause, folder) for cause in chain(error)):
             raise StorageError(f"no space left in {folder}: free some, then run the same again") from error
         raise
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def chain(error: BaseException) -> Iterator[BaseException]:
     """An error and those that it came of, which may go round in a circle."""
     seen: set[int] = set()
     ahead: list[BaseException | None] = [error]
