@@ -4,7 +4,7 @@ from argparse import ArgumentTypeError
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from burnscar_assets.arguments import MOST_PORTS, count, fire_year, port
@@ -16,6 +16,7 @@ YEARS = st.integers(FIRST_YEAR, LAST_YEAR)
 LEAST = {"name": "x", "years": {"first": 2019, "last": 2022}, "release": {"source": "a.zip"}}
 
 
+@settings(deadline=None)
 @given(YEARS)
 def test_a_year_is_taken_as_it_is(year: int) -> None:
     assert fire_year(str(year)) == year
@@ -46,6 +47,7 @@ def test_what_was_meant_is_said(typed: str, meant: list[int]) -> None:
     assert str(refused.value).endswith(f"did you mean {' '.join(map(str, meant))}?" if meant else "in four digits")
 
 
+@settings(deadline=None)
 @given(st.text(max_size=12) | st.integers().map(str) | st.floats().map(str))
 def test_an_argument_is_possible_or_refused(text: str) -> None:
     for kind, least, most in ((fire_year, FIRST_YEAR, LAST_YEAR), (port, 0, MOST_PORTS), (count, 1, float("inf"))):
@@ -86,6 +88,7 @@ def test_no_year_left_is_a_mistake() -> None:
         parse_settings(LEAST | {"years": {"first": 2019, "last": 2020, "exclude": [2020, 2019]}}, "world.yaml")
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1))
 @example("a?b%25#c d&e'f\"g*h[i];j+k:l\\m{n}$o~火")
 @example("a!b")

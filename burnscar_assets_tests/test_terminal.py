@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from burnscar_assets import terminal
@@ -19,6 +19,7 @@ ENCODINGS = ("ascii", "cp1252", "latin-1", "utf-8", "cp437")
 SQL = ("sql", "select 'settings changed: 32 → 64 …, Cañon, 火' as said, repeat('y', 70000) as long")
 
 
+@settings(deadline=None)
 @given(st.sampled_from(ENCODINGS), st.text(max_size=40))
 def test_any_text_is_written_in_any_encoding(encoding: str, text: str) -> None:
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
