@@ -45,19 +45,15 @@ def map_image(options: argparse.Namespace) -> int:
             one that is read.
         StorageError: the folder can't be written.
     """
-    from burnscar_assets.mapping.image_files import files_of
     from burnscar_assets.mapping.images import Bands, read_images, read_perimeter_of
-    from burnscar_assets.mapping.index_files import PICTURE_FILE, map_files, write_index_map
+    from burnscar_assets.mapping.index_files import PICTURE_FILE, write_index_map
     from burnscar_assets.mapping.index_map import check_threshold, map_images
 
     if options.offset_before is not None and options.before is None:
         raise InputError("--offset-before is of the image before the fire: give it with --before")
     check_threshold(options.threshold, of_change=options.before is not None)
     bands = Bands(options.nir, options.swir, options.offset, options.offset_before)
-    written = {(options.out / name).resolve() for name in map_files()}
-    for path in (*files_of(options.after), *(files_of(options.before) if options.before else ()), options.perimeter):
-        if path is not None and path.resolve() in written:
-            raise InputError(f"{path} is read, and a file of the map would take its place: choose another --out")
+    _check_nothing_read_is_written(options)
     images = read_images(options.after, options.before, bands)
     perimeter, notes = (None, ()) if options.perimeter is None else read_perimeter_of(options.perimeter, images)
     found = map_images(images, perimeter, threshold=options.threshold, notes=notes)
@@ -66,6 +62,18 @@ def map_image(options: argparse.Namespace) -> int:
         print(line)
     print(f"{options.out / PICTURE_FILE}")
     return 0
+
+
+def _check_nothing_read_is_written(options: argparse.Namespace) -> None:
+    from burnscar_assets.mapping.image_files import files_of
+    from burnscar_assets.mapping.index_files import map_files
+
+    before = files_of(options.before) if options.before else ()
+    perimeter = () if options.perimeter is None else (options.perimeter,)
+    written = {(options.out / name).resolve() for name in map_files()}
+    for path in (*files_of(options.after), *before, *perimeter):
+        if path.resolve() in written:
+            raise InputError(f"{path} is read, and a file of the map would take its place: choose another --out")
 
 
 def _lines(figures: dict[str, Any]) -> list[str]:

@@ -54,6 +54,11 @@ class Bands:
     offset: float | None = None
     offset_before: float | None = None
 
+    def __post_init__(self) -> None:
+        for offset in (self.offset, self.offset_before):
+            if offset is not None and not np.isfinite(offset):
+                raise InputError(f"an offset of {offset} can't be: give what each number carries, such as 1000")
+
 
 @dataclass(frozen=True)
 class Band:

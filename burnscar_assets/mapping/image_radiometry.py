@@ -158,8 +158,15 @@ def _radiometry(image: OpenImage, band: Band, offset: float | None, option: str)
     scale = 1.0 if stated is None else stated.scale
     in_file = offset if stated is None else _in_numbers(stated)
     contradicts = not np.isclose(in_file, offset, rtol=1e-3, atol=1e-9)
-    note = f"{image.label} itself says that each number carries {in_file:.6g}; {option} {offset:g} is taken instead"
-    return Radiometry(scale, -offset * scale), [note] if contradicts else []
+    notes = []
+    if contradicts:
+        notes.append(f"{image.label} itself says that each number carries {in_file:.6g}; {option} {offset:g} is taken")
+    if offset < 0:
+        notes.append(
+            f"{option} {offset:g} adds {-offset:g} to each number of {image.label}; it is what a number carries: "
+            f"did you mean {-offset:g}?"
+        )
+    return Radiometry(scale, -offset * scale), notes
 
 
 def _doubts(label: str, taken: Radiometry, shown: Shown, unit: float, option: str, *, said_so: bool) -> Iterator[str]:

@@ -9,6 +9,7 @@ import numpy as np
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
+from rasterio.transform import from_gcps
 
 from burnscar_assets.crs import usable_crs
 from burnscar_assets.errors import InputError
@@ -25,7 +26,7 @@ from burnscar_assets.mapping.image_files import (
     opened_raster,
     read_numbers,
 )
-from burnscar_assets.mapping.image_place import SAY_CRS, on_grid, target_grid
+from burnscar_assets.mapping.image_place import on_grid, place_of, target_grid
 from burnscar_assets.mapping.image_radiometry import Measured, doubts_of_pair, measured
 from burnscar_assets.mapping.polygon_files import PERIMETER_LAYER
 from burnscar_assets.vectors import read_layers
@@ -189,15 +190,15 @@ def _perimeter_raster(path: Path) -> gpd.GeoDataFrame:
     from rasterio.features import shapes
 
     with opened_raster(path) as source:
-        crs = usable_crs(source.crs, str(path), SAY_CRS)
+        place = place_of(source, path)
         pixels, data = read_pixels(source, PixelFacts.of(source, used=(1,)))
-        transform = source.transform
     if len(pixels) > 1 or len(np.unique(pixels[0])) > MASK_VALUES:
         raise InputError(f"{path} is an image, no mask of a perimeter: give one that is 0 outside and 1 inside")
     inside = (pixels[0] != 0) & data[0]
+    transform = from_gcps(place.gcps) if place.gcps else place.transform
     found = shapes(inside.astype(np.uint8), mask=inside, transform=transform)
     together = shapely.union_all([shapely.geometry.shape(outline) for outline, _ in found])
-    return gpd.GeoDataFrame(geometry=[together], crs=crs)
+    return gpd.GeoDataFrame(geometry=[together], crs=place.crs)
 
 
 def pixel_boxes(grid: Grid, shape: tuple[int, ...]) -> tuple[float, float, float, float]:

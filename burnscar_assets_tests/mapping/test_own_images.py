@@ -17,7 +17,7 @@ from pyproj import CRS
 
 from burnscar_assets.cli import main
 from burnscar_assets.errors import InputError
-from burnscar_assets.mapping.images import Bands, Images, read_images
+from burnscar_assets.mapping.images import Bands, Images, read_images, read_perimeter_of
 from burnscar_assets.mapping.index_map import DNBR_LIMIT, NBR_LIMIT, check_threshold, map_images
 from burnscar_assets_tests.conftest import REAL_DATA
 from burnscar_assets_tests.mapping.own_images import (
@@ -212,6 +212,14 @@ def test_an_offset_in_the_wrong_unit_is_refused(tmp_path: Path) -> None:
             read_images(path, bands=Bands(offset=1000))
 
 
+def test_an_offset_with_the_sign_of_esa_s_metadata_is_said(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tif", reflectance(disc(north_up()), 1), north_up(), offset=-0.1)
+    assert "did you mean 1000?" in said(read_images(path, bands=Bands(offset=-1000)))
+    for offset in (float("nan"), float("inf")):
+        with pytest.raises(InputError, match="can't be"):
+            Bands(offset=offset)
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.floats(), st.booleans())
 def test_a_threshold_beyond_the_index_is_refused(threshold: float, of_change: bool) -> None:
@@ -372,6 +380,14 @@ class TestPerimeter:
         assert self.run(after, path) == 0
         figures = json.loads((tmp_path / "map" / "figures.json").read_text())
         assert figures["agreement"]["iou"] > 0.97
+
+    @pytest.mark.parametrize("name", GRIDS)
+    def test_is_a_mask_on_any_grid(self, after: Path, tmp_path: Path, name: str) -> None:
+        grid = GRIDS[name]
+        path = write(tmp_path / "mask.tif", disc(grid)[None] * 1.0, grid, dtype="uint8", scale=1.0, names=())
+        outline, _ = read_perimeter_of(path, read_images(after))
+        circle = shapely.Point(centre(UTM)).buffer(RADIUS_M)
+        assert outline.symmetric_difference(circle).area < 0.06 * circle.area
 
     def test_far_off_is_refused_with_its_distance(
         self, after: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
