@@ -12,7 +12,7 @@ from burnscar_assets.network.masking import masked
 class Section(BaseModel):
     """Base of every section: frozen, and unknown fields are mistakes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
     transport: ClassVar[frozenset[str]] = frozenset()
     """Fields that say how work is carried out, not what comes of it; code versions leave them out."""
 

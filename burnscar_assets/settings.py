@@ -27,6 +27,7 @@ from burnscar_assets.errors import SettingsError
 from burnscar_assets.labels.layer_address import without_token
 from burnscar_assets.mapping.settings import MappingSettings
 from burnscar_assets.mining.settings import MiningSettings
+from burnscar_assets.network.masking import mask_address
 from burnscar_assets.operations import AutomationSettings, ComputeSettings
 from burnscar_assets.plausible import FIRST_YEAR, LAST_YEAR, meant_number
 from burnscar_assets.section import Section
@@ -331,6 +332,15 @@ class ImagerySettings(Section):
         if 0 < value < 1:
             raise ValueError(f"{value} looks like a share: give percent, did you mean {value * 100:g}?")
         return value
+
+    @model_validator(mode="after")
+    def _archive_shows_no_secret(self) -> Self:
+        if self.archive is not None and mask_address(self.archive) != self.archive:
+            raise ValueError(
+                "the address in archive holds a secret, which would stand in the dataset's config.json: put it into an "
+                "environment variable and write ${NAME} in its place"
+            )
+        return self
 
 
 class ModelSettings(Section):

@@ -41,6 +41,7 @@ from burnscar_assets.imagery.hrefs import is_remote, resolve_href
 from burnscar_assets.imagery.index_client import IndexClient
 from burnscar_assets.imagery.items import BASELINE_PROPERTIES, CLOUD_COVER, PRODUCT_NAMES, baseline_of, percent
 from burnscar_assets.imagery.radiometry import BASELINE, OFFSET_APPLIED, statements_of_item
+from burnscar_assets.network.masking import mask_address
 
 RECORDED_PROPERTIES = [CLOUD_COVER, *BASELINE_PROPERTIES, *PRODUCT_NAMES, OFFSET_APPLIED, "created", "updated"]
 
@@ -203,7 +204,7 @@ class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
                     return warped.read(), source.nodata
             except RasterioError as error:
                 self._forget(url)
-                raise RasterioIOError(f"cannot read {url}: {error.__cause__ or error}") from error
+                raise RasterioIOError(mask_address(f"cannot read {url}: {error.__cause__ or error}")) from error
 
     def _open(self, url: str) -> rasterio.DatasetReader:
         if url not in self._files:

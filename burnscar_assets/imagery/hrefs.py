@@ -67,6 +67,11 @@ class AddressRule:
                 f"files below its own folder; allow another folder in {SETTING} if that is right"
             )
 
+    @property
+    def hosts(self) -> list[str]:
+        """Hosts, or patterns of them, that may be asked."""
+        return self._places("https")
+
     def _places(self, scheme: str) -> list[str]:
         """Hosts, or for buckets their names, that addresses of a scheme may have."""
         places = (*PUBLIC_PLACES, *self.allowed)

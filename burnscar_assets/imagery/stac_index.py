@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, overload
 
@@ -24,10 +25,12 @@ import requests
 import shapely
 from upath import UPath
 
-from burnscar_assets.errors import InputError, SourceUnavailableError
-from burnscar_assets.imagery.hrefs import AddressRule, is_remote, resolve_href
+from burnscar_assets.errors import BurnscarError, InputError, SourceUnavailableError
+from burnscar_assets.imagery.hrefs import SETTING, AddressRule, is_remote, resolve_href
 from burnscar_assets.imagery.stac_columns import JSON_OR_MAP, box, geometries, plain, primary_geometry, structure
+from burnscar_assets.network.addresses import host_of, with_secrets
 from burnscar_assets.network.retries import TRANSIENT
+from burnscar_assets.network.session import Limits, Session
 from burnscar_assets.storage.atomic import atomic_file
 
 SPEC_VERSION = "1.1.0"
@@ -36,7 +39,7 @@ ITEM_FIELDS = ("type", "stac_version", "stac_extensions", "id", "geometry", "bbo
 PARALLEL_READS = 8
 MOST_FILES = 200_000
 DEEPEST_CATALOGUE = 32
-TIMEOUT_S = 60
+LIMITS = Limits(timeout_s=60, deadline_s=300, max_answer_mb=2000, hint="name a smaller index as imagery.archive")
 
 StacDict = dict[str, Any]
 Shapes = npt.NDArray[np.object_]
@@ -147,10 +150,11 @@ def read_index(source: str, rule: AddressRule | None = None) -> StacIndex:
         InputError: there is no such file, or it isn't a STAC index.
         SourceUnavailableError: a remote file could not be read.
     """
+    rule = rule or AddressRule(source)
     if _is_parquet(source):
-        found = _read_parquet(source)
+        found = _read_parquet(source, rule)
     else:
-        walk = _Walk(rule or AddressRule(source))
+        walk = _Walk(rule)
         found = StacIndex.of_items(walk.items(source))
         found.refused = walk.refused
     if not len(found):
@@ -190,8 +194,8 @@ def _to_table(rows: list[StacDict]) -> pa.Table:
     return pa.table({name: column for name, column in columns.items() if not pa.types.is_null(column.type)})
 
 
-def _read_parquet(source: str) -> StacIndex:
-    content = _read_bytes(source)
+def _read_parquet(source: str, rule: AddressRule) -> StacIndex:
+    content = _read_bytes(source, rule)
     try:
         table = pq.read_table(io.BytesIO(content))
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -257,7 +261,7 @@ class _Walk:
                 "name a part of it as imagery.archive, or its stac-geoparquet"
             )
         self._seen.add(source)
-        yield from self._of(_read_json(source), source, depth)
+        yield from self._of(_read_json(source, self._rule), source, depth)
 
     def _of(self, content: StacDict, source: str, depth: int) -> Iterator[StacDict]:
         kind = content.get("type")
@@ -268,8 +272,9 @@ class _Walk:
         elif kind in ("Catalog", "Collection") or "links" in content:
             item_sources = [href for href in self._links(content, source, "item") if href not in self._seen]
             self._seen.update(item_sources)
+            read = partial(_read_json, rule=self._rule)
             with ThreadPoolExecutor(PARALLEL_READS) as pool:
-                for href, item in zip(item_sources, pool.map(_read_json, item_sources), strict=True):
+                for href, item in zip(item_sources, pool.map(read, item_sources), strict=True):
                     yield from self._of(item, href, depth + 1)
             for href in self._links(content, source, "child"):
                 yield from self.items(href, depth + 1)
@@ -306,9 +311,9 @@ def _absolute(item: StacDict, source: str, shape: shapely.Geometry | None = None
     return item | {"id": str(item["id"]), "assets": assets, "bbox": box(item.get("bbox")) or list(shape.bounds)}
 
 
-def _read_json(source: str) -> StacDict:
+def _read_json(source: str, rule: AddressRule) -> StacDict:
     try:
-        content = json.loads(_read_bytes(source))
+        content = json.loads(_read_bytes(source, rule))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{source} is not valid JSON ({error}): make or fetch it again") from error
     if not isinstance(content, dict):
@@ -316,11 +321,13 @@ def _read_json(source: str) -> StacDict:
     return content
 
 
-def _read_bytes(source: str) -> bytes:
+def _read_bytes(source: str, rule: AddressRule) -> bytes:
     try:
-        return _fetch(source) if source.startswith(("http://", "https://")) else UPath(source).read_bytes()
+        return _fetch(source, rule) if source.startswith(("http://", "https://")) else UPath(source).read_bytes()
     except FileNotFoundError as error:
         raise InputError(f"there is no STAC index {source}: check imagery.archive in the settings") from error
+    except BurnscarError:
+        raise
     except Exception as error:
         if not is_remote(source) or _stays(error):
             raise InputError(f"cannot read the STAC index {source}: {error}") from error
@@ -336,9 +343,11 @@ def _stays(error: Exception) -> bool:
     return isinstance(error, OSError | ValueError | TypeError | LookupError | ImportError)
 
 
-def _fetch(address: str) -> bytes:
+def _fetch(address: str, rule: AddressRule) -> bytes:
     """What fsspec does too, but it takes a server that does not answer for a file that is missing."""
-    response = requests.get(address, timeout=TIMEOUT_S)
+    others = [host for host in rule.hosts if host != host_of(address)]
+    with Session(LIMITS, rule.hosts, others, SETTING) as session:
+        response = session.get(with_secrets(address) if address == rule.catalogue else address)
     if response.status_code in (404, 410):
         raise FileNotFoundError(address)
     response.raise_for_status()

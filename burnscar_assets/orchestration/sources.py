@@ -15,6 +15,7 @@ import dagster as dg
 from burnscar_assets.errors import BurnscarError
 from burnscar_assets.imagery.catalogue import catalogue_version
 from burnscar_assets.labels.watch import SourceState, observe_source
+from burnscar_assets.network.masking import mask_address
 from burnscar_assets.orchestration.pairs import VERSION_TAG, Pair
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.stage import CHANGES, OWNERS
@@ -74,7 +75,8 @@ def observe(world: World, source: str, known: Mapping[str, Any] | None = None, *
         files = [name for name in (settings.sampling.land, settings.sampling.hard_negatives) if name]
         found = {name: hash_file(path) for name in files if (path := root.resolve(name)).is_file()}
         return Observed(hash_json(found)[:16], found)
-    return Observed(catalogue_version(settings.imagery, root)[:16], {"archive": settings.imagery.archive or "live"})
+    facts = {"archive": mask_address(settings.imagery.archive or "live")}
+    return Observed(catalogue_version(settings.imagery, root)[:16], facts)
 
 
 def record(instance: dg.DagsterInstance, pair: Pair, observed: Observed, changes: str = "") -> None:

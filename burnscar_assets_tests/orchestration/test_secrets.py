@@ -10,6 +10,7 @@ import yaml
 
 from burnscar_assets.cli import main
 from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE
+from burnscar_assets.errors import SettingsError
 from burnscar_assets.labels import http
 from burnscar_assets.settings import load_settings
 from burnscar_assets.storage.contracts import RELEASE_RECORDS
@@ -138,3 +139,15 @@ def test_another_password_makes_nothing_stale(tmp_path: Path) -> None:
         for password in ("one", "two")
     }
     assert len(digests) == 1
+
+
+def test_an_archive_names_its_secret(tmp_path: Path) -> None:
+    path = configure(tmp_path, "fires.zip")
+    content = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump(content | {"imagery": {"archive": f"https://host/index.parquet?sig={SIGNATURE}"}}))
+    with pytest.raises(SettingsError, match=r"environment variable and write \$\{NAME\}") as refused:
+        load_settings(path)
+    assert "S3kret" not in str(refused.value) + str(refused.value.__cause__)
+    named = {"archive": "https://host/index.parquet?sig=${FRAP_KEY}"}
+    path.write_text(yaml.safe_dump(content | {"imagery": named}))
+    assert load_settings(path).imagery.archive == named["archive"]

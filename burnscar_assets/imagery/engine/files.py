@@ -23,6 +23,7 @@ from burnscar_assets.imagery.engine.request import Failure, FailureKind, ReadOpt
 from burnscar_assets.imagery.gdal import FORGETTING, request_timeout_s
 from burnscar_assets.imagery.hrefs import is_remote
 from burnscar_assets.imagery.pixels import Radiometry, stated_radiometry
+from burnscar_assets.network.masking import mask_address
 
 UNREADABLE: Final = (OSError, RasterioError, CPLE_BaseError)
 """What a file that can't be read raises."""
@@ -216,7 +217,7 @@ class ImageFile:
         except UNREADABLE as error:
             reason = error.__cause__ if isinstance(error, RasterioError) and error.__cause__ else error
             lasting = getattr(error, "lasting", False) or is_lasting(self.address, errors)
-            message = f"cannot read {self.address}: {reason}" if self.address else str(reason)
+            message = mask_address(f"cannot read {self.address}: {reason}" if self.address else str(reason))
             raise UnreadableFileError(message, lasting=lasting) from error
 
     def _anew(self) -> None:
