@@ -109,7 +109,7 @@ class Numbers:
 
     Attributes:
         near, short: (height, width) near and short-wave infrared, NaN without data.
-        samples: Some of the data of each measured band, by its name or number.
+        samples: Some of the data of each measured band, by its name; of those without one, by what they are read as.
     """
 
     near: FloatArray
@@ -144,8 +144,7 @@ def opened(given: ImagePath, bands: Bands) -> Iterator[OpenImage]:
             yield OpenImage(label, paths, place, tuple(found), near, short, notes)
         except RasterioError as error:
             raise InputError(
-                f"{label} can't be read as a GeoTIFF or JPEG 2000 ({error}): get it again, or warp it to a GeoTIFF "
-                "(gdal_translate)"
+                f"{label} can't be read to its end ({error}): get it again, or write it anew (gdal_translate)"
             ) from error
 
 
@@ -195,6 +194,7 @@ def read_numbers(image: OpenImage) -> Numbers:
     """
     height, width = image.place.shape
     planes = {id(band): np.full((height, width), np.nan, dtype=np.float32) for band in (image.nir, image.swir)}
+    read_as = {id(image.nir): NIR_NAMES[0], id(image.swir): SWIR_NAMES[0]}
     samples: dict[str, list[npt.NDArray[Any]]] = {}
     step = max(1, int(np.sqrt(height * width / SAMPLE_PX)))
     for source in dict.fromkeys(band.source for band in image.bands):
@@ -209,7 +209,8 @@ def read_numbers(image: OpenImage) -> Numbers:
                 if id(band) in planes:
                     planes[id(band)][row : row + rows] = np.where(known, numbers, np.nan)
                 thin = np.s_[::step, ::step]
-                samples.setdefault(band.name or f"band {number}", []).append(numbers[thin][known[thin]])
+                name = band.name or read_as.get(id(band), f"band {number}")
+                samples.setdefault(name, []).append(numbers[thin][known[thin]])
     joined = {name: np.concatenate(parts) for name, parts in samples.items()}
     return Numbers(planes[id(image.nir)], planes[id(image.swir)], joined)
 

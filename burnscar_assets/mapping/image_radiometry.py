@@ -16,6 +16,7 @@ import numpy as np
 
 from burnscar_assets.classes import BASELINE_OFFSET_DN
 from burnscar_assets.errors import InputError
+from burnscar_assets.imagery.indices import FloatArray
 from burnscar_assets.imagery.pixels import Radiometry, stated_radiometry
 from burnscar_assets.imagery.radiometry import (
     DN_PER_REFLECTANCE,
@@ -26,7 +27,7 @@ from burnscar_assets.imagery.radiometry import (
     is_standard,
     what_pixels_show,
 )
-from burnscar_assets.mapping.image_files import Band, FloatArray, Numbers, OpenImage
+from burnscar_assets.mapping.image_files import NIR_NAMES, SWIR_NAMES, Band, Numbers, OpenImage
 
 NEGATIVE_DN: Final = -200
 """Ground without light comes out this low after a correction of the atmosphere, not lower, but for a few pixels."""
@@ -35,6 +36,7 @@ NEGATIVE_SHARE: Final = 0.01
 SHIFT_DN: Final = (700, 1300)
 """Both bands differing by as much, on most of the ground that two images share, differ by an offset of 1,000."""
 
+_SENTINEL: Final = re.compile(r"B0?(\d{1,2})(A?)")
 _METADATA: Final = "MTD_MSI*.xml"
 _MOST_XML_BYTES: Final = 50 << 20
 _SAFE_BANDS: Final = ("B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B9", "B10", "B11", "B12")
@@ -209,8 +211,16 @@ def _unit_dn(kind: np.dtype, numbers: Numbers, stated: Radiometry | None) -> flo
 def _samples(numbers: Numbers, unit: float) -> list[BandSample]:
     if not is_standard(unit / DN_PER_REFLECTANCE) and unit != DN_PER_REFLECTANCE:
         return []
-    known = (BandSample.of(name, values * unit) for name, values in numbers.samples.items())
+    known = (BandSample.of(_proving_name(name), values * unit) for name, values in numbers.samples.items())
     return [sample for sample in known if sample is not None]
+
+
+def _proving_name(name: str) -> str:
+    """A band's name as proofs know it; what is not known counts as visible, whose haze proves nothing."""
+    known = _SENTINEL.fullmatch(name)
+    if known:
+        return f"B{int(known[1]):02}" if not known[2] else f"B{known[1]}A"
+    return name if name in (*NIR_NAMES, *SWIR_NAMES) else "B01"
 
 
 def _of_product(path: Path, name: str) -> Radiometry | None:

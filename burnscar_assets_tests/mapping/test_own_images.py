@@ -204,6 +204,15 @@ def test_the_offset_of_one_image_is_proved_by_its_darkest_ground(tmp_path: Path)
     assert said(read_images(tagged, bands=Bands(offset=1000))) == ""
 
 
+def test_haze_in_visible_bands_proves_no_offset(tmp_path: Path) -> None:
+    grid = north_up()
+    values = reflectance(np.zeros(grid.shape, dtype=bool), 1, bands=5)
+    values[2:] += 0.06
+    for names in (("B8A", "B12", "B1", "B2", "B3"), ("NIR", "SWIR2", "blue", "green", "red"), ()):
+        path = write(tmp_path / "a.tif", values, grid, names=names)
+        assert "darkest ground of" not in said(read_images(path, bands=Bands(nir=1, swir=2)))
+
+
 def test_an_offset_in_the_wrong_unit_is_refused(tmp_path: Path) -> None:
     grid = north_up()
     for dtype, scale in (("float32", 1.0), ("uint8", 0.36 / 200)):
