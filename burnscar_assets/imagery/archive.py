@@ -10,6 +10,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -108,13 +109,23 @@ class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
     def get_asset_url(self, item: SourceItem, asset_key: str) -> str:
         """Address of a band's file: one that the layer has, or the scene classification where the scene has one.
 
+        A dataset remembers addresses in full; where it was copied with its archive, the archive's own index counts.
+
         Raises:
             KeyError: the scene has no such file.
         """
-        address = item.asset_urls.get(asset_key) or self.client.address(item.name, asset_key)
+        address = item.asset_urls.get(asset_key)
+        if address is None or self._is_elsewhere(address):
+            address = self.client.address(item.name, asset_key) or address
         if address is None:
             raise KeyError(asset_key)
         return address
+
+    def _is_elsewhere(self, address: str) -> bool:
+        """Whether a local file is not among those beside the index."""
+        index = self.client.endpoint
+        local = not (is_remote(address) or address.startswith("/vsi") or is_remote(index))
+        return local and not Path(address).is_relative_to(Path(index.removeprefix("file://")).parent)
 
     def offers(self, item: SourceItem, asset_key: str) -> bool:
         """Whether a scene has a file of a band, also of one that the layer does not have."""

@@ -1,4 +1,5 @@
 import json
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -66,6 +67,19 @@ def test_unknown_baseline_is_an_error_before_any_pixel_is_read(tmp_path: Path) -
     with pytest.raises(InputError, match="s has no readable s2:processing_baseline"):
         names(CogArchive(str(tmp_path / "index.parquet")))
     assert names(CogArchive(str(tmp_path / "index.parquet"), harmonize=False)) == ["s"]
+
+
+def test_a_copied_archive_reads_its_own_files_and_others_stay_where_they_are(tmp_path: Path) -> None:
+    first, copy = tmp_path / "first", tmp_path / "copy"
+    write_archive(first, SmallScene("s"))
+    shutil.copytree(first, copy)
+    item = CogArchive(str(first / "index.parquet")).get_item_by_name("s")
+    copied = CogArchive(str(copy / "index.parquet"))
+    for band in BANDS:
+        assert Path(item.asset_urls[band]).is_relative_to(first)
+        assert Path(copied.get_asset_url(item, band)).is_relative_to(copy)
+    item.name = "not in the index"
+    assert copied.get_asset_url(item, "B12") == item.asset_urls["B12"]
 
 
 def test_least_cloudy_scene_comes_first_and_unknown_cloud_cover_last(tmp_path: Path) -> None:
