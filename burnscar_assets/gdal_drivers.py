@@ -17,6 +17,9 @@ RASTER_DRIVERS: Final = ("GTiff", "JP2OpenJPEG")
 INDIRECT_DRIVERS: Final = (
     # what other files hold
     "VRT", "OGR_VRT", "GDALG", "GTI", "DERIVED", "GNMFile", "GNMDatabase", "STACIT", "STACTA", "ADBC",
+    # images whose header names the files that hold their pixels
+    "DIMAP", "ECRGTOC", "EIR", "ERS", "FAST", "GenBin", "ILWIS", "ISCE", "ISIS2", "ISIS3", "KMLSUPEROVERLAY", "MAP",
+    "MRF", "PCIDSK", "PDS", "PDS4", "PRF", "RPFTOC", "RS2", "RST", "SAFE", "SAR_CEOS", "TIL", "TSX", "VICAR",
     # what a service answers
     "HTTP", "WMS", "WMTS", "WCS", "WFS", "OAPIF", "OGCAPI", "CSW", "DAAS", "PLMOSAIC", "PLSCENES", "EEDA", "EEDAI",
     "AmigoCloud", "Carto", "Elasticsearch", "NGW",

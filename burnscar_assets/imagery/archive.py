@@ -37,6 +37,7 @@ from rslearn.utils.stac import StacItem  # noqa: TID253
 
 from burnscar_assets.classes import BANDS, BASELINE_OFFSET_DN
 from burnscar_assets.errors import InputError
+from burnscar_assets.gdal_drivers import open_raster
 from burnscar_assets.imagery.gdal import FORGETTING, gdal_options
 from burnscar_assets.imagery.hrefs import is_remote, resolve_href
 from burnscar_assets.imagery.index_client import IndexClient
@@ -160,7 +161,7 @@ class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
             for band in self.asset_bands:
                 if tile_store.is_raster_ready(item, [band]):
                     continue
-                with rasterio.Env(**gdal_options()), rasterio.open(self.get_asset_url(item, band)) as source:
+                with rasterio.Env(**gdal_options()), open_raster(self.get_asset_url(item, band)) as source:
                     pixels = source.read()
                     projection, bounds = get_raster_projection_and_bounds(source)
                     metadata = RasterMetadata(nodata_value=source.nodata)
@@ -220,7 +221,7 @@ class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
     def _open(self, url: str) -> rasterio.DatasetReader:
         if url not in self._files:
             with rasterio.Env(**(FORGETTING if url in self._failed else {})):
-                self._files[url] = rasterio.open(url)
+                self._files[url] = open_raster(url)
             self._failed.discard(url)
             if len(self._files) > OPEN_FILES:
                 self._files.popitem(last=False)[1].close()

@@ -19,6 +19,7 @@ from rslearn.utils.geometry import PixelBounds, Projection  # noqa: TID253
 from rslearn.utils.raster_format import GeotiffRasterFormat  # noqa: TID253
 
 from burnscar_assets.classes import BASELINE_OFFSET_DN
+from burnscar_assets.gdal_drivers import open_raster
 from burnscar_assets.imagery.archive import CogArchive
 from burnscar_assets.imagery.items import processing_baseline
 from burnscar_assets.imagery.radiometry import Statement, statements_of_item
@@ -193,7 +194,14 @@ def wanted_bands(origin: Origin, item: Item, bands: list[str]) -> list[Bands]:
 
 
 def nodata_of(origin: Origin, item: Item, bands: list[str]) -> float | None:
-    """The value without data that rslearn finds in the header of a scene's files."""
+    """The value without data that rslearn finds in the header of a scene's files, which are opened as images only."""
+    source = origin.store.tile_store
+    if isinstance(source, DirectMaterializeDataSource):
+        for file_bands, _, _ in wanted_bands(origin, item, bands):
+            asset = source._get_asset_key_by_bands(file_bands)
+            if asset not in source._nodata_cache:
+                with open_raster(origin.address(item, file_bands)) as file:
+                    source._nodata_cache[asset] = file.nodata
     return resolve_nodata_value(origin.store, [item], bands)
 
 
