@@ -38,6 +38,8 @@ SHIFT_DN: Final = (700, 1300)
 
 _SENTINEL: Final = re.compile(r"B0?(\d{1,2})(A?)")
 _METADATA: Final = "MTD_MSI*.xml"
+_ADD_OFFSET: Final = ("BOA_ADD_OFFSET", "RADIO_ADD_OFFSET")
+_QUANTIFICATION: Final = ("BOA_QUANTIFICATION_VALUE", "QUANTIFICATION_VALUE")
 _MOST_XML_BYTES: Final = 50 << 20
 _SAFE_BANDS: Final = ("B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B9", "B10", "B11", "B12")
 """Bands by the `band_id` of a product's metadata."""
@@ -224,29 +226,31 @@ def _proving_name(name: str) -> str:
 
 
 def _of_product(path: Path, name: str) -> Radiometry | None:
-    """What the metadata of the Sentinel-2 product around a file say of a band; None if there are none."""
+    """What the metadata of the Sentinel-2 product around a file say of a band; None if there are none.
+
+    Raises:
+        InputError: the metadata are damaged.
+    """
+    plain = re.sub(r"^B0", "B", name)
     folder = next((parent for parent in path.parents if parent.suffix.upper() == ".SAFE"), None)
     found = next(iter(sorted(folder.glob(_METADATA))), None) if folder else None
-    if found is None or found.stat().st_size > _MOST_XML_BYTES:
+    if found is None or plain not in _SAFE_BANDS or found.stat().st_size > _MOST_XML_BYTES:
         return None
-    text = found.read_text(encoding="utf-8", errors="replace")
-    if "<!ENTITY" in text:
-        raise InputError(f"{found} declares entities, as no product of Sentinel-2 does: get it again")
     try:
-        root = ElementTree.fromstring(text.encode())  # noqa: S314 — without entities, and of bounded size
-    except ElementTree.ParseError as error:
-        raise InputError(f"{found} is damaged ({error}): get it again") from error
-    plain = re.sub(r"^B0", "B", name)
-    offsets = {
-        element.get("band_id"): float(element.text or 0)
-        for element in root.iter()
-        if element.tag in ("BOA_ADD_OFFSET", "RADIO_ADD_OFFSET")
-    }
-    number = str(_SAFE_BANDS.index(plain)) if plain in _SAFE_BANDS else None
-    scales = [
-        float(element.text or DN_PER_REFLECTANCE)
-        for element in root.iter()
-        if element.tag in ("BOA_QUANTIFICATION_VALUE", "QUANTIFICATION_VALUE")
-    ]
-    scale = 1 / (scales[0] if scales else DN_PER_REFLECTANCE)
-    return Radiometry(scale, offsets.get(number, 0.0) * scale)
+        root = _parsed(found.read_text(encoding="utf-8", errors="replace"))
+        scale = 1 / next(iter(_numbers_of(root, _QUANTIFICATION).values()), float(DN_PER_REFLECTANCE))
+        offset = _numbers_of(root, _ADD_OFFSET).get(str(_SAFE_BANDS.index(plain)), 0.0)
+    except (ElementTree.ParseError, ValueError, ZeroDivisionError) as error:
+        raise InputError(f"{found} is damaged ({error}): get the product again") from error
+    return Radiometry(scale, offset * scale)
+
+
+def _parsed(text: str) -> ElementTree.Element:
+    if "<!ENTITY" in text:
+        raise ValueError("it declares entities, as no product does")
+    return ElementTree.fromstring(text.encode())  # noqa: S314 — without entities, and of bounded size
+
+
+def _numbers_of(root: ElementTree.Element, tags: tuple[str, ...]) -> dict[str, float]:
+    """Numbers of elements by their `band_id`."""
+    return {element.get("band_id", ""): float(element.text or "") for element in root.iter() if element.tag in tags}

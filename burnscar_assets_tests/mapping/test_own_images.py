@@ -297,6 +297,14 @@ def test_one_file_for_each_band(tmp_path: Path) -> None:
     )
     for files in ([near, short], folder.parent, folder.parent / "MTD_MSIL2A.xml"):
         np.testing.assert_allclose(read_images(files).after, expected, atol=1e-6)
+    for damaged in (
+        "<p>",
+        "<p><QUANTIFICATION_VALUE>0</QUANTIFICATION_VALUE></p>",
+        '<!DOCTYPE p [<!ENTITY a "b">]><p/>',
+    ):
+        (folder.parent / "MTD_MSIL2A.xml").write_text(damaged)
+        with pytest.raises(InputError, match=r"MTD_MSIL2A.xml is damaged"):
+            read_images(folder.parent)
     with pytest.raises(InputError, match="a file of one band needs the other one beside it"):
         read_images(near)
     coarse = write(tmp_path / "B12.tif", values[1:, ::2, ::2], north_up(size=40, side=75), names=())
