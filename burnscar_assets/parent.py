@@ -6,6 +6,9 @@ each of them watches its parent.
 
 import multiprocessing
 import os
+import runpy
+import signal
+import sys
 import time
 from collections.abc import Callable, Mapping
 from threading import Thread
@@ -16,6 +19,8 @@ PARENT_VARIABLE: Final = "BURNSCAR_PARENT"
 
 WATCH_INTERVAL_S: Final = 0.2
 EXIT_CODE: Final = 3
+SERVICE_GRACE_S: Final = 10.0
+"""For a service whose parent is gone, to end what it started."""
 
 
 def child_environment() -> Mapping[str, str]:
@@ -23,11 +28,22 @@ def child_environment() -> Mapping[str, str]:
     return {PARENT_VARIABLE: str(os.getpid())}
 
 
-def end_with_parent() -> None:
-    """End this process as soon as the one of `child_environment` has; without one, do nothing."""
+def end_with_parent(grace_s: float = 0.0) -> None:
+    """End this process as soon as the one of `child_environment` has; without one, do nothing.
+
+    Args:
+        grace_s: How long it may take to end by itself, being sent SIGTERM, in seconds.
+    """
     parent = os.environ.pop(PARENT_VARIABLE, None)
     if parent is not None:
-        _end_after(lambda: _outlive(int(parent)))
+        _end_after(lambda: _outlive(int(parent)), grace_s)
+
+
+def main() -> None:
+    """Run a module with its arguments, as `python -m` does, in a process that ends with the one that started it."""
+    sys.argv = sys.argv[1:]
+    end_with_parent(SERVICE_GRACE_S)
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
 
 def end_worker_with_parent() -> None:
@@ -42,9 +58,16 @@ def _outlive(parent: int) -> None:
         time.sleep(WATCH_INTERVAL_S)
 
 
-def _end_after(wait: Callable[[], None]) -> None:
+def _end_after(wait: Callable[[], None], grace_s: float = 0.0) -> None:
     def watch() -> None:
         wait()
+        if grace_s:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(grace_s)
         os._exit(EXIT_CODE)
 
     Thread(target=watch, name="watches its parent", daemon=True).start()
+
+
+if __name__ == "__main__":
+    main()
