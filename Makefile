@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test bench ui lint lock docs versions clean
+.PHONY: demo test bench ui lint audit image lock docs versions clean
 
 demo: $(INSTALLED)  ## set up, then run the whole chain on the simulated archive
 	$(BIN)/burnscar demo
@@ -25,9 +25,19 @@ lint: $(INSTALLED)  ## formatter, linter, type checker, and that the code locati
 	$(BIN)/mypy
 	$(BIN)/dg check defs
 
-lock:  ## write requirements.lock anew from pyproject.toml
-	$(BIN)/uv pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --universal \
-		--python-version 3.11 --quiet --custom-compile-command "make lock" -o requirements.lock
+audit: $(INSTALLED)  ## known faults of locked packages, and the bill of materials (build/sbom.json)
+	$(BIN)/python deploy/audit.py
+
+image:  ## build the image on the newest digest of its base
+	docker build -f deploy/Dockerfile -t burnscar:$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) \
+		--build-arg BASE_DIGEST=$$(docker buildx imagetools inspect python:3.11-slim --format '{{.Manifest.Digest}}') .
+
+COMPILE := uv pip compile pyproject.toml --generate-hashes --no-emit-index-url --universal \
+	--python-version 3.11 --quiet --custom-compile-command "make lock"
+
+lock:  ## write requirements.lock anew from pyproject.toml, and what of it production needs
+	$(BIN)/$(COMPILE) --extra dev -o requirements.lock
+	$(BIN)/$(COMPILE) --extra production --constraint requirements.lock -o deploy/requirements.lock
 
 docs: $(INSTALLED)  ## write docs/data-contracts.md anew from the contracts
 	$(BIN)/python -m burnscar_assets.storage.documentation

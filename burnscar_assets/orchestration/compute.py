@@ -6,7 +6,7 @@ or launcher they are read by nobody.
 """
 
 import json
-from typing import Any
+from typing import Any, Final
 
 from burnscar_assets.operations import ComputeSettings
 
@@ -25,6 +25,14 @@ def gpu_tags(compute: ComputeSettings, gpus: int = 1) -> dict[str, str]:
     }
 
 
+NO_PRIVILEGES: Final = {
+    "allow_privilege_escalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "seccomp_profile": {"type": "RuntimeDefault"},
+}
+"""Security context of a container that needs no more than an ordinary user may."""
+
+
 def pod_config(compute: ComputeSettings, gpus: int) -> dict[str, Any]:
     """`container_config` and `pod_spec_config` of a pod that holds so many GPUs, as dagster-k8s takes them."""
     held = {"cpu": f"{compute.gpu_cpus:g}", "memory": f"{compute.gpu_memory_gib:g}Gi"}
@@ -38,6 +46,7 @@ def pod_config(compute: ComputeSettings, gpus: int) -> dict[str, Any]:
         "container_config": {
             "resources": {"requests": held, "limits": limits},
             "volume_mounts": [{"name": "shared-memory", "mount_path": "/dev/shm"}],  # noqa: S108
+            "security_context": NO_PRIVILEGES,
         },
         "pod_spec_config": {
             "node_selector": dict(compute.gpu_node_selector) if gpus else {},

@@ -78,8 +78,19 @@ def test_what_is_copied_is_enough_to_load_the_code_location(
 
 def test_python_is_the_one_that_the_lock_is_for(instructions: list[tuple[str, str]]) -> None:
     image = next(rest for name, rest in instructions if name == "FROM")
-    assert image == "python:3.11-slim"
+    assert image == "python:3.11-slim@${BASE_DIGEST}", "named by digest, which the build is given"
     assert "--python-version 3.11" in (REPOSITORY / "Makefile").read_text()
+
+
+def test_the_image_holds_what_production_needs_as_it_was_tested() -> None:
+    tested, shipped = (_pins(REPOSITORY / name) for name in ("requirements.lock", "deploy/requirements.lock"))
+    assert shipped.items() <= tested.items()
+    assert {"dagster-postgres", "dagster-k8s", "rslearn", "torch"} <= shipped.keys()
+    assert not {"pytest", "moto", "selenium", "ruff"} & shipped.keys()
+
+
+def _pins(lock: Path) -> dict[str, str]:
+    return dict(re.findall(r"^([\w.-]+)==(\S+)", lock.read_text(), re.MULTILINE))
 
 
 def test_the_image_runs_as_the_user_and_on_the_port_of_the_chart(instructions: list[tuple[str, str]]) -> None:

@@ -164,6 +164,17 @@ def test_run_pods_have_the_world_the_store_and_credentials_by_name(values: Value
     password = next(entry for entry in container["env"] if entry["name"] == "DAGSTER_PG_PASSWORD")
     assert password["value_from"]["secret_key_ref"]["name"] == values["global"]["postgresqlSecretName"]
     assert spec["security_context"]["run_as_non_root"] and spec["service_account_name"] == "burnscar"
+    allowed = container["security_context"]
+    assert allowed["allow_privilege_escalation"] is False and allowed["capabilities"]["drop"] == ["ALL"]
+
+
+def test_pods_that_stay_have_no_privileges_and_the_web_server_no_secret_of_the_stages(values: Values) -> None:
+    (deployment,) = values["dagster-user-deployments"]["deployments"]
+    for pod_values in (deployment, values["dagsterWebserver"], values["dagsterDaemon"]):
+        assert pod_values["podSecurityContext"]["runAsNonRoot"]
+        assert pod_values["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert [secret["name"] for secret in values["dagsterWebserver"]["envSecrets"]] == ["burnscar-logs"]
+    assert values["dagsterWebserver"]["service"]["type"] == "ClusterIP"
 
 
 def test_no_credential_stands_in_the_values() -> None:

@@ -59,7 +59,7 @@ def test_a_pod_runs_the_specification_and_tells_as_it_goes(world: World, cluster
     (pod,) = cluster.pods.values()
     (container,) = pod.spec.containers
     assert container.image == IMAGE
-    assert container.command == ["python", "-m", ToldSpec.__module__, str(world.root.path / "specs/stage-2020.json")]
+    assert container.command == ["python", "-P", "-m", ToldSpec.__module__, str(world.root.path / "specs/stage-2020.json")]
     assert container.resources.requests == {"cpu": "8", "memory": "32Gi", GPU_RESOURCE: "2"}
     assert container.resources.limits == {"memory": "32Gi", GPU_RESOURCE: "2"}
     assert {m.mount_path for m in container.volume_mounts} == {"/dev/shm", str(tmp_path / "volume")}
@@ -69,6 +69,9 @@ def test_a_pod_runs_the_specification_and_tells_as_it_goes(world: World, cluster
     assert pod.spec.node_selector == {"pool": "gpu"}
     assert [said.key for said in pod.spec.tolerations] == [GPU_RESOURCE]
     assert pod.spec.security_context.run_as_non_root and pod.spec.restart_policy == "Never"
+    (container,) = pod.spec.containers
+    assert container.security_context.capabilities.drop == ["ALL"]
+    assert container.security_context.allow_privilege_escalation is False
     assert [source.secret_ref.name for source in container.env_from] == ["burnscar-env"]
     assert SECRET["AWS_SECRET_ACCESS_KEY"] not in str(pod)
 
