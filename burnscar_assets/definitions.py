@@ -11,6 +11,7 @@ from burnscar_assets.orchestration.checks import build_checks
 from burnscar_assets.orchestration.executor import in_process_executor
 from burnscar_assets.orchestration.in_season import build_in_season_source
 from burnscar_assets.orchestration.partitions import World
+from burnscar_assets.orchestration.retention import build_retention_job
 from burnscar_assets.orchestration.sources import build_sources
 from burnscar_assets.orchestration.verifying import build_verify_job
 from burnscar_assets.settings import Settings, load_settings
@@ -23,7 +24,7 @@ def build_definitions(settings: Settings, root: DataRoot) -> dg.Definitions:
     return dg.Definitions(
         assets=[*build_sources(world), *build_in_season_source(world), *build_assets(world), build_aoi_asset(world)],
         asset_checks=build_checks(world),
-        jobs=[build_aoi_job(world), build_verify_job(world)],
+        jobs=[build_aoi_job(world), build_verify_job(world), build_retention_job(settings.automation)],
         sensors=build_sensors(world),
         schedules=build_schedules(world),
         executor=in_process_executor,

@@ -25,6 +25,15 @@ class AutomationSettings(Section):
     look_again_cron: str = Field(
         "0 5 * * *", description="When windows whose imagery was missing or cloudy are looked at again, in UTC."
     )
+    keep_runs_days: int = Field(
+        90, ge=1, description="Runs that ended longer ago are deleted, but for those that partitions are of, in days."
+    )
+    keep_evaluations_days: int = Field(
+        7,
+        ge=1,
+        description="Older evaluations of what to run by itself are deleted, in days; after 30 days in any case.",
+    )
+    forget_cron: str = Field("30 4 * * *", description="When that is done, as cron in UTC.")
     verify_cron: str = Field(
         "0 3 * * 0", description="When all results are read again and held against their hashes, as cron in UTC."
     )

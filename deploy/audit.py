@@ -26,7 +26,9 @@ def main() -> int:
     dependencies = _audit()
     audited = [one for one in dependencies if "skip_reason" not in one]
     faults = {
-        fault["id"]: f"{one['name']} {one['version']}: {fault['id']}, mended in {', '.join(fault['fix_versions']) or '–'}"
+        fault[
+            "id"
+        ]: f"{one['name']} {one['version']}: {fault['id']}, mended in {', '.join(fault['fix_versions']) or '–'}"
         for one in audited
         for fault in one["vulns"]
     }
@@ -42,9 +44,7 @@ def main() -> int:
 
 def _audit() -> list[dict]:
     options = ["--requirement", str(LOCK), "--require-hashes", "--disable-pip", "--progress-spinner", "off"]
-    done = subprocess.run(
-        [BIN / "pip-audit", *options, "--format", "json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False
-    )
+    done = subprocess.run([BIN / "pip-audit", *options, "--format", "json"], capture_output=True, check=False)
     if not done.stdout:
         sys.exit(f"error: pip-audit failed: {done.stderr.decode()}")
     return json.loads(done.stdout)["dependencies"]

@@ -17,6 +17,7 @@ from dagster._core.execution.backfill import (
     PartitionBackfill,
 )
 from dagster._core.utils import make_new_backfill_id
+from filelock import FileLock
 
 from burnscar_assets.clock import is_within
 from burnscar_assets.errors import BurnscarError
@@ -50,21 +51,27 @@ def refresh_through_queue(
 ) -> Refreshed:
     """As `Runner.refresh`, with years beside each other as far as the queue admits.
 
-    Backfills that an interrupted refresh left in the queue are waited for first.
+    Backfills of another refresh, or of one that was interrupted, are waited for before each wave is planned, so that
+    two refreshes at once do the work once.
 
     Raises:
         BurnscarError: the daemon went away.
     """
     instance = planner.instance
     refreshed, failed = Refreshed(), set[Pair]()
-    _wait(instance, _left_in_queue(instance), progress)
-    while runs := _next(planner, fire_years, assets, failed, refreshed.confirmed):
-        try:
-            refreshed.must_not_repeat([pair for pairs in runs.values() for pair in pairs])
-        except BurnscarError as error:
-            refreshed.failures.append(error)
+    asking = FileLock(planner.world.root.dagster_home / "queue.lock")
+    while True:
+        with asking:
+            _wait(instance, _left_in_queue(instance), progress)
+            runs = _next(planner, fire_years, assets, failed, refreshed.confirmed)
+            try:
+                refreshed.must_not_repeat([pair for pairs in runs.values() for pair in pairs])
+            except BurnscarError as error:
+                refreshed.failures.append(error)
+                return refreshed
+            asked = {_submit(planner, year, pairs, accept_release): pairs for year, pairs in runs.items()}
+        if not asked:
             return refreshed
-        asked = {_submit(planner, year, pairs, accept_release): pairs for year, pairs in runs.items()}
         _wait(instance, asked, progress)
         for backfill_id, pairs in asked.items():
             errors = list(_failures(instance, backfill_id))
@@ -74,7 +81,6 @@ def refresh_through_queue(
                 failed |= set(pairs)
             else:
                 refreshed.pairs += pairs
-    return refreshed
 
 
 def _next(

@@ -59,7 +59,13 @@ def test_a_pod_runs_the_specification_and_tells_as_it_goes(world: World, cluster
     (pod,) = cluster.pods.values()
     (container,) = pod.spec.containers
     assert container.image == IMAGE
-    assert container.command == ["python", "-P", "-m", ToldSpec.__module__, str(world.root.path / "specs/stage-2020.json")]
+    assert container.command == [
+        "python",
+        "-P",
+        "-m",
+        ToldSpec.__module__,
+        str(world.root.path / "specs/stage-2020.json"),
+    ]
     assert container.resources.requests == {"cpu": "8", "memory": "32Gi", GPU_RESOURCE: "2"}
     assert container.resources.limits == {"memory": "32Gi", GPU_RESOURCE: "2"}
     assert {m.mount_path for m in container.volume_mounts} == {"/dev/shm", str(tmp_path / "volume")}

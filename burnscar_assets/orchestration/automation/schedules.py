@@ -1,16 +1,16 @@
-"""Schedules: stale GPU stages within a budget, windows whose imagery may have come since, a look for damage."""
+"""Schedules: stale GPU stages within a budget, windows whose imagery may have come since, upkeep."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import dagster as dg
 
+from burnscar_assets.orchestration import retention, verifying
 from burnscar_assets.orchestration.artifacts import MAPS, MODEL_STAGES
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.planning import Planner
 from burnscar_assets.orchestration.runs import run_tags
-from burnscar_assets.orchestration.verifying import JOB
 from burnscar_assets.storage.contracts import SCENE_MATCHES, TILES
 from burnscar_assets.storage.tables import read_table, read_years, table_path
 
@@ -21,7 +21,13 @@ DAY_S = 24 * 3600.0
 
 def build_schedules(world: World) -> list[dg.ScheduleDefinition]:
     """The schedules of a world."""
-    return [_gpu_stages(world), _missing_imagery(world), _verification(world)]
+    automation = world.settings.automation
+    return [
+        _gpu_stages(world),
+        _missing_imagery(world),
+        _upkeep(world, "look_for_damage", automation.verify_cron, verifying.JOB),
+        _upkeep(world, "forget_old_history", automation.forget_cron, retention.JOB),
+    ]
 
 
 def _status(on: bool) -> dg.DefaultScheduleStatus:
@@ -117,15 +123,10 @@ def _missing_imagery(world: World) -> dg.ScheduleDefinition:
     return missing_imagery
 
 
-def _verification(world: World) -> dg.ScheduleDefinition:
-    automation = world.settings.automation
-    return dg.ScheduleDefinition(
-        name="look_for_damage",
-        cron_schedule=automation.verify_cron,
-        job_name=JOB,
-        default_status=_status(automation.enabled),
-        description="Has all results read again and held against their hashes.",
-    )
+def _upkeep(world: World, name: str, cron: str, job: str) -> dg.ScheduleDefinition:
+    """A schedule that starts a job of this code location."""
+    status = _status(world.settings.automation.enabled)
+    return dg.ScheduleDefinition(name=name, cron_schedule=cron, job_name=job, default_status=status)
 
 
 def _search_requests(world: World, now: datetime) -> Iterator[dg.RunRequest]:

@@ -1,0 +1,88 @@
+"""History that nobody needs any more: old runs with their events and logs, old evaluations of conditions.
+
+What is stale follows from the last event of each partition, so the run that it is of stays, however old. How long
+ticks of sensors and schedules are kept is Dagster's own setting (`retention` of dagster.yaml).
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+from dagster._core.storage.dagster_run import FINISHED_STATUSES
+from dagster._core.storage.event_log.sqlite import SqliteEventLogStorage
+
+from burnscar_assets.operations import AutomationSettings
+from burnscar_assets.orchestration.staleness import EventLog
+
+JOB = "forget_history"
+_AT_ONCE = 200
+"""Runs that are looked at in one question."""
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """What was deleted, and how many old runs stay since a partition's last event is of them."""
+
+    runs: int
+    kept: int
+
+    def describe(self) -> str:
+        """In one line."""
+        return f"{self.runs} old runs deleted, {self.kept} kept since partitions are as they made them"
+
+
+def forget_history(log: EventLog, settings: AutomationSettings, now: datetime) -> Forgotten:
+    """Delete runs that ended longer ago than `keep_runs_days`, and evaluations older than `keep_evaluations_days`.
+
+    Args:
+        log: Of the instance.
+        settings: How long history is kept.
+        now: The time, with its zone.
+    """
+    instance = log.instance
+    keys = log.graph.get_all_asset_keys()
+    needed = {record.run_id for key in keys for record in log.latest(key).values()}
+    old = _old_runs(instance, now - timedelta(days=settings.keep_runs_days))
+    unneeded = [run_id for run_id in old if run_id not in needed]
+    for run_id in unneeded:
+        _delete(instance, run_id)
+    if instance.schedule_storage is not None:
+        oldest = now - timedelta(days=settings.keep_evaluations_days)
+        instance.schedule_storage.purge_asset_evaluations(oldest.timestamp())
+    return Forgotten(len(unneeded), len(old) - len(unneeded))
+
+
+def _old_runs(instance: dg.DagsterInstance, before: datetime) -> list[str]:
+    """Ids of runs that ended before a time."""
+    ended = dg.RunsFilter(statuses=list(FINISHED_STATUSES), updated_before=before.astimezone(UTC))
+    found: list[str] = []
+    cursor = None
+    while page := instance.get_run_records(ended, limit=_AT_ONCE, cursor=cursor):
+        found += [record.dagster_run.run_id for record in page]
+        cursor = found[-1]
+    return found
+
+
+def _delete(instance: dg.DagsterInstance, run_id: str) -> None:
+    instance.delete_run(run_id)
+    instance.compute_log_manager.delete_logs(prefix=[run_id])
+    storage = instance.event_log_storage
+    if isinstance(storage, SqliteEventLogStorage):
+        Path(storage.path_for_shard(run_id)).unlink(missing_ok=True)
+
+
+def build_retention_job(settings: AutomationSettings) -> dg.JobDefinition:
+    """The job of a schedule."""
+
+    @dg.op(description="Deletes old runs that no partition's last event is of, and old evaluations.")
+    def forget(context: dg.OpExecutionContext) -> None:
+        graph = context.repository_def.asset_graph
+        done = forget_history(EventLog(graph, context.instance), settings, datetime.now(UTC))
+        context.log.info(done.describe())
+
+    @dg.job(name=JOB, description="Keeps Dagster's databases from growing for ever.")
+    def forget_history_job() -> None:
+        forget()
+
+    return forget_history_job
