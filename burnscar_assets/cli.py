@@ -77,8 +77,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_chain(commands, shared, placed)
     _add_models(commands, shared)
     ui = commands.add_parser("ui", parents=[shared], help="start the web UI and the daemon")
-    ui.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
+    ui.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1); others need a token")
     ui.add_argument("--port", type=port, default=3000, help="port (default 3000); 0: any that is free")
+    ui.add_argument("--read-only", action="store_true", help="show everything, and let nobody run or change anything")
     ui.set_defaults(command=_ui)
 
     _add_tables(commands, shared, placed)
@@ -340,16 +341,19 @@ def _compare(options: argparse.Namespace) -> int:
 def _ui(options: argparse.Namespace) -> int:
     from burnscar_assets.orchestration.instance import open_instance
     from burnscar_assets.orchestration.partitions import World
-    from burnscar_assets.orchestration.web_ui import check_home, reserve_port, serve
+    from burnscar_assets.orchestration.services import run_services
+    from burnscar_assets.orchestration.web_guard import policy_of
+    from burnscar_assets.orchestration.web_ui import check_home, reserve_port
 
     settings, root, path = _world()
     check_home(root.dagster_home)
     port = reserve_port(options.host, options.port)
+    policy_of(options.host, port)
     with open_instance(World(settings, root), path):
         pass
-    serve(
-        options.host, port, root.dagster_home, f"{settings.name}: http://{options.host}:{port} (data root {root.path})"
-    )
+    announcement = f"{settings.name}: http://{options.host}:{port} (data root {root.path})"
+    run_services(options.host, port, root.dagster_home, announcement, read_only=options.read_only)
+    return 0
 
 
 def _sql(options: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
+from threading import Event
 from typing import Final
 
 import yaml
@@ -104,13 +104,13 @@ def run_services(host: str, port: int, home: Path, announcement: str, *, read_on
         announcement: Printed once the web server answers.
         read_only: Whether the web UI shows everything and changes nothing.
     """
+    stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM):  # shells start what runs behind them with SIGINT ignored
-        signal.signal(number, _interrupt)
+        signal.signal(number, lambda *_: stop.set())
     with tempfile.TemporaryDirectory(prefix="burnscar-ui-") as folder:
         services = _services(host, port, Path(folder), read_only=read_only)
         try:
-            _watch(services, host, port, home, announcement)
-        except KeyboardInterrupt:
+            watch(services, host, port, home, announcement, stop)
             _tell_manager("STOPPING=1")
         finally:
             for service in services:
@@ -118,10 +118,6 @@ def run_services(host: str, port: int, home: Path, announcement: str, *, read_on
             deadline = time.monotonic() + GRACE_S
             for service in services:
                 service.end(deadline)
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _services(host: str, port: int, folder: Path, *, read_only: bool) -> list[Service]:
@@ -140,9 +136,10 @@ def _services(host: str, port: int, folder: Path, *, read_only: bool) -> list[Se
     ]
 
 
-def _watch(services: Sequence[Service], host: str, port: int, home: Path, announcement: str) -> None:
+def watch(services: Sequence[Service], host: str, port: int, home: Path, announcement: str, stop: Event) -> None:
+    """Keep services alive until told to stop; arguments are those of `run_services`."""
     announced, told = False, 0.0
-    while True:
+    while not stop.wait(LOOK_S):
         for service in services:
             service.keep(home)
         if time.monotonic() - told >= (WATCHDOG_S if announced else LOOK_S) and _answers(host, port):
@@ -153,7 +150,6 @@ def _watch(services: Sequence[Service], host: str, port: int, home: Path, announ
                 _tell_manager("READY=1")
             if all(service.lives for service in services):
                 _tell_manager("WATCHDOG=1")
-        time.sleep(LOOK_S)
 
 
 def _answers(host: str, port: int) -> bool:

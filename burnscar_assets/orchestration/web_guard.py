@@ -6,9 +6,11 @@ reaches Dagster past it.
 """
 
 import hmac
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
+from ipaddress import ip_address
 from typing import Final
 from urllib.parse import parse_qsl, urlencode
 
@@ -16,10 +18,16 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from burnscar_assets.errors import SettingsError
+
 COOKIE: Final = "burnscar_token"
 PARAMETER: Final = "token"
 """Of the first address that a person opens; it is replaced by a cookie at once."""
 
+TOKEN_VARIABLE: Final = "BURNSCAR_UI_TOKEN"  # noqa: S105 - the name of a variable
+"""Environment variable with the secret that people and programs of other machines must know."""
+
+FEWEST_CHARACTERS: Final = 16
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 OWN_SITES: Final = frozenset({"same-origin", "none"})
 """Values of Sec-Fetch-Site of requests that this server's own pages make, or a person by typing an address."""
@@ -45,6 +53,25 @@ class Policy:
 def loopback_hosts(port: int) -> frozenset[str]:
     """What browsers on this machine call a server that listens on loopback."""
     return frozenset(f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]"))
+
+
+def policy_of(host: str, port: int) -> Policy:
+    """Who may ask a server that listens on an address: on loopback this machine's browsers, else who knows the token.
+
+    Raises:
+        SettingsError: others could reach it, and there is no token or one that can be guessed.
+    """
+    token = os.environ.get(TOKEN_VARIABLE) or None
+    if token is not None and len(token) < FEWEST_CHARACTERS:
+        raise SettingsError(f"{TOKEN_VARIABLE} can be guessed: give it {FEWEST_CHARACTERS} characters or more")
+    if _is_loopback(host):
+        return Policy(loopback_hosts(port), token)
+    if token is None:
+        raise SettingsError(
+            f"--host {host} lets other machines in, who could run and delete everything: set {TOKEN_VARIABLE} to a "
+            "long secret, or leave --host out and reach this machine through an SSH tunnel"
+        )
+    return Policy(frozenset(), token)
 
 
 class Guard:
@@ -134,3 +161,12 @@ def _same(given: str, token: str) -> bool:
 
 def _refuse(why: str, status: int = 403) -> Response:
     return PlainTextResponse(f"refused: {why}\n", status_code=status)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,9 +1,7 @@
 """Dagster's web server behind the guard, for `burnscar ui`: `python -m burnscar_assets.orchestration.web_server`."""
 
 import argparse
-import os
 from collections.abc import Sequence
-from ipaddress import ip_address
 
 import uvicorn
 from dagster import DagsterInstance
@@ -12,38 +10,14 @@ from dagster._core.workspace.load_target import WorkspaceFileTarget
 from dagster_webserver.app import create_app_from_workspace_process_context
 from dagster_webserver.version import __version__
 
-from burnscar_assets.errors import SettingsError
-from burnscar_assets.orchestration.web_guard import Guard, Policy, loopback_hosts
+from burnscar_assets.orchestration.web_guard import Guard, policy_of
 from burnscar_assets.parent import end_with_parent
 
-TOKEN_VARIABLE = "BURNSCAR_UI_TOKEN"  # noqa: S105 - the name of a variable
-"""Environment variable with the secret that people and programs of other machines must know."""
-
-FEWEST_CHARACTERS = 16
 STATEMENT_TIMEOUT_MS, POOL_RECYCLE_S, POOL_OVERFLOW = 15_000, 3600, 20
 """Of the database's connections, as Dagster's own command has them."""
 
 POLL_MS = 2000
 """How often pages ask for what is new."""
-
-
-def policy_of(host: str, port: int) -> Policy:
-    """Who may ask a server that listens on an address: on loopback this machine's browsers, else who knows the token.
-
-    Raises:
-        SettingsError: others could reach it, and there is no token or one that can be guessed.
-    """
-    token = os.environ.get(TOKEN_VARIABLE) or None
-    if token is not None and len(token) < FEWEST_CHARACTERS:
-        raise SettingsError(f"{TOKEN_VARIABLE} can be guessed: give it {FEWEST_CHARACTERS} characters or more")
-    if _is_loopback(host):
-        return Policy(loopback_hosts(port), token)
-    if token is None:
-        raise SettingsError(
-            f"--host {host} lets other machines in, who could run and delete everything: set {TOKEN_VARIABLE} to a "
-            "long secret, or leave --host out and reach this machine through an SSH tunnel"
-        )
-    return Policy(frozenset(), token)
 
 
 def serve(host: str, port: int, workspace: str, *, read_only: bool) -> None:
@@ -69,15 +43,6 @@ def serve(host: str, port: int, workspace: str, *, read_only: bool) -> None:
         instance.optimize_for_webserver(STATEMENT_TIMEOUT_MS, POOL_RECYCLE_S, POOL_OVERFLOW)
         app = Guard(create_app_from_workspace_process_context(context, live_data_poll_rate=POLL_MS), policy)
         uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False)
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

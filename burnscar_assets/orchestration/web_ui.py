@@ -1,21 +1,12 @@
-"""Dagster's web server and daemon in the place of this process, announced once they answer."""
+"""Where the web UI may be served: checked before anything starts."""
 
 import errno
-import http.client
-import os
 import socket
-import sys
-import time
-from contextlib import closing
 from pathlib import Path
-from typing import NoReturn
 
 from burnscar_assets.arguments import MOST_PORTS
 from burnscar_assets.errors import SettingsError
-from burnscar_assets.orchestration.instance import REPOSITORY
 
-ASK_INTERVAL_S = 0.3
-ASK_TIMEOUT_S = 5.0
 FIRST_FREE_PORT = 1024
 """Ports below it are for the machine's administrator."""
 
@@ -58,37 +49,3 @@ def reserve_port(host: str, port: int) -> int:
                 "is free"
             ) from error
         raise SettingsError(f"this machine can't listen on {host} ({error.strerror}): choose another --host") from error
-
-
-def serve(host: str, port: int, home: Path, announcement: str) -> NoReturn:
-    """Become `dagster dev`, so that signals reach it; a child prints the announcement once it answers."""
-    parent = os.getpid()
-    if os.fork() == 0:
-        try:
-            _announce(parent, host, port, announcement)
-        finally:
-            os._exit(0)
-    workspace = str(REPOSITORY / "workspace.yaml")
-    command = [sys.executable, "-m", "dagster", "dev", "--host", host, "--port", str(port), "-w", workspace]
-    os.chdir(home)
-    os.execv(command[0], command)  # noqa: S606 - the command is this project's
-
-
-def _announce(parent: int, host: str, port: int, announcement: str) -> None:
-    try:
-        while os.getppid() == parent:
-            if _answers(host, port):
-                print(announcement, flush=True)
-                return
-            time.sleep(ASK_INTERVAL_S)
-    except KeyboardInterrupt:
-        return
-
-
-def _answers(host: str, port: int) -> bool:
-    with closing(http.client.HTTPConnection(host, port, timeout=ASK_TIMEOUT_S)) as connection:
-        try:
-            connection.request("GET", "/server_info")
-            return connection.getresponse().status == http.client.OK
-        except (OSError, http.client.HTTPException):
-            return False

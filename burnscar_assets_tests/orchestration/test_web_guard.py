@@ -12,7 +12,8 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from burnscar_assets.orchestration.web_guard import COOKIE, Guard, Policy, loopback_hosts
+from burnscar_assets.errors import SettingsError
+from burnscar_assets.orchestration.web_guard import COOKIE, TOKEN_VARIABLE, Guard, Policy, loopback_hosts, policy_of
 
 PORT = 3000
 OWN = f"http://127.0.0.1:{PORT}"
@@ -123,7 +124,8 @@ def test_the_token_of_the_address_becomes_a_cookie() -> None:
     said = answer.headers["set-cookie"].lower()
     assert "httponly" in said and "samesite=strict" in said
     assert away.get("/assets").text == "reached", "the client keeps the cookie"
-    assert client(SECRET).get("//evil.example/", params={"token": TOKEN}).headers["location"] == "/evil.example/"
+    doubled = client(SECRET).get(f"{OWN}//evil.example/", params={"token": TOKEN})
+    assert doubled.headers["location"] == "/evil.example/", "no other server's address"
 
 
 def test_the_token_does_not_let_foreign_pages_in() -> None:
@@ -134,3 +136,18 @@ def test_the_token_does_not_let_foreign_pages_in() -> None:
 def test_a_server_for_everybody_without_a_token_is_none() -> None:
     with pytest.raises(ValueError, match="needs a token"):
         Policy(frozenset())
+
+
+def test_others_are_let_in_with_a_secret_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(TOKEN_VARIABLE, raising=False)
+    for loopback in ("127.0.0.1", "127.8.9.1", "::1", "localhost"):
+        assert policy_of(loopback, PORT) == LOCAL
+    for public in ("0.0.0.0", "::", "192.168.1.4", "machine.example"):
+        with pytest.raises(SettingsError, match=f"set {TOKEN_VARIABLE}"):
+            policy_of(public, PORT)
+    monkeypatch.setenv(TOKEN_VARIABLE, "short")
+    with pytest.raises(SettingsError, match="can be guessed"):
+        policy_of("127.0.0.1", PORT)
+    monkeypatch.setenv(TOKEN_VARIABLE, "a" * 16)
+    assert policy_of("0.0.0.0", PORT) == Policy(frozenset(), "a" * 16)
+    assert policy_of("127.0.0.1", PORT) == Policy(loopback_hosts(PORT), "a" * 16)

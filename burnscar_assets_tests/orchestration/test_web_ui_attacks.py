@@ -25,10 +25,10 @@ from burnscar_assets_tests.orchestration.web_ui_kit import (
     LOOPBACK,
     SIZE,
     WebUi,
-    free_port,
     running_web_ui,
     wait_for,
 )
+from burnscar_assets_tests.storage.s3_server import free_port
 
 pytestmark = pytest.mark.slow
 

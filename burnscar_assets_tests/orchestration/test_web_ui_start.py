@@ -1,6 +1,5 @@
 """The web UI starts on a port that is free, and its address is told once it answers."""
 
-import os
 import socket
 import threading
 import time
@@ -13,7 +12,8 @@ import pytest
 from burnscar_assets.cli import main
 from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE
 from burnscar_assets.errors import SettingsError
-from burnscar_assets.orchestration.web_ui import _announce, reserve_port
+from burnscar_assets.orchestration.services import watch
+from burnscar_assets.orchestration.web_ui import reserve_port
 
 LOOPBACK = "127.0.0.1"
 
@@ -68,13 +68,16 @@ class _Answers(BaseHTTPRequestHandler):
 
 def test_the_address_is_told_once_it_answers(capsys: pytest.CaptureFixture[str]) -> None:
     port = reserve_port(LOOPBACK, 0)
-    telling = threading.Thread(target=_announce, args=(os.getppid(), LOOPBACK, port, "here"))
+    stop = threading.Event()
+    telling = threading.Thread(target=watch, args=([], LOOPBACK, port, Path(), "here", stop))
     telling.start()
     time.sleep(1)
     assert capsys.readouterr().out == ""
     server = HTTPServer((LOOPBACK, port), _Answers)
     answering = threading.Thread(target=server.serve_forever)
     answering.start()
+    time.sleep(2)
+    stop.set()
     telling.join(30)
     server.shutdown()
     answering.join(30)

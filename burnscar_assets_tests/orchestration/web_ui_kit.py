@@ -91,6 +91,13 @@ class WebUi:
         assert "errors" not in answer, answer["errors"]
         return answer["data"]
 
+    def answers(self) -> bool:
+        """Whether the server answers at all."""
+        try:
+            return "version" in self.ask("{ version }")
+        except (OSError, http.client.HTTPException):
+            return False
+
     def has_loaded(self) -> bool:
         """Whether the server answers and knows the assets; fails if it has ended."""
         assert self.process.poll() is None, "burnscar ui ended; its output is above"
