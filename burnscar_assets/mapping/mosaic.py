@@ -1,5 +1,6 @@
 """One image of each block, put together from scenes pixel by pixel: the first scene that shows the ground there."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,7 +21,10 @@ from burnscar_assets.settings import ImagerySettings
 if TYPE_CHECKING:
     from rslearn.config import LayerConfig
 
+    from burnscar_assets.imagery.engine import Failure
     from burnscar_assets.imagery.radiometry import RadiometryDecision
+
+logger = logging.getLogger(__name__)
 
 Classes = npt.NDArray[np.uint8]
 Pixels = npt.NDArray[np.uint16]
@@ -114,14 +118,24 @@ class _Reader:
         self._order = [band for band_set in self._config.band_sets for band in band_set.bands]
         self._options = ReadOptions(retries=settings.retries, retry_backoff_s=settings.retry_backoff_s)
         self._decisions: dict[str, RadiometryDecision] = {}
+        self._useless: set[str] = set()
 
     def read(self, boxes: Sequence[Box]) -> list[Mosaic]:
         """Images of blocks that are read together."""
+        mosaics = self._try(boxes)
+        while mosaics is None:  # a scene less is left each time
+            mosaics = self._try(boxes)
+        return mosaics
+
+    def _try(self, boxes: Sequence[Box]) -> list[Mosaic] | None:
+        """The images; None if a scene turned out to be of no use."""
         candidates = [self._over(box) for box in boxes]
         looks = [(b, number) for b, numbers in enumerate(candidates) for number in numbers]
         seen = self._seen(boxes, looks)
         needed = [self._needed(numbers, b, seen) for b, numbers in enumerate(candidates)]
         pixels = self._pixels(boxes, needed)
+        if pixels is None:
+            return None
         return [
             self._mosaic(box, {n: pixels[b, n] for n in needed[b]}, {n: seen.get((b, n)) for n in needed[b]})
             for b, box in enumerate(boxes)
@@ -130,7 +144,11 @@ class _Reader:
     def _over(self, box: Box) -> list[int]:
         """Numbers of the scenes over a block."""
         place = project(self._frame.metres(box), f"EPSG:{self._frame.epsg}", GEOGRAPHIC_CRS)
-        return [number for number, scene in enumerate(self._found.scenes) if scene.outline.intersects(place)]
+        return [
+            number
+            for number, scene in enumerate(self._found.scenes)
+            if scene.outline.intersects(place) and scene.item.name not in self._useless
+        ]
 
     def _seen(self, boxes: Sequence[Box], looks: list[tuple[int, int]]) -> dict[tuple[int, int], Classes]:
         """What scenes show of blocks, a `Clearness` a pixel, by block and scene; only where the SCL can be read."""
@@ -155,8 +173,8 @@ class _Reader:
         chosen, _ = choose(classes == Clearness.CLEAR, classes != Clearness.NO_DATA)
         return [numbers[place] for place in np.unique(chosen) if place != NO_SCENE]
 
-    def _pixels(self, boxes: Sequence[Box], needed: Sequence[Sequence[int]]) -> dict[tuple[int, int], Pixels]:
-        """Bands of scenes over blocks."""
+    def _pixels(self, boxes: Sequence[Box], needed: Sequence[Sequence[int]]) -> dict[tuple[int, int], Pixels] | None:
+        """Bands of scenes over blocks; None if the numbers of one are in doubt: the map goes on without it."""
         from burnscar_assets.imagery.engine import WindowRequest, read_windows
 
         archive = self._found.archive
@@ -171,8 +189,12 @@ class _Reader:
             requests, self._config, archive.source, archive.tile_store, self._options, decisions=self._decisions
         ):
             b = int(image.name)
-            if image.error:
-                raise self._unreadable(image.error, needed[b])
+            if image.failure and image.failure.kind == "in doubt":
+                logger.warning("map goes on without scene %s: %s", image.failure.scene, image.failure.reason)
+                self._useless.add(image.failure.scene)
+                return None
+            if image.failure:
+                raise self._unreadable(image.failure, needed[b])
             for n, rasters in zip(needed[b], image.rasters, strict=True):
                 planes = [raster.get_chw_array() for raster in rasters]
                 read[b, n] = (planes[0] if len(planes) == 1 else np.concatenate(planes))[chosen]
@@ -194,10 +216,16 @@ class _Reader:
             scene[mine] = n
         return Mosaic(box, image, scene, validity)
 
-    def _unreadable(self, error: str, numbers: Sequence[int]) -> Exception:
+    def _unreadable(self, failure: "Failure", numbers: Sequence[int]) -> Exception:
         hrefs = [h for n in numbers for h in (getattr(self._scene(n).item, "asset_urls", None) or {}).values()]
-        kind = SourceUnavailableError if any(map(is_remote, hrefs)) else InputError
-        return kind(f"a scene of the map can't be read ({error}): fetch it again, then run the same; blocks are kept")
+        may_pass = any(map(is_remote, hrefs)) and not failure.lasting
+        cure = (
+            "run the same again later"
+            if may_pass
+            else "fetch it again or name it in imagery.exclude, then run the same"
+        )
+        kind = SourceUnavailableError if may_pass else InputError
+        return kind(f"scene {failure.scene} of the map can't be read ({failure.reason}): {cure}; blocks are kept")
 
     def _scene(self, number: int) -> Scene:
         return self._found.scenes[number]

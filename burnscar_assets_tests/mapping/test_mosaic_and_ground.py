@@ -93,6 +93,20 @@ def test_a_cloud_is_filled_from_the_next_scene_and_what_stays_cloudy_has_no_answ
     assert native.min() <= shown[middle].min() and shown[middle].max() <= native.max()
 
 
+def test_a_scene_whose_numbers_are_in_doubt_is_in_no_map(root: DataRoot) -> None:
+    index = archive_with_clouds(root)
+    for path in (root.path / "archive" / "one").glob("B*.tif"):
+        with rasterio.open(path) as source:
+            profile, pixels = source.profile, source.read()
+        with rasterio.open(path, "w", **profile | {"driver": "GTiff", "dtype": "float32"}) as sink:
+            sink.write((pixels / 100).astype("float32"))
+    spec = spec_of(root, make_dataset(root, index, packed=True), task_of(root.path), min_clear_share=0.01)
+    outcome = make_map(spec.tasks[0], spec, judge_of(FormulaModel()))
+    with rasterio.open(outcome.task.folder / "acquired.tif") as source:
+        acquired = source.read(1)
+    assert set(acquired[outcome.frame.covers(INSIDE, outcome.frame.box)]) == {19_224}
+
+
 def test_an_area_that_is_cloudy_throughout_gets_a_map_that_says_so(root: DataRoot) -> None:
     imagery = make_dataset(root, archive_with_clouds(root), packed=True)
     from burnscar_assets_tests.mapping.map_kit import degrees
