@@ -190,5 +190,5 @@ def test_links_of_a_remote_catalogue_that_lead_away_are_not_followed(tmp_path: P
     with serve(tmp_path / "public") as (url, requests):
         found = read_index(f"{url}/catalog.json")
     assert [item["id"] for item in found] == ["a"]
-    assert set(found.refused) == {"http://169.254.169.254/catalog.json", str(secret), f"file://{secret}"}
+    assert set(found.refused) == {"http://169.254.169.254/catalog.json", str(secret), f"file:{secret}"}
     assert set(requests) == {"/catalog.json", "/a.json"}
