@@ -86,7 +86,7 @@ def test_only_what_changed_is_searched_again(root: DataRoot, tmp_path: Path) -> 
     assert summary.searched == 3
     assert richer["item_ids"].tolist() == [[], ["b"], ["b"]]
 
-    stricter = make_dataset(root, index, max_cloud_cover=0.5)
+    stricter = make_dataset(root, index, max_cloud_cover=0)
     none, summary = match_scenes(windows, root.dataset, stricter)
     assert (summary.searched, set(none["reason"])) == (3, {"no_scene_in_time_range", "too_cloudy"})
 

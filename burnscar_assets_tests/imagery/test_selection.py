@@ -437,7 +437,7 @@ def test_what_was_chosen_is_kept_until_the_rule_changes(index: Path, root: DataR
 
 
 def test_reasons_stay_those_of_the_tutorials_rule(index: Path, root: DataRoot) -> None:
-    strict = make_dataset(root, index, selection="window", max_cloud_cover=0.5)
+    strict = make_dataset(root, index, selection="window", max_cloud_cover=0)
     table, summary = match_scenes(make_windows(root, PLACES), root.dataset, strict)
     assert summary.reasons == {"too_cloudy": 3}
     assert table["clear_fraction"].isna().all()

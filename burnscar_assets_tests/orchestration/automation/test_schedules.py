@@ -118,7 +118,7 @@ def test_windows_whose_imagery_may_have_come_are_searched_again(
     labels = LabelWorld(root)
     labels.configure()
     row = {"window_id": "w", "fire_year": 2021, "layer": LAYER, "group_index": 0, "item_ids": [], "acquired": None}
-    row |= {"cloud_cover": None, "clear_fraction": None, "matched": False, "reason": "too_cloudy"}
+    row |= {"cloud_cover": None, "clear_fraction": None, "matched": False, "reason": "too_cloudy", "source": ""}
     write_table(root, SCENE_MATCHES, SCENE_MATCHES.conform(pd.DataFrame([row])), 2021)
     with open_ledgers(root.dataset, MATCHED, LAYER, ["2021"]) as ledgers:
         entry = search_times(NOW - timedelta(days=searched_days_ago), NOW + timedelta(days=2))
