@@ -42,7 +42,16 @@ from burnscar_assets.imagery.gdal import FORGETTING, gdal_options
 from burnscar_assets.imagery.hrefs import is_remote, resolve_href
 from burnscar_assets.imagery.index_client import IndexClient
 from burnscar_assets.imagery.items import BASELINE_PROPERTIES, CLOUD_COVER, PRODUCT_NAMES, baseline_of, percent
-from burnscar_assets.imagery.radiometry import BASELINE, OFFSET_APPLIED, statements_of_item
+from burnscar_assets.imagery.pixels import equals_nodata
+from burnscar_assets.imagery.radiometry import (
+    BANDS_SAMPLED,
+    BASELINE,
+    OFFSET_APPLIED,
+    SAMPLED,
+    BandSample,
+    decide,
+    statements_of_item,
+)
 from burnscar_assets.network.masking import mask_address
 
 RECORDED_PROPERTIES = [CLOUD_COVER, *BASELINE_PROPERTIES, *PRODUCT_NAMES, OFFSET_APPLIED, "created", "updated"]
@@ -141,10 +150,22 @@ class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
             InputError: the scene does not say its processing baseline.
         """
         if self.harmonize and asset_key in BANDS and has_offset(item):
-            tree = ET.Element("offsets")
-            ET.SubElement(tree, "BOA_ADD_OFFSET").text = str(-BASELINE_OFFSET_DN)
-            return get_harmonize_callback(tree)
+            return _without_offset()
         return None
+
+    def _carries_offset(self, item: SourceItem) -> bool:
+        """Whether a scene's numbers carry an offset, by the pixels where they prove it."""
+        samples = []
+        for band in [band for band in SAMPLED if band in self.asset_bands][:BANDS_SAMPLED]:
+            with rasterio.Env(**gdal_options()), open_raster(self.get_asset_url(item, band)) as source:
+                numbers, nodata = source.read(1), source.nodata
+            sample = BandSample.of(band, numbers[~equals_nodata(numbers, nodata) & (numbers != 0)])
+            samples += [sample] if sample is not None else []
+        said = statements_of_item(item.properties, baseline_of(item.name, item.properties))
+        decision = decide(item.name, said, samples)
+        if not decision.usable:
+            raise InputError(f"{decision.reason}: name it in imagery.exclude, or correct what its item says")
+        return decision.offset_dn > 0
 
     def get_raster_bounds(self, layer_name: str, item: Item, bands: list[str], projection: Projection) -> PixelBounds:
         """Pixel bounds of a scene's footprint, projected once for all its bands and windows."""
@@ -156,8 +177,13 @@ class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
     def ingest(
         self, tile_store: TileStoreWithLayer, items: list[SourceItem], geometries: list[list[STGeometry]]
     ) -> None:
-        """Copy whole scenes into the dataset's tile store, for layers with `ingest: true`."""
+        """Copy whole scenes into the dataset's tile store, for layers with `ingest: true`.
+
+        Raises:
+            InputError: whether a scene's numbers carry an offset is in doubt.
+        """
         for item in items:
+            offset = self.harmonize and self._carries_offset(item)
             for band in self.asset_bands:
                 if tile_store.is_raster_ready(item, [band]):
                     continue
@@ -165,7 +191,7 @@ class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
                     pixels = source.read()
                     projection, bounds = get_raster_projection_and_bounds(source)
                     metadata = RasterMetadata(nodata_value=source.nodata)
-                harmonize = self.get_read_callback(item, band) or (lambda array: array)
+                harmonize = (_without_offset() if offset and band in BANDS else None) or (lambda array: array)
                 raster = RasterArray(
                     chw_array=harmonize(pixels), time_range=item.geometry.time_range, metadata=metadata
                 )
@@ -233,6 +259,13 @@ class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
         self._failed.add(url)
         if url in self._files:
             self._files.pop(url).close()
+
+
+def _without_offset() -> Callable[[npt.NDArray[Any]], npt.NDArray[Any]] | None:
+    """Takes the offset off a band's pixels, as rslearn does."""
+    tree = ET.Element("offsets")
+    ET.SubElement(tree, "BOA_ADD_OFFSET").text = str(-BASELINE_OFFSET_DN)
+    return get_harmonize_callback(tree)
 
 
 def has_offset(item: SourceItem) -> bool:

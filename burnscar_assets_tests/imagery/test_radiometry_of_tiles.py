@@ -11,6 +11,7 @@ from rasterio.enums import ColorInterp
 from rasterio.transform import from_origin
 
 from burnscar_assets.classes import BAND_RESOLUTION_M, BANDS
+from burnscar_assets.environment import CONFIGS_DIR
 from burnscar_assets.imagery.matching import match_scenes
 from burnscar_assets.imagery.materialize import TileSummary, materialize_tiles
 from burnscar_assets.imagery.stac_index import StacDict, write_index
@@ -201,15 +202,19 @@ def test_pixels_at_the_swath_edge_do_not_mix_with_fill(root: DataRoot, tmp_path:
         assert pixels[pixels > 0].min() >= edge(SCENE.reflectance(band))[edge(SCENE.reflectance(band)) > 0].min(), band
 
 
+@pytest.mark.parametrize("ingest", [False, True], ids=["direct", "ingested"])
 @pytest.mark.parametrize("carries", [False, True])
 @pytest.mark.parametrize("flag", [False, True, None])
 @pytest.mark.parametrize("baseline", ["02.14", "05.09"])
 def test_offset_is_proved_by_the_pixels(
-    root: DataRoot, tmp_path: Path, carries: bool, flag: bool | None, baseline: str
+    root: DataRoot, tmp_path: Path, carries: bool, flag: bool | None, baseline: str, ingest: bool
 ) -> None:
+    config = tmp_path / "dataset.json"
+    content = (CONFIGS_DIR / "dataset.json").read_text()
+    config.write_text(content.replace('"ingest": false', f'"ingest": {"true" if ingest else "false"}'))
     item = write_as(tmp_path, SCENE, lambda dn: dn + np.uint16(1000 * carries), nodata=0)
     item["properties"] |= {"s2:processing_baseline": baseline}
     if flag is not None:
         item["properties"] |= {"earthsearch:boa_offset_applied": flag}
-    tile, _, _ = tiles(root, tmp_path, [item])
+    tile, _, _ = tiles(root, tmp_path, [item], str(config))
     assert_right(tile)
