@@ -58,7 +58,7 @@ def main(stage: str, dataset: Path, table: Path, workers: int) -> None:
         on_one_window(windows, rows, dataset)
     matches = dataset.with_name(f"{dataset.name}-matches.parquet")
     begin = time.perf_counter()
-    settings = ImagerySettings(workers=workers, allowed_hosts=(str(dataset.parent),))
+    settings = ImagerySettings(workers=workers, allowed_hosts=(str(dataset.parents[1]),))
     done = STAGES[stage](rows, dataset, matches, settings)
     print(json.dumps({"done": done, "wall_s": time.perf_counter() - begin}))
 

@@ -24,6 +24,9 @@ MATCHING_ARGUMENTS = frozenset(
 
 UNKNOWN_FILES = ""
 
+READING = 2
+"""How numbers become pixels; a change of it has tiles made anew that may have come out otherwise."""
+
 
 @dataclass(frozen=True)
 class TileIdentity:
@@ -54,7 +57,7 @@ class TileIdentities:
         place = [window.projection.serialize(), list(window.bounds)]
         scenes = [[self._scene(item) for item in group] for group in groups]
         files = [state for group in scenes for _, state in group]
-        definition = hash_json([place, self._layer, [[scene for scene, _ in group] for group in scenes]])
+        definition = hash_json([READING, place, self._layer, [[scene for scene, _ in group] for group in scenes]])
         return TileIdentity(definition, UNKNOWN_FILES if UNKNOWN_FILES in files else hash_json(files))
 
     def state(self, item: SerializedItem) -> str:
