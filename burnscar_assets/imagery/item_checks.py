@@ -28,7 +28,7 @@ METADATA_ASSETS: Final = ("product-metadata",)
 """Assets beside the bands that a data source reads, where an item has them."""
 
 _LEVEL = re.compile(r"(?i)(?:level|l|msi)[-_ ]?(1[abc]|2a)(?![a-z0-9])")
-_SAYS_LEVEL: Final = ("processing:level", "s2:product_type", "s2:product_uri")
+_SAYS_LEVEL: Final = ("processing:level", "s2:product_type", "product:type", "s2:product_uri")
 
 TimeRange = tuple[datetime, datetime]
 SetAside = dict[str, "tuple[Reason, str]"]

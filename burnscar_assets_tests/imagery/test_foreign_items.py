@@ -142,6 +142,7 @@ FOREIGN: dict[str, tuple[str, dict[str, Any]]] = {
     "S2A_MSIL1C_20220810T185921_N0400_R013_T10SFH_20220810T223040": ("other_level", {}),
     "level": ("other_level", {"properties": {"processing:level": "L1C"}}),
     "product type": ("other_level", {"properties": {"s2:product_type": "S2MSI1C"}}),
+    "product type of Copernicus": ("other_level", {"properties": {"product:type": "S2MSI1C"}}),
     "other time": ("other_time", {"properties": {"datetime": "2019-08-10T18:50:00Z"}}),
     "world": ("impossible_footprint", {"geometry": WORLD}),
     "off its tile": ("impossible_footprint", {"properties": {"s2:mgrs_tile": "11SKA"}}),
