@@ -7,6 +7,8 @@ whole archive is checked before the first byte is written.
 import stat
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from burnscar_assets.errors import InputError
@@ -20,14 +22,17 @@ FREE_EXPANSION_BYTES = 50_000_000
 """Below this unpacked size the ratio does not matter."""
 
 
-def unpack(archive: Path, folder: Path, max_bytes: int, progress: Progress = silent) -> dict[str, int]:
-    """Extract a zip into an existing empty folder.
+def unpack(
+    archive: Path, folder: Path, max_bytes: int, progress: Progress = silent, *, depth: int = 1
+) -> dict[str, int]:
+    """Extract a zip into an existing empty folder, and zips in it beside themselves.
 
     Args:
         archive: The zip.
         folder: Where its members go.
         max_bytes: Refuse an archive that unpacks to more.
         progress: Told the bytes written.
+        depth: How deep zips in the zip are extracted.
 
     Returns:
         The size in bytes of each file, by its path relative to `folder`.
@@ -37,17 +42,48 @@ def unpack(archive: Path, folder: Path, max_bytes: int, progress: Progress = sil
     """
     try:
         with zipfile.ZipFile(archive) as source:
-            members = [member for member in source.infolist() if not member.is_dir()]
+            members = [_with_slashes(member) for member in source.infolist()]
+            members = [member for member in members if not member.is_dir()]
             _check(archive, members, max_bytes)
             total, done, sizes = sum(member.file_size for member in members), 0, {}
             for member in members:
-                target = Path(source.extract(member, folder))
+                with _extracting(archive, member):
+                    target = Path(source.extract(member, folder))
                 sizes[target.relative_to(folder).as_posix()] = member.file_size
                 done += member.file_size
                 progress("unpack", done, total)
-            return sizes
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise InputError(f"{archive} is not a zip, or is truncated ({error}): fetch it again, completely") from error
+    for name in [name for name in sizes if depth and name.lower().endswith(".zip")]:
+        sizes |= _nested(folder, name, max_bytes - sum(sizes.values()), depth - 1)
+    return sizes
+
+
+def _nested(folder: Path, name: str, max_bytes: int, depth: int) -> dict[str, int]:
+    """Extract a zip in the zip beside itself; one that can't be stays as it is, and holds no layers."""
+    inside = folder / f"{name}.content"
+    inside.mkdir()
+    try:
+        sizes = unpack(folder / name, inside, max_bytes, depth=depth)
+    except InputError:
+        return {}
+    return {(inside / member).relative_to(folder).as_posix(): size for member, size in sizes.items()}
+
+
+def _with_slashes(member: zipfile.ZipInfo) -> zipfile.ZipInfo:
+    """A member whose name has backslashes between folders, as some Windows programs write them, with slashes."""
+    member.filename = member.filename.replace("\\", "/")
+    return member
+
+
+@contextmanager
+def _extracting(archive: Path, member: zipfile.ZipInfo) -> Iterator[None]:
+    try:
+        yield
+    except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
+        raise InputError(
+            f"{archive} holds a file and a folder of the name {member.filename!r}: get it elsewhere"
+        ) from error
 
 
 def _check(archive: Path, members: list[zipfile.ZipInfo], max_bytes: int) -> None:

@@ -6,18 +6,17 @@ of these. Here layers are found, told apart by name and read with their CRS; wha
 """
 
 import re
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import geopandas as gpd
-import pyarrow as pa
-import pyogrio
 
 from burnscar_assets.crs import usable_crs
 from burnscar_assets.errors import InputError
 from burnscar_assets.labels.cut_answers import refuse_saved_page
 from burnscar_assets.settings import ReleaseSettings
+from burnscar_assets.vector_files import FILEGDB, NAMES, format_of, list_layers
+from burnscar_assets.vector_files import read_layer as read_rows
 
 FIRE_LAYER = re.compile(r"firep(\d+)(?:_\d+)?", re.IGNORECASE)
 PRESCRIBED_LAYER = re.compile(r"rxburn(\d+)(?:_\d+)?", re.IGNORECASE)
@@ -26,9 +25,8 @@ _RELEASE_FILE = re.compile(r"fire(?:p)?(\d\d)_?1", re.IGNORECASE)
 
 ADD_CRS = "add one (a .prj beside a shapefile; FRAP's is EPSG:3310), then run the same again"
 
-_PARQUET = frozenset({".parquet", ".geoparquet"})
-_FORMATS = frozenset({".gpkg", ".shp", ".geojson", ".json", ".fgb", *_PARQUET})
-_GDB_CATALOGUE = "a00000001.gdbtable"
+_FORMATS = frozenset({".gpkg", ".shp", ".geojson", ".json", ".fgb", ".kml", ".kmz", ".parquet", ".geoparquet"})
+"""Endings that files in a folder are looked at for; what they are is told by their content."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +66,8 @@ def find_layers(path: Path, settings: ReleaseSettings, source_name: str) -> Rele
     """
     datasets = _datasets(path)
     if not datasets:
-        raise InputError(
-            f"{source_name} holds no FileGDB, GeoPackage, shapefile, GeoParquet or GeoJSON: is it a release of fire "
-            "perimeters? Check release.source"
-        )
-    layers = [layer for dataset in datasets for layer in _list(dataset)]
+        raise InputError(f"{source_name} holds no {NAMES}: is it a release of fire perimeters? Check release.source")
+    layers, notes = _list(datasets, path)
     fires = _named(layers, settings.fire_layer, "fire_layer", source_name) or _detect(layers, FIRE_LAYER)
     if fires is None and len(layers) == 1 and not _TREATMENT_LAYER.search(layers[0].name):
         fires = layers[0]
@@ -80,29 +75,23 @@ def find_layers(path: Path, settings: ReleaseSettings, source_name: str) -> Rele
         raise InputError(_no_fires(layers, datasets, source_name))
     prescribed = _named(layers, settings.prescribed_layer, "prescribed_layer", source_name)
     number = FIRE_LAYER.search(fires.name) or _RELEASE_FILE.search(source_name)
-    return ReleaseLayers(
-        fires, prescribed or _detect(layers, PRESCRIBED_LAYER), int(number[1]) if number is not None else None
-    )
+    prescribed = prescribed or _detect(layers, PRESCRIBED_LAYER)
+    return ReleaseLayers(fires, prescribed, int(number[1]) if number is not None else None, notes)
 
 
 def read_layer(layer: Layer, notes: list[str] | None = None) -> gpd.GeoDataFrame:
     """Read a layer with its fields as they are, in its own CRS.
 
-    Curves become line segments: FRAP's FileGDB has some, and the Arrow path of pyogrio does not do that.
+    Curves become line segments: FRAP's FileGDB has some.
 
     Raises:
         InputError: the layer is damaged, or has no CRS that can be used.
     """
     refuse_saved_page(layer.dataset)
     try:
-        if layer.dataset.suffix.lower() in _PARQUET:
-            records = gpd.read_parquet(layer.dataset)
-        else:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "organizePolygons", RuntimeWarning)  # GDAL on many-part fires
-                records = pyogrio.read_dataframe(layer.dataset, layer=layer.name, force_2d=True)
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, pa.ArrowInvalid, ValueError) as error:
-        raise InputError(f"{layer.label} is damaged ({error}): get the file again") from error
+        records = read_rows(layer.dataset, layer.name, notes)
+    except InputError as error:
+        raise InputError(f"{layer.label} cannot be read, {error}: get the file again, completely") from error
     if not isinstance(records, gpd.GeoDataFrame):
         raise InputError(f"{layer.label} has no geometry: choose another release.fire_layer")
     usable_crs(records.crs, layer.label, ADD_CRS)
@@ -112,23 +101,35 @@ def read_layer(layer: Layer, notes: list[str] | None = None) -> gpd.GeoDataFrame
 def _datasets(path: Path) -> list[Path]:
     if path.is_file() or _is_filegdb(path):
         return [path]
-    inside = sorted(entry for entry in path.rglob("*") if not entry.name.startswith("._"))  # macOS's notes on files
+    inside = [entry for entry in sorted(path.rglob("*")) if not _is_of_a_mac(entry.relative_to(path))]
     folders = [entry for entry in inside if entry.is_dir() and _is_filegdb(entry)]
     files = [entry for entry in inside if entry.is_file() and entry.suffix.lower() in _FORMATS]
     return folders + [file for file in files if not any(folder in file.parents for folder in folders)]
 
 
+def _is_of_a_mac(entry: Path) -> bool:
+    """Whether an entry of a folder is one of macOS's notes on files."""
+    return entry.name.startswith("._") or "__MACOSX" in entry.parts
+
+
 def _is_filegdb(path: Path) -> bool:
-    return path.is_dir() and (path.suffix.lower() == ".gdb" or (path / _GDB_CATALOGUE).exists())
+    return path.is_dir() and format_of(path) == FILEGDB
 
 
-def _list(dataset: Path) -> list[Layer]:
-    if dataset.suffix.lower() in _PARQUET:
-        return [Layer(dataset, dataset.stem)]
-    try:
-        return [Layer(dataset, name) for name, geometry_type in pyogrio.list_layers(dataset) if geometry_type]
-    except pyogrio.errors.DataSourceError as error:
-        raise InputError(f"{dataset} cannot be read ({error}): get the file again, completely") from error
+def _list(datasets: list[Path], source: Path) -> tuple[list[Layer], tuple[str, ...]]:
+    """Layers with geometry of all datasets, and which of these were passed over.
+
+    Raises:
+        InputError: none can be read.
+    """
+    listed = dict(zip(datasets, list_layers(datasets), strict=True))
+    odd = {dataset: reason for dataset, reason in listed.items() if isinstance(reason, str)}
+    if len(odd) == len(listed):
+        dataset, reason = next(iter(odd.items()))
+        raise InputError(f"{dataset} cannot be read, {reason}: get the file again, completely")
+    layers = [Layer(dataset, name) for dataset, names in listed.items() if dataset not in odd for name in names]
+    where = {dataset: dataset.relative_to(source) if dataset != source else dataset.name for dataset in odd}
+    return layers, tuple(f"{where[dataset]} is passed over: {reason}" for dataset, reason in odd.items())
 
 
 def _named(layers: list[Layer], name: str | None, field: str, source_name: str) -> Layer | None:
@@ -161,8 +162,8 @@ def _catalogue(dataset: Path) -> list[str]:
     if not _is_filegdb(dataset):
         return []
     try:
-        return pyogrio.read_dataframe(dataset, layer="GDB_SystemCatalog", columns=["Name"])["Name"].tolist()
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError):
+        return read_rows(dataset, "GDB_SystemCatalog", columns=["Name"])["Name"].tolist()
+    except InputError:
         return []
 
 

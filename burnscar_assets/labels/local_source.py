@@ -1,6 +1,7 @@
 """A release that lies on this machine: which files it consists of, and whether they are whole.
 
-A shapefile is several files of one name, a FileGDB a folder of them; ArcGIS's lock files are no content.
+A shapefile is several files of one name, a FileGDB a folder of them, a GeoPackage that is being edited has its newest
+rows in a log beside it; ArcGIS's lock files and SQLite's index of a log are no content.
 """
 
 import os
@@ -13,6 +14,7 @@ from burnscar_assets.errors import InputError, SourceUnavailableError
 from burnscar_assets.labels.store import check_zip
 from burnscar_assets.storage.hashing import hash_file, hash_json
 from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.vector_files import files_of
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,10 @@ def find_local(source: str, root: DataRoot) -> Path:
 
 def hash_local(path: Path) -> str:
     """SHA-256 of a file, or of the names and contents of the files that belong together."""
-    if not _has_parts(path):
+    files = _files(path)
+    if files == [path] and path.suffix.lower() != ".shp":
         return hash_file(path)
-    return hash_json([(file.name, hash_file(file)) for file in _files(path)])
+    return hash_json([(file.name, hash_file(file)) for file in files])
 
 
 def stamp(path: Path) -> LocalStamp:
@@ -93,12 +96,8 @@ def check_whole(path: Path, found: LocalStamp, settle_s: float) -> None:
             )
 
 
-def _has_parts(path: Path) -> bool:
-    return path.is_dir() or path.suffix.lower() == ".shp"
-
-
 def _files(path: Path) -> list[Path]:
-    if not _has_parts(path):
-        return [path]
-    found = path.rglob("*") if path.is_dir() else path.parent.glob(f"{path.stem}.*")
-    return sorted(file for file in found if file.is_file() and file.suffix != ".lock")
+    if not path.is_dir():
+        return files_of(path)
+    found = (file for file in path.rglob("*") if file.suffix != ".lock" and not file.name.endswith("-shm"))
+    return sorted(file for file in found if file.is_file())

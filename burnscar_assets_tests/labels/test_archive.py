@@ -86,3 +86,58 @@ def test_a_damaged_member_is_refused(tmp_path: Path) -> None:
     source.write_bytes(content)
     with pytest.raises(InputError, match="truncated"):
         unpack(source, _inside(tmp_path), LIMIT)
+
+
+def test_backslashes_between_folders_are_slashes(tmp_path: Path) -> None:
+    archive = tmp_path / "windows.zip"
+    with zipfile.ZipFile(archive, "w") as target:
+        for name in ("perimeters\\", "perimeters\\firep24_1.shp", "perimeters\\deep\\a.dbf"):
+            target.writestr(zipfile.ZipInfo(name), b"" if name.endswith("\\") else b"x")
+    (tmp_path / "out").mkdir()
+    assert unpack(archive, tmp_path / "out", 10**6) == {"perimeters/firep24_1.shp": 1, "perimeters/deep/a.dbf": 1}
+    assert (tmp_path / "out" / "perimeters" / "deep" / "a.dbf").read_bytes() == b"x"
+
+
+def test_names_in_other_encodings_come_out(tmp_path: Path) -> None:
+    archive = tmp_path / "names.zip"
+    with zipfile.ZipFile(archive, "w") as target:
+        target.writestr("CA_ON.dbf", b"x")
+    archive.write_bytes(archive.read_bytes().replace(b"CA_ON", b"CA\xd1ON"))
+    (tmp_path / "out").mkdir()
+    assert len(unpack(archive, tmp_path / "out", 10**6)) == 1
+
+
+def test_zips_in_a_zip_are_extracted_beside_themselves_and_odd_ones_left(tmp_path: Path) -> None:
+    inner, archive = tmp_path / "inner.zip", tmp_path / "outer.zip"
+    with zipfile.ZipFile(inner, "w") as target:
+        target.writestr("firep24_1.shp", b"x")
+        target.writestr("again.zip", b"PK")
+    with zipfile.ZipFile(archive, "w") as target:
+        target.write(inner, "a/inner.zip")
+        target.writestr("broken.zip", b"PK no zip")
+    (tmp_path / "out").mkdir()
+    sizes = unpack(archive, tmp_path / "out", 10**6)
+    assert sizes["a/inner.zip.content/firep24_1.shp"] == 1
+    assert {name for name in sizes if name.endswith(".zip")} == {
+        "a/inner.zip", "broken.zip", "a/inner.zip.content/again.zip",
+    }  # fmt: skip
+
+
+def test_what_zips_in_a_zip_unpack_to_counts(tmp_path: Path) -> None:
+    inner, archive = tmp_path / "inner.zip", tmp_path / "outer.zip"
+    with zipfile.ZipFile(inner, "w", zipfile.ZIP_DEFLATED) as target:
+        target.writestr("big.shp", bytes(500_000))
+    with zipfile.ZipFile(archive, "w") as target:
+        target.write(inner, "inner.zip")
+    (tmp_path / "out").mkdir()
+    assert set(unpack(archive, tmp_path / "out", 100_000)) == {"inner.zip"}
+
+
+def test_a_file_and_a_folder_of_one_name_are_refused(tmp_path: Path) -> None:
+    archive = tmp_path / "odd.zip"
+    with zipfile.ZipFile(archive, "w") as target:
+        target.writestr("a", b"x")
+        target.writestr("a/b", b"x")
+    (tmp_path / "out").mkdir()
+    with pytest.raises(InputError, match="a file and a folder of the name"):
+        unpack(archive, tmp_path / "out", 10**6)

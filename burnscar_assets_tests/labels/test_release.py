@@ -1,5 +1,6 @@
 import json
 import shutil
+import sqlite3
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pyogrio
 import pytest
 
 from burnscar_assets.errors import InputError, SourceUnavailableError, StorageError
+from burnscar_assets.labels.local_source import hash_local, stamp
 from burnscar_assets.labels.release import Release, fetch_release
 from burnscar_assets.settings import ReleaseSettings
 from burnscar_assets.storage.contracts import RELEASE_RECORDS
@@ -262,3 +264,43 @@ def test_a_filegdb_that_lost_tables(real_data: Path, root: DataRoot) -> None:
         _fetch(real_data / "frap" / "fire19_1_incomplete.gdb.zip", root)
     for part in ("layers found: Non_RXFire_Legacy13_2", "incomplete", "lists firep19_1, rxburn19_1", "missing"):
         assert part in str(caught.value)
+
+
+def test_what_holds_no_features_is_passed_over_and_said(tmp_path: Path, root: DataRoot) -> None:
+    folder = tmp_path / "perimeters"
+    folder.mkdir()
+    _shapefile(_fires(), folder)
+    (folder / "metadata.json").write_text('{"title": "Fire perimeters"}')
+    (folder / "old.gpkg").write_bytes(b"no database")
+    (folder / "notes.parquet").write_bytes(b"PAR1")
+    (folder / "__MACOSX").mkdir()
+    (folder / "__MACOSX" / "firep25_1.shp").write_bytes(b"\0\5\x16\7")
+    info = _fetch(folder, root).info
+    assert (info.fires, info.fire_layer) == (4, "firep24_1")
+    passed_over = [note.split(":")[0] for note in info.notes]
+    assert passed_over == ["metadata.json is passed over", "old.gpkg is passed over"]
+
+
+def test_edits_that_are_still_in_a_geopackages_log_are_read(tmp_path: Path, root: DataRoot) -> None:
+    path = _gpkg(_fires(), tmp_path)
+    before = _fetch(path, root).info.sha256
+    stamped, hashed = stamp(path), hash_local(path)
+    editor = sqlite3.connect(path)
+    try:
+        editor.execute("pragma journal_mode = wal")
+        for (trigger,) in editor.execute("select name from sqlite_master where type = 'trigger'").fetchall():
+            editor.execute(f'drop trigger "{trigger}"')
+        editor.execute("update perimeters set FIRE_NAME = 'EDITED' where FIRE_NAME = 'FIRE 0'")
+        editor.commit()
+        edited = _fetch(path, root)
+        assert "EDITED" in set(edited.records["fire_name"])
+        assert edited.info.sha256 != before
+        assert (stamp(path).digest, hash_local(path)) != (stamped.digest, hashed)
+        assert stamp(path).files == 2
+    finally:
+        editor.close()
+
+
+def test_an_incidents_kmz_is_no_release_and_that_is_said(real_data: Path, root: DataRoot) -> None:
+    with pytest.raises(InputError, match=r"no layer of fire perimeters|lacks YEAR_"):
+        _fetch(next((real_data / "kmz").glob("*.kmz")), root)

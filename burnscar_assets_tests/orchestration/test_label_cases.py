@@ -102,3 +102,15 @@ def test_case_21_field_names_of_the_hubs_export_are_known(world: LabelWorld) -> 
     assert len(labels) == 6
     assert labels["reported_area_ha"].round(1).tolist() == [467.4] * 6
     assert labels[["alarm_date", "containment_date", "inc_num", "irwin_id", "c_method"]].notna().all(axis=None)
+
+
+def test_case_16_what_holds_no_features_is_passed_over(world: LabelWorld) -> None:
+    assert not refresh(world, case("16-zip-side-json/perimeters.zip"))
+    assert len(table(world, FIRE_PERIMETERS)) == 6
+
+
+def test_case_18_text_that_is_not_what_the_cpg_says_is_read(world: LabelWorld) -> None:
+    assert not refresh(world, case("18-cpg-mismatch/firep24_1.shp"))
+    labels = table(world, FIRE_PERIMETERS)
+    assert len(labels) == 6
+    assert {"CAÑON", "PEÑASQUITOS"} <= set(labels["fire_name"])
