@@ -64,6 +64,16 @@ def _read(request: dict[str, Any]) -> dict[str, Any]:
     return _write(request["out"], rows, shapes, meta["crs"]) | {"note": note}
 
 
+def _all(request: dict[str, Any]) -> dict[str, Any]:
+    """Write the rows of every layer with geometry, each into a file of its number."""
+    import pyogrio
+
+    names = [str(name) for name, kind in pyogrio.list_layers(request["path"]) if kind is not None]
+    outs = [f"{request['out']}.{number}" for number in range(len(names))]
+    layers = [_read({**request, "layer": name, "out": out}) for name, out in zip(names, outs, strict=True)]
+    return {"layers": [{"name": name, "out": out} | one for name, out, one in zip(names, outs, layers, strict=True)]}
+
+
 def _parquet(request: dict[str, Any]) -> dict[str, Any]:
     """Write the rows of a Parquet file with geometry, by its metadata or GeoArrow's types."""
     import geopandas as gpd
@@ -135,7 +145,8 @@ def _write(out: str, rows: Any, shapes: Any, crs: str | None) -> dict[str, Any]:
         plain = {name: [_harmless(value) for value in rows[name]] for name in rows if rows[name].dtype.kind == "O"}
         table = pa.Table.from_pandas(rows.assign(**plain), preserve_index=False)
     if shapes is not None:
-        table = table.append_column(GEOMETRY, pa.array(shapes, pa.large_binary()))
+        wkb = pa.array(shapes, pa.large_binary())
+        table = table.append_column(GEOMETRY, wkb) if table.num_columns else pa.table({GEOMETRY: wkb})
     with pa.OSFile(out, "wb") as sink, pa.ipc.new_stream(sink, table.schema) as stream:
         stream.write_table(table)
     return {"crs": crs, "rows": len(rows)}
@@ -148,6 +159,7 @@ def _harmless(value: Any) -> Any:
 _WORK: Final[dict[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
     "list": _list,
     "read": _read,
+    "all": _all,
     "parquet": _parquet,
 }
 

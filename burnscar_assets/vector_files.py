@@ -64,6 +64,10 @@ _FILEGDB_TABLE: Final = "a00000001.gdbtable"
 _HEAD_BYTES: Final = 4096
 
 
+class NoGeometryError(InputError):
+    """A file is complete, and no vector file: to get it again won't help."""
+
+
 def format_of(path: Path) -> str | None:
     """The format of a file or folder by its content; None if it is none that is read."""
     if path.is_dir():
@@ -104,7 +108,7 @@ def list_layers(paths: Sequence[Path]) -> list[list[str] | str]:
         if kind == PARQUET:
             found[path] = [path.stem]
         elif kind is None:
-            found.setdefault(path, f"it is no {NAMES}, whatever its name")
+            found.setdefault(path, f"it has no geometry in a format that is read ({NAMES}), whatever its name")
         else:
             by_format.setdefault(kind, []).append(path)
     for kind, files in by_format.items():
@@ -136,25 +140,52 @@ def read_layer(
     Raises:
         InputError: it can't be read; the message has no remedy yet but says why.
     """
-    kind = format_of(path)
-    if kind is None:
-        raise InputError(f"it is no {NAMES}, whatever its name")
-    with TemporaryDirectory() as temporary:
-        out, place = Path(temporary) / "rows.arrow", _ready(path, kind, Path(temporary) / "file")
-        request = {"path": str(place), "layer": layer, "columns": columns, "out": str(out)}
-        answer = _ask({"what": "parquet" if kind == PARQUET else "read", **request}, kind, Path(temporary))
-        if names := answer.get("no_geometry"):
-            raise InputError(f"it is a table without geometry (columns {', '.join(names[:8])})")
-        with pa.OSFile(str(out)) as source, pa.ipc.open_stream(source) as stream:
-            rows = stream.read_all().to_pandas()
-    said = [answer["note"]] if answer["note"] else []
-    if columns is None:
-        shapes, lost = _shapes(rows.pop(GEOMETRY))
-        said += [f"the geometry of {lost} record(s) can't be read, and counts as missing"] if lost else []
-        rows = gpd.GeoDataFrame(rows, geometry=shapes, crs=answer["crs"])
+    with _opened(path, {"layer": layer, "columns": columns, "what": "read"}) as answer:
+        rows, said = _rows(answer, answer["out"], geometry=columns is None)
     if notes is not None:
         notes += [f"layer {layer} of {path.name}: {note}" for note in said]
     return rows
+
+
+def read_layers(path: Path) -> dict[str, gpd.GeoDataFrame]:
+    """All layers with geometry of a file, by name, as `read_layer` reads them.
+
+    Raises:
+        InputError: it can't be read; the message has no remedy yet but says why.
+    """
+    with _opened(path, {"columns": None, "what": "all"}) as answer:
+        layers = answer.get("layers", [answer | {"name": path.stem}])
+        return {layer["name"]: _rows(layer, layer["out"], geometry=True)[0] for layer in layers}
+
+
+@contextmanager
+def _opened(path: Path, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The answer of the process that read a file, as long as what it wrote is there."""
+    kind = format_of(path)
+    if kind is None:
+        raise NoGeometryError(f"it has no geometry in a format that is read ({NAMES}), whatever its name")
+    with TemporaryDirectory() as temporary:
+        out, place = Path(temporary) / "rows.arrow", _ready(path, kind, Path(temporary) / "file")
+        what = {"what": "parquet"} if kind == PARQUET else {}
+        answer = _ask(request | what | {"path": str(place), "out": str(out)}, kind, Path(temporary))
+        if names := answer.get("no_geometry"):
+            raise NoGeometryError(
+                f"it is a table without geometry, Parquet without geometry metadata (columns {', '.join(names[:8])}): "
+                "save it as GeoParquet, as GeoPandas and QGIS do"
+            )
+        yield {"out": str(out)} | answer
+
+
+def _rows(answer: dict[str, Any], out: str, *, geometry: bool) -> tuple[gpd.GeoDataFrame | pd.DataFrame, list[str]]:
+    """Rows that were written, and what is doubtful about them."""
+    with pa.OSFile(out) as source, pa.ipc.open_stream(source) as stream:
+        rows = stream.read_all().to_pandas()
+    said = [answer["note"]] if answer["note"] else []
+    if not geometry:
+        return rows, said
+    shapes, lost = _shapes(rows.pop(GEOMETRY))
+    said += [f"the geometry of {lost} record(s) can't be read, and counts as missing"] if lost else []
+    return gpd.GeoDataFrame(rows, geometry=shapes, crs=answer["crs"]), said
 
 
 def _shapes(wkb: pd.Series) -> tuple[np.ndarray, int]:

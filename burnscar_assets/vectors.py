@@ -4,18 +4,13 @@ GeoParquet is read by its metadata, whatever its geometry column is called and h
 that metadata if it has a column of GeoArrow. A zip is unpacked with the limits that releases have.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
 import geopandas as gpd
-import pyarrow as pa
-import pyarrow.parquet as pq
-import pyogrio
-from pyogrio.errors import DataLayerError, DataSourceError
-from shapely.errors import GEOSException
 
+from burnscar_assets import vector_files
 from burnscar_assets.errors import InputError
 from burnscar_assets.labels.archive import unpack
 from burnscar_assets.labels.cut_answers import refuse_saved_page
@@ -39,10 +34,23 @@ def read_layers(path: Path) -> dict[str, gpd.GeoDataFrame]:
     if path.suffix.lower() == ".zip":
         return _of_zip(path)
     refuse_saved_page(path)
-    layers = dict(_parquet(path) if path.suffix.lower() in PARQUET else _ogr(path))
+    kind = "GeoParquet" if path.suffix.lower() in PARQUET else "vectors"
+    try:
+        layers = vector_files.read_layers(path)
+    except InputError as error:
+        raise InputError(f"{path} can't be read as {kind} ({error}): give {FORMATS}") from error
     if not layers:
         raise InputError(f"{path} has no layer with geometry: give {FORMATS}")
     return layers
+
+
+def read_first_layer(path: Path) -> gpd.GeoDataFrame:
+    """The first layer with geometry of a vector file.
+
+    Raises:
+        InputError: it can't be read, or has no geometry.
+    """
+    return next(iter(read_layers(path).values()))
 
 
 def _of_zip(path: Path) -> dict[str, gpd.GeoDataFrame]:
@@ -58,30 +66,3 @@ def _of_zip(path: Path) -> dict[str, gpd.GeoDataFrame]:
     if not found:
         raise InputError(f"{path} holds no vector file: give a zip of {FORMATS}")
     return {name: layer for layers in found for name, layer in layers.items()}
-
-
-def _ogr(path: Path) -> Iterator[tuple[str, gpd.GeoDataFrame]]:
-    try:
-        for name, kind in pyogrio.list_layers(path):
-            if kind is not None:
-                yield str(name), gpd.read_file(path, layer=name)
-    except (DataSourceError, DataLayerError, GEOSException, OSError, ValueError) as error:
-        raise InputError(f"{path} can't be read as vectors ({error}): give {FORMATS}") from error
-
-
-def _parquet(path: Path) -> Iterator[tuple[str, gpd.GeoDataFrame]]:
-    try:
-        schema = pq.read_schema(path)
-        if b"geo" in (schema.metadata or {}):
-            yield path.stem, gpd.read_parquet(path)
-            return
-        geoarrow = any(b"geoarrow." in (field.metadata or {}).get(b"ARROW:extension:name", b"") for field in schema)
-        if geoarrow:
-            yield path.stem, gpd.GeoDataFrame.from_arrow(pq.read_table(path))
-            return
-    except (pa.ArrowException, GEOSException, OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} can't be read as GeoParquet ({error}): get the file again, completely") from error
-    raise InputError(
-        f"{path} is Parquet without geometry metadata (columns {', '.join(schema.names[:8])}): save it as GeoParquet, "
-        "as GeoPandas and QGIS do, or give another format"
-    )

@@ -218,7 +218,7 @@ def test_geoparquet_is_read_however_its_geometry_is_encoded(encoding: str, tmp_p
 
 def test_parquet_without_geometry_is_a_table(tmp_path: Path) -> None:
     pq.write_table(pa.table({"YEAR_": [2020], "FIRE_NAME": ["A"]}), tmp_path / "fires.parquet")
-    with pytest.raises(InputError, match=r"a table without geometry \(columns YEAR_, FIRE_NAME\)"):
+    with pytest.raises(InputError, match=r"a table without geometry, .*\(columns YEAR_, FIRE_NAME\)"):
         read_layer(tmp_path / "fires.parquet", "fires")
 
 

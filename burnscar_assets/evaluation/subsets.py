@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from burnscar_assets.classes import BURNT, CLASS_NAMES, Stratum
 from burnscar_assets.crs import usable_crs
 from burnscar_assets.errors import InputError
-from burnscar_assets.labels.cut_answers import refuse_saved_page
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.tables import TABLE_CRS
+from burnscar_assets.vectors import read_first_layer
 
 FIRE_SIZE: Final = "fire_size"
 DAYS: Final = "days_since_containment"
@@ -66,10 +66,9 @@ def read_ecoregions(path: Path, field: str) -> gpd.GeoDataFrame:
     Raises:
         InputError: the file can't be read, has no CRS that can be used, or no such field.
     """
-    refuse_saved_page(path)
     try:
-        regions = gpd.read_file(path)
-    except Exception as error:
+        regions = read_first_layer(path)
+    except (InputError, OSError) as error:
         raise InputError(f"evaluation.ecoregions: {path} can't be read ({error}): give a vector file") from error
     usable_crs(regions.crs, f"evaluation.ecoregions: {path}")
     if field not in regions:

@@ -15,7 +15,7 @@ from burnscar_assets.crs import usable_crs
 from burnscar_assets.errors import InputError
 from burnscar_assets.labels.cut_answers import refuse_saved_page
 from burnscar_assets.settings import ReleaseSettings
-from burnscar_assets.vector_files import FILEGDB, NAMES, format_of, list_layers
+from burnscar_assets.vector_files import FILEGDB, NAMES, NoGeometryError, format_of, list_layers
 from burnscar_assets.vector_files import read_layer as read_rows
 
 FIRE_LAYER = re.compile(r"firep(\d+)(?:_\d+)?", re.IGNORECASE)
@@ -90,6 +90,8 @@ def read_layer(layer: Layer, notes: list[str] | None = None) -> gpd.GeoDataFrame
     refuse_saved_page(layer.dataset)
     try:
         records = read_rows(layer.dataset, layer.name, notes)
+    except NoGeometryError as error:
+        raise InputError(f"{layer.label} cannot be read, {error}; or choose another release.source") from error
     except InputError as error:
         raise InputError(f"{layer.label} cannot be read, {error}: get the file again, completely") from error
     if not isinstance(records, gpd.GeoDataFrame):
@@ -126,7 +128,7 @@ def _list(datasets: list[Path], source: Path) -> tuple[list[Layer], tuple[str, .
     odd = {dataset: reason for dataset, reason in listed.items() if isinstance(reason, str)}
     if len(odd) == len(listed):
         dataset, reason = next(iter(odd.items()))
-        raise InputError(f"{dataset} cannot be read, {reason}: get the file again, completely")
+        raise InputError(f"{dataset} cannot be read, {reason}: check release.source, or get the file again, completely")
     layers = [Layer(dataset, name) for dataset, names in listed.items() if dataset not in odd for name in names]
     where = {dataset: dataset.relative_to(source) if dataset != source else dataset.name for dataset in odd}
     return layers, tuple(f"{where[dataset]} is passed over: {reason}" for dataset, reason in odd.items())

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 import geopandas as gpd
@@ -9,12 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pyproj
 import shapely
-from pyogrio.errors import DataSourceError
 
 from burnscar_assets.crs import usable_crs
 from burnscar_assets.degrees import likely_meaning
 from burnscar_assets.errors import InputError
-from burnscar_assets.vectors import FORMATS, read_layers
+from burnscar_assets.vectors import FORMATS, read_first_layer, read_layers
 
 GEOGRAPHIC_CRS: Final = "EPSG:4326"
 UTM_LATITUDES: Final = (-80.0, 84.0)
@@ -127,8 +127,10 @@ def polygons_of(geometry: shapely.Geometry) -> shapely.Geometry:
 
 def _of_geojson(text: str) -> shapely.Geometry:
     try:
-        shapes = gpd.read_file(text).geometry.dropna().force_2d()
-    except (DataSourceError, OSError, ValueError) as error:
+        with TemporaryDirectory() as folder:
+            (Path(folder) / "area.geojson").write_text(text, encoding="utf-8", errors="replace")
+            shapes = read_first_layer(Path(folder) / "area.geojson").geometry.dropna()
+    except InputError as error:
         raise InputError(
             f"the area is no GeoJSON ({error}): give a feature collection, a feature or a geometry"
         ) from error

@@ -9,8 +9,8 @@ import shapely
 
 from burnscar_assets.crs import usable_crs
 from burnscar_assets.errors import InputError
-from burnscar_assets.labels.cut_answers import refuse_saved_page
 from burnscar_assets.storage.tables import TABLE_CRS
+from burnscar_assets.vectors import PARQUET, read_first_layer
 
 CALIFORNIA_OUTLINE: Final = (
     (-124.15, 41.99), (-123.20, 41.99), (-122.30, 41.99), (-121.40, 41.98), (-120.02, 41.98),
@@ -70,10 +70,8 @@ def load_land(path: Path | None, fire_year: int | None = None, *, may_be_empty: 
 def _read(path: Path) -> gpd.GeoDataFrame:
     if not path.exists():
         raise InputError(f"no such file: {path}; give the path of a vector file, or leave the setting empty")
-    refuse_saved_page(path)
     try:
-        read = gpd.read_parquet if path.suffix in (".parquet", ".geoparquet") else gpd.read_file
-        layer = read(path)
+        layer = gpd.read_parquet(path) if path.suffix in PARQUET else read_first_layer(path)
     except Exception as error:
         raise InputError(f"cannot read {path} as a vector layer: {error}") from error
     if not isinstance(layer, gpd.GeoDataFrame):

@@ -304,3 +304,10 @@ def test_edits_that_are_still_in_a_geopackages_log_are_read(tmp_path: Path, root
 def test_an_incidents_kmz_is_no_release_and_that_is_said(real_data: Path, root: DataRoot) -> None:
     with pytest.raises(InputError, match=r"no layer of fire perimeters|lacks YEAR_"):
         _fetch(next((real_data / "kmz").glob("*.kmz")), root)
+
+
+def test_parquet_without_geometry_is_no_damaged_file(tmp_path: Path, root: DataRoot) -> None:
+    pd.DataFrame(_fires().drop(columns="geometry")).to_parquet(tmp_path / "firep24_1.parquet")
+    with pytest.raises(InputError, match="a table without geometry") as caught:
+        _fetch(tmp_path / "firep24_1.parquet", root)
+    assert "get the file again" not in str(caught.value)
