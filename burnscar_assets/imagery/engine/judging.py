@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from burnscar_assets.imagery.engine.file_work import FileWork
 from burnscar_assets.imagery.engine.files import Header
 from burnscar_assets.imagery.engine.request import Failure, FailureKind
-from burnscar_assets.imagery.engine.scene import FileWork
 from burnscar_assets.imagery.radiometry import (
     DN_PER_REFLECTANCE,
     BandSample,

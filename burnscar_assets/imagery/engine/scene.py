@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 import rasterio
 
 # Loaded only where tiles are made, which takes rslearn in any case.
@@ -15,49 +14,22 @@ from rslearn.data_sources import Item  # noqa: TID253
 from rslearn.utils.geometry import Projection  # noqa: TID253
 
 from burnscar_assets.classes import BANDS
-from burnscar_assets.imagery.engine.cells import Cell, CellStore, Rectangle, cells_of, rectangles
+from burnscar_assets.imagery.engine.cells import Cell, CellStore, Rectangle
 from burnscar_assets.imagery.engine.composite import Region, Share
+from burnscar_assets.imagery.engine.file_work import STEP, FileWork, Need, failure_at, fetch, is_broken
 from burnscar_assets.imagery.engine.files import UNREADABLE, Header, ImageFile, Patience, failure_of
 from burnscar_assets.imagery.engine.fitting import Fitting
 from burnscar_assets.imagery.engine.grids import IntArray, Way, boxes, way_of
-from burnscar_assets.imagery.engine.origin import Bands, Correction, Origin, TimeRange, corrected
+from burnscar_assets.imagery.engine.origin import Bands, Origin, corrected
 from burnscar_assets.imagery.engine.request import Failure
 from burnscar_assets.imagery.engine.resample import Cutter, Pixels, warp_from, warp_masked
 from burnscar_assets.imagery.engine.sample import sample_pixels, sampled_bands
-from burnscar_assets.imagery.radiometry import Conversion, Statement
 
 STRIP_PX = 512
 """Windows are read in strips of this height, from west to east in each, so that few cells are held for the next."""
 
-STEP = 32
-"""Windows by which batches grow."""
-
-LARGEST_READ = 32 << 20
-"""Decoded bytes of one read at most, about."""
-
 Key = tuple[int, int, int, int]
 """A window's number, its group's, its band set's, and the scene's in the group."""
-
-
-@dataclass
-class FileWork:
-    """What one file of a scene gives to the scene's windows; windows are in the scene's order."""
-
-    file: ImageFile
-    bands: Bands
-    bounds: IntArray
-    """(windows, 4) pixel bounds within the file's footprint."""
-    meets: npt.NDArray[np.bool_]
-    failure: Failure | None = None
-    correction: Correction | None = None
-    conversion: Conversion | None = None
-    times: list[TimeRange] | None = None
-    header: Header | None = None
-    fitting: Fitting | None = None
-    statements: list[Statement] = field(default_factory=list)
-    samples: dict[str, Pixels] = field(default_factory=dict)
-    cutter: Cutter | None = None
-    boxes: IntArray = field(default_factory=lambda: np.zeros((0, 4), dtype=np.int64))
 
 
 @dataclass
@@ -223,7 +195,7 @@ class Scene:
             most_bytes: of a batch, about; a few windows are always read together.
         """
         steps = -(-len(self.keys) // STEP)
-        needs = [_Need(work, steps) for work in self.files]
+        needs = [Need(work, steps) for work in self.files]
         sizes = (self.bounds[:, 2:] - self.bounds[:, :2]).prod(axis=1) * len(self.band_set.bands)
         sizes = sizes * self.dtype.itemsize
         grown = np.add.reduceat(sizes, np.arange(0, len(sizes), STEP))
@@ -259,7 +231,7 @@ class Scene:
         work = self.files[number]
         if work.cutter is not None and not work.failure:
             for rectangle in batch.reads[number]:
-                _fetch(work, rectangle, self.item.name)
+                fetch(work, rectangle, self.item.name)
         for group in _groups(work, batch):
             self._cut(number, batch, group)
         if work.cutter is not None:
@@ -271,8 +243,8 @@ class Scene:
         """Cut windows whose parts within the file are of one size."""
         work = self.files[number]
         cutter = work.cutter
-        checked = work.failure or _broken(work)
-        failures = {place: why for place in chosen if (why := _failure(work, place))} if checked else {}
+        checked = work.failure or is_broken(work)
+        failures = {place: why for place in chosen if (why := failure_at(work, place))} if checked else {}
         whole = [place for place in chosen if place not in failures]
         with batch.lock:
             batch.failures.update({place - batch.start: why for place, why in failures.items()})
@@ -327,61 +299,6 @@ class Scene:
         return fitting.clean(work.file.use(read))
 
 
-class _Need:
-    """Which steps of a scene's windows need which cells of a file."""
-
-    def __init__(self, work: FileWork, steps: int) -> None:
-        self._steps = steps
-        self._cells: IntArray = np.zeros(0, dtype=np.int64)
-        self._first = self._last = self._bytes = self._cells
-        self.bytes_by_step = np.zeros(steps, dtype=np.int64)
-        if work.cutter is None or work.cutter.way is Way.FROM_FILE:
-            return
-        header = work.cutter.header
-        places = np.flatnonzero(work.meets)
-        windows, numbers = cells_of(work.boxes[places], header)
-        step = places[windows] // STEP
-        self._cells, inverse = np.unique(numbers, return_inverse=True)
-        self._first = np.full(len(self._cells), steps)
-        self._last = np.zeros(len(self._cells), dtype=np.int64)
-        np.minimum.at(self._first, inverse, step)
-        np.maximum.at(self._last, inverse, step)
-        self._wide = -(-header.width // header.cell[1])
-        self._cell_bytes = header.cell[0] * header.cell[1] * header.count * header.dtype.itemsize
-        np.add.at(self.bytes_by_step, self._first, self._cell_bytes)
-
-    def plan(self, batch_of_step: IntArray) -> list[tuple[list[Rectangle], list[Cell], int, int]]:
-        """For each batch: what is read, what is dropped after it, and the bytes of both."""
-        count = int(batch_of_step[-1]) + 1
-        if not len(self._cells):
-            return [([], [], 0, 0)] * count
-        first, last = batch_of_step[self._first], batch_of_step[self._last]
-        most = max(LARGEST_READ // self._cell_bytes, 1)
-        result = []
-        for batch in range(count):
-            new, done = self._places(first == batch), self._places(last == batch)
-            result.append((rectangles(new, most), done, len(new) * self._cell_bytes, len(done) * self._cell_bytes))
-        return result
-
-    def _places(self, chosen: npt.NDArray[np.bool_]) -> list[Cell]:
-        numbers = self._cells[chosen]
-        return list(zip((numbers // self._wide).tolist(), (numbers % self._wide).tolist(), strict=True))
-
-
-def _fetch(work: FileWork, rectangle: Rectangle, scene: str) -> None:
-    """Read cells; where that fails, one by one, to know which of them are broken."""
-    cells = work.cutter.cells  # type: ignore[union-attr]
-    clean = work.fitting.clean  # type: ignore[union-attr]
-    try:
-        cells.put(rectangle, clean(work.file.read(*cells.extent(rectangle))))
-    except UNREADABLE as error:
-        if rectangle.rows * rectangle.columns == 1:
-            cells.broken[rectangle.row, rectangle.column] = failure_of(scene, error)
-            return
-        for single in rectangle.singles():
-            _fetch(work, single, scene)
-
-
 def _groups(work: FileWork, batch: Batch) -> list[list[int]]:
     """Windows of a batch that meet a file, by the size of their part in it."""
     places = np.flatnonzero(work.meets[batch.start : batch.end]) + batch.start
@@ -392,16 +309,6 @@ def _groups(work: FileWork, batch: Batch) -> list[list[int]]:
         return [places.tolist()]
     _, kind = np.unique(sizes, axis=0, return_inverse=True)
     return [places[kind == number].tolist() for number in range(int(kind.max()) + 1)]
-
-
-def _broken(work: FileWork) -> bool:
-    return work.cutter is not None and bool(work.cutter.cells.broken)
-
-
-def _failure(work: FileWork, place: int) -> Failure | None:
-    if work.failure or work.cutter is None:
-        return work.failure
-    return work.cutter.cells.failure(work.boxes[place].tolist())
 
 
 def _nothing() -> None:
