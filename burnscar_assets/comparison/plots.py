@@ -7,6 +7,7 @@ import pandas as pd
 
 from burnscar_assets.comparison.compare import COST, QUALITY, REFERENCE
 from burnscar_assets.comparison.paired import BETTER, DECISIVE, WORSE
+from burnscar_assets.labels.text import as_drawn
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,7 +48,7 @@ def _draw_values(axes: "Axes", shown: pd.DataFrame) -> None:
         axes.errorbar(row.value, place, xerr=_reach(row.value, row.low, row.high), fmt="o", color=color, capsize=3)
         if not np.isnan(row.seed_low):
             axes.plot([row.seed_low, row.seed_high], [place - 0.22] * 2, "|-", color=color, markersize=4, linewidth=1)
-    axes.set_yticks(range(len(shown)), shown["title"])
+    axes.set_yticks(range(len(shown)), shown["title"].map(as_drawn))
     axes.set(ylim=(-0.6, len(shown) - 0.4), title="F1 of burnt, intervals over fires and seeds; below: span of seeds")
 
 
@@ -69,7 +70,9 @@ def _draw_costs(axes: "Axes", shown: pd.DataFrame, table: pd.DataFrame) -> None:
     known = [row for row in shown.itertuples() if not np.isnan(seconds[row.setup])]
     for row in known:
         axes.plot(seconds[row.setup], row.value, "o", color=_COLORS.get(str(row.verdict), _OTHER))
-        axes.annotate(row.title, (seconds[row.setup], row.value), (4, 4), textcoords="offset points", fontsize=7)
+        axes.annotate(
+            as_drawn(row.title), (seconds[row.setup], row.value), (4, 4), textcoords="offset points", fontsize=7
+        )
     if known:
         axes.set_xscale("log")
         axes.margins(x=0.25, y=0.15)

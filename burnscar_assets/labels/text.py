@@ -18,6 +18,11 @@ def clean(text: str) -> str:
     return _UNSEEN.sub("", _BREAKS.sub(" ", text)).strip()
 
 
+def as_drawn(text: object) -> str:
+    """Text that matplotlib draws as it is: without this, what stands between two dollar signs is a formula."""
+    return clean(str(text)).replace("$", r"\$")
+
+
 def clean_column(column: pd.Series) -> pd.Series:
     """The text values of a column cleaned; others as they are."""
     if not (pd.api.types.is_object_dtype(column.dtype) or pd.api.types.is_string_dtype(column.dtype)):

@@ -6,6 +6,7 @@ import geopandas as gpd
 import numpy as np
 from numpy.typing import NDArray
 
+from burnscar_assets.labels.text import as_drawn
 from burnscar_assets.mapping.grid import NO_ANSWER
 from burnscar_assets.mapping.images import pixel_boxes
 from burnscar_assets.mapping.index_map import IndexMap
@@ -32,7 +33,7 @@ def plot_index_map(found: IndexMap, title: str) -> "Figure":
     tall = float(np.clip(height / width, 0.4, 1.4))
     layout = ConstrainedLayoutEngine(rect=(0, 0, 1, 0.93))
     figure = Figure(figsize=(PANEL_IN * len(panels), PANEL_IN * tall + 1.5), layout=layout)
-    figure.suptitle(f"{title} (simulated imagery)" if found.simulated else title)
+    figure.suptitle(as_drawn(f"{title} (simulated imagery)" if found.simulated else title))
     for draw, axes in zip(panels, figure.subplots(1, len(panels), squeeze=False)[0], strict=True):
         draw(axes, found)
         axes.set_xticks([])

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pandas as pd
 
+from burnscar_assets.labels.text import as_drawn
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -31,7 +33,9 @@ def plot_maps(maps: pd.DataFrame, *, title: str, simulated: bool) -> "Figure":
     low, high = (shown[name].fillna(shown["mapped_ha"]).to_numpy(float) for name in ("low_ha", "high_ha"))
     areas.hlines(places, low, high, color=BAR, alpha=0.4, linewidth=6, label="estimate, 95 %")
     areas.plot(shown["mapped_ha"], places, "o", color=BAR, label="mapped")
-    areas.set(xlabel="burned area, ha", yticks=places, yticklabels=shown["fire_name"].tolist(), xlim=(0, None))
+    areas.set(
+        xlabel="burned area, ha", yticks=places, yticklabels=shown["fire_name"].map(as_drawn).tolist(), xlim=(0, None)
+    )
     agreement.barh(places, shown["iou"].to_numpy(float), color=BAR)
     agreement.set(xlabel="IoU with the perimeter", xlim=(0, 1))
     if len(shown):

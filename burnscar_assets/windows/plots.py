@@ -7,6 +7,7 @@ import pandas as pd
 import shapely
 
 from burnscar_assets.classes import BURNT, CLASS_COLORS, CLASS_NAMES, SPLIT_COLORS
+from burnscar_assets.labels.text import as_drawn
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,7 +65,8 @@ def _draw_fire(axes: "Axes", fire: str, windows: gpd.GeoDataFrame, perimeters: g
         axis.set_major_locator(MaxNLocator(6))
     names = perimeters.loc[perimeters["fire_id"] == fire, "fire_name"].dropna()
     split = windows.loc[windows["fire_id"] == fire, "split"].iloc[0]
-    axes.set_title(f"{names.iloc[0] if len(names) else fire[:8]}: {split}, {len(near)} windows", fontsize=8)
+    name = as_drawn(names.iloc[0]) if len(names) else fire[:8]
+    axes.set_title(f"{name}: {split}, {len(near)} windows", fontsize=8)
     axes.tick_params(labelsize=7)
     axes.xaxis.label.set_fontsize(7)
     axes.legend(fontsize=7, loc="upper right", framealpha=0.9)
