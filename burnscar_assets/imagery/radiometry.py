@@ -29,6 +29,7 @@ OF_RADIOMETRY: Final = (BASELINE, OFFSET_APPLIED, RASTER_BANDS)
 """Properties of items that say what their scenes' numbers are worth."""
 
 BY_BASELINE: Final = "processing baseline"
+BY_STORE: Final = "the tile store"
 
 SAMPLED: Final = ("B12", "B02", "B11", "B04", "B8A", "B03", "B05", "B08", "B01", "B09", "B06", "B07")
 """Bands in the order in which they tell most: water and shadow are dark in all of them, plants in the first ones."""
@@ -179,11 +180,13 @@ def decide(
 
     Returns:
         The decision: by the pixels where they prove one, else by statements that agree, else that it is set aside.
+        That there is an offset is no proof against a baseline that never had one: ground may be as bright.
     """
     shown = what_pixels_show(samples)
     measured = "; ".join(map(str, samples)) or "no pixels"
     offsets = {statement.offset_dn for statement in statements}
-    if shown is not Shown.UNPROVED:
+    never_added = offsets == {0} and any(statement.by in (BY_BASELINE, BY_STORE) for statement in statements)
+    if shown is not Shown.UNPROVED and not (shown is Shown.WITH and never_added):
         offset, by = BASELINE_OFFSET_DN if shown is Shown.WITH else 0, "pixels"
         proof = [f"pixels show numbers {shown} the offset ({measured})"]
         doubt = []
@@ -221,16 +224,18 @@ def _of_flag_and_baseline(taken_off: bool | None, baseline: str) -> list[Stateme
         added = float(baseline) >= OFFSET_FROM_BASELINE
     except ValueError:
         added = None
-    if taken_off:
-        return [Statement(OFFSET_APPLIED, 0, "true, the offset was taken off")]
+    flagged = [Statement(OFFSET_APPLIED, 0, "true, the offset was taken off")] if taken_off else []
+    if flagged and added is not False:
+        return flagged
     if taken_off is False and added is not False:
         return [Statement(OFFSET_APPLIED, BASELINE_OFFSET_DN, "false, the offset was not taken off")]
     if added is None:
         return []
     return [
+        *flagged,
         Statement(
             BY_BASELINE, BASELINE_OFFSET_DN if added else 0, f"{baseline} {'adds an' if added else 'has no'} offset"
-        )
+        ),
     ]
 
 

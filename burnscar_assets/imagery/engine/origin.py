@@ -22,7 +22,7 @@ from burnscar_assets.classes import BASELINE_OFFSET_DN
 from burnscar_assets.gdal_drivers import open_raster
 from burnscar_assets.imagery.archive import CogArchive
 from burnscar_assets.imagery.items import processing_baseline
-from burnscar_assets.imagery.radiometry import Statement, statements_of_item
+from burnscar_assets.imagery.radiometry import BY_STORE, Statement, statements_of_item
 
 Correction = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 TimeRange = tuple[datetime, datetime]
@@ -173,7 +173,7 @@ class IngestedOrigin:
 
     def statements(self, item: Item, file_bands: list[str]) -> list[Statement]:
         """That there is none: whoever ingested the scene took off what its metadata say."""
-        return [Statement("the tile store", 0, "offsets are taken off when a scene is ingested")]
+        return [Statement(BY_STORE, 0, "offsets are taken off when a scene is ingested")]
 
     def times(self, item: Item, file_bands: list[str]) -> list[TimeRange] | None:
         """What rslearn noted beside the file.
