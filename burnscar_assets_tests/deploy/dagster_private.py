@@ -1,6 +1,7 @@
 """The private parts of Dagster that the package uses, as its source names them."""
 
 import ast
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,17 +10,19 @@ RELEASED_TOGETHER = ("dagster", "dagster-webserver", "dagster-graphql", "dagster
 """Packages that have Dagster's own version; libraries of it, as for Kubernetes and Ray, have versions of their own."""
 
 PACKAGES = tuple(name.replace("-", "_") for name in RELEASED_TOGETHER)
+_PRIVATE_MODULE = re.compile(rf"({'|'.join(PACKAGES)})(\.\w+)*\._\w+(\.\w+)*")
 
 
 def private_uses(folder: Path) -> dict[str, list[str]]:
     """Private names of Dagster by module below a folder; modules without any are left out.
 
     A name is private if a part of it begins with an underscore, or if it is imported from anywhere but a package's top.
+    One without a name after its colon is a module.
     """
     found: dict[str, list[str]] = defaultdict(list)
     for path in sorted(folder.rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        for name in sorted({*_imported(tree), *_attributes(tree)}):
+        for name in sorted({*_imported(tree), *_attributes(tree), *_started(tree)}):
             found[path.relative_to(folder).as_posix()].append(name)
     return dict(found)
 
@@ -50,6 +53,13 @@ def _attributes(tree: ast.AST) -> Iterator[str]:
             if first in known:
                 separator = "." if ":" in known[first] else ":"
                 yield f"{known[first]}{separator}{'.'.join(rest)}"
+
+
+def _started(tree: ast.AST) -> Iterator[str]:
+    """Modules that stand as text, to be run as programs."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and _PRIVATE_MODULE.fullmatch(node.value):
+            yield f"{node.value}:"
 
 
 def _is_dagster(module: str) -> bool:

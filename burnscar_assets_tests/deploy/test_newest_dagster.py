@@ -30,6 +30,7 @@ PATIENCE_S = 600
 
 RUN = "orchestration/test_planning.py::test_an_edited_fire_makes_its_year_stale_and_says_so_back_to_the_root"
 CHECKS = "orchestration/test_planning.py::test_nothing_is_made_from_a_suspicious_release_without_a_persons_word"
+WEB_UI = "orchestration/test_web_server.py::test_the_web_ui_answers_and_its_daemons_live"
 PROVEN_BY = {
     "orchestration/causes.py": RUN,
     "orchestration/execution.py": CHECKS,
@@ -40,8 +41,11 @@ PROVEN_BY = {
     "orchestration/lineage.py": "orchestration/test_lineage.py",
     "orchestration/planning.py": RUN,
     "orchestration/queue.py": "orchestration/test_queue.py",
+    "orchestration/retention.py": "orchestration/test_retention.py::test_old_runs_go_and_nothing_becomes_stale",
+    "orchestration/services.py": WEB_UI,
     "orchestration/sqlite_engines.py": "orchestration/test_sqlite_engines.py",
     "orchestration/staleness.py": RUN,
+    "orchestration/web_server.py": WEB_UI,
 }
 """The test of each module that runs what it uses of Dagster's private parts."""
 
@@ -75,6 +79,8 @@ UNREACHABLE = re.compile(
         ("import dagster as dg\ndg.job\nself._core", []),
         ("from dagster_pipes import open_dagster_pipes", []),
         ("from dagster_ray.core.pipes import Client", []),
+        ("command = ['-m', 'dagster._daemon', 'run']", ["dagster._daemon:"]),
+        ("told = 'dagster_cloud._x and dagster._core'", []),
         ("from dagster_k8s.client import DagsterK8sError", []),
         ("from dagster._core import storage as kept", ["dagster._core:storage"]),
         ("def f():\n    from dagster_webserver.app import create_app", ["dagster_webserver.app:create_app"]),
@@ -127,6 +133,9 @@ def newest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Newest]:
     _uv(*install, "--no-deps", "-r", str(others))
     at_least = [f"{name}>={version(name)}" for name in RELEASED_TOGETHER]
     _uv(*install, "--prerelease", "disallow", *at_least)
+    command = python.with_name("burnscar")
+    command.write_text(f"#!{python}\nimport sys\nfrom burnscar_assets.cli import main\nsys.exit(main())\n")
+    command.chmod(0o755)
     program = "from importlib.metadata import version; print(version('dagster'))"
     yield Newest(python, subprocess.check_output([str(python), "-c", program], text=True).strip())
     shutil.rmtree(python.parents[1])
