@@ -214,6 +214,8 @@ def _refresh(options: argparse.Namespace) -> int:
     if options.dry_run:
         return _plan(options)
     from burnscar_assets.orchestration.execution import open_runner
+    from burnscar_assets.orchestration.metadata import notes_of
+    from burnscar_assets.orchestration.pairs import RELEASE, Pair
     from burnscar_assets.orchestration.partitions import World
     from burnscar_assets.orchestration.queue import daemon_is_running, refresh_through_queue
     from burnscar_assets.orchestration.reporting import listening
@@ -233,6 +235,9 @@ def _refresh(options: argparse.Namespace) -> int:
             refreshed = refresh_through_queue(planner, years, **chosen)
         else:
             refreshed = runner.refresh(years, **chosen)
+        release = Pair(RELEASE, None)
+        notes = notes_of(planner.instance, release) if release in refreshed.pairs else []
+    note(notes)
     for failure in refreshed.failures:
         complain(str(failure))
     made = f"{refreshed.runs} runs, {len(refreshed.pairs)} partitions made"

@@ -11,6 +11,7 @@ import dagster as dg
 import numpy as np
 import pandas as pd
 
+from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.storage.tables import Table
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 SHOWN_DECIMALS = 4
 PICTURE_DPI = 90
+NOTES = "burnscar/notes"
 MAX_PICTURE_BYTES = 100_000
 """Each picture is kept several times in Dagster's event log, so previews stay small."""
 
@@ -43,6 +45,14 @@ def figures(summary: Any) -> dict[str, Any]:
     """A summary dataclass as metadata: numbers plot over partitions, mappings become tables."""
     shown = _flatten({name: value for name, value in asdict(summary).items() if name != "fire_year"})
     return {f"burnscar/{name}": value for name, value in shown}
+
+
+def notes_of(instance: dg.DagsterInstance, pair: Pair) -> list[str]:
+    """What was passed over, decided or is doubtful in the newest materialization of an asset without partitions."""
+    event = instance.get_latest_materialization_event(pair.key)
+    made = None if event is None else event.asset_materialization
+    notes = None if made is None else made.metadata.get(NOTES)
+    return [str(note) for note in notes.value or ()] if isinstance(notes, dg.JsonMetadataValue) else []
 
 
 def _flatten(values: Mapping[str, Any]) -> list[tuple[str, Any]]:

@@ -8,6 +8,7 @@ import pytest
 import shapely
 from shapely.geometry import GeometryCollection, LineString
 
+from burnscar_assets.cli import main
 from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE
 from burnscar_assets.errors import BurnscarError
 from burnscar_assets.storage.contracts import (
@@ -114,3 +115,23 @@ def test_case_18_text_that_is_not_what_the_cpg_says_is_read(world: LabelWorld) -
     labels = table(world, FIRE_PERIMETERS)
     assert len(labels) == 6
     assert {"CAÑON", "PEÑASQUITOS"} <= set(labels["fire_name"])
+
+
+@pytest.mark.parametrize(
+    "odd", [{"metadata.json": b'{"a": 1}'}, {"empty.geojson": b"", "old.gpkg": b"SQLite format 3"}]
+)
+def test_the_command_says_what_of_a_release_was_passed_over(
+    odd: dict[str, bytes], world: LabelWorld, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = world.root.path / "release"
+    folder.mkdir(parents=True)
+    frap_fires(*(season(YEAR, number) for number in range(3))).to_file(folder / "firep24.gpkg", layer="firep24_1")
+    for name, content in odd.items():
+        (folder / name).write_bytes(content)
+    world.configure(
+        years={"first": YEAR, "last": YEAR}, release={"source": str(folder)}, imagery={"archive": "index.parquet"}
+    )
+    command = ["refresh", "--data", str(world.root.path), "--config", str(world.root.world_file), "--select", *LABELS]
+    assert main(command) == 0
+    said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("note:")]
+    assert all(any(name in line for line in said) for name in odd)
