@@ -135,3 +135,4 @@ def test_the_command_says_what_of_a_release_was_passed_over(
     assert main(command) == 0
     said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("note:")]
     assert all(any(name in line for line in said) for name in odd)
+    assert not any("driver" in line for line in said)
