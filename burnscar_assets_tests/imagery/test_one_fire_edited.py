@@ -41,7 +41,7 @@ LAND = gpd.GeoDataFrame(geometry=[shapely.box(-200_000, 50_000, -100_000, 130_00
 SAMPLING = SamplingSettings(
     points_per_sqrt_window=4,
     unburnt_per_burnt={Stratum.RING: 0.5, Stratum.LAND: 0.5},
-    splits=SplitSettings(block_km=1_000_000),
+    splits=SplitSettings(block_km=500),
 )
 
 
