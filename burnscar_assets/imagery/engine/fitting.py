@@ -76,7 +76,7 @@ class Fitting:
         result = numbers.astype(self.dtype)
         if self.nodata is None or self.fill is None:
             return result
-        if self.dtype.kind in "iu" and (conversion is not None or pixels.dtype != self.dtype):
+        if self.dtype.kind in "iu":
             result[(result == self.nodata) & ~missing] = _next_to(int(self.nodata), self.dtype)
         result[missing] = self.nodata
         return result
@@ -108,4 +108,5 @@ def _may_be_impossible(pixels: Pixels) -> bool:
 
 
 def _next_to(value: int, dtype: np.dtype[Any]) -> int:
-    return value + 1 if value < np.iinfo(dtype).max else value - 1
+    """What GDAL, too, makes of a pixel with data that comes out as the value without."""
+    return value - 1 if value > np.iinfo(dtype).min else value + 1
