@@ -14,8 +14,7 @@ from burnscar_assets.errors import BurnscarError, InputError, MissingDataError, 
 from burnscar_assets.imagery.dataset import load_windows
 from burnscar_assets.imagery.hrefs import is_remote
 from burnscar_assets.imagery.items import read_all_groups, set_aside
-from burnscar_assets.imagery.ledger import Ledger, open_ledgers
-from burnscar_assets.imagery.scene_radiometry import WORK as RADIOMETRY
+from burnscar_assets.imagery.ledger import TILES_MADE, Ledger, open_ledgers
 from burnscar_assets.imagery.shelf import open_shelf
 from burnscar_assets.imagery.tile_part import Groups, TilePart, by_group
 from burnscar_assets.progress import Progress
@@ -98,17 +97,13 @@ class LayerTiles:
         def tell(before: int, done: int) -> None:
             progress("materializing tiles", before + done, total)
 
-        place = Path(self._dataset.path)
-        with (
-            open_ledgers(place, "tiles", self.layer, groups) as ledgers,
-            open_ledgers(place, RADIOMETRY, self.layer, groups) as found,
-        ):
+        with open_ledgers(Path(self._dataset.path), TILES_MADE, self.layer, groups) as ledgers:
             self._forget_gone(ledgers, groups)
             try:
                 for rows in self._parts(windows):
                     part = self._part(rows, there)
                     parts = [*(p for p in parts if p.failed()), part]
-                    part.make(ledgers, found, partial(tell, self._counts["done"]))
+                    part.make(ledgers, partial(tell, self._counts["done"]))
                     self._take(part)
                     _give_back_memory()
                 self._check_readable(total)

@@ -2,7 +2,8 @@
 
 rslearn takes `items.json` and its `completed` markers at their word, whatever has changed since. A ledger
 says for which request the work on a window was done. Entries are forgotten on disk before the work starts, or hold
-the hash of what was made, so that an interrupted run is never taken for a finished one.
+the hash of what was made, so that an interrupted run is never taken for a finished one. What was found out of scenes
+on the way is kept beside them, in the same file.
 """
 
 import json
@@ -16,11 +17,22 @@ from burnscar_assets.storage.atomic import atomic_file
 FOLDER = ".burnscar"
 SAVE_EVERY = 500
 
+TILES_MADE = "tiles"
+"""Name of the ledgers of tiles."""
+
+SCENES = "*scenes"
+"""Where a ledger's file keeps what is known of scenes; no window has this id."""
+
 Entry = dict[str, Any]
 
 
 class Ledger:
-    """Entries by window id, for one kind of work on one layer of one group of windows."""
+    """What is remembered of one kind of work on one layer of one group of windows.
+
+    Attributes:
+        entries: by window id.
+        scenes: what was found out of scenes, by name.
+    """
 
     def __init__(self, path: Path) -> None:
         """Read what is remembered; an unreadable file is an empty one, and the work is done anew."""
@@ -30,6 +42,7 @@ class Ledger:
         except (OSError, ValueError):
             content = {}
         self.entries: dict[str, Entry] = content if isinstance(content, dict) else {}
+        self.scenes: dict[str, Entry] = self.entries.pop(SCENES, {})
         self._unsaved = 0
 
     def get(self, window_id: str) -> Entry:
@@ -46,9 +59,13 @@ class Ledger:
     def remember(self, window_id: str, entry: Entry) -> None:
         """Remember a window: work on it is done. On disk from time to time, and by `save`."""
         self.entries[window_id] = entry
-        self._unsaved += 1
-        if self._unsaved >= SAVE_EVERY:
-            self.save()
+        self._count_unsaved()
+
+    def remember_scene(self, name: str, entry: Entry) -> None:
+        """Remember what was found out of a scene, as `remember` does of a window."""
+        if self.scenes.get(name) != entry:
+            self.scenes[name] = entry
+            self._count_unsaved()
 
     def save(self) -> None:
         """Put what is remembered on disk."""
@@ -56,9 +73,15 @@ class Ledger:
             self._write()
             self._unsaved = 0
 
+    def _count_unsaved(self) -> None:
+        self._unsaved += 1
+        if self._unsaved >= SAVE_EVERY:
+            self.save()
+
     def _write(self) -> None:
         """One line a window: Python writes JSON with indents at a fifth of the speed."""
-        lines = (f"{json.dumps(key)}: {json.dumps(self.entries[key], sort_keys=True)}" for key in sorted(self.entries))
+        content = self.entries | ({SCENES: self.scenes} if self.scenes else {})
+        lines = (f"{json.dumps(key)}: {json.dumps(content[key], sort_keys=True)}" for key in sorted(content))
         with atomic_file(self.path) as temporary:
             temporary.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""What was found out of scenes' radiometry, remembered beside the dataset: once a scene, shown as a table."""
+"""What was found out of scenes' radiometry, remembered in the ledgers of tiles once a scene, and shown as a table."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -7,18 +7,17 @@ from typing import Any
 
 import pandas as pd
 
-from burnscar_assets.imagery.ledger import Ledger, open_ledgers
+from burnscar_assets.imagery.ledger import TILES_MADE, Ledger, open_ledgers
 from burnscar_assets.imagery.radiometry import RadiometryDecision
 from burnscar_assets.storage.contracts import SCENE_RADIOMETRY
 
-WORK = "radiometry"
 STATE = "state"
 """What a decision was made for: the scene's properties and its files."""
 
 
 def known_decision(ledger: Ledger, scene: str, state: str) -> RadiometryDecision | None:
     """What was found out of a scene, if it is as it was then."""
-    entry = ledger.get(scene)
+    entry = ledger.scenes.get(scene, {})
     if entry.get(STATE) != state:
         return None
     found = {key: value for key, value in entry.items() if key != STATE}
@@ -31,9 +30,7 @@ def remember_decisions(ledger: Ledger, decisions: Iterable[RadiometryDecision], 
     for decision in decisions:
         found = {key: [*value] if isinstance(value, tuple) else value for key, value in asdict(decision).items()}
         del found["scene"]
-        entry = {STATE: states.get(decision.scene, ""), **found}
-        if ledger.get(decision.scene) != entry:
-            ledger.remember(decision.scene, entry)
+        ledger.remember_scene(decision.scene, {STATE: states.get(decision.scene, ""), **found})
 
 
 def radiometry_table(dataset_path: Path, tiles: pd.DataFrame) -> pd.DataFrame:
@@ -50,8 +47,8 @@ def radiometry_table(dataset_path: Path, tiles: pd.DataFrame) -> pd.DataFrame:
     for (layer, year), mine in tiles.groupby(["layer", "fire_year"]):
         used = {scene for scenes in mine["item_ids"] for scene in scenes}
         used |= {text.partition(": ")[0] for texts in mine["passed_over"] for text in texts}
-        with open_ledgers(dataset_path, WORK, str(layer), [str(year)]) as ledgers:
-            entries = ledgers[str(year)].entries
+        with open_ledgers(dataset_path, TILES_MADE, str(layer), [str(year)]) as ledgers:
+            entries = ledgers[str(year)].scenes
         rows += [
             {"fire_year": int(year), "layer": layer, "item_id": scene}
             | {key: value for key, value in entries[scene].items() if key != STATE}

@@ -78,14 +78,13 @@ class TilePart:
         self.outcomes: dict[str, TileOutcome] = {}
         self._before: dict[str, Entry] = {}
 
-    def make(self, ledgers: dict[str, Ledger], found: dict[str, Ledger], told: Callable[[int], None]) -> None:
+    def make(self, ledgers: dict[str, Ledger], told: Callable[[int], None]) -> None:
         """Make what is missing or changed, measure the rest, and leave out what lacks data.
 
         Windows whose scenes can't be read are as before, but for the ledger's entry.
 
         Args:
-            ledgers: of the tiles, by group.
-            found: of what was found out of scenes' radiometry, by group.
+            ledgers: of the tiles and of what was found out of their scenes, by group.
             told: hears how many of the windows are done.
 
         Raises:
@@ -102,22 +101,20 @@ class TilePart:
             self.used[name] = self.groups[name]
             self.giving_way.passed_over.pop(name, None)
         told(len(self.outcomes))
-        again = self._attempt(pending, ledgers, found, told)
+        again = self._attempt(pending, ledgers, told)
         while again:
-            again = self._attempt(again, ledgers, found, told)
+            again = self._attempt(again, ledgers, told)
         self._leave_out()
 
-    def _attempt(
-        self, pending: set[str], ledgers: dict[str, Ledger], found: dict[str, Ledger], told: Callable[[int], None]
-    ) -> set[str]:
+    def _attempt(self, pending: set[str], ledgers: dict[str, Ledger], told: Callable[[int], None]) -> set[str]:
         """Make tiles; returns windows that are to be made of other scenes. Each time, one scene less is left."""
         again = set()
         self._ingest(pending)
-        shards = self._shards(pending, found)
+        shards = self._shards(pending, ledgers)
         for outcomes in run_shards(make_tiles, shards, self.settings.workers, self.settings.ray_address):
             for outcome in outcomes:
                 group = self.windows[outcome.window_id].group
-                remember_decisions(found[group], outcome.radiometry, self._states(outcome.window_id))
+                remember_decisions(ledgers[group], outcome.radiometry, self._states(outcome.window_id))
                 if self._gives_way(outcome):
                     again.add(outcome.window_id)
                 elif (final := self.outcomes[outcome.window_id]).content is not None:
@@ -230,7 +227,7 @@ class TilePart:
         items = (item for group in self.used[name] for item in group)
         return {item["name"]: self._identities.state(item) for item in items}
 
-    def _shards(self, names: Iterable[str], found: dict[str, Ledger]) -> list[TileShard]:
+    def _shards(self, names: Iterable[str], ledgers: dict[str, Ledger]) -> list[TileShard]:
         """Windows of the same scenes go together, so that few shards open a scene."""
         fewest, most = SHARD_WINDOWS
         shards: list[TileShard] = []
@@ -244,15 +241,15 @@ class TilePart:
                 for scenes in sorted(by_scenes):
                     shard += [name for name in by_scenes[scenes] if is_of_fallback(self.used[name]) == fallback]
                     while len(shard) >= fewest:
-                        shards.append(self._shard(group, shard[:most], found[group], fallback))
+                        shards.append(self._shard(group, shard[:most], ledgers[group], fallback))
                         shard = shard[most:]
-                shards += [self._shard(group, shard, found[group], fallback)] if shard else []
+                shards += [self._shard(group, shard, ledgers[group], fallback)] if shard else []
         return shards
 
-    def _shard(self, group: str, names: list[str], found: Ledger, fallback: bool) -> TileShard:
+    def _shard(self, group: str, names: list[str], ledger: Ledger, fallback: bool) -> TileShard:
         instead = {name: self.used[name] for name in names if self.used[name] is not self.groups[name]}
         states = {scene: state for name in names for scene, state in self._states(name).items()}
-        known = (known_decision(found, scene, state) for scene, state in states.items())
+        known = (known_decision(ledger, scene, state) for scene, state in states.items())
         decisions = tuple(decision for decision in known if decision is not None)
         return TileShard(self._path, self.layer, group, tuple(names), self.settings, instead, decisions, fallback)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import rasterio
 from rasterio.enums import ColorInterp
@@ -12,8 +13,10 @@ from rasterio.transform import from_origin
 
 from burnscar_assets.classes import BAND_RESOLUTION_M, BANDS
 from burnscar_assets.environment import CONFIGS_DIR
+from burnscar_assets.imagery.ledger import TILES_MADE, open_ledgers
 from burnscar_assets.imagery.matching import match_scenes
 from burnscar_assets.imagery.materialize import TileSummary, materialize_tiles
+from burnscar_assets.imagery.scene_radiometry import radiometry_table
 from burnscar_assets.imagery.stac_index import StacDict, write_index
 from burnscar_assets.imagery.tiles import read_tile
 from burnscar_assets.storage.paths import DataRoot
@@ -222,3 +225,16 @@ def test_offset_is_proved_by_the_pixels(
         np.testing.assert_array_equal(tile[0], expected(SCENE, "B02") + 1000)
     else:
         assert_right(tile)
+
+
+def test_what_is_known_of_scenes_is_kept_with_the_tiles(root: DataRoot, tmp_path: Path) -> None:
+    items = [write_as(tmp_path, SCENE, lambda dn: dn + np.uint16(1000), nodata=0)]
+    items[0]["properties"] |= {"s2:processing_baseline": "05.09"}
+    _, _, row = tiles(root, tmp_path, items)
+    known = radiometry_table(root.dataset, pd.DataFrame([row]))
+    assert known[["item_id", "usable", "offset_dn", "decided_by"]].values.tolist() == [["s", True, 1000, "pixels"]]
+    names = {path.name for path in (root.dataset / ".burnscar").iterdir()}
+    assert names == {f"{work}-{LAYER}-2022.json" for work in ("matched", "tiles")}
+    with open_ledgers(root.dataset, TILES_MADE, LAYER, ["2022"]) as ledgers:
+        ledgers["2022"].forget(["w0"])
+    assert radiometry_table(root.dataset, pd.DataFrame([row])).equals(known)
