@@ -10,7 +10,7 @@ import shapely
 from burnscar_assets.crs import usable_crs
 from burnscar_assets.errors import InputError
 from burnscar_assets.storage.tables import TABLE_CRS
-from burnscar_assets.vectors import PARQUET, read_first_layer
+from burnscar_assets.vectors import read_first_layer
 
 CALIFORNIA_OUTLINE: Final = (
     (-124.15, 41.99), (-123.20, 41.99), (-122.30, 41.99), (-121.40, 41.98), (-120.02, 41.98),
@@ -71,9 +71,6 @@ def _read(path: Path) -> gpd.GeoDataFrame:
     if not path.exists():
         raise InputError(f"no such file: {path}; give the path of a vector file, or leave the setting empty")
     try:
-        layer = gpd.read_parquet(path) if path.suffix in PARQUET else read_first_layer(path)
-    except Exception as error:
+        return read_first_layer(path)
+    except (InputError, OSError) as error:
         raise InputError(f"cannot read {path} as a vector layer: {error}") from error
-    if not isinstance(layer, gpd.GeoDataFrame):
-        raise InputError(f"{path} has no geometry: give a layer of polygons")
-    return layer

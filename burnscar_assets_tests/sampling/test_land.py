@@ -69,3 +69,10 @@ def test_land_of_other_fire_years_is_left_out(tmp_path: Path) -> None:
     assert load_land(path, 2021, may_be_empty=True).empty
     with pytest.raises(InputError, match="no polygons"):
         load_land(path, 2021)
+
+
+def test_parquet_is_read_apart_as_other_files_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "land.parquet"
+    layer(SQUARE, SQUARE).assign(fire_years=[[2019], [2019, 2020]]).to_parquet(path)
+    monkeypatch.setattr(gpd, "read_parquet", None)
+    assert [len(load_land(path, year)) for year in (2019, 2020, None)] == [2, 1, 2]
