@@ -25,7 +25,16 @@ from burnscar_assets.process import collect_seldom
 from burnscar_assets.settings import Settings, load_settings
 from burnscar_assets.storage.full_disk import full_disk_errors
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.terminal import Console, complain, note, quiet_closed_pipe, show, show_table, write_in_any_encoding
+from burnscar_assets.terminal import (
+    Console,
+    complain,
+    note,
+    quiet_closed_pipe,
+    say,
+    show,
+    show_table,
+    write_in_any_encoding,
+)
 
 INTERRUPTED: Final = 130
 """Exit status of a command that Ctrl-C ended."""
@@ -259,7 +268,7 @@ def _verify(options: argparse.Namespace) -> int:
         found = verify(world, planner.instance, planner.choose_years(options.years), progress)
     if found.damage:
         show(("result", "file", "in the"), [(damage.artifact, damage.path, damage.where) for damage in found.damage])
-    print(found.describe())
+    say(found.describe())
     return int(bool(found.damage))
 
 
@@ -339,7 +348,7 @@ def _compare(options: argparse.Namespace) -> int:
     report = load_report(root)
     show(HEADINGS, comparison_rows(read_table(root, SETUP_COMPARISON, None)))
     for line in comparison_lines(report):
-        print(line)
+        say(line)
     return 0
 
 

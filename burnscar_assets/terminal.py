@@ -10,7 +10,7 @@ import sys
 import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Final
+from typing import Any, Final
 
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -19,6 +19,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from burnscar_assets.progress import Progress
+from burnscar_assets.text import printable
 
 STANDARD_ERROR = 2
 UNLIMITED_WIDTH = 10_000
@@ -31,7 +32,11 @@ _READABLE = "burnscar-readable"
 
 
 class Console(RichConsole):
-    """A console that leaves a closed pipe to the command's end."""
+    """A console that shows text from outside as text, and leaves a closed pipe to the command's end."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """What rich makes of a string, without its control characters."""
+        return super().render_str(printable(text), **options)
 
     def on_broken_pipe(self) -> None:
         """Raise the error that this is called for."""
@@ -83,28 +88,37 @@ def quiet_closed_pipe() -> Iterator[None]:
 def note(problems: Iterable[str]) -> None:
     """Print notes on standard error."""
     for problem in problems:
-        Console(stderr=True).print(Text("note:", "bold yellow"), Text(problem), soft_wrap=True)
+        Console(stderr=True).print(Text("note:", "bold yellow"), _text(problem), soft_wrap=True)
 
 
 def complain(said: str) -> None:
     """Print an error on standard error."""
-    Console(stderr=True).print(Text("error:", "bold red"), Text(said), soft_wrap=True)
+    Console(stderr=True).print(Text("error:", "bold red"), _text(said), soft_wrap=True)
 
 
 def show(headings: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
     """Print a table of plain text."""
     table = RichTable()
     for heading in headings:
-        table.add_column(Text(heading), overflow="fold")
+        table.add_column(_text(heading), overflow="fold")
     for row in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
+        table.add_row(*(cell if isinstance(cell, Text) else _text(cell) for cell in row))
     show_table(table)
 
 
 def show_table(table: RichTable) -> None:
     """Print a table: folded to the terminal's width, a line a row where there is no terminal."""
-    console = Console()
-    (console if console.is_terminal else Console(width=UNLIMITED_WIDTH)).print(table)
+    width = None if Console().is_terminal else UNLIMITED_WIDTH
+    Console(width=width, markup=False, emoji=False, highlight=False).print(table)
+
+
+def _text(said: object) -> Text:
+    return Text(printable(str(said)))
+
+
+def say(line: str) -> None:
+    """Print a line that may hold text from outside."""
+    print(printable(line))
 
 
 @contextmanager
@@ -124,14 +138,14 @@ def _lines(console: Console) -> Iterator[Progress]:
         if what != last:
             last = what
             with suppress(BrokenPipeError):  # the work goes on
-                console.print(f"{what} …", highlight=False)
+                console.print(f"{what} …", highlight=False, markup=False, emoji=False)
                 console.file.flush()
 
     yield report
 
 
 def _bars(console: Console) -> Iterator[Progress]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     tasks: dict[str, TaskID] = {}
     with RichProgress(*columns, console=console, redirect_stdout=False, redirect_stderr=False) as bars:
 
@@ -139,7 +153,7 @@ def _bars(console: Console) -> Iterator[Progress]:
             if what not in tasks:
                 for finished in tasks.values():
                     bars.stop_task(finished)
-                tasks[what] = bars.add_task(what, total=total or None)
+                tasks[what] = bars.add_task(printable(what), total=total or None)
             bars.update(tasks[what], completed=done, total=total or None)
 
         yield report

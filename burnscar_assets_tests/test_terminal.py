@@ -5,14 +5,26 @@ import signal
 import subprocess
 import sys
 import time
+import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.table import Table
 
 from burnscar_assets import terminal
-from burnscar_assets.terminal import CLOSED_PIPE, show, write_in_any_encoding
+from burnscar_assets.terminal import (
+    CLOSED_PIPE,
+    complain,
+    live_progress,
+    note,
+    say,
+    show,
+    show_table,
+    write_in_any_encoding,
+)
 from burnscar_assets_tests.orchestration.conftest import BIN, command_environment
 
 ENCODINGS = ("ascii", "cp1252", "latin-1", "utf-8", "cp437")
@@ -30,6 +42,41 @@ def test_any_text_is_written_in_any_encoding(encoding: str, text: str) -> None:
     stream.flush()
     written = stream.buffer.getvalue().decode(encoding)
     assert all(c in written for c in text if c.isascii() and c.isprintable())
+
+
+def _report(text: str) -> None:
+    with live_progress() as progress:
+        progress(text, 1, 2)
+
+
+CONTROLS = "\x1b[2J\x1b]0;owned\x07\x9b31m\r\x08\x00\u202e"
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda text: show([text], [[text]]),
+        lambda text: show_table(Table(text, title=text)),
+        lambda text: note([text]),
+        complain,
+        say,
+        _report,
+    ],
+)
+@pytest.mark.parametrize("name", ["[red]x[/red]", "[/]", "[/no]", ":smile:", "{}", "x"])
+def test_text_from_outside_neither_steers_a_terminal_nor_is_markup(
+    write: Callable[[str], None], name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write(f"{CONTROLS}{name}{CONTROLS}")
+    written = "".join(capfd.readouterr())
+    assert name in written
+    assert not [c for c in written if c != "\n" and unicodedata.category(c) in ("Cc", "Cf")]
+
+
+def test_a_query_shows_what_a_table_holds_without_steering_the_terminal(tmp_path: Path) -> None:
+    done = _run(tmp_path, "sql", "select 'A' || chr(27) || '[31mB' || chr(13) || 'C' || chr(155) as said")
+    assert done.returncode == 0
+    assert b"A[31mB C " in done.stdout and b"\x1b" not in done.stdout and b"\r" not in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from burnscar_assets.classes import CLASS_COLORS
+from burnscar_assets.text import as_drawn
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,7 +45,7 @@ def plot_threshold(index: pd.DataFrame, threshold: float, *, title: str, simulat
     axes.axvline(threshold, color="0.2", linestyle="--", linewidth=1, label=f"threshold {threshold:.3f}")
     axes.set(xlabel="mean burn index, low where burnt", ylabel="training windows")
     axes.legend(fontsize=8)
-    figure.suptitle(f"{title} (simulated imagery)" if simulated else title, fontsize=11)
+    figure.suptitle(as_drawn(f"{title} (simulated imagery)" if simulated else title), fontsize=11)
     return figure
 
 
@@ -72,8 +73,8 @@ def plot_trees(
     losses.legend(fontsize=8)
     most = sorted(gain.items(), key=lambda item: -item[1])[:MOST_FEATURES][::-1]
     total = sum(gain.values()) or 1.0
-    features.barh([name for name, _ in most], [value / total for _, value in most], color="#3a7d44")
+    features.barh([as_drawn(name) for name, _ in most], [value / total for _, value in most], color="#3a7d44")
     features.set_xlabel("share of the gain")
     features.tick_params(labelsize=7)
-    figure.suptitle(f"{title} (simulated imagery)" if simulated else title, fontsize=11)
+    figure.suptitle(as_drawn(f"{title} (simulated imagery)" if simulated else title), fontsize=11)
     return figure

@@ -7,7 +7,7 @@ import pandas as pd
 
 from burnscar_assets.comparison.compare import COST, QUALITY, REFERENCE
 from burnscar_assets.comparison.paired import BETTER, DECISIVE, WORSE
-from burnscar_assets.labels.text import as_drawn
+from burnscar_assets.text import as_drawn
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +30,7 @@ def plot_comparison(table: pd.DataFrame, *, title: str, simulated: bool) -> "Fig
     decisive = table[(table["scope"] == QUALITY) & (table["metric"] == DECISIVE)]
     shown = decisive.sort_values("value", kind="stable", na_position="first").reset_index(drop=True)
     figure = Figure(figsize=(13.5, 1.6 + 0.42 * len(shown)), layout="constrained")
-    figure.suptitle(f"{title} (simulated imagery)" if simulated else title, fontsize=11)
+    figure.suptitle(as_drawn(f"{title} (simulated imagery)" if simulated else title), fontsize=11)
     values, differences, costs = figure.subplots(1, 3, width_ratios=[1.2, 1.2, 1])
     _draw_values(values, shown)
     _draw_differences(differences, shown)

@@ -12,6 +12,7 @@ from burnscar_assets.evaluation.spec import EvaluationSpec
 from burnscar_assets.imagery.plots import SWIR, TRUE_COLOUR, chip_images
 from burnscar_assets.storage.atomic import atomic_file
 from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.text import as_drawn
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,7 +44,7 @@ def plot_evaluation(predictions: pd.DataFrame, metrics: pd.DataFrame, *, title: 
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(13.5, 3.8), layout="constrained")
-    figure.suptitle(f"{title} (simulated imagery)" if simulated else title, fontsize=11)
+    figure.suptitle(as_drawn(f"{title} (simulated imagery)" if simulated else title), fontsize=11)
     confusion, fires, comparison, curve = figure.subplots(1, 4, width_ratios=[1, 1.4, 1.3, 1])
     _draw_confusion(confusion, predictions)
     _draw_fires(fires, metrics)
@@ -79,7 +80,7 @@ def plot_worst_windows(
 
     worst = worst_windows(predictions, n)
     figure = Figure(figsize=(1.15 * len(worst) + 0.6, 3.4))
-    figure.suptitle(f"{title} (simulated imagery)" if simulated else title, fontsize=10)
+    figure.suptitle(as_drawn(f"{title} (simulated imagery)" if simulated else title), fontsize=10)
     axes = figure.subplots(2, len(worst), squeeze=False)
     for line, bands in enumerate((TRUE_COLOUR, SWIR)):
         for cell, image in zip(axes[line], chip_images(dataset, worst, layer, bands), strict=True):
@@ -152,7 +153,9 @@ def _draw_fires(axes: "Axes", metrics: pd.DataFrame) -> None:
     rows = np.arange(len(shown))
     axes.barh(rows, shown["f1_burnt"], height=0.75, color=_COLORS[MODEL], alpha=0.35, label="F1 burnt")
     axes.plot(shown["iou_burnt"], rows, "d", color=_COLORS[MODEL], markersize=4, label="IoU burnt")
-    axes.set_yticks(rows, [f"{str(name)[:8]}  n={n}" for name, n in zip(shown.index, shown["windows"], strict=True)])
+    axes.set_yticks(
+        rows, [f"{as_drawn(str(name)[:8])}  n={n}" for name, n in zip(shown.index, shown["windows"], strict=True)]
+    )
     hidden = "" if len(shown) == len(scored) else f", the {len(shown)} with most windows shown"
     axes.set(xlim=(0, 1.02), title=f"model on each of {len(scored)} fires{hidden}")
     if len(shown):

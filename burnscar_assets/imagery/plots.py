@@ -11,6 +11,7 @@ import pandas as pd
 from burnscar_assets.classes import CLASS_COLORS, CLASS_NAMES
 from burnscar_assets.imagery.dataset import image_layers, open_dataset
 from burnscar_assets.imagery.tiles import read_tiles
+from burnscar_assets.text import as_drawn
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,7 +89,7 @@ def plot_matches(matches: pd.DataFrame, *, title: str = "Scenes matched", simula
         axes.tick_params(labelsize=8)
     first = matches.drop_duplicates("window_id")
     reasons = first.loc[~first["matched"].astype(bool), "reason"].value_counts().sort_index()
-    labels = ["matched", *(reason.replace("_", " ") for reason in reasons.index)]
+    labels = ["matched", *(as_drawn(reason.replace("_", " ")) for reason in reasons.index)]
     values = [int(first["matched"].sum()), *reasons.tolist()]
     bars = counts.barh(labels, values, color=["#3a7d44", *["#c1440e"] * len(reasons)])
     counts.bar_label(bars, padding=2)
@@ -100,7 +101,7 @@ def plot_matches(matches: pd.DataFrame, *, title: str = "Scenes matched", simula
 
 
 def _with_note(title: str, simulated: bool) -> str:
-    return f"{title} ({SIMULATED_NOTE})" if simulated and "simulated" not in title else title
+    return as_drawn(f"{title} ({SIMULATED_NOTE})" if simulated and "simulated" not in title else title)
 
 
 def _has_bands(layers: dict, name: str) -> bool:

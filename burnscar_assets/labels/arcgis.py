@@ -20,11 +20,11 @@ from burnscar_assets.errors import BurnscarError, InputError, SourceUnavailableE
 from burnscar_assets.labels.http import check_status, open_session, transport_errors, with_retries
 from burnscar_assets.labels.layer_address import TOKEN_VARIABLE, is_rest_layer, layer_url, refuse_page, service_url
 from burnscar_assets.labels.layer_rows import Page, as_table, read_page
-from burnscar_assets.labels.text import clean
 from burnscar_assets.network.addresses import with_secrets
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.settings import ReleaseSettings, ServiceSettings
 from burnscar_assets.storage.tables import TABLE_CRS
+from burnscar_assets.text import clean
 
 EVERY_ROW = "1=1"
 """SQL that all rows answer to."""

@@ -17,7 +17,7 @@ import shapely
 from burnscar_assets.errors import InputError
 from burnscar_assets.labels.cut_answers import says_cut
 from burnscar_assets.labels.layer_shapes import esri_crs, esri_shape, geojson_crs, geojson_shape
-from burnscar_assets.labels.text import clean
+from burnscar_assets.text import clean
 
 _INTEGERS = frozenset({"OID", "SmallInteger", "Integer", "BigInteger", "Date"})
 _FLOATS = frozenset({"Single", "Double"})

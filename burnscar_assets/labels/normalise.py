@@ -16,9 +16,9 @@ import pandas as pd
 from burnscar_assets.errors import InputError
 from burnscar_assets.labels.dates import FIRST_YEAR, calendar_days
 from burnscar_assets.labels.place import check_place
-from burnscar_assets.labels.text import clean_column, count_unclean
 from burnscar_assets.storage.contracts import RELEASE_RECORDS
 from burnscar_assets.storage.tables import TABLE_CRS
+from burnscar_assets.text import clean_column, count_unclean
 
 HECTARES_PER_ACRE = 0.40468564224
 ENOUGH = 5
@@ -176,6 +176,13 @@ def as_text(column: pd.Series) -> pd.Series:
     return clean_column(column).astype("string").str.strip().replace("", pd.NA)
 
 
+def text_notes(raw: gpd.GeoDataFrame, found: Mapping[str, str], names: Iterable[str]) -> Iterator[str]:
+    """Of which fields of text `as_text` takes out unseen characters, a sentence each."""
+    for name in names:
+        if unclean := count_unclean(take(raw, found, name)):
+            yield f"control or unseen characters were taken out of {found[name]} in {unclean} record(s)"
+
+
 def _credible_years() -> range:
     """Fire years that a record can be of; another counts as none, so that negatives of every year keep off the burn."""
     return range(FIRST_YEAR, datetime.now(UTC).year + 1)
@@ -209,9 +216,7 @@ def _notes(raw: gpd.GeoDataFrame, found: Mapping[str, str], rows: pd.DataFrame) 
     for read, *others in matching_columns(map(str, raw.columns)).values():
         if others:
             yield f"of the fields {read}, {', '.join(others)}, {read} is read"
-    for name in _TEXT:
-        if unclean := count_unclean(take(raw, found, name)):
-            yield f"control or unseen characters were taken out of {found[name]} in {unclean} record(s)"
+    yield from text_notes(raw, found, _TEXT)
     for name in ("cause", "c_method"):
         if unknown := int((take(raw, found, name).notna() & rows[name].isna()).sum()):
             yield f"{found[name]} is no code in {unknown} record(s) and counts as missing"

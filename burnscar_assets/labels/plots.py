@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from burnscar_assets.classes import CLASS_COLORS
+from burnscar_assets.text import as_drawn
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,7 +67,7 @@ def plot_season(records: gpd.GeoDataFrame, *, title: str) -> "Figure":
     labels = [f"{name}: {len(group):,}" for name, group in shown.items()]
     colors = [_KIND_COLORS["prescribed"], CLASS_COLORS["burnt"]]
     axes.hist(weeks, bins=54, range=(0, 54), stacked=True, label=labels, color=colors)
-    axes.set_title(title, fontsize=10)
+    axes.set_title(as_drawn(title), fontsize=10)
     axes.set_xlabel("week of the alarm", fontsize=8)
     axes.set_ylabel("fires", fontsize=8)
     axes.tick_params(labelsize=8)
@@ -134,7 +135,7 @@ def plot_history(
 
 
 def _heading(title: str, simulated: bool) -> str:
-    return f"{title} (simulated)" if simulated else title
+    return as_drawn(f"{title} (simulated)" if simulated else title)
 
 
 def _bars_by_year(axes: "Axes", years: "pd.Series[int]", color: str) -> None:

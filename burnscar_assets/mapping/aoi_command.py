@@ -54,7 +54,7 @@ def _map(options: argparse.Namespace) -> int:
     from burnscar_assets.process import make_threads_doze
     from burnscar_assets.settings import load_settings
     from burnscar_assets.storage.paths import DataRoot
-    from burnscar_assets.terminal import live_progress
+    from burnscar_assets.terminal import live_progress, say
 
     make_threads_doze()
     root = DataRoot(data_root())
@@ -76,7 +76,7 @@ def _map(options: argparse.Namespace) -> int:
         summary, (outcome,) = make_maps(spec, progress)
     record = outcome.record or {}
     for line in told(record, made=bool(summary.made)):
-        print(line)
+        say(line)
     print(f"{outcome.task.folder}")
     if summary.index is not None:
         print(f"open {summary.index}")

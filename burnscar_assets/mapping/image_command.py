@@ -48,6 +48,8 @@ def map_image(options: argparse.Namespace) -> int:
     from burnscar_assets.mapping.images import Bands, read_images, read_perimeter_of
     from burnscar_assets.mapping.index_files import PICTURE_FILE, write_index_map
     from burnscar_assets.mapping.index_map import check_threshold, map_images
+    from burnscar_assets.terminal import say
+    from burnscar_assets.text import clean
 
     if options.offset_before is not None and options.before is None:
         raise InputError("--offset-before is of the image before the fire: give it with --before")
@@ -57,9 +59,9 @@ def map_image(options: argparse.Namespace) -> int:
     images = read_images(options.after, options.before, bands)
     perimeter, notes = (None, ()) if options.perimeter is None else read_perimeter_of(options.perimeter, images)
     found = map_images(images, perimeter, threshold=options.threshold, notes=notes)
-    figures = write_index_map(found, options.out, options.title or options.after[0].stem)
+    figures = write_index_map(found, options.out, clean(options.title or options.after[0].stem))
     for line in _lines(figures):
-        print(line)
+        say(line)
     print(f"{options.out / PICTURE_FILE}")
     return 0
 

@@ -6,11 +6,11 @@ import geopandas as gpd
 import numpy as np
 from numpy.typing import NDArray
 
-from burnscar_assets.labels.text import as_drawn
 from burnscar_assets.mapping.grid import NO_ANSWER
 from burnscar_assets.mapping.images import pixel_boxes
 from burnscar_assets.mapping.index_map import IndexMap
 from burnscar_assets.mapping.severity import SEVERITY_CLASSES
+from burnscar_assets.text import as_drawn
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pandas as pd
 
-from burnscar_assets.labels.text import as_drawn
+from burnscar_assets.text import as_drawn
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,7 +41,9 @@ def plot_maps(maps: pd.DataFrame, *, title: str, simulated: bool) -> "Figure":
     if len(shown):
         areas.legend(frameon=False, fontsize="small")
     without = len(maps) - int(maps["complete"].fillna(False).astype(bool).sum())
-    figure.suptitle(f"{title}: {len(maps) - without} maps" + (f", {without} fires without imagery" if without else ""))
+    figure.suptitle(
+        f"{as_drawn(title)}: {len(maps) - without} maps" + (f", {without} fires without imagery" if without else "")
+    )
     if simulated:
         figure.text(0.99, 0.01, "SIMULATED imagery", ha="right", color=NOTE)
     return figure

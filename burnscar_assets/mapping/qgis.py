@@ -17,6 +17,7 @@ from burnscar_assets.mapping.pages.records import Grid, ReadMap
 from burnscar_assets.mapping.pages.styles import MODEL_COLOUR, PERIMETER_COLOUR, VALIDITY
 from burnscar_assets.mapping.polygon_files import BURNED_LAYER, PERIMETER_LAYER
 from burnscar_assets.mapping.severity import SEVERITY_CLASSES
+from burnscar_assets.text import clean
 
 PROJECT_FILE: Final = "map.qgs"
 QGIS_VERSION: Final = "3.22.0"
@@ -61,7 +62,7 @@ def qgis_project(a_map: ReadMap) -> bytes:
         a_map: the map; what its folder lacks is left out.
     """
     layers = list(_layers(a_map))
-    title = a_map.record.name + (" (simulated imagery)" if a_map.record.simulated else "")
+    title = clean(a_map.record.name) + (" (simulated imagery)" if a_map.record.simulated else "")
     root = Element("qgis", projectname=title, version=QGIS_VERSION)
     SubElement(root, "title").text = title
     _crs(SubElement(root, "projectCrs"), a_map.grid.crs)

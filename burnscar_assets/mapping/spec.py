@@ -2,18 +2,21 @@
 
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import shapely
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from burnscar_assets.mapping.scenes import TimeSpan
 from burnscar_assets.mapping.settings import MappingSettings
 from burnscar_assets.process import ProcessSpec
 from burnscar_assets.settings import ImagerySettings
 from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.text import clean
 
 MAP_FILE: Final = "map.json"
+
+CleanText = Annotated[str, AfterValidator(clean)]
 
 
 class MapTask(BaseModel):
@@ -22,7 +25,7 @@ class MapTask(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(description="Name of the map's folder: the fire's id, or a person's name for the area.")
-    title: str = Field(description="What a person calls it: the fire's name, or the area's.")
+    title: CleanText = Field(description="What a person calls it: the fire's name, or the area's.")
     folder: Path = Field(description="Where the map goes.")
     work: Path = Field(description="Where its scenes are remembered and its finished blocks kept.")
     area: str = Field(description="Area to map, WKT in EPSG:4326: of a fire, its perimeter.")
@@ -31,7 +34,7 @@ class MapTask(BaseModel):
     end: datetime = Field(description="First moment after.")
     before_start: datetime | None = Field(None, description="The same of the image before the fire; empty: none.")
     before_end: datetime | None = Field(None, description="First moment after.")
-    source: str = Field(description="Where the area is from, such as the release of the perimeter.")
+    source: CleanText = Field(description="Where the area is from, such as the release of the perimeter.")
     fire_id: str | None = Field(None, description="The fire whose perimeter the area is; empty: an area of interest.")
     fire_year: int | None = Field(None, description="Its fire year.")
     simulated_perimeter: bool = Field(False, description="Whether the perimeter is simulated.")

@@ -26,6 +26,7 @@ from burnscar_assets.mapping.rasters import (
 )
 from burnscar_assets.mapping.severity import NO_SEVERITY, SEVERITY_CLASSES
 from burnscar_assets.mapping.spec import MAP_FILE
+from burnscar_assets.text import clean
 
 ITEM_FILE: Final = "item.json"
 COLLECTION_FILE: Final = "collection.json"
@@ -94,7 +95,7 @@ def map_item(record: Mapping[str, Any], frame: Frame, folder: Path, place: Path)
         "datetime": None,
         "start_datetime": f"{record['start']}T00:00:00Z",
         "end_datetime": f"{record['end']}T23:59:59Z",
-        "title": f"Burned area, {record['fire_name'] or record['aoi_name']}{simulated}",
+        "title": f"Burned area, {clean(record['fire_name'] or record['aoi_name'] or place.name)}{simulated}",
         "proj:code": f"EPSG:{frame.epsg}",
         "proj:shape": list(frame.shape),
         "proj:transform": list(frame.transform)[:6],

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pandas as pd
 import yaml
-from rich.console import Console
 from rich.markup import escape
 
 from burnscar_assets.comparison.compare import load_report
@@ -28,7 +27,7 @@ from burnscar_assets.storage.contracts import FIRE_PERIMETERS, SETUP_COMPARISON
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, table_path
 from burnscar_assets.summary import comparison_table, count_table, score_table
-from burnscar_assets.terminal import live_progress
+from burnscar_assets.terminal import Console, live_progress, show_table
 from burnscar_assets.training.manifest import load_manifest
 
 DEFAULT_ROOT = "data/demo"
@@ -126,10 +125,10 @@ def _report(console: Console, world: World, years: list[int], archive: Simulated
     root = world.root
     if not refreshed.runs:
         console.print("everything was fresh: no work was done twice")
-    console.print(count_table(root, years, title=f"{world.settings.name}: perimeters to tiles"))
-    console.print(score_table(root, years, title="held-out fires, pooled, with 95 % intervals over fires"))
+    show_table(count_table(root, years, title=f"{world.settings.name}: perimeters to tiles"))
+    show_table(score_table(root, years, title="held-out fires, pooled, with 95 % intervals over fires"))
     if world.setups and table_path(root, SETUP_COMPARISON, None).exists():
-        console.print(comparison_table(root))
+        show_table(comparison_table(root))
         for line in comparison_lines(load_report(root)):
             console.print(escape(line), highlight=False)
     for notice in sorted({load_manifest(root.checkpoint(year)).notice for year in years}):

@@ -7,6 +7,7 @@ import pandas as pd
 
 from burnscar_assets.classes import BURNT, CLASS_NAMES, SPLIT_COLORS, Stratum
 from burnscar_assets.sampling.land import load_land
+from burnscar_assets.text import as_drawn
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,7 +45,7 @@ def plot_points(
 
     figure = Figure(figsize=(7.4, 4.8), dpi=90, layout="constrained")
     grid = figure.add_gridspec(2 if losses is not None else 1, 2, width_ratios=(1.7, 1))
-    figure.suptitle(f"{title} (simulated)" if simulated else title, fontsize=10)
+    figure.suptitle(as_drawn(f"{title} (simulated)" if simulated else title), fontsize=10)
     _draw_map(figure.add_subplot(grid[:, 0]), points, perimeters)
     _draw_strata(figure.add_subplot(grid[0, 1]), points)
     if losses is not None:

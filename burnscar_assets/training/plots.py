@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from burnscar_assets.classes import SPLIT_COLORS
+from burnscar_assets.text import as_drawn
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,7 +45,7 @@ def plot_learning_curves(history: Sequence[dict[str, float]], *, title: str, sim
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
-    figure.suptitle(f"{title} (simulated imagery)" if simulated else title, fontsize=11)
+    figure.suptitle(as_drawn(f"{title} (simulated imagery)" if simulated else title), fontsize=11)
     return figure
 
 

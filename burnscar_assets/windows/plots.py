@@ -7,7 +7,7 @@ import pandas as pd
 import shapely
 
 from burnscar_assets.classes import BURNT, CLASS_COLORS, CLASS_NAMES, SPLIT_COLORS
-from burnscar_assets.labels.text import as_drawn
+from burnscar_assets.text import as_drawn
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +34,7 @@ def plot_windows(windows: gpd.GeoDataFrame, perimeters: gpd.GeoDataFrame, *, tit
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4), dpi=90, layout="constrained")
-    figure.suptitle(f"{title} (simulated)" if simulated else title, fontsize=10)
+    figure.suptitle(as_drawn(f"{title} (simulated)" if simulated else title), fontsize=10)
     grid = figure.add_gridspec(2, PLACES_SHOWN + 1, width_ratios=(*[1.1] * PLACES_SHOWN, 1))
     of_fires = windows.loc[windows["fire_id"].fillna("") != "", "fire_id"]
     crowded = of_fires.value_counts().sort_index().sort_values(ascending=False, kind="stable")
@@ -65,7 +65,7 @@ def _draw_fire(axes: "Axes", fire: str, windows: gpd.GeoDataFrame, perimeters: g
         axis.set_major_locator(MaxNLocator(6))
     names = perimeters.loc[perimeters["fire_id"] == fire, "fire_name"].dropna()
     split = windows.loc[windows["fire_id"] == fire, "split"].iloc[0]
-    name = as_drawn(names.iloc[0]) if len(names) else fire[:8]
+    name = as_drawn(names.iloc[0] if len(names) else fire[:8])
     axes.set_title(f"{name}: {split}, {len(near)} windows", fontsize=8)
     axes.tick_params(labelsize=7)
     axes.xaxis.label.set_fontsize(7)

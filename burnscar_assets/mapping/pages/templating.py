@@ -1,7 +1,7 @@
 """Turning templates into pages: whole files with style and script inside, so that they need nothing but themselves.
 
-Everything that comes from data is escaped, and the page's own policy lets the browser run no script but ours and
-reach no network.
+Everything that comes from data is escaped and without unseen characters, and the page's own policy lets the browser
+run no script but ours and reach no network.
 """
 
 import hashlib
@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+
+from burnscar_assets.text import printable
 
 FOLDER: Final = "templates"
 
@@ -45,12 +47,17 @@ def _policy(script: str) -> str:
     )
 
 
+def _harmless(value: object) -> object:
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 @cache
 def _environment() -> Environment:
     return Environment(
         loader=PackageLoader("burnscar_assets.mapping.pages", FOLDER),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_harmless,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -1,10 +1,12 @@
+import unicodedata
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from burnscar_assets.labels.text import as_drawn, clean
+from burnscar_assets.text import as_drawn, clean, printable
 
 
 @pytest.mark.parametrize(
@@ -29,3 +31,11 @@ def test_any_name_can_be_drawn_as_it_is(name: str) -> None:
     text = figure.suptitle(as_drawn(name))
     FigureCanvasAgg(figure).draw()
     assert text._preprocess_math(text.get_text())[1] is False
+
+
+@given(st.text())
+def test_printable_text_keeps_its_lines_and_moves_no_cursor(text: str) -> None:
+    shown = printable(text)
+    assert shown.count("\n") == text.count("\n")
+    assert not any(unicodedata.category(c) in ("Cc", "Cs") for c in shown if c != "\n")
+    assert printable(shown) == shown

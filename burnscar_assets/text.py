@@ -1,4 +1,4 @@
-"""Text from outside made harmless: what no name needs, and what breaks a terminal, a page or a QGIS project."""
+"""Text from outside made harmless: what no name needs, and what breaks a terminal, a picture, a page or QGIS."""
 
 import re
 from typing import Final
@@ -18,9 +18,14 @@ def clean(text: str) -> str:
     return _UNSEEN.sub("", _BREAKS.sub(" ", text)).strip()
 
 
+def printable(text: str) -> str:
+    """Text with its lines and blanks, without unseen characters, as a terminal or a page shows it."""
+    return "\n".join(_UNSEEN.sub("", _BREAKS.sub(" ", line)) for line in text.split("\n"))
+
+
 def as_drawn(text: object) -> str:
-    """Text that matplotlib draws as it is: without this, what stands between two dollar signs is a formula."""
-    return clean(str(text)).replace("$", r"\$")
+    """Text that matplotlib draws as it is, with its lines: else what stands between two dollar signs is a formula."""
+    return printable(str(text)).replace("$", r"\$")
 
 
 def clean_column(column: pd.Series) -> pd.Series:
