@@ -14,7 +14,8 @@ import pandas as pd
 from burnscar_assets.errors import InputError
 from burnscar_assets.labels.arcgis import read_rest_layer
 from burnscar_assets.labels.dates import calendar_days
-from burnscar_assets.labels.normalise import HECTARES_PER_ACRE, as_text, match_fields, take
+from burnscar_assets.labels.normalise import HECTARES_PER_ACRE, as_text, match_fields, take, text_notes
+from burnscar_assets.labels.place import check_place
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.settings import InSeasonSettings
 from burnscar_assets.storage.contracts import IN_SEASON_RECORDS
@@ -59,29 +60,33 @@ NEEDED: Final = ("state", "category", "discovered", "contained", "percent_contai
 
 _DATES = frozenset({"discovered", "contained", "controlled", "out", "modified", "polygon_date", "mapped"})
 _NUMBERS = frozenset({"acres", "computed_acres", "percent_contained"})
+_TEXTS = tuple(name for name in FIELDS if name not in _DATES | _NUMBERS)
 _KINDS = {"WF": "fire", "RX": "prescribed"}
 _CAUSES = {"natural": 1, "undetermined": 14, "unknown": 14}
 _METHODS = (("gps-flight", 2), ("gps", 1), ("infrared", 3), ("ir ", 3), ("image", 4), ("hand sketch", 6), ("mixed", 7))
 """Beginnings of WFIGS's map methods and FRAP's codes of them; all others are 8, unknown."""
 
 
-def read_season(settings: InSeasonSettings, fire_year: int, progress: Progress = silent) -> gpd.GeoDataFrame:
+def read_season(
+    settings: InSeasonSettings, fire_year: int, progress: Progress = silent, notes: list[str] | None = None
+) -> gpd.GeoDataFrame:
     """Read the records of a fire year: fires of the state that were discovered in that year.
 
     Args:
         settings: The layer, the state, and how to ask.
         fire_year: The year.
         progress: Told the rows read.
+        notes: What was cleaned is added, a sentence each.
 
     Returns:
         Contract IN_SEASON_RECORDS (EPSG:3310), sorted by `record_id`; empty while there is none.
 
     Raises:
-        InputError: no such layer, or one of other fields.
+        InputError: no such layer, one of other fields, or one whose records lie elsewhere than in California.
         SourceUnavailableError: no answer after all tries, or rows changed while they were read.
     """
     layer, rows = read_rest_layer(settings.source, settings, progress, where=season_sql(settings, fire_year))
-    return normalise_incidents(rows, fire_year, f"layer {layer.name} of {layer.url}", settings.setting)
+    return normalise_incidents(rows, fire_year, f"layer {layer.name} of {layer.url}", settings.setting, notes)
 
 
 def season_sql(settings: InSeasonSettings, fire_year: int) -> str:
@@ -108,7 +113,11 @@ def match_incident_fields(columns: tuple[str, ...], label: str, setting: str) ->
 
 
 def normalise_incidents(
-    raw: gpd.GeoDataFrame, fire_year: int, label: str, setting: str = InSeasonSettings.setting
+    raw: gpd.GeoDataFrame,
+    fire_year: int,
+    label: str,
+    setting: str = InSeasonSettings.setting,
+    notes: list[str] | None = None,
 ) -> gpd.GeoDataFrame:
     """Bring WFIGS's rows into the contract IN_SEASON_RECORDS.
 
@@ -120,26 +129,40 @@ def normalise_incidents(
         fire_year: The year that was asked for.
         label: How errors name the layer.
         setting: How errors name the setting of the layer.
+        notes: What was cleaned is added, a sentence each.
 
     Raises:
-        InputError: a needed field is missing, or holds text where dates belong.
+        InputError: a needed field is missing, or holds text where dates belong; or most records lie elsewhere than
+            their CRS says.
     """
     found = match_incident_fields(tuple(map(str, raw.columns)), label, setting)
-    text = {name: as_text(take(raw, found, name)) for name in FIELDS if name not in _DATES | _NUMBERS}
+    if notes is not None:
+        notes += [f"{label}: {note}" for note in text_notes(raw, found, _TEXTS)]
+    rows = _rows(raw, found, label).assign(fire_year=fire_year, source=SOURCE)
+    global_ids = as_text(take(raw, found, "global_id"))
+    rows["newest_id"] = _fire_ids(rows, _identifier(global_ids))
+    rows["record_id"] = _record_ids(rows, global_ids)
+    placed = raw.geometry.to_crs(TABLE_CRS)
+    check_place(raw.geometry, placed, rows["reported_area_ha"].to_numpy(dtype=float), label)
+    records = gpd.GeoDataFrame(rows, geometry=placed.to_numpy(), crs=TABLE_CRS)
+    return IN_SEASON_RECORDS.conform(records).sort_values("record_id", ignore_index=True)
+
+
+def _rows(raw: gpd.GeoDataFrame, found: dict[str, str], label: str) -> pd.DataFrame:
+    """What the fields say of each record, but for its identity."""
+    text = {name: as_text(take(raw, found, name)) for name in _TEXTS}
     number = {name: pd.to_numeric(take(raw, found, name), errors="coerce").astype(float) for name in _NUMBERS}
     day = {name: calendar_days(take(raw, found, name), label, found.get(name, name)) for name in _DATES}
-    irwin = _identifier(text["irwin"]).fillna(_identifier(text["polygon_irwin"]))
     perimeter = _perimeter_day(day)
     containment, contained_by = _containment(day, perimeter, number["percent_contained"])
-    rows = pd.DataFrame(
+    return pd.DataFrame(
         {
             "kind": text["category"].str.upper().map(_KINDS).fillna("other"),
-            "fire_year": fire_year,
             "agency": text["agency"],
             "unit_id": text["unit"].str.replace(r"^CA(?=\w{3}$)", "", regex=True),
             "fire_name": text["name"].fillna(text["polygon_name"]).str.upper(),
             "inc_num": text["number"],
-            "irwin_id": irwin,
+            "irwin_id": _identifier(text["irwin"]).fillna(_identifier(text["polygon_irwin"])),
             "complex_id": _identifier(text["complex_id"]),
             "complex_name": text["complex_name"],
             "cause": text["cause"].str.lower().map(_CAUSES).astype("Int64"),
@@ -147,17 +170,12 @@ def normalise_incidents(
             "alarm_date": day["discovered"],
             "containment_date": containment,
             "reported_area_ha": number["acres"].fillna(number["computed_acres"]) * HECTARES_PER_ACRE,
-            "source": SOURCE,
             "incident_id": text["incident_id"],
             "percent_contained": number["percent_contained"],
             "perimeter_date": perimeter,
             "contained_by": contained_by,
         }
     )
-    rows["newest_id"] = _fire_ids(rows, _identifier(text["global_id"]))
-    rows["record_id"] = _record_ids(rows, text["global_id"])
-    records = gpd.GeoDataFrame(rows, geometry=raw.geometry.to_crs(TABLE_CRS).to_numpy(), crs=TABLE_CRS)
-    return IN_SEASON_RECORDS.conform(records).sort_values("record_id", ignore_index=True)
 
 
 def _perimeter_day(day: dict[str, pd.Series]) -> pd.Series:

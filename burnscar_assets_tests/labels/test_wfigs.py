@@ -10,7 +10,7 @@ from burnscar_assets.errors import InputError, SourceUnavailableError
 from burnscar_assets.labels.season_watch import SeasonState, look_at_season
 from burnscar_assets.labels.wfigs import normalise_incidents, read_season
 from burnscar_assets.settings import InSeasonSettings
-from burnscar_assets_tests.labels.label_records import frap_fires
+from burnscar_assets_tests.labels.label_records import frap_fires, square
 from burnscar_assets_tests.labels.label_servers import ArcGisSite, serving
 from burnscar_assets_tests.labels.wfigs_records import BURNING, WfigsSite, irwin, wfigs_fires
 
@@ -147,3 +147,39 @@ def test_an_empty_answer_is_believed_only_where_there_were_few() -> None:
     busy = {"code": 429, "message": "Too many requests", "details": []}
     with pytest.raises(SourceUnavailableError, match="429"):
         look(WfigsSite(wfigs_fires({}), errors=[busy]))
+
+
+def test_text_is_cleaned_and_it_is_noted() -> None:
+    notes: list[str] = []
+    rows = wfigs_fires({}, {"attr_POOProtectingUnit": "CA\x00NEU"}, {})
+    names = ["A\x1b[31mB\u202e\ud800", "Season 1", "Season 2"]
+    rows["attr_IncidentName"] = pd.Series(names, dtype=object)
+    records = normalise_incidents(rows, 2026, "layer", notes=notes)
+    assert set(records["fire_name"]) == {"A[31MB", "SEASON 1", "SEASON 2"} and set(records["unit_id"]) == {"NEU"}
+    taken_out = "control or unseen characters were taken out of"
+    assert sorted(notes) == [
+        f"layer: {taken_out} attr_IncidentName in 1 record(s)",
+        f"layer: {taken_out} attr_POOProtectingUnit in 1 record(s)",
+    ]
+
+
+@pytest.mark.parametrize("count", [1, 6])
+@pytest.mark.parametrize(
+    ("mistake", "words"),
+    [
+        (lambda rows: rows.to_crs(4326).set_crs(3310, allow_override=True), "degrees"),
+        (lambda rows: rows.set_crs(26910, allow_override=True), "EPSG:3310"),
+        (lambda rows: rows.to_crs(3857).set_crs(26910, allow_override=True), "EPSG:3857"),
+    ],
+)
+def test_coordinates_that_their_crs_denies_are_refused(count: int, mistake: Any, words: str) -> None:
+    rows = mistake(wfigs_fires(*[{}] * count))
+    with pytest.raises(InputError, match=f"look like .*{words}"):
+        normalise_incidents(rows, 2026, "layer")
+
+
+def test_a_fire_that_lies_elsewhere_among_others_is_kept_for_its_own_verdict() -> None:
+    away = square(0, x=9e6)
+    assert len(normalise_incidents(wfigs_fires({"geometry": away}, {}, {}), 2026, "layer")) == 3
+    with pytest.raises(InputError, match="right CRS"):
+        normalise_incidents(wfigs_fires(*[{"geometry": away}] * 6), 2026, "layer")

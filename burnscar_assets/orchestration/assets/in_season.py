@@ -45,7 +45,10 @@ def _records(world: World) -> dg.AssetsDefinition:
         from burnscar_assets.labels.plots import plot_season
         from burnscar_assets.labels.wfigs import read_season
 
-        records = read_season(settings.in_season, run.year, run.progress)
+        notes: list[str] = []
+        records = read_season(settings.in_season, run.year, run.progress, notes)
+        for note in notes:
+            run.context.log.warning(note)
         before = read_if_whole(root, IN_SEASON_RECORDS, run.year)
         suspicions = [] if before is None else find_lost_fires(before, records)
         if suspicions and not run.context.op_execution_context.op_config[ACCEPT]:
@@ -55,6 +58,7 @@ def _records(world: World) -> dg.AssetsDefinition:
             )
         title = f"In-season records {run.year} (WFIGS)"
         found = {"burnscar/source": mask_address(settings.in_season.source), "burnscar/records": len(records)}
+        found |= {"burnscar/notes": dg.MetadataValue.json(notes)} if notes else {}
         return run.store(IN_SEASON_RECORDS, records, found, partial(plot_season, records, title=title))
 
     return in_season_records
