@@ -56,9 +56,9 @@ class GivingWay:
             use_instead(window, self._layer, found)
         return found
 
-    def listed(self, window: "Window") -> list[str]:
-        """Names of the scenes that a window may have, which may have become more since it was left out."""
-        return [*self._candidates(window)]
+    def choice(self, window: "Window") -> list[str]:
+        """What decides which scenes take the place of others: how they are chosen, and names of those there are."""
+        return [self._settings.selection, *self._candidates(window)]
 
     def groups_of(self, window: "Window", names: Sequence[Sequence[str]]) -> Groups:
         """Groups of scenes by their names; empty where one isn't among the window's scenes any more."""

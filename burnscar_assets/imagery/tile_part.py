@@ -38,7 +38,7 @@ NODATA = "nodata"
 UNREADABLE = "unreadable"
 IN_DOUBT = "in_doubt"
 CLEAR = "clear_fraction"
-INSTEAD, REJECTED, PASSED_OVER = "instead", "rejected", "passed_over"
+INSTEAD, REJECTED, PASSED_OVER, CHOICE = "instead", "rejected", "passed_over", "choice"
 
 Groups = list[list[SerializedItem]]
 
@@ -167,7 +167,11 @@ class TilePart:
         entry = self._before[name]
         if name not in self.there or not still_valid(entry, self.identities[name]):
             return True
-        return INSTEAD in entry and not self._is_still_made_of(name, entry[INSTEAD])
+        return INSTEAD in entry and not (self._is_same_choice(name) and self._is_still_made_of(name, entry[INSTEAD]))
+
+    def _is_same_choice(self, name: str) -> bool:
+        """Whether the same scenes are there to take each other's place as when a window was made or left out."""
+        return self._before[name].get(CHOICE) == self.giving_way.choice(self.windows[name])
 
     def _is_still_made_of(self, name: str, instead: Entry) -> bool:
         """Whether the other scenes that a tile was made of are as they were; if so, the tile is known to be theirs."""
@@ -187,8 +191,7 @@ class TilePart:
         for name, entry in before.items():
             if REJECTED in entry and still_valid(entry, self.identities[name]):
                 content = TileContent(**entry[REJECTED])
-                same_choice = entry.get("candidates") == self.giving_way.listed(self.windows[name])
-                if self._lacks_data(content) and same_choice:
+                if self._lacks_data(content) and self._is_same_choice(name):
                     self.outcomes[name] = TileOutcome(name, False, content, clear_fraction=entry.get(CLEAR))
                     self.giving_way.passed_over[name] = entry[PASSED_OVER]
 
@@ -259,12 +262,12 @@ class TilePart:
         window, passed_over = self.windows[name], self.giving_way.passed_over.get(name, {})
         entry: Entry = {CLEAR: outcome.clear_fraction} if outcome.clear_fraction is not None else {}
         if self._lacks_data(content):
-            listed = self.giving_way.listed(window)
-            entry |= {REJECTED: asdict(content), "candidates": listed, PASSED_OVER: passed_over}
+            entry |= {REJECTED: asdict(content), CHOICE: self.giving_way.choice(window), PASSED_OVER: passed_over}
         elif self.used[name] is not self.groups[name]:
             scenes = [[item["name"] for item in group] for group in self.used[name]]
             identity = self._identities.of(window, self.used[name]).as_entry()
-            entry |= {INSTEAD: {"scenes": scenes, PASSED_OVER: passed_over, **identity}}
+            instead = {"scenes": scenes, PASSED_OVER: passed_over, **identity}
+            entry |= {INSTEAD: instead, CHOICE: self.giving_way.choice(window)}
         ledgers[window.group].remember(name, self.identities[name].as_entry() | entry)
 
     def _leave_out(self) -> None:

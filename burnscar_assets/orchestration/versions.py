@@ -99,6 +99,8 @@ _SELECTION = (
     "imagery.max_cloud_cover", "imagery.selection", "imagery.min_clear_fraction", "imagery.candidates",
     "imagery.exclude", "imagery.allowed_hosts",
 )  # fmt: skip
+"""What a window is matched with, and what takes its place: the second may change where the first doesn't."""
+
 _FILE = "file "
 
 READ_BY = {
@@ -133,7 +135,13 @@ READ_BY = {
     "windows": Read(("windows",)),
     "scene_matches": Read((*_DATASET, *_SELECTION, "imagery.fallback"), _DATASET_FILES),
     "tiles": Read(
-        (*_DATASET, "imagery.fallback", "imagery.max_nodata_fraction", "imagery.max_unreadable_fraction"),
+        (
+            *_DATASET,
+            *_SELECTION,
+            "imagery.fallback",
+            "imagery.max_nodata_fraction",
+            "imagery.max_unreadable_fraction",
+        ),
         _DATASET_FILES,
     ),
     "checkpoint": Read(("training", "imagery.layer"), ("training.config",)),

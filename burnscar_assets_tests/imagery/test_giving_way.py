@@ -169,6 +169,21 @@ def test_another_first_choice_that_comes_later_is_found(root: DataRoot, tmp_path
     assert_good(root, table, "no pixels there")
 
 
+def test_what_takes_the_place_is_chosen_anew_when_the_choice_changes(root: DataRoot, tmp_path: Path) -> None:
+    items = [impossible(tmp_path), write_scene(tmp_path, GOOD)]
+    write_index(items, tmp_path / "index.parquet")
+    table, _, settings = make(root, tmp_path / "index.parquet")
+    assert_good(root, table, "no pixels there")
+    clearer = SmallScene("clearer", "2022-08-16T18:50:00Z", cloud=10, surface=5)
+    write_index([*items, write_scene(tmp_path, clearer)], tmp_path / "index.parquet")
+    table, summary = again(root, settings)
+    assert {tuple(names) for names in table["item_ids"]} == {("clearer",)} and summary.replaced == 3
+    table, summary = again(root, settings)
+    assert (summary.kept, summary.replaced) == (3, 0)
+    table, _ = again(root, settings.model_copy(update={"exclude": ["clearer"]}))
+    assert_good(root, table, "no pixels there")
+
+
 def test_without_another_scene_the_window_says_why(root: DataRoot, tmp_path: Path) -> None:
     write_index([in_doubt(tmp_path)], tmp_path / "index.parquet")
     with pytest.raises(InputError, match="neither reflectance") as told:

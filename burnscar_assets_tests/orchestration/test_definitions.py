@@ -73,6 +73,8 @@ def test_checkpoints_look_back_and_metrics_only_to_the_checkpoint_of_the_year_be
         ("evaluation", {"confidence": 0.9}, {"evaluation_metrics", "burned_area_maps"}),
         ("perimeters", {"scar_years": 5}, {"burn_history"}),
         ("imagery", {"max_nodata_fraction": 0.1}, {"tiles"}),
+        ("imagery", {"selection": "window"}, {"scene_matches", "tiles"}),
+        ("imagery", {"exclude": ("S2A_*",)}, {"scene_matches", "tiles", "burned_area_maps"}),
         ("imagery", {"workers": 4}, set()),
         ("release", {"timeout_s": 5}, set()),
     ],
