@@ -15,21 +15,21 @@ from burnscar_assets.storage.hashing import hash_file, hash_json
 COMPARISON = "setup_comparison"
 
 STAGE_VERSIONS = {
-    "calfire_release": "2",
-    "fire_perimeters": "1",
-    "burn_history": "1",
+    "calfire_release": "3",
+    "fire_perimeters": "2",
+    "burn_history": "2",
     "sample_points": "2",
     "windows": "2",
-    "scene_matches": "2",
-    "tiles": "2",
+    "scene_matches": "3",
+    "tiles": "3",
     "checkpoint": "3",
     "evaluation_metrics": "4",
-    "burned_area_maps": "1",
+    "burned_area_maps": "2",
     "baseline_checkpoint": "1",
     COMPARISON: "1",
 }
 
-IN_SEASON_VERSIONS = {"in_season_records": "1", "in_season_perimeters": "1", "in_season_maps": "1"}
+IN_SEASON_VERSIONS = {"in_season_records": "2", "in_season_perimeters": "2", "in_season_maps": "2"}
 """Stages that a world has if it follows an in-season source; they come after the labels."""
 
 OF_SETUPS = frozenset({"baseline_checkpoint", COMPARISON})
