@@ -11,12 +11,8 @@ from pydantic import BaseModel
 
 from burnscar_assets.environment import CONFIGS_DIR, config_file, data_root, settings_path
 from burnscar_assets.errors import SettingsError
-from burnscar_assets.settings import (
-    Section,
-    Settings,
-    load_settings,
-    parse_settings,
-)
+from burnscar_assets.section import Section
+from burnscar_assets.settings import Settings, load_settings, parse_settings
 
 LEAST = {"name": "x", "years": {"first": 2019, "last": 2022}, "release": {"source": "a.zip"}}
 

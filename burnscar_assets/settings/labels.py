@@ -1,0 +1,144 @@
+"""Settings of the labels: fire years, where perimeters come from, which are good enough."""
+
+from typing import Annotated, Any, ClassVar, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    SecretStr,
+    model_validator,
+)
+
+from burnscar_assets.labels.layer_address import without_token
+from burnscar_assets.plausible import FIRST_YEAR, LAST_YEAR
+from burnscar_assets.section import Section
+
+
+class YearSettings(Section):
+    """The fire years that are partitions."""
+
+    first: int = Field(ge=FIRST_YEAR, le=LAST_YEAR, description="First fire year.")
+    last: int | None = Field(
+        None, ge=FIRST_YEAR, le=LAST_YEAR, description="Last fire year; empty: the current year, as it comes."
+    )
+    exclude: tuple[Annotated[int, Field(ge=FIRST_YEAR, le=LAST_YEAR)], ...] = Field(
+        (), description="Fire years between first and last that are left out."
+    )
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.last is not None and self.last < self.first:
+            raise ValueError(f"last ({self.last}) must not be before first ({self.first})")
+        if self.last is not None and not set(range(self.first, self.last + 1)) - set(self.exclude):
+            raise ValueError(f"exclude leaves no year of {self.first} to {self.last}: leave out fewer")
+        return self
+
+
+class ServiceSettings(Section):
+    """How a server of perimeters is asked."""
+
+    setting: ClassVar[str]
+    """The setting that names the server, for errors."""
+
+    layers: ClassVar[frozenset[str]] = frozenset({"source"})
+    """Fields that may hold the address of an ArcGIS layer, and in it a token."""
+
+    user_agent: str = Field("Mozilla/5.0 (X11; Linux x86_64) burnscar-assets", description="User-Agent of requests.")
+    referer: str = Field("https://www.fire.ca.gov/", description="Referer of requests; FRAP's server wants one.")
+    timeout_s: float = Field(60, gt=0, description="How long to wait for the server, in seconds.")
+    retries: int = Field(4, ge=0, description="How often a broken download or request is tried again.")
+    deadline_s: float = Field(
+        900,
+        gt=0,
+        description="Longest time for one request and its whole answer, in seconds; a download goes on after.",
+    )
+    max_answer_mb: float = Field(
+        1000, gt=0, description="A larger answer of a service is refused, in megabytes after decompression."
+    )
+    redirect_hosts: tuple[str, ...] = Field(
+        (), description="Other hosts that the server may redirect to, as names or patterns (*.azureedge.net)."
+    )
+
+    carried: ClassVar[frozenset[str]] = frozenset(
+        {"user_agent", "referer", "timeout_s", "retries", "deadline_s", "max_answer_mb", "redirect_hosts"}
+    )
+    """Fields that say how the server is asked, not what for."""
+
+    _tokens: dict[str, SecretStr] = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _tokens_apart(cls, content: Any, build: ModelWrapValidatorHandler[Self]) -> Self:
+        """Keep tokens of ArcGIS addresses out of all that is shown, stored or hashed."""
+        if not isinstance(content, dict):
+            return build(content)
+        parted = {n: without_token(v) for n, v in content.items() if n in cls.layers and isinstance(v, str)}
+        section = build(content | {name: address for name, (address, _) in parted.items()})
+        section._tokens = {urlsplit(url).netloc: SecretStr(token) for url, token in parted.values() if token}
+        return section
+
+    def token_for(self, url: str) -> str | None:
+        """The token that the settings' address of the same host had."""
+        token = self._tokens.get(urlsplit(url).netloc)
+        return token.get_secret_value() if token else None
+
+
+class ReleaseSettings(ServiceSettings):
+    """Where the fire perimeters come from."""
+
+    setting = "release.source"
+    layers = frozenset({"source", "prescribed_layer"})
+    transport = ServiceSettings.carried | {"max_download_mb"}
+
+    source: str = Field(
+        description="A local zip, FileGDB, GeoPackage, shapefile, GeoParquet or GeoJSON (relative paths: under "
+        "the data root), the https address of a FRAP zip, or of an ArcGIS REST layer (…/FeatureServer/0), "
+        "with its token if it wants one."
+    )
+    fire_layer: str | None = Field(None, description="Layer of wildfires; empty: detected (firepNN_1).")
+    prescribed_layer: str | None = Field(
+        None, description="Layer of prescribed burns; empty: detected (rxburnNN_1), may be absent."
+    )
+    max_download_mb: int = Field(2000, ge=1, description="A larger download is refused, in megabytes.")
+
+
+class InSeasonSettings(ServiceSettings):
+    """Perimeters of fires that the release doesn't have yet: they are mapped, and never trained on."""
+
+    setting = "in_season.source"
+    transport = ServiceSettings.carried | {"enabled", "check_minutes", "maps"}
+
+    enabled: bool = Field(False, description="Whether the agencies' perimeters of the current season are followed.")
+    source: str = Field(
+        "https://services3.arcgis.com/T4QMspbfLg3qTGWY/arcgis/rest/services/"
+        "WFIGS_Interagency_Perimeters/FeatureServer/0",
+        description="ArcGIS REST layer of WFIGS's perimeters that keeps contained fires.",
+    )
+    state: str = Field("US-CA", pattern=r"^[A-Z]{2}-[A-Z]{2}$", description="State of origin, as the layer writes it.")
+    min_area_ha: float = Field(
+        10, ge=0, le=1_000_000, description="Smaller fires aren't mapped, in hectares; a window has 10.2."
+    )
+    check_minutes: float = Field(30, gt=0, description="How often the layer is looked at.")
+    maps: bool = Field(
+        True, description="Whether fires are mapped by themselves as they are contained, and again as imagery comes."
+    )
+
+
+class PerimeterSettings(Section):
+    """Which perimeters are good enough to be labels."""
+
+    max_duration_days: int = Field(
+        240, ge=1, description="Longest credible time from alarm to containment, in days; longer is a reject."
+    )
+    max_repair_area_change: float = Field(
+        0.05, ge=0, le=1, description="Largest share of area that repairing a geometry may change before it is flagged."
+    )
+    max_area_mismatch: float = Field(
+        0.25, ge=0, description="Relative difference of computed and reported area above which a record is flagged."
+    )
+    scar_years: int = Field(
+        10, ge=0, le=50, description="How many years a scar may still show; fires this old are no negatives."
+    )
+    scar_years_prescribed: int = Field(3, ge=0, le=50, description="How many years a prescribed burn may still show.")

@@ -1,0 +1,170 @@
+"""Settings of training and evaluation, of the world's own set-up and beside it."""
+
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import (
+    Field,
+    model_validator,
+)
+
+from burnscar_assets.section import Section
+
+
+class ModelSettings(Section):
+    """Which OlmoEarth encoder is fine-tuned."""
+
+    version: Literal["v1", "v1_1", "v1_2", "v1_3"] = Field("v1_2", description="OlmoEarth version.")
+    size: Literal["nano", "tiny", "small", "base", "large"] = Field("nano", description="OlmoEarth size.")
+    weights: str | None = Field(
+        None, description="Folder with config.json and weights.pth; empty: from the hub's cache or the hub."
+    )
+    revision: str = Field(
+        "main",
+        pattern=r"^[\w-][\w.-]*$",
+        description="Commit of the hub that weights are fetched of; a branch or tag may move.",
+    )
+    sha256: str | None = Field(
+        None,
+        pattern="^[0-9a-f]{64}$",
+        description="SHA-256 that weights.pth must have; empty: any, which the checkpoint's manifest keeps.",
+    )
+    allow_random: bool = Field(
+        False, description="Without weights, start from random ones (v1.2 Nano), and say so loudly."
+    )
+    patch_size: int = Field(4, ge=1, le=8, description="Side of a token, in pixels.")
+
+
+class TrainingSettings(Section):
+    """How a year's checkpoint is fine-tuned."""
+
+    transport: ClassVar[frozenset[str]] = frozenset({"memory_gb", "devices", "logger", "classes"})
+
+    look_back_years: int = Field(2, ge=0, le=30, description="Fire years before Y whose training split is used too.")
+    model: ModelSettings = ModelSettings()
+    config: str = Field(
+        "model-classification.yaml", description="rslearn model configuration, beside the settings file or in configs/."
+    )
+    earlier_layers: tuple[str, ...] = Field(
+        (),
+        description="Raster layers of earlier images, oldest first, that the model reads as time steps before that of "
+        "imagery.layer; windows need a tile of each.",
+    )
+    crop_px: int | None = Field(
+        None,
+        ge=1,
+        description="Side of the middle of each window that the model sees, in pixels, a multiple of the patch size; "
+        "empty: whole windows. For models that answer for whole windows.",
+    )
+    classes: tuple[str, ...] = Field(
+        (),
+        description="Classes that model configurations may name beyond those that are known to compute only, by their "
+        "import path: whoever names a class runs its code.",
+    )
+    max_epochs: int = Field(20, ge=1, description="Passes over the training windows at most.")
+    tuning: Literal["freeze-then-unfreeze", "frozen", "layer-decay", "lora"] = Field(
+        "freeze-then-unfreeze",
+        description="How a pretrained encoder is tuned: frozen for freeze_epochs, then as a whole; never; as a whole, "
+        "earlier blocks more slowly; or by low-rank additions to frozen weights.",
+    )
+    freeze_epochs: int = Field(2, ge=0, description="Epochs for which the encoder is frozen.")
+    layer_decay: float = Field(
+        0.65, gt=0, le=1, description="By layer-decay: learning rate of a block over that of the next, 0–1."
+    )
+    lora_rank: int = Field(8, ge=1, le=64, description="By lora: rank of what is added to a projection.")
+    lora_alpha: float = Field(16, gt=0, description="By lora: what is added is scaled by this over the rank.")
+    learning_rate: float = Field(1e-4, gt=0, description="Learning rate of the head, and of the encoder once unfrozen.")
+    batch_size: int = Field(32, ge=1, description="Windows per step.")
+    accumulation: int = Field(
+        1,
+        ge=1,
+        description="Parts, of equal size, that a step's windows go through the model in, one after another: less "
+        "memory, the same mean gradient but for dropout. Doubled by itself when memory runs out.",
+    )
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="Arithmetic of the model, mixed with float32; auto: bfloat16 on a GPU, float32 on a CPU."
+    )
+    compile: bool = Field(
+        False,
+        description="Compile the encoder (torch.compile): minutes at the start, faster steps; for long runs on a GPU.",
+    )
+    loader_workers: int = Field(
+        0, ge=0, description="Processes that load windows where rslearn's loader is used; part of the manifest."
+    )
+    memory_gb: float = Field(
+        4.0, ge=0, description="Pixels of a packed dataset are kept in memory up to this size (GB), else read ahead."
+    )
+    early_stop_epochs: int | None = Field(
+        None, ge=1, description="Stop after so many epochs without a better validation loss; empty: never."
+    )
+    accelerator: Literal["auto", "cpu", "gpu"] = Field("auto", description="Where Lightning trains.")
+    devices: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        1,
+        description="GPUs, or processes on a CPU, that share the windows of each step: the same mean gradient but for "
+        "dropout. auto: all GPUs there are, or one process.",
+    )
+    seed: int = Field(42, description="Seed of weights, order and augmentation.")
+    logger: Literal["none", "mlflow", "wandb"] = Field(
+        "none",
+        description="Who else is told of losses and metrics: MLflow (at MLFLOW_TRACKING_URI) or Weights & Biases (with "
+        "WANDB_API_KEY); without these variables they write files under the data root.",
+    )
+
+    @model_validator(mode="after")
+    def _sides_and_parts_are_whole(self) -> Self:
+        if self.batch_size % self.accumulation:
+            raise ValueError(f"batch_size {self.batch_size} is no multiple of accumulation {self.accumulation}")
+        if self.crop_px and self.crop_px % self.model.patch_size:
+            raise ValueError(f"crop_px {self.crop_px} is no multiple of model.patch_size {self.model.patch_size}")
+        if self.devices != "auto" and self.batch_size % (self.accumulation * self.devices):
+            raise ValueError(f"batch_size {self.batch_size} can't be shared by {self.devices} devices: take a multiple")
+        return self
+
+    @property
+    def gpus(self) -> int:
+        """GPUs that training asks a cluster for; one if it takes all that there are."""
+        if self.accelerator == "cpu":
+            return 0
+        return 1 if self.devices == "auto" else self.devices
+
+
+class EvaluationSettings(Section):
+    """How a checkpoint is judged."""
+
+    bootstrap_samples: int = Field(1000, ge=100, description="Resamples of fires for the intervals.")
+    confidence: float = Field(0.95, gt=0, lt=1, description="Coverage of the intervals.")
+    seed: int = Field(0, description="Seed of the resampling.")
+    size_classes_ha: tuple[float, ...] = Field(
+        (100, 1000, 10_000), description="Bounds of the classes of fire size, growing, in hectares."
+    )
+    days_classes: tuple[int, ...] = Field(
+        (5, 10, 20), description="Bounds of the classes of days from containment to the image, growing."
+    )
+    ecoregions: str | None = Field(
+        None,
+        description="Vector file of ecoregions for metrics by region, beside the settings file or in configs/; empty: "
+        "none.",
+    )
+    ecoregion_field: str = Field("US_L3NAME", description="Field of that file that names the region.")
+    worst_windows: int = Field(12, ge=1, le=48, description="Windows most wrong that the report shows, at most.")
+    champion_rule: Literal["not_worse", "better", "person"] = Field(
+        "not_worse",
+        description="When a year's new checkpoint takes its champion's place: its F1 of burnt on the same held-out "
+        "fires is not below the champion's interval; or is above the champion's; or only by a person's word.",
+    )
+
+    @model_validator(mode="after")
+    def _classes_grow(self) -> Self:
+        for name in ("size_classes_ha", "days_classes"):
+            bounds = getattr(self, name)
+            if list(bounds) != sorted(set(bounds)):
+                raise ValueError(f"{name} must grow from bound to bound")
+        return self
+
+
+class SetupsSettings(Section):
+    """Which set-ups of `setups/*.yaml` stand beside the world's own, and how they are compared."""
+
+    exclude: tuple[str, ...] = Field((), description="Set-ups that are left out, by name or pattern (`olmoearth-*`).")
+    reference: str = Field(
+        "default", description="Set-up that the others are compared with; default: that of this settings file."
+    )

@@ -1,0 +1,115 @@
+"""Settings of sampling and windows: how perimeters become points, splits and windows."""
+
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    Field,
+    field_validator,
+    model_validator,
+)
+
+from burnscar_assets.classes import Stratum
+from burnscar_assets.section import Section
+
+LEAST_RESOLUTION_M = 0.1
+METRES_PER_DEGREE = 111_320
+"""On a meridian, about."""
+
+
+class SplitSettings(Section):
+    """How ground is divided among training, validation and test."""
+
+    block_km: float = Field(
+        20, gt=0, le=500, description="Side of the square ground blocks that are dealt to splits, in km."
+    )
+    margin_m: float = Field(
+        320, ge=0, description="Windows closer than this to ground of another split are left out, in metres."
+    )
+    train: float = Field(0.6, gt=0, lt=1, description="Share of blocks for training.")
+    val: float = Field(0.15, gt=0, lt=1, description="Share of blocks for validation; the rest is for test.")
+    seed: int = Field(0, description="Another seed deals the blocks anew.")
+
+    @model_validator(mode="after")
+    def _leaves_a_test_share(self) -> Self:
+        if self.train + self.val >= 1:
+            raise ValueError("train + val must leave a share for test (be below 1)")
+        return self
+
+
+class SamplingSettings(Section):
+    """How perimeters become points."""
+
+    points_per_sqrt_window: float = Field(
+        1.5, gt=0, description="k of n = ceil(k * sqrt(fire area / window area)), the burnt points of a fire."
+    )
+    max_points_per_fire: int = Field(40, ge=1, description="Cap on burnt points of one fire.")
+    max_points_per_complex: int = Field(80, ge=1, description="Cap on burnt points of all fires of a complex.")
+    spacing_windows: float = Field(1.0, ge=1, description="Smallest distance between points, in window sides.")
+    min_burnt_share: float = Field(
+        0.9, gt=0, le=1, description="Least share of a burnt window that lies inside its perimeter, 0–1."
+    )
+    min_burnt_share_small: float = Field(
+        0.5, gt=0, le=1, description="The same for the best window of a fire where none reaches min_burnt_share, 0–1."
+    )
+    ring_gap_m: float = Field(150, ge=0, description="Gap between perimeter and ring of negatives, in metres.")
+    ring_width_m: float = Field(1000, gt=0, description="Width of the ring of negatives, in metres.")
+    granule_km: tuple[float, float] = Field(
+        (5, 30), description="Nearest and farthest distance of same-granule negatives from their fire, in km."
+    )
+    unburnt_per_burnt: dict[Stratum, Annotated[float, Field(ge=0)]] = Field(
+        {Stratum.RING: 0.5, Stratum.GRANULE: 0.3, Stratum.LAND: 0.2},
+        description="Unburnt points of each stratum per burnt point: together, the class balance.",
+    )
+    land: str | None = Field(
+        None, description="Vector file of the land to sample, under the data root; empty: California in coarse outline."
+    )
+    hard_negatives: str | None = Field(
+        None, description="Vector file of confusers (water, lava, fields, …) for stratum hard; under the data root."
+    )
+    max_fires_per_year: int | None = Field(
+        None, ge=3, description="Sample only so many fires a year, spread over sizes and splits; empty: all."
+    )
+    seed: int = Field(0, description="Seed of the random choices.")
+    splits: SplitSettings = SplitSettings()
+
+    @model_validator(mode="after")
+    def _strata_are_negatives(self) -> Self:
+        if Stratum.BURNT in self.unburnt_per_burnt:
+            raise ValueError("unburnt_per_burnt takes the strata ring, granule, land, hard, old_scar; not burnt")
+        if not 0 <= self.granule_km[0] < self.granule_km[1]:
+            raise ValueError("granule_km must be [nearest, farthest], 0 or more")
+        if self.min_burnt_share_small > self.min_burnt_share:
+            raise ValueError("min_burnt_share_small must not be above min_burnt_share")
+        return self
+
+
+class WindowSettings(Section):
+    """The size of a window in space and time."""
+
+    size_px: int = Field(32, ge=8, le=128, description="Side of a window, in pixels.")
+    resolution_m: float = Field(10, ge=0.1, le=1000, description="Ground sampling distance, in metres.")
+    days_after: tuple[int, int] = Field(
+        (0, 30), description="First and last day after containment that imagery may be from."
+    )
+    label_margin_m: float = Field(
+        20, ge=0, description="Pixels nearer than this to the edge of a burn are unlabelled, in metres."
+    )
+
+    @field_validator("resolution_m", mode="before")
+    @classmethod
+    def _is_in_metres(cls, value: Any) -> Any:
+        if isinstance(value, float) and 0 < value < LEAST_RESOLUTION_M:
+            metres = value * METRES_PER_DEGREE
+            raise ValueError(f"{value} looks like degrees: give metres, did you mean {metres:.0f}?")
+        return value
+
+    @model_validator(mode="after")
+    def _days_in_order(self) -> Self:
+        if not 0 <= self.days_after[0] <= self.days_after[1]:
+            raise ValueError("days_after must be [first, last], counted from containment, 0 or more")
+        return self
+
+    @property
+    def side_m(self) -> float:
+        """Side of a window in metres."""
+        return self.size_px * self.resolution_m
