@@ -153,10 +153,10 @@ def test_a_changed_source_asks_for_the_stage_that_reads_it(settled: Daemon, sour
     assert settled.tick() == set()
 
 
-def test_changed_settings_ask_for_the_stage_that_reads_them(settled: Daemon) -> None:
+def test_changed_settings_ask_for_the_stages_that_read_them(settled: Daemon) -> None:
     imagery = yaml.safe_load((CONFIGS_DIR / "demo.yaml").read_text())["imagery"]
     settled.settings = {"imagery": imagery | {"max_cloud_cover": 11}}
-    assert settled.tick() == {Pair("scene_matches", 2019), Pair("scene_matches", 2020)}
+    assert settled.tick() == {Pair(stage, year) for stage in ("scene_matches", "tiles") for year in (2019, 2020)}
 
 
 @pytest.mark.parametrize("enabled", [True, False])
