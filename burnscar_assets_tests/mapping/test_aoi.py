@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from shapely.geometry import Point, Polygon, box
 
 from burnscar_assets.errors import InputError
+from burnscar_assets.mapping import aoi
 from burnscar_assets.mapping.aoi import read_aoi
 from burnscar_assets.mapping.aoi_command import with_bounding_box
 from burnscar_assets.mapping.frame import Box, frame_around, zone_of
@@ -119,7 +120,7 @@ def test_files_without_an_area_are_refused_each_with_its_reason(tmp_path: Path) 
     kind=st.sampled_from(["gpkg", "parquet", "geoarrow", "extension", "zip"]),
     name=st.sampled_from(["shape", "wkb"]),
 )  # fmt: skip
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=14, deadline=None)
 def test_what_is_written_is_read(west: float, south: float, side: float, crs: str, kind: str, name: str) -> None:
     area = box(west, south, west + side, south + side)
     layer = gpd.GeoDataFrame(geometry=[area], crs="EPSG:4326").to_crs(crs).rename_geometry(name)
@@ -145,26 +146,36 @@ def test_what_is_written_is_read(west: float, south: float, side: float, crs: st
     west=st.floats(-122, -115), south=st.floats(33, 41), side=st.floats(0.01, 0.5),
     crs=st.sampled_from(["EPSG:3310", "EPSG:26910", "EPSG:32611", "EPSG:3857"]), swapped=st.booleans(),
 )  # fmt: skip
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_coordinates_that_are_not_what_their_crs_says_are_refused(
     west: float, south: float, side: float, crs: str, swapped: bool
 ) -> None:
     area = box(west, south, west + side, south + side)
-    with tempfile.TemporaryDirectory() as temporary:
-        path = Path(temporary) / "a.parquet"
-        if swapped:
-            turned = shapely.transform(area, lambda xy: xy[:, ::-1])
-            gpd.GeoDataFrame(geometry=[turned], crs="EPSG:4326").to_parquet(path)
-            expected = "are longitude and latitude swapped"
-        else:
-            gpd.GeoDataFrame(geometry=[area], crs=crs).to_parquet(path)
-            expected = "look like degrees, but says that they are"
-        with pytest.raises(InputError, match=expected):
-            read_aoi(str(path))
-        metres = gpd.GeoDataFrame(geometry=[area], crs="EPSG:4326").to_crs(crs).set_crs(4326, allow_override=True)
-        metres.to_parquet(path)
-        with pytest.raises(InputError, match="no longitude and latitude"):
-            read_aoi(str(path))
+    turned = shapely.transform(area, lambda xy: xy[:, ::-1])
+    metres = gpd.GeoSeries([area], crs="EPSG:4326").to_crs(crs).iloc[0]
+    if swapped:
+        cases = [(turned, "EPSG:4326", "are longitude and latitude swapped")]
+    else:
+        cases = [(area, crs, "look like degrees, but says that they are")]
+    for shape, named, expected in [*cases, (metres, "EPSG:4326", "no longitude and latitude")]:
+        layer = gpd.GeoDataFrame(geometry=[shape], crs=named)
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(InputError, match=expected):
+            patch.setattr(aoi, "read_layers", lambda path, layer=layer: {path.stem: layer})
+            read_aoi(__file__)
+
+
+@pytest.mark.parametrize(
+    ("shape", "named", "expected"),
+    [
+        (shapely.transform(SQUARE, lambda xy: xy[:, ::-1]), "EPSG:4326", "are longitude and latitude swapped"),
+        (SQUARE, "EPSG:26910", "look like degrees, but says that they are"),
+        (box(700_000, 4_200_000, 701_000, 4_201_000), "EPSG:4326", "no longitude and latitude"),
+    ],
+)
+def test_a_file_whose_crs_is_wrong_is_refused(tmp_path: Path, shape: Polygon, named: str, expected: str) -> None:
+    gpd.GeoDataFrame(geometry=[shape], crs=named).to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(InputError, match=expected):
+        read_aoi(str(tmp_path / "a.parquet"))
 
 
 def test_our_own_files_are_areas(tmp_path: Path) -> None:
@@ -196,7 +207,7 @@ def test_parquet_is_read_by_its_metadata_or_refused_for_what_it_lacks(tmp_path: 
     kind=st.sampled_from(["geojson", "gpkg", "shp", "fgb", "kml", "parquet", "zip"]),
     keep=st.floats(0.05, 1), changes=st.lists(st.tuples(st.floats(0, 0.9999), st.integers(0, 255)), max_size=20),
 )  # fmt: skip
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_a_damaged_file_is_an_area_or_an_error(kind: str, keep: float, changes: list[tuple[float, int]]) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(written(Path(temporary), "a.gpkg" if kind == "zip" else f"a.{kind}", SQUARE))
