@@ -25,6 +25,9 @@ SOURCE: Final = "WFIGS"
 EXPECTED: Final = "expected"
 """`contained_by` of a fire whose containment was still to come."""
 
+CALIFORNIA: Final = "US-CA"
+"""State of origin of the fires that must lie in California."""
+
 COMPLETE_PERCENT: Final = 100.0
 
 FIELDS: Final[dict[str, tuple[str, ...]]] = {
@@ -82,7 +85,7 @@ def read_season(
         Contract IN_SEASON_RECORDS (EPSG:3310), sorted by `record_id`; empty while there is none.
 
     Raises:
-        InputError: no such layer, one of other fields, or one whose records lie elsewhere than in California.
+        InputError: no such layer, one of other fields, or one whose records of California lie elsewhere.
         SourceUnavailableError: no answer after all tries, or rows changed while they were read.
     """
     layer, rows = read_rest_layer(settings.source, settings, progress, where=season_sql(settings, fire_year))
@@ -132,8 +135,8 @@ def normalise_incidents(
         notes: What was cleaned is added, a sentence each.
 
     Raises:
-        InputError: a needed field is missing, or holds text where dates belong; or most records lie elsewhere than
-            their CRS says.
+        InputError: a needed field is missing, or holds text where dates belong; or most records of California lie
+            elsewhere than their CRS says.
     """
     found = match_incident_fields(tuple(map(str, raw.columns)), label, setting)
     if notes is not None:
@@ -143,7 +146,8 @@ def normalise_incidents(
     rows["newest_id"] = _fire_ids(rows, _identifier(global_ids))
     rows["record_id"] = _record_ids(rows, global_ids)
     placed = raw.geometry.to_crs(TABLE_CRS)
-    check_place(raw.geometry, placed, rows["reported_area_ha"].to_numpy(dtype=float), label)
+    here = as_text(take(raw, found, "state")).eq(CALIFORNIA).fillna(False).to_numpy(dtype=bool)
+    check_place(raw.geometry[here], placed[here], rows.loc[here, "reported_area_ha"].to_numpy(dtype=float), label)
     records = gpd.GeoDataFrame(rows, geometry=placed.to_numpy(), crs=TABLE_CRS)
     return IN_SEASON_RECORDS.conform(records).sort_values("record_id", ignore_index=True)
 
