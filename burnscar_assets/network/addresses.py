@@ -16,7 +16,7 @@ from typing import Final
 from urllib.parse import quote, urlsplit
 
 from burnscar_assets.errors import InputError, SettingsError
-from burnscar_assets.network.masking import VARIABLE, mask_address
+from burnscar_assets.network.masking import VARIABLE, mask_address, remember_secret
 
 WEB_SCHEMES: Final = ("http", "https")
 
@@ -27,7 +27,7 @@ IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def with_secrets(url: str) -> str:
-    """An address of the settings with each `${NAME}` replaced by that environment variable.
+    """An address of the settings with each `${NAME}` replaced by that environment variable, which no message shows.
 
     Raises:
         SettingsError: the environment has no such variable.
@@ -37,6 +37,7 @@ def with_secrets(url: str) -> str:
         known = os.environ.get(found[1])
         if not known:
             raise SettingsError(f"{mask_address(url)} names the environment variable {found[1]}, which is not set")
+        remember_secret(known)
         return quote(known, safe="")
 
     return VARIABLE.sub(value, url)
@@ -49,6 +50,15 @@ def host_of(url: str) -> str:
     except ValueError:
         return ""
     return unicodedata.normalize("NFKC", host).rstrip(".").lower()
+
+
+def is_malformed(url: str) -> bool:
+    """Whether an address can't be taken apart, or its port is no number of a port."""
+    try:
+        urlsplit(url.strip()).port  # noqa: B018 (it is looked at as it is asked for)
+    except ValueError:
+        return True
+    return False
 
 
 def check_address(
@@ -75,7 +85,7 @@ def check_address(
     scheme, _, rest = url.strip().partition("://")
     host = host_of(url)
     shown = mask_address(url)
-    if scheme.lower() not in schemes or not host:
+    if scheme.lower() not in schemes or not host or is_malformed(url):
         raise InputError(f"{shown} is no address of {', '.join(schemes)}: nothing else is asked")
     if "@" in re.split(r"[/?#\\]", rest, maxsplit=1)[0]:
         raise InputError(f"{shown} carries a user or password: nothing foreign may; name them in the environment")

@@ -2,7 +2,7 @@
 
 import re
 from typing import Any, Final
-from urllib.parse import quote, unquote
+from urllib.parse import quote, quote_plus, unquote
 
 MASK: Final = "***"
 
@@ -16,12 +16,27 @@ _SECRET_NAME = re.compile(
 VARIABLE: Final = re.compile(r"\$\{(\w+)\}")
 """An environment variable that an address of the settings names in the place of a secret."""
 
+_LEAST_LETTERS: Final = 4
+"""A shorter value is no secret, and stands in many a word."""
+
+_substituted: set[str] = set()
+"""What took the place of variables in this process, in each form of writing it."""
+
+
+def remember_secret(value: str) -> None:
+    """Mask from now on, wherever it stands, a value that took a variable's place."""
+    if len(value) >= _LEAST_LETTERS:
+        _substituted.update({value, quote(value), quote(value, safe=""), quote_plus(value)})
+
 
 def mask_address(text: str) -> str:
     """An address without its secrets: user information, and values of the query named like a token, key or signature.
 
-    Text around the address stays, and more than one is masked, so the message of an error may be given too.
+    Text around the address stays, and more than one is masked, so the message of an error may be given too. What took
+    the place of a variable is masked wherever it stands.
     """
+    for secret in sorted(_substituted, key=len, reverse=True):
+        text = text.replace(secret, MASK)
     if "=" not in text and "://" not in text and not _BEARER.search(text):
         return text
     without_user = _USER.sub(_masked_user, text)

@@ -26,6 +26,7 @@ from burnscar_assets.network.addresses import (
     addresses_of,
     check_address,
     host_of,
+    is_malformed,
     is_private_name,
     is_private_text,
     names_in_full,
@@ -134,7 +135,10 @@ class Session(requests.Session):
         target = super().get_redirect_target(resp)
         if target is None:
             return None
-        there = urljoin(resp.url, target)
+        try:
+            there = urljoin(resp.url, target)
+        except ValueError:
+            there = target
         if not _same_origin(resp.url, there):
             try:
                 check_address(there, self.redirect_hosts, setting=self.setting)
@@ -322,8 +326,10 @@ _POOLS: Final = {"http": _HttpPool, "https": _HttpsPool}
 
 def _same_origin(asked: str, there: str) -> bool:
     """Whether a redirect stays on the host that was asked; to its encrypted port is staying."""
+    if is_malformed(there) or host_of(asked) != host_of(there):
+        return False
     old, new = urlsplit(asked), urlsplit(there)
-    if host_of(asked) != host_of(there) or new.username or new.password:
+    if new.username or new.password:
         return False
     ports = [part.port or _DEFAULT_PORTS.get(part.scheme) for part in (old, new)]
     if old.scheme == new.scheme:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from burnscar_assets.errors import InputError, SettingsError
+from burnscar_assets.network import masking
 from burnscar_assets.network.addresses import check_address, host_of, is_private_name, with_secrets
 from burnscar_assets.network.masking import mask_address
 
@@ -68,6 +69,23 @@ def test_secrets_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> N
         with_secrets("https://host/a?token=${FRAP_TOKEN}")
 
 
+@given(SECRETS, st.sampled_from(["https://host/{}/a.zip", "https://host/a.zip?rev={}", "https://{}.host/a", "{}"]))
+def test_what_took_a_variables_place_is_masked_anywhere(secret: str, form: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(masking, "_substituted", set())
+        patch.setenv("FRAP_TOKEN", secret)
+        asked = with_secrets(form.format("${FRAP_TOKEN}"))
+        for text in (asked, f"Max retries exceeded with url: {asked} (Caused by it)", f"no {secret} here"):
+            assert secret not in str(InputError(text)) and quote(secret) not in mask_address(text)
+        assert mask_address(form.format("${FRAP_TOKEN}")) == form.format("${FRAP_TOKEN}")
+
+
+def test_short_values_of_variables_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(masking, "_substituted", set())
+    monkeypatch.setenv("FRAP_RELEASE", "24")
+    assert mask_address(with_secrets("https://host/fire${FRAP_RELEASE}.zip")) == "https://host/fire24.zip"
+
+
 def _forms(address: ipaddress.IPv4Address) -> list[str]:
     number, parts = int(address), str(address).split(".")
     octal = ".".join(f"0{int(part):o}" for part in parts)
@@ -91,6 +109,9 @@ def test_private_addresses_are_refused_in_every_form(network: str, offset: int) 
         ("/vsicurl/http://x/y", "no address of"),
         ("gopher://host/x", "no address of"),
         ("http://", "no address of"),
+        ("http://host:abc/", "no address of"),
+        ("http://host:99999/", "no address of"),
+        ("http://[host/", "no address of"),
         ("http://user:pass@host/x", "carries a user"),
         ("http://host\\@other/x", "carries a user|characters"),
         ("http://ho st/x", "characters"),

@@ -67,6 +67,9 @@ def test_lengths_that_are_wrong() -> None:
         "http://localhost:{port}/x",
         "//127.1:{port}/",
         "ftp://a/b",
+        "http://127.0.0.1:abc/",
+        "http://127.0.0.1:99999/",
+        "http://[127.0.0.1/",
     ],
 )
 @pytest.mark.parametrize("status", [301, 307])
