@@ -31,6 +31,8 @@ def read_layers(path: Path) -> dict[str, gpd.GeoDataFrame]:
     Raises:
         InputError: it can't be read, or has no geometry; the message says what to give.
     """
+    if not path.exists():
+        raise InputError(f"{path} is not there: give {FORMATS}")
     if path.suffix.lower() == ".zip":
         return _of_zip(path)
     refuse_saved_page(path)

@@ -15,14 +15,12 @@ import pandas as pd
 
 from burnscar_assets.errors import InputError
 from burnscar_assets.labels.dates import FIRST_YEAR, calendar_days
-from burnscar_assets.labels.place import check_place
+from burnscar_assets.labels.place import ENOUGH, check_place
 from burnscar_assets.storage.contracts import RELEASE_RECORDS
 from burnscar_assets.storage.tables import TABLE_CRS
 from burnscar_assets.text import clean_column, count_unclean
 
 HECTARES_PER_ACRE = 0.40468564224
-ENOUGH = 5
-"""Records from which a share says something of a layer."""
 
 FIELDS: dict[str, tuple[str, ...]] = {
     "fire_year": ("YEAR_", "FIRE_YEAR"),

@@ -128,20 +128,11 @@ def _coarser(image: OpenImage, grid: Grid) -> list[str]:
     return [f"pixels of {image.label} are {ratio:.1f} times as large as those of the map: severity is no finer"]
 
 
-def read_perimeter(path: Path, grid: Grid) -> shapely.Geometry:
-    """An official perimeter in a grid's CRS, from vectors or from a raster that is not 0 inside it.
-
-    Raises:
-        InputError: the file can't be read, does not say where it lies, or has no polygon.
-    """
-    return shapely.union_all(_outlines(path, grid))
-
-
 def read_perimeter_of(path: Path, images: Images) -> tuple[shapely.Geometry, tuple[str, ...]]:
-    """The official perimeter of what images show, with what a reader must know of it.
+    """The official perimeter of what images show, in their CRS, with what a reader must know of it.
 
     Args:
-        path: vectors, all of whose features that meet the images count; or a mask.
+        path: vectors, all of whose features that meet the images count; or a raster that is not 0 inside it.
         images: which the perimeter is to be of.
 
     Raises:

@@ -16,7 +16,7 @@ from sklearn.metrics import jaccard_score
 from burnscar_assets.cli import main
 from burnscar_assets.errors import InputError
 from burnscar_assets.mapping.agreement import rasterized
-from burnscar_assets.mapping.images import Bands, read_images, read_perimeter
+from burnscar_assets.mapping.images import Bands, read_images, read_perimeter_of
 from burnscar_assets.mapping.index_map import TWO_KINDS, map_images, otsu
 from burnscar_assets_tests.mapping.image_files import SIDE, TWENTY_M, bands, disc, write_image
 
@@ -176,14 +176,14 @@ def test_what_does_not_fit_the_image_is_refused(tmp_path: Path) -> None:
     for layer in ("burned", "other"):
         box.to_file(several, layer=layer)
     with pytest.raises(InputError, match=r"which layer of .* is the perimeter"):
-        read_perimeter(several, read_images(after).grid)
+        read_perimeter_of(several, read_images(after))
     box.buffer(100).to_file(several, layer="perimeter")
-    assert read_perimeter(several, read_images(after).grid).area > 1.1 * box.area.item()
+    assert read_perimeter_of(several, read_images(after))[0].area > 1.1 * box.area.item()
     points = tmp_path / "points.geojson"
     gpd.GeoSeries([shapely.Point(0, 0)], crs="EPSG:4326").to_file(points)
     for path in (points, tmp_path / "none.gpkg"):
         with pytest.raises(InputError, match="perimeter"):
-            read_perimeter(path, read_images(after).grid)
+            read_perimeter_of(path, read_images(after))
 
 
 @pytest.mark.real_data
@@ -191,7 +191,7 @@ def test_a_real_fire_in_british_columbia(real_data: Path, tmp_path: Path) -> Non
     """No label chose the threshold: neither Otsu's, of the scene, nor that of one half, judged on the other."""
     folder = real_data / "imagery" / "bc_c50929"
     images = read_images(folder / "C50929_post_B12_B11_B09_20m.tif", bands=Bands(nir=3, offset=1000))
-    perimeter = read_perimeter(folder / "C50929_bcws_perimeter_mask.tif", images.grid)
+    perimeter, _ = read_perimeter_of(folder / "C50929_bcws_perimeter_mask.tif", images)
     found = map_images(images, perimeter)
     assert not images.warped
     assert found.threshold.separability is not None
