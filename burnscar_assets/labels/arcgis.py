@@ -6,21 +6,23 @@ that there are more is read here and nowhere else. What an answer must hold is `
 Protocol: https://developers.arcgis.com/rest/services-reference/enterprise/query-feature-service-layer/
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import quote, quote_plus, unquote
+from urllib.parse import quote, unquote
 
 import geopandas as gpd
 import requests
 
 from burnscar_assets.errors import BurnscarError, InputError, SourceUnavailableError
 from burnscar_assets.labels.http import check_status, open_session, transport_errors, with_retries
-from burnscar_assets.labels.layer_address import TOKEN_VARIABLE, is_rest_layer, layer_url, refuse_page, service_url
+from burnscar_assets.labels.layer_address import is_rest_layer, layer_url, refuse_page, service_url
 from burnscar_assets.labels.layer_rows import Page, as_table, read_page
+from burnscar_assets.labels.layer_token import WANTS_TOKEN, environment_token, token_hidden, token_hint, token_of
 from burnscar_assets.network.addresses import with_secrets
+from burnscar_assets.network.session import Session
+from burnscar_assets.network.whole import Whole
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.settings import ReleaseSettings, ServiceSettings
 from burnscar_assets.storage.tables import TABLE_CRS
@@ -38,7 +40,6 @@ _SMALLEST_PAGE = 50
 _YEAR_2100_MS = 4_102_444_800_000
 _TRANSIENT_CODES = range(500, 600)
 _TRANSIENT_OTHER = frozenset({408, 429})
-_WANTS_TOKEN = frozenset({401, 403, 498, 499})
 
 
 @dataclass(frozen=True)
@@ -132,11 +133,13 @@ def read_rest_layer(
         The layer's description, and its rows with a CRS (EPSG:4326, or 3310 where the service has no GeoJSON).
 
     Raises:
-        InputError: no such layer, one that cannot be queried, or rows of something else.
+        InputError: no such layer, one that cannot be queried, rows of something else, or more bytes or time for all
+            of them than four times those of one answer.
         SourceUnavailableError: no answer after all tries, rows that changed while they were read, or fewer or more
             of them than the service counts.
     """
     with open_layer(url, settings) as session:
+        session.whole = Whole(settings.deadline_s, settings.max_answer_mb, settings.setting.partition(".")[0])
         layer = describe_layer(session, url, settings)
         total = count_rows(session, layer, settings, where)
         if not total and where != EVERY_ROW:
@@ -185,7 +188,7 @@ def _page_or_smaller(query: _Query, offset: int, rows: int) -> tuple[Page, int]:
 
 
 @contextmanager
-def open_layer(url: str, settings: ServiceSettings) -> Iterator[requests.Session]:
+def open_layer(url: str, settings: ServiceSettings) -> Iterator[Session]:
     """A session for the questions to one layer, with the token that the settings' address of its host had."""
     with open_session(settings, url) as session:
         if token := settings.token_for(url):
@@ -270,7 +273,8 @@ def _is_time(value: Any) -> bool:
 def ask(session: requests.Session, url: str, parameters: dict[str, Any], settings: ServiceSettings) -> dict[str, Any]:
     """Ask a service one question.
 
-    A service that wants a token, or another one, gets that of the environment if there is one. No message holds it.
+    The server of `release.source`, if it wants a token or another one, gets that of the environment. No message
+    holds it.
 
     Raises:
         InputError: the service refuses the question.
@@ -282,13 +286,13 @@ def ask(session: requests.Session, url: str, parameters: dict[str, Any], setting
         error = answer.get("error")
         if error is None:
             return answer
-        token = os.environ.get(TOKEN_VARIABLE)
-        if token and _code(error) in _WANTS_TOKEN and _token(session) != token:
+        token = environment_token(url, settings)
+        if token and _code(error) in WANTS_TOKEN and token_of(session) != token:
             session.params = {"token": token}
             return attempt()
-        raise _refusal(error, url, settings.setting)
+        raise _refusal(error, url, settings)
 
-    with _token_hidden(session):
+    with token_hidden(session):
         return with_retries(attempt, settings.retries)
 
 
@@ -308,37 +312,17 @@ def _answer(
     return answer
 
 
-@contextmanager
-def _token_hidden(session: requests.Session) -> Iterator[None]:
-    """Take the token out of an error's message, and leave out its cause, which shows the address that was asked."""
-    try:
-        yield
-    except BurnscarError as error:
-        token, text = _token(session), str(error)
-        if not token:
-            raise
-        for written in (token, quote(token), quote_plus(token)):
-            text = text.replace(written, "***")
-        raise type(error)(text) from None
-
-
-def _token(session: requests.Session) -> str:
-    return str(session.params.get("token", "")) if isinstance(session.params, dict) else ""
-
-
 def _code(error: Any) -> int:
     code = error.get("code") if isinstance(error, dict) else None
     return code if isinstance(code, int) else 0
 
 
-def _refusal(error: Any, url: str, setting: str) -> BurnscarError:
+def _refusal(error: Any, url: str, settings: ServiceSettings) -> BurnscarError:
     said = error if isinstance(error, dict) else {"message": error}
     details = said.get("details")
     parts = [str(said.get("message", "")), *map(str, details if isinstance(details, list) else [])]
     text = f"{url} answered error {_code(error)}: " + clean("; ".join(part for part in parts if part))[:500]
     if _code(error) in _TRANSIENT_CODES or _code(error) in _TRANSIENT_OTHER:
         return SourceUnavailableError(text)
-    hint = f"check {setting}"
-    if _code(error) in _WANTS_TOKEN:
-        hint = f"it wants a token, or another one: set the environment variable {TOKEN_VARIABLE}"
+    hint = token_hint(url, settings) if _code(error) in WANTS_TOKEN else f"check {settings.setting}"
     return InputError(f"{text}; {hint}")

@@ -119,6 +119,12 @@ def is_private_name(host: str) -> bool:
     return is_private(literal) if literal else is_allowed(host, _LOCAL_NAMES)
 
 
+def is_loopback_name(host: str) -> bool:
+    """Whether a host is, by its name alone, this machine."""
+    literal = _literal(host)
+    return literal.is_loopback if literal else is_allowed(host, ("localhost", "*.localhost"))
+
+
 def is_private(address: IpAddress) -> bool:
     """Whether an address is private, loopback, link-local, multicast, reserved, or stands for one that is."""
     if isinstance(address, ipaddress.IPv6Address):

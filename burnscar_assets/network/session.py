@@ -34,6 +34,7 @@ from burnscar_assets.network.addresses import (
 )
 from burnscar_assets.network.environment import certificates
 from burnscar_assets.network.masking import is_secret_name, mask_address
+from burnscar_assets.network.whole import Whole
 
 MEGABYTE: Final = 1_000_000
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -97,6 +98,7 @@ class Session(requests.Session):
         self.redirect_hosts = tuple(redirect_hosts)
         self.setting = setting
         self.max_redirects = limits.max_redirects
+        self.whole: Whole | None = None
         adapter = _Adapter(limits)
         self.mount("https://", adapter)
         self.mount("http://", adapter)
@@ -105,7 +107,8 @@ class Session(requests.Session):
         """Ask, as `requests.Session.request` does.
 
         Raises:
-            InputError: the answer is too large, leads elsewhere, or the host is of a private network and not named.
+            InputError: the answer is too large, leads elsewhere, or the host is of a private network and not named; or
+                all answers together take more than `whole` allows.
             requests.RequestException: no answer, or not in time.
         """
         if kwargs.get("timeout") is None:
@@ -113,9 +116,16 @@ class Session(requests.Session):
         host = host_of(str(url))
         if is_private_name(host) and not names_in_full(host, self.named_hosts):
             raise InputError(private_host(host, self.setting))
-        token = _CURRENT.set(_Request(time.monotonic() + self.limits.deadline_s, self.named_hosts))
+        ends_s = time.monotonic() + self.limits.deadline_s
+        if self.whole:
+            self.whole.check_time(mask_address(str(url)))
+            ends_s = min(ends_s, self.whole.ends_s)
+        token = _CURRENT.set(_Request(ends_s, self.named_hosts))
         try:
-            return super().request(method, url, *args, **kwargs)
+            answer = super().request(method, url, *args, **kwargs)
+            if self.whole:
+                self.whole.spend(mask_address(str(url)), len(answer.content))
+            return answer
         except requests.RequestException as error:
             error.args = (mask_address(str(error)),)
             raise error from None  # what it comes from tells the whole address

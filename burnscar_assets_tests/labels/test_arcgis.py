@@ -1,4 +1,5 @@
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,11 +17,12 @@ from hypothesis import strategies as st
 from burnscar_assets.errors import InputError, SourceUnavailableError
 from burnscar_assets.labels import arcgis
 from burnscar_assets.labels.layer_address import TOKEN_VARIABLE, is_rest_layer
+from burnscar_assets.labels.layer_token import environment_token
 from burnscar_assets.labels.perimeters import clean_perimeters
 from burnscar_assets.labels.release import Release, fetch_release
 from burnscar_assets.labels.release_changes import changed_years, release_versions
 from burnscar_assets.labels.watch import observe_source
-from burnscar_assets.settings import PerimeterSettings, ReleaseSettings
+from burnscar_assets.settings import InSeasonSettings, PerimeterSettings, ReleaseSettings
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets_tests.labels.label_records import frap_fires, release_records, square
 from burnscar_assets_tests.labels.label_servers import ArcGisSite, serving
@@ -360,6 +362,63 @@ def test_a_token_of_the_environment_goes_to_a_service_that_wants_one(
     with pytest.raises(InputError, match=r"498: Invalid token \*\*\*") as raised:
         _fetch(ArcGisSite(_served(_fires()), token=SECRET, errors=[echo]), root)
     assert "secret" not in _told(raised.value)
+
+
+def test_a_token_of_the_environment_goes_to_no_other_server(root: DataRoot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TOKEN_VARIABLE, SECRET)
+    fires, burns = ArcGisSite(_served(_fires())), ArcGisSite(_served(_fires()), token=SECRET)
+    wanted = {"code": 499, "message": "Token Required"}
+    with _layer(fires) as url, _layer(burns) as other:
+        with pytest.raises(InputError, match=r"name an environment variable of it in the address"):
+            fetch_release(ReleaseSettings(source=url, prescribed_layer=other), root)
+        fires.errors = [wanted]
+        with pytest.raises(InputError, match=r"name an environment variable of it in the address"):
+            arcgis.read_rest_layer(url, InSeasonSettings(source=url, retries=0))
+    assert not any("token" in query for query in fires.queries + burns.queries)
+
+
+@pytest.mark.parametrize(
+    ("source", "asked", "goes"),
+    [
+        ("https://gis.example.org/{}", "https://gis.example.org/{}/query", True),
+        ("https://GIS.example.org/{}", "https://gis.example.org/{}", True),
+        ("http://127.0.0.1:8000/{}", "http://127.0.0.1:8000/{}", True),
+        ("http://localhost/{}", "http://localhost/{}", True),
+        ("http://[::1]:8000/{}", "http://[::1]:8000/{}", True),
+        ("http://gis.example.org/{}", "http://gis.example.org/{}", False),
+        ("http://192.168.0.7/{}", "http://192.168.0.7/{}", False),
+        ("https://gis.example.org/{}", "http://gis.example.org/{}", False),
+        ("https://gis.example.org/{}", "https://elsewhere.org/{}", False),
+        ("https://gis.example.org/{}", "https://gis.example.org:8443/{}", False),
+        ("https://gis.example.org/{}", "https://gis.example.org@elsewhere.org/{}", False),
+        ("perimeters.zip", "https://elsewhere.org/{}", False),
+    ],
+)
+def test_whom_the_token_of_the_environment_goes_to(
+    source: str, asked: str, goes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(TOKEN_VARIABLE, SECRET)
+    layer = "arcgis/rest/services/Fires/FeatureServer/0"
+    url = asked.format(layer)
+    assert environment_token(url, ReleaseSettings(source=source.format(layer))) == (SECRET if goes else None)
+    assert environment_token(url, InSeasonSettings(source=url)) is None
+
+
+def test_all_pages_together_have_a_deadline_and_a_limit_of_bytes() -> None:
+    site = ArcGisSite(_served(_fires(40)), 1)
+    with _layer(site) as url:
+        large = ReleaseSettings(source=url, max_answer_mb=0.004)
+        with pytest.raises(InputError, match=r"4 times release\.max_answer_mb: raise"):
+            arcgis.read_rest_layer(url, large)
+        asked, site.instead = len(site.queries), _slowly
+        with pytest.raises(InputError, match=r"4 times in_season\.deadline_s: raise"):
+            arcgis.read_rest_layer(url, InSeasonSettings(source=url, deadline_s=0.5))
+    assert asked < 40 and len(site.queries) - asked < 40
+
+
+def _slowly(answer: dict[str, Any]) -> dict[str, Any]:
+    time.sleep(0.2)
+    return answer
 
 
 def test_a_layer_of_prescribed_burns_beside_it(root: DataRoot) -> None:
