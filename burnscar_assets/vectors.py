@@ -4,6 +4,7 @@ GeoParquet is read by its metadata, whatever its geometry column is called and h
 that metadata if it has a column of GeoArrow. A zip is unpacked with the limits that releases have.
 """
 
+import logging
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -14,6 +15,8 @@ from burnscar_assets import vector_files
 from burnscar_assets.errors import InputError
 from burnscar_assets.labels.archive import unpack
 from burnscar_assets.labels.cut_answers import refuse_saved_page
+
+logger = logging.getLogger(__name__)
 
 PARQUET: Final = frozenset({".parquet", ".geoparquet"})
 FORMATS: Final = "a GeoJSON, GeoPackage, GeoParquet, KMZ or shapefile"
@@ -57,7 +60,10 @@ def read_first_layer(path: Path) -> gpd.GeoDataFrame:
 
 def _of_zip(path: Path) -> dict[str, gpd.GeoDataFrame]:
     with TemporaryDirectory() as temporary:
-        unpack(path, Path(temporary), _MAX_BYTES)
+        notes: list[str] = []
+        unpack(path, Path(temporary), _MAX_BYTES, notes=notes)
+        for note in notes:
+            logger.warning("%s: %s", path, note)
         inside = [entry for entry in sorted(Path(temporary).rglob("*")) if not entry.name.startswith(("._", "."))]
         folders = [entry for entry in inside if entry.is_dir() and entry.suffix.lower() == ".gdb"]
         files = [entry for entry in inside if entry.is_file() and entry.suffix.lower() in _IN_ZIPS]

@@ -4,6 +4,7 @@ Only regular files and folders that stay inside come out, and no more bytes than
 whole archive is checked before the first byte is written.
 """
 
+import shutil
 import stat
 import zipfile
 import zlib
@@ -13,6 +14,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from burnscar_assets.errors import InputError
 from burnscar_assets.progress import Progress, silent
+from burnscar_assets.text import clean
 
 MAX_MEMBERS = 100_000
 MAX_EXPANSION = 100
@@ -23,7 +25,13 @@ FREE_EXPANSION_BYTES = 50_000_000
 
 
 def unpack(
-    archive: Path, folder: Path, max_bytes: int, progress: Progress = silent, *, depth: int = 1
+    archive: Path,
+    folder: Path,
+    max_bytes: int,
+    progress: Progress = silent,
+    *,
+    depth: int = 1,
+    notes: list[str] | None = None,
 ) -> dict[str, int]:
     """Extract a zip into an existing empty folder, and zips in it beside themselves.
 
@@ -33,6 +41,7 @@ def unpack(
         max_bytes: Refuse an archive that unpacks to more.
         progress: Told the bytes written.
         depth: How deep zips in the zip are extracted.
+        notes: Which of these can't be, and why, is added, a sentence each.
 
     Returns:
         The size in bytes of each file, by its path relative to `folder`.
@@ -55,17 +64,20 @@ def unpack(
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise InputError(f"{archive} is not a zip, or is truncated ({error}): fetch it again, completely") from error
     for name in [name for name in sizes if depth and name.lower().endswith(".zip")]:
-        sizes |= _nested(folder, name, max_bytes - sum(sizes.values()), depth - 1)
+        sizes |= _nested(folder, name, max_bytes - sum(sizes.values()), depth - 1, notes)
     return sizes
 
 
-def _nested(folder: Path, name: str, max_bytes: int, depth: int) -> dict[str, int]:
-    """Extract a zip in the zip beside itself; one that can't be stays as it is, and holds no layers."""
+def _nested(folder: Path, name: str, max_bytes: int, depth: int, notes: list[str] | None) -> dict[str, int]:
+    """Extract a zip in the zip beside itself, whole or not at all; one that can't be stays as it is, with a note."""
     inside = folder / f"{name}.content"
     inside.mkdir()
     try:
-        sizes = unpack(folder / name, inside, max_bytes, depth=depth)
-    except InputError:
+        sizes = unpack(folder / name, inside, max_bytes, depth=depth, notes=notes)
+    except InputError as error:
+        shutil.rmtree(inside)
+        if notes is not None:
+            notes.append(f"{clean(name)} was passed over: {clean(str(error).replace(str(folder / name), 'it'))}")
         return {}
     return {(inside / member).relative_to(folder).as_posix(): size for member, size in sizes.items()}
 

@@ -110,7 +110,7 @@ def fetch_release(settings: ReleaseSettings, root: DataRoot, progress: Progress 
 
 
 def _from_layers(settings: ReleaseSettings, kind: str, stored: StoredRelease, layers: ReleaseLayers) -> Release:
-    notes = list(layers.notes)
+    notes = [*stored.notes, *layers.notes]
     parts = [normalise(read_layer(layers.fires, notes), "fire", layers.fires.label, notes)]
     if layers.prescribed:
         burns = read_layer(layers.prescribed, notes)

@@ -4,7 +4,7 @@
 `releases/sources/` remembers which version of an address was fetched last. A folder is never changed.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
@@ -38,12 +38,14 @@ class StoredRelease:
         archive: The zip that it came in.
         sha256: Hash of that zip.
         retrieved_at: When it was fetched, ISO 8601 in UTC.
+        notes: What of it could not be unpacked, a sentence each.
     """
 
     content: Path
     archive: Path
     sha256: str
     retrieved_at: str
+    notes: tuple[str, ...] = ()
 
 
 def now() -> str:
@@ -94,7 +96,7 @@ def unpack_local(path: Path, settings: ReleaseSettings, root: DataRoot, progress
     """
     sha256 = hash_file(path)
     stored = _stored(root, sha256) or _install(path, sha256, str(path), settings, root, progress, keep_archive=False)
-    return StoredRelease(stored.content, path, sha256, stored.retrieved_at)
+    return replace(stored, archive=path)
 
 
 def _install(
@@ -111,9 +113,10 @@ def _install(
     with atomic_folder(root.releases / sha256[:16]) as folder:
         content = folder / _content_name(archive)
         content.mkdir()
-        files = unpack(archive, content, UNPACKED_FACTOR * settings.max_download_mb * MEGABYTE, progress)
+        notes: list[str] = []
+        files = unpack(archive, content, UNPACKED_FACTOR * settings.max_download_mb * MEGABYTE, progress, notes=notes)
         manifest = {"source": source, "sha256": sha256, "content": content.name, "files": files, "retrieved_at": now()}
-        write_json(folder / MANIFEST, manifest)
+        write_json(folder / MANIFEST, manifest | {"notes": notes})
         if keep_archive:
             archive.replace(folder / ARCHIVE)
     stored = _stored(root, sha256)
@@ -133,7 +136,8 @@ def _stored(root: DataRoot, sha256: str) -> StoredRelease | None:
         file = content / name
         if not file.is_file() or file.stat().st_size != size:
             return None
-    return StoredRelease(content, folder / ARCHIVE, sha256, manifest["retrieved_at"])
+    notes = tuple(manifest.get("notes", ()))
+    return StoredRelease(content, folder / ARCHIVE, sha256, manifest["retrieved_at"], notes)
 
 
 def check_zip(archive: Path, source: str) -> None:

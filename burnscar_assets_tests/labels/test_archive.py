@@ -133,6 +133,23 @@ def test_what_zips_in_a_zip_unpack_to_counts(tmp_path: Path) -> None:
     assert set(unpack(archive, tmp_path / "out", 100_000)) == {"inner.zip"}
 
 
+@pytest.mark.parametrize(("max_bytes", "why"), [(10**6, "is truncated"), (14_000, "would unpack to")])
+def test_a_zip_in_the_zip_that_cannot_be_extracted_leaves_nothing_but_a_note(
+    tmp_path: Path, max_bytes: int, why: str
+) -> None:
+    inner = _zip(tmp_path / "inner.zip", {"first.shp": b"1" * 9000, "second.shp": bytes(range(256)) * 20})
+    content = bytearray(inner.read_bytes())
+    second = content.index(b"second.shp")
+    content[second + 20 : second + 40] = b"\xff" * 20
+    outer = _zip(tmp_path / "outer.zip", {"a/inner.zip": bytes(content), "readme.txt": b"x"})
+    (tmp_path / "out").mkdir()
+    notes: list[str] = []
+    assert set(unpack(outer, tmp_path / "out", max_bytes, notes=notes)) == {"a/inner.zip", "readme.txt"}
+    assert not list((tmp_path / "out").rglob("*.shp")) and not list((tmp_path / "out").rglob("*.content"))
+    assert len(notes) == 1 and notes[0].startswith("a/inner.zip was passed over: it ") and why in notes[0]
+    assert str(tmp_path) not in notes[0]
+
+
 def test_a_file_and_a_folder_of_one_name_are_refused(tmp_path: Path) -> None:
     archive = tmp_path / "odd.zip"
     with zipfile.ZipFile(archive, "w") as target:

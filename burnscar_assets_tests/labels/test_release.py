@@ -115,6 +115,16 @@ def test_a_relative_source_lies_under_the_data_root(root: DataRoot) -> None:
         _fetch("nowhere.zip", root)
 
 
+def test_a_zip_in_the_zip_that_is_passed_over_is_noted_each_time(tmp_path: Path, root: DataRoot) -> None:
+    archive = _zipped(_gdb(_fires(), tmp_path))
+    with zipfile.ZipFile(archive, "a") as target:
+        target.writestr("older.zip", b"PK no zip")
+    for _ in range(2):
+        release = _fetch(archive, root)
+        assert release.info.fires == 4
+        assert any(note.startswith("older.zip was passed over: it is not a zip") for note in release.info.notes)
+
+
 def test_a_zip_is_unpacked_once_and_again_if_damaged(tmp_path: Path, root: DataRoot) -> None:
     archive = _zipped(_gdb(_fires(), tmp_path))
     first = _fetch(archive, root)
