@@ -31,6 +31,7 @@ INDIRECT_DRIVERS: Final = (
 All are in the wheels of rasterio or pyogrio; GDAL complains of names that it doesn't know."""
 
 _SKIP: Final = "GDAL_SKIP"
+_OVERVIEWS: Final = "OVERVIEWS"
 
 
 def open_raster(path: str | os.PathLike[str], **options: Any) -> "DatasetReader":
@@ -41,7 +42,8 @@ def open_raster(path: str | os.PathLike[str], **options: Any) -> "DatasetReader"
         options: As `rasterio.open` takes them to read.
 
     Raises:
-        RasterioIOError: it isn't there, or is none of theirs.
+        RasterioIOError: it isn't there, is none of theirs, or names another file or address for its overviews, which
+            GDAL would open as soon as it looks for them.
     """
     import rasterio
     from rasterio.errors import RasterioIOError
@@ -49,11 +51,17 @@ def open_raster(path: str | os.PathLike[str], **options: Any) -> "DatasetReader"
     is_jp2 = os.fspath(path).lower().split("?", maxsplit=1)[0].endswith((".jp2", ".j2k"))
     likely, other = reversed(RASTER_DRIVERS) if is_jp2 else RASTER_DRIVERS
     try:
-        return rasterio.open(path, driver=likely, **options)
+        source = rasterio.open(path, driver=likely, **options)
     except RasterioIOError as error:
         if "not recognized as" not in str(error):
             raise
-        return rasterio.open(path, driver=other, **options)
+        source = rasterio.open(path, driver=other, **options)
+    if source.tags(ns=_OVERVIEWS):
+        source.close()
+        refusal = RasterioIOError(f"'{path}' not recognized as an image of its own: it names another for its overviews")
+        refusal.lasting = True
+        raise refusal
+    return source
 
 
 def skip(drivers: Iterable[str]) -> dict[str, str]:

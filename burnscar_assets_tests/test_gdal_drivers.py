@@ -79,3 +79,18 @@ def test_images_are_still_warped_and_read_beyond_their_edges(tmp_path: Path) -> 
     with open_raster(_write_plain(tmp_path / "plain.tif")) as source, WarpedVRT(source, crs="EPSG:3310") as warped:
         assert warped.read(1).max() == 1
         assert source.read(1, window=((-4, 4), (-4, 4)), boundless=True, fill_value=0).sum() == 16
+
+
+@pytest.mark.parametrize("named", ["decoy.tif", "OVERVIEW_FILE:"])
+@pytest.mark.parametrize("beside", [False, True], ids=["in the file", "beside it"])
+def test_an_image_whose_overviews_are_elsewhere_is_refused(named: str, beside: bool, tmp_path: Path) -> None:
+    path, decoy = _write_plain(tmp_path / "B02.tif"), _write_plain(tmp_path / "decoy.tif")
+    if beside:
+        (tmp_path / "B02.tif.aux.xml").write_text(
+            f'<PAMDataset><Metadata domain="OVERVIEWS"><MDI key="OVERVIEW_FILE">{named}</MDI></Metadata></PAMDataset>'
+        )
+    else:
+        with rasterio.open(path, "r+") as image:
+            image.update_tags(ns="OVERVIEWS", OVERVIEW_FILE=str(decoy) if named == decoy.name else named)
+    with pytest.raises(RasterioIOError, match="not recognized as"):
+        open_raster(path)

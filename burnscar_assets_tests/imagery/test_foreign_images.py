@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 
 from burnscar_assets.classes import BANDS
 from burnscar_assets.imagery.dataset import data_source, open_dataset
@@ -124,3 +125,43 @@ def test_rslearns_own_reading_of_the_archive_refuses_them_too(
     with pytest.raises(OSError, match="B02"):
         source.materialize(window, groups, LAYER, dataset.layers[LAYER])
     assert not list(root.dataset.rglob("geotiff.tif"))
+
+
+@pytest.mark.parametrize("named", ["{folder}/decoy.tif", "/vsicurl/{address}/decoy.tif"], ids=["file", "address"])
+@pytest.mark.parametrize("remote", [False, True], ids=["local", "remote"])
+def test_no_image_s_overviews_are_those_that_it_names(root: DataRoot, tmp_path: Path, named: str, remote: bool) -> None:
+    folder = tmp_path / "web" / f"n{next(_folders)}"
+    folder.mkdir(parents=True)
+    write_index([write_scene(folder, BEST), write_scene(folder, GOOD)], folder / "index.parquet")
+    with serve(tmp_path / "web") as (address, requests):
+        with rasterio.open(folder / "best" / "B12.tif", "r+", IGNORE_COG_LAYOUT_BREAK="YES") as image:
+            image.update_tags(ns="OVERVIEWS", OVERVIEW_FILE=named.format(folder=tmp_path, address=address))
+        index = f"{address}/{folder.name}/index.parquet" if remote else folder / "index.parquet"
+        settings = make_dataset(root, index)
+        windows = make_windows(root, [(60, 60)])
+        matches, _ = match_scenes(windows, root.dataset, settings)
+        table, _ = materialize_tiles(windows, matches, root.dataset, settings)
+    assert table["item_ids"].tolist() == [["good"]]
+    assert "B12.tif" in table["passed_over"].iloc[0][0]
+    assert not [path for path in requests if "decoy" in path]
+
+
+def test_what_lies_beside_an_image_of_the_archive_is_not_read(root: DataRoot, tmp_path: Path) -> None:
+    write_index([write_scene(tmp_path, BEST)], tmp_path / "index.parquet")
+    band = tmp_path / "best" / "B02.tif"
+    with rasterio.open(band) as image:
+        profile = image.profile
+    for suffix in (".ovr", ".msk"):
+        with rasterio.open(f"{band}{suffix}", "w", **profile) as beside:
+            beside.write(np.zeros((1, profile["height"], profile["width"]), profile["dtype"]))
+    Path(f"{band}.aux.xml").write_text(
+        '<PAMDataset><Metadata domain="OVERVIEWS"><MDI key="OVERVIEW_FILE">/etc/hostname</MDI></Metadata>'
+        '<PAMRasterBand band="1"><NoDataValue>1</NoDataValue><Scale>7</Scale></PAMRasterBand></PAMDataset>'
+    )
+    settings = make_dataset(root, tmp_path / "index.parquet")
+    windows = make_windows(root, [(60, 60)])
+    matches, _ = match_scenes(windows, root.dataset, settings)
+    table, _ = materialize_tiles(windows, matches, root.dataset, settings)
+    assert table["complete"].all()
+    tile = read_tile(root.dataset, "2022", "w0", LAYER, BANDS)
+    np.testing.assert_array_equal(tile[0], BEST.reflectance("B02")[60 : 60 + WINDOW_PX, 60 : 60 + WINDOW_PX])

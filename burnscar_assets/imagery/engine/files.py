@@ -140,7 +140,8 @@ class Patience:
                 result = read()
             except UNREADABLE as error:
                 self._check(began, error, remote)
-                if isinstance(error, FileNotFoundError | UnreadableFileError) or GONE.search(str(error)):
+                is_known = isinstance(error, FileNotFoundError | UnreadableFileError)
+                if is_known or getattr(error, "lasting", False) or GONE.search(str(error)):
                     raise
                 if number == tries or self._stopped.wait(self._options.retry_backoff_s * 2**number):
                     raise
