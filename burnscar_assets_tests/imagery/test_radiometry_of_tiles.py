@@ -130,6 +130,21 @@ def test_units_become_the_layers(
         assert off.max() <= 1
 
 
+@pytest.mark.parametrize("unit", [1, 10_000], ids=["float DN", "0-1"])
+@pytest.mark.parametrize("offset_dn", [-1000, -500, 300])
+def test_an_offset_without_a_scale_is_of_the_file_s_own_unit(
+    root: DataRoot, tmp_path: Path, unit: int, offset_dn: int
+) -> None:
+    def bright(dn: Pixels) -> Pixels:
+        return ((dn + 3000.0 - offset_dn) / unit).astype("float32")
+
+    tile, _, _ = tiles(root, tmp_path, [write_as(tmp_path, SCENE, bright, offset=offset_dn / unit)])
+    assert tile is not None
+    for band in TEN_METRES:
+        off = np.abs(tile[BANDS.index(band)].astype(int) - 3000 - expected(SCENE, band))
+        assert off.max() <= 1
+
+
 @pytest.mark.parametrize(
     "change",
     [lambda dn: (dn / 100).astype("float32"), lambda dn: (dn // 30).astype("uint8")],

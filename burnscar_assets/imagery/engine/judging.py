@@ -57,7 +57,11 @@ def _decide(scene: str, opened: Sequence[FileWork], conversions: Sequence[Conver
         for band, numbers in work.samples.items()
         if conversion is not None and (sample := BandSample.of(band, conversion.apply(numbers))) is not None
     ]
-    of_files = [statement for work in opened if (statement := _statement(work.header)) is not None]
+    of_files = [
+        statement
+        for work, conversion in zip(opened, conversions, strict=True)
+        if conversion is not None and (statement := _statement(work.header, conversion)) is not None
+    ]
     said, overruled = prefer_files(opened[0].statements, of_files)
     return decide(scene, said, samples, overruled)
 
@@ -75,13 +79,13 @@ def _conversion(work: FileWork, opened: Sequence[FileWork]) -> Conversion | None
     return Conversion(stated.scale * DN_PER_REFLECTANCE, stated.offset * DN_PER_REFLECTANCE)
 
 
-def _statement(header: Header | None) -> Statement | None:
+def _statement(header: Header | None, conversion: Conversion) -> Statement | None:
     """What a file's own scale says of an offset of digital numbers."""
     stated = header.stated if header else None
     if stated is None:
         return None
     if stated.scale == 1:
-        return statement_of_scale(TAGS, 1 / DN_PER_REFLECTANCE, stated.offset / DN_PER_REFLECTANCE)
+        return statement_of_scale(TAGS, 1 / DN_PER_REFLECTANCE, stated.offset * conversion.factor / DN_PER_REFLECTANCE)
     said = statement_of_scale(TAGS, stated.scale, stated.offset)
     return said or Statement(TAGS, 0, f"scale {stated.scale:g}, offset {stated.offset:g}, which are applied")
 
