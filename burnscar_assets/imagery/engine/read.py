@@ -16,6 +16,7 @@ from burnscar_assets.imagery.engine.request import Failure, ReadOptions, WindowI
 from burnscar_assets.imagery.engine.scene import Batch, Scene
 from burnscar_assets.imagery.gdal import bulk_options
 from burnscar_assets.imagery.hrefs import is_remote
+from burnscar_assets.imagery.pixels import equals_nodata
 from burnscar_assets.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -289,7 +290,7 @@ class _Reading:
         for (group, set_number), shares in state.shares.items():
             nodata = self._nodata_of(request.groups[group], set_number)
             for order, share in shares:
-                empty = not share.regions or not (share.pixels != (nodata or 0)).any()
+                empty = not share.regions or equals_nodata(share.pixels, nodata or 0).all()
                 (found if empty else given).add(request.groups[group][order].name)
         return found - given
 

@@ -166,3 +166,21 @@ def test_closing_the_iterator_ends_the_reading(world: World) -> None:
     assert first.name.startswith("s0")
     images.close()
     assert any(thread.name.startswith("imagery-") for thread in threading.enumerate())  # it did not wait for the thread
+
+
+@pytest.mark.parametrize("fill", [float("nan"), -9999.0, 0.0])
+@pytest.mark.parametrize("first_has_data", [False, True])
+def test_scenes_without_data_at_a_window_are_told(tmp_path: Path, fill: float, first_has_data: bool) -> None:
+    source = FilesSource({"a": ["a"]})
+    items = []
+    for name, value in (("first", 5.0 if first_has_data else fill), ("second", 7.0)):
+        pixels = np.full((1, 64, 64), value, "float32")
+        place = {"nodata": fill, "transform": from_origin(WEST, NORTH, 10, 10)}
+        source.add(name, "a", tmp_path / f"{name}.tif", pixels, 32610, **place)
+        items.append(make_item(name, (WEST, NORTH - 640, WEST + 640, NORTH), 32610))
+    left, top = WEST // 10 + 8, -NORTH // 10 + 8
+    request = WindowRequest("w", Projection(CRS.from_epsg(32610), 10, -10), (left, top, left + 32, top + 32), [items])
+    store = TileStoreWithLayer(source, LAYER)
+    (image,) = read_windows([request], make_layer(["a"], "float32", None), source, store, OPTIONS)
+    assert image.failure is None
+    assert image.empty == (() if first_has_data else ("first",))
