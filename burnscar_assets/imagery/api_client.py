@@ -5,7 +5,7 @@ Loaded only by functions that need rslearn.
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from typing import Any, Final, NamedTuple, final
 from urllib.parse import urljoin
@@ -15,6 +15,7 @@ import shapely
 from rslearn.utils.stac import StacClient  # noqa: TID253
 
 from burnscar_assets.errors import InputError, SourceUnavailableError
+from burnscar_assets.imagery.hrefs import SETTING
 from burnscar_assets.network.addresses import check_address, host_of, mask_address
 
 logger = logging.getLogger(__name__)
@@ -46,12 +47,16 @@ class ApiClient:
         client: rslearn's client of the API.
         session: makes the requests; it tries again itself.
         by_id: whether a list of `CUT_LIST` items may be cut without a link to the rest.
+        next_hosts: hosts, or patterns of hosts, that further pages may be of, beside the API's own.
     """
 
-    def __init__(self, client: StacClient, session: requests.Session, *, by_id: bool = False) -> None:
+    def __init__(
+        self, client: StacClient, session: requests.Session, *, by_id: bool = False, next_hosts: Collection[str] = ()
+    ) -> None:
         self.endpoint = client.endpoint
         self._session = session
         self._by_id = by_id
+        self._hosts = (host_of(client.endpoint), *next_hosts)
 
     def search(
         self,
@@ -152,7 +157,7 @@ class ApiClient:
         if link is None or not isinstance(link.get("href"), str):
             return None
         url = urljoin(request.url, link["href"])
-        check_address(url, [host_of(self.endpoint)], setting=f"the address of the catalogue, {self._shown},")
+        check_address(url, self._hosts, setting=SETTING)
         given = link.get("body")
         method = str(link.get("method") or ("POST" if given else request.method)).upper()
         if method not in ("GET", "POST"):

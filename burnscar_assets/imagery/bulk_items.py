@@ -28,6 +28,7 @@ from rslearn.utils.geometry import WGS84_PROJECTION, STGeometry  # noqa: TID253
 from rslearn.utils.stac import StacItem  # noqa: TID253
 
 from burnscar_assets.imagery.api_client import ApiClient
+from burnscar_assets.imagery.hrefs import hosts_among
 from burnscar_assets.imagery.index_client import IndexClient
 from burnscar_assets.imagery.items import CLOUD_COVER, percent
 from burnscar_assets.imagery.local_match import match_and_rank
@@ -177,10 +178,12 @@ class _StacSearch:
         if isinstance(client, IndexClient):
             client.use(self._checks)
             return None
+        own, others = [host_of(client.endpoint)], hosts_among(self._options.allowed_hosts)
         client.session = PatientSession(
-            self._options.retries, self._options.retry_backoff_s, named_hosts=[host_of(client.endpoint)]
+            self._options.retries, self._options.retry_backoff_s, named_hosts=own, redirect_hosts=others
         )
-        return ApiClient(client, client.session, by_id=isinstance(client, PlanetaryComputerStacClient))
+        by_id = isinstance(client, PlanetaryComputerStacClient)
+        return ApiClient(client, client.session, by_id=by_id, next_hosts=others)
 
     def parts(self) -> Iterator[MatchedPart]:
         """Windows of one search after the other, matched."""

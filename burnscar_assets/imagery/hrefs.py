@@ -1,7 +1,7 @@
 """Addresses of files in an archive: which are remote, what a relative one stands for, and which may be named."""
 
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -78,7 +78,12 @@ class AddressRule:
         own = [host_of(self.catalogue)] if is_remote(self.catalogue) and _kind(self.catalogue) == _kind(scheme) else []
         if scheme in BUCKET_SCHEMES:
             return own + [place.removeprefix(f"{scheme}://") for place in places if place.startswith(f"{scheme}://")]
-        return own + [place for place in places if "://" not in place and not place.startswith("/")]
+        return own + hosts_among(places)
+
+
+def hosts_among(places: Iterable[str]) -> list[str]:
+    """Those of the hosts, buckets and folders that are hosts, or patterns of them."""
+    return [place for place in places if "://" not in place and not place.startswith("/")]
 
 
 def _kind(address: str) -> str:

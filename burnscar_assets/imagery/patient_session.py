@@ -25,6 +25,7 @@ class PatientSession(Session):
         sleep: Callable[[float], object] | None = None,
         *,
         named_hosts: Collection[str] = (),
+        redirect_hosts: Collection[str] = (),
         limits: Limits = LIMITS,
     ) -> None:
         """Make the session; nothing is asked yet.
@@ -34,9 +35,10 @@ class PatientSession(Session):
             backoff_s: base of the wait before each, which doubles from try to try.
             sleep: how to wait; by default, until `stop` at the longest.
             named_hosts: hosts that a person named, which may be of this machine or a private network.
+            redirect_hosts: other hosts, or patterns of hosts, that a redirect may lead to.
             limits: of each try.
         """
-        super().__init__(limits, named_hosts, setting="imagery.allowed_hosts")
+        super().__init__(limits, named_hosts, redirect_hosts, setting="imagery.allowed_hosts")
         self._retries = Retries(retries, backoff_s)
         self._stopped = threading.Event()
         self._sleep = sleep or self._stopped.wait

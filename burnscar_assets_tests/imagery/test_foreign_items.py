@@ -123,6 +123,25 @@ def test_a_next_link_that_leads_astray_is_an_error(link: dict[str, Any], message
         assert "pass@" not in str(caught.value)
 
 
+@pytest.mark.parametrize("hosts", [(), ("*.example.org",), ("localhost",)], ids=["none", "another", "it"])
+@pytest.mark.parametrize("way", ["redirect", "next link"])
+def test_other_hosts_of_a_search_are_those_that_the_settings_allow(way: str, hosts: tuple[str, ...]) -> None:
+    with serve_stac(granules(range(0, 120, 20))) as other, serve_stac(granules([0]), most=1) as service:
+        there = f"{other.url.replace('127.0.0.1', 'localhost')}/search"
+        if way == "redirect":
+            service.failing = [(307, {"Location": there})] * 2
+        else:
+            service.link = {"href": there, "method": "POST", "merge": True}
+        options = SearchOptions(retries=0, retry_backoff_s=0, allowed_hosts=hosts)
+        if "localhost" in hosts:
+            get_items_in_bulk(stac_source(service), windows_of_fires(1, 2), QueryConfig(), options)
+            assert other.bodies
+        else:
+            with pytest.raises(InputError, match=r"localhost, which imagery\.allowed_hosts does not name"):
+                get_items_in_bulk(stac_source(service), windows_of_fires(1, 2), QueryConfig(), options)
+            assert not other.bodies
+
+
 def test_searches_have_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     with serve_stac(granules(range(0, 120, 5)), most=1) as service:
         for limit in ("MOST_PAGES", "MOST_ITEMS"):
