@@ -44,12 +44,10 @@ class GivingWay:
         from burnscar_assets.imagery.second_choice import next_match
 
         unfit = _unfit(groups, outcome, lacks_data)
-        if not unfit:
+        if not unfit or (outcome.failure is not None and not outcome.failure.lasting):
             return []
         passed = self.passed_over.setdefault(window.name, {})
         passed |= unfit
-        if outcome.failure is not None and not outcome.failure.lasting:
-            return []
         config, source = self._read_from(is_of_fallback(groups))
         found = next_match(window, self._layer, source, config, self._settings.selection, passed.keys())
         if found:

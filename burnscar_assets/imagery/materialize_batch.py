@@ -18,7 +18,7 @@ from burnscar_assets.errors import SourceUnavailableError
 from burnscar_assets.imagery.dataset import close_files, data_source, open_dataset, quiet_rslearn
 from burnscar_assets.imagery.gdal import request_timeout_s
 from burnscar_assets.imagery.hrefs import is_remote
-from burnscar_assets.imagery.items import SerializedItem, read_all_groups, set_aside, take_back
+from burnscar_assets.imagery.items import SerializedItem, read_all_groups, take_back
 from burnscar_assets.imagery.shelf import Shelf, open_shelf
 from burnscar_assets.imagery.tiles import TileContent, measure
 from burnscar_assets.settings import ImagerySettings
@@ -87,9 +87,9 @@ class TileOutcome:
 
 
 def make_tiles(shard: TileShard) -> Iterator[list[TileOutcome]]:
-    """Make tiles and put those in place that have enough data; the others are left out, for rslearn too.
+    """Make tiles and put those in place that have enough data.
 
-    A window whose scenes can't be read keeps what it had.
+    A window whose scenes can't be read, or lack data, keeps what it had.
 
     Yields:
         Outcomes of tiles that are in place, some at a time.
@@ -191,21 +191,14 @@ def _settle(
     images: "list[WindowImage]",
     outcomes: list[TileOutcome],
 ) -> None:
-    """Put tiles in place, and leave windows out that lack data."""
+    """Put tiles in place that have enough data; what takes their place where they don't is not decided yet."""
     most = shard.settings.max_nodata_fraction
-    good: list[tuple[Window, list[list[RasterArray]]]] = []
-    lacking = []
-    for image, content in zip(images, (outcome.content for outcome in outcomes), strict=True):
-        if content is not None and content.nodata_fraction > most:
-            lacking.append(image.name)
-        elif content is not None:
-            good.append((windows[image.name], image.rasters))
+    good = [
+        (windows[image.name], image.rasters)
+        for image, content in zip(images, (outcome.content for outcome in outcomes), strict=True)
+        if content is not None and content.nodata_fraction <= most
+    ]
     shelf.put(shard.group, good)
-    if lacking:
-        with shelf.transaction(shard.group):
-            for name in lacking:
-                set_aside(windows[name], shelf.layer)
-            shelf.remove(shard.group, lacking)
 
 
 class _RslearnReader:

@@ -13,8 +13,13 @@ from rasterio.transform import from_origin
 
 from burnscar_assets.classes import BANDS
 from burnscar_assets.errors import InputError, SourceUnavailableError
+from burnscar_assets.imagery.dataset import open_dataset
+from burnscar_assets.imagery.engine import Failure
+from burnscar_assets.imagery.engine.request import FailureKind
+from burnscar_assets.imagery.giving_way import GivingWay
 from burnscar_assets.imagery.matching import match_scenes
 from burnscar_assets.imagery.materialize import TileSummary, materialize_tiles
+from burnscar_assets.imagery.materialize_batch import TileOutcome
 from burnscar_assets.imagery.stac_index import StacDict, write_index
 from burnscar_assets.imagery.tiles import read_tile
 from burnscar_assets.settings import ImagerySettings
@@ -196,3 +201,29 @@ def test_a_fault_that_may_pass_makes_no_scene_give_way(root: DataRoot, tmp_path:
     failing = {"/best/B11.tif": 99}
     with serve(tmp_path, failing) as (address, _), pytest.raises(SourceUnavailableError, match="same again later"):
         make(root, f"{address}/index.parquet", retries=1)
+
+
+def test_a_fault_that_may_pass_is_no_scene_that_gave_way(root: DataRoot, tmp_path: Path) -> None:
+    write_index([write_scene(tmp_path, BEST)], tmp_path / "index.parquet")
+    settings = make_dataset(root, tmp_path / "index.parquet")
+    match_scenes(make_windows(root, PLACES[:1]), root.dataset, settings)
+    dataset = open_dataset(root.dataset)
+    (window,) = dataset.load_windows()
+    giving_way = GivingWay(dataset, LAYER, settings)
+    outcome = TileOutcome(window.name, True, None, Failure("best", "HTTP 503", FailureKind.PASSING))
+    assert not giving_way.next(window, [[{"name": "best"}]], outcome, lacks_data=False)
+    assert not giving_way.passed_over
+
+
+def test_tiles_stay_where_the_second_scene_lacks_data_and_the_run_fails(root: DataRoot, tmp_path: Path) -> None:
+    items = [write_scene(tmp_path, BEST), write_as(tmp_path, GOOD, wrapped, nodata=0)]
+    write_index(items, tmp_path / "index.parquet")
+    table, _, settings = make(root, tmp_path / "index.parquet")
+    before = [read_tile(root.dataset, "2022", name, LAYER, BANDS) for name in table["window_id"]]
+    (tmp_path / "best" / "B11.tif").unlink()
+    for ledger in root.dataset.glob(".burnscar/tiles-*.json"):
+        ledger.unlink()
+    with pytest.raises(InputError, match="tiles that were there are as before"):
+        again(root, settings)
+    for name, tile in zip(table["window_id"], before, strict=True):
+        np.testing.assert_array_equal(read_tile(root.dataset, "2022", name, LAYER, BANDS), tile)
