@@ -4,14 +4,17 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
+from xml.etree import ElementTree
 
 import numpy as np
 import numpy.typing as npt
 
 # Loaded only where tiles are made, which takes rslearn in any case.
 from rslearn.data_sources import Item  # noqa: TID253
+from rslearn.data_sources.copernicus import get_harmonize_callback  # noqa: TID253
 from rslearn.data_sources.direct_materialize_data_source import DirectMaterializeDataSource  # noqa: TID253
+from rslearn.data_sources.planetary_computer import Sentinel2 as PlanetaryComputerSentinel2  # noqa: TID253
 from rslearn.dataset.materialize import resolve_nodata_value  # noqa: TID253
 from rslearn.dataset.tile_utils import get_needed_band_sets_and_indexes  # noqa: TID253
 from rslearn.tile_stores import DefaultTileStore, TileStoreWithLayer  # noqa: TID253
@@ -19,13 +22,22 @@ from rslearn.utils.geometry import PixelBounds, Projection  # noqa: TID253
 from rslearn.utils.raster_format import GeotiffRasterFormat  # noqa: TID253
 
 from burnscar_assets.classes import BASELINE_OFFSET_DN
+from burnscar_assets.errors import InputError
 from burnscar_assets.gdal_drivers import open_raster
 from burnscar_assets.imagery.archive import CogArchive
+from burnscar_assets.imagery.engine.files import UnreadableFileError
 from burnscar_assets.imagery.items import processing_baseline
 from burnscar_assets.imagery.radiometry import BY_STORE, Statement, statements_of_item
+from burnscar_assets.network.addresses import host_of
+from burnscar_assets.network.masking import mask_address
+from burnscar_assets.network.session import Limits, Session
 
 Correction = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 TimeRange = tuple[datetime, datetime]
+
+METADATA: Final = "product-metadata"
+METADATA_LIMITS: Final = Limits(timeout_s=20, deadline_s=60, max_answer_mb=20)
+"""Of a product's metadata, which are of some 50 KB."""
 
 SCENES_KEPT = 64
 """Scenes whose corrections are remembered: more than are read at once."""
@@ -100,7 +112,11 @@ class DirectOrigin:
             return self._source.get_read_callback(item, asset)
         if not is_corrected(asset):
             return None
-        return self._corrections.get(item.name, lambda: self._source.get_read_callback(item, asset))
+        if type(self._source).get_read_callback is not PlanetaryComputerSentinel2.get_read_callback:
+            return self._corrections.get(item.name, lambda: self._source.get_read_callback(item, asset))
+        return self._corrections.get(
+            item.name, lambda: get_harmonize_callback(_product_metadata(self._source.get_asset_url(item, METADATA)))
+        )
 
     def statements(self, item: Item, file_bands: list[str]) -> list[Statement]:
         """What the item says, else what the source would do."""
@@ -120,6 +136,22 @@ class DirectOrigin:
     def times(self, item: Item, file_bands: list[str]) -> list[TimeRange] | None:
         """The scene's time."""
         return [item.geometry.time_range] if item.geometry.time_range is not None else None
+
+
+def _product_metadata(address: str) -> ElementTree.Element:
+    """A product's metadata, fetched within limits, which rslearn's own way has none of.
+
+    Raises:
+        OSError: no answer, one that is too large or leads elsewhere, or no XML.
+    """
+    try:
+        with Session(METADATA_LIMITS, named_hosts=[host_of(address)], setting="imagery.allowed_hosts") as session:
+            answer = session.get(address)
+            answer.raise_for_status()
+            return ElementTree.fromstring(answer.content)  # noqa: S314 - expat bounds entities and fetches none
+    except (InputError, ElementTree.ParseError) as error:
+        message = f"cannot read {mask_address(address)}: {error}"
+        raise UnreadableFileError(message, lasting=isinstance(error, InputError)) from error
 
 
 class _OncePerScene:

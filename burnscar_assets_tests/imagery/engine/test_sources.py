@@ -1,5 +1,6 @@
 """Each source's scenes are harmonised exactly once, and ingested ones are read from the tile store."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,13 @@ from upath import UPath
 
 from burnscar_assets.classes import BANDS
 from burnscar_assets.imagery.archive import BASELINE, CogArchive
-from burnscar_assets.imagery.engine import WindowImage, WindowRequest, read_windows, supports
+from burnscar_assets.imagery.engine import WindowImage, WindowRequest, origin, read_windows, supports
+from burnscar_assets.imagery.engine.origin import DirectOrigin
+from burnscar_assets.network.session import Limits
 from burnscar_assets_tests.imagery.engine.faulty_server import serve
 from burnscar_assets_tests.imagery.engine.files_source import LAYER, by_rslearn, make_item, make_layer, same_raster
 from burnscar_assets_tests.imagery.small_archive import EPSG, LEFT, SIDE_M, TOP, SmallScene, write_archive
+from burnscar_assets_tests.labels.label_servers import Habits, serving
 
 TEN_METRES = ["B02", "B03", "B04", "B08"]
 ASSETS = {"B02": "blue", "B03": "green", "B04": "red", "B08": "nir"}
@@ -129,3 +133,17 @@ def test_other_layers_are_not_supported(tmp_path: Path, change: dict[str, str], 
     layer = plain.model_copy(update={key: type(getattr(plain, key))(value) for key, value in change.items()})
     source = CogArchive(str(write_archive(tmp_path, OLD)))
     assert reason in supports(layer, source, TileStoreWithLayer(source, LAYER))
+
+
+@pytest.mark.parametrize("habit", ["bomb", "drip", "http://127.0.0.2:9/MTD.xml"], ids=["bomb", "drip", "redirect"])
+def test_a_product_s_metadata_are_fetched_within_limits(habit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(origin, "METADATA_LIMITS", Limits(timeout_s=2, deadline_s=1, max_answer_mb=1))
+    source = planetary_computer.Sentinel2(harmonize=True, assets=["B02"])
+    server = Habits(habit)
+    with serving(server) as address:
+        item = scene_item(NEW, address, {}, **{"product-metadata": f"{address}/MTD.xml"})
+        direct, begun = DirectOrigin(source, LAYER), time.monotonic()
+        with pytest.raises(OSError, match=r"MTD\.xml|deadline_s"):
+            direct.correction(item, ["B02"])
+    assert time.monotonic() - begun < 5
+    assert len(server.requests) == 1
