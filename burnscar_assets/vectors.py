@@ -68,9 +68,14 @@ def _of_zip(path: Path) -> dict[str, gpd.GeoDataFrame]:
         folders = [entry for entry in inside if entry.is_dir() and entry.suffix.lower() == ".gdb"]
         files = [entry for entry in inside if entry.is_file() and entry.suffix.lower() in _IN_ZIPS]
         try:
-            found = [read_layers(entry) for entry in folders + files]
+            found = {entry.relative_to(temporary).as_posix(): read_layers(entry) for entry in folders + files}
         except InputError as error:
             raise InputError(f"{path}: {str(error).replace(f'{temporary}/', '')}") from error
     if not found:
         raise InputError(f"{path} holds no vector file: give a zip of {FORMATS}")
-    return {name: layer for layers in found for name, layer in layers.items()}
+    once = [name for layers in found.values() for name in layers]
+    return {
+        name if once.count(name) == 1 else f"{place}/{name}": layer
+        for place, layers in found.items()
+        for name, layer in layers.items()
+    }

@@ -102,13 +102,14 @@ def _keep_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_rslearn_tests_a_checkpoint_as_it_is(undisturbed: Trained, tmp_path: Path) -> None:
     config = undisturbed[0].checkpoint / "model.yaml"
     moved = yaml.safe_load(config.read_text())
-    assert Path(moved["management_dir"], moved["project_name"], moved["run_name"]) == undisturbed[0].checkpoint
+    own = config.parent / moved["management_dir"] / moved["project_name"] / moved["run_name"]
+    assert own.resolve() == undisturbed[0].checkpoint
     metrics = tmp_path / "metrics.json"
     moved["model"]["init_args"]["metrics_file"] = str(metrics)
-    run_rslearn("test", moved, tmp_path)
+    run_rslearn("test", moved, config.parent, tmp_path)
     judged = json.loads(metrics.read_text())
     assert judged["test_auroc"] > 0.6
-    assert judged["_checkpoint_path"] == str(undisturbed[0].checkpoint / "best.ckpt")
+    assert Path(config.parent, judged["_checkpoint_path"]).resolve() == undisturbed[0].checkpoint / "best.ckpt"
 
 
 @pytest.mark.slow
@@ -116,19 +117,20 @@ def test_rslearn_fits_the_configuration_as_the_trainer_does(plan: Plan, run: Run
     spec = plan(max_epochs=1)
     manifest, _ = run(spec)
     config = yaml.safe_load((spec.checkpoint / "model.yaml").read_text()) | {"management_dir": str(tmp_path / "cli")}
-    run_rslearn("fit", config, tmp_path)
+    run_rslearn("fit", config, spec.checkpoint, tmp_path)
     folder = tmp_path / "cli" / config["project_name"] / config["run_name"]
     assert _weights_hash(folder / "best.ckpt") == manifest.weights_sha256
     assert not list(tmp_path.rglob("wandb*"))
     assert not list(tmp_path.rglob("lightning_logs"))
 
 
-def run_rslearn(command: str, config: dict, folder: Path) -> None:
-    """Run rslearn's own command on a model configuration."""
-    path = folder / f"{command}.yaml"
+def run_rslearn(command: str, config: dict, beside: Path, folder: Path) -> None:
+    """Run rslearn's own command in a folder, on a model configuration in a checkpoint's folder, for which it is."""
+    path = beside / f"{command}.yaml"
     path.write_text(yaml.safe_dump(config))
     arguments = [str(RSLEARN), "model", command, "--config", str(path)]
     done = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    path.unlink()
     assert done.returncode == 0, done.stderr[-3000:]
 
 
@@ -158,16 +160,18 @@ def test_rslearn_fits_and_tests_what_was_trained_on_a_packed_dataset(
     manifest, _ = run(spec)
     assert manifest.reader == "bulk"
     config = yaml.safe_load((spec.checkpoint / "model.yaml").read_text())
-    run_rslearn("test", config, tmp_path)
-    run_rslearn("fit", config | {"management_dir": str(tmp_path / "cli")}, tmp_path)
+    run_rslearn("test", config, spec.checkpoint, tmp_path)
+    run_rslearn("fit", config | {"management_dir": str(tmp_path / "cli")}, spec.checkpoint, tmp_path)
     assert (tmp_path / "cli" / config["project_name"] / config["run_name"] / "best.ckpt").is_file()
 
     dataset = json.loads((spec.dataset / "config.json").read_text())
     dataset["layers"]["output"] = {"type": "vector"}
     (spec.dataset / "config.json").write_text(json.dumps(dataset))
     writer = {"class_path": "rslearn.train.prediction_writer.RslearnWriter", "init_args": {"output_layer": "output"}}
-    config["trainer"]["callbacks"] = [writer]
-    run_rslearn("predict", config, tmp_path)
+    callbacks = config["trainer"]["callbacks"]
+    in_own_folder = [one for one in callbacks if one["class_path"].endswith("InOwnFolder")]
+    config["trainer"]["callbacks"] = [*in_own_folder, writer]
+    run_rslearn("predict", config, spec.checkpoint, tmp_path)
     windows = open_dataset(spec.dataset).load_windows(groups=["2020"])
     answered = [window for window in windows if window.is_layer_completed("output")]
     assert len(answered) == len([window for window in windows if window.is_layer_completed(spec.layer)]) > 0
