@@ -142,8 +142,10 @@ class Mapping:
         data["default_config"]["groups"] = [str(FIRE_YEAR)]
         data["task"]["init_args"]["prob_property"] = PROBABILITY
         writer = "rslearn.train.prediction_writer.RslearnWriter"
-        config["trainer"]["callbacks"] = [{"class_path": writer, "init_args": {"output_layer": OUTPUT}}]
-        path = self._place.folder / "predict.yaml"
+        in_own_folder = [one for one in config["trainer"]["callbacks"] if one["class_path"].endswith("InOwnFolder")]
+        output = {"class_path": writer, "init_args": {"output_layer": OUTPUT}}
+        config["trainer"]["callbacks"] = [*in_own_folder, output]
+        path = self._spec.checkpoint / "predict.yaml"
         path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
         return self._place.python("-m", "rslearn.main", "model", "predict", "--config", path)
 

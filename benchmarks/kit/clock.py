@@ -11,6 +11,10 @@ from lightning.pytorch import Callback  # noqa: TID253 - a plug-in that only a t
 from kit.memory import cpu_seconds
 
 
+CLOCK = "kit.clock.Clock"
+"""What a model configuration calls it."""
+
+
 class Clock(Callback):
     """Appends a JSON line for each event: its name, the wall clock and the epoch; of epochs also CPU seconds so far.
 

@@ -21,7 +21,7 @@ from burnscar_assets.training.bulk_split import Batch, Samples
 from burnscar_assets.training.config import run_config
 from burnscar_assets.training.fit import instantiate
 from burnscar_assets.training.spec import TrainingSpec
-from kit.clock import times
+from kit.clock import CLOCK, times
 
 WARM_STEPS = 2
 
@@ -69,8 +69,7 @@ def main(path: Path) -> None:
     clock.unlink(missing_ok=True)
     config = run_config(spec, "cpu")
     config["trainer"] |= {"max_epochs": 1, "limit_val_batches": 0}
-    ours = ("kit.clock.Clock",)
-    config["trainer"]["callbacks"] = [one for one in config["trainer"]["callbacks"] if one["class_path"] in ours]
+    config["trainer"]["callbacks"] = [one for one in config["trainer"]["callbacks"] if one["class_path"] == CLOCK]
     trainer, module, datamodule = instantiate(config, path.parent)
     bulk = BulkDataModule(datamodule, spec.settings.seed)
     bulk.setup("fit")

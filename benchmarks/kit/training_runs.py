@@ -21,6 +21,7 @@ from burnscar_assets.training.config import run_config
 from burnscar_assets.training.olmoearth import resolve_encoder
 from burnscar_assets.training.spec import TrainingSpec
 from burnscar_assets.windows.dataset import DATA_STORAGE, LABEL_LAYER, LABEL_LAYER_CONFIG, WINDOW_STORAGE
+from kit.clock import CLOCK
 
 LAYER: Final = "sentinel2_l2a"
 YEAR: Final = 2020
@@ -106,13 +107,14 @@ def make_spec(folder: Path, name: str, dataset: Path, counts: Counts, epochs: in
     The configuration is the project's, with a `Clock` whose file is `<name>.clock`.
     """
     text = (CONFIGS_DIR / "model-classification.yaml").read_text(encoding="utf-8")
-    clock = f"\n    - class_path: kit.clock.Clock\n      init_args: {{path: {folder / name}.clock}}"
+    clock = f"\n    - class_path: {CLOCK}\n      init_args: {{path: {folder / name}.clock}}"
     config = folder / f"{name}.template.yaml"
     config.write_text(text.replace("\n  callbacks:", f"\n  callbacks:{clock}", 1), encoding="utf-8")
     settings = TrainingSettings.model_validate(
         {
             "model": {"version": "v1_2", "size": "nano", "allow_random": True, "patch_size": PATCH},
             "config": str(config),
+            "classes": [CLOCK],
             "max_epochs": epochs,
             "freeze_epochs": 0,
             "batch_size": BATCH,

@@ -284,6 +284,7 @@ class TilePart:
         outcome = self.outcomes.get(name)
         items = [item for group in self.used[name] for item in group]
         content = outcome.content if outcome else None
+        passed = self.giving_way.passed_over.get(name, {})
         if outcome is None:
             reason = NO_SCENE
         elif outcome.failure is not None:
@@ -297,7 +298,7 @@ class TilePart:
             "complete": not reason,
             "reason": reason,
             "item_ids": [item["name"] for item in items],
-            "passed_over": [f"{scene}: {why}" for scene, why in self.giving_way.passed_over.get(name, {}).items()],
+            "passed_over": [f"{scene}: {why}" for scene, why in sorted(passed.items())],
             "acquired": acquisition_time(items[0]) if items else None,
             "processing_baseline": processing_baseline(items[0]) if items else "",
             "clear_fraction": outcome.clear_fraction if outcome else None,

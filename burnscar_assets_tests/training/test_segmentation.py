@@ -220,7 +220,7 @@ def test_rslearn_tests_a_checkpoint_as_it_is(unet: Trained, tmp_path: Path) -> N
     config = yaml.safe_load((unet[0].checkpoint / "model.yaml").read_text())
     metrics = tmp_path / "metrics.json"
     config["model"]["init_args"]["metrics_file"] = str(metrics)
-    run_rslearn("test", config, tmp_path)
+    run_rslearn("test", config, unet[0].checkpoint, tmp_path)
     judged = json.loads(metrics.read_text())
     images, acquired, burnt = _windows(DataRoot(unet[0].dataset.parent), unet[0].fire_years, "test")
     model = load_model(unet[0].checkpoint)
