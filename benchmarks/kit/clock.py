@@ -10,7 +10,6 @@ from lightning.pytorch import Callback  # noqa: TID253 - a plug-in that only a t
 
 from kit.memory import cpu_seconds
 
-
 CLOCK = "kit.clock.Clock"
 """What a model configuration calls it."""
 

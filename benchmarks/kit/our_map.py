@@ -19,6 +19,7 @@ from burnscar_assets.mapping.making import Judge, make_map
 from burnscar_assets.mapping.settings import MappingSettings
 from burnscar_assets.mapping.spec import MapSpec, MapTask
 from burnscar_assets.training.model import BurnModel, load_model
+from kit.clock import CLOCK
 from kit.map_windows import BATCH, SIZE_PX, STRIDE_PX
 from kit.windows import DAYS_AFTER, DAYS_BEFORE
 
@@ -56,7 +57,7 @@ def main(root: Path, checkpoint: Path, area: str, day: datetime, folder: Path) -
         root=root, checkpoint_year=day.year, tasks=(task,), size_px=SIZE_PX, simulated=True,
         settings=MappingSettings(stride_px=STRIDE_PX, batch_size=BATCH),
     )  # fmt: skip
-    model = Timed(load_model(checkpoint))
+    model = Timed(load_model(checkpoint, classes=[CLOCK]))
     outcome = make_map(task, spec, Judge(model, model._model.manifest, THRESHOLD, None, None))
     said = {"done": int(outcome.record is not None), "wall_s": time.perf_counter() - begin}
     print(json.dumps(said | {"model_s": model.seconds, "windows": model.windows}))
