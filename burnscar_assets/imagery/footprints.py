@@ -102,6 +102,12 @@ def grid_footprint(item: Item) -> shapely.Geometry | None:
     return _tile_footprint(*tile) if tile else None
 
 
+def mgrs_tile(item: Item) -> str:
+    """The MGRS tile of an item, such as 11SKA, by its properties or its name; empty where neither has one."""
+    tile = next(_tiles(item, item.get("properties") or {}), None)
+    return "".join(map(str, tile)) if tile else ""
+
+
 def _within(shape: shapely.Geometry, grid: shapely.Geometry, witness: str) -> tuple[shapely.Geometry, str]:
     around = shapely.union_all([_grown(*bounds) for bounds in shapely.bounds(shapely.get_parts(grid)).tolist()])
     if shapely.covers(around, shape):

@@ -15,6 +15,7 @@ from burnscar_assets.imagery.dataset import load_windows
 from burnscar_assets.imagery.hrefs import is_remote
 from burnscar_assets.imagery.items import read_all_groups, set_aside
 from burnscar_assets.imagery.ledger import TILES_MADE, Ledger, open_ledgers
+from burnscar_assets.imagery.scene_neighbours import SceneNeighbours
 from burnscar_assets.imagery.shelf import open_shelf
 from burnscar_assets.imagery.tile_part import Groups, TilePart, by_group
 from burnscar_assets.progress import Progress
@@ -68,6 +69,7 @@ class LayerTiles:
         self.shelf = open_shelf(dataset, layer)
         self._dataset = dataset
         self._scenes = _scenes(matches[matches["layer"] == layer])
+        self._neighbours = SceneNeighbours(dataset, layer, matches[matches["layer"] == layer])
         self._rows: list[dict[str, Any]] = []
         self._failures: dict[str, Failure] = {}
         self._remote = False
@@ -140,7 +142,7 @@ class LayerTiles:
 
     def _part(self, rows: pd.DataFrame, there: set[str]) -> TilePart:
         windows = load_windows(self._dataset, rows)
-        return TilePart(self.shelf, windows, self._groups(windows), there, self.settings)
+        return TilePart(self.shelf, windows, self._groups(windows), there, self.settings, self._neighbours)
 
     def _groups(self, windows: "dict[str, Window]") -> dict[str, Groups]:
         """Groups of scenes of each window, which must be those of the table of matches."""

@@ -51,6 +51,7 @@ class TileShard:
         instead: scenes of windows that are to be made of others than they were matched with.
         decisions: what is known of scenes' radiometry.
         fallback: whether the scenes are of the dataset's fallback.
+        neighbours: by name of a scene, the one nearest in time, for scenes whose own pixels prove nothing.
     """
 
     dataset_path: Path
@@ -61,6 +62,7 @@ class TileShard:
     instead: "Mapping[str, Groups]" = field(default_factory=dict)
     decisions: "tuple[RadiometryDecision, ...]" = ()
     fallback: bool = False
+    neighbours: "Mapping[str, SerializedItem]" = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def make_tiles(shard: TileShard) -> Iterator[list[TileOutcome]]:
         requests = reader.requests(windows, groups)
         try:
             views = reader.views(requests)
-            images = reader.images(windows, groups, requests, {known.scene: known for known in shard.decisions})
+            images = reader.images(windows, groups, requests, shard)
             while chunk := list(islice(images, AT_ONCE)):
                 outcomes = [_judge(shelf, image, views.get(image.name), shard.settings) for image in chunk]
                 _settle(shelf, shard, windows, chunk, outcomes)
@@ -162,7 +164,7 @@ class _Reader:
         windows: "dict[str, Window]",
         groups: dict[str, Groups],
         requests: "list[WindowRequest]",
-        decisions: "dict[str, RadiometryDecision]",
+        shard: TileShard,
     ) -> "Iterator[WindowImage]":
         """Images of windows, as they become whole."""
         from burnscar_assets.imagery.engine import read_windows, supports
@@ -170,7 +172,11 @@ class _Reader:
         if supports(self._config, self._source, self._tile_store):
             reader = _RslearnReader(self._dataset, self._source, self._layer, self._settings)
             return reader.read(windows, groups)
-        return read_windows(requests, self._config, self._source, self._tile_store, self._options, decisions=decisions)
+        return read_windows(
+            requests, self._config, self._source, self._tile_store, self._options,
+            decisions={known.scene: known for known in shard.decisions},
+            neighbours={name: self._source.deserialize_item(item) for name, item in shard.neighbours.items()},
+        )  # fmt: skip
 
 
 def _judge(shelf: Shelf, image: "WindowImage", view: "View | None", settings: ImagerySettings) -> TileOutcome:

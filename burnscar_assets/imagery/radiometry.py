@@ -3,8 +3,9 @@
 From processing baseline 04.00 on, ESA adds 1000 to each digital number. Archives take it off, or don't, and say so in a
 flag, in `raster:bands`, in tags of their files, or nowhere. What is said may be wrong, so the pixels are asked first:
 with the offset, hardly any pixel lies below 1000, and ground without light or reflectance lies at it; without, nearly
-every scene has ground below. Where the pixels prove nothing (bright desert, ice, cloud), what is said decides if it
-agrees; if it doesn't, the scene is set aside. Numbers of this module are digital numbers: reflectance × 10,000.
+every scene has ground below. Where the pixels prove nothing (bright desert, ice, cloud), a neighbour in time may
+(`neighbours.py`); else what is said decides if it agrees; if it doesn't, the scene is set aside. Numbers of this module
+are digital numbers: reflectance × 10,000.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -114,6 +115,19 @@ class Statement:
 
 
 @dataclass(frozen=True)
+class Evidence:
+    """What numbers over the same ground show beside those of a neighbour in time.
+
+    Attributes:
+        offset_dn: what they carry; -1000 where the offset was taken off twice, None if nothing is proved.
+        text: in words.
+    """
+
+    offset_dn: int | None
+    text: str
+
+
+@dataclass(frozen=True)
 class Conversion:
     """Digital number = number × factor + shift."""
 
@@ -135,7 +149,7 @@ class RadiometryDecision:
         scene: name of the scene.
         usable: whether it can be used; if not, it is set aside.
         offset_dn: what is taken off its digital numbers.
-        decided_by: `pixels`, `statements` or `nothing`.
+        decided_by: `pixels`, `neighbour`, `statements` or `nothing`.
         evidence_for, evidence_against: what speaks for the decision, and against it.
     """
 
@@ -145,6 +159,11 @@ class RadiometryDecision:
     decided_by: str
     evidence_for: tuple[str, ...] = ()
     evidence_against: tuple[str, ...] = ()
+
+    @property
+    def is_proved(self) -> bool:
+        """Whether the scene's own pixels prove it."""
+        return self.decided_by == "pixels"
 
     @property
     def reason(self) -> str:
@@ -168,7 +187,11 @@ def what_pixels_show(samples: Iterable[BandSample]) -> Shown:
 
 
 def decide(
-    scene: str, statements: Sequence[Statement], samples: Sequence[BandSample], overruled: Sequence[Statement] = ()
+    scene: str,
+    statements: Sequence[Statement],
+    samples: Sequence[BandSample],
+    overruled: Sequence[Statement] = (),
+    neighbour: Evidence | None = None,
 ) -> RadiometryDecision:
     """What is to be taken off a scene's numbers.
 
@@ -177,26 +200,33 @@ def decide(
         statements: all that is said of it.
         samples: of its numbers.
         overruled: what is said, too, but yields to the statements; shown only.
+        neighbour: what a neighbour in time shows, if one was asked.
 
     Returns:
-        The decision: by the pixels where they prove one, else by statements that agree, else that it is set aside.
+        The decision: by the pixels where they prove one, else by its neighbour, else by statements that agree, else
+        that it is set aside; so are numbers that an offset was taken off twice, as the darkest of them are lost.
         That there is an offset is no proof against a baseline that never had one: ground may be as bright.
     """
     shown = what_pixels_show(samples)
-    measured = "; ".join(map(str, samples)) or "no pixels"
+    unproved = f"pixels prove nothing ({'; '.join(map(str, samples)) or 'no pixels'})"
+    beside = [neighbour.text] if neighbour else []
+    seen = neighbour.offset_dn if neighbour else None
     offsets = {statement.offset_dn for statement in statements}
     never_added = offsets == {0} and any(statement.by in (BY_BASELINE, BY_STORE) for statement in statements)
     if shown is not Shown.UNPROVED and not (shown is Shown.WITH and never_added):
         offset, by = BASELINE_OFFSET_DN if shown is Shown.WITH else 0, "pixels"
-        proof = [f"pixels show numbers {shown} the offset ({measured})"]
+        proof = [f"pixels show numbers {shown} the offset ({'; '.join(map(str, samples))})"]
         doubt = []
-    elif len(offsets) == 1:
+    elif seen is not None and seen >= 0 and not (seen and never_added):
+        offset, by = seen, "neighbour"
+        proof, doubt = beside, [unproved]
+    elif len(offsets) == 1 and (seen is None or seen >= 0):
         offset, by = offsets.pop(), "statements"
-        proof, doubt = [], [f"pixels prove nothing ({measured})"]
+        proof, doubt = [], [unproved, *beside]
     else:
         said = [str(s) for s in (*statements, *overruled)] or ["nothing is said of the offset"]
-        against = (*said, f"pixels prove nothing ({measured})")
-        return RadiometryDecision(scene, False, 0, "nothing", (), against)
+        by = "nothing" if seen is None else "neighbour"
+        return RadiometryDecision(scene, False, 0, by, (), (*said, unproved, *beside))
     everything = (*statements, *overruled)
     agree = [str(s) for s in everything if s.offset_dn == offset]
     against = tuple(str(s) for s in everything if s.offset_dn != offset)

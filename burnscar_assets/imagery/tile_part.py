@@ -19,6 +19,7 @@ from burnscar_assets.imagery.items import (
 from burnscar_assets.imagery.ledger import Entry, Ledger
 from burnscar_assets.imagery.materialize_batch import TileOutcome, TileShard, make_tiles
 from burnscar_assets.imagery.parallel import run_shards
+from burnscar_assets.imagery.scene_neighbours import SceneNeighbours
 from burnscar_assets.imagery.scene_radiometry import known_decision, remember_decisions
 from burnscar_assets.imagery.shelf import Shelf
 from burnscar_assets.imagery.tile_identity import TileIdentities, still_valid
@@ -53,6 +54,7 @@ class TilePart:
         groups: dict[str, Groups],
         there: set[str],
         settings: ImagerySettings,
+        neighbours: SceneNeighbours,
     ) -> None:
         """Know what is wanted; nothing is read or written yet.
 
@@ -62,6 +64,7 @@ class TilePart:
             groups: groups of scenes of each; empty for one without a scene.
             there: windows that have a tile.
             settings: limits, workers, retries.
+            neighbours: of the layer's scenes.
         """
         self.shelf = shelf
         self.layer = shelf.layer
@@ -69,6 +72,7 @@ class TilePart:
         self.windows = windows
         self.groups = groups
         self.settings = settings
+        self._neighbours = neighbours
         self.matched = {name: window for name, window in windows.items() if groups[name]}
         self.used = dict(groups)
         self.giving_way = GivingWay(shelf.dataset, shelf.layer, settings)
@@ -254,7 +258,10 @@ class TilePart:
         states = {scene: state for name in names for scene, state in self._states(name).items()}
         known = (known_decision(ledger, scene, state) for scene, state in states.items())
         decisions = tuple(decision for decision in known if decision is not None)
-        return TileShard(self._path, self.layer, group, tuple(names), self.settings, instead, decisions, fallback)
+        neighbours = self._neighbours.of(group, states.keys() - {decision.scene for decision in decisions})
+        return TileShard(
+            self._path, self.layer, group, tuple(names), self.settings, instead, decisions, fallback, neighbours
+        )
 
     def _remember(self, outcome: TileOutcome, content: TileContent, ledgers: dict[str, Ledger]) -> None:
         """Remember what a tile was made for, or that its window was left out for want of data."""

@@ -274,7 +274,11 @@ SCENE_RADIOMETRY: Final = Table(
         Column("item_id", "string", "Scene."),
         Column("usable", "bool", "Whether it can be used; if not, it gives way to another one."),
         Column("offset_dn", "int", "What was taken off its digital numbers."),
-        Column("decided_by", "string", "`pixels`; `statements`, where the pixels prove nothing; `nothing`: in doubt."),
+        Column(
+            "decided_by",
+            "string",
+            "`pixels`; where they prove nothing, a `neighbour` in time, else `statements`; `nothing`: in doubt.",
+        ),
         Column("evidence_for", "strings", "What speaks for it."),
         Column("evidence_against", "strings", "What speaks against it, or leaves it unproved."),
     ),

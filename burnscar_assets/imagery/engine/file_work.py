@@ -11,7 +11,7 @@ from burnscar_assets.imagery.engine.fitting import Fitting
 from burnscar_assets.imagery.engine.grids import IntArray, Way
 from burnscar_assets.imagery.engine.origin import Bands, Correction, TimeRange
 from burnscar_assets.imagery.engine.request import Failure
-from burnscar_assets.imagery.engine.resample import Cutter, Pixels
+from burnscar_assets.imagery.engine.resample import Cutter
 from burnscar_assets.imagery.radiometry import Conversion, Statement
 
 STEP = 32
@@ -37,7 +37,7 @@ class FileWork:
     header: Header | None = None
     fitting: Fitting | None = None
     statements: list[Statement] = field(default_factory=list)
-    samples: dict[str, Pixels] = field(default_factory=dict)
+    samples: dict[str, np.ma.MaskedArray] = field(default_factory=dict)
     cutter: Cutter | None = None
     boxes: IntArray = field(default_factory=lambda: np.zeros((0, 4), dtype=np.int64))
 

@@ -1,16 +1,19 @@
 """What the files of a scene are worth together: evidence gathered from them, and the decision carried out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import product
 
 import numpy as np
 
 from burnscar_assets.imagery.engine.file_work import FileWork
 from burnscar_assets.imagery.engine.files import Header
 from burnscar_assets.imagery.engine.request import Failure, FailureKind
+from burnscar_assets.imagery.neighbours import compare
 from burnscar_assets.imagery.radiometry import (
     DN_PER_REFLECTANCE,
     BandSample,
     Conversion,
+    Evidence,
     RadiometryDecision,
     Statement,
     conversion_of_range,
@@ -22,14 +25,23 @@ from burnscar_assets.imagery.radiometry import (
 
 TAGS = "tags of the files"
 
+Neighbour = tuple[str, Sequence[FileWork]]
+"""Name of a scene's neighbour in time, and its files that have bands to compare."""
 
-def judge(scene: str, files: Sequence[FileWork], known: RadiometryDecision | None) -> RadiometryDecision | None:
+
+def judge(
+    scene: str,
+    files: Sequence[FileWork],
+    known: RadiometryDecision | None,
+    neighbour: Callable[[], Neighbour | None] = lambda: None,
+) -> RadiometryDecision | None:
     """Decide what the numbers of a scene are worth, and have its files converted so, or set aside.
 
     Args:
         scene: name of the scene.
         files: its files that were opened.
         known: what was decided of the scene before, from other files of it.
+        neighbour: reads the scene's neighbour in time; called only where the scene's own pixels prove nothing.
 
     Returns:
         The decision; None if no file could be read.
@@ -38,7 +50,7 @@ def judge(scene: str, files: Sequence[FileWork], known: RadiometryDecision | Non
     if not opened:
         return None
     conversions = [_conversion(work, opened) for work in opened]
-    decision = known or _decide(scene, opened, conversions)
+    decision = known or _decide(scene, opened, conversions, neighbour)
     for work, conversion in zip(opened, conversions, strict=True):
         if decision.usable and conversion is not None:
             shifted = Conversion(conversion.factor, conversion.shift - decision.offset_dn)
@@ -48,14 +60,19 @@ def judge(scene: str, files: Sequence[FileWork], known: RadiometryDecision | Non
     return decision
 
 
-def _decide(scene: str, opened: Sequence[FileWork], conversions: Sequence[Conversion | None]) -> RadiometryDecision:
+def _decide(
+    scene: str,
+    opened: Sequence[FileWork],
+    conversions: Sequence[Conversion | None],
+    neighbour: Callable[[], Neighbour | None],
+) -> RadiometryDecision:
     if any(conversion is None for conversion in conversions):
         return _doubt(scene, [work for work, known in zip(opened, conversions, strict=True) if known is None])
     samples = [
         sample
         for work, conversion in zip(opened, conversions, strict=True)
-        for band, numbers in work.samples.items()
-        if conversion is not None and (sample := BandSample.of(band, conversion.apply(numbers))) is not None
+        for band, numbers in _numbers(work, conversion).items()
+        if (sample := BandSample.of(band, numbers.compressed())) is not None
     ]
     of_files = [
         statement
@@ -63,7 +80,49 @@ def _decide(scene: str, opened: Sequence[FileWork], conversions: Sequence[Conver
         if conversion is not None and (statement := _statement(work.header, conversion)) is not None
     ]
     said, overruled = prefer_files(opened[0].statements, of_files)
-    return decide(scene, said, samples, overruled)
+    decision = decide(scene, said, samples, overruled)
+    found = None if decision.is_proved else neighbour()
+    if found is None:
+        return decision
+    return decide(scene, said, samples, overruled, _beside(opened, conversions, *found))
+
+
+def _beside(
+    opened: Sequence[FileWork], conversions: Sequence[Conversion | None], neighbour: str, files: Sequence[FileWork]
+) -> Evidence:
+    """What a scene's numbers show beside its neighbour's, if those are proved by the neighbour's own pixels."""
+    others = [work for work in files if work.header is not None and work.failure is None]
+    if not others or len(others) < len(files):
+        return Evidence(None, f"neighbour {neighbour} can't be read")
+    of_others = [_conversion(work, others) for work in others]
+    decision = _decide(neighbour, others, of_others, lambda: None)
+    if not decision.is_proved:
+        return Evidence(None, f"neighbour {neighbour} proves nothing: its own pixels don't")
+    bands: dict[str, tuple[np.ma.MaskedArray, np.ma.MaskedArray]] = {}
+    for (work, conversion), (other, its) in product(
+        zip(opened, conversions, strict=True), zip(others, of_others, strict=True)
+    ):
+        if work.samples.keys() & other.samples.keys() and _is_same_ground(work, other):
+            mine, proved = _numbers(work, conversion), _numbers(other, its)
+            bands |= {band: (mine[band], proved[band] - decision.offset_dn) for band in mine.keys() & proved.keys()}
+    return compare(neighbour, bands)
+
+
+def _numbers(work: FileWork, conversion: Conversion | None) -> dict[str, np.ma.MaskedArray]:
+    """Digital numbers of a file's samples, by band; none of a file of unknown unit."""
+    if conversion is None:
+        return {}
+    return {band: np.ma.MaskedArray(conversion.apply(s.data), s.mask) for band, s in work.samples.items()}
+
+
+def _is_same_ground(work: FileWork, other: FileWork) -> bool:
+    """Whether samples of two files are the same pixels of one grid."""
+    mine, its = work.header, other.header
+    if mine is None or its is None:
+        return False
+    sizes = [{sample.size for sample in w.samples.values()} for w in (work, other)]
+    grids = [(h.crs, h.transform, h.width, h.height, h.cell) for h in (mine, its)]
+    return grids[0] == grids[1] and sizes[0] == sizes[1]
 
 
 def _conversion(work: FileWork, opened: Sequence[FileWork]) -> Conversion | None:
@@ -73,7 +132,7 @@ def _conversion(work: FileWork, opened: Sequence[FileWork]) -> Conversion | None
     stated = header.stated
     if stated is None or stated.scale == 1:
         alike = [w for w in opened if w.header is not None and w.header.dtype == header.dtype]
-        return conversion_of_range(header.dtype, [numbers for w in alike for numbers in w.samples.values()])
+        return conversion_of_range(header.dtype, [n.compressed() for w in alike for n in w.samples.values()])
     if is_standard(stated.scale):
         return Conversion()
     return Conversion(stated.scale * DN_PER_REFLECTANCE, stated.offset * DN_PER_REFLECTANCE)
@@ -92,7 +151,7 @@ def _statement(header: Header | None, conversion: Conversion) -> Statement | Non
 
 def _doubt(scene: str, works: Sequence[FileWork]) -> RadiometryDecision:
     """Set a scene aside whose numbers are of no known unit."""
-    numbers = np.concatenate([np.zeros(0), *(n for work in works for n in work.samples.values())])
+    numbers = np.concatenate([np.zeros(0), *(n.compressed() for work in works for n in work.samples.values())])
     kind = works[0].header.dtype if works[0].header else ""
     extent = f" from {numbers.min():g} to {numbers.max():g}" if numbers.size else ""
     against = f"numbers of type {kind}{extent} are neither reflectance 0–1 nor digital numbers, and no scale is stated"

@@ -2,14 +2,14 @@
 
 import os
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
 from burnscar_assets.imagery.engine.composite import Share, composite, empty_raster
 from burnscar_assets.imagery.engine.files import UNREADABLE, Patience, failure_of
-from burnscar_assets.imagery.engine.judging import judge
+from burnscar_assets.imagery.engine.judges import Judges
 from burnscar_assets.imagery.engine.origin import Bands, DirectOrigin, IngestedOrigin, Origin, nodata_of, wanted_bands
 from burnscar_assets.imagery.engine.pool import Pool, Task
 from burnscar_assets.imagery.engine.request import Failure, ReadOptions, WindowImage, WindowRequest
@@ -46,6 +46,7 @@ def read_windows(
     options: ReadOptions = ReadOptions(),  # noqa: B008 - frozen
     progress: Progress = silent,
     decisions: "dict[str, RadiometryDecision] | None" = None,
+    neighbours: "Mapping[str, Item] | None" = None,
 ) -> Iterator[WindowImage]:
     """Make the images of windows that rslearn's `materialize` would make.
 
@@ -59,6 +60,7 @@ def read_windows(
         options: memory, connections, retries.
         progress: told of windows that are whole.
         decisions: what was found out of scenes in earlier calls, by name; what is found out now is added.
+        neighbours: by name of a scene, the one that its numbers are compared with if they prove nothing.
 
     Yields:
         One image for each window, as it becomes whole; the order follows the scenes.
@@ -72,7 +74,10 @@ def read_windows(
     threads = options.connections if _remote(requests, tile_store if ingested else None) else options.threads
     pool = Pool(threads or os.cpu_count() or 1, bulk_options())
     try:
-        reading = _Reading(requests, layer_config, origin, options, pool, {} if decisions is None else decisions)
+        patience = Patience(options, pool.stopped)
+        known = {} if decisions is None else decisions
+        judges = Judges(origin, pool, patience, known, neighbours or {})
+        reading = _Reading(requests, layer_config, origin, options, pool, patience, judges)
         for done, image in enumerate(reading.images(), start=1):
             progress("windows read", done, len(requests))
             yield image
@@ -108,7 +113,8 @@ class _Reading:
         origin: Origin,
         options: ReadOptions,
         pool: Pool,
-        decisions: "dict[str, RadiometryDecision]",
+        patience: Patience,
+        judges: Judges,
     ) -> None:
         self._requests = requests
         self._band_sets: list[BandSetConfig] = config.band_sets
@@ -116,13 +122,14 @@ class _Reading:
         self._origin = origin
         self._options = options
         self._pool = pool
-        self._patience = Patience(options, pool.stopped)
+        self._patience = patience
+        self._judges = judges
         self._windows = [_Unfinished() for _ in requests]
         self._wanted: dict[tuple[str, int], list[Bands] | OSError] = {}
         self._nodata: dict[tuple[str, int], float | None] = {}
         self._projections: dict[tuple[str, float, float], Projection] = {}
         self._names_of_crs: dict[int, str] = {}
-        self._decisions = decisions
+        self._decisions = judges.decisions
 
     def images(self) -> Iterator[WindowImage]:
         """The windows' images, as they become whole."""
@@ -138,7 +145,7 @@ class _Reading:
                 else:
                     unopened[0].wait(POLL_S)
             scene.files = [task.result() for task in tasks]
-            self._judge(scene)
+            self._judges.judge(scene)
             last: list[Task | None] = [None] * len(tasks)
             for batch in scene.batches(self._options.memory_bytes // BATCHES_IN_MEMORY):
                 while pending and (held + batch.new_bytes > self._options.memory_bytes or _all_done(pending[0])):
@@ -153,14 +160,6 @@ class _Reading:
                 held += batch.new_bytes
         while pending:
             yield from self._settle(*pending.popleft())
-
-    def _judge(self, scene: Scene) -> None:
-        """Find out what a scene's numbers are worth, once however many grids and band sets it is read for."""
-        if scene.is_judged:
-            name = scene.item.name
-            decision = judge(name, scene.files, self._decisions.get(name))
-            if decision is not None:
-                self._decisions[name] = decision
 
     def _opened(self, scenes: Sequence[Scene]) -> Iterator[tuple[Scene, list[Task]]]:
         """Scenes with the tasks that open their files, some ahead of time."""

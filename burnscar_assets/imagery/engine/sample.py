@@ -28,8 +28,10 @@ def sampled_bands(bands: Sequence[str]) -> list[str]:
     return [band for band in SAMPLED if band in bands][:BANDS_SAMPLED]
 
 
-def sample_pixels(source: rasterio.DatasetReader, fitting: Fitting, band: int) -> npt.NDArray[Any]:
-    """Numbers with data of a band, in one row; those next to a pixel without data are left out.
+def sample_pixels(source: rasterio.DatasetReader, fitting: Fitting, band: int) -> np.ma.MaskedArray:
+    """Numbers of a band, in one row, the same pixels of all files of one grid; those without data are masked.
+
+    Those next to a pixel without data are masked, too.
 
     Args:
         source: the open file.
@@ -37,7 +39,8 @@ def sample_pixels(source: rasterio.DatasetReader, fitting: Fitting, band: int) -
         band: counted from 0.
     """
     planes = [fitting.clean(plane) for plane in _planes(source, band + 1)]
-    return np.concatenate([plane[0][_inner(plane[0], fitting.fill)] for plane in planes]) if planes else np.zeros(0)
+    samples = [np.ma.MaskedArray(plane[0], ~_inner(plane[0], fitting.fill)).ravel() for plane in planes]
+    return np.ma.concatenate(samples)
 
 
 def _planes(source: rasterio.DatasetReader, band: int) -> list[npt.NDArray[Any]]:

@@ -14,6 +14,7 @@ from rslearn.data_sources import Item  # noqa: TID253
 from rslearn.utils.geometry import Projection  # noqa: TID253
 
 from burnscar_assets.classes import BANDS
+from burnscar_assets.errors import InputError
 from burnscar_assets.imagery.engine.cells import Cell, CellStore, Rectangle
 from burnscar_assets.imagery.engine.composite import Region, Share
 from burnscar_assets.imagery.engine.file_work import STEP, FileWork, Need, failure_at, fetch, is_broken
@@ -154,10 +155,7 @@ class Scene:
             work.header = header = file.open()
             work.fitting = Fitting.of(header, self.dtype, self.nodata, self.is_judged)
             if self.is_judged and not (is_known and header.tells_its_unit):
-                work.statements = patience.attempt(
-                    lambda: origin.statements(self.item, bands[0]), _nothing, remote=True
-                )
-                self._sample(work, work.fitting)
+                self._gather(work, work.fitting, origin, patience)
             if not self.is_judged:
                 work.correction = patience.attempt(
                     lambda: origin.correction(self.item, bands[0]), _nothing, remote=True
@@ -168,8 +166,29 @@ class Scene:
             work.failure = failure_of(self.item.name, error)
         return work
 
-    def _sample(self, work: FileWork, fitting: Fitting) -> None:
+    def look(self, origin: Origin, bands: Bands, patience: Patience) -> FileWork:
+        """What the radiometry of the scene is told by, from one of its files, which is closed again.
+
+        Nothing is read for windows. A file that can't be read has its failure set.
+
+        Raises:
+            SourceUnavailableError: the archive does not answer.
+        """
+        file = ImageFile(lambda: origin.address(self.item, bands[0]), patience)
+        work = FileWork(file, bands, self.bounds, np.ones(0, dtype=np.bool_))
+        try:
+            work.header = file.open()
+            work.fitting = Fitting.of(work.header, self.dtype, self.nodata, self.is_judged)
+            self._gather(work, work.fitting, origin, patience)
+        except (*UNREADABLE, InputError) as error:
+            work.failure = failure_of(self.item.name, error)
+        finally:
+            file.close()
+        return work
+
+    def _gather(self, work: FileWork, fitting: Fitting, origin: Origin, patience: Patience) -> None:
         """Take what the radiometry of the scene is told by, if the file has bands that tell it."""
+        work.statements = patience.attempt(lambda: origin.statements(self.item, work.bands[0]), _nothing, remote=True)
         wanted = sampled_bands(self.band_set.bands)
         _, sources, targets = work.bands
         for source_band, target in zip(sources, targets, strict=True):
