@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from burnscar_assets.mapping.making import Judge, make_map
 from burnscar_assets.mapping.settings import MappingSettings
 from burnscar_assets.mapping.spec import MapSpec, MapTask
+from burnscar_assets.settings import ImagerySettings
 from burnscar_assets.training.model import BurnModel, load_model
 from kit.clock import CLOCK
 from kit.map_windows import BATCH, SIZE_PX, STRIDE_PX
@@ -55,6 +56,7 @@ def main(root: Path, checkpoint: Path, area: str, day: datetime, folder: Path) -
     )  # fmt: skip
     spec = MapSpec(
         root=root, checkpoint_year=day.year, tasks=(task,), size_px=SIZE_PX, simulated=True,
+        imagery=ImagerySettings(allowed_hosts=(str(root.parent),)),
         settings=MappingSettings(stride_px=STRIDE_PX, batch_size=BATCH),
     )  # fmt: skip
     model = Timed(load_model(checkpoint, classes=[CLOCK]))

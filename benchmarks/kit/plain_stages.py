@@ -11,6 +11,7 @@ from burnscar_assets.classes import BANDS
 from burnscar_assets.imagery.dataset import validate_layers, write_dataset_config
 from burnscar_assets.imagery.matching import match_scenes
 from burnscar_assets.imagery.materialize import materialize_tiles
+from burnscar_assets.imagery.scene_radiometry import radiometry_table
 from burnscar_assets.labels.history import burn_history
 from burnscar_assets.labels.perimeters import clean_perimeters
 from burnscar_assets.labels.release import fetch_release
@@ -26,6 +27,7 @@ from burnscar_assets.storage.contracts import (
     SAMPLE_LOSSES,
     SAMPLE_POINTS,
     SCENE_MATCHES,
+    SCENE_RADIOMETRY,
     TILES,
     WINDOWS,
 )
@@ -84,7 +86,9 @@ def _image(settings: Settings, root: DataRoot, fire_year: int) -> None:
     windows = read_table(root, WINDOWS, fire_year)
     write_table(root, SCENE_MATCHES, match_scenes(windows, root.dataset, settings.imagery)[0], fire_year)
     windows, matches = read_table(root, WINDOWS, fire_year), read_table(root, SCENE_MATCHES, fire_year)
-    write_table(root, TILES, materialize_tiles(windows, matches, root.dataset, settings.imagery)[0], fire_year)
+    tiles = materialize_tiles(windows, matches, root.dataset, settings.imagery)[0]
+    write_table(root, SCENE_RADIOMETRY, radiometry_table(root.dataset, tiles), fire_year)
+    write_table(root, TILES, tiles, fire_year)
 
 
 if __name__ == "__main__":
