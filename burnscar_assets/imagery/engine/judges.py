@@ -44,8 +44,9 @@ class Judges:
         """Find out what a scene's numbers are worth, once however many grids and band sets it is read for."""
         if scene.is_judged:
             name = scene.item.name
+            may_pass = any(work.failure is not None and not work.failure.lasting for work in scene.files)
             decision = judge(name, scene.files, self.decisions.get(name), partial(self._neighbour, scene))
-            if decision is not None:
+            if decision is not None and not may_pass:  # from a part of its files, another time it may be another one
                 self.decisions[name] = decision
 
     def _neighbour(self, scene: Scene) -> Neighbour | None:
