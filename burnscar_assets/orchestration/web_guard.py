@@ -28,6 +28,7 @@ TOKEN_VARIABLE: Final = "BURNSCAR_UI_TOKEN"  # noqa: S105 - the name of a variab
 """Environment variable with the secret that people and programs of other machines must know."""
 
 FEWEST_CHARACTERS: Final = 16
+USUAL_PORT: Final = 80
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 OWN_SITES: Final = frozenset({"same-origin", "none"})
 """Values of Sec-Fetch-Site of requests that this server's own pages make, or a person by typing an address."""
@@ -50,9 +51,10 @@ class Policy:
             raise ValueError("a server for any Host needs a token")
 
 
-def loopback_hosts(port: int) -> frozenset[str]:
-    """What browsers on this machine call a server that listens on loopback."""
-    return frozenset(f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]"))
+def loopback_hosts(port: int, host: str = "127.0.0.1") -> frozenset[str]:
+    """What browsers on this machine call a server that listens on a loopback address; they leave out the usual port."""
+    names = {"127.0.0.1", "localhost", "[::1]", f"[{host}]" if ":" in host else host}
+    return frozenset({f"{name}:{port}" for name in names} | (names if port == USUAL_PORT else set()))
 
 
 def policy_of(host: str, port: int) -> Policy:
@@ -65,7 +67,7 @@ def policy_of(host: str, port: int) -> Policy:
     if token is not None and len(token) < FEWEST_CHARACTERS:
         raise SettingsError(f"{TOKEN_VARIABLE} can be guessed: give it {FEWEST_CHARACTERS} characters or more")
     if _is_loopback(host):
-        return Policy(loopback_hosts(port), token)
+        return Policy(loopback_hosts(port, host), token)
     if token is None:
         raise SettingsError(
             f"--host {host} lets other machines in, who could run and delete everything: set {TOKEN_VARIABLE} to a "

@@ -140,8 +140,10 @@ def test_a_server_for_everybody_without_a_token_is_none() -> None:
 
 def test_others_are_let_in_with_a_secret_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(TOKEN_VARIABLE, raising=False)
-    for loopback in ("127.0.0.1", "127.8.9.1", "::1", "localhost"):
+    for loopback in ("127.0.0.1", "::1", "localhost"):
         assert policy_of(loopback, PORT) == LOCAL
+    for host, port, name in (("127.8.9.1", PORT, f"127.8.9.1:{PORT}"), ("127.0.0.1", 80, "localhost")):
+        assert client(policy_of(host, port)).get("/", headers={"Host": name}).text == "reached"
     for public in ("0.0.0.0", "::", "192.168.1.4", "machine.example"):
         with pytest.raises(SettingsError, match=f"set {TOKEN_VARIABLE}"):
             policy_of(public, PORT)
