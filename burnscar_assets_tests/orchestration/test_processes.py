@@ -13,6 +13,12 @@ from burnscar_assets_tests.orchestration.place_kit import is_alive, run_there, w
 from burnscar_assets_tests.orchestration.told_stage import ToldSpec
 
 
+@pytest.fixture(autouse=True)
+def _stages_of_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stages start without the current folder among their modules; those of tests aren't installed."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
+
+
 def test_a_process_tells_as_it_goes_and_its_errors_are_those_that_it_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
