@@ -11,12 +11,11 @@ import numpy.typing as npt
 import pyproj
 import shapely
 
-from burnscar_assets.crs import usable_crs
+from burnscar_assets.crs import GEOGRAPHIC_CRS, usable_crs
 from burnscar_assets.degrees import likely_meaning
 from burnscar_assets.errors import InputError
 from burnscar_assets.vectors import FORMATS, read_first_layer, read_layers
 
-GEOGRAPHIC_CRS: Final = "EPSG:4326"
 UTM_LATITUDES: Final = (-80.0, 84.0)
 """Where UTM is defined, degrees."""
 

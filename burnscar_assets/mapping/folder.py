@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
+from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.errors import StorageError
-from burnscar_assets.mapping.aoi import GEOGRAPHIC_CRS, polygons_of
+from burnscar_assets.mapping.aoi import polygons_of
 from burnscar_assets.mapping.block_polygons import polygons_by_blocks
 from burnscar_assets.mapping.blocks import BlockStore, MadeBlock, empty_block
 from burnscar_assets.mapping.figures import (

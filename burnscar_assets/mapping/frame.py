@@ -12,8 +12,8 @@ import rasterio.features
 import shapely
 from rasterio.crs import CRS
 
+from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.errors import InputError
-from burnscar_assets.mapping.aoi import GEOGRAPHIC_CRS
 from burnscar_assets.sampling.lattice import transformer, utm_epsg_of
 
 EQUAL_AREA_CRS: Final = "EPSG:6933"

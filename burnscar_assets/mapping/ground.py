@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
+from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.errors import BurnscarError, InputError
-from burnscar_assets.mapping.aoi import GEOGRAPHIC_CRS
 from burnscar_assets.mapping.frame import Box, Frame
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS
 from burnscar_assets.storage.paths import DataRoot

@@ -15,8 +15,8 @@ import numpy.typing as npt
 import shapely
 
 from burnscar_assets.classes import BANDS
+from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.imagery.dataset import close_files
-from burnscar_assets.mapping.aoi import GEOGRAPHIC_CRS
 from burnscar_assets.mapping.averaging import Lattice
 from burnscar_assets.mapping.blocks import BlockStore, MadeBlock
 from burnscar_assets.mapping.folder import MapInputs, is_whole, write_map

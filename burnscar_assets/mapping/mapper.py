@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from burnscar_assets.classes import BANDS
+from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.errors import CheckpointError, InputError, MissingDataError
 from burnscar_assets.evaluation.spec import load_report
-from burnscar_assets.mapping.aoi import GEOGRAPHIC_CRS
 from burnscar_assets.mapping.area import window_counts
 from burnscar_assets.mapping.averaging import Lattice
 from burnscar_assets.mapping.catalogue import refresh_collection

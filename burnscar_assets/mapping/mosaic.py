@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
+from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.errors import InputError, SourceUnavailableError
 from burnscar_assets.imagery.clearness import SCL_M, Clearness
 from burnscar_assets.imagery.hrefs import is_remote
-from burnscar_assets.mapping.aoi import GEOGRAPHIC_CRS
 from burnscar_assets.mapping.frame import Box, Frame, project
 from burnscar_assets.mapping.scenes import Found, Scene
 from burnscar_assets.settings import ImagerySettings

@@ -11,8 +11,9 @@ import pandas as pd
 import shapely
 
 from burnscar_assets.classes import Split
+from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.errors import InputError, MissingDataError
-from burnscar_assets.mapping.aoi import GEOGRAPHIC_CRS, Aoi
+from burnscar_assets.mapping.aoi import Aoi
 from burnscar_assets.mapping.scenes import TimeSpan
 from burnscar_assets.mapping.spec import MapSpec, MapTask
 from burnscar_assets.network.masking import mask_address

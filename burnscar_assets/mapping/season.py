@@ -11,9 +11,9 @@ from pathlib import Path
 import geopandas as gpd
 from pydantic import Field
 
+from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.errors import MissingDataError
 from burnscar_assets.evaluation.spec import REPORT_FILE
-from burnscar_assets.mapping.aoi import GEOGRAPHIC_CRS
 from burnscar_assets.mapping.mapper import MapSummary, make_maps
 from burnscar_assets.mapping.pages.site import write_pages
 from burnscar_assets.mapping.plan import common_of, task_of
