@@ -46,6 +46,12 @@ class Fitting:
         """What a file with this header needs."""
         return cls(np.dtype(dtype), nodata, header.nodata, _fill(header, nodata), reflectance)
 
+    def second_value(self, header: Header) -> float | None:
+        """The layer's value without data where the file names another, and its type holds both."""
+        if self.reflectance or self.fill != self.stated or self.fill == self.nodata:
+            return None
+        return _fill(replace(header, nodata=None), self.nodata)
+
     def header(self, header: Header) -> Header:
         """The header of the cells that are held of the file."""
         return replace(header, nodata=self.fill)

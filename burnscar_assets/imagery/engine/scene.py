@@ -25,6 +25,7 @@ from burnscar_assets.imagery.engine.origin import Bands, Origin, corrected
 from burnscar_assets.imagery.engine.request import Failure
 from burnscar_assets.imagery.engine.resample import Cutter, Pixels, warp_from, warp_masked
 from burnscar_assets.imagery.engine.sample import sample_pixels, sampled_bands
+from burnscar_assets.imagery.pixels import equals_nodata
 
 STRIP_PX = 512
 """Windows are read in strips of this height, from west to east in each, so that few cells are held for the next."""
@@ -311,11 +312,21 @@ class Scene:
         def read(source: rasterio.DatasetReader) -> Pixels:
             box = (left, top, right, bottom)
             if header.masked:
-                return warp_masked(source, self.projection, box, self.resampling, fitting.fill)
-            extras = {} if fitting.fill == header.nodata else {"src_nodata": fitting.fill, "nodata": fitting.fill}
+                return fitting.clean(warp_masked(source, self.projection, box, self.resampling, fitting.fill))
+            pixels = without(source, box, fitting.fill)
+            second = fitting.second_value(header)
+            if second is None or self.resampling is Resampling.nearest:
+                return fitting.clean(pixels)
+            # Numbers may be interpolated to the layer's value: another look tells which of them have data.
+            return np.where(
+                equals_nodata(without(source, box, second), second), header.dtype.type(fitting.fill), pixels
+            )
+
+        def without(source: rasterio.DatasetReader, box: tuple[int, int, int, int], nodata: float | None) -> Pixels:
+            extras = {} if nodata == header.nodata else {"src_nodata": nodata, "nodata": nodata}
             return warp_from(source, self.projection, box, self.resampling, **extras)
 
-        return fitting.clean(work.file.use(read))
+        return work.file.use(read)
 
 
 def _groups(work: FileWork, batch: Batch) -> list[list[int]]:

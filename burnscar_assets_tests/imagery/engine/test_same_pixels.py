@@ -193,6 +193,12 @@ def test_coarser_windows_at_a_scenes_corner_are_rslearns() -> None:
     assert different == 0
 
 
+def test_a_number_interpolated_to_the_layers_value_has_data_in_coarser_windows_too() -> None:
+    how = Files(13, "uint16", 7, 0, (0, 0, 0), 0, (0, 0), False)
+    different, _ = compare(how, [(0, 0, 35, 17)], (32610, 13), "cubic", ReadOptions())
+    assert different == 0
+
+
 def test_little_memory_makes_no_difference() -> None:
     how = Files(2, "uint16", 0, 0, (3, 3, 20), 16, (1200, 0), False)
     seed = np.random.default_rng(5)
