@@ -80,7 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     placed = argparse.ArgumentParser(add_help=False)
     placed.add_argument("--data", type=Path, help=f"data root (default: ${DATA_VARIABLE}, or data/<settings>)")
     shared = argparse.ArgumentParser(add_help=False, parents=[placed])
-    shared.add_argument("--config", help=f"settings: a path or a name in configs/ (default: ${CONFIG_VARIABLE})")
+    shared.add_argument(
+        "--config", help=f"settings: a path, or demo or california, which are shipped (default: ${CONFIG_VARIABLE})"
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     _add_chain(commands, shared, placed)

@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from burnscar_assets.environment import config_file
+from burnscar_assets.environment import CONFIGS_DIR, INSTANCE_FILE, config_file
 from burnscar_assets.errors import BurnscarError, InputError, SettingsError
 from burnscar_assets.network.addresses import host_of, with_secrets
 from burnscar_assets.settings import Settings
@@ -59,6 +59,7 @@ def checks(settings: Settings, root: DataRoot) -> list[Check]:
     return [
         _python(),
         *_libraries(),
+        _shipped(),
         _data_folder(root),
         _free_space(root),
         _machine(),
@@ -81,7 +82,9 @@ def _libraries() -> Iterator[Check]:
     try:
         declared = metadata.requires(DISTRIBUTION) or []
     except metadata.PackageNotFoundError:
-        yield Check("library burnscar-assets", False, "not installed", "run make demo, or uv pip install -e .")
+        yield Check(
+            "library burnscar-assets", False, "not installed", "install its wheel: uv pip install burnscar_assets-*.whl"
+        )
         return
     for requirement in map(Requirement, declared):
         if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
@@ -94,6 +97,13 @@ def _libraries() -> Iterator[Check]:
             continue
         fits = requirement.specifier.contains(version, prereleases=True)
         yield Check(name, fits, version if fits else f"{version}, but {requirement.specifier} is needed", remedy)
+
+
+def _shipped() -> Check:
+    """Where the configurations lie that a world of one's own can be copied from."""
+    there = (CONFIGS_DIR / "demo.yaml").is_file() and INSTANCE_FILE.is_file()
+    found = str(CONFIGS_DIR) if there else f"not all are in {CONFIGS_DIR}"
+    return Check("shipped configurations", there, found, "install the package anew")
 
 
 def _existing_parent(path: Path) -> Path:

@@ -14,7 +14,19 @@ INSTANCE_VARIABLE = "BURNSCAR_INSTANCE"
 STORE_VARIABLE = "BURNSCAR_STORE"
 """Address of the object store that results go to and come from; without one they stay under the data root."""
 
-CONFIGS_DIR = Path(__file__).resolve().parent.parent / "configs"
+
+def _shipped(name: str) -> Path:
+    """What comes with the package: the build puts it inside, in the repository it lies beside (`setup.py`)."""
+    package = Path(__file__).resolve().parent
+    inside = package / name
+    return inside if inside.exists() else package.parent / name
+
+
+CONFIGS_DIR = _shipped("configs")
+"""Configurations that come with the package: worlds, set-ups, datasets and models."""
+
+INSTANCE_FILE = _shipped("dagster.yaml")
+"""The embedded `dagster.yaml`."""
 
 
 def data_root() -> Path:
@@ -26,7 +38,7 @@ def data_root() -> Path:
 def settings_path(root: Path) -> Path:
     """The settings file of this process.
 
-    BURNSCAR_CONFIG (a path, or a name in configs/) wins; else the world that the data root was made for
+    BURNSCAR_CONFIG (a path, or the name of a shipped world) wins; else the world that the data root was made for
     (`world.yaml` in it); else the demo.
     """
     chosen = os.environ.get(CONFIG_VARIABLE)
@@ -34,11 +46,11 @@ def settings_path(root: Path) -> Path:
         remembered = DataRoot(root).world_file
         return remembered if remembered.exists() else CONFIGS_DIR / "demo.yaml"
     named = CONFIGS_DIR / f"{chosen}.yaml"
-    return named if named.exists() and not Path(chosen).exists() else Path(chosen)
+    return named if named.exists() and not Path(chosen).is_file() else Path(chosen)
 
 
 def config_file(name: str) -> Path:
-    """A configuration file, whatever the current folder: a full path, or one beside the settings or in configs/.
+    """A configuration file, whatever the current folder: a full path, or one beside the settings or a shipped one.
 
     Raises:
         SettingsError: there is none.
@@ -48,4 +60,4 @@ def config_file(name: str) -> Path:
         if candidate.is_file():
             return candidate
     known = ", ".join(sorted(p.name for p in CONFIGS_DIR.glob("*.*")))
-    raise SettingsError(f"no configuration {name!r} in {beside} or among {known}: give a full path")
+    raise SettingsError(f"no configuration {name!r} in {beside} or among the shipped {known}: give a full path")

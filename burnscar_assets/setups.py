@@ -1,7 +1,7 @@
 """Set-ups: other ways to the same answer, each a file `setups/<name>.yaml` with a checkpoint and metrics of its own.
 
-A file says what differs from the world's own set-up. It lies in `setups/` beside the world's settings or in
-`configs/setups/`; of two files of one name the one beside the settings counts. Results go to
+A file says what differs from the world's own set-up. It lies in `setups/` beside the world's settings or is a shipped
+one (`configs/setups/`); of two files of one name the one beside the settings counts. Results go to
 `<data root>/setups/<name>/`.
 """
 

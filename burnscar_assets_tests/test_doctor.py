@@ -64,6 +64,13 @@ def test_the_demo_lacks_nothing_here_and_everything_is_named(root: DataRoot) -> 
     assert not root.path.exists()
 
 
+def test_shipped_configurations_are_where_it_says_or_missing(root: DataRoot, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert found(DEMO, root, "shipped configurations").detail == str(CONFIGS_DIR)
+    monkeypatch.setattr(doctor, "INSTANCE_FILE", CONFIGS_DIR / "absent.yaml")
+    lacking = found(DEMO, root, "shipped configurations")
+    assert lacking.ok is False and lacking.remedy == "install the package anew"
+
+
 def test_development_libraries_are_not_asked_for(root: DataRoot) -> None:
     assert "library hypothesis" not in {check.name for check in checks(DEMO, root)}
 

@@ -138,6 +138,8 @@ def test_the_environment_chooses_world_and_root(monkeypatch: pytest.MonkeyPatch,
     assert settings_path(tmp_path) == tmp_path / "world.yaml"
     monkeypatch.setenv("BURNSCAR_CONFIG", "california")
     assert settings_path(tmp_path) == CONFIGS_DIR / "california.yaml"
+    (tmp_path / "california").mkdir()
+    assert settings_path(tmp_path) == CONFIGS_DIR / "california.yaml", "a folder is no settings file"
     monkeypatch.setenv("BURNSCAR_CONFIG", str(tmp_path / "own.yaml"))
     assert settings_path(tmp_path) == tmp_path / "own.yaml"
     monkeypatch.setenv("BURNSCAR_DATA", str(tmp_path / "there"))
@@ -154,5 +156,9 @@ def test_configuration_files_are_found_by_path_or_name(monkeypatch: pytest.Monke
         config_file("own.json")
     monkeypatch.setenv("BURNSCAR_CONFIG", str(tmp_path / "world.yaml"))
     assert config_file("own.json") == own
+    beside = tmp_path / "dataset.json"
+    assert config_file("dataset.json") == CONFIGS_DIR / "dataset.json"
+    beside.write_text("{}")
+    assert config_file("dataset.json") == beside, "a world's own comes first"
     with pytest.raises(SettingsError, match=r"no configuration 'absent\.json'.*demo\.yaml"):
         config_file("absent.json")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE, INSTANCE_VARIABLE
+from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE, INSTANCE_FILE, INSTANCE_VARIABLE
 from burnscar_assets.errors import SettingsError, StorageError
 from burnscar_assets.orchestration.database_errors import DATABASES, database_errors
 from burnscar_assets.orchestration.interrupted import fail_interrupted_runs
@@ -19,7 +19,6 @@ from burnscar_assets.orchestration.stage import GPU_POOL
 from burnscar_assets.storage.atomic import atomic_file, storage_errors
 from burnscar_assets.storage.paths import DataRoot
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 GPU_DEVICES = Path("/proc/driver/nvidia/gpus")
 
 
@@ -37,7 +36,7 @@ def prepare_environment(world: World, settings_file: Path, home: Path | None = N
     home = home or world.root.dagster_home
     with storage_errors(home):
         home.mkdir(parents=True, exist_ok=True)
-    source = Path(os.environ.get(INSTANCE_VARIABLE) or REPOSITORY / "dagster.yaml")
+    source = Path(os.environ.get(INSTANCE_VARIABLE) or INSTANCE_FILE)
     if not source.is_file():
         raise SettingsError(f"{INSTANCE_VARIABLE} is {source}, which is no file: give the path of a dagster.yaml")
     target = home / "dagster.yaml"

@@ -18,7 +18,7 @@ class ImagerySettings(Section):
     transport = frozenset({"late_days", "workers", "ray_address", "retries", "retry_backoff_s"})
 
     dataset_config: str = Field(
-        "dataset.json", description="rslearn dataset configuration, beside the settings file or in configs/."
+        "dataset.json", description="rslearn dataset configuration, beside the settings file or a shipped one."
     )
     archive: str | None = Field(
         None, description="What ${BURNSCAR_ARCHIVE} stands for: stac-geoparquet or STAC catalogue, under the data root."
@@ -46,7 +46,7 @@ class ImagerySettings(Section):
     fallback: str | None = Field(
         None,
         description="A second dataset configuration, whose layers are searched where the first has no scene for a "
-        "window or does not answer; beside the settings file or in configs/.",
+        "window or does not answer; beside the settings file or a shipped one.",
     )
     allowed_hosts: tuple[str, ...] = Field(
         (),

@@ -42,7 +42,8 @@ class TrainingSettings(Section):
     look_back_years: int = Field(2, ge=0, le=30, description="Fire years before Y whose training split is used too.")
     model: ModelSettings = ModelSettings()
     config: str = Field(
-        "model-classification.yaml", description="rslearn model configuration, beside the settings file or in configs/."
+        "model-classification.yaml",
+        description="rslearn model configuration, beside the settings file or a shipped one.",
     )
     earlier_layers: tuple[str, ...] = Field(
         (),
@@ -141,8 +142,7 @@ class EvaluationSettings(Section):
     )
     ecoregions: str | None = Field(
         None,
-        description="Vector file of ecoregions for metrics by region, beside the settings file or in configs/; empty: "
-        "none.",
+        description="Vector file of ecoregions for metrics by region, beside the settings file or by a full path.",
     )
     ecoregion_field: str = Field("US_L3NAME", description="Field of that file that names the region.")
     worst_windows: int = Field(12, ge=1, le=48, description="Windows most wrong that the report shows, at most.")

@@ -111,7 +111,10 @@ def load_settings(path: Path) -> Settings:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise SettingsError(f"cannot read settings {path}: {error.strerror}; set BURNSCAR_CONFIG") from error
+        raise SettingsError(
+            f"cannot read settings {path}: {error.strerror}; give --config or BURNSCAR_CONFIG a path, or the name of a "
+            "shipped world: demo or california"
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(content, dict):

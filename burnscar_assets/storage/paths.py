@@ -33,7 +33,7 @@ class DataRoot:
 
     @property
     def world_file(self) -> Path:
-        """Settings that this data root was made with, if they aren't a file of configs/."""
+        """Settings that this data root was made with, if they aren't shipped ones."""
         return self.path / "world.yaml"
 
     @property

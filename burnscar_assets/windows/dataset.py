@@ -12,6 +12,7 @@ from typing import Final
 import geopandas as gpd
 
 from burnscar_assets.classes import CLASS_NAMES, LABEL_PROPERTY
+from burnscar_assets.environment import CONFIGS_DIR
 from burnscar_assets.errors import InputError
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.storage.atomic import write_json
@@ -80,5 +81,6 @@ def ensure_label_layer(dataset_path: Path) -> None:
         declared = False
     if not declared:
         raise InputError(
-            f"{path} declares no vector layer {LABEL_LAYER!r}: add it as in configs/dataset.json, or name a new folder"
+            f"{path} declares no vector layer {LABEL_LAYER!r}: add it as in "
+            f"{CONFIGS_DIR / 'dataset.json'}, or name a new folder"
         )

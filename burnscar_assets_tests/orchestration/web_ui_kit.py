@@ -153,15 +153,15 @@ class WebUi:
 
 
 @contextmanager
-def running_web_ui(root: DataRoot) -> Iterator[WebUi]:
-    """`burnscar ui` of a data root on a free port, until the end of the block."""
+def running_web_ui(root: DataRoot, programs: Path = BIN) -> Iterator[WebUi]:
+    """`burnscar ui` of a data root on a free port, until the end of the block; `programs` is where `burnscar` lies."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         port = probe.getsockname()[1]
     mark = uuid.uuid4().hex
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("BURNSCAR_", "DAGSTER_"))}
     process = subprocess.Popen(
-        [str(BIN / "burnscar"), "ui", "--port", str(port)],
+        [str(programs / "burnscar"), "ui", "--port", str(port)],
         env=environment | {"BURNSCAR_DATA": str(root.path), MARK: mark},
         cwd=root.path.parent,
         start_new_session=True,
