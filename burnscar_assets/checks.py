@@ -6,9 +6,8 @@ A check of corruption blocks what comes after it; a check of quality warns. Thre
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import geopandas as gpd
 import pandas as pd
 import shapely
 
@@ -19,6 +18,9 @@ from burnscar_assets.evaluation.report import BASELINE, MODEL, POOLED
 from burnscar_assets.funnel import unexplained
 from burnscar_assets.storage.contracts import RELEASE_RECORDS
 from burnscar_assets.storage.tables import TABLE_CRS, Table
+
+if TYPE_CHECKING:
+    import geopandas as gpd
 
 MAX_REJECTED_SHARE: Final = 0.2
 MAX_LEFT_OUT_SHARE: Final = 0.25
@@ -39,7 +41,7 @@ class Finding:
     figures: dict[str, float] = field(default_factory=dict)
 
 
-def release_is_whole(records: gpd.GeoDataFrame) -> Finding:
+def release_is_whole(records: "gpd.GeoDataFrame") -> Finding:
     """The release has its contract's columns, unique ids, EPSG:3310, and wildfires; geometry is as delivered."""
     fault = _fault(RELEASE_RECORDS, records)
     if fault:
@@ -60,6 +62,8 @@ def was_looked_at_lately(looked_at: datetime | None, now: datetime, limit_days: 
 
 def table_is_whole(table: Table, rows: pd.DataFrame) -> Finding:
     """The table has its contract's columns, unique keys, and valid geometries in EPSG:3310."""
+    import geopandas as gpd
+
     fault = _fault(table, rows)
     if fault:
         return Finding(False, fault)
@@ -70,7 +74,7 @@ def table_is_whole(table: Table, rows: pd.DataFrame) -> Finding:
     return Finding(True, f"{len(rows)} rows, keys unique", {"rows": len(rows)})
 
 
-def no_fire_is_in_both_sources(in_season: gpd.GeoDataFrame, perimeters: gpd.GeoDataFrame) -> Finding:
+def no_fire_is_in_both_sources(in_season: "gpd.GeoDataFrame", perimeters: "gpd.GeoDataFrame") -> Finding:
     """No in-season perimeter is of a fire that the release has."""
     from burnscar_assets.labels.in_season import superseded_by
 
@@ -81,6 +85,8 @@ def no_fire_is_in_both_sources(in_season: gpd.GeoDataFrame, perimeters: gpd.GeoD
 
 def _fault(table: Table, rows: pd.DataFrame) -> str:
     """What columns, keys or CRS have against them; empty if nothing."""
+    import geopandas as gpd
+
     try:
         table.conform(rows)
     except InputError as error:
@@ -92,7 +98,7 @@ def _fault(table: Table, rows: pd.DataFrame) -> str:
 
 
 def labels_agree(
-    points: gpd.GeoDataFrame, perimeters: gpd.GeoDataFrame, history: gpd.GeoDataFrame, side_m: float
+    points: "gpd.GeoDataFrame", perimeters: "gpd.GeoDataFrame", history: "gpd.GeoDataFrame", side_m: float
 ) -> Finding:
     """Burnt points lie at their fire, and no unburnt point lies in a burn.
 
@@ -115,12 +121,12 @@ def labels_agree(
     return Finding(not wrong, ", ".join(wrong) or f"{len(points)} labels agree with the burns", dict(figures))
 
 
-def _count_inside(points: gpd.GeoDataFrame, shapes: gpd.GeoDataFrame) -> int:
+def _count_inside(points: "gpd.GeoDataFrame", shapes: "gpd.GeoDataFrame") -> int:
     found, _ = shapely.STRtree(shapes.geometry.to_numpy()).query(points.geometry.to_numpy(), predicate="intersects")
     return len(set(found.tolist()))
 
 
-def splits_are_disjoint(windows: gpd.GeoDataFrame) -> Finding:
+def splits_are_disjoint(windows: "gpd.GeoDataFrame") -> Finding:
     """No fire and no cluster is in two splits, and no window touches a window of another split."""
     for column in ("fire_id", "cluster_id"):
         named = windows[windows[column].fillna("") != ""]  # land without fire has no fire_id
@@ -246,7 +252,7 @@ def metrics_keep_up(metrics: pd.DataFrame, year_before: pd.DataFrame) -> Finding
     )
 
 
-def maps_are_whole(maps: gpd.GeoDataFrame, folder: Path) -> Finding:
+def maps_are_whole(maps: "gpd.GeoDataFrame", folder: Path) -> Finding:
     """Every map of the table is there, with the files that its record names, as they were written."""
     from burnscar_assets.mapping.folder import MAP_FILE, damaged_files
     from burnscar_assets.mapping.plan import safe_name

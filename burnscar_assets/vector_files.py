@@ -16,19 +16,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyogrio
 import shapely
 
 from burnscar_assets.errors import InputError
 from burnscar_assets.gdal_drivers import INDIRECT_DRIVERS, skip
 from burnscar_assets.vector_child import GEOMETRY
 from burnscar_assets.wkb import geometry_of, holds_arcs
+
+if TYPE_CHECKING:
+    import geopandas as gpd
 
 FILEGDB, GPKG, SHAPEFILE, GEOJSON, KML, KMZ, FLATGEOBUF, PARQUET = (
     "FileGDB", "GeoPackage", "shapefile", "GeoJSON", "KML", "KMZ", "FlatGeobuf", "Parquet",
@@ -128,7 +129,7 @@ def _listed(kind: str, files: list[Path]) -> dict[Path, list[str] | str]:
 
 def read_layer(
     path: Path, layer: str, notes: list[str] | None = None, *, columns: list[str] | None = None
-) -> gpd.GeoDataFrame | pd.DataFrame:
+) -> "gpd.GeoDataFrame | pd.DataFrame":
     """The rows of a layer, its fields as they are, in its own CRS, without heights and curves.
 
     Args:
@@ -147,7 +148,7 @@ def read_layer(
     return rows
 
 
-def read_layers(path: Path) -> dict[str, gpd.GeoDataFrame]:
+def read_layers(path: Path) -> "dict[str, gpd.GeoDataFrame]":
     """All layers with geometry of a file, by name, as `read_layer` reads them.
 
     Raises:
@@ -176,8 +177,10 @@ def _opened(path: Path, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield {"out": str(out)} | answer
 
 
-def _rows(answer: dict[str, Any], out: str, *, geometry: bool) -> tuple[gpd.GeoDataFrame | pd.DataFrame, list[str]]:
+def _rows(answer: dict[str, Any], out: str, *, geometry: bool) -> "tuple[gpd.GeoDataFrame | pd.DataFrame, list[str]]":
     """Rows that were written, and what is doubtful about them."""
+    import geopandas as gpd
+
     with pa.OSFile(out) as source, pa.ipc.open_stream(source) as stream:
         rows = stream.read_all().to_pandas()
     said = [answer["note"]] if answer["note"] else []
@@ -240,6 +243,8 @@ def _ask(request: dict[str, Any], kind: str, folder: Path) -> dict[str, Any]:
     Raises:
         InputError: it can't, ended, or took too much.
     """
+    import pyogrio
+
     drivers = _DRIVERS.get(KML if kind == KMZ else kind, ())
     kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
     environment = kept | skip({*INDIRECT_DRIVERS, *pyogrio.list_drivers()} - set(drivers))

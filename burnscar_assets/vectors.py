@@ -7,14 +7,15 @@ that metadata if it has a column of GeoArrow. A zip is unpacked with the limits 
 import logging
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
-
-import geopandas as gpd
+from typing import TYPE_CHECKING, Final
 
 from burnscar_assets import vector_files
 from burnscar_assets.errors import InputError
 from burnscar_assets.labels.archive import unpack
 from burnscar_assets.labels.cut_answers import refuse_saved_page
+
+if TYPE_CHECKING:
+    import geopandas as gpd
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +26,7 @@ _IN_ZIPS: Final = frozenset({".shp", ".gpkg", ".geojson", ".json", ".fgb", ".kml
 _MAX_BYTES: Final = 4 * 2**30
 
 
-def read_layers(path: Path) -> dict[str, gpd.GeoDataFrame]:
+def read_layers(path: Path) -> "dict[str, gpd.GeoDataFrame]":
     """All layers with geometry of a vector file, by name.
 
     Args:
@@ -49,7 +50,7 @@ def read_layers(path: Path) -> dict[str, gpd.GeoDataFrame]:
     return layers
 
 
-def read_first_layer(path: Path) -> gpd.GeoDataFrame:
+def read_first_layer(path: Path) -> "gpd.GeoDataFrame":
     """The first layer with geometry of a vector file.
 
     Raises:
@@ -58,7 +59,7 @@ def read_first_layer(path: Path) -> gpd.GeoDataFrame:
     return next(iter(read_layers(path).values()))
 
 
-def _of_zip(path: Path) -> dict[str, gpd.GeoDataFrame]:
+def _of_zip(path: Path) -> "dict[str, gpd.GeoDataFrame]":
     with TemporaryDirectory() as temporary:
         notes: list[str] = []
         unpack(path, Path(temporary), _MAX_BYTES, notes=notes)

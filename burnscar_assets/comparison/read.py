@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import geopandas as gpd
 import numpy as np
 import pandas as pd
 
@@ -12,6 +12,9 @@ from burnscar_assets.errors import InputError, MissingDataError
 from burnscar_assets.storage.contracts import PREDICTIONS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, table_path
+
+if TYPE_CHECKING:
+    import geopandas as gpd
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Field:
     """
 
     fire_years: tuple[int, ...]
-    windows: gpd.GeoDataFrame
+    windows: "gpd.GeoDataFrame"
     answers: dict[str, list[pd.DataFrame]]
     left_out: tuple[str, ...] = field(default=())
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from burnscar_assets.comparison.paired import BETTER, DECISIVE, Comparison
-from burnscar_assets.evaluation.card import FEW_FIRES
+from burnscar_assets.evaluation.bootstrap import FEW_FIRES
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 from burnscar_assets.evaluation.metrics import Answers, weighted_metrics
 
+FEW_FIRES: Final = 10
+"""With fewer held-out fires than this, intervals by resampling are too narrow."""
+
 MIN_DEFINED_SHARE: Final = 0.5
 """A metric that is undefined in more than this share of the resamples gets no interval."""
 

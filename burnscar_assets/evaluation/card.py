@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from burnscar_assets.evaluation.bootstrap import FEW_FIRES
 from burnscar_assets.evaluation.false_alarms import RATE
 from burnscar_assets.evaluation.plots import WORST_FILE
 from burnscar_assets.evaluation.report import CALIBRATED, LAND, METHODS, MODEL, POOLED, SEASON
@@ -19,8 +20,6 @@ from burnscar_assets.training.manifest import CheckpointManifest
 
 JSON_FILE: Final = "model_card.json"
 MARKDOWN_FILE: Final = "MODEL_CARD.md"
-FEW_FIRES: Final = 10
-"""With fewer held-out fires than this, intervals by resampling are too narrow."""
 
 _SHOWN = ("f1_burnt", "iou_burnt", "precision_burnt", "recall_burnt", "balanced_accuracy", "auroc", "brier", "ece")
 _GENERAL_LIMITS = (

@@ -1,14 +1,16 @@
 """False alarms per 1,000 km² of land without fire: what a map of a whole state would show for nothing."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import geopandas as gpd
 import numpy as np
 from numpy.typing import NDArray
 
 from burnscar_assets.classes import Stratum
 from burnscar_assets.evaluation.bootstrap import Interval, resampled_intervals
 from burnscar_assets.settings import EvaluationSettings
+
+if TYPE_CHECKING:
+    import geopandas as gpd
 
 RATE: Final = "false_alarms_per_1000_km2"
 AREA: Final = "area_km2"
@@ -17,7 +19,7 @@ _M2_PER_KM2 = 1e6
 
 
 def false_alarms(
-    predictions: gpd.GeoDataFrame, called_burnt: NDArray[np.bool_], settings: EvaluationSettings
+    predictions: "gpd.GeoDataFrame", called_burnt: NDArray[np.bool_], settings: EvaluationSettings
 ) -> tuple[dict[str, float], Interval] | None:
     """Windows of stratum `land` that are called burnt, by the area of those windows.
 

@@ -4,14 +4,16 @@ Training is meant widely: the validation split counts too, because the best epoc
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import geopandas as gpd
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
 from burnscar_assets.errors import InputError
+
+if TYPE_CHECKING:
+    import geopandas as gpd
 
 OVERLAP_TOLERANCE_M2: Final = 1.0
 """Neighbouring cells of the lattice share an edge; reprojected, they may overlap by a sliver."""
@@ -40,7 +42,7 @@ class SeparationProof:
     nearest_m: float
 
 
-def prove_separation(scored: gpd.GeoDataFrame, seen: gpd.GeoDataFrame) -> SeparationProof:
+def prove_separation(scored: "gpd.GeoDataFrame", seen: "gpd.GeoDataFrame") -> SeparationProof:
     """Check that scored and seen windows share no fire, no cluster and no ground.
 
     Args:
@@ -56,7 +58,7 @@ def prove_separation(scored: gpd.GeoDataFrame, seen: gpd.GeoDataFrame) -> Separa
     return _proof(scored, seen)
 
 
-def prove_season_separation(scored: gpd.GeoDataFrame, seen: gpd.GeoDataFrame, fire_year: int) -> SeparationProof:
+def prove_season_separation(scored: "gpd.GeoDataFrame", seen: "gpd.GeoDataFrame", fire_year: int) -> SeparationProof:
     """Check what a season after training has to itself: its year, its fires, and the ground of each window.
 
     Ground blocks may have been trained on, as they will have been in use: a new season burns on known land. So
@@ -79,13 +81,13 @@ def prove_season_separation(scored: gpd.GeoDataFrame, seen: gpd.GeoDataFrame, fi
     return _proof(scored, seen)
 
 
-def on_unseen_ground(windows: gpd.GeoDataFrame, seen: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+def on_unseen_ground(windows: "gpd.GeoDataFrame", seen: "gpd.GeoDataFrame") -> "gpd.GeoDataFrame":
     """Those of the windows whose footprint overlaps no seen one's."""
     overlapping = np.unique(_overlapping(windows, shapely.STRtree(seen.geometry.to_numpy())))
     return windows.drop(windows.index[overlapping]).reset_index(drop=True)
 
 
-def _proof(scored: gpd.GeoDataFrame, seen: gpd.GeoDataFrame) -> SeparationProof:
+def _proof(scored: "gpd.GeoDataFrame", seen: "gpd.GeoDataFrame") -> SeparationProof:
     tree = shapely.STRtree(seen.geometry.to_numpy())
     overlapping = _overlapping(scored, tree)
     if len(overlapping):
@@ -102,7 +104,7 @@ def _proof(scored: gpd.GeoDataFrame, seen: gpd.GeoDataFrame) -> SeparationProof:
     )
 
 
-def _overlapping(scored: gpd.GeoDataFrame, seen: shapely.STRtree) -> NDArray[np.intp]:
+def _overlapping(scored: "gpd.GeoDataFrame", seen: shapely.STRtree) -> NDArray[np.intp]:
     """Places of the scored windows that overlap a seen one by more than a sliver."""
     footprints = scored.geometry.to_numpy()
     of_scored, of_seen = seen.query(footprints, predicate="intersects")
@@ -110,7 +112,7 @@ def _overlapping(scored: gpd.GeoDataFrame, seen: shapely.STRtree) -> NDArray[np.
     return of_scored[overlap_m2 > OVERLAP_TOLERANCE_M2]
 
 
-def _known(windows: gpd.GeoDataFrame, column: str) -> set[str]:
+def _known(windows: "gpd.GeoDataFrame", column: str) -> set[str]:
     return set(windows[column].dropna().astype(str)) - {""}
 
 

@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import geopandas as gpd
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -15,7 +14,9 @@ from burnscar_assets.crs import usable_crs
 from burnscar_assets.errors import InputError
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.tables import TABLE_CRS
-from burnscar_assets.vectors import read_first_layer
+
+if TYPE_CHECKING:
+    import geopandas as gpd
 
 FIRE_SIZE: Final = "fire_size"
 DAYS: Final = "days_since_containment"
@@ -60,12 +61,14 @@ def class_names(bounds: Sequence[float], unit: str) -> list[str]:
     return [f"below {bounds[0]:,g} {unit}", *between, f"{bounds[-1]:,g} {unit} and more"]
 
 
-def read_ecoregions(path: Path, field: str) -> gpd.GeoDataFrame:
+def read_ecoregions(path: Path, field: str) -> "gpd.GeoDataFrame":
     """Ecoregions by name, in EPSG:3310.
 
     Raises:
         InputError: the file can't be read, has no CRS that can be used, or no such field.
     """
+    from burnscar_assets.vectors import read_first_layer
+
     try:
         regions = read_first_layer(path)
     except (InputError, OSError) as error:
@@ -77,8 +80,10 @@ def read_ecoregions(path: Path, field: str) -> gpd.GeoDataFrame:
     return regions[[field, "geometry"]].to_crs(TABLE_CRS).rename(columns={field: ECOREGION})
 
 
-def ecoregion_of(windows: gpd.GeoDataFrame, regions: gpd.GeoDataFrame) -> list[str]:
+def ecoregion_of(windows: "gpd.GeoDataFrame", regions: "gpd.GeoDataFrame") -> list[str]:
     """The ecoregion of each window's centre; empty where there is none. Where two overlap, the first by name."""
+    import geopandas as gpd
+
     centres = gpd.GeoDataFrame({"place": range(len(windows))}, geometry=windows.geometry.centroid.to_numpy())
     joined = gpd.sjoin(centres.set_crs(TABLE_CRS), regions, how="left", predicate="within")
     first = joined.sort_values(["place", ECOREGION], kind="stable").drop_duplicates("place")

@@ -8,15 +8,16 @@ never judged by itself where the file has several bands: 0 in one band is dark g
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.io import DatasetReader
-from rasterio.windows import Window
 
 from burnscar_assets.errors import InputError
+
+if TYPE_CHECKING:
+    from rasterio.io import DatasetReader
+    from rasterio.windows import Window
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -50,7 +51,7 @@ class PixelFacts:
     masked: bool = False
 
     @classmethod
-    def of(cls, source: DatasetReader, used: Collection[int] = ()) -> "PixelFacts":
+    def of(cls, source: "DatasetReader", used: Collection[int] = ()) -> "PixelFacts":
         """The facts of an open file.
 
         Args:
@@ -58,6 +59,8 @@ class PixelFacts:
             used: bands that are read as measurements, counted from 1. Writers mark the fourth band of four as alpha
                 whatever it holds; one that is used, or has another name, is none.
         """
+        from rasterio.enums import ColorInterp, MaskFlags
+
         named = [(text or "").strip().upper() for text in source.descriptions]
         alpha = tuple(
             band
@@ -75,7 +78,7 @@ class PixelFacts:
 
 
 def read_pixels(
-    source: DatasetReader, facts: PixelFacts, window: Window | None = None
+    source: "DatasetReader", facts: PixelFacts, window: "Window | None" = None
 ) -> tuple[npt.NDArray[Any], BoolArray]:
     """Numbers of the bands that hold measurements, and where they are data; both (bands, height, width).
 
@@ -206,7 +209,7 @@ class Radiometry:
         return (numbers.astype(np.float64) * self.scale + self.offset).astype(np.float32)
 
 
-def stated_radiometry(source: DatasetReader, band: int) -> Radiometry | None:
+def stated_radiometry(source: "DatasetReader", band: int) -> Radiometry | None:
     """What a file says of a band's numbers, or None if it says nothing.
 
     Read are GDAL's scale and offset of the band, then tags of the band or the file (`scale_factor` and `add_offset`, as

@@ -11,11 +11,9 @@ from typing import Any, Final
 import requests
 
 from burnscar_assets.errors import InputError, SourceUnavailableError
-from burnscar_assets.labels.arcgis import prescribed_layer_url
 from burnscar_assets.labels.download import RemoteVersion, span
 from burnscar_assets.labels.http import check_status, open_session, quickly, transport_errors, with_retries
 from burnscar_assets.labels.layer_address import is_rest_layer, refuse_page
-from burnscar_assets.labels.layer_facts import look_at_layer
 from burnscar_assets.labels.local_source import check_whole, find_local, hash_local, stamp
 from burnscar_assets.network.addresses import with_secrets
 from burnscar_assets.network.masking import mask_address, masked
@@ -87,6 +85,9 @@ def observe_source(
 
 
 def _observe_layers(settings: ReleaseSettings) -> SourceState:
+    from burnscar_assets.labels.arcgis import prescribed_layer_url
+    from burnscar_assets.labels.layer_facts import look_at_layer
+
     urls = {"fires": settings.source, "prescribed": prescribed_layer_url(settings, settings.source)}
     layers = {name: look_at_layer(url, settings) for name, url in urls.items() if url}
     facts = {name: asdict(layer) for name, layer in layers.items()}

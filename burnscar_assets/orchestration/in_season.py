@@ -7,7 +7,6 @@ from typing import Final
 import dagster as dg
 
 from burnscar_assets.errors import BurnscarError
-from burnscar_assets.labels.season_watch import look_at_season
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.sources import NO_RECORDS, VERSION_TAG, Observed, latest, record, years_of_release
@@ -72,6 +71,8 @@ def observe_season(world: World, instance: dg.DagsterInstance, fire_year: int) -
     Raises:
         BurnscarError: the source is down, gone, something else, or being loaded anew.
     """
+    from burnscar_assets.labels.season_watch import look_at_season
+
     pair = Pair(SEASON_YEAR, fire_year)
     before = latest(instance, pair)
     had_records = 0 if before is None else int(before.facts.get("records", 0))

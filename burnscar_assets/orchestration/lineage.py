@@ -72,6 +72,8 @@ class Lineage:
 
         Links from an input to a pair for which `unless(pair, input)` holds are not followed.
         """
+        if not pairs:
+            return []  # of a world in which nothing is stale, no inputs need be looked up
         first, touched = set(pairs), set(pairs)
         for pair in self.pairs():
             if any(parent in touched and not unless(pair, parent) for parent in self._stages_before(pair)):

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import shapely
-from geopandas.array import GeometryArray
 from numpy.typing import NDArray
 
 from burnscar_assets.errors import BurnscarError
-from burnscar_assets.storage.hashing import hash_rows
+from burnscar_assets.storage.hashing import hash_rows, is_geometry
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import Table, read_table, table_path, write_table
 
@@ -80,7 +79,7 @@ def _identical(some: pd.DataFrame, others: pd.DataFrame) -> NDArray[np.bool_]:
     same = np.ones(len(some), dtype=bool)
     for name in some.columns if len(some) else ():
         one, two = some[name].array, others[name].array
-        if isinstance(one, GeometryArray):
+        if is_geometry(some[name]):
             same &= shapely.equals_identical(np.asarray(one), np.asarray(two))
         elif one.dtype == object:
             same &= np.fromiter(map(operator.eq, one, two), dtype=bool, count=len(one))

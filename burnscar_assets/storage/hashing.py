@@ -7,7 +7,6 @@ from json.encoder import encode_basestring_ascii
 from pathlib import Path
 from typing import Any
 
-import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
@@ -48,16 +47,21 @@ def hash_rows(table: pd.DataFrame) -> list[str]:
     return [hashlib.sha256(b"\0".join(cells)).hexdigest() for cells in zip(*columns, strict=True)]
 
 
+def is_geometry(column: pd.Series) -> bool:
+    """Whether a column holds geometries, told without importing geopandas, which takes a while."""
+    return str(column.dtype) == "geometry"
+
+
 def _column_bytes(column: pd.Series) -> bytes:
     cells = _cells(column)
-    if isinstance(column, gpd.GeoSeries):
+    if is_geometry(column):
         return b"".join(len(cell).to_bytes(4, "little") + cell for cell in cells)
     return b"\n".join(cells)
 
 
 def _cells(column: pd.Series) -> list[bytes]:
     """Each value's content in canonical form."""
-    if isinstance(column, gpd.GeoSeries):
+    if is_geometry(column):
         shapes = shapely.set_precision(column.to_numpy(), COORDINATE_GRID_M, mode="pointwise")
         shapes = shapely.transform(shapes, lambda xy: xy + 0.0)
         return [wkb or b"" for wkb in shapely.to_wkb(shapes)]

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import geopandas as gpd
 import pandas as pd
 
 from burnscar_assets.errors import InputError, MissingDataError
@@ -77,15 +76,14 @@ class Table:
             raise InputError(f"table {self.name}: {', '.join(self.keys)} must be unique")
         out = {column.name: _cast(rows[column.name], column.type) for column in self.columns}
         if self.has_geometry:
+            import geopandas as gpd
+
             return gpd.GeoDataFrame(out, geometry="geometry", crs=TABLE_CRS).reset_index(drop=True)
         return pd.DataFrame(out).reset_index(drop=True)
 
     def empty(self) -> pd.DataFrame:
         """A table without rows."""
-        columns: dict[str, pd.Series | gpd.GeoSeries] = {
-            c.name: gpd.GeoSeries([], crs=TABLE_CRS) if c.type == "geometry" else pd.Series([], dtype=object)
-            for c in self.columns
-        }
+        columns = {column.name: pd.Series([], dtype=object) for column in self.columns}
         return self.conform(pd.DataFrame(columns))
 
     def content_hash(self, rows: pd.DataFrame) -> str:
@@ -95,6 +93,8 @@ class Table:
 
 def _cast(column: pd.Series, kind: ColumnType) -> pd.Series:
     if kind == "geometry":
+        import geopandas as gpd
+
         geometry = gpd.GeoSeries(column)
         if geometry.crs is None:
             return geometry.set_crs(TABLE_CRS)
@@ -163,12 +163,20 @@ class _Lately:
         with self._lock:
             known = self._read.pop(key, None)
         if known is None or known[0] != state:
-            known = state, gpd.read_parquet(path) if geometry else pd.read_parquet(path, columns=columns)
+            known = state, _read(path, columns, geometry=geometry)
         with self._lock:
             self._read[key] = known
             while sum(kept.size for kept, _ in self._read.values()) > MOST_KEPT_BYTES:
                 self._read.popitem(last=False)
         return known[1].copy(deep=False)
+
+
+def _read(path: Path, columns: Sequence[str] | None, *, geometry: bool) -> pd.DataFrame:
+    if geometry:
+        import geopandas as gpd
+
+        return gpd.read_parquet(path)
+    return pd.read_parquet(path, columns=columns)
 
 
 class _FileState(NamedTuple):

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,6 +32,7 @@ from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import Table, read_table, write_table
 from burnscar_assets.training.manifest import verify_checkpoint
 from burnscar_assets_tests.evaluation.tiny_world import spec_of
+from burnscar_assets_tests.imported import imported_by
 from burnscar_assets_tests.tiny_dataset import LAYER
 
 
@@ -274,26 +273,28 @@ def test_a_missing_tile_is_a_clear_error(world: DataRoot) -> None:
         evaluate(spec_of(world))
 
 
-def run_process(spec: Path) -> tuple[int, dict]:
-    command = [sys.executable, "-m", "burnscar_assets.evaluation.evaluator", str(spec)]
-    process = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-    return process.returncode, json.loads(process.stderr.strip().splitlines()[-1])
+def run_process(spec: Path) -> tuple[int, dict, set[str]]:
+    process = imported_by("-m", "burnscar_assets.evaluation.evaluator", str(spec))
+    return process.code, json.loads(process.said[-1]), process.packages
 
 
-def test_the_process_writes_what_the_function_does(world: DataRoot, tmp_path: Path) -> None:
+def test_the_process_writes_what_the_function_does_and_imports_nothing_of_training(
+    world: DataRoot, tmp_path: Path
+) -> None:
     before = results(world)
     for path in world.evaluation(2020).glob("*.*"):
         path.unlink()
-    code, event = run_process(spec_of(world).write(tmp_path / "spec.json"))
+    code, event, packages = run_process(spec_of(world).write(tmp_path / "spec.json"))
     assert (code, event["event"]) == (0, "done")
+    assert "torch" in packages and not {"lightning", "torchmetrics", "wandb"} & packages
     assert results(world) == before
 
 
 def test_the_process_says_what_went_wrong(tmp_path: Path) -> None:
     spec = EvaluationSpec(root=tmp_path / "data", fire_year=2020)
-    code, event = run_process(spec.write(tmp_path / "spec.json"))
+    code, event, _ = run_process(spec.write(tmp_path / "spec.json"))
     assert (code, event["error"]) == (2, "CheckpointError") and "burnscar refresh --years 2020" in event["message"]
-    code, event = run_process(tmp_path / "absent.json")
+    code, event, _ = run_process(tmp_path / "absent.json")
     assert (code, event["error"]) == (2, "InputError") and "absent.json" in event["message"]
 
 

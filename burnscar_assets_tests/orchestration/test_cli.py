@@ -11,6 +11,7 @@ from burnscar_assets.cli import main
 from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE, settings_path
 from burnscar_assets.orchestration.demo import DemoOptions, demo_world
 from burnscar_assets.settings import load_settings
+from burnscar_assets_tests.imported import imported_by
 from burnscar_assets_tests.labels.label_records import frap_fires
 
 
@@ -29,6 +30,14 @@ def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
         main([*command, "--help"])
     assert ended.value.code == 0
     assert "usage: burnscar" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("command", "code"), [(["plan"], 0), (["sql", "from windows"], 0), (["compare"], 1)])
+def test_commands_that_look_start_without_geometry_or_pictures(command: list[str], code: int) -> None:
+    started = imported_by("-m", "burnscar_assets.cli", *command)
+    assert started.code == code, started.said
+    assert "pandas" in started.packages
+    assert not {"geopandas", "rasterio", "matplotlib", "torch", "rslearn"} & started.packages
 
 
 def test_settings_with_mistakes_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

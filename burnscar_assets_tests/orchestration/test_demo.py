@@ -25,7 +25,8 @@ from burnscar_assets.storage.contracts import (
 )
 from burnscar_assets.storage.tables import read_table, read_years
 from burnscar_assets.training.manifest import verify_checkpoint
-from burnscar_assets_tests.orchestration.conftest import DemoRun
+from burnscar_assets_tests.imported import imported_by
+from burnscar_assets_tests.orchestration.conftest import DemoRun, command_environment
 
 pytestmark = [pytest.mark.slow]
 
@@ -45,6 +46,20 @@ def test_a_second_demo_does_no_work_twice(demo: DemoRun) -> None:
     assert "everything was fresh" in again
     assert {path: path.stat().st_mtime_ns for path in demo.root.tables.rglob("*.parquet")} == before
     assert "nothing is stale" in demo.run("burnscar", "plan").stdout
+
+
+def test_commands_that_look_import_no_more_than_they_need(demo: DemoRun) -> None:
+    for command in (["plan"], ["sql", "from windows"], ["compare"]):
+        looked = imported_by("-m", "burnscar_assets.cli", *command, environment=command_environment(demo.root))
+        assert (looked.code, looked.said) == (0, [])
+        assert not {"geopandas", "rasterio", "matplotlib", "torch", "rslearn"} & looked.packages, command
+
+
+def test_a_network_without_an_encoder_is_loaded_without_what_trains_it(demo: DemoRun) -> None:
+    load = "import sys, pathlib, burnscar_assets.training.model as m; m.load_model(pathlib.Path(sys.argv[1]))"
+    loaded = imported_by("-c", load, str(demo.root.setup("unet").checkpoint(2019)))
+    assert loaded.code == 0
+    assert "torch" in loaded.packages and not {"lightning", "torchmetrics", "wandb"} & loaded.packages
 
 
 def test_the_simulated_perimeters_are_as_promised(demo: DemoRun) -> None:
