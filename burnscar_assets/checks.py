@@ -16,6 +16,7 @@ from burnscar_assets.clock import is_within
 from burnscar_assets.errors import CheckpointError, InputError
 from burnscar_assets.evaluation.report import BASELINE, MODEL, POOLED
 from burnscar_assets.funnel import unexplained
+from burnscar_assets.imagery.clearness import is_clear_enough
 from burnscar_assets.storage.contracts import RELEASE_RECORDS
 from burnscar_assets.storage.tables import TABLE_CRS, Table
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 MAX_REJECTED_SHARE: Final = 0.2
 MAX_LEFT_OUT_SHARE: Final = 0.25
 MIN_CLASS_SHARE: Final = 0.2
-CLOUDY_PERCENT: Final = 30
 MAX_CLOUDY_SHARE: Final = 0.25
 MAX_MEAN_NODATA: Final = 0.01
 MAX_F1_DROP: Final = 0.1
@@ -186,12 +186,13 @@ def few_are_left_out(tiles: pd.DataFrame) -> Finding:
     return Finding(share <= MAX_LEFT_OUT_SHARE, f"{share:.0%} of windows without usable imagery", {"share": share})
 
 
-def few_are_cloudy(matches: pd.DataFrame) -> Finding:
-    """Not too many windows had to take a scene with much cloud."""
-    known = matches.loc[matches["matched"].astype(bool), "cloud_cover"].dropna()
-    share = float((known > CLOUDY_PERCENT).mean()) if len(known) else 0.0
-    detail = f"{share:.0%} of matched scenes have more than {CLOUDY_PERCENT} % cloud"
-    return Finding(share <= MAX_CLOUDY_SHARE, detail, {"share": share})
+def few_are_cloudy(tiles: pd.DataFrame, min_clear_fraction: float) -> Finding:
+    """Not too many windows with complete tiles are left out of training and scores as cloudy."""
+    complete = tiles.loc[tiles["complete"].astype(bool), "clear_fraction"].to_numpy(dtype=float)
+    cloudy = int((~is_clear_enough(complete, min_clear_fraction)).sum())
+    share = cloudy / max(len(complete), 1)
+    detail = f"{cloudy} of {len(complete)} complete tiles are less than {min_clear_fraction:.0%} clear"
+    return Finding(share <= MAX_CLOUDY_SHARE, detail, {"share": share, "cloudy": cloudy})
 
 
 def few_pixels_lack_data(tiles: pd.DataFrame) -> Finding:

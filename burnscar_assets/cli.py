@@ -280,7 +280,10 @@ def _funnel(options: argparse.Namespace) -> int:
 
     settings, root, _ = _world()
     years = options.years or [int(key) for key in World(settings, root).fire_years.get_partition_keys()]
-    for table in funnel_tables(root, years, settings.imagery.layer, simulated=settings.simulated_imagery):
+    imagery = settings.imagery
+    for table in funnel_tables(
+        root, years, imagery.layer, imagery.min_clear_fraction, simulated=settings.simulated_imagery
+    ):
         show_table(table)
     return 0
 

@@ -13,6 +13,7 @@ from typing import Final
 import pandas as pd
 
 from burnscar_assets.classes import BURNT, CLASS_NAMES, Split, Stratum
+from burnscar_assets.imagery.clearness import is_clear_enough
 from burnscar_assets.storage.contracts import (
     FIRE_PERIMETER_REJECTS,
     FIRE_PERIMETERS,
@@ -26,6 +27,8 @@ from burnscar_assets.storage.contracts import (
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, table_path
 
+CLOUDY: Final = "cloudy"
+"""Reason of windows with complete tiles that don't count, as too little of them is clear."""
 UNACCOUNTED: Final = "unaccounted"
 """Reason of what is lost without a reason."""
 UNEXPECTED: Final = "unexpected"
@@ -42,17 +45,18 @@ class _Row:
     reason: str = ""
 
 
-def funnel(root: DataRoot, fire_year: int, layer: str) -> pd.DataFrame:
+def funnel(root: DataRoot, fire_year: int, layer: str, min_clear_fraction: float) -> pd.DataFrame:
     """From the records of a fire year to its examples.
 
     Steps are `records`, `perimeters`, `fires_with_points` (burnt ones), `points_wanted`, `points`, `windows`,
-    `tiles` (complete), and of these each `<split>_<class>`: what the checkpoint is trained on, chosen by and
+    `tiles` (complete), `clear`, and of these each `<split>_<class>`: what the checkpoint is trained on, chosen by and
     tested with. The funnel ends at the first table that has not been made.
 
     Args:
         root: data root.
         fire_year: the year.
         layer: raster layer that the model reads.
+        min_clear_fraction: least share of a window that is clear for it to count, 0–1.
 
     Returns:
         step, unit (records, fires, points, windows or examples), count, reason. A row without a reason is what
@@ -68,7 +72,7 @@ def funnel(root: DataRoot, fire_year: int, layer: str) -> pd.DataFrame:
         (FIRE_PERIMETERS, lambda: _perimeters(root, fire_year, records)),
         (SAMPLE_POINTS, lambda: _points(root, fire_year)),
         (WINDOWS, lambda: _windows(root, fire_year)),
-        (TILES, lambda: _tiles(root, fire_year, layer)),
+        (TILES, lambda: _tiles(root, fire_year, layer, min_clear_fraction)),
     )
     for table, rows_of_stage in stages:
         if not table_path(root, table, fire_year).exists():
@@ -122,9 +126,9 @@ def _windows(root: DataRoot, fire_year: int) -> list[_Row]:
     return _passed("windows", "points", "windows", points, windows, {})
 
 
-def _tiles(root: DataRoot, fire_year: int, layer: str) -> list[_Row]:
+def _tiles(root: DataRoot, fire_year: int, layer: str, min_clear_fraction: float) -> list[_Row]:
     windows = read_table(root, WINDOWS, fire_year, ["window_id", "split", "category"])
-    tiles = read_table(root, TILES, fire_year, ["window_id", "layer", "complete", "reason"])
+    tiles = read_table(root, TILES, fire_year, ["window_id", "layer", "complete", "reason", "clear_fraction"])
     matches = read_table(root, SCENE_MATCHES, fire_year, ["window_id", "layer", "matched", "reason"])
     tiles, matches = tiles[tiles["layer"] == layer], matches[matches["layer"] == layer]
     complete = tiles["complete"].fillna(False).astype(bool)
@@ -133,10 +137,12 @@ def _tiles(root: DataRoot, fire_year: int, layer: str) -> list[_Row]:
         named = rows[rows["reason"].fillna("") != ""]
         reasons |= dict(zip(named["window_id"], named["reason"], strict=True))
     usable = tiles.loc[complete, "window_id"]
-    examples = windows[windows["window_id"].isin(usable)]
+    clear = usable[is_clear_enough(tiles.loc[complete, "clear_fraction"].to_numpy(), min_clear_fraction)]
+    examples = windows[windows["window_id"].isin(clear)]
     counts = examples.groupby(["split", "category"]).size()
     return [
         *_passed("tiles", "windows", "windows", windows["window_id"], usable, reasons),
+        *_passed("clear", "windows", "windows", usable, clear, dict.fromkeys(usable, CLOUDY)),
         *(
             _Row(f"{split}_{name}", "examples", int(counts.get((split, name), 0)))
             for split in Split

@@ -45,13 +45,16 @@ def steps(rows: pd.DataFrame) -> Iterator[Step]:
         yield Step(str(name), str(through["unit"]), int(through["count"]), counts)
 
 
-def funnel_tables(root: DataRoot, fire_years: Iterable[int], layer: str, *, simulated: bool) -> Iterator[RichTable]:
+def funnel_tables(
+    root: DataRoot, fire_years: Iterable[int], layer: str, min_clear_fraction: float, *, simulated: bool
+) -> Iterator[RichTable]:
     """The funnel of each fire year, for the terminal.
 
     Args:
         root: data root.
         fire_years: years.
         layer: raster layer that the model reads.
+        min_clear_fraction: least share of a window that is clear for it to count, 0–1.
         simulated: whether perimeters or imagery are simulated, which the titles then say.
 
     Raises:
@@ -61,7 +64,7 @@ def funnel_tables(root: DataRoot, fire_years: Iterable[int], layer: str, *, simu
     for year in sorted(fire_years):
         table = RichTable("step", "count", "lost", title=_heading(f"From records to examples, {year}", simulated))
         table.columns[1].justify = "right"
-        for step in steps(funnel(root, year, layer)):
+        for step in steps(funnel(root, year, layer, min_clear_fraction)):
             table.add_row(step.label, f"{step.count:,}", step.losses)
         yield table
 

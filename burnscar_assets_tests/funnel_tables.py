@@ -46,9 +46,11 @@ MATCHES = [
     for n in (1, 2, 3, 4)
 ]
 TILE_ROWS = [
-    {"window_id": f"w{n}", "layer": LAYER, "complete": not reason, "reason": reason}
-    for n, reason in enumerate(("", "nodata", "no_scene", ""), start=1)
+    {"window_id": f"w{n}", "layer": LAYER, "complete": not reason, "reason": reason, "clear_fraction": clear}
+    for n, (reason, clear) in enumerate((("", 0.9), ("nodata", 0.1), ("no_scene", None), ("", 1.0)), start=1)
 ]
+CLEAR = 0.9
+"""Least share of a window that is clear: all complete ones have it."""
 TABLES: list[tuple[Table, list[dict]]] = [
     (RELEASE_RECORDS, RECORDS + OTHERS),
     (FIRE_PERIMETERS, PERIMETERS),

@@ -118,10 +118,12 @@ def test_training_on_one_class_is_refused(split: str, categories: list[str], hol
 
 
 def test_cloud_and_gaps_are_warned_of() -> None:
-    matches = pd.DataFrame({"matched": [True, True, True, False], "cloud_cover": [5.0, 29.0, None, None]})
-    assert checks.few_are_cloudy(matches).holds
-    assert not checks.few_are_cloudy(matches.assign(cloud_cover=[5.0, 31.0, None, None])).holds
-    assert checks.few_are_cloudy(matches.head(0)).holds
+    seen = pd.DataFrame({"complete": [True] * 4 + [False], "clear_fraction": [0.95, 0.9, 0.4, None, 0.0]})
+    assert checks.few_are_cloudy(seen, 0.9).holds, "one of four, and of the window without SCL nothing is known"
+    assert checks.few_are_cloudy(seen, 0.9).figures == {"share": 0.25, "cloudy": 1}
+    assert not checks.few_are_cloudy(seen.assign(clear_fraction=[0.95, 0.89, 0.4, None, 0.0]), 0.9).holds
+    assert not checks.few_are_cloudy(seen, 0.93).holds
+    assert checks.few_are_cloudy(seen.head(0), 0.9).holds
     tiles = pd.DataFrame({"complete": [True, True, False], "nodata_fraction": [0.0, 0.01, 0.9]})
     assert checks.few_pixels_lack_data(tiles).holds
     assert not checks.few_pixels_lack_data(tiles.assign(complete=True)).holds

@@ -20,6 +20,7 @@ from burnscar_assets.storage.contracts import (
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import Table
 from burnscar_assets_tests.funnel_tables import (
+    CLEAR,
     LAYER,
     LOSSES,
     POINTS,
@@ -41,7 +42,7 @@ def made(root: DataRoot) -> DataRoot:
 
 
 def test_everything_is_counted_with_its_reason(made: DataRoot) -> None:
-    rows = funnel(made, YEAR, LAYER)
+    rows = funnel(made, YEAR, LAYER, CLEAR)
     assert [tuple(row) for row in rows.itertuples(index=False)] == [
         ("records", "records", 4, ""),
         ("perimeters", "fires", 3, ""),
@@ -57,6 +58,7 @@ def test_everything_is_counted_with_its_reason(made: DataRoot) -> None:
         ("tiles", "windows", 2, ""),
         ("tiles", "windows", 1, "nodata"),
         ("tiles", "windows", 1, "too_cloudy"),
+        ("clear", "windows", 2, ""),
         ("train_burnt", "examples", 1, ""),
         ("train_unburnt", "examples", 0, ""),
         ("val_burnt", "examples", 0, ""),
@@ -68,13 +70,20 @@ def test_everything_is_counted_with_its_reason(made: DataRoot) -> None:
 
 
 def test_each_step_is_the_one_before_less_its_losses(made: DataRoot) -> None:
-    by_name = {step.name: step for step in steps(funnel(made, YEAR, LAYER))}
-    chain = ["records", "perimeters", "fires_with_points"], ["points_wanted", "points", "windows", "tiles"]
+    by_name = {step.name: step for step in steps(funnel(made, YEAR, LAYER, CLEAR))}
+    chain = ["records", "perimeters", "fires_with_points"], ["points_wanted", "points", "windows", "tiles", "clear"]
     for names in chain:
         for before, after in pairwise(names):
             assert by_name[before].count - sum(by_name[after].lost.values()) == by_name[after].count
     examples = [step.count for step in by_name.values() if step.unit == "examples"]
-    assert sum(examples) == by_name["tiles"].count
+    assert sum(examples) == by_name["clear"].count
+
+
+def test_cloudy_windows_are_counted_and_are_no_examples(made: DataRoot) -> None:
+    by_name = {step.name: step for step in steps(funnel(made, YEAR, LAYER, 0.95))}
+    assert (by_name["tiles"].count, by_name["clear"].count) == (2, 1)
+    assert by_name["clear"].lost == {"cloudy": 1}, "the window that is 0.9 clear"
+    assert (by_name["train_burnt"].count, by_name["test_unburnt"].count) == (0, 1)
 
 
 @pytest.mark.parametrize(
@@ -92,29 +101,29 @@ def test_what_no_table_explains_is_named(
     made: DataRoot, table: Table, rows: list[dict], step: str, reason: str, count: int
 ) -> None:
     write_rows(made, table, rows)
-    found = unexplained(funnel(made, YEAR, LAYER))
+    found = unexplained(funnel(made, YEAR, LAYER, CLEAR))
     assert (step, reason, count) in set(zip(found["step"], found["reason"], found["count"], strict=True))
 
 
 def test_it_ends_with_the_tables_that_there_are(root: DataRoot) -> None:
     with pytest.raises(MissingDataError, match="burnscar refresh"):
-        funnel(root, YEAR, LAYER)
+        funnel(root, YEAR, LAYER, CLEAR)
     last = []
     for table, rows in TABLES:
         write_rows(root, table, rows)
         if table in (RELEASE_RECORDS, FIRE_PERIMETER_REJECTS, SAMPLE_LOSSES, WINDOWS):
-            last.append([step.name for step in steps(funnel(root, YEAR, LAYER))][-1])
+            last.append([step.name for step in steps(funnel(root, YEAR, LAYER, CLEAR))][-1])
     assert last == ["records", "perimeters", "points", "windows"]
 
 
 def test_another_layer_has_no_tiles_of_this_one(made: DataRoot) -> None:
-    tiles = {step.name: step for step in steps(funnel(made, YEAR, "sentinel1"))}["tiles"]
+    tiles = {step.name: step for step in steps(funnel(made, YEAR, "sentinel1", CLEAR))}["tiles"]
     assert (tiles.count, tiles.lost) == (0, {UNACCOUNTED: 4})
 
 
 def test_the_terminal_shows_losses_most_first(made: DataRoot) -> None:
     console = Console(width=120, record=True, file=io.StringIO())
-    for table in funnel_tables(made, [YEAR], LAYER, simulated=True):
+    for table in funnel_tables(made, [YEAR], LAYER, CLEAR, simulated=True):
         console.print(table)
     said = console.export_text()
     assert "From records to examples, 2021 (simulated)" in said
@@ -122,10 +131,10 @@ def test_the_terminal_shows_losses_most_first(made: DataRoot) -> None:
 
 
 def test_the_web_ui_shows_a_bar_a_step_and_the_losses(made: DataRoot) -> None:
-    heading, _, _, _, *rows = markdown_funnel(funnel(made, YEAR, LAYER), title="Funnel 2021", simulated=True).split(
-        "\n"
-    )
+    heading, _, _, _, *rows = markdown_funnel(
+        funnel(made, YEAR, LAYER, CLEAR), title="Funnel 2021", simulated=True
+    ).split("\n")
     assert heading.startswith("**Funnel 2021 (simulated)**")
-    assert len(rows) == 13
+    assert len(rows) == 14
     assert any("| 1 nodata, 1 too cloudy |" in row for row in rows)
     assert max(row.count("█") for row in rows) == 20

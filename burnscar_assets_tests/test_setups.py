@@ -128,3 +128,11 @@ def test_a_changed_file_changes_the_code_of_its_own_assets_and_of_the_comparison
     before = {name: code_version(name, settings) for name in ASSETS}
     write(folder, "x", **{"training": {"max_epochs": 2}} | change)
     assert {name for name in ASSETS if code_version(name, settings) != before[name]} == stale
+
+
+def test_how_clear_a_window_must_be_is_read_by_every_set_up(folder: Path, settings: Settings) -> None:
+    write(folder, "x", training={"max_epochs": 2})
+    write(folder, "y", kind="trees")
+    other = settings.model_copy(update={"imagery": settings.imagery.model_copy(update={"min_clear_fraction": 0.5})})
+    stale = {name for name in ASSETS if code_version(name, settings) != code_version(name, other)}
+    assert stale == set(ASSETS) - {"setup_comparison"}, "the comparison follows their answers"

@@ -27,7 +27,15 @@ from burnscar_assets.storage.atomic import atomic_folder, recover
 from burnscar_assets.storage.hashing import hash_file, hash_json
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.training.manifest import CheckpointManifest, write_manifest
-from burnscar_assets.training.plan import check_splits, count_windows, seen_hash, training_years, usable_windows
+from burnscar_assets.training.plan import (
+    by_clearness,
+    check_splits,
+    complete_windows,
+    count_splits,
+    count_windows,
+    seen_hash,
+    training_years,
+)
 
 WINDOWS_AT_ONCE = 256
 PACKAGES = ("numpy", "lightgbm")
@@ -96,8 +104,9 @@ def train_baseline(
     started = time.monotonic()
     years = training_years(settings, root, fire_year)
     before = None if setup.threshold is None else setup.threshold.before_layer
-    windows = usable_windows(root, years, settings.imagery.layer, [before] if before else [])
-    check_splits(windows, fire_year)
+    complete = complete_windows(root, years, settings.imagery.layer, [before] if before else [])
+    windows, cloudy = by_clearness(complete, settings.imagery.min_clear_fraction)
+    check_splits(windows, fire_year, cloudy=len(cloudy))
     train, val = (windows[windows["split"] == split].reset_index(drop=True) for split in (Split.TRAIN, Split.VAL))
     if setup.trees is not None:
         trained = _trees(setup.trees, settings, root, train, val, progress)
@@ -107,7 +116,7 @@ def train_baseline(
     recover(folder)
     with atomic_folder(folder) as place:
         (place / trained.file).write_text(trained.text, encoding="utf-8")
-        manifest = _manifest(setup, settings, fire_year, windows, data_versions, trained, place)
+        manifest = _manifest(setup, settings, fire_year, windows, cloudy, data_versions, trained, place)
         write_cost(place, Cost(train_seconds=time.monotonic() - started, train_memory_mb=peak_memory_mb()))
         write_manifest(place, manifest)
     return TrainedBaseline(manifest, trained.index, trained.gain)
@@ -173,6 +182,7 @@ def _manifest(
     settings: Settings,
     fire_year: int,
     windows: gpd.GeoDataFrame,
+    cloudy: gpd.GeoDataFrame,
     data_versions: dict[str, str],
     trained: Trained,
     place: Path,
@@ -203,6 +213,8 @@ def _manifest(
         parameters=trained.parameters,
         trainable_parameters=trained.parameters,
         windows=count_windows(windows),
+        min_clear_fraction=settings.imagery.min_clear_fraction,
+        cloudy_windows=count_splits(cloudy),
         fires={split: len(set(rows["fire_id"].dropna()) - {""}) for split, rows in windows.groupby("split")},
         seen_hash=seen,
         epochs=trained.epochs,

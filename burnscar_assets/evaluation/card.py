@@ -11,7 +11,7 @@ import pandas as pd
 from burnscar_assets.evaluation.bootstrap import FEW_FIRES
 from burnscar_assets.evaluation.false_alarms import RATE
 from burnscar_assets.evaluation.plots import WORST_FILE
-from burnscar_assets.evaluation.report import CALIBRATED, LAND, METHODS, MODEL, POOLED, SEASON
+from burnscar_assets.evaluation.report import CALIBRATED, CLOUDY, LAND, METHODS, MODEL, POOLED, SEASON
 from burnscar_assets.evaluation.spec import EvaluationReport, EvaluationSpec
 from burnscar_assets.evaluation.subsets import SCOPES, STRATUM
 from burnscar_assets.storage.atomic import atomic_file, write_json
@@ -56,6 +56,8 @@ def model_card(
             "packages": manifest.package_versions,
             "fire_years": list(manifest.fire_years),
             "windows": said["windows"],
+            "min_clear_fraction": said["min_clear_fraction"],
+            "cloudy_windows": said["cloudy_windows"],
             "fires": said["fires"],
         },
         "held_out": asdict(report.held_out),
@@ -85,7 +87,7 @@ def write_card(
 
 def _told(metrics: pd.DataFrame) -> pd.DataFrame:
     """The figures that a card has: those of single fires are in the table."""
-    scopes = [POOLED, *SCOPES, LAND, CALIBRATED, SEASON, f"{SEASON}_{LAND}"]
+    scopes = [POOLED, *SCOPES, LAND, CALIBRATED, CLOUDY, SEASON, f"{SEASON}_{LAND}", f"{SEASON}_{CLOUDY}"]
     return metrics[metrics["scope"].isin(scopes) & metrics["value"].notna()]
 
 
@@ -125,16 +127,19 @@ def _lines(card: dict[str, Any]) -> Iterator[str]:
     for split, years in data["windows"].items():
         for year, classes in years.items():
             yield from (f"| {split} | {year} | {name} | {count} |" for name, count in classes.items())
-    fires = ", ".join(f"{split} {count}" for split, count in data["fires"].items())
+    fires, cloudy = (
+        ", ".join(f"{split} {count}" for split, count in data[name].items()) for name in ("fires", "cloudy_windows")
+    )
     proof = held_out["separation"]
     yield ""
     yield (
         f"Fires by split: {fires}. The nearest scored window is {proof['nearest_m']:,.0f} m from a seen one; no fire "
         "and no cluster is on both sides."
     )
+    yield f"Cloudy windows, less than {data['min_clear_fraction']:.0%} clear, that were left out: {cloudy or 'none'}."
     yield ""
     yield from (f"- {name}: `{version}`" for name, version in sorted(data["trained_on"].items()))
-    yield from ("", "## Held-out fires", "", *_comparison(card, POOLED))
+    yield from ("", "## Held-out fires", "", *_comparison(card, POOLED), *_beside(card, CLOUDY))
     decision, temperature = held_out["decision"], held_out["temperature"]
     yield (
         f"Called burnt above {decision['threshold']:.3f} (fixed on {decision['fixed_on']}: {decision['burnt']} burnt, "
@@ -147,7 +152,7 @@ def _lines(card: dict[str, Any]) -> Iterator[str]:
         yield from (f"Not judged: {season['note']}.", "")
     else:
         yield from (f"Checkpoint of {season['judgement']['checkpoint_year']} on all windows. {season['note']}", "")
-        yield from _comparison(card, SEASON)
+        yield from (*_comparison(card, SEASON), *_beside(card, f"{SEASON}_{CLOUDY}"))
     yield from (
         "## By part",
         "",
@@ -171,6 +176,14 @@ def _comparison(card: dict[str, Any], scope: str) -> Iterator[str]:
     for metric in _SHOWN:
         yield f"| {metric} | {' | '.join(_value(_find(card, method, scope, metric)) for method in METHODS)} |"
     yield ""
+
+
+def _beside(card: dict[str, Any], scope: str) -> Iterator[str]:
+    """What is told of cloudy windows, which are in no other figure; nothing if there are none."""
+    windows = next((f["windows"] for f in card["metrics"] if f["scope"] == scope), 0)
+    if windows:
+        f1 = ", ".join(f"{method} {_value(_find(card, method, scope, 'f1_burnt'))}" for method in METHODS)
+        yield from (f"Beside these, {windows} cloudy windows, which no other figure counts: F1 of burnt {f1}.", "")
 
 
 def _part(card: dict[str, Any], scope: str, subset: str) -> str:

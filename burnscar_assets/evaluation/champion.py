@@ -30,7 +30,7 @@ from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.atomic import atomic_folder, write_json
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.training.manifest import MANIFEST_FILE, CheckpointManifest, verify_checkpoint
-from burnscar_assets.training.plan import seen_windows, usable_windows
+from burnscar_assets.training.plan import seen_windows, windows_of
 
 FOLDER: Final = "champion"
 RECORD_FILE: Final = "champion.json"
@@ -196,7 +196,7 @@ def accept_checkpoint(root: DataRoot, fire_year: int, layer: str, reason: str) -
     champion = load_champion(root, fire_year)
     if champion is not None and champion.reign.weights_sha256 == manifest.weights_sha256:
         return champion
-    usable = usable_windows(root, manifest.fire_years, layer, manifest.every_layer)
+    usable = windows_of(root, manifest, layer)
     check_seen(usable, manifest)
     judged = report.held_out
     rules = Rules(judged.threshold, judged.decision, judged.temperature)

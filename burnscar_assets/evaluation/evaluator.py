@@ -17,11 +17,11 @@ from burnscar_assets.cost import Stopwatch, read_cost, write_cost
 from burnscar_assets.errors import InputError
 from burnscar_assets.evaluation.card import write_card
 from burnscar_assets.evaluation.champion import Challenger, contest
-from burnscar_assets.evaluation.judge import describe_windows, fix_rules, predict
+from burnscar_assets.evaluation.judge import describe_windows, fix_rules, predict, predict_cloudy
 from burnscar_assets.evaluation.label_doubt import doubt_labels
 from burnscar_assets.evaluation.plots import write_worst_windows
-from burnscar_assets.evaluation.report import evaluate_predictions, summarise
-from burnscar_assets.evaluation.season import check_seen, judge_season
+from burnscar_assets.evaluation.report import CLOUDY, evaluate_predictions, summarise
+from burnscar_assets.evaluation.season import SEASON_CLOUDY, check_seen, judge_season
 from burnscar_assets.evaluation.separation import prove_separation
 from burnscar_assets.evaluation.spec import EvaluationReport, EvaluationSpec, Judgement, write_report
 from burnscar_assets.process import Report, run_stage, step_reports
@@ -30,7 +30,7 @@ from burnscar_assets.storage.contracts import EVALUATION_METRICS, PREDICTIONS, S
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import write_table
 from burnscar_assets.training.manifest import verify_checkpoint
-from burnscar_assets.training.plan import seen_windows, usable_windows
+from burnscar_assets.training.plan import by_clearness, complete_windows, seen_windows, windows_of
 
 
 def evaluate(spec: EvaluationSpec, progress: Progress = silent) -> EvaluationReport:
@@ -40,7 +40,7 @@ def evaluate(spec: EvaluationSpec, progress: Progress = silent) -> EvaluationRep
 
     Raises:
         CheckpointError: a checkpoint is missing, incomplete or does not match its hash.
-        InputError: no test window has a complete tile; one of them, its fire or its ground was trained on; or
+        InputError: no test window has a complete and clear tile; one of them, its fire or its ground was trained on; or
             the windows are no longer those that the checkpoint was trained on.
         MissingDataError: a table of a year that a checkpoint has seen is missing.
         StorageError: the results can't be written; those that were there stay.
@@ -48,18 +48,23 @@ def evaluate(spec: EvaluationSpec, progress: Progress = silent) -> EvaluationRep
     root = spec.data_root
     folder = root.checkpoint(spec.fire_year)
     manifest = verify_checkpoint(folder)
-    scored = scored_windows(root, spec.fire_year, spec.layer, manifest.every_layer)
-    usable = usable_windows(root, manifest.fire_years, spec.layer, manifest.every_layer)
+    scored, cloudy = scored_windows(
+        root, spec.fire_year, spec.layer, manifest.every_layer, min_clear_fraction=spec.min_clear_fraction
+    )
+    usable = windows_of(root, manifest, spec.layer)
     check_seen(usable, manifest)
     seen = seen_windows(usable)
     separation = prove_separation(scored, seen)
+    if len(cloudy):
+        prove_separation(cloudy, seen)
     doubt = doubt_labels(root, scored, spec.layer)
     described = describe_windows(spec, scored, doubt)
     rules = fix_rules(spec, folder, seen, progress)
     watch = Stopwatch()
     predictions = predict(spec, folder, described, rules, progress, watch)
     season = judge_season(spec, progress)
-    metrics = evaluate_predictions(predictions, spec.settings, spec.fire_year, season.predictions)
+    beside = {CLOUDY: predict_cloudy(spec, folder, cloudy, rules, progress), SEASON_CLOUDY: season.cloudy}
+    metrics = evaluate_predictions(predictions, spec.settings, spec.fire_year, season.predictions, beside)
     report = EvaluationReport(
         fire_year=spec.fire_year,
         simulated=spec.simulated,
@@ -86,22 +91,25 @@ def evaluate(spec: EvaluationSpec, progress: Progress = silent) -> EvaluationRep
     return report
 
 
-def scored_windows(root: DataRoot, fire_year: int, layer: str, every_layer: Sequence[str] = ()) -> gpd.GeoDataFrame:
-    """Windows of the year's test split with complete tiles, as `usable_windows`.
+def scored_windows(
+    root: DataRoot, fire_year: int, layer: str, every_layer: Sequence[str] = (), *, min_clear_fraction: float
+) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
+    """Windows of the year's test split with complete tiles: those that are scored, and the cloudy ones.
 
     Raises:
-        InputError: there are none.
+        InputError: none can be scored.
     """
-    windows = usable_windows(root, [fire_year], layer, every_layer)
-    scored = windows[windows["split"] == Split.TEST]
+    windows = complete_windows(root, [fire_year], layer, every_layer)
+    scored, cloudy = by_clearness(windows[windows["split"] == Split.TEST], min_clear_fraction)
     if scored.empty:
         sql = "select split, complete, reason, count(*) from windows join tiles using (window_id, fire_year)"
         raise InputError(
-            f"no test window of {fire_year} has a complete tile ({len(windows)} windows of other splits have): see "
+            f"no test window of {fire_year} has a complete tile that is clear ({len(cloudy)} test windows are less "
+            f"clear than imagery.min_clear_fraction, {len(windows) - len(cloudy)} of other splits are complete): see "
             f'burnscar sql "{sql} where fire_year = {fire_year} group by all", then sample more fires, or deal the '
             "ground anew (sampling.splits: block_km smaller, another seed)"
         )
-    return scored.reset_index(drop=True)
+    return scored, cloudy
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -104,6 +104,15 @@ def predict(
     )
 
 
+def predict_cloudy(
+    spec: EvaluationSpec, checkpoint: Path, cloudy: gpd.GeoDataFrame, rules: Rules, progress: Progress
+) -> gpd.GeoDataFrame:
+    """`predict` of cloudy windows, which may be none: what the answers are worth where the ground isn't seen."""
+    if cloudy.empty:
+        return PREDICTIONS.empty()
+    return predict(spec, checkpoint, describe_windows(spec, cloudy), rules, progress)
+
+
 def answers(
     spec: EvaluationSpec,
     checkpoint: Path,

@@ -26,7 +26,7 @@ from burnscar_assets.process import Report, run_stage
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.training.manifest import verify_checkpoint
-from burnscar_assets.training.plan import seen_windows, usable_windows
+from burnscar_assets.training.plan import seen_windows, windows_of
 
 HELD_OUT: Final = "held-out fires, threshold from validation"
 NO_GAP: Final = "… without the windows near the perimeter"
@@ -69,7 +69,7 @@ def score_checkpoint(spec: EvaluationSpec, progress: Progress = silent) -> pd.Da
     root = spec.data_root
     folder = root.checkpoint(spec.fire_year)
     manifest = verify_checkpoint(folder)
-    usable = usable_windows(root, manifest.fire_years, spec.layer, manifest.every_layer)
+    usable = windows_of(root, manifest, spec.layer)
     check_seen(usable, manifest)
     rules = fix_rules(spec, folder, seen_windows(usable), progress)
     year: gpd.GeoDataFrame = usable[usable["fire_year"] == spec.fire_year].reset_index(drop=True)

@@ -38,6 +38,8 @@ FIRE: Final = "fire"
 LAND: Final = "land"
 CALIBRATED: Final = "calibrated"
 RELIABILITY: Final = "reliability"
+CLOUDY: Final = "cloudy"
+"""Windows less clear than those that count: told beside, and part of no other scope."""
 SEASON: Final = "season"
 """Pooled metrics of the checkpoint of the year before; its other scopes are `season_fire` and so on."""
 
@@ -69,6 +71,8 @@ class EvaluationSummary:
         false_alarms_per_1000_km2, false_alarms_low, false_alarms_high: Windows of land without fire called burnt.
         season_windows: Windows of the whole year that the checkpoint of the year before was judged on.
         season_f1_burnt, season_f1_burnt_low, season_f1_burnt_high: Its F1 of burnt there.
+        cloudy_windows: Held-out windows that are left out of all this as cloudy.
+        cloudy_f1_burnt: F1 of burnt of the model on these.
     """
 
     fire_year: int
@@ -101,10 +105,16 @@ class EvaluationSummary:
     season_f1_burnt: float | None
     season_f1_burnt_low: float | None
     season_f1_burnt_high: float | None
+    cloudy_windows: int
+    cloudy_f1_burnt: float | None
 
 
 def evaluate_predictions(
-    predictions: pd.DataFrame, settings: EvaluationSettings, fire_year: int, season: pd.DataFrame | None = None
+    predictions: pd.DataFrame,
+    settings: EvaluationSettings,
+    fire_year: int,
+    season: pd.DataFrame | None = None,
+    beside: Mapping[str, pd.DataFrame] | None = None,
 ) -> pd.DataFrame:
     """Metrics of model and baseline: pooled, per fire, and by part.
 
@@ -113,6 +123,7 @@ def evaluate_predictions(
         settings: resamples, confidence and seed of the intervals, and bounds of classes.
         fire_year: fire year that the metrics are of.
         season: contract SEASON_PREDICTIONS, if the checkpoint of the year before was judged too.
+        beside: by scope, predictions of windows that are in no other scope.
 
     Returns:
         Contract EVALUATION_METRICS.
@@ -125,6 +136,9 @@ def evaluate_predictions(
     metrics = list(_Judge(predictions, settings).rows())
     if season is not None and len(season):
         metrics += [row | {"scope": _season_scope(row["scope"])} for row in _Judge(season, settings).rows()]
+    for scope, rows in (beside or {}).items():
+        if len(rows):
+            metrics += _Judge(rows, settings).pooled(scope)
     return EVALUATION_METRICS.conform(pd.DataFrame(metrics).assign(fire_year=fire_year))
 
 
@@ -151,6 +165,12 @@ class _Judge:
                 yield from self._judged(answers, inside, method=method, scope=scope, subset=subset)
             yield from self._land(answers, method)
         yield from self._calibration(answers_of(self._rows, MODEL))
+
+    def pooled(self, scope: str) -> Iterator[dict[str, Any]]:
+        """Rows of all windows together, under a scope's name."""
+        everything = np.ones(len(self._rows), dtype=bool)
+        for method in METHODS:
+            yield from self._judged(answers_of(self._rows, method), everything, method=method, scope=scope)
 
     def _judged(self, answers: Answers, inside: np.ndarray, **names: str) -> Iterator[dict[str, Any]]:
         chosen = answers.take(inside)
@@ -250,7 +270,7 @@ def summarise(predictions: pd.DataFrame, metrics: pd.DataFrame) -> EvaluationSum
     def count(metric: str) -> int:
         return int(value(metric) or 0)
 
-    season = metrics.loc[metrics["scope"] == SEASON, "windows"]
+    season, cloudy = (metrics.loc[metrics["scope"] == scope, "windows"] for scope in (SEASON, CLOUDY))
     return EvaluationSummary(
         fire_year=int(metrics["fire_year"].iloc[0]),
         windows=len(predictions),
@@ -282,6 +302,8 @@ def summarise(predictions: pd.DataFrame, metrics: pd.DataFrame) -> EvaluationSum
         season_f1_burnt=value("f1_burnt", scope=SEASON),
         season_f1_burnt_low=value("f1_burnt", scope=SEASON, column="low"),
         season_f1_burnt_high=value("f1_burnt", scope=SEASON, column="high"),
+        cloudy_windows=int(cloudy.max()) if len(cloudy) else 0,
+        cloudy_f1_burnt=value("f1_burnt", scope=CLOUDY),
     )
 
 

@@ -35,6 +35,9 @@ class EvaluationSpec(ProcessSpec):
     ecoregions: Path | None = Field(None, description="Vector file of ecoregions; empty: none.")
     world: str = Field("", description="Name of the world, for the model card.")
     layer: str = Field("sentinel2_l2a", description="Raster layer that the model reads.")
+    min_clear_fraction: float = Field(
+        ge=0, le=1, description="Windows of which a smaller share is clear are told beside the headline, 0–1."
+    )
     settings: EvaluationSettings = EvaluationSettings()
     device: str = Field("cpu", description="Where the model runs: cpu, cuda, or auto.")
     classes: tuple[str, ...] = Field((), description="Classes beyond the known ones that a checkpoint may name.")

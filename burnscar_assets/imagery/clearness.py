@@ -59,6 +59,17 @@ class Sun:
     elevation: float
 
 
+def is_clear_enough(clear_fraction: npt.NDArray[np.floating], least: float) -> Mask:
+    """Which windows show enough of the ground to be trained on and scored: the one place that decides.
+
+    Args:
+        clear_fraction: share of each window that is clear, 0–1; NaN where no scene classification tells, and such a
+            window counts, since nothing speaks against it.
+        least: `imagery.min_clear_fraction`, 0–1.
+    """
+    return ~(clear_fraction < least)
+
+
 def sun_at(moment: datetime, longitude: float, latitude: float) -> Sun:
     """The sun's position, to a tenth of a degree or so (low-precision formulas of the Astronomical Almanac).
 

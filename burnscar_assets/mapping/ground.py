@@ -15,7 +15,7 @@ from burnscar_assets.storage.contracts import FIRE_PERIMETERS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import TABLE_CRS, read_years
 from burnscar_assets.training.manifest import CheckpointManifest
-from burnscar_assets.training.plan import seen_windows, usable_windows
+from burnscar_assets.training.plan import seen_windows, windows_of
 
 SEEN, OTHER_FIRE = 1, 2
 """Codes of `Ground.codes`; 0 is neither."""
@@ -71,7 +71,7 @@ class KnownGround:
         Raises:
             MissingDataError: windows or tiles of a year that it has seen are missing.
         """
-        seen = seen_windows(usable_windows(root, manifest.fire_years, layer))
+        seen = seen_windows(windows_of(root, manifest, layer))
         return cls(seen, read_years(root, FIRE_PERIMETERS, fire_years))
 
     def check_unseen(self, fire_id: str) -> None:

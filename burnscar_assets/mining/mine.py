@@ -49,7 +49,7 @@ class MiningSummary:
     Attributes:
         fire_year: The year.
         candidates: Windows of land that were looked for.
-        usable: Those with whole imagery.
+        usable: Those with complete and clear imagery.
         false_positives: Those that the checkpoint calls burnt.
         kept: Those that are kept: the surest, apart from each other.
         threshold: Probability above which it calls a window burnt, fixed on validation.
@@ -88,11 +88,18 @@ def mine(
     decision = load_report(root, fire_year).held_out.decision
     candidates = _candidates(settings, root, fire_year)
     place = _materialize(settings, root, candidates, fire_year, progress)
-    usable = usable_windows(place, [fire_year], settings.imagery.layer, manifest.every_layer)
+    usable = usable_windows(
+        place,
+        [fire_year],
+        settings.imagery.layer,
+        manifest.every_layer,
+        min_clear_fraction=settings.imagery.min_clear_fraction,
+    )
     spec = EvaluationSpec(
         root=place.path,
         fire_year=fire_year,
         layer=settings.imagery.layer,
+        min_clear_fraction=settings.imagery.min_clear_fraction,
         settings=settings.evaluation,
         device=device,
         classes=settings.training.classes,

@@ -166,13 +166,16 @@ def _quality(world: World) -> list[Check]:
         before = [y for y in map(int, world.fire_years.get_partition_keys()) if y < year][-1:]
         return [read_table(root, EVALUATION_METRICS, year), read_years(root, EVALUATION_METRICS, before)]
 
+    def clearness(year: int) -> Iterable[Any]:
+        return [read_table(root, TILES, year), world.settings.imagery.min_clear_fraction]
+
     judged = read(FIRE_PERIMETERS, FIRE_PERIMETER_REJECTS)
     return [
         Check("fire_perimeters", "few_rejected", checks.few_are_rejected, judged),
         Check("windows", "balanced", checks.classes_are_balanced, read(WINDOWS)),
-        Check("scene_matches", "few_cloudy", checks.few_are_cloudy, read(SCENE_MATCHES)),
         Check("tiles", "few_nodata", checks.few_pixels_lack_data, read(TILES)),
         Check("tiles", "few_left_out", checks.few_are_left_out, read(TILES)),
+        Check("tiles", "few_cloudy", checks.few_are_cloudy, clearness),
         Check("evaluation_metrics", "beats_baseline", checks.model_beats_baseline, read(EVALUATION_METRICS)),
         Check("evaluation_metrics", "keeps_up", checks.metrics_keep_up, two_years),
         Check("burned_area_maps", "most_mapped", checks.most_fires_are_mapped, read(BURNED_AREA_MAPS)),
@@ -188,7 +191,7 @@ def _funnel_check(world: World) -> Check:
         return markdown_funnel(rows, title="From records to examples", simulated=settings.simulated_imagery)
 
     def given(year: int) -> Iterable[Any]:
-        return [funnel(world.root, year, settings.imagery.layer)]
+        return [funnel(world.root, year, settings.imagery.layer, settings.imagery.min_clear_fraction)]
 
     return Check("tiles", "funnel_adds_up", checks.funnel_adds_up, given, show)
 

@@ -125,7 +125,8 @@ def _report(console: Console, world: World, years: list[int], archive: Simulated
     root = world.root
     if not refreshed.runs:
         console.print("everything was fresh: no work was done twice")
-    show_table(count_table(root, years, title=f"{world.settings.name}: perimeters to tiles"))
+    least = world.settings.imagery.min_clear_fraction
+    show_table(count_table(root, years, least, title=f"{world.settings.name}: perimeters to tiles"))
     show_table(score_table(root, years, title="held-out fires, pooled, with 95 % intervals over fires"))
     if world.setups and table_path(root, SETUP_COMPARISON, None).exists():
         show_table(comparison_table(root))

@@ -22,10 +22,10 @@ STAGE_VERSIONS = {
     "windows": "2",
     "scene_matches": "3",
     "tiles": "3",
-    "checkpoint": "3",
-    "evaluation_metrics": "4",
+    "checkpoint": "4",
+    "evaluation_metrics": "5",
     "burned_area_maps": "2",
-    "baseline_checkpoint": "1",
+    "baseline_checkpoint": "2",
     COMPARISON: "1",
 }
 
@@ -101,6 +101,9 @@ _SELECTION = (
 )  # fmt: skip
 """What a window is matched with, and what takes its place: the second may change where the first doesn't."""
 
+_SEEN = ("imagery.layer", "imagery.min_clear_fraction")
+"""Which windows are trained on and scored."""
+
 _FILE = "file "
 
 READ_BY = {
@@ -144,8 +147,8 @@ READ_BY = {
         ),
         _DATASET_FILES,
     ),
-    "checkpoint": Read(("training", "imagery.layer"), ("training.config",)),
-    "evaluation_metrics": Read(("evaluation", "imagery.layer"), ("evaluation.ecoregions",)),
+    "checkpoint": Read(("training", *_SEEN), ("training.config",)),
+    "evaluation_metrics": Read(("evaluation", *_SEEN), ("evaluation.ecoregions",)),
     "burned_area_maps": Read(
         (
             "mapping",
@@ -164,7 +167,7 @@ READ_BY = {
         ),
         ("imagery.dataset_config",),
     ),
-    "baseline_checkpoint": Read(("training.look_back_years", "training.seed", "imagery.layer")),
+    "baseline_checkpoint": Read(("training.look_back_years", "training.seed", *_SEEN)),
     COMPARISON: Read(("evaluation.bootstrap_samples", "evaluation.confidence", "evaluation.seed", "setups.reference")),
 }
 

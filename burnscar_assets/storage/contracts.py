@@ -336,7 +336,8 @@ EVALUATION_METRICS: Final = Table(
             "string",
             "`pooled`, `fire`, `fire_size`, `days_since_containment`, `ecoregion`, `stratum`, `label` (those windows "
             "whose label is certain), `land` (false alarms), "
-            "`calibrated` (after temperature scaling) or `reliability`; of the checkpoint of the year before: `season` "
+            "`calibrated` (after temperature scaling), `reliability`, or `cloudy` (windows that are in no other "
+            "scope); of the checkpoint of the year before: `season` "
             "(pooled), `season_fire`, `season_fire_size`, …",
         ),
         Column("subset", "string", "Part of the scope: a size class, an ecoregion, a stratum, a bin; else empty."),

@@ -1,8 +1,8 @@
 """Builds the rslearn model configuration of a run from the YAML in `configs/`, which stays its one source.
 
 The YAML is a working `rslearn model fit` configuration with ${VARIABLES}. Here they are filled in from the
-spec, and so is what a substitution cannot say: how the encoder is tuned (`tuning`), and how much of a window the model
-sees (`crop`).
+spec, and so is what a substitution cannot say: how the encoder is tuned (`tuning`), how much of a window the model
+sees (`crop`), and which windows count.
 """
 
 import json
@@ -49,7 +49,7 @@ def run_config(spec: TrainingSpec, device: Device) -> dict[str, Any]:
     Raises:
         SettingsError: the YAML is malformed, has a variable that nothing fills in, or names a class that it may not.
     """
-    config = _resolve(spec, _variables(spec, device), device)
+    config = _of_named_windows(_resolve(spec, _variables(spec, device), device), spec)
     if foreign := foreign_classes(config, spec.settings.classes):
         raise SettingsError(
             f"{config_file(spec.settings.config)} names {', '.join(foreign)}: if you know what that code does, add it "
@@ -59,7 +59,7 @@ def run_config(spec: TrainingSpec, device: Device) -> dict[str, Any]:
 
 
 def config_hash(spec: TrainingSpec, device: Device) -> str:
-    """Hash of the resolved configuration without this machine's paths."""
+    """Hash of the resolved configuration without this machine's paths and the windows' names."""
     variables = _variables(spec, device)
     return hash_json(_resolve(spec, variables | {name: name for name in _PATHS}, device))
 
@@ -111,7 +111,7 @@ def write_run_config(spec: TrainingSpec, folder: Path, device: Device = "cpu") -
     Its paths are relative to the checkpoint's folder, so that it can be moved with the data root.
     """
     path = folder / CONFIG_FILE
-    config = _resolve(spec, _variables(spec, device) | _relative_paths(spec), device)
+    config = _of_named_windows(_resolve(spec, _variables(spec, device) | _relative_paths(spec), device), spec)
     enter = {"class_path": _IN_OWN_FOLDER, "init_args": {"folder": "."}}
     config["trainer"]["callbacks"] = [enter, *config["trainer"]["callbacks"]]
     with atomic_file(path) as temporary:
@@ -178,6 +178,15 @@ def _resolve(spec: TrainingSpec, variables: dict[str, Any], device: Device) -> d
     config = tuned(config, spec.settings, None if spec.encoder is None else spec.encoder.depth)
     config = cropped(config, list(image_inputs(config)), spec.settings.crop_px, per_pixel=is_per_pixel(config))
     return on_devices(config, device_count(spec.settings, device))
+
+
+def _of_named_windows(config: dict[str, Any], spec: TrainingSpec) -> dict[str, Any]:
+    """The configuration with the names of its windows: a dataset holds cloudy ones too, with complete tiles."""
+    said = config["data"]["init_args"]
+    splits = {
+        f"{split}_config": {**said.get(f"{split}_config", {}), "names": [*spec.names[split]]} for split in spec.names
+    }
+    return config | {"data": config["data"] | {"init_args": said | splits}}
 
 
 def _of_layers(settings: TrainingSettings, layer: str) -> dict[str, Any]:

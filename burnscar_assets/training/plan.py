@@ -3,16 +3,19 @@
 from collections.abc import Sequence
 
 import geopandas as gpd
+import numpy as np
 import pandas as pd
 
 from burnscar_assets.classes import CLASS_NAMES, Split
 from burnscar_assets.errors import InputError, MissingDataError
+from burnscar_assets.imagery.clearness import is_clear_enough
 from burnscar_assets.settings import Settings
 from burnscar_assets.storage.contracts import TILES, WINDOWS
 from burnscar_assets.storage.hashing import hash_json
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, table_path
 from burnscar_assets.training.config import check_inputs, image_layers, needs_encoder, outline_config, run_config
+from burnscar_assets.training.manifest import CheckpointManifest
 from burnscar_assets.training.olmoearth import resolve_encoder
 from burnscar_assets.training.spec import Counts, TrainingSpec
 
@@ -31,8 +34,9 @@ def plan_training(
     outline = outline_config(settings.training, settings.imagery.layer)
     check_inputs(outline, root.dataset)
     layers = tuple(image_layers(outline))
-    windows = usable_windows(root, years, settings.imagery.layer, layers)
-    check_splits(windows, fire_year)
+    least = settings.imagery.min_clear_fraction
+    windows, cloudy = by_clearness(complete_windows(root, years, settings.imagery.layer, layers), least)
+    check_splits(windows, fire_year, cloudy=len(cloudy))
     scratch = not needs_encoder(settings.training)
     spec = TrainingSpec(
         fire_year=fire_year,
@@ -45,6 +49,9 @@ def plan_training(
         settings=settings.training,
         encoder=None if scratch else resolve_encoder(settings.training.model, DataRoot(root.path.resolve())),
         windows=count_windows(windows),
+        names=names_by_split(windows),
+        min_clear_fraction=least,
+        cloudy_windows=count_splits(cloudy),
         fires={split: len(set(rows["fire_id"].dropna()) - {""}) for split, rows in windows.groupby("split")},
         seen_hash=seen_hash(windows),
         data_versions=data_versions or {},
@@ -54,10 +61,10 @@ def plan_training(
     return spec
 
 
-def usable_windows(
+def complete_windows(
     root: DataRoot, fire_years: Sequence[int], layer: str, every_layer: Sequence[str] = ()
 ) -> gpd.GeoDataFrame:
-    """Windows of these years whose tiles of every layer are complete, by window_id.
+    """Windows of these years whose tiles of every layer are complete, cloudy ones too, by window_id.
 
     Args:
         root: data root.
@@ -66,7 +73,8 @@ def usable_windows(
         every_layer: the layers that are read, if there are others.
 
     Returns:
-        Table `windows` with `acquired` of the layer's tile, and `acquired <layer>` of every layer's.
+        Table `windows` with `acquired` of the layer's tile, `acquired <layer>` of every layer's, and
+        `clear_fraction`, the least of all of them; NaN where none is known.
 
     Raises:
         MissingDataError: a table is missing.
@@ -77,10 +85,55 @@ def usable_windows(
         windows, tiles = read_table(root, WINDOWS, year), read_table(root, TILES, year)
         for name in wanted:
             complete = tiles[tiles["complete"].fillna(False) & (tiles["layer"] == name)]
-            moments = complete[["window_id", "acquired"]].rename(columns={"acquired": acquired_column(name)})
-            windows = windows.merge(moments, on="window_id")
-        parts.append(windows.assign(acquired=windows[acquired_column(layer)]))
+            columns = {"acquired": acquired_column(name), "clear_fraction": f"clear_fraction {name}"}
+            windows = windows.merge(complete[["window_id", *columns]].rename(columns=columns), on="window_id")
+        clear = [windows.pop(f"clear_fraction {name}").to_numpy(dtype=float, na_value=np.nan) for name in wanted]
+        parts.append(
+            windows.assign(acquired=windows[acquired_column(layer)], clear_fraction=np.fmin.reduce(clear, axis=0))
+        )
     return pd.concat(parts, ignore_index=True).sort_values("window_id", kind="stable", ignore_index=True)
+
+
+def by_clearness(windows: gpd.GeoDataFrame, least: float) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
+    """Those of `complete_windows` that count, and those that are left out of training and scores as cloudy.
+
+    Args:
+        windows: with `clear_fraction`.
+        least: `imagery.min_clear_fraction`, 0–1.
+    """
+    clear = is_clear_enough(windows["clear_fraction"].to_numpy(), least)
+    return windows[clear].reset_index(drop=True), windows[~clear].reset_index(drop=True)
+
+
+def usable_windows(
+    root: DataRoot,
+    fire_years: Sequence[int],
+    layer: str,
+    every_layer: Sequence[str] = (),
+    *,
+    min_clear_fraction: float,
+) -> gpd.GeoDataFrame:
+    """Those of `complete_windows` that count: all that is trained on or scored is chosen from these.
+
+    Raises:
+        MissingDataError: a table is missing.
+    """
+    return by_clearness(complete_windows(root, fire_years, layer, every_layer), min_clear_fraction)[0]
+
+
+def windows_of(root: DataRoot, manifest: CheckpointManifest, layer: str) -> gpd.GeoDataFrame:
+    """`usable_windows` of the years that a checkpoint has seen, by the clearness that it was trained with.
+
+    Raises:
+        MissingDataError: a table is missing.
+    """
+    return usable_windows(
+        root,
+        manifest.fire_years,
+        layer,
+        manifest.every_layer,
+        min_clear_fraction=manifest.min_clear_fraction,
+    )
 
 
 def acquired_column(layer: str) -> str:
@@ -121,8 +174,23 @@ def count_windows(windows: pd.DataFrame) -> Counts:
     return counts
 
 
-def check_splits(windows: pd.DataFrame, fire_year: int) -> None:
+def names_by_split(windows: pd.DataFrame) -> dict[str, tuple[str, ...]]:
+    """Names of `usable_windows` in the dataset, by split."""
+    return {str(split): tuple(sorted(rows["window_id"])) for split, rows in windows.groupby("split")}
+
+
+def count_splits(windows: pd.DataFrame) -> dict[str, int]:
+    """Numbers of windows by split."""
+    return {str(split): len(rows) for split, rows in windows.groupby("split")}
+
+
+def check_splits(windows: pd.DataFrame, fire_year: int, *, cloudy: int) -> None:
     """Check that there is something of each class to train on, and something to validate on.
+
+    Args:
+        windows: `usable_windows`.
+        fire_year: of the checkpoint, for the message.
+        cloudy: windows that were left out as cloudy, for the message.
 
     Raises:
         InputError: there is not.
@@ -133,7 +201,8 @@ def check_splits(windows: pd.DataFrame, fire_year: int) -> None:
         missing.append("val has no windows")
     if missing:
         raise InputError(
-            f"cannot train for {fire_year}: of {len(windows)} windows with complete tiles, {' and '.join(missing)}; "
+            f"cannot train for {fire_year}: of {len(windows)} windows with complete and clear tiles ({cloudy} others "
+            f"are cloudy, imagery.min_clear_fraction), {' and '.join(missing)}; "
             "take more years (training.look_back_years) or fires, or deal the ground anew (sampling.splits: "
             "block_km smaller, another seed)"
         )

@@ -267,6 +267,8 @@ def _manifest(
         parameters=result.parameters,
         trainable_parameters=result.trainable_parameters,
         windows=spec.windows,
+        min_clear_fraction=spec.min_clear_fraction,
+        cloudy_windows=spec.cloudy_windows,
         fires=spec.fires,
         seen_hash=spec.seen_hash,
         epochs=len(result.history),

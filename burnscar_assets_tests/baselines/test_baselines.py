@@ -1,6 +1,7 @@
 """Set-ups without a network, trained and judged on a small dataset by the evaluator that judges networks."""
 
 import json
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -21,7 +22,7 @@ from burnscar_assets.errors import CheckpointError, InputError
 from burnscar_assets.evaluation.evaluator import evaluate
 from burnscar_assets.imagery.indices import nbr
 from burnscar_assets.setups import Setup, ThresholdParameters
-from burnscar_assets.storage.contracts import PREDICTIONS, TILES
+from burnscar_assets.storage.contracts import PREDICTIONS, TILES, WINDOWS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, write_table
 from burnscar_assets.training.manifest import verify_checkpoint
@@ -71,6 +72,21 @@ def test_it_is_trained_judged_and_asked_as_a_network_is(world: DataRoot, setup: 
     cost = read_cost(root.evaluation(2020))
     assert cost.train_seconds and cost.predict_windows_per_s and cost.parameters == manifest.parameters
     assert plot_baseline(trained, title="t", simulated=True).axes
+
+
+@BOTH
+def test_cloudy_windows_are_not_trained_on(world: DataRoot, setup: Setup, tmp_path: Path) -> None:
+    root = DataRoot(shutil.copytree(world.path, tmp_path / "own"))
+    before = train(root, setup).manifest
+    windows, tiles = read_table(root, WINDOWS, 2020), read_table(root, TILES, 2020)
+    cloudy = windows.loc[windows["split"] == "train", "window_id"].iloc[:6]
+    tiles["clear_fraction"] = np.where(tiles["window_id"].isin(cloudy), 0.4, 0.95)
+    write_table(root, TILES, tiles, 2020)
+    manifest = train(root, setup).manifest
+    assert manifest.cloudy_windows == {"train": 6} and manifest.min_clear_fraction == 0.9
+    seen, seen_before = (sum(found.windows["train"][2020].values()) for found in (manifest, before))
+    assert seen == seen_before - 6
+    assert manifest.seen_hash != before.seen_hash
 
 
 @BOTH

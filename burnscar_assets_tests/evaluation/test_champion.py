@@ -31,7 +31,7 @@ from burnscar_assets.storage.contracts import PREDICTIONS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table
 from burnscar_assets.training.manifest import verify_checkpoint
-from burnscar_assets.training.plan import seen_windows, usable_windows
+from burnscar_assets.training.plan import seen_windows, windows_of
 from burnscar_assets_tests.evaluation.prediction_tables import make_predictions
 from burnscar_assets_tests.evaluation.tiny_world import spec_of
 from burnscar_assets_tests.tiny_dataset import LAYER
@@ -52,10 +52,11 @@ def challenge(root: DataRoot, *, wrong: bool = False) -> Champion:
     judged, predictions = load_report(root, 2020).held_out, read_table(root, PREDICTIONS, 2020)
     if wrong:
         predictions["predicted"] = np.where(predictions["category"] == "burnt", "unburnt", "burnt")
-    seen = seen_windows(usable_windows(root, manifest.fire_years, LAYER))
+    seen = seen_windows(windows_of(root, manifest, LAYER))
     rules = Rules(judged.threshold, judged.decision, judged.temperature)
     spec = spec_of(root)
-    held_out = describe_windows(spec, scored_windows(root, 2020, LAYER))
+    scored, _ = scored_windows(root, 2020, LAYER, min_clear_fraction=spec.min_clear_fraction)
+    held_out = describe_windows(spec, scored)
     return contest(spec, Challenger(root.checkpoint(2020), manifest, seen, rules, predictions), held_out, silent)
 
 

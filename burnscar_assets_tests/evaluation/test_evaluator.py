@@ -81,7 +81,7 @@ def test_the_threshold_is_tuned_on_the_training_split_alone(trained: DataRoot) -
     from burnscar_assets.imagery.tiles import read_tiles
     from burnscar_assets.training.plan import usable_windows
 
-    seen = usable_windows(trained, (2019, 2020), LAYER)
+    seen = usable_windows(trained, (2019, 2020), LAYER, min_clear_fraction=0.9)
     train = seen[seen["split"] == "train"]
     images = np.stack([np.asarray(tile) for tile in read_tiles(trained.dataset, train, LAYER, BANDS)])
     expected = tune_threshold(window_nbr(images), (train["category"] == "burnt").to_numpy(bool))
@@ -110,6 +110,54 @@ def test_the_same_evaluation_gives_the_same_files_whatever_the_batches(world: Da
     probability = read_table(world, PREDICTIONS, 2020)["burnt_probability"]
     evaluate(spec_of(world, batch_size=3))
     assert np.allclose(read_table(world, PREDICTIONS, 2020)["burnt_probability"], probability, atol=1e-5)
+
+
+def cloud_over(root: DataRoot, window_ids: set[str], clear: float, year: int = 2020) -> None:
+    def change(tiles: pd.DataFrame) -> None:
+        cloudy = tiles["window_id"].isin(window_ids)
+        tiles["clear_fraction"] = tiles["clear_fraction"].astype(float).mask(cloudy, clear)
+
+    rewrite(root, TILES, change, year)
+
+
+def test_cloudy_windows_are_told_beside_and_are_in_no_other_figure(world: DataRoot) -> None:
+    before = read_table(world, PREDICTIONS, 2020).set_index("window_id")
+    metrics_before = read_table(world, EVALUATION_METRICS, 2020)
+    cloudy = set(before.index[:4])
+    cloud_over(world, cloudy, 0.89)
+    report = evaluate(spec_of(world))
+    predictions = read_table(world, PREDICTIONS, 2020).set_index("window_id")
+    assert set(predictions.index) == set(before.index) - cloudy
+    assert np.allclose(predictions["burnt_probability"], before.loc[predictions.index, "burnt_probability"])
+    metrics = read_table(world, EVALUATION_METRICS, 2020)
+    season = metrics["scope"].str.startswith("season")
+    told = metrics[(metrics["scope"] == "cloudy") & (metrics["method"] == "model")].set_index("metric")
+    called = before.loc[sorted(cloudy)]
+    assert (told["windows"] == 4).all()
+    assert told.loc["accuracy", "value"] == pytest.approx((called["category"] == called["predicted"]).mean())
+    assert (metrics.loc[~season & ~metrics["scope"].isin(["cloudy"]), "windows"] <= 6).all()
+    assert not (metrics_before["scope"] == "cloudy").any(), "no such figures where nothing is cloudy"
+    assert (metrics.loc[metrics["scope"] == "season", "windows"] == 46).all()
+    assert (metrics.loc[metrics["scope"] == "season_cloudy", "windows"] == 4).all()
+    summary = report.summary
+    assert (summary.windows, summary.cloudy_windows, summary.season_windows) == (6, 4, 46)
+    assert summary.cloudy_f1_burnt == pytest.approx(told.loc["f1_burnt", "value"])
+    assert load_report(world, 2020) == report
+    card = (world.evaluation(2020) / "MODEL_CARD.md").read_text()
+    assert card.count("Beside these, 4 cloudy windows, which no other figure counts: F1 of burnt") == 2
+
+
+def test_cloud_over_windows_of_training_asks_for_another_training(world: DataRoot) -> None:
+    train = read_table(world, WINDOWS, 2019).query("split == 'train'")["window_id"]
+    cloud_over(world, {train.iloc[0]}, 0.5, 2019)
+    with pytest.raises(InputError, match="windows have changed since the checkpoint of 2020 was trained on them"):
+        evaluate(spec_of(world))
+
+
+def test_a_year_under_cloud_says_so(world: DataRoot) -> None:
+    cloud_over(world, set(read_table(world, PREDICTIONS, 2020)["window_id"]), 0.1)
+    with pytest.raises(InputError, match=r"10 test windows are less clear than imagery\.min_clear_fraction"):
+        evaluate(spec_of(world))
 
 
 def test_the_season_is_judged_by_the_checkpoint_of_the_year_before(trained: DataRoot) -> None:
@@ -291,7 +339,7 @@ def test_the_process_writes_what_the_function_does_and_imports_nothing_of_traini
 
 
 def test_the_process_says_what_went_wrong(tmp_path: Path) -> None:
-    spec = EvaluationSpec(root=tmp_path / "data", fire_year=2020)
+    spec = EvaluationSpec(root=tmp_path / "data", fire_year=2020, min_clear_fraction=0.9)
     code, event, _ = run_process(spec.write(tmp_path / "spec.json"))
     assert (code, event["error"]) == (2, "CheckpointError") and "burnscar refresh --years 2020" in event["message"]
     code, event, _ = run_process(tmp_path / "absent.json")
@@ -299,7 +347,7 @@ def test_the_process_says_what_went_wrong(tmp_path: Path) -> None:
 
 
 def test_spec_round_trip_and_mistakes(tmp_path: Path) -> None:
-    spec = EvaluationSpec(root=tmp_path, fire_year=2020, data_versions={"tiles/2020": "abc"})
+    spec = EvaluationSpec(root=tmp_path, fire_year=2020, min_clear_fraction=0.9, data_versions={"tiles/2020": "abc"})
     path = spec.write(tmp_path / "spec.json")
     assert EvaluationSpec.read(path) == spec
     path.write_text(path.read_text().replace("fire_year", "fire_jahr"))

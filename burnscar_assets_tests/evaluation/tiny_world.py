@@ -54,6 +54,7 @@ def spec_of(root: DataRoot, **changes: object) -> EvaluationSpec:
         root=root.path,
         fire_year=2020,
         year_before=2019,
+        min_clear_fraction=SETTINGS.imagery.min_clear_fraction,
         settings=EvaluationSettings(bootstrap_samples=200),
         simulated=True,
         **changes,  # type: ignore[arg-type]

@@ -20,8 +20,10 @@ from burnscar_assets.mapping.ground import OTHER_FIRE, SEEN, KnownGround
 from burnscar_assets.mapping.inference import NO_ANSWER, judge_block
 from burnscar_assets.mapping.making import make_map
 from burnscar_assets.mapping.mosaic import NO_SCENE, Mosaic, Validity, choose
+from burnscar_assets.storage.contracts import TILES, WINDOWS
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.storage.tables import TABLE_CRS
+from burnscar_assets.storage.tables import TABLE_CRS, read_table, write_table
+from burnscar_assets.training.manifest import CheckpointManifest
 from burnscar_assets_tests.imagery.small_archive import (
     EPSG,
     LEFT,
@@ -32,6 +34,7 @@ from burnscar_assets_tests.imagery.small_archive import (
     write_scene,
 )
 from burnscar_assets_tests.mapping.map_kit import INSIDE, FormulaModel, judge_of, spec_of, task_of
+from burnscar_assets_tests.tiny_dataset import LAYER, make_tiny_dataset
 
 MASKS = arrays(bool, (3, 4, 4))
 
@@ -142,6 +145,18 @@ def test_windows_that_show_too_little_do_not_count_and_each_is_of_its_usual_day(
     lacking = validity[box.slices_in(reach)] == Validity.NO_DATA
     assert (found[lacking] == NO_ANSWER).all() and np.allclose(found[~lacking], 0.25)
     assert rows.start == 4
+
+
+def test_cloudy_windows_that_were_not_trained_on_are_mapped(root: DataRoot) -> None:
+    make_tiny_dataset(root, years=(2020,), windows_per_year=10)
+    tiles = read_table(root, TILES, 2020)
+    cloudy = tiles["window_id"].iloc[0]
+    write_table(root, TILES, tiles.assign(clear_fraction=np.where(tiles["window_id"] == cloudy, 0.5, 1.0)), 2020)
+    seen = read_table(root, WINDOWS, 2020).query("split != 'test'")["window_id"]
+    for least, unseen in ((0.9, {cloudy}), (0.0, set())):
+        manifest = CheckpointManifest.model_construct(fire_years=(2020,), layer=LAYER, min_clear_fraction=least)
+        known = KnownGround.of(root, manifest, LAYER, ())
+        assert set(known.seen["window_id"]) == set(seen) - unseen
 
 
 def test_ground_that_was_seen_and_other_fires_are_known_pixel_by_pixel() -> None:

@@ -75,6 +75,11 @@ def test_checkpoints_look_back_and_metrics_only_to_the_checkpoint_of_the_year_be
         ("imagery", {"max_nodata_fraction": 0.1}, {"tiles"}),
         ("imagery", {"selection": "window"}, {"scene_matches", "tiles"}),
         ("imagery", {"exclude": ("S2A_*",)}, {"scene_matches", "tiles", "burned_area_maps"}),
+        (
+            "imagery",
+            {"min_clear_fraction": 0.5},
+            {"scene_matches", "tiles", "checkpoint", "evaluation_metrics"},
+        ),
         ("imagery", {"workers": 4}, set()),
         ("release", {"timeout_s": 5}, set()),
     ],

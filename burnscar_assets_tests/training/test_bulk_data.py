@@ -38,6 +38,22 @@ def module(packed_plan: Plan) -> Any:
     return rslearn_module(run_config(packed_plan(), "cpu"))
 
 
+def test_rslearn_and_bulk_reading_leave_out_the_same_windows(packed_plan: Plan) -> None:
+    spec = packed_plan()
+    left_out = {split: names[0] for split, names in spec.names.items()}
+    module = rslearn_module(
+        run_config(spec.model_copy(update={"names": {s: n[1:] for s, n in spec.names.items()}}), "cpu")
+    )
+    bulk = BulkDataModule(module, 1)
+    for stage, split in (("fit", "train"), ("fit", "val"), ("test", "test")):
+        module.setup(stage)
+        bulk.setup(stage)
+        name = left_out[split]
+        theirs = [module.datasets[split][n][2].window_name for n in range(len(module.datasets[split]))]
+        ours = [window.name for window in bulk.datasets[split].windows]
+        assert ours == theirs and name not in ours and len(ours) == len(spec.names[split]) - 1
+
+
 def assert_same(one: Samples, other: Samples) -> None:
     for a, b in zip(one[0], other[0], strict=True):
         assert a.keys() == b.keys()

@@ -62,7 +62,7 @@ def test_a_trained_model_sees_no_more_than_the_middle(packed_plan: Plan, run: Ru
     model = load_model(spec.checkpoint)
     assert isinstance(model, BurnModel)
     root = DataRoot(spec.dataset.parent)
-    windows = usable_windows(root, spec.fire_years, LAYER).query("split == 'val'")
+    windows = usable_windows(root, spec.fire_years, LAYER, min_clear_fraction=0.9).query("split == 'val'")
     images = np.stack(list(read_tiles(root.dataset, windows, LAYER, BANDS)))
     acquired = list(windows[acquired_column(LAYER)].dt.to_pydatetime())
     probability = model.predict_batch(images, acquired)

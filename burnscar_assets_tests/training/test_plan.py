@@ -94,6 +94,34 @@ def test_an_empty_split_or_class_is_an_error(own_world: DataRoot, gone: dict[str
         plan_training(tiny_settings(), own_world, 2020)
 
 
+def cloud_over(root: DataRoot, clear: dict[str, float | None], year: int = 2020) -> None:
+    """Say how clear some windows are."""
+    tiles = read_table(root, TILES, year)
+    tiles["clear_fraction"] = tiles["window_id"].map(clear).astype(float)
+    write_table(root, TILES, tiles, year)
+
+
+def test_cloudy_windows_are_counted_and_not_trained_on(own_world: DataRoot) -> None:
+    windows = read_table(own_world, WINDOWS, 2020)
+    train, val = (windows.loc[windows["split"] == split, "window_id"].to_list() for split in ("train", "val"))
+    cloudy, clear = {train[0], train[1], val[0]}, {train[2], val[1]}
+    cloud_over(own_world, {train[0]: 0.0, train[1]: 0.89, val[0]: 0.5, train[2]: 0.9, val[1]: 1.0})
+    spec = plan_training(tiny_settings(), own_world, 2020)
+    assert (spec.window_count("train"), spec.window_count("val")) == (48 - 2, 16 - 1)
+    assert spec.cloudy_windows == {"train": 2, "val": 1} and spec.min_clear_fraction == 0.9
+    named = {name for names in spec.names.values() for name in names}
+    assert clear <= named and not cloudy & named and len(named) == 80 - 3, "where nothing is known, a window counts"
+    config = run_config(spec, "cpu")["data"]["init_args"]
+    assert config["train_config"]["names"] == sorted(spec.names["train"])
+    assert config["train_config"]["tags"] == {"split": "train"}, "the rest of the configuration stays"
+
+
+def test_a_world_under_cloud_says_so(own_world: DataRoot) -> None:
+    cloud_over(own_world, dict.fromkeys(read_table(own_world, WINDOWS, 2020)["window_id"], 0.2))
+    with pytest.raises(InputError, match=r"of 0 windows with complete and clear tiles \(80 others are cloudy"):
+        plan_training(tiny_settings(), own_world, 2020)
+
+
 def test_another_deal_of_the_ground_is_another_run(own_world: DataRoot) -> None:
     def run_of(windows: pd.DataFrame) -> str:
         write_table(own_world, WINDOWS, windows, 2020)

@@ -177,7 +177,7 @@ def test_a_model_of_windows_has_no_answer_for_pixels(undisturbed: Trained, tiny_
 
 
 def _windows(root: DataRoot, fire_years: tuple[int, ...], split: str) -> tuple[np.ndarray, list[datetime], np.ndarray]:
-    windows = usable_windows(root, fire_years, LAYER).query("split == @split")
+    windows = usable_windows(root, fire_years, LAYER, min_clear_fraction=0.9).query("split == @split")
     images = np.stack(list(read_tiles(root.dataset, windows, LAYER, BANDS)))
     return images, list(windows["acquired"].dt.to_pydatetime()), (windows["category"] == CLASS_NAMES[BURNT]).to_numpy()
 
@@ -191,7 +191,7 @@ def test_folders_are_read_by_rslearn(plan: Plan, run: Run) -> None:
 def test_another_label_is_another_run(packed_world: DataRoot, tmp_path: Path) -> None:
     from burnscar_assets.training.plan import seen_hash
 
-    windows = usable_windows(packed_world, (2019, 2020), LAYER)
+    windows = usable_windows(packed_world, (2019, 2020), LAYER, min_clear_fraction=0.9)
     seen = windows["split"] != "test"
     changed = windows.assign(label_hash=windows["label_hash"].where(~seen, "other"))
     unseen = windows.assign(label_hash=windows["label_hash"].where(seen, "other"))

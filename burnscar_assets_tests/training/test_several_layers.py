@@ -15,12 +15,12 @@ from burnscar_assets.environment import CONFIGS_DIR
 from burnscar_assets.errors import InputError
 from burnscar_assets.evaluation.evaluator import evaluate
 from burnscar_assets.imagery.tiles import read_tiles
-from burnscar_assets.storage.contracts import PREDICTIONS, TILES
+from burnscar_assets.storage.contracts import PREDICTIONS, TILES, WINDOWS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, write_table
 from burnscar_assets.training.manifest import CheckpointManifest
 from burnscar_assets.training.model import BurnModel, load_model
-from burnscar_assets.training.plan import acquired_column, plan_training, usable_windows
+from burnscar_assets.training.plan import acquired_column, complete_windows, plan_training, usable_windows
 from burnscar_assets.training.spec import TrainingSpec
 from burnscar_assets.training.trainer import train
 from burnscar_assets_tests.evaluation.tiny_world import spec_of, write_perimeters
@@ -82,7 +82,7 @@ def _trained(root: DataRoot, folder: Path, **training: Any) -> tuple[TrainingSpe
 
 
 def _images(root: DataRoot, layers: dict[str, tuple[str, ...]], split: str) -> tuple[dict, dict, np.ndarray]:
-    windows = usable_windows(root, YEARS, LAYER, tuple(layers)).query("split == @split")
+    windows = usable_windows(root, YEARS, LAYER, tuple(layers), min_clear_fraction=0.9).query("split == @split")
     images = {name: np.stack(list(read_tiles(root.dataset, windows, name, bands))) for name, bands in layers.items()}
     acquired = {name: list(windows[acquired_column(name)].dt.to_pydatetime()) for name in layers}
     return images, acquired, (windows["category"] == CLASS_NAMES[BURNT]).to_numpy()
@@ -114,9 +114,26 @@ def test_images_before_and_after_are_time_steps(world: DataRoot, tmp_path: Path,
         model.predict_batch(images[LAYER], acquired[LAYER])
 
 
+def test_a_window_counts_that_is_clear_in_every_layer_read(world: DataRoot, tmp_path: Path) -> None:
+    root = DataRoot(tmp_path / "own")
+    windows, tiles = read_table(world, WINDOWS, 2020), read_table(world, TILES, 2020)
+    before = windows.merge(tiles[(tiles["layer"] == BEFORE) & tiles["complete"]], on="window_id")["window_id"]
+    chosen = (tiles["window_id"] == before.iloc[0]) & (tiles["layer"] == BEFORE)
+    tiles["clear_fraction"] = np.where(chosen, 0.3, 0.95)
+    for table, rows in ((WINDOWS, windows), (TILES, tiles)):
+        write_table(root, table, rows, 2020)
+    found = complete_windows(root, [2020], LAYER, (BEFORE,)).set_index("window_id")["clear_fraction"]
+    assert found[before.iloc[0]] == 0.3 and found[before.iloc[1]] == 0.95
+    alone, both = (
+        set(usable_windows(root, [2020], LAYER, layers, min_clear_fraction=0.9)["window_id"])
+        for layers in ((), (BEFORE,))
+    )
+    assert before.iloc[0] in alone and both == set(before) - {before.iloc[0]}
+
+
 def _lost_elsewhere(root: DataRoot) -> int:
     """Windows without an image before the fire that are not of the training split."""
-    after, both = (usable_windows(root, YEARS, LAYER, layers) for layers in ((), (BEFORE,)))
+    after, both = (usable_windows(root, YEARS, LAYER, layers, min_clear_fraction=0.9) for layers in ((), (BEFORE,)))
     lost = after[~after["window_id"].isin(both["window_id"])]
     assert len(lost) == len(YEARS) * LOST
     return int((lost["split"] != "train").sum())
@@ -126,7 +143,7 @@ def test_they_are_evaluated_as_any_other(world: DataRoot) -> None:
     train(plan_training(tiny_settings(earlier_layers=[BEFORE], **UNET), world, 2020), lambda event: None)
     report = evaluate(spec_of(world).model_copy(update={"year_before": None}))
     predictions = read_table(world, PREDICTIONS, 2020)
-    scored = usable_windows(world, [2020], LAYER, (BEFORE,)).query("split == 'test'")
+    scored = usable_windows(world, [2020], LAYER, (BEFORE,), min_clear_fraction=0.9).query("split == 'test'")
     assert sorted(predictions["window_id"]) == sorted(scored["window_id"])
     assert predictions["burnt_probability"].between(0, 1).all()
     assert report.held_out.separation.nearest_m > 0

@@ -131,11 +131,14 @@ def version_of(manifests: "Sequence[CheckpointManifest]") -> str:
 
 
 def windows_seen(manifest: "CheckpointManifest") -> dict[str, int]:
-    """Numbers of windows that a checkpoint has seen, as metadata."""
+    """Numbers of windows that a checkpoint has seen, and of those left out as cloudy, as metadata."""
     seen = {
         split: sum(sum(of_year.values()) for of_year in years.values()) for split, years in manifest.windows.items()
     }
-    return {f"burnscar/{split}_windows": seen.get(split, 0) for split in (Split.TRAIN, Split.VAL)}
+    cloudy = sum(manifest.cloudy_windows.values())
+    return {f"burnscar/{split}_windows": seen.get(split, 0) for split in (Split.TRAIN, Split.VAL)} | {
+        "burnscar/cloudy_windows": cloudy
+    }
 
 
 def metrics_asset(world: World) -> dg.AssetsDefinition:
@@ -255,6 +258,7 @@ def _evaluation_spec(world: World, year: int) -> "EvaluationSpec":
         ecoregions=None if regions is None else config_file(regions).resolve(),
         world=settings.name,
         layer=settings.imagery.layer,
+        min_clear_fraction=settings.imagery.min_clear_fraction,
         settings=settings.evaluation,
         device=DEVICES[settings.training.accelerator],
         classes=settings.training.classes,
