@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 from pyproj import Transformer
 
 from burnscar_assets.classes import BURNT, CLASS_NAMES
-from burnscar_assets.evaluation.label_noise import EDGE_M, LabelNoise, unburned_islands, uncertain_windows
+from burnscar_assets.evaluation.label_noise import (
+    EDGE_M,
+    FEWEST_UNBURNED,
+    LabelNoise,
+    unburned_islands,
+    unburned_offsets,
+    uncertain_windows,
+)
+from burnscar_assets.imagery.clearness import is_clear_enough
 from burnscar_assets.imagery.dataset import open_dataset
 from burnscar_assets.imagery.indices import FloatArray, dnbr, nbr
 from burnscar_assets.imagery.tiles import read_tiles
@@ -40,13 +48,17 @@ class LabelDoubt:
     noise: LabelNoise
 
 
-def doubt_labels(root: DataRoot, windows: gpd.GeoDataFrame, layer: str) -> LabelDoubt:
+def doubt_labels(root: DataRoot, windows: gpd.GeoDataFrame, layer: str, *, min_clear_fraction: float) -> LabelDoubt:
     """Find the windows whose labels dNBR and the perimeters' outlines make doubtful.
+
+    The dNBR of unburned ground beside a window is taken off first: that of unburnt windows of its fire and of the same
+    days, else of any fire and the same days, else of its fire, else of all windows given.
 
     Args:
         root: data root.
         windows: as `usable_windows`, of one fire year.
         layer: raster layer of the image after the fire.
+        min_clear_fraction: images from before the fire that show less of a window tell nothing of it, 0–1.
 
     Raises:
         MissingDataError: the year has no perimeters, or a tile is gone.
@@ -54,23 +66,59 @@ def doubt_labels(root: DataRoot, windows: gpd.GeoDataFrame, layer: str) -> Label
     before = layer + BEFORE_SUFFIX
     if before not in open_dataset(root.dataset).layers:
         return _nothing_known(f"not estimated: the dataset has no images from before the fires (layer {before})")
-    tiles = read_table(root, TILES, int(windows["fire_year"].iloc[0]))
-    complete = tiles.loc[(tiles["layer"] == before) & tiles["complete"].fillna(False), "window_id"]
-    known = windows[windows["window_id"].isin(complete)].reset_index(drop=True)
+    known = _with_image_before(root, windows, before, min_clear_fraction)
     if known.empty:
-        return _nothing_known("not estimated: no window has an image from before the fire")
+        return _nothing_known("not estimated: no window has a clear image from before the fire")
     change = _changes(root, known, layer, before)
-    burnt = (known["category"] == CLASS_NAMES[BURNT]).to_numpy(dtype=bool)
+    offsets = unburned_offsets(change, _burnt(known), _places(known))
+    told = np.isfinite(offsets)
+    if not told.any():
+        said = f"there are no {FEWEST_UNBURNED} unburnt windows with a clear image from before"
+        return _nothing_known(f"not estimated: {said}, which would tell how unburned ground changed")
+    return _doubt(root, len(windows), known[told].reset_index(drop=True), change[told], offsets[told])
+
+
+def _with_image_before(
+    root: DataRoot, windows: gpd.GeoDataFrame, before: str, min_clear_fraction: float
+) -> gpd.GeoDataFrame:
+    """The windows that have a clear image from before the fire, with its `acquired_before`."""
+    tiles = read_table(root, TILES, int(windows["fire_year"].iloc[0]))
+    tiles = tiles[(tiles["layer"] == before) & tiles["complete"].fillna(False)]
+    clear = is_clear_enough(tiles["clear_fraction"].to_numpy(dtype=float), min_clear_fraction)
+    moments = tiles.loc[clear, ["window_id", "acquired"]].rename(columns={"acquired": "acquired_before"})
+    return windows.merge(moments, on="window_id")
+
+
+def _doubt(
+    root: DataRoot, asked: int, known: gpd.GeoDataFrame, raw_change: FloatArray, offsets: NDArray[np.float64]
+) -> LabelDoubt:
+    """Doubt about windows of which dNBR and the offset to take off it are known, of so many that were asked about."""
+    change = raw_change - offsets.astype(np.float32)[:, np.newaxis, np.newaxis]
+    burnt = _burnt(known)
     distances = edge_distances_m(known, read_table(root, FIRE_PERIMETERS, int(known["fire_year"].iloc[0])).geometry)
     certain = ~uncertain_windows(change, burnt, distances)
     fires = unburned_islands(change[burnt], known.loc[burnt, "fire_id"].astype(str).to_numpy(dtype=str))
+    fires = fires.assign(offset=fires["fire_id"].map(pd.Series(offsets).groupby(known["fire_id"].astype(str)).median()))
     note = (
-        f"by dNBR of {len(known)} of {len(windows)} windows: {int((~certain).sum())} labels are not certain, and "
-        "the score of scope `label` leaves these out. It is the score on easier ground: no measure for choosing, and "
-        "kinder to the NBR threshold, whose own index decides"
+        f"by dNBR of {len(known)} of {asked} windows, less that of unburned ground beside them: "
+        f"{int((~certain).sum())} labels are not certain, and the score of scope `label` leaves these out. It is the "
+        "score on easier ground: no measure for choosing, and kinder to the NBR threshold, whose own index decides"
     )
     noise = LabelNoise(note, tuple(_plain(row) for row in fires.to_dict("records")))
     return LabelDoubt(pd.Series(certain, index=known["window_id"].to_numpy(), dtype="boolean"), noise)
+
+
+def _burnt(windows: gpd.GeoDataFrame) -> NDArray[np.bool_]:
+    return (windows["category"] == CLASS_NAMES[BURNT]).to_numpy(dtype=bool)
+
+
+def _places(known: gpd.GeoDataFrame) -> list[NDArray[np.str_]]:
+    """Names of what windows share with unburned ground: fire and days of both images, days, fire, or nothing else."""
+    fires = known["fire_id"].astype("string").fillna("").to_numpy(dtype=str)
+    days = [known[name].dt.strftime("%Y-%m-%d").to_numpy(dtype=str) for name in ("acquired_before", "acquired")]
+    of_days = np.char.add(np.char.add(days[0], " "), days[1])
+    both = np.where(fires == "", "", np.char.add(np.char.add(fires, " "), of_days))
+    return [both, of_days, fires, np.full(len(known), "any")]
 
 
 def edge_distances_m(

@@ -1,12 +1,16 @@
 """How far perimeters are wrong as labels: unburned islands in them, and windows whose label is not certain.
 
 A perimeter is drawn around a fire, and ground inside it may not have burned. The change of the burn ratio (dNBR) shows
-where, but a burn ratio of the same images is what model and baseline see. So dNBR never makes or corrects a label: it
-only tells how many labels are doubtful, and which windows a *second* score leaves out. That score is the first one on
-easier ground. It says how much of the error may be the labels', and is no measure for choosing anything; the NBR
-baseline gains most by it, since its own index decides what is left out.
+where, once what unburned ground changed by between the same images is taken off: season, haze and sun of two years
+change it by −0.05 to 0.11 on real fires, as much as the bound between unburned and burned.
+
+A burn ratio of the same images is what model and baseline see. So dNBR never makes or corrects a label: it only tells
+how many labels are doubtful, and which windows a *second* score leaves out. That score is the first one on easier
+ground. It says how much of the error may be the labels', and is no measure for choosing anything; the NBR baseline
+gains most by it, since its own index decides what is left out.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,7 +24,10 @@ UNBURNED_BELOW: Final = 0.10
 """dNBR below which Key and Benson call ground unburned."""
 
 MARGIN: Final = 0.05
-"""By how much that bound is doubtful: season, haze and sun move dNBR of unburnt ground by so much."""
+"""By how much that bound is doubtful: unburned ground scatters by so much about its own change."""
+
+FEWEST_UNBURNED: Final = 3
+"""Unburnt windows that tell how unburned ground changed: of fewer, one that was mown or logged would be the median."""
 
 UNCERTAIN_SHARE: Final = 0.25
 """A window is uncertain if more than this share of its pixels is."""
@@ -61,11 +68,41 @@ class LabelNoise:
     Attributes:
         note: How it was estimated, or why it was not.
         fires: One for each fire with burnt windows: fire_id, windows, pixels, unburned_share (of the ground inside its
-            perimeter), and low and high, the ends of its interval; None where undefined.
+            perimeter), low and high, the ends of its interval, and offset, the dNBR of unburned ground that was taken
+            off (the median of its windows'); None where undefined.
     """
 
     note: str = ""
     fires: tuple[dict[str, Any], ...] = ()
+
+
+def unburned_offsets(
+    change: NDArray[np.floating], burnt: NDArray[np.bool_], places: Sequence[NDArray[np.str_]]
+) -> NDArray[np.float64]:
+    """(n,) dNBR of unburned ground beside each window, which season, haze and sun explain, not a fire.
+
+    It is the median of the medians of unburnt windows of the same place, so that one that changed as a whole weighs
+    little; NaN where no place has three windows.
+
+    Args:
+        change: (n, height, width) dNBR, NaN where not known.
+        burnt: (n,) whether each window's label is burnt.
+        places: (n,) names of places, the best to compare with first; windows with an empty name are in no place.
+
+    Raises:
+        InputError: the shapes don't fit.
+    """
+    _check(change, burnt)
+    found = np.full(len(change), np.nan)
+    tells = ~burnt & np.isfinite(change).any(axis=(1, 2))
+    medians = np.full(len(change), np.nan)
+    medians[tells] = np.nanmedian(change[tells], axis=(1, 2))
+    for names in places:
+        for name in np.unique(names[np.isnan(found) & (names != "")]):
+            here = names == name
+            if (here & tells).sum() >= FEWEST_UNBURNED:
+                found[here & np.isnan(found)] = np.median(medians[here & tells])
+    return found
 
 
 def uncertain_pixels(
@@ -82,7 +119,7 @@ def uncertain_pixels(
     a model its false alarms.
 
     Args:
-        change: dNBR, any shape; NaN where not known.
+        change: dNBR less that of unburned ground, any shape; NaN where not known.
         inside: whether each pixel's label is burnt, of a shape that broadcasts to it.
         edge_distance_m: distance from the nearest outline of a perimeter; None: not looked at.
         settings: bounds.
@@ -103,7 +140,7 @@ def uncertain_windows(
     """(n,) windows of which more than a quarter of the pixels are uncertain.
 
     Args:
-        change: (n, height, width) dNBR, NaN where not known.
+        change: (n, height, width) dNBR less that of unburned ground, NaN where not known.
         burnt: (n,) whether each window's label is burnt.
         edge_distance_m: (n, height, width) distance from the nearest outline; None: not looked at.
         settings: bounds.
@@ -126,7 +163,7 @@ def unburned_islands(
     of dNBR lies (it is moved by the margin, down for the lower end, up for the upper one).
 
     Args:
-        change: (n, height, width) dNBR of windows inside perimeters, NaN where not known.
+        change: (n, height, width) dNBR of windows inside perimeters less that of unburned ground, NaN where not known.
         fire_ids: (n,) fire of each window.
         settings: bounds.
 

@@ -16,8 +16,15 @@ from burnscar_assets_tests.tiny_dataset import LAYER
 BEFORE = f"{LAYER}_pre"
 
 
-def add_images_before(root: DataRoot, year: int, burned: Mapping[str, np.ndarray]) -> None:
-    """Give windows an image from before the fire: where `burned`, (32, 32), much greener; else as after the fire."""
+def add_images_before(root: DataRoot, year: int, burned: Mapping[str, np.ndarray], offset: float = 0.0) -> None:
+    """Give windows an image from before the fire: where `burned`, (32, 32), much greener; else as after the fire.
+
+    Args:
+        root: data root.
+        year: fire year.
+        burned: by window.
+        offset: dNBR of ground that did not burn.
+    """
     from rslearn.dataset import Dataset
     from rslearn.utils.raster_array import RasterArray
     from rslearn.utils.raster_format import GeotiffRasterFormat
@@ -29,6 +36,10 @@ def add_images_before(root: DataRoot, year: int, burned: Mapping[str, np.ndarray
     dataset = Dataset(UPath(root.dataset))
     for window in dataset.load_windows(groups=[str(year)], names=list(burned)):
         image = read_tile(root.dataset, str(year), window.name, LAYER, BANDS).copy()
+        nir, swir = image[BANDS.index("B08")].astype(float), image[BANDS.index("B12")]
+        ratio = (nir - swir) / (nir + swir) + offset
+        if offset:
+            image[BANDS.index("B12")] = np.round(nir * (1 - ratio) / (1 + ratio))
         image[BANDS.index("B08")][burned[window.name]] = 6000
         image[BANDS.index("B12")][burned[window.name]] = 600
         with window.data.open_layer_writer(BEFORE) as writer:

@@ -8,6 +8,7 @@ from burnscar_assets.errors import InputError
 from burnscar_assets.evaluation.label_noise import (
     NoiseSettings,
     unburned_islands,
+    unburned_offsets,
     uncertain_pixels,
     uncertain_windows,
 )
@@ -30,6 +31,22 @@ def test_nothing_is_spared_that_a_model_must_get_right(change: np.ndarray, burnt
     assert (wider | ~doubtful).all(), "a wider margin leaves more out"
     near = uncertain_pixels(change, burnt[:, None, None], np.full(change.shape, 10.0))
     assert near.all()
+
+
+@given(st.floats(-0.05, 0.11), st.integers(0, 2**32 - 1))
+def test_what_unburned_ground_changed_by_is_found_place_by_place(offset: float, seed: int) -> None:
+    noise = np.random.default_rng(seed)
+    change = noise.normal(offset, 0.035, (9, 8, 8))
+    burnt = np.array([True, True, False, False, False, True, False, True, False])
+    change[burnt] += 0.4
+    change[4] += 0.3  # a field that was mown: one of three
+    change[0, 0, 0] = np.nan
+    fires = np.array(["a", "a", "a", "a", "a", "b", "b", "", ""])
+    days = np.array(["1", "1", "1", "1", "1", "1", "1", "2", "2"])
+    found = unburned_offsets(change, burnt, [fires, days])
+    assert found[:5] == pytest.approx(offset, abs=0.03), "the median of the fire's own three"
+    assert found[5:7] == pytest.approx(offset, abs=0.03), "of the same days, as its fire has one alone"
+    assert np.isnan(found[7:]).all(), "one unburnt window of those days tells nothing"
 
 
 def test_windows_are_uncertain_by_their_share_of_doubtful_pixels() -> None:
