@@ -2,16 +2,28 @@
 
 import math
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
 
 from rich.table import Table as RichTable
 
 from burnscar_assets.comparison.told import HEADINGS, comparison_rows
-from burnscar_assets.evaluation.report import METHODS
+from burnscar_assets.evaluation.report import (
+    BASELINE,
+    FIRE,
+    MEAN,
+    MEDIAN,
+    MODEL,
+    PER_FIRE,
+    POOLED,
+    across_years,
+)
 from burnscar_assets.imagery.clearness import is_clear_enough
+from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.contracts import (
     EVALUATION_METRICS,
     FIRE_PERIMETER_REJECTS,
     FIRE_PERIMETERS,
+    PREDICTIONS,
     SAMPLE_POINTS,
     SETUP_COMPARISON,
     TILES,
@@ -20,8 +32,24 @@ from burnscar_assets.storage.contracts import (
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, read_years
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 COUNTS = ("kept", "rejected", "points", "windows", "tiles", "without_imagery", "cloudy")
-SHOWN_METRICS = ("f1_burnt", "auroc")
+FIRES: Final = "fires\n(effective)"
+SCORES: Final = (
+    (FIRES, MODEL, "f1_burnt", POOLED, ""),
+    ("F1 pooled\nmodel", MODEL, "f1_burnt", POOLED, ""),
+    ("F1 pooled\nbaseline", BASELINE, "f1_burnt", POOLED, ""),
+    ("F1 per fire\nmodel, mean", MODEL, "f1_burnt", PER_FIRE, MEAN),
+    ("F1 per fire\nmodel, median", MODEL, "f1_burnt", PER_FIRE, MEDIAN),
+    ("F1 per fire\nbaseline, mean", BASELINE, "f1_burnt", PER_FIRE, MEAN),
+    ("AUROC\nmodel", MODEL, "auroc", POOLED, ""),
+    ("AUROC\nbaseline", BASELINE, "auroc", POOLED, ""),
+)
+"""What a year's line tells: heading, method, metric, scope and subset."""
+
+MAX_LISTED: Final = 8
 COMPARISON_SHOWN = ("set-up", "F1 burnt", "difference", "verdict", "train s", "memory MB")
 
 
@@ -40,18 +68,6 @@ def _counts(root: DataRoot, year: int, min_clear_fraction: float) -> dict[str, i
     }
 
 
-def _scores(root: DataRoot, year: int) -> dict[str, tuple[float, float, float] | None]:
-    """The pooled metrics of a fire year with their intervals, by method and metric."""
-    metrics = read_years(root, EVALUATION_METRICS, [year])
-    pooled = metrics[metrics["scope"] == "pooled"]
-    row: dict[str, tuple[float, float, float] | None] = {}
-    for name in SHOWN_METRICS:
-        for method in METHODS:
-            found = pooled[(pooled["metric"] == name) & (pooled["method"] == method)]
-            row[f"{method}_{name}"] = tuple(found[["value", "low", "high"]].iloc[0]) if len(found) else None
-    return row
-
-
 def count_table(root: DataRoot, fire_years: Iterable[int], min_clear_fraction: float, title: str) -> RichTable:
     """What each stage made, for the terminal; of the tiles, those less clear are neither trained on nor scored."""
     table = RichTable("year", *(name.replace("_", " ") for name in COUNTS), title=title)
@@ -61,14 +77,51 @@ def count_table(root: DataRoot, fire_years: Iterable[int], min_clear_fraction: f
     return table
 
 
-def score_table(root: DataRoot, fire_years: Iterable[int], title: str) -> RichTable:
-    """Pooled metrics with their intervals, model beside baseline, for the terminal."""
-    table = RichTable("year", *(f"{metric} {method}" for metric in SHOWN_METRICS for method in METHODS), title=title)
-    for year in sorted(fire_years):
-        found = _scores(root, year)
-        scores = [_score(found[f"{method}_{metric}"]) for metric in SHOWN_METRICS for method in METHODS]
-        table.add_row(str(year), *scores)
+def score_table(root: DataRoot, fire_years: Iterable[int], settings: EvaluationSettings, title: str) -> RichTable:
+    """Metrics of held-out fires, pooled and over fires, model beside baseline, by year and of all years together.
+
+    Where fires are too few for an interval, the F1 of each is listed, least first.
+
+    Args:
+        root: data root.
+        fire_years: years to show.
+        settings: confidence of the intervals of all years together.
+        title: of the table.
+    """
+    years = sorted(fire_years)
+    table = RichTable("year", *(heading for heading, *_ in SCORES), title=title)
+    for year in years:
+        table.add_row(str(year), *_scores(read_years(root, EVALUATION_METRICS, [year])))
+    predictions = read_years(root, PREDICTIONS, years)
+    if len(years) > 1 and len(predictions):
+        table.add_row("all", *_scores(across_years(predictions, settings)))
     return table
+
+
+def _scores(metrics: "pd.DataFrame") -> list[str]:
+    """The cells of a year under SCORES."""
+    cells = []
+    for heading, method, metric, scope, subset in SCORES:
+        named = (metrics["method"] == method) & (metrics["metric"] == metric)
+        found = metrics[named & (metrics["scope"] == scope) & (metrics["subset"] == subset)]
+        if not len(found) or math.isnan(found["value"].iloc[0]):
+            cells.append("–")
+            continue
+        row = found.iloc[0]
+        if heading == FIRES:
+            cells.append(f"{row['fires']}\n({row['effective_clusters']:.1f})")
+        elif subset == MEAN and math.isnan(row["low"]):
+            each = metrics.loc[named & (metrics["scope"] == FIRE), "value"].dropna().sort_values()
+            cells.append(f"{row['value']:.2f}\n{_listed(each)}")
+        else:
+            span = "" if math.isnan(row["low"]) else f"\n[{row['low']:.2f}, {row['high']:.2f}]"
+            cells.append(f"{row['value']:.2f}{span}")
+    return cells
+
+
+def _listed(values: "pd.Series") -> str:
+    more = len(values) - MAX_LISTED
+    return " ".join(f"{value:.2f}" for value in values.head(MAX_LISTED)) + (f" +{more}" if more > 0 else "")
 
 
 def comparison_table(root: DataRoot) -> RichTable:
@@ -82,10 +135,3 @@ def comparison_table(root: DataRoot) -> RichTable:
         cells = dict(zip(HEADINGS, row, strict=True))
         table.add_row(*(cells[heading].partition(" (")[0].replace(" [", "\n[") for heading in COMPARISON_SHOWN))
     return table
-
-
-def _score(found: tuple[float, float, float] | None) -> str:
-    if found is None or math.isnan(found[0]):
-        return "–"
-    value, low, high = found
-    return f"{value:.2f}" if math.isnan(low) else f"{value:.2f}\n[{low:.2f}, {high:.2f}]"

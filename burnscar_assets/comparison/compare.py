@@ -14,6 +14,7 @@ from burnscar_assets.comparison.paired import COMPARED, DECISIVE, Comparison, co
 from burnscar_assets.comparison.read import Contestant, Field, read_costs, read_field
 from burnscar_assets.comparison.verdict import Verdict, judge
 from burnscar_assets.errors import MissingDataError
+from burnscar_assets.evaluation.ground import ground_clusters
 from burnscar_assets.evaluation.report import MODEL, answers_of, fire_ids_of
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.atomic import write_json
@@ -91,8 +92,7 @@ def compare_setups(
     found = read_field(contestants, fire_years, reference)
     fire_ids = fire_ids_of(found.windows)
     answers = {name: [answers_of(rows, MODEL) for rows in seeds] for name, seeds in found.answers.items()}
-    clusters = found.windows["cluster_id"].astype(str).to_list()
-    comparison = compare(answers, clusters, fire_ids != "", settings)
+    comparison = compare(answers, ground_clusters(found.windows), fire_ids != "", settings)
     present = [contestant for contestant in contestants if contestant.name in found.answers]
     titles = {contestant.name: contestant.title for contestant in present}
     report = Report(

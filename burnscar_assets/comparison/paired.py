@@ -1,12 +1,14 @@
 """Differences of set-ups with intervals: paired, as every set-up is scored on the same resampled fires.
 
-Two levels are resampled: clusters of fires (see `evaluation.bootstrap`) and, for a set-up that was trained with several
-seeds, its seeds. A set-up's value is its mean over seeds.
+Two levels are resampled: clusters of fires (see `resamples`) and, for a set-up that was trained with several seeds, its
+seeds. A set-up's value is its mean over seeds; its own interval is that of `evaluation.intervals`, with the standard
+error over both levels. With fewer effective clusters than that asks for there are no intervals, and no verdicts.
 
 All pairs of set-ups are compared, and the best one is picked after looking, so intervals of differences hold for all
 pairs together: each is the difference ± q standard errors, with q the quantile of the largest studentised deviation
-among all pairs in the same resamples (max-t; Romano and Wolf 2005). With few clusters q grows as Student's t does.
-Where set-ups are equally good, at 95 % some pair is called different in 6 to 7 % of simulated cases (10 to 40 fires).
+among all pairs in the same resamples (max-t; Romano and Wolf 2005). With few effective clusters q grows as Student's t
+does. Where set-ups are equally good, at 95 % some pair is called different in 6 to 7 % of simulated cases (10 to 40
+fires).
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +19,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from burnscar_assets.evaluation.bootstrap import MIN_DEFINED_SHARE, Interval, draw_weights
+from burnscar_assets.comparison.resamples import draw_weights
+from burnscar_assets.evaluation.intervals import (
+    MIN_CLUSTERS,
+    NO_INTERVAL,
+    Interval,
+    effective_clusters,
+    t_interval,
+)
 from burnscar_assets.evaluation.metrics import Answers, binary_metrics, weighted_metrics
 from burnscar_assets.settings import EvaluationSettings
 
@@ -29,7 +38,7 @@ COMPARED: Final = (
 DECISIVE: Final = COMPARED[0]
 BETTER, WORSE, UNDECIDED = "better", "worse", "no difference shown"
 
-_NOTHING = Interval(float("nan"), float("nan"))
+_MIN_DEFINED_SHARE = 0.5
 _CELLS_PER_BATCH = 4_000_000
 
 
@@ -75,11 +84,13 @@ class Comparison:
         scored: by name of the set-up.
         differences: by metric, first and second set-up: both orders.
         fire_clusters: clusters of fires that were resampled.
+        effective_clusters: clusters of equal size that would tell as much.
     """
 
     scored: dict[str, Scored]
     differences: dict[tuple[str, str, str], Difference]
     fire_clusters: int
+    effective_clusters: float
 
 
 def compare(
@@ -97,24 +108,18 @@ def compare(
         settings: resamples, confidence and seed.
     """
     fires = len(set(np.asarray(clusters, dtype=str)[has_fire]))
+    effective = effective_clusters(clusters, has_fire)
     points = {name: [binary_metrics(seed) for seed in seeds] for name, seeds in answers.items()}
     resampled = _resampled(answers, clusters, has_fire, settings)
-    scored = {
-        name: Scored(
-            {metric: float(np.mean([point[metric] for point in points[name]])) for metric in COMPARED},
-            {metric: _percentiles(resampled[name][metric], fires, settings) for metric in COMPARED},
-            {metric: [point[metric] for point in points[name]] for metric in COMPARED},
-        )
-        for name in answers
-    }
+    scored = {name: _scored(points[name], resampled[name], effective, settings.confidence) for name in answers}
     differences: dict[tuple[str, str, str], Difference] = {}
     for metric in COMPARED:
         values = {name: scored[name].value[metric] for name in answers}
         drawn = {name: resampled[name][metric] for name in answers}
-        for (one, other), found in _simultaneous(values, drawn, fires, settings.confidence).items():
+        for (one, other), found in _simultaneous(values, drawn, effective, settings.confidence).items():
             differences[metric, one, other] = found
             differences[metric, other, one] = found.reversed()
-    return Comparison(scored, differences, fires)
+    return Comparison(scored, differences, fires, effective)
 
 
 def _resampled(
@@ -143,44 +148,53 @@ def _resampled(
     return found
 
 
-def _percentiles(values: NDArray[np.float64], fires: int, settings: EvaluationSettings) -> Interval:
-    defined = values[~np.isnan(values)]
-    if fires < 2 or len(defined) < max(1.0, MIN_DEFINED_SHARE * len(values)):
-        return _NOTHING
-    tail = (1 - settings.confidence) / 2
-    low, high = np.quantile(defined, [tail, 1 - tail])
-    return Interval(float(low), float(high))
+def _scored(
+    by_seed: Sequence[Mapping[str, float]],
+    drawn: Mapping[str, NDArray[np.float64]],
+    effective: float,
+    confidence: float,
+) -> Scored:
+    value = {metric: float(np.mean([point[metric] for point in by_seed])) for metric in COMPARED}
+    interval = {metric: _own_interval(value[metric], drawn[metric], effective, confidence) for metric in COMPARED}
+    return Scored(value, interval, {metric: [point[metric] for point in by_seed] for metric in COMPARED})
+
+
+def _own_interval(value: float, drawn: NDArray[np.float64], effective: float, confidence: float) -> Interval:
+    defined = drawn[~np.isnan(drawn)]
+    if effective < MIN_CLUSTERS or len(defined) < max(2.0, _MIN_DEFINED_SHARE * len(drawn)):
+        return NO_INTERVAL
+    return t_interval(value, float(defined.std(ddof=1)), effective, confidence, "share")
 
 
 def _simultaneous(
-    values: Mapping[str, float], drawn: Mapping[str, NDArray[np.float64]], fires: int, confidence: float
+    values: Mapping[str, float], drawn: Mapping[str, NDArray[np.float64]], effective: float, confidence: float
 ) -> dict[tuple[str, str], Difference]:
     """Differences of all pairs with intervals that hold together; no interval where none can be given."""
     pairs = list(combinations(values, 2))
     everything = np.array([drawn[name] for name in values])
     defined = ~np.isnan(everything).any(axis=0)
     points = np.array([values[one] - values[other] for one, other in pairs])
-    if fires < 2 or defined.mean() < MIN_DEFINED_SHARE or not pairs:
-        return {pair: Difference(float(point), _NOTHING) for pair, point in zip(pairs, points, strict=True)}
+    if effective < MIN_CLUSTERS or defined.mean() < _MIN_DEFINED_SHARE or not pairs:
+        return {pair: Difference(float(point), NO_INTERVAL) for pair, point in zip(pairs, points, strict=True)}
     deviations = np.array([(drawn[one] - drawn[other])[defined] for one, other in pairs]) - points[:, None]
     errors = deviations.std(axis=1, ddof=1)
     moves = (errors > 0) & ~np.isnan(points)
-    reach = _quantile(deviations[moves] / errors[moves, None], fires, confidence) * errors
+    reach = _quantile(deviations[moves] / errors[moves, None], effective, confidence) * errors
     same = (errors == 0) & (points == 0)
     found = {}
     for number, pair in enumerate(pairs):
         point = float(points[number])
         known = Interval(point - float(reach[number]), point + float(reach[number]))
-        found[pair] = Difference(point, known if moves[number] or same[number] else _NOTHING)
+        found[pair] = Difference(point, known if moves[number] or same[number] else NO_INTERVAL)
     return found
 
 
-def _quantile(studentised: NDArray[np.float64], fires: int, confidence: float) -> float:
+def _quantile(studentised: NDArray[np.float64], effective: float, confidence: float) -> float:
     """How many standard errors a simultaneous interval reaches, of (pairs, resamples) studentised deviations."""
     from scipy.special import ndtri, stdtrit
 
     if not len(studentised):
         return 0.0
     upper = (1 + confidence) / 2
-    few = float(stdtrit(fires - 1, upper) / ndtri(upper))
+    few = float(stdtrit(effective - 1, upper) / ndtri(upper))
     return float(np.quantile(np.abs(studentised).max(axis=0), confidence)) * few

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from burnscar_assets.comparison.paired import BETTER, DECISIVE, Comparison
-from burnscar_assets.evaluation.bootstrap import FEW_FIRES
+from burnscar_assets.evaluation.intervals import FEW_CLUSTERS, MIN_CLUSTERS
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,17 @@ def judge(comparison: Comparison, titles: Mapping[str, str], confidence: float) 
             f"{titles[best]} wins: its F1 of burnt ({values[best]:.3f}) is {margin.value:.3f} "
             f"[{margin.interval.low:.3f}, {margin.interval.high:.3f}] above that of the next, {titles[runner_up]}."
         )
-    said += (
-        f" Intervals are over {comparison.fire_clusters} clusters of fires and over seeds, and hold at "
-        f"{confidence:.0%} for all {pairs} pairs of set-ups together."
-    )
-    if comparison.fire_clusters < FEW_FIRES:
-        said += " So few fires show large differences only."
+    effective = comparison.effective_clusters
+    of_clusters = f"{comparison.fire_clusters} clusters of fires, which tell as much as {effective:.1f} of equal size"
+    if effective < MIN_CLUSTERS:
+        said += f" There are {of_clusters}: with so few fires no interval would hold, and no difference can be shown."
+    else:
+        said += (
+            f" Intervals are over {of_clusters}, and over seeds, and hold at {confidence:.0%} for all {pairs} pairs of "
+            "set-ups together."
+        )
+        if effective < FEW_CLUSTERS:
+            said += " So few fires show large differences only."
     return Verdict(
         best,
         "" if undecided else best,

@@ -15,7 +15,6 @@ from burnscar_assets.evaluation.metrics import (
     SMALLEST_PROBABILITY,
     Answers,
     binary_metrics,
-    reliability_bins,
 )
 
 BOUNDS: Final = (0.05, 20.0)
@@ -74,27 +73,22 @@ def fit_temperature(probability: NDArray[np.floating], burnt: NDArray[np.bool_])
 
 
 def reliability(answers: Answers, weights: NDArray[Any]) -> Mapping[str, NDArray[np.float64]]:
-    """Mean probability and burnt share of each bin under each of `r` weightings; NaN for an empty bin.
+    """Mean probability and burnt share of the windows of a bin under each of `r` weightings.
 
     Args:
-        answers: of `n` windows, with probabilities.
+        answers: of the bin's `n` windows, with probabilities.
         weights: (r, n), not negative.
 
     Returns:
-        `<bin>:mean_probability` and `<bin>:burnt_share` → (r,) values.
+        `mean_probability` and `burnt_share` → (r,) values, NaN where nothing has weight.
     """
     assert answers.probability is not None  # noqa: S101 - asked only of methods that give probabilities
-    bins = reliability_bins(answers.probability)
-    found: dict[str, NDArray[np.float64]] = {}
-    for number in range(RELIABILITY_BINS):
-        inside = weights[:, bins == number].astype(np.float64)
-        total = inside.sum(axis=1)
-        for name, values in (("mean_probability", answers.probability), ("burnt_share", answers.truth)):
-            sums = inside @ values[bins == number].astype(np.float64)
-            found[f"{bin_name(number)}:{name}"] = np.divide(
-                sums, total, out=np.full(len(total), np.nan), where=total > 0
-            )
-    return found
+    total = weights.sum(axis=1).astype(np.float64)
+    sums = {"mean_probability": weights @ answers.probability, "burnt_share": weights @ answers.truth}
+    return {
+        name: np.divide(of_bin, total, out=np.full(len(total), np.nan), where=total > 0)
+        for name, of_bin in sums.items()
+    }
 
 
 def bin_name(number: int) -> str:

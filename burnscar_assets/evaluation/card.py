@@ -8,10 +8,22 @@ from typing import Any, Final
 
 import pandas as pd
 
-from burnscar_assets.evaluation.bootstrap import FEW_FIRES
 from burnscar_assets.evaluation.false_alarms import RATE
+from burnscar_assets.evaluation.intervals import FEW_CLUSTERS, MIN_CLUSTERS
 from burnscar_assets.evaluation.plots import WORST_FILE
-from burnscar_assets.evaluation.report import CALIBRATED, CLOUDY, LAND, METHODS, MODEL, POOLED, SEASON
+from burnscar_assets.evaluation.report import (
+    CALIBRATED,
+    CLOUDY,
+    FIRE,
+    LAND,
+    MEAN,
+    MEDIAN,
+    METHODS,
+    MODEL,
+    PER_FIRE,
+    POOLED,
+    SEASON,
+)
 from burnscar_assets.evaluation.spec import EvaluationReport, EvaluationSpec
 from burnscar_assets.evaluation.subsets import SCOPES, STRATUM
 from burnscar_assets.storage.atomic import atomic_file, write_json
@@ -86,15 +98,21 @@ def write_card(
 
 
 def _told(metrics: pd.DataFrame) -> pd.DataFrame:
-    """The figures that a card has: those of single fires are in the table."""
-    scopes = [POOLED, *SCOPES, LAND, CALIBRATED, CLOUDY, SEASON, f"{SEASON}_{LAND}", f"{SEASON}_{CLOUDY}"]
-    return metrics[metrics["scope"].isin(scopes) & metrics["value"].notna()]
+    """The figures that a card has; of single fires F1 alone, where they are too few for an interval."""
+    scopes = [POOLED, PER_FIRE, *SCOPES, LAND, CALIBRATED, CLOUDY]
+    scopes += [SEASON, *(f"{SEASON}_{scope}" for scope in (PER_FIRE, LAND, CLOUDY))]
+    told = metrics["scope"].isin(scopes)
+    for scope, of_fires in ((POOLED, FIRE), (SEASON, f"{SEASON}_{FIRE}")):
+        if (metrics.loc[metrics["scope"] == scope, "effective_clusters"] < MIN_CLUSTERS).any():
+            told |= (metrics["scope"] == of_fires) & (metrics["metric"] == "f1_burnt")
+    return metrics[told & metrics["value"].notna()]
 
 
 def _figure(row: dict[str, Any]) -> dict[str, Any]:
-    named = {name: row[name] for name in ("method", "scope", "subset", "metric")}
+    named = {name: row[name] for name in ("method", "scope", "subset", "fire_id", "metric")}
     values = {name: None if math.isnan(row[name]) else float(row[name]) for name in ("value", "low", "high")}
-    return named | values | {"windows": int(row["windows"]), "fires": int(row["fires"])}
+    counted = {"windows": int(row["windows"]), "fires": int(row["fires"])}
+    return named | values | counted | {"effective_clusters": round(float(row["effective_clusters"]), 2)}
 
 
 def _limits(manifest: CheckpointManifest, report: EvaluationReport) -> Iterator[str]:
@@ -103,8 +121,12 @@ def _limits(manifest: CheckpointManifest, report: EvaluationReport) -> Iterator[
         yield "SIMULATED imagery: the figures say that the chain works, not how well a model maps real fires."
     if manifest.random_encoder:
         yield "The encoder started from random weights: it was never pretrained."
-    if report.summary.fires < FEW_FIRES:
-        yield f"{report.summary.fires} held-out fires are few: the intervals are too narrow, or missing."
+    if report.summary.effective_clusters < FEW_CLUSTERS:
+        yield (
+            f"{report.summary.fires} held-out fires are few: they tell as much as "
+            f"{report.summary.effective_clusters:.1f} clusters of equal size. Below {MIN_CLUSTERS:.0f} there is no "
+            f"interval; below {FEW_CLUSTERS:.0f} it holds less often than it says if some fires fail altogether."
+        )
     if report.held_out.decision.fixed_on != "validation":
         yield "The validation split has one class or one probability: the decision threshold is a default."
     if report.held_out.temperature.at_bound or not report.held_out.temperature.windows:
@@ -170,11 +192,34 @@ def _lines(card: dict[str, Any]) -> Iterator[str]:
 
 
 def _comparison(card: dict[str, Any], scope: str) -> Iterator[str]:
-    windows = next(f for f in card["metrics"] if f["scope"] == scope)
-    yield f"{windows['windows']} windows of {windows['fires']} fires; intervals by resampling fires."
+    pooled = next(f for f in card["metrics"] if f["scope"] == scope)
+    before = "" if scope == POOLED else f"{SEASON}_"
+    few = pooled["effective_clusters"] < MIN_CLUSTERS
+    yield (
+        f"{pooled['windows']} windows of {pooled['fires']} fires, which tell as much as "
+        f"{pooled['effective_clusters']:.1f} clusters of equal size: "
+        + ("too few for intervals, so each fire is listed." if few else "intervals are over clusters.")
+    )
     yield from ("", f"| metric | {' | '.join(METHODS)} |", "| --- |" + " --- |" * len(METHODS))
     for metric in _SHOWN:
         yield f"| {metric} | {' | '.join(_value(_find(card, method, scope, metric)) for method in METHODS)} |"
+    for subset in (MEAN, MEDIAN):
+        found = [_find(card, method, before + PER_FIRE, "f1_burnt", subset) for method in METHODS]
+        yield f"| f1_burnt, {subset} over fires | {' | '.join(_value(figure) for figure in found)} |"
+    yield ""
+    if few:
+        yield from _each_fire(card, before + FIRE)
+
+
+def _each_fire(card: dict[str, Any], scope: str) -> Iterator[str]:
+    by_fire: dict[str, dict[str, dict[str, Any]]] = {}
+    for figure in card["metrics"]:
+        if figure["scope"] == scope:
+            by_fire.setdefault(figure["fire_id"], {})[figure["method"]] = figure
+    yield from (f"| fire | windows | {' | '.join(f'F1 {method}' for method in METHODS)} |", "| --- | --- | --- | --- |")
+    for fire_id, found in by_fire.items():
+        windows = next(iter(found.values()))["windows"]
+        yield f"| {fire_id} | {windows} | {' | '.join(_value(found.get(method)) for method in METHODS)} |"
     yield ""
 
 
@@ -196,9 +241,9 @@ def _part(card: dict[str, Any], scope: str, subset: str) -> str:
     return f"| {scope.replace('_', ' ')}: {subset} | {found[0]['windows']} | {found[0]['fires']} | {f1} | {recall} |"
 
 
-def _find(card: dict[str, Any], method: str, scope: str, metric: str) -> dict[str, Any] | None:
-    wanted = (method, scope, metric)
-    return next((f for f in card["metrics"] if (f["method"], f["scope"], f["metric"]) == wanted), None)
+def _find(card: dict[str, Any], method: str, scope: str, metric: str, subset: str = "") -> dict[str, Any] | None:
+    wanted = (method, scope, metric, subset)
+    return next((f for f in card["metrics"] if (f["method"], f["scope"], f["metric"], f["subset"]) == wanted), None)
 
 
 def _value(figure: dict[str, Any] | None) -> str:

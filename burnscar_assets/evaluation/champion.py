@@ -1,8 +1,8 @@
 """Champion and challenger: which checkpoint of a fire year serves, and the reason.
 
 The champion's files are kept in `evaluation/fire_year=YYYY/champion/`, with the windows that it has seen, so that it
-can be judged on the same held-out fires as a new checkpoint, whatever became of the tables since. Who is champion
-has no part in the metrics.
+can be judged on the same validation fires as a new checkpoint, whatever became of the tables since. Held-out fires have
+no part in who is champion, and who is champion has none in the metrics.
 """
 
 import math
@@ -14,14 +14,16 @@ from shutil import copyfile
 from typing import Final, Literal
 
 import geopandas as gpd
-import pandas as pd
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from burnscar_assets.classes import BURNT, CLASS_NAMES, Split
 from burnscar_assets.errors import CheckpointError, InputError, MissingDataError
-from burnscar_assets.evaluation.bootstrap import Interval, bootstrap_intervals
-from burnscar_assets.evaluation.judge import Rules, predict
-from burnscar_assets.evaluation.metrics import binary_metrics
-from burnscar_assets.evaluation.report import MODEL, answers_of, fire_ids_of
+from burnscar_assets.evaluation.ground import ground_clusters
+from burnscar_assets.evaluation.intervals import cluster_intervals
+from burnscar_assets.evaluation.judge import Rules, answers
+from burnscar_assets.evaluation.metrics import Answers, weighted_metrics
 from burnscar_assets.evaluation.season import check_seen
 from burnscar_assets.evaluation.separation import prove_separation
 from burnscar_assets.evaluation.spec import EvaluationSpec, load_report
@@ -67,6 +69,12 @@ class Champion(BaseModel):
     fire_year: int
     reign: Reign
     rules: Rules = Field(description="Thresholds and temperature, as fixed on its own training and validation splits.")
+    behind: float = Field(
+        0.0,
+        le=0,
+        description="By how much the champions since the best one were lower in F1 of burnt, in sum: what each lost to "
+        "the one before it on validation fires counts, so that small losses don't add up.",
+    )
     before: tuple[Reign, ...] = ()
     refused: Refusal | None = None
 
@@ -90,14 +98,39 @@ class Challenger:
         manifest: its manifest.
         seen: windows that it has seen.
         rules: fixed on these.
-        predictions: its answers for the held-out windows, contract PREDICTIONS.
     """
 
     folder: Path
     manifest: CheckpointManifest
     seen: gpd.GeoDataFrame
     rules: Rules
-    predictions: pd.DataFrame
+
+    @property
+    def validation(self) -> gpd.GeoDataFrame:
+        """Windows that its epoch, threshold and temperature were chosen on."""
+        return self.seen[self.seen["split"] == Split.VAL].reset_index(drop=True)
+
+
+@dataclass(frozen=True)
+class Contest:
+    """A challenger beside the champion on the same windows.
+
+    Attributes:
+        fires: fires that they belong to.
+        champion, challenger: F1 of burnt, 0–1; NaN if undefined.
+        low, high: interval of the challenger's less the champion's; NaN with too few clusters.
+    """
+
+    fires: int
+    champion: float
+    challenger: float
+    low: float
+    high: float
+
+    @property
+    def difference(self) -> float:
+        """The challenger's F1 less the champion's."""
+        return self.challenger - self.champion
 
 
 def champion_folder(root: DataRoot, fire_year: int) -> Path:
@@ -122,13 +155,12 @@ def load_champion(root: DataRoot, fire_year: int) -> Champion | None:
         ) from error
 
 
-def contest(spec: EvaluationSpec, challenger: Challenger, held_out: gpd.GeoDataFrame, progress: Progress) -> Champion:
+def contest(spec: EvaluationSpec, challenger: Challenger, progress: Progress) -> Champion:
     """Decide whether a checkpoint becomes the champion of its year, by the rule in settings, and record the reason.
 
     Args:
         spec: of the evaluation.
-        challenger: the checkpoint.
-        held_out: the windows that it was judged on, of `describe_windows`; the champion is judged on the same.
+        challenger: the checkpoint; the champion is judged on the same validation windows.
         progress: told of steps.
 
     Raises:
@@ -141,41 +173,85 @@ def contest(spec: EvaluationSpec, challenger: Challenger, held_out: gpd.GeoDataF
         return _crown(root, challenger, None, "first", FIRST)
     if champion.reign.weights_sha256 == weights:
         return _record(root, champion.model_copy(update={"refused": None}))
-    folder = champion_folder(root, year)
+    behind = champion.behind
     try:
-        verify_checkpoint(folder)
-        prove_separation(held_out, gpd.read_parquet(folder / SEEN_FILE))
-        predictions = predict(spec, folder, held_out, champion.rules, progress)
+        found = _compare(spec, champion, challenger, progress)
     except (CheckpointError, InputError, OSError) as error:
-        wins, reason = False, f"the champion can't be judged on the same held-out fires: {error}"
+        wins, reason = False, f"the champion can't be judged on the same validation fires: {error}"
     else:
-        wins, reason = judge_challenge(predictions, challenger.predictions, spec.settings)
+        wins, reason = judge_challenge(found, behind, spec.settings)
+        behind = min(0.0, behind + found.difference)
     if wins:
-        return _crown(root, challenger, champion, "rule", reason)
+        return _crown(root, challenger, champion, "rule", reason, behind)
     said = f'{reason}; a person may decide otherwise: burnscar champion --years {year} --accept "REASON"'
     return _record(root, champion.model_copy(update={"refused": Refusal(weights_sha256=weights, reason=said)}))
 
 
-def judge_challenge(champion: pd.DataFrame, challenger: pd.DataFrame, settings: EvaluationSettings) -> tuple[bool, str]:
+def _compare(spec: EvaluationSpec, champion: Champion, challenger: Challenger, progress: Progress) -> Contest:
+    """Judge both on the challenger's validation windows, which the champion must not have been trained on."""
+    folder, windows = champion_folder(spec.data_root, spec.fire_year), challenger.validation
+    verify_checkpoint(folder)
+    seen = gpd.read_parquet(folder / SEEN_FILE)
+    prove_separation(windows, seen[seen["split"] == Split.TRAIN])
+    truth = (windows["category"] == CLASS_NAMES[BURNT]).to_numpy(dtype=bool)
+
+    def judged(place: Path, rules: Rules) -> Answers:
+        probability, _ = answers(spec, place, windows, progress)
+        return Answers(truth, rules.decision.predict(probability), probability)
+
+    old, new = judged(folder, champion.rules), judged(challenger.folder, challenger.rules)
+    return compare_pair(old, new, windows, spec.settings.confidence)
+
+
+def compare_pair(champion: Answers, challenger: Answers, windows: gpd.GeoDataFrame, confidence: float) -> Contest:
+    """Two checkpoints on the same windows, with an interval of their difference over pieces of ground.
+
+    Args:
+        champion: its answers.
+        challenger: its answers to the same windows in the same order.
+        windows: the windows, as contract WINDOWS has them.
+        confidence: of the interval, 0–1.
+    """
+
+    def statistic(weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        old, new = (weighted_metrics(one, weights)["f1_burnt"] for one in (champion, challenger))
+        return {"champion": old, "challenger": new, "difference": new - old}
+
+    fire_ids = windows["fire_id"].astype("string").fillna("")
+    has_fire = (fire_ids != "").to_numpy(dtype=bool)
+    found = cluster_intervals(statistic, ground_clusters(windows), has_fire, confidence, "difference")["difference"]
+    plain = statistic(np.ones((1, len(windows))))
+    old, new = (float(plain[name][0]) for name in ("champion", "challenger"))
+    return Contest(int(fire_ids[has_fire].nunique()), old, new, found.low, found.high)
+
+
+def judge_challenge(found: Contest, behind: float, settings: EvaluationSettings) -> tuple[bool, str]:
     """Whether a challenger takes the champion's place by the rule, and the reason in words.
 
     Args:
-        champion: the champion's answers, contract PREDICTIONS.
-        challenger: the challenger's, of the same windows.
-        settings: the rule, and those of the interval.
+        found: both on the same windows.
+        behind: what champions since the best one have lost already; 0 or less.
+        settings: rule and margin.
     """
-    (now, interval), (new, _) = (_f1_burnt(predictions, settings) for predictions in (champion, challenger))
-    fires = len(set(fire_ids_of(challenger)) - {""})
-    said = f"F1 of burnt {new:.3f} against the champion's {now:.3f} on the same {fires} held-out fires"
+    said = (
+        f"F1 of burnt {found.challenger:.3f} against the champion's {found.champion:.3f} on the same {found.fires} "
+        "validation fires"
+    )
     if settings.champion_rule == "person":
         return False, f"{said}; the rule leaves it to a person"
-    if math.isnan(new) or math.isnan(now):
+    if math.isnan(found.difference):
         return False, f"{said}: it is undefined, so that nothing can be compared"
     if settings.champion_rule == "better":
-        return new > now, f"{said}: {'better' if new > now else 'not better'}"
-    least = now if math.isnan(interval.low) else interval.low
-    span = "no interval" if math.isnan(interval.low) else f"interval {interval.low:.3f} to {interval.high:.3f}"
-    return new >= least, f"{said} ({span}): {'not worse' if new >= least else 'worse'}"
+        better = found.difference > 0
+        return better, f"{said}: {'better' if better else 'not better'}"
+    if math.isnan(found.low):
+        span = "too few clusters of fires for an interval and a margin"
+        holds = behind + found.difference >= 0
+    else:
+        span = f"difference {found.low:+.3f} to {found.high:+.3f}, margin {settings.champion_margin:g}"
+        holds = behind + found.low >= -settings.champion_margin
+    lost = f", {-behind:.3f} lost before" if behind else ""
+    return holds, f"{said} ({span}{lost}): {'not worse' if holds else 'not shown to be no worse'}"
 
 
 def accept_checkpoint(root: DataRoot, fire_year: int, layer: str, reason: str) -> Champion:
@@ -200,7 +276,7 @@ def accept_checkpoint(root: DataRoot, fire_year: int, layer: str, reason: str) -
     check_seen(usable, manifest)
     judged = report.held_out
     rules = Rules(judged.threshold, judged.decision, judged.temperature)
-    challenger = Challenger(folder, manifest, seen_windows(usable), rules, pd.DataFrame())
+    challenger = Challenger(folder, manifest, seen_windows(usable), rules)
     return _crown(root, challenger, champion, "person", reason.strip())
 
 
@@ -222,6 +298,7 @@ def _crown(
     champion: Champion | None,
     by: Literal["first", "rule", "person"],
     reason: str,
+    behind: float = 0.0,
 ) -> Champion:
     """Put a checkpoint in the champion's place, with its files, whole or not at all."""
     manifest = challenger.manifest
@@ -229,6 +306,7 @@ def _crown(
         fire_year=manifest.fire_year,
         reign=Reign(weights_sha256=manifest.weights_sha256, by=by, reason=reason, decided_at=datetime.now(UTC)),
         rules=challenger.rules,
+        behind=behind,
         before=() if champion is None else (*champion.before, champion.reign),
     )
     with atomic_folder(champion_folder(root, manifest.fire_year)) as place:
@@ -244,17 +322,3 @@ def _record(root: DataRoot, champion: Champion) -> Champion:
     if champion != load_champion(root, champion.fire_year):
         write_json(champion_folder(root, champion.fire_year) / RECORD_FILE, champion.model_dump(mode="json"))
     return champion
-
-
-def _f1_burnt(predictions: pd.DataFrame, settings: EvaluationSettings) -> tuple[float, Interval]:
-    rows = predictions.sort_values("window_id", kind="stable").reset_index(drop=True)
-    answers = answers_of(rows, MODEL)
-    intervals = bootstrap_intervals(
-        answers,
-        rows["cluster_id"].astype(str).to_list(),
-        fire_ids_of(rows) != "",
-        samples=settings.bootstrap_samples,
-        confidence=settings.confidence,
-        seed=settings.seed,
-    )
-    return binary_metrics(answers)["f1_burnt"], intervals["f1_burnt"]

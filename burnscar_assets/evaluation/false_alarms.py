@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from burnscar_assets.classes import Stratum
-from burnscar_assets.evaluation.bootstrap import Interval, resampled_intervals
-from burnscar_assets.settings import EvaluationSettings
+from burnscar_assets.evaluation.intervals import NO_INTERVAL, Interval, cluster_intervals
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -19,17 +18,18 @@ _M2_PER_KM2 = 1e6
 
 
 def false_alarms(
-    predictions: "gpd.GeoDataFrame", called_burnt: NDArray[np.bool_], settings: EvaluationSettings
+    predictions: "gpd.GeoDataFrame", called_burnt: NDArray[np.bool_], confidence: float
 ) -> tuple[dict[str, float], Interval] | None:
     """Windows of stratum `land` that are called burnt, by the area of those windows.
 
-    The interval is the wider one at each end of two: resampled blocks of ground, since false alarms come in patches,
-    and the exact Poisson interval (Garwood 1936), since blocks without any alarm resample to no alarm at all.
+    The interval is the wider one at each end of two: that over blocks of ground, since false alarms come in patches,
+    and the exact Poisson interval (Garwood 1936), since blocks without any alarm don't differ. With fewer blocks than
+    an interval needs there is none.
 
     Args:
         predictions: contract PREDICTIONS, EPSG:3310 (equal area).
         called_burnt: (n,) which windows the method calls burnt.
-        settings: of the intervals.
+        confidence: of the interval, 0–1.
 
     Returns:
         `area_km2` scored, `fp` and `false_alarms_per_1000_km2`, and the interval of the last; None without such land.
@@ -44,16 +44,12 @@ def false_alarms(
     def rate(weights: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
         return {RATE: UNIT_KM2 * (weights @ called) / (weights @ area_km2)}
 
-    drawn = resampled_intervals(
-        rate,
-        predictions.loc[land, "cluster_id"].astype(str).to_list(),
-        np.zeros(int(land.sum()), dtype=bool),
-        samples=settings.bootstrap_samples,
-        confidence=settings.confidence,
-        seed=settings.seed,
-    )[RATE]
-    low, high = (UNIT_KM2 * count / total_km2 for count in poisson_interval(alarms, settings.confidence))
-    interval = Interval(float(np.fmin(drawn.low, low)), float(np.fmax(drawn.high, high)))
+    blocks = predictions.loc[land, "cluster_id"].astype(str).to_list()
+    over_blocks = cluster_intervals(rate, blocks, np.zeros(len(blocks), dtype=bool), confidence, "positive")[RATE]
+    interval = NO_INTERVAL
+    if not np.isnan(over_blocks.low):
+        low, high = (UNIT_KM2 * count / total_km2 for count in poisson_interval(alarms, confidence))
+        interval = Interval(min(over_blocks.low, low), max(over_blocks.high, high))
     return {AREA: total_km2, "fp": float(alarms), RATE: UNIT_KM2 * alarms / total_km2}, interval
 
 

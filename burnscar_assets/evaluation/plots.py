@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from burnscar_assets.classes import BURNT, CLASS_COLORS, CLASS_NAMES
+from burnscar_assets.evaluation.intervals import MIN_CLUSTERS
 from burnscar_assets.evaluation.report import BASELINE, FIRE, MODEL, POOLED, RELIABILITY
 from burnscar_assets.evaluation.spec import EvaluationSpec
 from burnscar_assets.imagery.plots import SWIR, TRUE_COLOUR, chip_images
@@ -176,8 +177,9 @@ def _draw_comparison(axes: "Axes", metrics: pd.DataFrame) -> None:
                 label = f"{height:.2f}"
                 side, gap = ("right", -4) if shift < 0 else ("left", 4)
                 axes.annotate(label, (at, height), (gap, 2), textcoords="offset points", fontsize=7, ha=side)
-    fires = int(pooled["fires"].max())
+    fires, effective = int(pooled["fires"].max()), float(pooled["effective_clusters"].max())
+    intervals = f"{fires} fires" if effective >= MIN_CLUSTERS else f"{fires} fires, too few for intervals"
     axes.set_xticks(places, list(_COMPARED.values()))
-    axes.set(xlim=(-0.6, len(_COMPARED) - 0.4), ylim=(0, 1.1), title=f"pooled, intervals over {fires} fires")
+    axes.set(xlim=(-0.6, len(_COMPARED) - 0.4), ylim=(0, 1.1), title=f"pooled over {intervals}")
     axes.grid(axis="y", alpha=0.3)
     axes.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, frameon=False)

@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from burnscar_assets.classes import CLASS_NAMES, Split, Stratum
-from burnscar_assets.evaluation.bootstrap import bootstrap_intervals
+from burnscar_assets.evaluation.intervals import metric_intervals
 from burnscar_assets.evaluation.judge import describe_windows, fix_rules, predict
 from burnscar_assets.evaluation.metrics import Answers, binary_metrics
 from burnscar_assets.evaluation.report import MODEL, answers_of, fire_ids_of
@@ -86,14 +86,8 @@ def _scored(protocol: str, rows: pd.DataFrame, settings: EvaluationSettings, *, 
     if tuned:
         answers = Answers(answers.truth, _best_calls(answers), answers.ranking, answers.probability)
     values = binary_metrics(answers)
-    interval = bootstrap_intervals(
-        answers,
-        rows["cluster_id"].astype(str).to_list(),
-        fires != "",
-        samples=settings.bootstrap_samples,
-        confidence=settings.confidence,
-        seed=settings.seed,
-    )["f1_burnt"]
+    clusters = rows["cluster_id"].astype(str).to_list()
+    interval = metric_intervals(answers, clusters, fires != "", settings.confidence)["f1_burnt"]
     return counted | dict(zip(names, (*(values[m] for m in METRICS_SHOWN), interval.low, interval.high), strict=True))
 
 

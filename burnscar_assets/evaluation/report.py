@@ -1,23 +1,31 @@
 """From predictions per window to the metrics table and its key figures.
 
 The model and the baseline are judged on the same windows: pooled and by part (`subsets.py`), with intervals over
-resampled fires, and for each fire on its own burnt windows and its own negatives (ring, granule), without intervals.
+clusters of fires; for each fire on its own burnt windows and its own negatives (ring, granule), without intervals; and
+over fires, each counted once.
 """
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
 
 from burnscar_assets.classes import BURNT, CLASS_NAMES, Stratum
 from burnscar_assets.errors import InputError
-from burnscar_assets.evaluation.bootstrap import Interval, Statistic, resampled_intervals
-from burnscar_assets.evaluation.calibration import reliability
+from burnscar_assets.evaluation.calibration import bin_name, reliability
 from burnscar_assets.evaluation.false_alarms import AREA, RATE, false_alarms
+from burnscar_assets.evaluation.ground import ground_clusters
+from burnscar_assets.evaluation.intervals import (
+    NO_INTERVAL,
+    Interval,
+    Statistic,
+    cluster_intervals,
+    effective_clusters,
+)
 from burnscar_assets.evaluation.metrics import (
     COUNTS,
     METRICS,
@@ -30,11 +38,19 @@ from burnscar_assets.evaluation.subsets import subsets
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.contracts import EVALUATION_METRICS
 
+if TYPE_CHECKING:
+    import geopandas as gpd
+
 MODEL: Final = "model"
 BASELINE: Final = "nbr_threshold"
 METHODS: Final = (MODEL, BASELINE)
 POOLED: Final = "pooled"
 FIRE: Final = "fire"
+PER_FIRE: Final = "per_fire"
+"""Over fires, each counted once; its subsets are MEAN and MEDIAN."""
+
+MEAN: Final = "mean"
+MEDIAN: Final = "median"
 LAND: Final = "land"
 CALIBRATED: Final = "calibrated"
 RELIABILITY: Final = "reliability"
@@ -44,7 +60,7 @@ SEASON: Final = "season"
 """Pooled metrics of the checkpoint of the year before; its other scopes are `season_fire` and so on."""
 
 _OF_PROBABILITY = ("brier", "nll", "ece")
-_NOTHING = Interval(float("nan"), float("nan"))
+_OF_RANKING = ("auroc", "average_precision")
 
 _BURNT_NAME = CLASS_NAMES[BURNT]
 
@@ -58,15 +74,17 @@ class EvaluationSummary:
         windows: Windows scored.
         burnt_windows: Burnt ones among them.
         fires: Fires that the windows belong to.
-        clusters: Clusters that were resampled: fire clusters and, for land without fire, ground blocks.
+        clusters: Clusters: fire clusters and, for land without fire, ground blocks.
+        effective_clusters: Fire clusters of equal size that would tell as much.
         tp, fp, fn, tn: Confusion matrix of the model; burnt is positive.
         accuracy: Of the model, 0–1, as are the following.
         balanced_accuracy: Mean of the recalls of both classes.
-        f1_burnt, f1_burnt_low, f1_burnt_high: F1 of burnt and its interval over fires.
+        f1_burnt, f1_burnt_low, f1_burnt_high: F1 of burnt, pooled, and its interval over clusters of fires.
         iou_burnt: Intersection over union of burnt, counted in windows.
         auroc: Area under the ROC curve.
         baseline_f1_burnt, baseline_balanced_accuracy, baseline_auroc: Of the NBR threshold.
         worst_fire_f1_burnt, median_fire_f1_burnt: Over fires with a burnt window.
+        mean_fire_f1_burnt, mean_fire_f1_burnt_low, mean_fire_f1_burnt_high: Mean over them, and its interval.
         ece, ece_calibrated: Expected calibration error, as it is and with the temperature.
         false_alarms_per_1000_km2, false_alarms_low, false_alarms_high: Windows of land without fire called burnt.
         season_windows: Windows of the whole year that the checkpoint of the year before was judged on.
@@ -80,6 +98,7 @@ class EvaluationSummary:
     burnt_windows: int
     fires: int
     clusters: int
+    effective_clusters: float
     tp: int
     fp: int
     fn: int
@@ -96,6 +115,9 @@ class EvaluationSummary:
     baseline_auroc: float | None
     worst_fire_f1_burnt: float | None
     median_fire_f1_burnt: float | None
+    mean_fire_f1_burnt: float | None
+    mean_fire_f1_burnt_low: float | None
+    mean_fire_f1_burnt_high: float | None
     ece: float | None
     ece_calibrated: float | None
     false_alarms_per_1000_km2: float | None
@@ -120,7 +142,7 @@ def evaluate_predictions(
 
     Args:
         predictions: columns of contract PREDICTIONS; the order of the rows doesn't matter.
-        settings: resamples, confidence and seed of the intervals, and bounds of classes.
+        settings: confidence of the intervals, and bounds of classes.
         fire_year: fire year that the metrics are of.
         season: contract SEASON_PREDICTIONS, if the checkpoint of the year before was judged too.
         beside: by scope, predictions of windows that are in no other scope.
@@ -142,6 +164,24 @@ def evaluate_predictions(
     return EVALUATION_METRICS.conform(pd.DataFrame(metrics).assign(fire_year=fire_year))
 
 
+def across_years(predictions: "gpd.GeoDataFrame", settings: EvaluationSettings) -> pd.DataFrame:
+    """Metrics of the held-out fires of several years together, each judged by its own year's checkpoint.
+
+    Clusters are pieces of ground, since fires of different years may lie on the same one. Pooled AUROC and average
+    precision are left out: they would rank probabilities of different checkpoints.
+
+    Args:
+        predictions: contract PREDICTIONS, of several fire years.
+        settings: confidence of the intervals.
+
+    Returns:
+        Contract EVALUATION_METRICS without fire_year: scopes `pooled`, `fire` and `per_fire`.
+    """
+    rows = predictions.assign(cluster_id=ground_clusters(predictions))
+    metrics = pd.DataFrame(_Judge(rows, settings).overall())
+    return metrics[~metrics["metric"].isin(_OF_RANKING) | (metrics["scope"] != POOLED)].reset_index(drop=True)
+
+
 class _Judge:
     """Makes the rows of the metrics table from one table of predictions."""
 
@@ -152,19 +192,19 @@ class _Judge:
         self._clusters = self._rows["cluster_id"].astype(str).to_numpy()
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        everything = np.ones(len(self._rows), dtype=bool)
+        yield from self.overall()
         for method in METHODS:
             answers = answers_of(self._rows, method)
-            yield from self._judged(answers, everything, method=method, scope=POOLED)
-            for fire_id in sorted(set(self._fires) - {""}):
-                inside = self._fires == fire_id
-                values = binary_metrics(answers.take(inside))
-                for row in _told(values, METRICS, {}):
-                    yield self._named(row, inside, method=method, scope=FIRE, fire_id=fire_id)
             for scope, subset, inside in subsets(self._rows, self._settings):
                 yield from self._judged(answers, inside, method=method, scope=scope, subset=subset)
             yield from self._land(answers, method)
         yield from self._calibration(answers_of(self._rows, MODEL))
+
+    def overall(self) -> Iterator[dict[str, Any]]:
+        """Rows of all windows, of each fire, and over fires."""
+        yield from self.pooled(POOLED)
+        for method in METHODS:
+            yield from self._fires_of(answers_of(self._rows, method), method)
 
     def pooled(self, scope: str) -> Iterator[dict[str, Any]]:
         """Rows of all windows together, under a scope's name."""
@@ -175,47 +215,80 @@ class _Judge:
     def _judged(self, answers: Answers, inside: np.ndarray, **names: str) -> Iterator[dict[str, Any]]:
         chosen = answers.take(inside)
         intervals = self._intervals(partial(weighted_metrics, chosen), inside)
-        for row in _told(binary_metrics(chosen), METRICS, intervals):
-            yield self._named(row, inside, **names)
+        yield from self._named(_told(binary_metrics(chosen), METRICS, intervals), inside, **names)
+
+    def _fires_of(self, answers: Answers, method: str) -> Iterator[dict[str, Any]]:
+        """Each fire, and mean and median over fires."""
+        by_fire = {}
+        for fire_id in sorted(set(self._fires) - {""}):
+            inside = self._fires == fire_id
+            by_fire[fire_id] = binary_metrics(answers.take(inside))
+            rows = _told(by_fire[fire_id], METRICS, {})
+            yield from self._named(rows, inside, method=method, scope=FIRE, fire_id=fire_id)
+        for metric in METRICS if by_fire else ():
+            if metric not in COUNTS:
+                values = {fire_id: found[metric] for fire_id, found in by_fire.items()}
+                yield from self._over_fires(metric, values, method)
+
+    def _over_fires(self, metric: str, by_fire: Mapping[str, float], method: str) -> Iterator[dict[str, Any]]:
+        """Mean and median of a metric over the fires where it is defined; the mean with its interval."""
+        known = [fire_id for fire_id, value in by_fire.items() if not math.isnan(value)]
+        values = np.array([by_fire[fire_id] for fire_id in known])
+        cluster_of = dict(zip(self._fires, self._clusters, strict=True))
+        clusters = [cluster_of[fire_id] for fire_id in known]
+        of_fires = np.ones(len(known), dtype=bool)
+        inside = np.isin(self._fires, known)
+        counted = self._counted(inside) | {"effective_clusters": effective_clusters(clusters, of_fires)}
+
+        def mean(weights: np.ndarray) -> dict[str, np.ndarray]:
+            return {metric: weights @ values / weights.sum(axis=1)}
+
+        found: dict[str, tuple[float, Interval]] = dict.fromkeys((MEAN, MEDIAN), (math.nan, NO_INTERVAL))
+        if known:
+            interval = cluster_intervals(mean, clusters, of_fires, self._settings.confidence)[metric]
+            found = {MEAN: (float(values.mean()), interval), MEDIAN: (float(np.median(values)), NO_INTERVAL)}
+        for subset, (value, interval) in found.items():
+            for row in _told({metric: value}, (metric,), {metric: interval}):
+                yield {"fire_id": "", "method": method, "scope": PER_FIRE, "subset": subset} | row | counted
 
     def _land(self, answers: Answers, method: str) -> Iterator[dict[str, Any]]:
-        found = false_alarms(self._rows, answers.predicted, self._settings)
+        found = false_alarms(self._rows, answers.predicted, self._settings.confidence)
         if found is not None:
             values, interval = found
             inside = (self._rows["stratum"] == Stratum.LAND).to_numpy(dtype=bool) & (self._fires == "")
-            for row in _told(values, (AREA, "fp", RATE), {RATE: interval}):
-                yield self._named(row, inside, method=method, scope=LAND)
+            rows = _told(values, (AREA, "fp", RATE), {RATE: interval})
+            yield from self._named(rows, inside, method=method, scope=LAND)
 
     def _calibration(self, answers: Answers) -> Iterator[dict[str, Any]]:
         everything = np.ones(len(self._rows), dtype=bool)
         calibrated = self._rows["calibrated_probability"].to_numpy(dtype=np.float64)
         scaled = Answers(answers.truth, answers.predicted, calibrated, calibrated)
         intervals = self._intervals(partial(weighted_metrics, scaled), everything)
-        for row in _told(binary_metrics(scaled), _OF_PROBABILITY, intervals):
-            yield self._named(row, everything, method=MODEL, scope=CALIBRATED)
-        curve = partial(reliability, answers)
-        intervals = self._intervals(curve, everything)
+        rows = _told(binary_metrics(scaled), _OF_PROBABILITY, intervals)
+        yield from self._named(rows, everything, method=MODEL, scope=CALIBRATED)
         bins = reliability_bins(answers.ranking)
-        for number, (name, values) in enumerate(curve(np.ones((1, len(self._rows)))).items()):
-            inside = bins == number // 2
-            subset, _, metric = name.partition(":")
-            for row in _told({metric: float(values[0])}, (metric,), {metric: intervals[name]}):
-                if inside.any():
-                    yield self._named(row, inside, method=MODEL, scope=RELIABILITY, subset=subset)
+        for number in np.unique(bins):
+            inside = bins == number
+            curve = partial(reliability, answers.take(inside))
+            values = {name: float(value[0]) for name, value in curve(np.ones((1, inside.sum()))).items()}
+            rows = _told(values, tuple(values), self._intervals(curve, inside))
+            yield from self._named(rows, inside, method=MODEL, scope=RELIABILITY, subset=bin_name(int(number)))
 
     def _intervals(self, statistic: Statistic, inside: np.ndarray) -> dict[str, Interval]:
-        return resampled_intervals(
-            statistic,
-            self._clusters[inside].tolist(),
-            self._fires[inside] != "",
-            samples=self._settings.bootstrap_samples,
-            confidence=self._settings.confidence,
-            seed=self._settings.seed,
-        )
+        clusters, of_fire = self._clusters[inside].tolist(), self._fires[inside] != ""
+        return cluster_intervals(statistic, clusters, of_fire, self._settings.confidence)
 
-    def _named(self, row: dict[str, Any], inside: np.ndarray, **names: str) -> dict[str, Any]:
-        counted = {"windows": int(inside.sum()), "fires": len(set(self._fires[inside]) - {""})}
-        return {"subset": "", "fire_id": ""} | names | row | counted
+    def _named(self, rows: Iterable[dict[str, Any]], inside: np.ndarray, **names: str) -> Iterator[dict[str, Any]]:
+        counted = self._counted(inside)
+        yield from ({"subset": "", "fire_id": ""} | names | row | counted for row in rows)
+
+    def _counted(self, inside: np.ndarray) -> dict[str, Any]:
+        fires = self._fires[inside]
+        return {
+            "windows": int(inside.sum()),
+            "fires": len(set(fires) - {""}),
+            "effective_clusters": effective_clusters(self._clusters[inside].tolist(), fires != ""),
+        }
 
 
 def _season_scope(scope: str) -> str:
@@ -227,7 +300,7 @@ def _told(
 ) -> Iterator[dict[str, Any]]:
     """Metrics by name with their intervals; a count has none."""
     for name in names:
-        interval = _NOTHING if name in COUNTS else intervals.get(name, _NOTHING)
+        interval = NO_INTERVAL if name in COUNTS else intervals.get(name, NO_INTERVAL)
         yield {"metric": name, "value": values[name], "low": interval.low, "high": interval.high}
 
 
@@ -261,10 +334,11 @@ def summarise(predictions: pd.DataFrame, metrics: pd.DataFrame) -> EvaluationSum
     fire_ids = fire_ids_of(predictions)
     clusters = set(zip(fire_ids != "", predictions["cluster_id"].astype(str), strict=True))
 
-    def value(metric: str, method: str = MODEL, column: str = "value", scope: str = POOLED) -> float | None:
-        found = metrics.loc[
-            (metrics["scope"] == scope) & (metrics["method"] == method) & (metrics["metric"] == metric), column
-        ]
+    def value(
+        metric: str, method: str = MODEL, column: str = "value", scope: str = POOLED, subset: str = ""
+    ) -> float | None:
+        named = (metrics["scope"] == scope) & (metrics["subset"] == subset)
+        found = metrics.loc[named & (metrics["method"] == method) & (metrics["metric"] == metric), column]
         return _defined(float(found.iloc[0])) if len(found) else None
 
     def count(metric: str) -> int:
@@ -277,6 +351,7 @@ def summarise(predictions: pd.DataFrame, metrics: pd.DataFrame) -> EvaluationSum
         burnt_windows=int((predictions["category"] == _BURNT_NAME).sum()),
         fires=len(set(fire_ids) - {""}),
         clusters=len(clusters),
+        effective_clusters=value("f1_burnt", column="effective_clusters") or 0.0,
         tp=count("tp"),
         fp=count("fp"),
         fn=count("fn"),
@@ -292,7 +367,10 @@ def summarise(predictions: pd.DataFrame, metrics: pd.DataFrame) -> EvaluationSum
         baseline_balanced_accuracy=value("balanced_accuracy", BASELINE),
         baseline_auroc=value("auroc", BASELINE),
         worst_fire_f1_burnt=_defined(float(fire_f1.min())),
-        median_fire_f1_burnt=_defined(float(fire_f1.median())),
+        median_fire_f1_burnt=value("f1_burnt", scope=PER_FIRE, subset=MEDIAN),
+        mean_fire_f1_burnt=value("f1_burnt", scope=PER_FIRE, subset=MEAN),
+        mean_fire_f1_burnt_low=value("f1_burnt", column="low", scope=PER_FIRE, subset=MEAN),
+        mean_fire_f1_burnt_high=value("f1_burnt", column="high", scope=PER_FIRE, subset=MEAN),
         ece=value("ece"),
         ece_calibrated=value("ece", scope=CALIBRATED),
         false_alarms_per_1000_km2=value(RATE, scope=LAND),

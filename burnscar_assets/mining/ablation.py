@@ -1,7 +1,7 @@
 """What hard negatives are worth: two checkpoints, with and without them, on the same held-out windows.
 
-Both are judged on the windows that both were judged on, each by its own threshold, fixed on validation. Fires are
-resampled in pairs, so that what the two have in common, easy and hard fires, cancels out of the difference.
+Both are judged on the windows that both were judged on, each by its own threshold, fixed on validation. The interval is
+of the difference on the same fires, so that what the two have in common, easy and hard fires, cancels out of it.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from burnscar_assets.classes import BURNT, CLASS_NAMES, Stratum
 from burnscar_assets.errors import InputError
-from burnscar_assets.evaluation.bootstrap import resampled_intervals
+from burnscar_assets.evaluation.ground import ground_clusters
+from burnscar_assets.evaluation.intervals import cluster_intervals
 from burnscar_assets.evaluation.metrics import Answers, weighted_metrics
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.contracts import PREDICTIONS
@@ -55,7 +56,7 @@ def compare_predictions(
     Args:
         with_mined: contract PREDICTIONS, of the checkpoint that was trained with hard negatives.
         without: the same of the one that was not.
-        settings: resamples, confidence and seed.
+        settings: confidence of the intervals.
 
     Raises:
         InputError: they have no window in common, or differ in what is true of one.
@@ -75,14 +76,8 @@ def compare_predictions(
         return {f"{which} {metric}": value for which, by in values.items() for metric, value in by.items()}
 
     plain = {name: float(value[0]) for name, value in statistic(np.ones((1, len(both)))).items()}
-    intervals = resampled_intervals(
-        statistic,
-        both["cluster_id"].astype(str).to_list(),
-        (fire_id != "").to_numpy(dtype=bool),
-        samples=settings.bootstrap_samples,
-        confidence=settings.confidence,
-        seed=settings.seed,
-    )
+    has_fire = (fire_id != "").to_numpy(dtype=bool)
+    intervals = cluster_intervals(statistic, ground_clusters(both), has_fire, settings.confidence, "difference")
     rows = []
     for metric in (*METRICS, LAND_RATE):
         interval = intervals[f"{DIFFERENCE} {metric}"]

@@ -125,9 +125,10 @@ def _report(console: Console, world: World, years: list[int], archive: Simulated
     root = world.root
     if not refreshed.runs:
         console.print("everything was fresh: no work was done twice")
-    least = world.settings.imagery.min_clear_fraction
+    least, judged = world.settings.imagery.min_clear_fraction, world.settings.evaluation
     show_table(count_table(root, years, least, title=f"{world.settings.name}: perimeters to tiles"))
-    show_table(score_table(root, years, title="held-out fires, pooled, with 95 % intervals over fires"))
+    title = f"held-out fires, with {judged.confidence:.0%} intervals over clusters of fires"
+    show_table(score_table(root, years, judged, title=title))
     if world.setups and table_path(root, SETUP_COMPARISON, None).exists():
         show_table(comparison_table(root))
         for line in comparison_lines(load_report(root)):

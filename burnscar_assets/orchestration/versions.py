@@ -23,10 +23,10 @@ STAGE_VERSIONS = {
     "scene_matches": "3",
     "tiles": "3",
     "checkpoint": "4",
-    "evaluation_metrics": "5",
+    "evaluation_metrics": "6",
     "burned_area_maps": "2",
     "baseline_checkpoint": "2",
-    COMPARISON: "1",
+    COMPARISON: "2",
 }
 
 IN_SEASON_VERSIONS = {"in_season_records": "2", "in_season_perimeters": "2", "in_season_maps": "2"}

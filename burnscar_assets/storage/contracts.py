@@ -334,20 +334,29 @@ EVALUATION_METRICS: Final = Table(
         Column(
             "scope",
             "string",
-            "`pooled`, `fire`, `fire_size`, `days_since_containment`, `ecoregion`, `stratum`, `label` (those windows "
-            "whose label is certain), `land` (false alarms), "
+            "`pooled`, `fire`, `per_fire` (over fires, each counted once), `fire_size`, `days_since_containment`, "
+            "`ecoregion`, `stratum`, `label` (those windows whose label is certain), `land` (false alarms), "
             "`calibrated` (after temperature scaling), `reliability`, or `cloudy` (windows that are in no other "
             "scope); of the checkpoint of the year before: `season` "
             "(pooled), `season_fire`, `season_fire_size`, …",
         ),
-        Column("subset", "string", "Part of the scope: a size class, an ecoregion, a stratum, a bin; else empty."),
+        Column(
+            "subset",
+            "string",
+            "Part of the scope: `mean` or `median`, a size class, an ecoregion, a stratum, a bin; else empty.",
+        ),
         Column("fire_id", "string", "Fire, in the scopes that are of one; else empty."),
         Column("metric", "string", "`accuracy`, `f1_burnt`, `iou_burnt`, `auroc`, `false_alarms_per_1000_km2`, …"),
         Column("value", "float", "Value of the metric."),
-        Column("low", "float", "Lower end of the bootstrap interval over fires; empty per fire."),
-        Column("high", "float", "Upper end of the bootstrap interval over fires; empty per fire."),
+        Column("low", "float", "Lower end of the interval over clusters; empty with fewer than six effective ones."),
+        Column("high", "float", "Upper end of the same."),
         Column("windows", "int", "Windows behind the value."),
         Column("fires", "int", "Fires behind the value."),
+        Column(
+            "effective_clusters",
+            "float",
+            "Clusters of fires (without fires: blocks of ground) of equal size that would tell as much.",
+        ),
     ),
 )
 

@@ -77,14 +77,25 @@ def test_one_fire_shows_nothing() -> None:
     assert said(comparison).startswith("No difference shown") and "few fires" in said(comparison)
 
 
+def test_fewer_than_six_fires_show_nothing() -> None:
+    truth, clusters = fires(5, 40)
+    comparison = compared({"a": [answers(truth, 1.0, 0)], "b": [answers(truth, 0.2, 1)]}, clusters)
+    assert all(np.isnan(found.interval.low) for found in comparison.differences.values())
+    assert np.isnan(comparison.scored["b"].interval["f1_burnt"].low)
+    assert "no interval would hold" in said(comparison) and "as much as 5.0" in said(comparison)
+
+
 def test_fewer_fires_need_larger_differences() -> None:
     reach = {}
-    for count in (3, 12):
+    for count in (6, 24):
         truth, clusters = fires(count, 96 // count * 2)
-        comparison = compared({"a": [answers(truth, 0.9, 0)], "b": [answers(truth, 0.8, 1)]}, clusters)
-        found = comparison.differences["f1_burnt", "a", "b"]
-        reach[count] = found.interval.high - found.value
-    assert reach[3] > reach[12]
+        reaches = []
+        for seed in range(5):
+            given = {"a": [answers(truth, 0.9, seed)], "b": [answers(truth, 0.8, 9 + seed)]}
+            found = compared(given, clusters).differences["f1_burnt", "a", "b"]
+            reaches.append(found.interval.high - found.value)
+        reach[count] = np.mean(reaches)
+    assert reach[6] > reach[24]
 
 
 def test_seeds_are_averaged_and_their_spread_widens_the_interval() -> None:

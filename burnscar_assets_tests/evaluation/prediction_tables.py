@@ -38,7 +38,14 @@ def make_predictions(
                 "predicted": "burnt" if probability >= 0.5 else "unburnt",
                 "nbr": 0.3 - 0.5 * probability + generator.normal(0, 0.1),
                 "baseline_predicted": "burnt" if generator.random() < (0.7 if burnt else 0.3) else "unburnt",
-                "geometry": box(400 * number, 0, 400 * number + 320, 320),
+                "geometry": box(x_m := x_of(fire_id, cluster_id) + 400 * n, 0, x_m + 320, 320),
             }
         )
     return PREDICTIONS.conform(gpd.GeoDataFrame(pd.DataFrame(rows), geometry="geometry", crs=TABLE_CRS))
+
+
+def x_of(fire_id: str, cluster_id: str) -> int:
+    """Where a fire or a block of land begins, in metres: fires lie far from each other, and blocks far from fires."""
+    return (
+        20_000 * int(fire_id.removeprefix("fire")) if fire_id else -20_000 * (1 + int(cluster_id.removeprefix("block")))
+    )

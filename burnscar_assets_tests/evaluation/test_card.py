@@ -2,14 +2,18 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from burnscar_assets.evaluation.card import card_markdown, model_card
+from burnscar_assets.evaluation.report import evaluate_predictions
 from burnscar_assets.evaluation.spec import load_report
+from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.contracts import EVALUATION_METRICS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table
 from burnscar_assets.training.manifest import verify_checkpoint
+from burnscar_assets_tests.evaluation.prediction_tables import make_predictions
 from burnscar_assets_tests.evaluation.tiny_world import spec_of
 
 
@@ -24,8 +28,35 @@ def test_the_card_says_what_the_manifest_the_report_and_the_table_say(trained: D
     told = [f for f in card["metrics"] if (f["scope"], f["metric"]) == ("pooled", "f1_burnt")]
     for figure in told:
         assert figure["value"] == pytest.approx(pooled.loc[figure["method"], "value"])
-        assert figure["low"] == pytest.approx(pooled.loc[figure["method"], "low"])
+        assert figure["low"] is None and np.isnan(pooled.loc[figure["method"], "low"]), "three fires give no interval"
     assert {"season", "fire_size", "stratum"} <= {figure["scope"] for figure in card["metrics"]}
+
+
+def test_intervals_are_told_where_there_are_fires_enough(trained: DataRoot) -> None:
+    manifest, report = verify_checkpoint(trained.checkpoint(2020)), load_report(trained, 2020)
+    season = make_predictions(fires=9, seed=1)
+    metrics = evaluate_predictions(make_predictions(fires=9), EvaluationSettings(), 2020, season)
+    card = model_card(spec_of(trained), manifest, report, metrics)
+    for scope, subset in (("pooled", ""), ("per_fire", "mean")):
+        named = (metrics["scope"] == scope) & (metrics["subset"] == subset) & (metrics["metric"] == "f1_burnt")
+        row = metrics[named & (metrics["method"] == "model")].iloc[0]
+        (figure,) = [
+            f
+            for f in card["metrics"]
+            if (f["method"], f["scope"], f["subset"], f["metric"]) == ("model", scope, subset, "f1_burnt")
+        ]
+        assert (figure["value"], figure["low"]) == pytest.approx((row["value"], row["low"]))
+        assert f"{row['value']:.3g} [{row['low']:.3g}, {row['high']:.3g}]" in card_markdown(card)
+    assert "| fire | windows |" not in card_markdown(card).partition("## The season")[0]
+
+
+def test_fires_are_listed_where_they_are_too_few_for_an_interval(trained: DataRoot) -> None:
+    text = (trained.evaluation(2020) / "MODEL_CARD.md").read_text()
+    metrics = read_table(trained, EVALUATION_METRICS, 2020)
+    fires = metrics[(metrics["scope"] == "fire") & (metrics["metric"] == "f1_burnt") & (metrics["method"] == "model")]
+    assert "too few for intervals, so each fire is listed" in text and "f1_burnt, median over fires" in text
+    for row in fires.dropna(subset=["value"]).itertuples():
+        assert f"| {row.fire_id} | {row.windows} | {row.value:.3g} |" in text
 
 
 def test_limits_are_told_in_both_forms(trained: DataRoot) -> None:

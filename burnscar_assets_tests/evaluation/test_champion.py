@@ -2,11 +2,11 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
-import pandas as pd
 import pytest
 
 from burnscar_assets.cli import main
@@ -18,18 +18,20 @@ from burnscar_assets.evaluation.champion import (
     accept_checkpoint,
     champion_folder,
     champions,
+    compare_pair,
     contest,
     judge_challenge,
     load_champion,
 )
-from burnscar_assets.evaluation.evaluator import scored_windows
-from burnscar_assets.evaluation.judge import Rules, describe_windows
+from burnscar_assets.evaluation.judge import Rules
+from burnscar_assets.evaluation.metrics import Answers
+from burnscar_assets.evaluation.report import MODEL, answers_of
 from burnscar_assets.evaluation.spec import load_report
 from burnscar_assets.progress import silent
 from burnscar_assets.settings import EvaluationSettings
-from burnscar_assets.storage.contracts import PREDICTIONS
+from burnscar_assets.storage.contracts import TILES, WINDOWS
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.storage.tables import read_table
+from burnscar_assets.storage.tables import read_table, write_table
 from burnscar_assets.training.manifest import verify_checkpoint
 from burnscar_assets.training.plan import seen_windows, windows_of
 from burnscar_assets_tests.evaluation.prediction_tables import make_predictions
@@ -47,17 +49,13 @@ def crowned(root: DataRoot) -> Champion:
 
 
 def challenge(root: DataRoot, *, wrong: bool = False) -> Champion:
-    """The checkpoint of 2020 under another hash, as if trained anew; or one that is wrong about every window."""
+    """The checkpoint of 2020 under another hash, as if trained anew; or one that calls windows by another threshold."""
     manifest = verify_checkpoint(root.checkpoint(2020)).model_copy(update={"weights_sha256": OTHER})
-    judged, predictions = load_report(root, 2020).held_out, read_table(root, PREDICTIONS, 2020)
-    if wrong:
-        predictions["predicted"] = np.where(predictions["category"] == "burnt", "unburnt", "burnt")
+    judged = load_report(root, 2020).held_out
     seen = seen_windows(windows_of(root, manifest, LAYER))
-    rules = Rules(judged.threshold, judged.decision, judged.temperature)
-    spec = spec_of(root)
-    scored, _ = scored_windows(root, 2020, LAYER, min_clear_fraction=spec.min_clear_fraction)
-    held_out = describe_windows(spec, scored)
-    return contest(spec, Challenger(root.checkpoint(2020), manifest, seen, rules, predictions), held_out, silent)
+    decision = replace(judged.decision, threshold=1.0) if wrong else judged.decision
+    rules = Rules(judged.threshold, decision, judged.temperature)
+    return contest(spec_of(root), Challenger(root.checkpoint(2020), manifest, seen, rules), silent)
 
 
 def test_the_first_checkpoint_is_champion_with_its_files_and_what_it_has_seen(trained: DataRoot) -> None:
@@ -73,7 +71,7 @@ def test_a_challenger_that_is_not_worse_takes_its_place(world: DataRoot) -> None
     before = crowned(world).reign
     champion = challenge(world)
     assert champion.reign.weights_sha256 == OTHER and champion.reign.by == "rule" and champion.before == (before,)
-    assert "not worse" in champion.reign.reason and "3 held-out fires" in champion.reign.reason
+    assert "not worse" in champion.reign.reason and "validation fires" in champion.reign.reason
     assert crowned(world) == champion
 
 
@@ -87,13 +85,21 @@ def test_a_worse_one_is_refused_and_the_reason_kept(world: DataRoot) -> None:
     assert verify_checkpoint(champion_folder(world, 2020)).weights_sha256 == before.reign.weights_sha256
 
 
-def test_a_champion_that_has_seen_what_is_held_out_now_cannot_be_compared(world: DataRoot) -> None:
+def test_a_champion_that_was_trained_on_what_validates_now_cannot_be_compared(world: DataRoot) -> None:
     place = champion_folder(world, 2020) / "seen.parquet"
     seen = gpd.read_parquet(place)
-    seen.loc[0, "fire_id"] = read_table(world, PREDICTIONS, 2020)["fire_id"].iloc[0]
+    seen["split"] = "train"
     seen.to_parquet(place)
     champion = challenge(world)
-    assert champion.refused is not None and "can't be judged on the same held-out fires" in champion.refused.reason
+    assert champion.refused is not None and "can't be judged on the same validation fires" in champion.refused.reason
+
+
+def test_held_out_windows_decide_nothing(world: DataRoot) -> None:
+    tiles = read_table(world, TILES, 2020)
+    windows = read_table(world, WINDOWS, 2020)
+    held_out = windows.loc[windows["split"] == "test", "window_id"]
+    write_table(world, TILES, tiles[~tiles["window_id"].isin(held_out)], 2020)
+    assert challenge(world).reign.weights_sha256 == OTHER
 
 
 def test_a_damaged_champion_cannot_be_compared_and_a_damaged_record_is_an_error(world: DataRoot) -> None:
@@ -106,10 +112,15 @@ def test_a_damaged_champion_cannot_be_compared_and_a_damaged_record_is_an_error(
         load_champion(world, 2020)
 
 
-def one_worse(predictions: pd.DataFrame, windows: int) -> pd.DataFrame:
-    """The same answers, but so many burnt windows missed that were found."""
-    found = predictions.index[(predictions.category == "burnt") & (predictions.predicted == "burnt")]
-    return predictions.assign(predicted=predictions.predicted.mask(predictions.index.isin(found[:windows]), "unburnt"))
+def pair(missed: int, *, fires: int = 12) -> tuple[Answers, Answers, gpd.GeoDataFrame]:
+    """A champion and a challenger that misses so many burnt windows more, spread over fires."""
+    windows = make_predictions(fires=fires)
+    champion = answers_of(windows, MODEL)
+    found = np.flatnonzero(champion.truth & champion.predicted)
+    spread = np.random.default_rng(0).permutation(found)[:missed]
+    predicted = champion.predicted.copy()
+    predicted[spread] = False
+    return champion, replace(champion, predicted=predicted), windows
 
 
 @pytest.mark.parametrize(
@@ -117,25 +128,69 @@ def one_worse(predictions: pd.DataFrame, windows: int) -> pd.DataFrame:
     [
         ("not_worse", 0, True, "not worse"),
         ("not_worse", 1, True, "not worse"),
-        ("not_worse", 25, False, "worse"),
+        ("not_worse", 8, False, "not shown to be no worse"),
+        ("not_worse", 25, False, "not shown to be no worse"),
         ("better", 0, False, "not better"),
         ("better", 1, False, "not better"),
         ("person", 0, False, "leaves it to a person"),
     ],
 )
 def test_the_rule(rule: str, missed: int, wins: bool, said: str) -> None:
-    champion = make_predictions()
+    champion, challenger, windows = pair(missed)
     settings = SETTINGS.model_copy(update={"champion_rule": rule})
-    decided, reason = judge_challenge(champion, one_worse(champion, missed), settings)
+    found = compare_pair(champion, challenger, windows, 0.95)
+    decided, reason = judge_challenge(found, 0.0, settings)
     assert decided is wins and reason.endswith(said)
     if rule == "better" and missed:
-        assert judge_challenge(one_worse(champion, missed), champion, settings)[0]
+        assert judge_challenge(compare_pair(challenger, champion, windows, 0.95), 0.0, settings)[0]
+
+
+def test_the_margin_is_of_the_settings() -> None:
+    found = compare_pair(*pair(8), 0.95)
+    assert found.low < found.difference < found.high < 0.1
+    for margin, wins in ((0.0, False), (0.2, True)):
+        decided, reason = judge_challenge(found, 0.0, EvaluationSettings(champion_margin=margin))
+        assert decided is wins and f"margin {margin:g}" in reason
+
+
+def test_small_losses_do_not_add_up() -> None:
+    found = compare_pair(*pair(1), 0.95)
+    assert judge_challenge(found, 0.0, SETTINGS)[0]
+    decided, reason = judge_challenge(found, -0.045, SETTINGS)
+    assert not decided and "0.045 lost before" in reason
+
+
+def test_with_few_fires_a_challenger_must_be_as_good() -> None:
+    for missed, wins in ((0, True), (1, False)):
+        decided, reason = judge_challenge(compare_pair(*pair(missed, fires=4), 0.95), 0.0, SETTINGS)
+        assert decided is wins and "too few clusters of fires" in reason
+
+
+def test_a_champion_with_a_wide_interval_is_not_beaten_by_anything() -> None:
+    """Unpaired intervals of few fires reach from 0 to 1, and anything is above their lower end."""
+    champion, _, windows = pair(0, fires=3)
+    nothing = replace(champion, predicted=np.zeros(len(windows), dtype=bool))
+    assert not judge_challenge(compare_pair(champion, nothing, windows, 0.95), 0.0, SETTINGS)[0]
+
+
+def test_what_a_champion_lost_is_kept(world: DataRoot) -> None:
+    challenge(world)
+    record = champion_folder(world, 2020) / "champion.json"
+    content = json.loads(record.read_text())
+    assert content["behind"] == 0
+    content["behind"] = -0.01
+    content["reign"]["weights_sha256"] = "e" * 64
+    record.write_text(json.dumps(content))
+    champion = challenge(world)
+    assert champion.refused is not None and "0.010 lost before" in champion.refused.reason
+    assert champion.behind == -0.01
 
 
 def test_without_burnt_windows_nothing_is_compared() -> None:
-    unburnt = make_predictions(fires=0).assign(predicted="unburnt")
-    assert judge_challenge(unburnt, unburnt, SETTINGS) == (False, judge_challenge(unburnt, unburnt, SETTINGS)[1])
-    assert "undefined" in judge_challenge(unburnt, unburnt, SETTINGS)[1]
+    windows = make_predictions(fires=0)
+    unburnt = replace(answers_of(windows, MODEL), predicted=np.zeros(len(windows), dtype=bool))
+    decided, reason = judge_challenge(compare_pair(unburnt, unburnt, windows, 0.95), 0.0, SETTINGS)
+    assert not decided and "undefined" in reason
 
 
 def forget_the_champions_weights(root: DataRoot) -> None:

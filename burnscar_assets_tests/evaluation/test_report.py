@@ -6,7 +6,14 @@ import pytest
 
 from burnscar_assets.errors import InputError
 from burnscar_assets.evaluation.metrics import METRICS
-from burnscar_assets.evaluation.report import BASELINE, MODEL, answers_of, evaluate_predictions, summarise
+from burnscar_assets.evaluation.report import (
+    BASELINE,
+    MODEL,
+    across_years,
+    answers_of,
+    evaluate_predictions,
+    summarise,
+)
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.contracts import EVALUATION_METRICS
 from burnscar_assets_tests.evaluation.prediction_tables import make_predictions
@@ -54,7 +61,7 @@ def test_row_order_and_missing_fire_ids_do_not_matter() -> None:
     changed = predictions.sample(frac=1, random_state=4)
     changed["fire_id"] = changed["fire_id"].where(changed["fire_id"] != "", pd.NA)
     assert EVALUATION_METRICS.content_hash(evaluate_predictions(changed, SETTINGS, 2021)) == expected
-    other = EvaluationSettings(bootstrap_samples=200, seed=1)
+    other = EvaluationSettings(confidence=0.9)
     assert EVALUATION_METRICS.content_hash(evaluate_predictions(predictions, other, 2021)) != expected
 
 
@@ -118,7 +125,11 @@ def test_parts_are_judged_on_their_own_windows() -> None:
     inside = predictions[(predictions.fire_area_ha >= 100) & (predictions.fire_area_ha < 1000)]
     row = part(metrics, "fire_size", "accuracy", "100 to 1,000 ha")
     assert row.value == (inside.category == inside.predicted).mean()
-    assert (row.windows, row.fires) == (len(inside), 2) and row.low <= row.value <= row.high
+    assert (row.windows, row.fires) == (len(inside), 2) and np.isnan(row.low), "two fires give no interval"
+    many = part(
+        evaluate_predictions(make_predictions(fires=32), SETTINGS, 2021), "fire_size", "accuracy", "100 to 1,000 ha"
+    )
+    assert many.fires == 8 and many.low <= many.value <= many.high
     days = metrics[(metrics.scope == "days_since_containment") & (metrics.metric == "tp") & (metrics.method == MODEL)]
     assert days.windows.sum() == (predictions.fire_id != "").sum(), "land without fire was contained on no day"
     ring = part(metrics, "stratum", "recall_unburnt", "ring")
@@ -173,3 +184,51 @@ def test_a_season_has_scopes_of_its_own() -> None:
     summary = summarise(predictions, metrics)
     assert summary.season_windows == len(season) and summary.windows == len(predictions)
     assert summary.season_f1_burnt == part(metrics, "season", "f1_burnt").value
+
+
+def test_each_fire_counts_once_beside_the_pooled_figures() -> None:
+    predictions = make_predictions(fires=9)
+    large = make_predictions(fires=9, windows_per_fire=60, skill=-0.3)
+    grown = pd.concat(
+        [predictions, large[large.fire_id == "fire0"].assign(window_id=lambda rows: "large" + rows.window_id)]
+    )
+    metrics = evaluate_predictions(grown, SETTINGS, 2021)
+    each = [value(metrics, "f1_burnt", fire=f"fire{n}") for n in range(9)]
+    mean, median = (part(metrics, "per_fire", "f1_burnt", subset) for subset in ("mean", "median"))
+    assert mean.value == pytest.approx(np.mean(each)) and median.value == pytest.approx(np.median(each))
+    assert part(metrics, "pooled", "f1_burnt").value < mean.value, "pooled, the large fire counts for most"
+    assert mean.low < mean.value < mean.high and np.isnan(median.low)
+    assert (mean.fires, mean.effective_clusters) == (9, 9)
+    summary = summarise(grown, metrics)
+    assert (summary.mean_fire_f1_burnt, summary.median_fire_f1_burnt) == (mean.value, median.value)
+
+
+def test_few_or_unequal_clusters_get_no_pooled_interval() -> None:
+    few = evaluate_predictions(make_predictions(fires=4), SETTINGS, 2021)
+    assert few[["low", "high"]].isna().all(axis=None) and part(few, "pooled", "f1_burnt").effective_clusters == 4
+    large = make_predictions(fires=7, windows_per_fire=150).query("fire_id == 'fire6'")
+    unequal = evaluate_predictions(pd.concat([make_predictions(fires=6), large]), SETTINGS, 2021)
+    row = part(unequal, "pooled", "f1_burnt")
+    assert (
+        row.fires == 7 and row.effective_clusters == pytest.approx(222**2 / (6 * 12**2 + 150**2)) and np.isnan(row.low)
+    )
+    assert part(unequal, "per_fire", "f1_burnt", "mean").low > 0, "there each fire counts once"
+
+
+def test_across_years_the_same_ground_is_one_cluster() -> None:
+    years = [
+        make_predictions(fires=5, seed=year).assign(
+            fire_year=year, cluster_id=lambda rows, y=year: rows.cluster_id + str(y)
+        )
+        for year in (2020, 2021)
+    ]
+    for rows, year in zip(years, (2020, 2021), strict=True):
+        rows["window_id"] = rows.window_id + str(year)
+        rows["fire_id"] = rows.fire_id.where(rows.fire_id == "", rows.fire_id + str(year))
+    again = part(across_years(pd.concat(years, ignore_index=True), SETTINGS), "pooled", "f1_burnt")
+    assert (again.fires, again.effective_clusters) == (10, 5) and np.isnan(again.low)
+    years[1] = years[1].set_geometry(years[1].translate(yoff=50_000))
+    apart = across_years(pd.concat(years, ignore_index=True), SETTINGS)
+    row = part(apart, "pooled", "f1_burnt")
+    assert (row.fires, row.effective_clusters) == (10, 10) and row.low < row.value < row.high
+    assert not ((apart.scope == "pooled") & (apart.metric == "auroc")).any(), "two checkpoints' probabilities"

@@ -1,0 +1,144 @@
+"""Intervals that hold with few fires: Student's t over clusters, each left out once.
+
+Windows of one fire are not independent, so what varies are clusters: a cluster of fires with all its windows, or, for
+land without fire, a block of ground. The standard error is that of the stratified delete-one jackknife (fires and
+blocks are strata; Rust and Rao 1996); Student's t has as many degrees of freedom as the effective number of clusters
+less one, and shares reach from 0 to 1 on the scale of log odds, so that no interval is cut off. How often such
+intervals hold is measured in `burnscar_assets_tests/evaluation/test_coverage.py`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from burnscar_assets.evaluation.metrics import Answers, weighted_metrics
+
+MIN_CLUSTERS: Final = 6.0
+"""With fewer effective clusters than this there is no interval: it would say next to nothing, or not hold."""
+
+FEW_CLUSTERS: Final = 30.0
+"""With fewer than this, intervals hold less often than they say where a few fires fail altogether."""
+
+UNBOUNDED: Final = frozenset({"nll"})
+"""Metrics that may be greater than 1."""
+
+_ROUNDING = 1e-9
+"""A standard error below this is rounding: all clusters agree."""
+
+_CELLS_PER_BATCH = 4_000_000
+
+Statistic = Callable[[NDArray[Any]], Mapping[str, NDArray[np.float64]]]
+"""Named values of weighted windows: from (r, n) weights to (r,) values each."""
+
+Scale = Literal["share", "positive", "difference"]
+"""What a value can be: from 0 to 1, from 0 on, or anything."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Ends of an interval; NaN where none can be given."""
+
+    low: float
+    high: float
+
+
+NO_INTERVAL: Final = Interval(float("nan"), float("nan"))
+
+
+def effective_clusters(clusters: Sequence[str], has_fire: NDArray[np.bool_]) -> float:
+    """How many clusters of equal size tell as much as these (Kish 1965): (Σ n)² / Σ n² of their windows.
+
+    Args:
+        clusters: (n,) cluster of each window.
+        has_fire: (n,) whether the window belongs to a fire; blocks of land count only where there is no fire.
+
+    Returns:
+        From 1 to the number of clusters; 0 without windows.
+    """
+    names = np.asarray(clusters, dtype=str)
+    _, sizes = np.unique(names[has_fire] if has_fire.any() else names, return_counts=True)
+    return float(sizes.sum() ** 2 / np.square(sizes).sum()) if len(sizes) else 0.0
+
+
+def metric_intervals(
+    answers: Answers, clusters: Sequence[str], has_fire: NDArray[np.bool_], confidence: float
+) -> dict[str, Interval]:
+    """Interval of every metric over clusters; see `cluster_intervals`."""
+    return cluster_intervals(partial(weighted_metrics, answers), clusters, has_fire, confidence)
+
+
+def cluster_intervals(
+    statistic: Statistic,
+    clusters: Sequence[str],
+    has_fire: NDArray[np.bool_],
+    confidence: float,
+    scale: Scale = "share",
+) -> dict[str, Interval]:
+    """Interval of every value of a statistic over clusters.
+
+    There is none with fewer effective clusters than MIN_CLUSTERS, nor for a value that is undefined where one of the
+    clusters is left out.
+
+    Args:
+        statistic: of (r, n) weights; what it names for one weighting it names for all.
+        clusters: (n,) cluster of each window.
+        has_fire: (n,) whether the window belongs to a fire.
+        confidence: coverage, 0–1.
+        scale: what the values can be; metrics of UNBOUNDED are from 0 on.
+    """
+    plain = {name: float(value[0]) for name, value in statistic(np.ones((1, len(has_fire)))).items()}
+    effective = effective_clusters(clusters, has_fire)
+    if effective < MIN_CLUSTERS:
+        return dict.fromkeys(plain, NO_INTERVAL)
+    errors = _standard_errors(statistic, plain, clusters, has_fire)
+    return {
+        name: t_interval(
+            value, errors[name], effective, confidence, "positive" if scale == "share" and name in UNBOUNDED else scale
+        )
+        for name, value in plain.items()
+    }
+
+
+def t_interval(value: float, error: float, effective: float, confidence: float, scale: Scale) -> Interval:
+    """The interval of a value by its standard error and the effective number of clusters behind it."""
+    from scipy.special import expit, logit, stdtrit
+
+    if np.isnan(value) or np.isnan(error):
+        return NO_INTERVAL
+    if error < _ROUNDING:
+        return Interval(value, value)
+    reach = float(stdtrit(effective - 1, (1 + confidence) / 2)) * error
+    if scale == "difference":
+        return Interval(value - reach, value + reach)
+    if value <= 0 or (scale == "share" and value >= 1):
+        return NO_INTERVAL
+    if scale == "positive":
+        return Interval(value * float(np.exp(-reach / value)), value * float(np.exp(reach / value)))
+    odds, reach = float(logit(value)), reach / (value * (1 - value))
+    return Interval(float(expit(odds - reach)), float(expit(odds + reach)))
+
+
+def _standard_errors(
+    statistic: Statistic, plain: Mapping[str, float], clusters: Sequence[str], has_fire: NDArray[np.bool_]
+) -> dict[str, float]:
+    """Of each value, by leaving out each cluster once; its kind's other clusters weigh so much more."""
+    kinds = np.where(has_fire, "fire", "land")
+    names, index = np.unique(np.char.add(np.char.add(kinds, ":"), np.asarray(clusters, dtype=str)), return_inverse=True)
+    of_fires = np.char.startswith(names, "fire:")
+    kind_size = np.where(of_fires, of_fires.sum(), (~of_fires).sum())
+    left_out = np.flatnonzero(kind_size > 1)
+    squares = dict.fromkeys(plain, 0.0)
+    batch = max(1, _CELLS_PER_BATCH // len(index))
+    for start in range(0, len(left_out), batch):
+        chosen = left_out[start : start + batch]
+        size = kind_size[chosen]
+        same_kind = of_fires[chosen][:, None] == of_fires[None, :]
+        factors = np.where(same_kind, (size / (size - 1))[:, None], 1.0)
+        factors[np.arange(len(chosen)), chosen] = 0
+        for name, values in statistic(factors[:, index]).items():
+            squares[name] += float(((size - 1) / size * np.square(values - plain[name])).sum())
+    return {name: float(np.sqrt(square)) for name, square in squares.items()}

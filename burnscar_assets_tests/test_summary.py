@@ -1,0 +1,52 @@
+"""The summary of a world in the terminal: pooled and per fire, fires listed where they are too few, and all years."""
+
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from burnscar_assets.evaluation.report import evaluate_predictions
+from burnscar_assets.settings import EvaluationSettings
+from burnscar_assets.storage.contracts import EVALUATION_METRICS, PREDICTIONS
+from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.storage.tables import write_table
+from burnscar_assets.summary import score_table
+from burnscar_assets_tests.evaluation.prediction_tables import make_predictions
+
+SETTINGS = EvaluationSettings()
+
+
+def judged(root: DataRoot, year: int, fires: int, *, windows_per_fire: int = 12) -> None:
+    rows = make_predictions(fires=fires, windows_per_fire=windows_per_fire, seed=year).assign(fire_year=year)
+    rows = rows.set_geometry(rows.translate(yoff=50_000 * (year - 2000)))
+    fire = rows["fire_id"] != ""
+    for name in ("window_id", "fire_id", "cluster_id"):
+        rows[name] = rows[name].where(~fire, rows[name] + f"-{year}")
+    write_table(root, PREDICTIONS, PREDICTIONS.conform(rows), year)
+    write_table(root, EVALUATION_METRICS, evaluate_predictions(rows, SETTINGS, year), year)
+
+
+def shown(root: DataRoot, years: list[int]) -> str:
+    file = io.StringIO()
+    Console(width=200, file=file).print(score_table(root, years, SETTINGS, title="scores"))
+    return file.getvalue()
+
+
+def test_few_fires_are_listed_and_all_years_together_have_an_interval(root: DataRoot) -> None:
+    for year in (2020, 2021, 2022):
+        judged(root, year, 3)
+    text = shown(root, [2020, 2021, 2022])
+    assert len(re.findall(r"0\.\d\d 0\.\d\d [01]\.\d\d", text)) == 6, "three fires of each year, of both methods"
+    assert text.count("(3.0)") == 3 and "(9.0)" in text
+    ends = [(float(low), float(high)) for low, high in re.findall(r"\[([\d.]+), ([\d.]+)\]", text)]
+    assert len(ends) == 4, "of all years: pooled and mean over fires, of both methods"
+    assert all(high - low < 0.9 for low, high in ends)
+
+
+@pytest.mark.parametrize("fires", [0, 1, 30])
+def test_any_number_of_fires_is_shown(root: DataRoot, fires: int) -> None:
+    judged(root, 2021, fires)
+    text = shown(root, [2021, 2022])
+    assert "2021" in text and "–" in text
+    assert ("[" in text) == (fires == 30)
