@@ -220,14 +220,13 @@ class Imagery:
         unit = "samples per s of wall, one epoch, after the first batch"
         best = f"{unit}, the best of {' and '.join(map(str, self.size.loader_workers))} workers each"
         return [
-            _faster("samples read per second, data module", mine, theirs, best, Bar(">=", 5)),
+            _faster("samples read per second, data module", mine, theirs, best),
             _faster("samples read per second, data module, 0 workers", rates[ours, 0], rates[peer, 0], unit),
             _faster(
                 "samples read per second, bulk",
                 bulk,
                 theirs,
                 "samples per s of wall, one process; peer: data module",
-                Bar(">=", 50),
             ),
         ]
 

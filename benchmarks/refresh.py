@@ -156,7 +156,7 @@ def _one_fire_edited(place: Place, root: DataRoot, rebuild: Cost) -> list[Figure
     runs, made = _made(edited)
     unit = f"% of CPU s, one of {place.size.fires_per_year} fires in one of {years} years, {fires} fires in all"
     return [
-        Figure("one fire edited, share of a full rebuild", share, unit, bar=Bar("<=", 3)),
+        Figure("one fire edited, share of a full rebuild", share, unit, bar=Bar("<=", 10)),
         Figure("one fire edited, share without start and plan", beyond, f"{unit}, less those of a refresh of nothing"),
         Figure("one fire edited", edited.cpu_s, f"CPU s ({fire}, {runs} runs); peer: full rebuild", rebuild.cpu_s),
         Figure("one fire edited, partitions", made, "made again; peer: full rebuild", _made(rebuild)[1]),
