@@ -10,8 +10,7 @@ demo: $(INSTALLED)  ## set up, then run the whole chain on the simulated archive
 	$(BIN)/burnscar demo
 
 test: $(INSTALLED)  ## set up, then run the whole test suite
-	$(BIN)/pytest -m "not slow" --numprocesses auto --maxprocesses 4
-	$(BIN)/pytest -m slow --numprocesses 2 --dist loadfile
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 bench: $(INSTALLED)  ## measure what staying up to date costs, and imagery, training and maps beside rslearn: an hour
 	failed=0; for name in refresh imagery training mapping; do $(BIN)/python benchmarks/$$name.py || failed=1; done; exit $$failed

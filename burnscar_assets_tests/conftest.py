@@ -1,12 +1,28 @@
-"""Fixtures that more than one stage's tests need."""
+"""Fixtures that more than one stage's tests need, and how Hypothesis draws examples.
+
+The same code gets the same examples, so the same verdict, on every machine. `--hypothesis-profile exploring` draws new
+ones. Neither has a deadline: two busy cores are slow now and then.
+"""
 
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from burnscar_assets.storage.paths import DataRoot
 
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+_UNHURRIED = {"deadline": None, "print_blob": True, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("exploring", derandomize=False, **_UNHURRIED)
+settings.register_profile("repeated", derandomize=True, database=None, **_UNHURRIED)
+settings.load_profile("repeated")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put files with slow tests first: no process idles at the end while another one runs a long file."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from dagster._core.storage.defs_state.base import set_defs_state_storage
-from filelock import FileLock
 
 from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets_tests.made_once import made_once
 
 BIN = Path(sys.executable).parent
 
@@ -60,15 +60,16 @@ def run_command(root: DataRoot, *command: str, check: bool = True) -> subprocess
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
     """What `burnscar demo` makes: made once for all of pytest's processes, of which each has a copy of its own."""
-    here = tmp_path_factory.getbasetemp()
-    shared = here.parent if "PYTEST_XDIST_WORKER" in os.environ else here
-    made, output = DataRoot(shared / "demo"), shared / "demo.txt"
-    with FileLock(shared / "demo.lock"):
-        if not output.exists():
-            output.write_text(run_command(made, "burnscar", "demo").stdout, encoding="utf-8")
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        made = run_command(DataRoot(folder / "demo"), "burnscar", "demo")
+        (folder / "output.txt").write_text(made.stdout, encoding="utf-8")
+
+    folder = made_once(tmp_path_factory, "demo-run", make)
     root = DataRoot(tmp_path_factory.mktemp("world") / "demo")
-    shutil.copytree(made.path, root.path, symlinks=True)
-    return DemoRun(root, output.read_text(encoding="utf-8"))
+    shutil.copytree(folder / "demo", root.path, symlinks=True)
+    return DemoRun(root, (folder / "output.txt").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="session")
@@ -76,29 +77,41 @@ def small_archive(tmp_path_factory: pytest.TempPathFactory) -> DataRoot:
     """A data root with the small world's archive, in which nothing is materialized; it must not be changed."""
     from burnscar_assets_tests.orchestration.small_world import make_small_world
 
-    root = DataRoot(tmp_path_factory.mktemp("archive") / "data")
-    make_small_world(root)
-    return root
+    folder = made_once(tmp_path_factory, "archive", lambda folder: make_small_world(DataRoot(folder / "data")))
+    return DataRoot(folder / "data")
 
 
 @pytest.fixture(scope="session")
 def small_world(small_archive: DataRoot, tmp_path_factory: pytest.TempPathFactory) -> DataRoot:
-    """The small world with the CPU stages of its two years made, and nothing automatic; it must not be changed."""
+    """The small world with the CPU stages of its two years made, and nothing automatic; it must not be changed.
+
+    Each process has a copy: commands that only look write, too, what they saw of sources.
+    """
     from burnscar_assets_tests.orchestration.fault_kit import copy_world
     from burnscar_assets_tests.orchestration.small_world import use_geopackage
 
+    def make(folder: Path) -> None:
+        root = copy_world(small_archive, DataRoot(folder / "data"), automation={"enabled": False})
+        use_geopackage(root)
+        run_command(root, "burnscar", "refresh", "--no-gpu", "--in-process")
+
+    made = made_once(tmp_path_factory, "small-world", make)
     root = DataRoot(tmp_path_factory.mktemp("small") / "data")
-    copy_world(small_archive, root, automation={"enabled": False})
-    use_geopackage(root)
-    run_command(root, "burnscar", "refresh", "--no-gpu", "--in-process")
+    shutil.copytree(made / "data", root.path, symlinks=True)
     return root
 
 
 @pytest.fixture(scope="session")
 def trained_world(small_world: DataRoot, tmp_path_factory: pytest.TempPathFactory) -> DataRoot:
     """The small world with the checkpoint and the metrics of its first year; it must not be changed."""
+
+    def make(folder: Path) -> None:
+        root = DataRoot(folder / "data")
+        shutil.copytree(small_world.path, root.path, symlinks=True)
+        models = ("--select", "checkpoint", "evaluation_metrics")
+        run_command(root, "burnscar", "refresh", "--years", "2019", "--in-process", *models)
+
+    made = made_once(tmp_path_factory, "trained-world", make)
     root = DataRoot(tmp_path_factory.mktemp("trained") / "data")
-    shutil.copytree(small_world.path, root.path, symlinks=True)
-    models = ("--select", "checkpoint", "evaluation_metrics")
-    run_command(root, "burnscar", "refresh", "--years", "2019", "--in-process", *models)
+    shutil.copytree(made / "data", root.path, symlinks=True)
     return root
