@@ -22,7 +22,9 @@ def windows(*rows: tuple[str, str, float]) -> gpd.GeoDataFrame:
 
 
 def test_whole_tables() -> None:
-    row = {"burn_id": "a", "kind": "fire", "burn_year": 2020, "name": "A", "geometry": shapely.box(0, 0, 1, 1)}
+    row = dict.fromkeys(BURN_HISTORY.column_names) | {
+        "burn_id": "a", "kind": "fire", "burn_year": 2020, "name": "A", "geometry": shapely.box(0, 0, 1, 1)
+    }  # fmt: skip
     rows = BURN_HISTORY.conform(gpd.GeoDataFrame([row], crs=3310))
     assert checks.table_is_whole(BURN_HISTORY, rows).holds
     assert not checks.table_is_whole(BURN_HISTORY, pd.concat([rows, rows])).holds

@@ -16,6 +16,8 @@ from burnscar_assets.settings import PerimeterSettings
 from burnscar_assets.storage.contracts import BURN_HISTORY
 
 _MONTHS_INTO_NEXT_YEAR = 3
+_YEARS_BETWEEN_IMAGES = 1
+_DATES = ("alarm_date", "containment_date")
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ def burn_history(records: gpd.GeoDataFrame, fire_year: int, settings: PerimeterS
             {
                 "burn_id": burns["record_id"],
                 "kind": burns["kind"],
-                "burn_year": burns["fire_year"],
+                "burn_year": burn_years(burns),
+                **recent_dates(burns, fire_year),
                 "name": burns["fire_name"],
             },
             geometry=gpd.GeoSeries(shapes.burnt, index=burns.index, crs=records.crs),
@@ -68,6 +71,23 @@ def burn_history(records: gpd.GeoDataFrame, fire_year: int, settings: PerimeterS
 
 def _causes(history: gpd.GeoDataFrame, problem: np.ndarray, where: np.ndarray) -> dict[str, str]:
     return dict(zip(history.loc[where, "burn_id"], problem[where], strict=True))
+
+
+def burn_years(records: gpd.GeoDataFrame) -> pd.Series:
+    """Year of each record, by its dates where it names none; empty if it has no dates either."""
+    years = records["fire_year"].astype("Int64")
+    for name in _DATES:
+        years = years.fillna(records[name].dt.year.astype("Int64"))
+    return years
+
+
+def recent_dates(records: gpd.GeoDataFrame, fire_year: int) -> dict[str, pd.Series]:
+    """Dates of the burns that two images about a fire of the year may lie before and after; of older ones, none.
+
+    A corrected date of an old fire leaves the histories of later years alone, since only its year counts there.
+    """
+    recent = records[list(_DATES)].max(axis=1).dt.year >= fire_year - _YEARS_BETWEEN_IMAGES
+    return {name: records[name].where(recent) for name in _DATES}
 
 
 def could_show(records: gpd.GeoDataFrame, fire_year: int, settings: PerimeterSettings) -> pd.Series:

@@ -12,7 +12,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 
-from burnscar_assets.labels.history import could_show
+from burnscar_assets.labels.history import burn_years, could_show, recent_dates
 from burnscar_assets.labels.perimeters import wildfires_of
 from burnscar_assets.settings import PerimeterSettings
 from burnscar_assets.storage.changes import Changes
@@ -21,8 +21,8 @@ from burnscar_assets.storage.hashing import hash_json, hash_rows
 
 _ATTRIBUTES = [name for name in RELEASE_RECORDS.column_names if name != "geometry"]
 _KINDS = ("fire", "prescribed")
-_READ_BY_HISTORY = ["record_id", "kind", "fire_year", "fire_name", "reported_area_ha"]
-"""Attributes that `burn_history` carries on or repairs with; dates only decide which records it takes."""
+_READ_BY_HISTORY = ["record_id", "kind", "fire_name", "reported_area_ha"]
+"""Attributes that `burn_history` carries on or repairs with whenever a burn was; its dates only while it is recent."""
 
 
 @dataclass(frozen=True)
@@ -93,13 +93,16 @@ def release_versions(
     """
     shapes = hash_rows(records[["geometry"]])
     whole = np.array(hash_rows(pd.DataFrame(records[_ATTRIBUTES]).assign(shape=shapes)))
-    shown = np.array(hash_rows(pd.DataFrame(records[_READ_BY_HISTORY]).assign(shape=shapes)))
+    burnt_in = burn_years(records)
+    shown = np.array(hash_rows(pd.DataFrame(records[_READ_BY_HISTORY]).assign(shape=shapes, burnt_in=burnt_in)))
     versions = {}
     for fire_year in fire_years:
         fires = wildfires_of(records, fire_year)
         if fires.any():
             burns = could_show(records, fire_year, perimeters)
-            versions[fire_year] = YearVersion(hash_json(sorted(whole[fires])), hash_json(sorted(shown[burns])))
+            when = hash_rows(pd.DataFrame(recent_dates(records[burns], fire_year)))
+            told = sorted(zip(shown[burns], when, strict=True))
+            versions[fire_year] = YearVersion(hash_json(sorted(whole[fires])), hash_json(told))
     return versions
 
 

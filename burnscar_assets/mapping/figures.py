@@ -13,7 +13,7 @@ from burnscar_assets.mapping.agreement import compare
 from burnscar_assets.mapping.area import estimate_area
 from burnscar_assets.mapping.frame import Frame
 from burnscar_assets.mapping.grid import NO_ANSWER, grid_of
-from burnscar_assets.mapping.ground import OTHER_FIRE, SEEN
+from burnscar_assets.mapping.ground import OLD_SCAR, OTHER_BURN, SEEN
 from burnscar_assets.mapping.mosaic import Validity
 from burnscar_assets.mapping.severity import classify, phenology_offset, severity_ha
 
@@ -31,7 +31,9 @@ class Counts:
         clear: of these, with an image that shows the ground.
         burnt, unburnt: of these, with that answer.
         seen: of these, on ground that the checkpoint was trained on.
-        other_fires: of these, burned by other fires of the year.
+        other_burns: of these, burned otherwise in the season.
+        old_scars: of these, outside the perimeter, where something burned earlier.
+        old_scars_burnt: of these scars, called burnt.
     """
 
     inside: int = 0
@@ -39,7 +41,9 @@ class Counts:
     burnt: int = 0
     unburnt: int = 0
     seen: int = 0
-    other_fires: int = 0
+    other_burns: int = 0
+    old_scars: int = 0
+    old_scars_burnt: int = 0
 
     def add(self, burned: Codes, validity: Codes, ground: Codes | None, inside: npt.NDArray[np.bool_]) -> None:
         """Count a block: (height, width) classes, `Validity`, codes of `ground`, and what lies inside."""
@@ -49,7 +53,9 @@ class Counts:
         self.unburnt += int(((burned == 0) & inside).sum())
         if ground is not None:
             self.seen += int(((ground == SEEN) & inside).sum())
-            self.other_fires += int(((ground == OTHER_FIRE) & inside).sum())
+            self.other_burns += int(((ground == OTHER_BURN) & inside).sum())
+            self.old_scars += int(((ground == OLD_SCAR) & inside).sum())
+            self.old_scars_burnt += int(((ground == OLD_SCAR) & inside & (burned == 1)).sum())
 
     def share(self, count: int) -> float:
         """Of the mapped area, 0–1."""
@@ -61,6 +67,16 @@ def coverage(counts: Counts) -> dict[str, float]:
     return {
         "clear_fraction": counts.share(counts.clear),
         "valid_fraction": counts.share(counts.burnt + counts.unburnt),
+    }
+
+
+def ground_figures(counts: Counts, frame: Frame) -> dict[str, float]:
+    """Shares of the area that were seen, burned otherwise in the season or are older scars; hectares of these burnt."""
+    return {
+        "seen": counts.share(counts.seen),
+        "other_burns": counts.share(counts.other_burns),
+        "old_scars": counts.share(counts.old_scars),
+        "old_scars_mapped_ha": counts.old_scars_burnt * frame.resolution_m**2 / SQUARE_M_PER_HA,
     }
 
 

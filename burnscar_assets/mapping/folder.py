@@ -24,11 +24,12 @@ from burnscar_assets.mapping.figures import (
     agreement_figures,
     area_figures,
     coverage,
+    ground_figures,
     severities,
 )
 from burnscar_assets.mapping.frame import Box, Frame, project
 from burnscar_assets.mapping.grid import NO_ANSWER
-from burnscar_assets.mapping.ground import Ground
+from burnscar_assets.mapping.ground import WITHOUT_ANSWER, Ground
 from burnscar_assets.mapping.mosaic import NO_SCENE, Validity
 from burnscar_assets.mapping.polygon_files import write_polygons
 from burnscar_assets.mapping.rasters import (
@@ -52,7 +53,7 @@ from burnscar_assets.storage.atomic import atomic_folder, read_json, storage_err
 from burnscar_assets.storage.hashing import hash_file, hash_json
 from burnscar_assets.training.manifest import CheckpointManifest
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Raised when the same inputs come to give another folder."""
 
 NO_OFFSET: Final = (
@@ -99,7 +100,7 @@ class MapInputs:
         scenes = [[scene.item.name, scene.acquired.isoformat(), scene.baseline] for scene in self.after + self.before]
         known = [
             None if self.counts is None else self.counts.tolist(),
-            None if self.ground is None else [self.ground.seen.wkb_hex, self.ground.other_fires.wkb_hex],
+            None if self.ground is None else [part.wkb_hex for part in _known_parts(self.ground)],
         ]
         place = [self.frame.epsg, self.frame.resolution_m, self.frame.box.bounds, [box.bounds for box in self.boxes]]
         judge = [self.manifest.weights_sha256, self.threshold, self.spec.simulated]
@@ -196,7 +197,7 @@ class _Writer:
         probability = np.where(inside, block.probability, np.float32(-1))
         known = (probability >= 0) & (validity == Validity.VALID)
         if task.fire_id and ground is not None:
-            known &= ground == 0
+            known &= ~np.isin(ground, WITHOUT_ANSWER)
         burned = np.where(known, probability > inputs.threshold, NO_ANSWER).astype(np.uint8)
         days = np.array([(scene.acquired - _EPOCH).days for scene in inputs.after] + [0], np.uint16)
         acquired = np.where(inside, days[block.scene], 0).astype(np.uint16)
@@ -271,9 +272,7 @@ class _Writer:
             "area_ha": area,
             "agreement": agreement,
             **severity,
-            "ground": None
-            if inputs.ground is None
-            else {"seen": counts.share(counts.seen), "other_fires": counts.share(counts.other_fires)},
+            "ground": None if inputs.ground is None else ground_figures(counts, self._frame),
             "notes": [*notes, *self._ground_notes(), *self._severity_notes()],
             "inputs_sha256": inputs.digest,
         }
@@ -282,10 +281,15 @@ class _Writer:
         counts, fire = self._counts, self._task.fire_id
         if self._inputs.ground is None:
             return ["what ground the checkpoint was trained on is not known here"]
-        seen, others = counts.share(counts.seen), counts.share(counts.other_fires)
+        found = ground_figures(counts, self._frame)
         left_out = "it has no answer there" if fire else "figures count it all the same"
-        notes = [f"{seen:.1%} of the area is ground that the checkpoint was trained on: {left_out}"] if seen else []
-        return notes + ([f"{others:.1%} of the area burned in other fires of the year: {left_out}"] if others else [])
+        scars = f"figures count it, and {found['old_scars_mapped_ha']:,.1f} ha of it are mapped burnt"
+        told = {
+            "seen": f"is ground that the checkpoint was trained on: {left_out}",
+            "other_burns": f"burned otherwise in the season: {left_out}",
+            "old_scars": f"lies outside the perimeter and burned in an earlier season: {scars}",
+        }
+        return [f"{found[name]:.1%} of the area {what}" for name, what in told.items() if found[name]]
 
     def _severity_notes(self) -> list[str]:
         """What a reader must know of severity in an area of interest."""
@@ -308,6 +312,10 @@ def _change(block: MadeBlock) -> npt.NDArray[np.float32]:
     change = dnbr(block.before[_NIR], block.before[_SWIR], block.after[_NIR], block.after[_SWIR])
     clear = block.before_clear & (block.validity == Validity.VALID)
     return np.where(clear, change, np.float32(np.nan))
+
+
+def _known_parts(ground: Ground) -> tuple[shapely.Geometry, ...]:
+    return ground.seen, ground.other_burns, ground.old_scars
 
 
 def _described(scene: Scene) -> dict[str, str]:

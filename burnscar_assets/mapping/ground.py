@@ -1,24 +1,33 @@
-"""Ground that a map must not be judged on: what its checkpoint was trained on, and what other fires burned."""
+"""Ground that a map must not be judged on: what its checkpoint was trained on, and what else burned lately."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
 
 import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import shapely
 
 from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.errors import BurnscarError, InputError
 from burnscar_assets.mapping.frame import Box, Frame
-from burnscar_assets.storage.contracts import FIRE_PERIMETERS
+from burnscar_assets.mapping.spec import MapTask
+from burnscar_assets.storage.contracts import BURN_HISTORY, IN_SEASON_PERIMETERS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import TABLE_CRS, read_years
 from burnscar_assets.training.manifest import CheckpointManifest
 from burnscar_assets.training.plan import seen_windows, windows_of
 
-SEEN, OTHER_FIRE = 1, 2
-"""Codes of `Ground.codes`; 0 is neither."""
+SEEN, OTHER_BURN, OLD_SCAR = 1, 2, 3
+"""Codes of `Ground.codes`; 0 is none of these."""
+
+WITHOUT_ANSWER: Final = (SEEN, OTHER_BURN)
+"""Ground that a fire's map isn't judged on; older scars are, since a map that takes them for burnt is wrong."""
+
+_BURN_COLUMNS: Final = ["burn_id", "burn_year", "alarm_date", "containment_date", "geometry"]
 
 
 @dataclass(frozen=True)
@@ -27,52 +36,65 @@ class Ground:
 
     Attributes:
         seen: where the checkpoint was trained, or its best epoch chosen.
-        other_fires: where other fires of the map's fire year burned.
+        other_burns: where something else burned between the map's two images, or in the fire's season.
+        old_scars: where something burned before that, and could still show.
+        own: the fire's own perimeter, inside of which the ground burned whatever else burned there.
     """
 
     seen: shapely.Geometry
-    other_fires: shapely.Geometry
+    other_burns: shapely.Geometry
+    old_scars: shapely.Geometry
+    own: shapely.Geometry
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing is known."""
-        return bool(self.seen.is_empty and self.other_fires.is_empty)
+        return bool(self.seen.is_empty and self.other_burns.is_empty and self.old_scars.is_empty)
 
     def codes(self, frame: Frame, box: Box) -> npt.NDArray[np.uint8]:
-        """Of a box's pixels: `SEEN` for all that what was seen touches, `OTHER_FIRE`, or 0."""
+        """Of a box's pixels: `SEEN` for all that what was seen touches, else `OTHER_BURN`, else `OLD_SCAR`, or 0."""
         codes = np.zeros((box.height, box.width), np.uint8)
-        codes[frame.covers(self.other_fires, box)] = OTHER_FIRE
+        outside = ~frame.covers(self.own, box)
+        codes[frame.covers(self.old_scars, box) & outside] = OLD_SCAR
+        codes[frame.covers(self.other_burns, box) & outside] = OTHER_BURN
         codes[frame.covers(self.seen, box, touched=True)] = SEEN
         return codes
 
 
 @dataclass(frozen=True)
 class KnownGround:
-    """The ground that a checkpoint has seen, and the fires of a year.
+    """The ground that a checkpoint has seen, and the burns of some years.
 
     Attributes:
         seen: windows that training or the choice of the best epoch used, contract WINDOWS.
-        fires: perimeters of fires, contract FIRE_PERIMETERS.
+        burns: every burn that could show, whatever its source: columns burn_id, burn_year, alarm_date,
+            containment_date and geometry of contract BURN_HISTORY.
     """
 
     seen: gpd.GeoDataFrame
-    fires: gpd.GeoDataFrame
+    burns: gpd.GeoDataFrame
 
     @classmethod
     def of(cls, root: DataRoot, manifest: CheckpointManifest, layer: str, fire_years: Sequence[int]) -> "KnownGround":
-        """What a checkpoint has seen, and the fires of some years.
+        """What a checkpoint has seen, and the burns that could show in some fire years.
+
+        They are those of the release, labels or not, and the fires of the season that it doesn't have yet.
 
         Args:
             root: with the set-up's part.
             manifest: of the checkpoint.
             layer: raster layer that it reads.
-            fire_years: whose fires are known.
+            fire_years: of the maps.
 
         Raises:
             MissingDataError: windows or tiles of a year that it has seen are missing.
         """
         seen = seen_windows(windows_of(root, manifest, layer))
-        return cls(seen, read_years(root, FIRE_PERIMETERS, fire_years))
+        in_season = read_years(root, IN_SEASON_PERIMETERS, fire_years)
+        in_season = in_season.rename(columns={"fire_id": "burn_id", "fire_year": "burn_year"})
+        known = [read_years(root, BURN_HISTORY, fire_years)[_BURN_COLUMNS], in_season[_BURN_COLUMNS]]
+        there = [rows for rows in known if len(rows)]
+        return cls(seen, gpd.GeoDataFrame(pd.concat(there, ignore_index=True)) if there else known[0])
 
     def check_unseen(self, fire_id: str) -> None:
         """Check that a fire is held out.
@@ -86,11 +108,36 @@ class KnownGround:
                 "an earlier year, with burnscar map --year"
             )
 
-    def under(self, frame: Frame, fire_id: str | None) -> Ground:
-        """What is known of a map's ground; without a fire, fires are not told apart."""
+    def under(self, frame: Frame, task: MapTask) -> Ground:
+        """What is known of a map's ground; in an area of interest, burns are not told apart."""
         place = gpd.GeoSeries([frame.footprint], crs=GEOGRAPHIC_CRS).to_crs(TABLE_CRS).iloc[0]
-        others = self.fires[self.fires["fire_id"] != fire_id] if fire_id is not None else self.fires[:0]
-        return Ground(_near(self.seen, place), _near(others, place))
+        others = self.burns[self.burns["burn_id"] != task.fire_id] if task.fire_id is not None else self.burns[:0]
+        in_season, before = told_apart(others, task)
+        own = task.geometry if task.fire_id is not None else shapely.Polygon()
+        return Ground(_near(self.seen, place), _near(others[in_season], place), _near(others[before], place), own)
+
+
+def told_apart(burns: gpd.GeoDataFrame, task: MapTask) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """(n,) burns that a map's images may show as freshly burned, and (n,) those whose scars are older.
+
+    A burn is fresh if it is of the fire's year, or burned at some time from the first day of the image before the fire
+    to the last of the image after it (without an image before, from the start of the fire's year); and if nothing says
+    when it burned, since then nothing says that it is older. What burned after the image is neither.
+
+    Args:
+        burns: columns of `KnownGround.burns`.
+        task: the map of a fire.
+    """
+    start = burns["alarm_date"].fillna(burns["containment_date"])
+    end = burns["containment_date"].fillna(start)
+    year = burns["burn_year"].to_numpy(dtype=float, na_value=np.nan)
+    season = np.nan if task.fire_year is None else float(task.fire_year)
+    first = task.before_start or datetime(task.fire_year or task.start.year, 1, 1, tzinfo=UTC)
+    between = ((start < task.end) & (end >= first)).to_numpy(dtype=bool)
+    undated = start.isna().to_numpy() & np.isnan(year)
+    fresh = (year == season) | between | undated
+    later = np.where(np.isnan(year), (start >= task.end).to_numpy(dtype=bool), year > season)
+    return fresh, ~fresh & ~later
 
 
 def _near(rows: gpd.GeoDataFrame, place: shapely.Geometry) -> shapely.Geometry:
@@ -99,9 +146,11 @@ def _near(rows: gpd.GeoDataFrame, place: shapely.Geometry) -> shapely.Geometry:
     return near.to_crs(GEOGRAPHIC_CRS).geometry.union_all() if len(near) else shapely.Polygon()
 
 
-def known_or_nothing(root: DataRoot, manifest: CheckpointManifest, layer: str) -> KnownGround | None:
-    """The ground that a checkpoint has seen; None where its tables are not there, as with one that was fetched."""
+def known_or_nothing(
+    root: DataRoot, manifest: CheckpointManifest, layer: str, fire_years: Sequence[int]
+) -> KnownGround | None:
+    """`KnownGround.of`; None where the tables of a checkpoint are not there, as with one that was fetched."""
     try:
-        return KnownGround.of(root, manifest, layer, ())
+        return KnownGround.of(root, manifest, layer, fire_years)
     except BurnscarError:
         return None

@@ -94,7 +94,7 @@ def make_map(task: MapTask, spec: MapSpec, judge: Judge, progress: Progress = si
         after, before = _find(task, spec, archive, frame, boxes, lattice, progress)
         if not after.scenes:
             return MapOutcome(task, frame, None, "too_cloudy" if after.reasons.get("too_cloudy") else "no_scene")
-        ground = None if judge.ground is None else judge.ground.under(frame, task.fire_id)
+        ground = None if judge.ground is None else judge.ground.under(frame, task)
         inputs = MapInputs(
             task, spec, frame, judge.manifest, judge.threshold, judge.counts, after.scenes,
             () if before is None else before.scenes, ground, tuple(boxes),

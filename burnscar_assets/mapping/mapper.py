@@ -123,10 +123,11 @@ def _judge(spec: MapSpec, manifest: CheckpointManifest, progress: Progress) -> J
     except MissingDataError:
         counts = None
     layer = spec.imagery.layer
+    years = sorted({task.fire_year for task in spec.tasks if task.fire_year is not None})
     ground = (
-        known_or_nothing(root, manifest, layer)
+        known_or_nothing(root, manifest, layer, years)
         if spec.fire_year is None
-        else KnownGround.of(root, manifest, layer, [spec.fire_year])
+        else KnownGround.of(root, manifest, layer, years)
     )
     progress("loading the checkpoint", 0, 0)
     model = load_model(root.checkpoint(year), device_of(spec.device), spec.classes)

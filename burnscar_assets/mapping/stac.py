@@ -10,7 +10,7 @@ import shapely
 from burnscar_assets.mapping.aoi import polygons_of
 from burnscar_assets.mapping.frame import Frame
 from burnscar_assets.mapping.grid import NO_ANSWER
-from burnscar_assets.mapping.ground import OTHER_FIRE, SEEN
+from burnscar_assets.mapping.ground import OLD_SCAR, OTHER_BURN, SEEN
 from burnscar_assets.mapping.mosaic import Validity
 from burnscar_assets.mapping.rasters import (
     ACQUIRED,
@@ -181,5 +181,10 @@ _CLASSES: Final = {
         _class(Validity.UNCLEAR, "cloud or shadow"),
         _class(Validity.NO_DATA, "no data", nodata=True),
     ],
-    GROUND: [_class(0, "neither"), _class(SEEN, "trained on"), _class(OTHER_FIRE, "another fire")],
+    GROUND: [
+        _class(0, "none of these"),
+        _class(SEEN, "trained on"),
+        _class(OTHER_BURN, "another burn of the season"),
+        _class(OLD_SCAR, "older scar"),
+    ],
 }

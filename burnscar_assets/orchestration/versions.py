@@ -17,19 +17,19 @@ COMPARISON = "setup_comparison"
 STAGE_VERSIONS = {
     "calfire_release": "3",
     "fire_perimeters": "2",
-    "burn_history": "2",
+    "burn_history": "3",
     "sample_points": "2",
     "windows": "2",
     "scene_matches": "3",
     "tiles": "3",
     "checkpoint": "4",
     "evaluation_metrics": "6",
-    "burned_area_maps": "2",
+    "burned_area_maps": "3",
     "baseline_checkpoint": "2",
     COMPARISON: "2",
 }
 
-IN_SEASON_VERSIONS = {"in_season_records": "2", "in_season_perimeters": "2", "in_season_maps": "2"}
+IN_SEASON_VERSIONS = {"in_season_records": "2", "in_season_perimeters": "2", "in_season_maps": "3"}
 """Stages that a world has if it follows an in-season source; they come after the labels."""
 
 OF_SETUPS = frozenset({"baseline_checkpoint", COMPARISON})

@@ -36,6 +36,18 @@ def test_what_is_no_label_is_kept_off_all_the_same() -> None:
     assert found["fire"] == {"TIVY", "None", "2020"}
 
 
+def test_a_burns_year_and_its_dates_while_images_may_lie_on_both_sides_of_it() -> None:
+    late = pd.Timestamp("2019-12-20", tz="UTC")
+    fires = [_fire(year) for year in (2018, 2019, 2020)] + [_fire(2018, FIRE_NAME="LONG", CONT_DATE=late)]
+    yearless = _fire(2020, YEAR_=None, FIRE_NAME="YEARLESS"), _fire(None, FIRE_NAME="UNDATED")
+    history = burn_history(release_records(frap_fires(*fires, *yearless)), 2020, LIMITS).burns.set_index("name")
+    assert history["burn_year"].dropna().astype(int).to_dict() == {
+        "2018": 2018, "2019": 2019, "2020": 2020, "LONG": 2018, "YEARLESS": 2020
+    }  # fmt: skip
+    assert set(history.index[history["alarm_date"].notna()]) == {"2019", "2020", "LONG", "YEARLESS"}
+    assert history.loc["LONG", "containment_date"] == late and history.loc["LONG", "alarm_date"].year == 2018
+
+
 def test_a_year_and_dates_that_disagree_count_for_both() -> None:
     early = pd.Timestamp("2020-12-28", tz="UTC")
     late = pd.Timestamp("2010-01-02", tz="UTC")

@@ -90,19 +90,24 @@ def judge_of(model: FormulaModel, **changes: Any) -> Judge:
     return Judge(model, manifest, **known | changes)
 
 
-def ground_of(seen_rows: int, other_rows: int) -> Any:
-    """Ground that is known beforehand: the uppermost rows were seen, the lowest burned in another fire."""
+def ground_of(seen_rows: int, other_rows: int, scar_columns: int = 0) -> Any:
+    """Ground that is known beforehand.
+
+    The uppermost rows were seen, the lowest burned in another fire of the season, the leftmost columns in an earlier
+    season.
+    """
     from burnscar_assets.mapping.ground import Ground
 
-    def under(frame: Frame, fire_id: str | None) -> Ground:
+    def under(frame: Frame, task: MapTask) -> Ground:
         box = frame.box
         parts = (
             Box(box.left - 9, box.top - 9, box.right + 9, box.top + seen_rows),
             Box(box.left - 9, box.bottom - other_rows, box.right + 9, box.bottom + 9),
+            Box(box.left - 9, box.top - 9, box.left + scar_columns, box.bottom + 9),
         )
         crs = f"EPSG:{frame.epsg}"
-        seen, others = (project(frame.metres(part).buffer(-0.1), crs, "EPSG:4326") for part in parts)
-        return Ground(seen, others)
+        seen, others, scars = (project(frame.metres(part).buffer(-0.1), crs, "EPSG:4326") for part in parts)
+        return Ground(seen, others, scars if scar_columns else shapely.Polygon(), task.geometry)
 
     return SimpleNamespace(under=under, check_unseen=lambda fire_id: None)
 

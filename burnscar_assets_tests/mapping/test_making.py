@@ -190,6 +190,26 @@ def test_ground_that_was_trained_on_has_no_answer_in_a_fire_and_says_so(root: Da
     assert any("trained on" in note for note in outcome.record["notes"])
 
 
+def test_older_scars_have_an_answer_and_are_told_apart(root: DataRoot) -> None:
+    spec = fire_spec(root)
+    plain = make(root, spec).record
+    outcome = make(root, spec, ground=ground_of(0, 3, 60))
+    codes, burned = (pixels(outcome.task.folder, name) for name in ("ground", "burned"))
+    own = outcome.frame.covers(spec.tasks[0].geometry, outcome.frame.box)
+    assert own[:, :60].any(), "the scar reaches into the perimeter"
+    assert not codes[own].any(), "inside its own perimeter ground burned again, whatever else burned there"
+    scar = codes == 3
+    assert scar[:-3, :60][~own[:-3, :60]].all() and (codes[-3:][~own[-3:]] == 2).all() and not scar[:, 60:].any()
+    assert (burned[scar] != 255).all() and (burned[codes == 2] == 255).all()
+    assert plain is not None and outcome.record is not None
+    told = outcome.record["ground"]
+    assert told["old_scars"] == pytest.approx(scar.mean())
+    assert told["old_scars_mapped_ha"] == pytest.approx((burned[scar] == 1).sum() / 100)
+    assert told["other_burns"] == pytest.approx((codes == 2).mean())
+    assert any("burned in an earlier season: figures count it" in note for note in outcome.record["notes"])
+    assert plain["ground"] is None
+
+
 def test_of_an_area_only_what_lies_in_it_is_mapped_and_beyond_the_scene_there_is_no_answer(root: DataRoot) -> None:
     area = shapely.union(degrees(1800, -700, 3200, -200), degrees(1800, -1500, 2000, -200))
     outcome = make(root, spec_of(root, make_archive(root), task_of(root.path, area)))

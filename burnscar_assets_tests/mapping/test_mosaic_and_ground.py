@@ -5,6 +5,7 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
 import rasterio
 import shapely
@@ -16,11 +17,11 @@ from burnscar_assets.errors import InputError
 from burnscar_assets.imagery.stac_index import write_index
 from burnscar_assets.mapping.averaging import Lattice
 from burnscar_assets.mapping.frame import Box, frame_around
-from burnscar_assets.mapping.ground import OTHER_FIRE, SEEN, KnownGround
+from burnscar_assets.mapping.ground import OLD_SCAR, OTHER_BURN, SEEN, KnownGround, told_apart
 from burnscar_assets.mapping.inference import NO_ANSWER, judge_block
 from burnscar_assets.mapping.making import make_map
 from burnscar_assets.mapping.mosaic import NO_SCENE, Mosaic, Validity, choose
-from burnscar_assets.storage.contracts import TILES, WINDOWS
+from burnscar_assets.storage.contracts import BURN_HISTORY, IN_SEASON_PERIMETERS, TILES, WINDOWS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import TABLE_CRS, read_table, write_table
 from burnscar_assets.training.manifest import CheckpointManifest
@@ -155,26 +156,98 @@ def test_cloudy_windows_that_were_not_trained_on_are_mapped(root: DataRoot) -> N
     seen = read_table(root, WINDOWS, 2020).query("split != 'test'")["window_id"]
     for least, unseen in ((0.9, {cloudy}), (0.0, set())):
         manifest = CheckpointManifest.model_construct(fire_years=(2020,), layer=LAYER, min_clear_fraction=least)
-        known = KnownGround.of(root, manifest, LAYER, ())
+        known = KnownGround.of(root, manifest, LAYER, [2020])
+        assert known.burns.empty, "no burn is known of this world"
         assert set(known.seen["window_id"]) == set(seen) - unseen
 
 
-def test_ground_that_was_seen_and_other_fires_are_known_pixel_by_pixel() -> None:
+def burns_of(shapes: dict[str, shapely.Geometry], **known: object) -> gpd.GeoDataFrame:
+    undated = {"burn_year": pd.array([pd.NA] * len(shapes), "Int64"), "alarm_date": pd.NaT, "containment_date": pd.NaT}
+    rows = pd.DataFrame({"burn_id": [*shapes]}).assign(**undated | known)
+    for name in ("alarm_date", "containment_date"):
+        rows[name] = pd.to_datetime(rows[name], utc=True)
+    return gpd.GeoDataFrame(rows, geometry=[*shapes.values()], crs=TABLE_CRS)
+
+
+def test_what_burned_between_the_images_or_in_the_season_is_told_from_older_scars(tmp_path: Path) -> None:
+    """A fire of 2022 with an image of June and July before it, and one of August after it."""
+    cases = {
+        "of the season, undated": (2022, None, None, "fresh"),
+        "of the season, before both images": (2022, "2022-02-01", "2022-02-03", "fresh"),
+        "a prescribed burn between them, of a wrong year": (2021, "2022-07-20", "2022-07-20", "fresh"),
+        "burning when the first image was taken": (2021, "2021-11-01", "2022-06-20", "fresh"),
+        "of no known time": (None, None, None, "fresh"),
+        "begun only": (None, "2022-08-15", None, "fresh"),
+        "of the year before": (2021, "2021-08-01", "2021-08-20", "older"),
+        "of long ago, undated": (2013, None, None, "older"),
+        "of a known day and no year": (None, "2021-08-01", None, "older"),
+        "after the last image": (2023, "2023-01-05", "2023-01-09", "neither"),
+        "after it, without a year": (None, "2022-09-20", "2022-09-21", "neither"),
+    }
+    years, starts, ends, expected = zip(*cases.values(), strict=True)
+    burns = burns_of(
+        dict.fromkeys(cases, shapely.box(0, 0, 1, 1)),
+        burn_year=pd.array(years, "Int64"), alarm_date=list(starts), containment_date=list(ends),
+    )  # fmt: skip
+    before = {"before_start": datetime(2022, 6, 15, tzinfo=UTC), "before_end": datetime(2022, 7, 15, tzinfo=UTC)}
+    task = task_of(tmp_path, fire_id="own", fire_year=2022, **before)
+    fresh, older = told_apart(burns, task)
+    found = np.where(fresh, "fresh", np.where(older, "older", "neither"))
+    assert dict(zip(cases, found, strict=True)) == dict(zip(cases, expected, strict=True))
+    assert not (fresh & older).any()
+    alone, _ = told_apart(burns, task_of(tmp_path, fire_id="own", fire_year=2022))
+    assert (alone == fresh).all(), "without an image before, from the start of the fire's year"
+
+
+def test_burns_of_any_source_are_known_label_or_not(root: DataRoot) -> None:
+    make_tiny_dataset(root, years=(2020,), windows_per_year=10)
+    burns = burns_of({"label": shapely.box(0, 0, 9, 9), "rejected": shapely.box(9, 0, 18, 9)}, burn_year=2020)
+    for kind in ("fire", "prescribed"):
+        write_table(root, BURN_HISTORY, BURN_HISTORY.conform(burns.assign(kind=kind, name="")), 2020)
+    fires = gpd.GeoDataFrame(
+        {"fire_id": ["new"], "fire_year": 2021}, geometry=[shapely.box(18, 0, 27, 9)], crs=TABLE_CRS
+    )
+    absent = dict.fromkeys(set(IN_SEASON_PERIMETERS.column_names) - {*fires.columns, "flags"}) | {"simulated": False}
+    write_table(root, IN_SEASON_PERIMETERS, IN_SEASON_PERIMETERS.conform(fires.assign(flags=[[]], **absent)), 2021)
+    manifest = CheckpointManifest.model_construct(fire_years=(2020,), layer=LAYER)
+    known = {
+        years: KnownGround.of(root, manifest, LAYER, years).burns for years in ((), (2020,), (2021,), (2020, 2021))
+    }
+    assert [set(found["burn_id"]) for found in known.values()] == [
+        set(), {"label", "rejected"}, {"new"}, {"label", "rejected", "new"}
+    ]  # fmt: skip
+    assert all(found.crs == TABLE_CRS for found in known.values())
+
+
+def test_ground_that_was_seen_and_other_burns_are_known_pixel_by_pixel(tmp_path: Path) -> None:
     frame = frame_around(INSIDE, 10)
     west, south, east, north = gpd.GeoSeries([INSIDE], crs=4326).to_crs(TABLE_CRS).total_bounds
     middle = (west + east) / 2
     window = shapely.box(west + 100, south + 100, west + 420, south + 420)
     other = shapely.box(middle, south + 200, east - 100, north - 200)
     own = shapely.box(west + 500, south + 500, middle, north - 500)
+    west_half = shapely.box(west + 50, south + 50, middle, north - 50)
     known = KnownGround(
         gpd.GeoDataFrame({"fire_id": ["t1"]}, geometry=[window], crs=TABLE_CRS),
-        gpd.GeoDataFrame({"fire_id": ["own", "o1"]}, geometry=[own, other], crs=TABLE_CRS),
+        burns_of(
+            {"own": own, "own, drawn twice": own.buffer(20), "o1": other, "scar": west_half},
+            burn_year=[2022, 2022, 2022, 2015],
+        ),
     )
-    codes = known.under(frame, "own").codes(frame, frame.box)
-    assert (codes == OTHER_FIRE).sum() == pytest.approx(other.area / 100, rel=0.02)
+    area = gpd.GeoSeries([own], crs=TABLE_CRS).to_crs(4326).iloc[0]
+    task = task_of(tmp_path, area, fire_id="own", fire_year=2022)
+    codes = known.under(frame, task).codes(frame, frame.box)
+    inside = frame.covers(area, frame.box)
+    assert not set(codes[inside]) - {0, SEEN}, "a rejected record of the fire itself hides nothing of it"
+    twice = own.buffer(20).difference(own).difference(other)
+    fresh = other.union(twice).difference(window.buffer(5, join_style="mitre"))
+    assert (codes == OTHER_BURN).sum() == pytest.approx(fresh.area / 100, rel=0.02)
+    scar = west_half.difference(own.buffer(20)).difference(window.buffer(5, join_style="mitre"))
+    assert (codes == OLD_SCAR).sum() == pytest.approx(scar.area / 100, rel=0.02)
     seen = (codes == SEEN).sum()
     assert window.area / 100 <= seen <= (320 + 2 * 15) ** 2 / 100 * 1.05, "all pixels that the window touches"
-    assert known.under(frame, None).other_fires.is_empty, "an area of interest is mapped whole"
+    anywhere = known.under(frame, task_of(tmp_path))
+    assert anywhere.other_burns.is_empty and anywhere.old_scars.is_empty, "an area of interest is mapped whole"
     known.check_unseen("own")
     with pytest.raises(InputError, match="trained on fire t1"):
         known.check_unseen("t1")

@@ -17,7 +17,7 @@ FILES: Final = {
     "dnbr.tif": "difference of the normalised burn ratio (COG)",
     "acquired.tif": "day of each pixel, days since 1970-01-01 (COG)",
     "validity.tif": "0 valid, 1 cloud or shadow, 2 no data (COG)",
-    "ground.tif": "1 the model was trained on it, 2 another fire burned it (COG)",
+    "ground.tif": "1 the model was trained on it, 2 another burn of the season, 3 an older scar (COG)",
     "after.tif": "image after the fire: B12, B08, B04 (COG)",
     "before.tif": "image before the fire: B12, B08, B04 (COG)",
     "item.json": "STAC item",

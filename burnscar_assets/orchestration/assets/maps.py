@@ -48,6 +48,7 @@ def build_map_assets(world: World) -> list[dg.AssetsDefinition]:
             "checkpoint",
             "evaluation_metrics",  # for the decision threshold, and the errors that the area is corrected for
             "fire_perimeters",
+            "burn_history",  # what else burned, and older scars
             *(dg.AssetDep(name, partition_mapping=seen) for name in ("windows", "tiles")),  # ground that was trained on
             IMAGERY_CATALOGUE,
         ],
