@@ -1,6 +1,5 @@
 """A tiny world for the tests of training, made once, and the means to train on it in this process."""
 
-import os
 import shutil
 import warnings
 from pathlib import Path
@@ -14,8 +13,6 @@ from burnscar_assets.training.plan import plan_training
 from burnscar_assets.training.spec import TrainingSpec
 from burnscar_assets_tests.tiny_dataset import make_tiny_dataset
 from burnscar_assets_tests.training.training_kit import Event, Plan, Run, Trained, tiny_settings
-
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @pytest.fixture(autouse=True)
