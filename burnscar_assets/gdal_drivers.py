@@ -5,7 +5,7 @@ service: opened by whatever driver fits, it reads what lies on this machine and 
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -34,17 +34,26 @@ _SKIP: Final = "GDAL_SKIP"
 _OVERVIEWS: Final = "OVERVIEWS"
 
 
-def open_raster(path: str | os.PathLike[str], **options: Any) -> "DatasetReader":
+def open_raster(path: str | os.PathLike[str], hosts: Collection[str] = (), **options: Any) -> "DatasetReader":
     """Open an image with one of RASTER_DRIVERS, whatever its content would suggest.
 
     Args:
         path: Of a file or, as GDAL takes it, of a remote one.
+        hosts: Other hosts that its server may redirect to, see `relayed`.
         options: As `rasterio.open` takes them to read.
 
     Raises:
         RasterioIOError: it isn't there, is none of theirs, or names another file or address for its overviews, which
             GDAL would open as soon as it looks for them.
+        RefusedConnectionError: its server redirects to another host, or is of a private network.
     """
+    from burnscar_assets.network.relay import relayed
+
+    with relayed(os.fspath(path), hosts):
+        return _opened(path, **options)
+
+
+def _opened(path: str | os.PathLike[str], **options: Any) -> "DatasetReader":
     import rasterio
     from rasterio.errors import RasterioIOError
 

@@ -22,6 +22,15 @@ EXIT_CODE: Final = 3
 SERVICE_GRACE_S: Final = 10.0
 """For a service whose parent is gone, to end what it started."""
 
+_BARE: Final = (
+    "PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR", "TZ", "PROJ_DATA", "PROJ_LIB",
+)  # fmt: skip
+
+
+def bare_environment() -> dict[str, str]:
+    """What a process needs to start and nothing more: no credentials, proxies or settings."""
+    return {name: os.environ[name] for name in _BARE if name in os.environ}
+
 
 def child_environment() -> Mapping[str, str]:
     """What has a process that this one starts end with it, if it calls `end_with_parent`."""

@@ -7,7 +7,6 @@ being edited keeps its newest rows in its -wal.
 """
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -25,6 +24,7 @@ import shapely
 
 from burnscar_assets.errors import InputError
 from burnscar_assets.gdal_drivers import INDIRECT_DRIVERS, skip
+from burnscar_assets.parent import bare_environment
 from burnscar_assets.vector_child import GEOMETRY
 from burnscar_assets.wkb import geometry_of, holds_arcs
 
@@ -48,17 +48,6 @@ _DRIVERS: Final[dict[str, tuple[str, ...]]] = {
     KML: ("KML", "LIBKML"),
     FLATGEOBUF: ("FlatGeobuf",),
 }
-_ENVIRONMENT: Final = (
-    "PATH",
-    "PYTHONPATH",
-    "LD_LIBRARY_PATH",
-    "LANG",
-    "LC_ALL",
-    "TMPDIR",
-    "TZ",
-    "PROJ_DATA",
-    "PROJ_LIB",
-)
 _BESIDE_DATABASE: Final = ("-wal", "-journal")
 """Rows that are not in the database yet, or not any more; its -shm holds none."""
 _FILEGDB_TABLE: Final = "a00000001.gdbtable"
@@ -159,6 +148,26 @@ def read_layers(path: Path) -> "dict[str, gpd.GeoDataFrame]":
         return {layer["name"]: _rows(layer, layer["out"], geometry=True)[0] for layer in layers}
 
 
+def read_table(content: bytes, most_rows: int, most_bytes: int) -> pa.Table:
+    """A foreign Parquet file's columns as they are; a few bytes of it can stand for more than there is memory.
+
+    Args:
+        content: Of the file.
+        most_rows: Rows that it may have.
+        most_bytes: Bytes that it may have when it is decoded.
+
+    Raises:
+        InputError: it can't be read, or is larger; the message has no remedy yet but says why.
+    """
+    with TemporaryDirectory() as temporary:
+        path, out = Path(temporary) / "table.parquet", Path(temporary) / "table.arrow"
+        path.write_bytes(content)
+        limits = {"most_rows": most_rows, "most_bytes": most_bytes}
+        _ask({"what": "table", "path": str(path), "out": str(out)} | limits, PARQUET, Path(temporary))
+        with pa.memory_map(str(out)) as source, pa.ipc.open_stream(source) as stream:
+            return stream.read_all()
+
+
 @contextmanager
 def _opened(path: Path, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The answer of the process that read a file, as long as what it wrote is there."""
@@ -246,8 +255,7 @@ def _ask(request: dict[str, Any], kind: str, folder: Path) -> dict[str, Any]:
     import pyogrio
 
     drivers = _DRIVERS.get(KML if kind == KMZ else kind, ())
-    kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-    environment = kept | skip({*INDIRECT_DRIVERS, *pyogrio.list_drivers()} - set(drivers))
+    environment = bare_environment() | skip({*INDIRECT_DRIVERS, *pyogrio.list_drivers()} - set(drivers))
     limits = {"memory_bytes": MEMORY_BYTES, "cpu_s": TIME_S}
     with _no_longer_than(TIME_S):
         done = subprocess.run(

@@ -8,7 +8,7 @@ processing baseline, and files that stay open from one window to the next.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from rasterio.vrt import WarpedVRT
 
 # rslearn itself loads this module, by the class path in a dataset's configuration.
 from rslearn.config import LayerConfig  # noqa: TID253
-from rslearn.data_sources import DataSourceContext, Item  # noqa: TID253
+from rslearn.data_sources import DataSource, DataSourceContext, Item  # noqa: TID253
 from rslearn.data_sources.copernicus import get_harmonize_callback  # noqa: TID253
 from rslearn.data_sources.direct_materialize_data_source import DirectMaterializeDataSource  # noqa: TID253
 from rslearn.data_sources.stac import SourceItem, StacDataSource  # noqa: TID253
@@ -39,7 +39,7 @@ from burnscar_assets.classes import BANDS, BASELINE_OFFSET_DN
 from burnscar_assets.errors import InputError
 from burnscar_assets.gdal_drivers import open_raster
 from burnscar_assets.imagery.gdal import FORGETTING, gdal_options
-from burnscar_assets.imagery.hrefs import is_remote, resolve_href
+from burnscar_assets.imagery.hrefs import AddressRule, is_remote, resolve_href
 from burnscar_assets.imagery.index_client import IndexClient
 from burnscar_assets.imagery.items import BASELINE_PROPERTIES, CLOUD_COVER, PRODUCT_NAMES, baseline_of, percent
 from burnscar_assets.imagery.pixels import equals_nodata
@@ -53,6 +53,7 @@ from burnscar_assets.imagery.radiometry import (
     statements_of_item,
 )
 from burnscar_assets.network.masking import mask_address
+from burnscar_assets.network.relay import explained
 
 RECORDED_PROPERTIES = [CLOUD_COVER, *BASELINE_PROPERTIES, *PRODUCT_NAMES, OFFSET_APPLIED, "created", "updated"]
 
@@ -157,7 +158,10 @@ class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
         """Whether a scene's numbers carry an offset, by the pixels where they prove it."""
         samples = []
         for band in [band for band in SAMPLED if band in self.asset_bands][:BANDS_SAMPLED]:
-            with rasterio.Env(**gdal_options()), open_raster(self.get_asset_url(item, band)) as source:
+            with (
+                rasterio.Env(**gdal_options()),
+                open_raster(self.get_asset_url(item, band), self.client.checks.rule.hosts) as source,
+            ):
                 numbers, nodata = source.read(1), source.nodata
             sample = BandSample.of(band, numbers[~equals_nodata(numbers, nodata) & (numbers != 0)])
             samples += [sample] if sample is not None else []
@@ -187,7 +191,10 @@ class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
             for band in self.asset_bands:
                 if tile_store.is_raster_ready(item, [band]):
                     continue
-                with rasterio.Env(**gdal_options()), open_raster(self.get_asset_url(item, band)) as source:
+                with (
+                    rasterio.Env(**gdal_options()),
+                    open_raster(self.get_asset_url(item, band), self.client.checks.rule.hosts) as source,
+                ):
                     pixels = source.read()
                     projection, bounds = get_raster_projection_and_bounds(source)
                     metadata = RasterMetadata(nodata_value=source.nodata)
@@ -239,7 +246,7 @@ class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
             try:
                 source = self._open(url)
                 with WarpedVRT(source, resampling=resampling, **grid) as warped:
-                    return warped.read(), source.nodata
+                    return explained(warped.read, url, self.client.checks.rule.hosts), source.nodata
             except RasterioError as error:
                 self._forget(url)
                 raise RasterioIOError(mask_address(f"cannot read {url}: {error.__cause__ or error}")) from error
@@ -247,7 +254,7 @@ class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
     def _open(self, url: str) -> rasterio.DatasetReader:
         if url not in self._files:
             with rasterio.Env(**(FORGETTING if url in self._failed else {})):
-                self._files[url] = open_raster(url)
+                self._files[url] = open_raster(url, self.client.checks.rule.hosts)
             self._failed.discard(url)
             if len(self._files) > OPEN_FILES:
                 self._files.popitem(last=False)[1].close()
@@ -259,6 +266,18 @@ class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
         self._failed.add(url)
         if url in self._files:
             self._files.pop(url).close()
+
+
+def hosts_of(source: DataSource, allowed_hosts: Collection[str]) -> list[str]:
+    """Hosts, or patterns of hosts, that may be asked for the scenes of a data source.
+
+    Args:
+        source: any of rslearn's.
+        allowed_hosts: what the settings allow beside its own and the public archives'.
+    """
+    if isinstance(source, CogArchive):
+        return source.client.checks.rule.hosts
+    return AddressRule(getattr(getattr(source, "client", None), "endpoint", ""), tuple(allowed_hosts)).hosts
 
 
 def _without_offset() -> Callable[[npt.NDArray[Any]], npt.NDArray[Any]] | None:

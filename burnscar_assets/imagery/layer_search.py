@@ -149,7 +149,7 @@ class LayerSearch:
 
         assert self._config.data_source is not None  # noqa: S101 - only layers that have one are matched
         assert self._rule is not None  # noqa: S101 - the caller's condition
-        options = ReadOptions(retries=self.options.retries, retry_backoff_s=self.options.retry_backoff_s)
+        options = ReadOptions.of(self.options)
         source = _without_cloud_limit(self.source) or self.source
         clouds = replace(self.options, max_cloud_cover=self._max_cloud_cover, unknown_clouds=True)
 

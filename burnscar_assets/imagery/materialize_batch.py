@@ -6,21 +6,24 @@ but the dataset's storage, and a killed one leaves every tile as it was, or new 
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import rasterio
 from rasterio.errors import RasterioError
 
 from burnscar_assets.errors import SourceUnavailableError
 from burnscar_assets.imagery.dataset import close_files, data_source, open_dataset, quiet_rslearn
-from burnscar_assets.imagery.gdal import request_timeout_s
+from burnscar_assets.imagery.gdal import gdal_options, request_timeout_s
 from burnscar_assets.imagery.hrefs import is_remote
 from burnscar_assets.imagery.items import SerializedItem, read_all_groups, take_back
 from burnscar_assets.imagery.shelf import Shelf, open_shelf
 from burnscar_assets.imagery.tiles import TileContent, measure
+from burnscar_assets.network.relay import relayed
 from burnscar_assets.settings import ImagerySettings
 
 if TYPE_CHECKING:
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
 
 AT_ONCE = 64
 """Tiles that are put in place in one write, and then reported."""
+
+WEB = ("http://", "https://")
 
 Groups = list[list[SerializedItem]]
 
@@ -136,7 +141,7 @@ class _Reader:
         self._config = dataset.layers[layer]
         self._settings = settings
         self._tile_store = get_tile_store_with_layer(dataset.get_tile_store(), layer, self._config)
-        self._options = ReadOptions(retries=settings.retries, retry_backoff_s=settings.retry_backoff_s)
+        self._options = ReadOptions.of(settings)
 
     def requests(self, windows: "dict[str, Window]", groups: dict[str, Groups]) -> "list[WindowRequest]":
         """What is to be read; one object a scene, however many windows it has."""
@@ -241,7 +246,8 @@ class _RslearnReader:
         wait = timedelta(seconds=self.settings.retry_backoff_s)
         began = time.monotonic()
         try:
-            return materialize_in_memory(window, self.dataset, self.source, self.layer, retries, wait)
+            with rasterio.Env(**gdal_options()), self._through_relay(hrefs):
+                return materialize_in_memory(window, self.dataset, self.source, self.layer, retries, wait)
         except (OSError, RasterioError) as error:
             self.broken |= items
             if any(map(is_remote, hrefs)) and time.monotonic() - began >= request_timeout_s():
@@ -249,3 +255,15 @@ class _RslearnReader:
                     f"the archive does not answer ({error}): run the same again later; what was made is kept"
                 ) from error
             raise
+
+    @contextmanager
+    def _through_relay(self, hrefs: list[str]) -> "Iterator[None]":
+        """Have rslearn's reading connect as ours does; buckets are reached as ever."""
+        from burnscar_assets.imagery.archive import hosts_of
+
+        web = [href for href in hrefs if href.startswith(WEB)]
+        if not web or any(is_remote(href) and not href.startswith(WEB) for href in hrefs):
+            yield
+            return
+        with relayed(web[0], hosts_of(self.source, self.settings.allowed_hosts)):
+            yield

@@ -116,7 +116,7 @@ class _Reader:
         self._found, self._frame, self._bands = found, frame, list(bands)
         self._config = _layer_of(found, bands)
         self._order = [band for band_set in self._config.band_sets for band in band_set.bands]
-        self._options = ReadOptions(retries=settings.retries, retry_backoff_s=settings.retry_backoff_s)
+        self._options = ReadOptions.of(settings)
         self._decisions: dict[str, RadiometryDecision] = {}
         self._useless: set[str] = set()
 

@@ -11,7 +11,6 @@ import socket
 import unicodedata
 from collections.abc import Collection
 from fnmatch import fnmatchcase
-from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, urlsplit
 
@@ -52,6 +51,17 @@ def host_of(url: str) -> str:
     return unicodedata.normalize("NFKC", host).rstrip(".").lower()
 
 
+def canonical_host(host: str) -> str:
+    """The one form of a host: an address as numbers have it, a name of other letters as resolvers take it."""
+    literal = _literal(host)
+    if literal:
+        return str(literal)
+    try:
+        return host.rstrip(".").lower().encode("idna").decode()
+    except UnicodeError:
+        return host
+
+
 def is_malformed(url: str) -> bool:
     """Whether an address can't be taken apart, or its port is no number of a port."""
     try:
@@ -67,9 +77,10 @@ def check_address(
     *,
     setting: str = "the settings",
     schemes: Collection[str] = WEB_SCHEMES,
-    resolve: bool = False,
 ) -> None:
     """Accept an address that something foreign names, or refuse it.
+
+    What a name stands for is looked at as it is connected to: by `session.Session`, and for GDAL by `relay`.
 
     Args:
         url: The address.
@@ -77,7 +88,6 @@ def check_address(
             network must be named in full.
         setting: Where a person allows more hosts, for the message.
         schemes: Which schemes may be asked.
-        resolve: Whether to look up the name as well, where what opens the address can't check it while it connects.
 
     Raises:
         InputError: another scheme, user information, or a host that isn't allowed.
@@ -93,7 +103,7 @@ def check_address(
         raise InputError(f"{shown} has characters that no address has: check what names it")
     if not is_allowed(host, allowed_hosts):
         raise InputError(f"{shown} is of {host}, which {setting} does not name: add the host there if that is right")
-    private = scheme.lower() in WEB_SCHEMES and (is_private_name(host) or (resolve and _resolves_private(host)))
+    private = scheme.lower() in WEB_SCHEMES and is_private_name(host)
     if private and not names_in_full(host, allowed_hosts):
         raise InputError(f"{shown} is not asked: {private_host(host, setting)}")
 
@@ -161,12 +171,3 @@ def _literal(host: str) -> IpAddress | None:
         return ipaddress.IPv4Address(socket.inet_aton(host)) if re.fullmatch(r"[0-9a-fx.]+", host) else None
     except OSError:
         return None
-
-
-@lru_cache(maxsize=1024)
-def _resolves_private(host: str) -> bool:
-    """Whether any address of a name is private; a name that can't be looked up here may be known to a proxy."""
-    try:
-        return any(map(is_private_text, addresses_of(host, 443)))
-    except OSError:
-        return False

@@ -5,7 +5,7 @@ import http.server
 import json
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -168,14 +168,37 @@ def tree_state(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
+def _nowhere(path: str, before: int) -> str:
+    return ""
+
+
 class RangeHandler(http.server.SimpleHTTPRequestHandler):
     """Serves files, parts of them too."""
 
     requests: list[str]
     failing: dict[str, int]
+    elsewhere: Callable[[str, int], str] = staticmethod(_nowhere)
+
+    def do_HEAD(self) -> None:
+        """Tell of a file."""
+        if not self._moved():
+            super().do_HEAD()
+
+    def _moved(self) -> bool:
+        """Whether the request was answered with a redirect."""
+        there = self.elsewhere(self.path, self.requests.count(self.path))
+        if there:
+            self.requests.append(self.path)
+            self.send_response(302)
+            self.send_header("Location", there)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+        return bool(there)
 
     def do_GET(self) -> None:
         """Serve a file, or the part that is asked for."""
+        if self._moved():
+            return
         self.requests.append(self.path)
         if self.failing.get(self.path, 0) > 0:
             self.failing[self.path] -= 1
@@ -205,15 +228,23 @@ class RangeHandler(http.server.SimpleHTTPRequestHandler):
 
 @contextmanager
 def serve(
-    folder: Path, failing: dict[str, int] | None = None, certificate: Path | None = None
+    folder: Path,
+    failing: dict[str, int] | None = None,
+    certificate: Path | None = None,
+    elsewhere: Callable[[str, int], str] = _nowhere,
 ) -> Iterator[tuple[str, list[str]]]:
     """Serve a folder on 127.0.0.1; yields its address and the paths that were asked for.
 
     Paths of `failing` answer that the server is unavailable, so many times. With a certificate and its key in one file
-    the server is encrypted, and goes by `localhost`.
+    the server is encrypted, and goes by `localhost`. `elsewhere` says where a path leads that was asked for so often
+    before; empty where it stays.
     """
     requests: list[str] = []
-    handler = type("Handler", (RangeHandler,), {"requests": requests, "failing": failing or {}})
+    handler = type(
+        "Handler",
+        (RangeHandler,),
+        {"requests": requests, "failing": failing or {}, "elsewhere": staticmethod(elsewhere)},
+    )
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(folder)))
     origin = f"http://127.0.0.1:{server.server_address[1]}"
     if certificate is not None:

@@ -10,14 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rslearn.data_sources.aws_sentinel2_element84 import Sentinel2 as Element84
 
+from burnscar_assets.environment import CONFIGS_DIR
 from burnscar_assets.errors import InputError
 from burnscar_assets.imagery.hrefs import AddressRule, resolve_href
 from burnscar_assets.imagery.matching import match_scenes
 from burnscar_assets.imagery.materialize import materialize_tiles
 from burnscar_assets.imagery.stac_index import read_index, write_index
+from burnscar_assets.settings import ImagerySettings
+from burnscar_assets.storage.atomic import write_json
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets_tests.imagery.small_archive import SmallScene, make_dataset, make_windows, serve, write_scene
 from burnscar_assets_tests.imagery.stac_server import serve_stac
+from burnscar_assets_tests.imagery.test_foreign_images import raw_band
 from burnscar_assets_tests.imagery.test_sources_stac import Web, element84_keys
 
 REMOTE = "https://stac.example.org/v1"
@@ -192,3 +196,70 @@ def test_links_of_a_remote_catalogue_that_lead_away_are_not_followed(tmp_path: P
     assert [item["id"] for item in found] == ["a"]
     assert set(found.refused) == {"http://169.254.169.254/catalog.json", str(secret), f"file:{secret}"}
     assert set(requests) == {"/catalog.json", "/a.json"}
+
+
+@pytest.mark.parametrize("patient", [0, 1], ids=["at once", "after the header"])
+def test_a_server_of_files_leads_nowhere(root: DataRoot, tmp_path: Path, patient: int) -> None:
+    """The same scene lies there, too: a tile of it would show that a redirect was followed."""
+    folder = tmp_path / f"n{patient}"
+    scenes = [SmallScene("best", cloud=0), SmallScene("good", "2022-08-13T18:50:00Z", cloud=20)]
+    items = [write_scene(folder, scene) for scene in scenes]
+    write_index(items, folder / "index.parquet")
+
+    def leads(path: str, before: int) -> str:
+        return f"{secret}{path}" if path.endswith("best/B12.tif") and before >= patient else ""
+
+    with serve(tmp_path) as (there, asked), serve(tmp_path, elsewhere=leads) as (here, _):
+        secret = there.replace("127.0.0.1", "localhost")
+        imagery = make_dataset(root, f"{here}/{folder.name}/index.parquet")
+        windows = make_windows(root, [(5, 5)])
+        matches, _ = match_scenes(windows, root.dataset, imagery)
+        tiles, _ = materialize_tiles(windows, matches, root.dataset, imagery)
+    assert matches["item_ids"].tolist() == [["best"]]
+    assert tiles["item_ids"].tolist() == [["good"]]
+    assert "redirects to localhost, which imagery.allowed_hosts does not name" in tiles["passed_over"].iloc[0][0]
+    assert not asked
+
+
+def make_dataset_of_rslearn(root: DataRoot) -> ImagerySettings:
+    """A layer that our engine leaves to rslearn's own reading, which makes a mosaic by its mean."""
+    config = json.loads((CONFIGS_DIR / "dataset-element84.json").read_text())
+    config["layers"]["sentinel2_l2a"]["compositing_method"] = "MEAN"
+    write_json(root.path / "mean.json", config)
+    return make_dataset(root, "unused", dataset_config=str(root.path / "mean.json"), retries=0)
+
+
+def test_rslearns_own_reading_follows_no_redirect(root: DataRoot, web: Web, tmp_path: Path) -> None:
+    imagery = make_dataset_of_rslearn(root)
+    windows = make_windows(root, [(5, 5)])
+    keys = element84_keys()
+    (tmp_path / "x").mkdir()
+    with serve(web.folder) as (there, asked):
+        secret = there.replace("127.0.0.1", "localhost")
+        with serve(web.folder, elsewhere=lambda path, before: f"{secret}{path}") as (url, _):
+            moved = Web(web.folder, url, [], web.service)
+            moved.add(SmallScene("moved", cloud=0), keys)
+            web.add(SmallScene("good", "2022-08-13T18:50:00Z", cloud=20), keys)
+            for item in web.service.items:
+                item["properties"]["earthsearch:boa_offset_applied"] = True
+            matches, _ = match_scenes(windows, root.dataset, imagery)
+            tiles, _ = materialize_tiles(windows, matches, root.dataset, imagery)
+    assert matches["item_ids"].tolist() == [["moved"]]
+    assert tiles["item_ids"].tolist() == [["good"]]
+    assert "redirects to localhost" in tiles["passed_over"].iloc[0][0]
+    assert not asked
+
+
+def test_rslearns_own_reading_opens_no_virtual_image(root: DataRoot, web: Web, tmp_path: Path) -> None:
+    imagery = make_dataset_of_rslearn(root)
+    windows = make_windows(root, [(5, 5)])
+    secret = tmp_path / "secret.bin"
+    secret.write_bytes(bytes(200) * 1000)
+    for scene in (SmallScene("best", cloud=0), SmallScene("good", "2022-08-13T18:50:00Z", cloud=20)):
+        web.add(scene, element84_keys())["properties"]["earthsearch:boa_offset_applied"] = True
+    (image,) = web.folder.rglob("best/B12.tif")
+    image.write_text(raw_band(secret, ""))
+    matches, _ = match_scenes(windows, root.dataset, imagery)
+    tiles, _ = materialize_tiles(windows, matches, root.dataset, imagery)
+    assert matches["item_ids"].tolist() == [["best"]]
+    assert tiles["item_ids"].tolist() in ([["good"]], [[]])

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -24,6 +24,7 @@ from burnscar_assets.imagery.gdal import FORGETTING, request_timeout_s
 from burnscar_assets.imagery.hrefs import is_remote
 from burnscar_assets.imagery.pixels import Radiometry, stated_radiometry
 from burnscar_assets.network.masking import mask_address
+from burnscar_assets.network.relay import explained
 
 UNREADABLE: Final = (OSError, RasterioError, CPLE_BaseError)
 """What a file that can't be read raises."""
@@ -162,8 +163,16 @@ class Patience:
 class ImageFile:
     """One file, open from its first read to its last; one thread at a time."""
 
-    def __init__(self, locate: Callable[[], str], patience: Patience) -> None:
+    def __init__(self, locate: Callable[[], str], patience: Patience, hosts: Collection[str] = ()) -> None:
+        """Know where it is; nothing is opened yet.
+
+        Args:
+            locate: finds its address.
+            patience: tries again.
+            hosts: other hosts that its server may redirect to.
+        """
         self.address = ""
+        self._hosts = hosts
         self._locate = locate
         self._patience = patience
         self._source: rasterio.DatasetReader | None = None
@@ -200,7 +209,7 @@ class ImageFile:
         if self._source is None:
             self.address = self._locate()
             with rasterio.Env(**self._forgetting):
-                self._source = open_raster(self.address)
+                self._source = open_raster(self.address, self._hosts)
         return self._source
 
     def _try(self, read: Callable[[], Result]) -> Result:
@@ -208,7 +217,7 @@ class ImageFile:
 
         def noting() -> Result:
             try:
-                return read()
+                return explained(read, self.address, self._hosts)
             except UNREADABLE as error:
                 errors.append(error)
                 raise

@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any, Final, Protocol
 from xml.etree import ElementTree
@@ -24,7 +24,7 @@ from rslearn.utils.raster_format import GeotiffRasterFormat  # noqa: TID253
 from burnscar_assets.classes import BASELINE_OFFSET_DN
 from burnscar_assets.errors import InputError
 from burnscar_assets.gdal_drivers import open_raster
-from burnscar_assets.imagery.archive import CogArchive
+from burnscar_assets.imagery.archive import CogArchive, hosts_of
 from burnscar_assets.imagery.engine.files import UnreadableFileError
 from burnscar_assets.imagery.items import processing_baseline
 from burnscar_assets.imagery.radiometry import BY_STORE, Statement, statements_of_item
@@ -50,6 +50,8 @@ class Origin(Protocol):
     """Files of scenes, either where an archive has them or where rslearn has ingested them."""
 
     store: TileStoreWithLayer
+    hosts: Collection[str]
+    """Hosts, or patterns of hosts, that may be asked."""
 
     def missing(self, item: Item, bands: list[str]) -> str:
         """What rslearn's commands would refuse a scene for, or nothing."""
@@ -73,8 +75,9 @@ class Origin(Protocol):
 class DirectOrigin:
     """Files of a data source that is read without ingesting."""
 
-    def __init__(self, source: DirectMaterializeDataSource, layer: str) -> None:
+    def __init__(self, source: DirectMaterializeDataSource, layer: str, allowed_hosts: Collection[str] = ()) -> None:
         self.store = TileStoreWithLayer(source, layer)
+        self.hosts: Collection[str] = hosts_of(source, allowed_hosts)
         self._source = source
         inherited = (DirectMaterializeDataSource.get_raster_bounds, CogArchive.get_raster_bounds)
         self._one_footprint = type(source).get_raster_bounds in inherited
@@ -180,6 +183,7 @@ class IngestedOrigin:
 
     def __init__(self, store: TileStoreWithLayer) -> None:
         self.store = store
+        self.hosts: Collection[str] = [host_of(str(store.tile_store.path))]
         self._files: DefaultTileStore = store.tile_store
 
     def missing(self, item: Item, bands: list[str]) -> str:
@@ -232,7 +236,7 @@ def nodata_of(origin: Origin, item: Item, bands: list[str]) -> float | None:
         for file_bands, _, _ in wanted_bands(origin, item, bands):
             asset = source._get_asset_key_by_bands(file_bands)
             if asset not in source._nodata_cache:
-                with open_raster(origin.address(item, file_bands)) as file:
+                with open_raster(origin.address(item, file_bands), origin.hosts) as file:
                     source._nodata_cache[asset] = file.nodata
     return resolve_nodata_value(origin.store, [item], bands)
 

@@ -70,7 +70,9 @@ def read_windows(
         InputError: a scene's offset is unknown.
     """
     ingested = layer_config.data_source is not None and layer_config.data_source.ingest
-    origin: Origin = IngestedOrigin(tile_store) if ingested else DirectOrigin(source, tile_store.layer_name)
+    origin: Origin = (
+        IngestedOrigin(tile_store) if ingested else DirectOrigin(source, tile_store.layer_name, options.allowed_hosts)
+    )
     threads = options.connections if _remote(requests, tile_store if ingested else None) else options.threads
     pool = Pool(threads or os.cpu_count() or 1, bulk_options())
     try:

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from rslearn.utils.raster_array import RasterArray
 
     from burnscar_assets.imagery.radiometry import RadiometryDecision
+    from burnscar_assets.imagery.search_options import SearchOptions
+    from burnscar_assets.settings import ImagerySettings
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ class ReadOptions:
         threads: local files that are read at a time; 0: one for each core.
         retries: how often a failed read is tried again.
         retry_backoff_s: wait before the first retry, in seconds; it doubles with each.
+        allowed_hosts: hosts that may be asked, beside the catalogue's own and the public archives'.
     """
 
     memory_bytes: int = 64 << 20
@@ -104,3 +107,11 @@ class ReadOptions:
     threads: int = 0
     retries: int = 3
     retry_backoff_s: float = 2
+    allowed_hosts: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, settings: "ImagerySettings | SearchOptions") -> "ReadOptions":
+        """Those that say how a read is tried, as settings have them."""
+        return cls(
+            retries=settings.retries, retry_backoff_s=settings.retry_backoff_s, allowed_hosts=settings.allowed_hosts
+        )

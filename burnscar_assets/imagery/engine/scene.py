@@ -141,7 +141,7 @@ class Scene:
             SourceUnavailableError: the archive does not answer.
             InputError: the offset of its pixels is unknown.
         """
-        file = ImageFile(lambda: origin.address(self.item, bands[0]), patience)
+        file = ImageFile(lambda: origin.address(self.item, bands[0]), patience, origin.hosts)
         work = FileWork(file, bands, self.bounds, np.ones(len(self.bounds), dtype=np.bool_))
         try:
             footprint = np.asarray(
@@ -175,7 +175,7 @@ class Scene:
         Raises:
             SourceUnavailableError: the archive does not answer.
         """
-        file = ImageFile(lambda: origin.address(self.item, bands[0]), patience)
+        file = ImageFile(lambda: origin.address(self.item, bands[0]), patience, origin.hosts)
         work = FileWork(file, bands, self.bounds, np.ones(0, dtype=np.bool_))
         try:
             work.header = file.open()
