@@ -98,6 +98,22 @@ def _parquet(request: dict[str, Any]) -> dict[str, Any]:
     return _write(request["out"], rows.drop(columns=rows.geometry.name), shapes, crs) | {"note": ""}
 
 
+def _table(request: dict[str, Any]) -> dict[str, Any]:
+    """Write a Parquet file's columns as they are, but for one that would be too large in memory."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = pq.read_metadata(request["path"]).num_rows
+    table = pq.read_table(request["path"]) if rows <= request["most_rows"] else None
+    if table is None or table.num_rows > request["most_rows"]:
+        return {"error": f"it has more than {request['most_rows']:,} rows"}
+    if table.nbytes > request["most_bytes"]:
+        return {"error": f"it has more than {request['most_bytes'] / 2**30:g} GB when it is decoded"}
+    with pa.OSFile(request["out"], "wb") as sink, pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    return {}
+
+
 def _decoded(rows: Any) -> Any:
     """Text that was read byte by byte: as UTF-8 where it is that, else as cp1252."""
 
@@ -166,6 +182,7 @@ _WORK: Final[dict[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
     "read": _read,
     "all": _all,
     "parquet": _parquet,
+    "table": _table,
 }
 
 if __name__ == "__main__":

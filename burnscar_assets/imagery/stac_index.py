@@ -30,14 +30,19 @@ from burnscar_assets.imagery.hrefs import SETTING, AddressRule, is_remote, resol
 from burnscar_assets.imagery.stac_columns import JSON_OR_MAP, box, geometries, plain, primary_geometry, structure
 from burnscar_assets.network.addresses import host_of, with_secrets
 from burnscar_assets.network.retries import TRANSIENT
-from burnscar_assets.network.session import Limits, Session
+from burnscar_assets.network.session import MEGABYTE, Limits, Session
 from burnscar_assets.storage.atomic import atomic_file
+from burnscar_assets.vector_files import read_table
 
 SPEC_VERSION = "1.1.0"
 TIME_PROPERTIES = ("datetime", "start_datetime", "end_datetime", "created", "updated", "expires", "published")
 ITEM_FIELDS = ("type", "stac_version", "stac_extensions", "id", "geometry", "bbox", "links", "assets", "collection")
 PARALLEL_READS = 8
 MOST_FILES = 200_000
+MOST_ROWS = 5_000_000
+MOST_BYTES = 2 * 2**30
+"""Of a remote stac-geoparquet when it is decoded."""
+
 DEEPEST_CATALOGUE = 32
 LIMITS = Limits(timeout_s=60, deadline_s=300, max_answer_mb=2000, hint="name a smaller index as imagery.archive")
 
@@ -197,7 +202,13 @@ def _to_table(rows: list[StacDict]) -> pa.Table:
 def _read_parquet(source: str, rule: AddressRule) -> StacIndex:
     content = _read_bytes(source, rule)
     try:
-        table = pq.read_table(io.BytesIO(content))
+        foreign = is_remote(source)
+        table = read_table(content, MOST_ROWS, MOST_BYTES) if foreign else pq.read_table(io.BytesIO(content))
+    except InputError as error:
+        raise InputError(
+            f"{source} is no readable stac-geoparquet file ({error}): make it again, or name a smaller one as "
+            "imagery.archive"
+        ) from error
     except (pa.ArrowException, OSError, ValueError) as error:
         raise InputError(f"{source} is no readable stac-geoparquet file ({error}): make or fetch it again") from error
     geometry = primary_geometry(table)
@@ -323,7 +334,7 @@ def _read_json(source: str, rule: AddressRule) -> StacDict:
 
 def _read_bytes(source: str, rule: AddressRule) -> bytes:
     try:
-        return _fetch(source, rule) if source.startswith(("http://", "https://")) else UPath(source).read_bytes()
+        return _fetch(source, rule) if source.startswith(("http://", "https://")) else _read_file(source)
     except FileNotFoundError as error:
         raise InputError(f"there is no STAC index {source}: check imagery.archive in the settings") from error
     except BurnscarError:
@@ -332,6 +343,16 @@ def _read_bytes(source: str, rule: AddressRule) -> bytes:
         if not is_remote(source) or _stays(error):
             raise InputError(f"cannot read the STAC index {source}: {error}") from error
         raise SourceUnavailableError(f"cannot read the STAC index {source}: {error}; try again later") from error
+
+
+def _read_file(source: str) -> bytes:
+    """What a local file or an object of a bucket holds, within the same limit as that of an answer."""
+    most = round(LIMITS.max_answer_mb * MEGABYTE)
+    with UPath(source).open("rb") as stream:
+        content: bytes = stream.read(most + 1)
+    if len(content) > most:
+        raise InputError(f"{source} holds more than {LIMITS.max_answer_mb:g} MB: {LIMITS.hint}")
+    return content
 
 
 def _stays(error: Exception) -> bool:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas as gpd
@@ -197,3 +198,32 @@ def test_resolving_an_address_twice_changes_nothing(href: str) -> None:
     for base in ("/data/set/index.parquet", "https://example.org/x/catalog.json"):
         once = resolve_href(href, base)
         assert resolve_href(once, base) == once
+
+
+def test_a_remote_file_that_stands_for_more_than_there_is_memory_is_refused(tmp_path: Path) -> None:
+    rows, text = 4_000, "x" * 2_000_000
+    name = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), [text])
+    table = pa.table({"id": pa.array([str(n) for n in range(rows)]), "geometry": [b""] * rows, "assets": name})
+    pq.write_table(table, tmp_path / "index.parquet", compression="zstd", store_schema=False)
+    assert (tmp_path / "index.parquet").stat().st_size < 1_000_000
+    with serve(tmp_path) as (url, _), pytest.raises(InputError, match=r"memory|GB when it is decoded"):
+        read_index(f"{url}/index.parquet")
+
+
+def test_a_remote_file_of_too_many_rows_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stac_index, "MOST_ROWS", 3)
+    write_index([make_item(name) for name in "dbca"], tmp_path / "index.parquet")
+    with serve(tmp_path) as (url, _), pytest.raises(InputError, match="more than 3 rows"):
+        read_index(f"{url}/index.parquet")
+    assert len(read_index(str(tmp_path / "index.parquet"))) == 4
+
+
+@pytest.mark.parametrize("name", ["index.parquet", "catalog.json"])
+def test_what_a_bucket_holds_is_limited_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    from upath import UPath
+
+    bucket = UPath("memory://bucket")
+    (bucket / name).write_bytes(bytes(5_000))
+    monkeypatch.setattr(stac_index, "LIMITS", replace(stac_index.LIMITS, max_answer_mb=0.004))
+    with pytest.raises(InputError, match=r"holds more than 0\.004 MB: name a smaller index"):
+        read_index(f"memory://bucket/{name}")
