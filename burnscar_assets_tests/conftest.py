@@ -26,9 +26,15 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put files with many slow tests first: no process idles at the end while another one runs a long file."""
+    """Order files so that none of pytest's processes waits for another one.
+
+    The first file has the demo made, which takes longest. The other slow files come next, so that no long one is left
+    to the end; then those that look at the demo, too, which it is ready for by then; then all others.
+    """
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
-    items.sort(key=lambda item: -slow[item.path])
+    of_demo = {item.path for item in items if "demo" in getattr(item, "fixturenames", ())}
+    first = max(of_demo, key=lambda path: (slow[path], path), default=None)
+    items.sort(key=lambda item: (item.path != first, not slow[item.path], item.path in of_demo, -slow[item.path]))
 
 
 @pytest.fixture
