@@ -71,6 +71,8 @@ def history_of(burns: Sequence[Fire], burn_year: int | None = YEAR - 3, kind: st
             "burn_id": [f"old {burn.fire_id}" for burn in burns],
             "kind": [kind] * len(burns),
             "burn_year": [burn_year] * len(burns),
+            "alarm_date": pd.NaT,
+            "containment_date": pd.NaT,
             "name": [""] * len(burns),
         },
         geometry=gpd.GeoSeries([burn.shape for burn in burns], crs="EPSG:3310"),

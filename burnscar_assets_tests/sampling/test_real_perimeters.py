@@ -41,7 +41,14 @@ def test_real_fires_give_sound_points(records: gpd.GeoDataFrame, limit: int | No
     perimeters = records[records["fire_year"] == YEAR].reset_index(drop=True)
     burns = records[records["fire_year"] <= YEAR]
     history = gpd.GeoDataFrame(
-        {"burn_id": burns["fire_id"], "kind": "fire", "burn_year": burns["fire_year"], "name": ""},
+        {
+            "burn_id": burns["fire_id"],
+            "kind": "fire",
+            "burn_year": burns["fire_year"],
+            "name": "",
+            "alarm_date": burns["alarm_date"],
+            "containment_date": burns["containment_date"],
+        },
         geometry=burns.geometry,
     )
     history = BURN_HISTORY.conform(history)
