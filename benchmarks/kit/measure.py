@@ -15,7 +15,7 @@ from typing import IO
 from kit.memory import peak_of_session
 
 _PR_SET_CHILD_SUBREAPER = 36
-_STRIPPED = ("BURNSCAR_", "DAGSTER_", "PYTHONDONTWRITEBYTECODE")
+_STRIPPED = ("BURNSCAR_", "DAGSTER_", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX")
 
 
 @dataclass(frozen=True)
@@ -39,15 +39,16 @@ class CommandFailedError(Exception):
     """A command that is measured ended with an error; the message is the end of its output."""
 
 
-def environment(bytecode: Path, **variables: str) -> dict[str, str]:
+def environment(bytecode: Path | None, **variables: str) -> dict[str, str]:
     """The environment of a measured command: this one's, without what chooses a world.
 
     Args:
-        bytecode: where Python keeps compiled modules, so that every measured run finds them compiled.
+        bytecode: where Python keeps compiled modules, so that every measured run finds them compiled; None: where it
+            keeps them by itself.
         variables: set on top.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_STRIPPED)}
-    return kept | {"PYTHONPYCACHEPREFIX": str(bytecode)} | variables
+    return kept | ({"PYTHONPYCACHEPREFIX": str(bytecode)} if bytecode else {}) | variables
 
 
 def adopt_orphans() -> None:
@@ -58,7 +59,14 @@ def adopt_orphans() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def run(command: Sequence[str], variables: Mapping[str, str], log: Path, *, memory: bool = False) -> Cost:
+def run(
+    command: Sequence[str],
+    variables: Mapping[str, str],
+    log: Path,
+    *,
+    memory: bool = False,
+    shared_once: bool = False,
+) -> Cost:
     """Run a Python command line to its end.
 
     Args:
@@ -66,6 +74,7 @@ def run(command: Sequence[str], variables: Mapping[str, str], log: Path, *, memo
         variables: its whole environment.
         log: file that its output goes to.
         memory: whether to look at its memory while it runs, which costs it some time.
+        shared_once: as for `peak_of_session`.
 
     Raises:
         CommandFailedError: it ended with an error.
@@ -73,7 +82,7 @@ def run(command: Sequence[str], variables: Mapping[str, str], log: Path, *, memo
     with log.open("w+", encoding="utf-8") as stream:
         begin = time.perf_counter()
         process = _start(command, variables, stream)
-        with peak_of_session(process.pid) if memory else nullcontext([0]) as peak:
+        with peak_of_session(process.pid, shared_once=shared_once) if memory else nullcontext([0]) as peak:
             _, status, used = os.wait4(process.pid, 0)
         wall_s = time.perf_counter() - begin
         process.returncode = os.waitstatus_to_exitcode(status)

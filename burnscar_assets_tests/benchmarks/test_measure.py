@@ -20,6 +20,17 @@ def test_a_sleeping_command_takes_time_and_no_work(tmp_path: Path) -> None:
     assert cost.output == "slept\n"
 
 
+def test_memory_that_processes_share_counts_once_among_them(tmp_path: Path) -> None:
+    program = (
+        "import os, time; held = b'x' * (200 << 20); child = os.fork(); time.sleep(2.5)\nif child: os.waitpid(child, 0)"
+    )
+    variables, log = environment(tmp_path), tmp_path / "log"
+    once = run(["-c", program], variables, log, memory=True, shared_once=True).peak_bytes / 2**20
+    each = run(["-c", program], variables, log, memory=True).peak_bytes / 2**20
+    assert 200 < once < 300
+    assert each > 400
+
+
 def test_a_failing_command_says_why(tmp_path: Path) -> None:
     with pytest.raises(CommandFailedError, match="no such world"):
         run(["-c", "raise SystemExit('no such world')"], environment(tmp_path), tmp_path / "log")
