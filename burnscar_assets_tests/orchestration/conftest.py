@@ -57,9 +57,9 @@ def run_command(root: DataRoot, *command: str, check: bool = True) -> subprocess
     return done
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
-    """What `burnscar demo` makes: made once for all of pytest's processes, of which each has a copy of its own."""
+    """What `burnscar demo` makes: made once, and copied for each module, but for the archive, which is only read."""
 
     def make(folder: Path) -> None:
         folder.mkdir()
@@ -67,8 +67,13 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
         (folder / "output.txt").write_text(made.stdout, encoding="utf-8")
 
     folder = made_once(tmp_path_factory, "demo-run", make)
-    root = DataRoot(tmp_path_factory.mktemp("world") / "demo")
-    shutil.copytree(folder / "demo", root.path, symlinks=True)
+    made, root = DataRoot(folder / "demo"), DataRoot(tmp_path_factory.mktemp("world") / "demo")
+
+    def archive(place: str, _: list[str]) -> list[str]:
+        return [made.simulated.name] if Path(place) == made.path else []
+
+    shutil.copytree(made.path, root.path, symlinks=True, ignore=archive)
+    root.simulated.symlink_to(made.simulated)
     return DemoRun(root, (folder / "output.txt").read_text(encoding="utf-8"))
 
 
