@@ -57,8 +57,32 @@ class ComputeSettings(Section):
         description="Where training, evaluation and mapping run: processes of this machine, jobs of a Ray cluster, or "
         "pods. Elsewhere than here the data root must be seen at the same path.",
     )
+    cores: int | None = Field(
+        None, ge=1, description="Processor cores that a refresh uses; empty: all that this process may use."
+    )
+    memory_gib: float | None = Field(
+        None,
+        gt=0,
+        description="Main memory that the runs of a refresh may take together, in GiB; empty: that of this machine, or "
+        "of this container.",
+    )
+    stage_memory_gib: float = Field(
+        1.5,
+        gt=0,
+        description="Main memory that one training, evaluation or mapping is counted with here, in GiB; training's "
+        "pixels (training.memory_gb) come on top.",
+    )
+    stage_cores: int = Field(
+        1,
+        ge=1,
+        description="Cores, and so threads, of one training, evaluation or mapping where that is on a CPU; with "
+        "others, sums come out otherwise in the last digits. OMP_NUM_THREADS of the environment counts instead.",
+    )
     gpus: int | None = Field(
-        None, ge=1, description="GPU stages that may run at once; empty: as many as this machine has GPUs, at least 1."
+        None,
+        ge=1,
+        description="GPU stages that may run at once; empty: as many as this machine has GPUs, at least 1, or where "
+        "training is on a CPU as many as its cores and memory hold.",
     )
     gpu_cpus: float = Field(4, gt=0, description="Processor cores that a GPU stage asks Kubernetes or Ray for.")
     gpu_memory_gib: float = Field(16, gt=0, description="Main memory that a GPU stage asks them for, in GiB.")

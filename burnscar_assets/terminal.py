@@ -131,12 +131,11 @@ def live_progress() -> Iterator[Progress]:
 
 
 def _lines(console: Console) -> Iterator[Progress]:
-    last = ""
+    told: set[str] = set()
 
     def report(what: str, done: int, total: int) -> None:
-        nonlocal last
-        if what != last:
-            last = what
+        if what not in told:
+            told.add(what)
             with suppress(BrokenPipeError):  # the work goes on
                 console.print(f"{what} …", highlight=False, markup=False, emoji=False)
                 console.file.flush()

@@ -23,12 +23,11 @@ def plot_maps(maps: pd.DataFrame, *, title: str, simulated: bool) -> "Figure":
         title: of the picture.
         simulated: whether to say that the imagery is simulated.
     """
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
     shown = maps[maps["complete"].fillna(False).astype(bool)].nlargest(MOST, "mapped_ha").iloc[::-1]
-    figure, (areas, agreement) = plt.subplots(
-        1, 2, figsize=(9, 1.6 + 0.35 * max(len(shown), 2)), sharey=True, layout="constrained"
-    )
+    figure = Figure(figsize=(9, 1.6 + 0.35 * max(len(shown), 2)), layout="constrained")
+    areas, agreement = figure.subplots(1, 2, sharey=True)
     places = np.arange(len(shown))
     low, high = (shown[name].fillna(shown["mapped_ha"]).to_numpy(float) for name in ("low_ha", "high_ha"))
     areas.hlines(places, low, high, color=BAR, alpha=0.4, linewidth=6, label="estimate, 95 %")

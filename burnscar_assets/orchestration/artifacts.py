@@ -68,7 +68,7 @@ def outputs(world: World, pair: Pair) -> list[Path]:
             paths.append(root.season_maps(year) / "index.html")
     if pair.asset == COMPARISON:
         paths.append(world.root.comparison)
-    if stage in DATASET_STAGES and paths[0].exists() and _rows(paths[0]) > 0:
+    if stage in DATASET_STAGES and paths[0].exists() and row_count(paths[0]) > 0:
         paths.append(_group(world, year))
     return paths
 
@@ -231,7 +231,8 @@ def _years_read(world: World, pair: Pair) -> list[int]:
     return sorted({*world.training_years(pair.fire_year), *(world.training_years(before) if before else [])})
 
 
-def _rows(path: Path) -> int:
+def row_count(path: Path) -> int:
+    """Number of rows of a table's file."""
     import pyarrow.parquet as pq
 
     return int(pq.read_metadata(path).num_rows)

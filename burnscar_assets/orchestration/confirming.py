@@ -7,7 +7,7 @@ with a partition, or it can't be judged, it is made.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import dagster as dg
@@ -58,7 +58,7 @@ def may_hold(pair: Pair, changed: Pair) -> bool:
 
 
 def confirm(
-    world: World, log: EventLog, lineage: Lineage, stale: tuple[StalePair, ...], may_follow: tuple[Pair, ...]
+    world: World, log: EventLog, lineage: Lineage, stale: tuple[StalePair, ...], unsettled: Collection[Pair]
 ) -> Iterator[Pair]:
     """Confirm what can be confirmed of a plan, and tell Dagster so.
 
@@ -67,15 +67,15 @@ def confirm(
         log: the event log.
         lineage: of the pairs.
         stale: what is stale, in topological order.
-        may_follow: what comes after it.
+        unsettled: what else may still change: what comes after it, and what runs make at this moment.
 
     Yields:
         Pairs that are fresh now.
     """
-    unsettled = {*(found.pair for found in stale), *may_follow}
+    changing = {*(found.pair for found in stale), *unsettled}
     for found in stale:
-        if unsettled.isdisjoint(lineage.parents(found.pair)) and _confirm_alone(world, log, found.pair):
-            unsettled.remove(found.pair)
+        if changing.isdisjoint(lineage.parents(found.pair)) and _confirm_alone(world, log, found.pair):
+            changing.remove(found.pair)
             yield found.pair
 
 

@@ -1,4 +1,4 @@
-"""Running what is stale in this process, one run per fire year, on the world's persistent instance."""
+"""Running what is stale in this process, side by side as far as it goes, on the world's persistent instance."""
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,14 +14,16 @@ from filelock import FileLock, Timeout
 from burnscar_assets.definitions import build_definitions
 from burnscar_assets.errors import BurnscarError
 from burnscar_assets.orchestration.assets.labels import ACCEPT
+from burnscar_assets.orchestration.capacity import Share, needed, whole
 from burnscar_assets.orchestration.confirming import can_be_confirmed
 from burnscar_assets.orchestration.database_errors import database_errors
 from burnscar_assets.orchestration.in_process import InProcess
 from burnscar_assets.orchestration.instance import open_instance
-from burnscar_assets.orchestration.interrupted import PROCESS_TAG, this_process
+from burnscar_assets.orchestration.interrupted import PROCESS_TAG, fail_runs_of_this_process, this_process
 from burnscar_assets.orchestration.pairs import RELEASE, Pair
 from burnscar_assets.orchestration.partitions import World
-from burnscar_assets.orchestration.planning import Planner
+from burnscar_assets.orchestration.planning import Planner, SmallRun
+from burnscar_assets.orchestration.side_by_side import SideBySide, terminated_as_interrupted
 from burnscar_assets.orchestration.stage import only_if
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.storage.full_disk import full_disk_errors
@@ -78,9 +80,10 @@ class Runner:
         accept_release: bool = False,
         progress: Progress = silent,
     ) -> Refreshed:
-        """Run stale pairs wave by wave, oldest year first, and plan again after each: it stops where nothing changed.
+        """Run stale pairs, as many side by side as the machine holds, and plan again as each run ends.
 
-        A failure leaves what was made before it; what doesn't come after it goes on: other years and other set-ups.
+        It stops where nothing changes any more. A failure leaves what was made before it; what doesn't come after it
+        goes on: other years and other set-ups.
 
         Args:
             fire_years: years to bring up to date; the release comes first.
@@ -90,21 +93,24 @@ class Runner:
 
         Raises:
             BurnscarError: another refresh is running on this data root.
+            KeyboardInterrupt: a person interrupted it; Dagster knows the runs as failed.
         """
-        refreshed, failed = Refreshed(), set[Pair]()
-        with self._alone():
-            while wave := self._next(fire_years, assets, failed, refreshed.confirmed):
-                for stale, along in wave.values():
-                    pairs = stale + along
-                    progress(_what_of(pairs), 0, 0)
-                    try:
-                        refreshed.must_not_repeat(stale)
+        refreshed, failed, order = Refreshed(), set[Pair](), dict[Pair, int]()
+        with self._alone(), self._reported(), SideBySide(whole(self.planner.world)) as runs:
+            while (can_start := self._next(fire_years, assets, failed, refreshed, runs.at_work)) or runs.at_work:
+                for run, share in can_start:
+                    if runs.has_room(share):
+                        progress(_what_of(run.pairs), 0, 0)
+                        order |= {pair: len(order) + place for place, pair in enumerate(run.pairs)}
                         refreshed.runs += 1
-                        with only_if(partial(self._is_wanted, along, refreshed.confirmed)):
-                            refreshed.pairs += self.run(pairs, acceptance(pairs) if accept_release else {})
-                    except BurnscarError as error:
-                        refreshed.failures.append(error)
-                        failed |= {pair for pair in pairs if error.asset in (None, pair.asset)}
+                        runs.start(run, share, partial(self._make, run, refreshed.confirmed, accept_release))
+                if runs.at_work:
+                    ended = runs.wait()
+                    refreshed.pairs += ended.made
+                    if isinstance(ended.error, BurnscarError):
+                        refreshed.failures.append(ended.error)
+                        failed |= {pair for pair in ended.run.pairs if ended.error.asset in (None, pair.asset)}
+        refreshed.pairs.sort(key=order.__getitem__)
         return refreshed
 
     def run(self, pairs: Collection[Pair], run_config: Mapping[str, Any] | None = None) -> list[Pair]:
@@ -136,21 +142,47 @@ class Runner:
             unexpected.asset = getattr(error, "asset", None)
             raise unexpected from error
 
-    def _is_wanted(self, along: Collection[Pair], confirmed: list[Pair], pair: Pair) -> bool:
-        judged = pair in along or can_be_confirmed(pair)
-        return not judged or self.planner.needs_run(pair, confirmed)
+    def _make(self, run: SmallRun, confirmed: list[Pair], accept_release: bool) -> list[Pair]:
+        """Make what is stale of a run, in the thread that calls; returns what was made, and adds to confirmed."""
+
+        def is_wanted(pair: Pair) -> bool:
+            judged = pair in run.along or can_be_confirmed(pair)
+            return not judged or self.planner.needs_run(pair, confirmed)
+
+        with only_if(is_wanted):
+            return self.run(run.pairs, acceptance(run.pairs) if accept_release else {})
 
     def _next(
-        self, fire_years: Collection[int], assets: Collection[str] | None, failed: set[Pair], confirmed: list[Pair]
-    ) -> dict[int | None, tuple[list[Pair], list[Pair]]]:
-        """By fire year, the stale pairs that a run can make now, and those that it takes along; adds to confirmed."""
-        plan, without_run = self.planner.confirm(self.planner.plan(fire_years, assets, explain=False))
-        confirmed += without_run
-        stale = {found.pair for found in plan.stale}
-        return {
-            year: ([pair for pair in pairs if pair in stale], [pair for pair in pairs if pair not in stale])
-            for year, pairs in self.planner.runs(plan, failed, take_along=True).items()
-        }
+        self,
+        fire_years: Collection[int],
+        assets: Collection[str] | None,
+        failed: set[Pair],
+        refreshed: Refreshed,
+        at_work: Collection[Pair],
+    ) -> list[tuple[SmallRun, Share]]:
+        """The runs that can start now, with what each takes; adds to what was confirmed, and to what failed."""
+        plan = self.planner.plan(fire_years, assets, explain=False, at_work=at_work)
+        plan, without_run = self.planner.confirm(plan)
+        refreshed.confirmed += without_run
+        found = []
+        for run in self.planner.small_runs(plan, failed):
+            try:
+                refreshed.must_not_repeat(run.stale)
+                found.append((run, needed(self.planner.world, run.pairs)))
+            except BurnscarError as error:
+                refreshed.failures.append(error)
+                failed |= {*run.pairs}
+        return found
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        """Have Dagster know runs of this process that were interrupted as failed."""
+        with terminated_as_interrupted():
+            try:
+                yield
+            except BaseException:
+                fail_runs_of_this_process(self.planner.instance)
+                raise
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -2,9 +2,14 @@
 
 Dagster cuts a job for each run's assets, and takes a snapshot of it, which costs more than many a stage; here the job
 of a selection is kept. `execute_in_process` has no place for one, so what it calls is called here.
+
+Runs may go on in several threads at once. What Dagster does for each run to the process as a whole would not bear that:
+it configures Python's logging anew, in which two threads can wait for each other for ever, and redirects standard
+output and error to a file. Here the first is done once, the second not at all.
 """
 
 import logging
+import threading
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -12,6 +17,7 @@ import dagster as dg
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.execution.execute_in_process import core_execute_in_process, merge_run_tags
 from dagster._core.execution.plan import active
+from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
 
 from burnscar_assets.orchestration.pairs import Pair
 
@@ -28,6 +34,10 @@ class InProcess:
         active.logger.setLevel(logging.ERROR)  # it warns of checks of what a run leaves as it is
         self._job, self._instance = job, instance
         self._of: dict[frozenset[dg.AssetKey], dg.JobDefinition] = {}
+        self._cutting = threading.Lock()
+        handlers = instance.get_yaml_python_handlers()
+        vars(instance)["get_yaml_python_handlers"] = lambda: handlers
+        vars(instance)["_compute_log_manager"] = NoOpComputeLogManager()
 
     def run(self, pairs: Collection[Pair], config: Mapping[str, Any], tags: Mapping[str, str]) -> list[Pair]:
         """One run of pairs of the same partition; returns those that were made.
@@ -49,6 +59,7 @@ class InProcess:
         return [pair for pair in pairs if pair.key in made]
 
     def _cut(self, selection: frozenset[dg.AssetKey]) -> dg.JobDefinition:
-        if selection not in self._of:
-            self._of[selection] = self._job.as_ephemeral_job({}, {}, asset_selection=list(selection))
-        return self._of[selection]
+        with self._cutting:
+            if selection not in self._of:
+                self._of[selection] = self._job.as_ephemeral_job({}, {}, asset_selection=list(selection))
+            return self._of[selection]

@@ -1,6 +1,7 @@
 """Dagster's instance of a world: what its processes read from the environment, its home, its pools."""
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import dagster as dg
 
 from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE, INSTANCE_FILE, INSTANCE_VARIABLE
 from burnscar_assets.errors import SettingsError, StorageError
+from burnscar_assets.orchestration.capacity import gpu_limit, networks_use_cpu, runs_at_once
 from burnscar_assets.orchestration.database_errors import DATABASES, database_errors
 from burnscar_assets.orchestration.interrupted import fail_interrupted_runs
 from burnscar_assets.orchestration.partitions import World
@@ -18,8 +20,6 @@ from burnscar_assets.orchestration.sqlite_engines import closing_databases, keep
 from burnscar_assets.orchestration.stage import GPU_POOL
 from burnscar_assets.storage.atomic import atomic_file, storage_errors
 from burnscar_assets.storage.paths import DataRoot
-
-GPU_DEVICES = Path("/proc/driver/nvidia/gpus")
 
 
 def prepare_environment(world: World, settings_file: Path, home: Path | None = None) -> None:
@@ -39,10 +39,9 @@ def prepare_environment(world: World, settings_file: Path, home: Path | None = N
     source = Path(os.environ.get(INSTANCE_VARIABLE) or INSTANCE_FILE)
     if not source.is_file():
         raise SettingsError(f"{INSTANCE_VARIABLE} is {source}, which is no file: give the path of a dagster.yaml")
-    target = home / "dagster.yaml"
-    if not target.exists() or target.read_bytes() != source.read_bytes():
-        with atomic_file(target) as temporary:
-            shutil.copyfile(source, temporary)
+    _write_if_changed(home / "dagster.yaml", _instance_settings(world, source))
+    if networks_use_cpu(world):
+        os.environ.setdefault("OMP_NUM_THREADS", str(world.settings.compute.stage_cores))
     os.environ.update(
         {
             "DAGSTER_HOME": str(home),
@@ -51,6 +50,20 @@ def prepare_environment(world: World, settings_file: Path, home: Path | None = N
             "WANDB_MODE": "disabled",
         }
     )
+
+
+def _instance_settings(world: World, source: Path) -> str:
+    """An instance's file; the queue of the package's own admits as many runs as this machine holds."""
+    content = source.read_text(encoding="utf-8")
+    if source != INSTANCE_FILE:
+        return content
+    return re.sub(r"(max_concurrent_runs:) \d+", rf"\1 {runs_at_once(world)}", content)
+
+
+def _write_if_changed(path: Path, content: str) -> None:
+    if not path.exists() or path.read_text(encoding="utf-8") != content:
+        with atomic_file(path) as temporary:
+            temporary.write_text(content, encoding="utf-8")
 
 
 @contextmanager
@@ -98,9 +111,3 @@ def _home(root: DataRoot, *, only_look: bool) -> Iterator[Path]:
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, copy)
         yield Path(folder)
-
-
-def gpu_limit(world: World) -> int:
-    """How many GPU stages may run at once."""
-    there = len(list(GPU_DEVICES.iterdir())) if GPU_DEVICES.is_dir() else 0
-    return world.settings.compute.gpus or max(there, 1)

@@ -36,6 +36,13 @@ def fail_interrupted_runs(instance: dg.DagsterInstance) -> list[str]:
     return failed
 
 
+def fail_runs_of_this_process(instance: dg.DagsterInstance) -> None:
+    """Report runs of this process that were interrupted, and didn't come to tell so, as failed."""
+    for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED, tags={PROCESS_TAG: this_process()})):
+        instance.report_run_failed(run, "it was interrupted: run the same partition again")
+    _free_places_of_ended_runs(instance)
+
+
 def _free_places_of_ended_runs(instance: dg.DagsterInstance) -> None:
     storage = instance.event_log_storage
     holders = storage.get_concurrency_run_ids()

@@ -1,6 +1,6 @@
 """Pairs and what they are made from, and which stale pairs can be made now."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 
 import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
@@ -42,26 +42,35 @@ class Lineage:
         return self._parents[pair]
 
     def can_be_made(
-        self, stale: Collection[Pair], failed: Collection[Pair] = (), along: Collection[Pair] = ()
+        self,
+        stale: Collection[Pair],
+        failed: Collection[Pair] = (),
+        along: Collection[Pair] = (),
+        *,
+        at_work: Collection[Pair] = (),
+        run_of: Callable[[Pair], Hashable] = lambda pair: pair.fire_year,
     ) -> list[Pair]:
-        """The stale pairs that one run per fire year can make now.
+        """The stale pairs that runs can make now: one for each fire year, or as `run_of` says.
 
-        A pair waits while anything before it may still change: unless its inputs that may are of the same year,
-        so that the same run makes them first. What failed is not made again, and what comes after it waits.
+        A pair waits while anything before it may still change: unless its inputs that may are of the same run,
+        so that the run makes them first. What failed is not made again, and what comes after it waits.
 
         Args:
             stale: what is to be made.
             failed: what is not, and holds up what comes after it.
             along: fresh pairs that go into a run that makes an input of theirs, where they turn out stale or not.
+            at_work: pairs that a run makes at this moment, which hold up what comes after them, too.
+            run_of: which run a pair would be made in.
         """
         unsettled: set[Pair] = set()
         chosen: set[Pair] = set()
         for pair in self.pairs():
             waiting = [parent for parent in self._stages_before(pair) if parent in unsettled]
             asked = pair in stale or (bool(waiting) and pair in along)
-            if asked and pair not in failed and all(p in chosen and p.fire_year == pair.fire_year for p in waiting):
+            held_up = pair in failed or pair in at_work
+            if asked and not held_up and all(p in chosen and run_of(p) == run_of(pair) for p in waiting):
                 chosen.add(pair)
-            if pair in stale or waiting:
+            if pair in stale or pair in at_work or waiting:
                 unsettled.add(pair)
         return [pair for pair in self.pairs() if pair in chosen]
 

@@ -68,13 +68,8 @@ def _flatten(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 
 def picture(figure: "Figure") -> dg.MetadataValue:
-    """A figure as an embedded PNG of at most 100 KB; closes the figure."""
-    from matplotlib import pyplot
-
-    try:
-        image = _drawn(figure)
-    finally:
-        pyplot.close(figure)
+    """A figure as an embedded PNG of at most 100 KB; one that isn't pyplot's, which all threads share."""
+    image = _drawn(figure)
     encoded = _encode(image)
     while len(encoded) > MAX_PICTURE_BYTES:
         image = image.resize((image.width * 3 // 4, image.height * 3 // 4))

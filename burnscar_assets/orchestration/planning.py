@@ -2,12 +2,14 @@
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
 from burnscar_assets.errors import SettingsError
 from burnscar_assets.orchestration import in_season
+from burnscar_assets.orchestration.artifacts import GPU_STAGES
 from burnscar_assets.orchestration.confirming import confirm, confirm_one, may_hold
 from burnscar_assets.orchestration.lineage import Lineage
 from burnscar_assets.orchestration.pairs import RELEASE, Pair
@@ -25,11 +27,30 @@ class Plan:
         stale: in topological order, each with its causes.
         may_follow: fresh pairs after those, which become stale if those come out different.
         without_records: fire years that the release has no records of, so that there is nothing to make.
+        at_work: pairs that runs make at this moment; they are not among the stale, what follows them may follow.
     """
 
     stale: tuple[StalePair, ...]
     may_follow: tuple[Pair, ...]
     without_records: tuple[int, ...]
+    at_work: tuple[Pair, ...] = ()
+
+
+class SmallRun(NamedTuple):
+    """What one run of a refresh makes.
+
+    Attributes:
+        stale: pairs of one fire year that are stale.
+        along: pairs after them, to be made if they turn out stale when their turn comes.
+    """
+
+    stale: tuple[Pair, ...]
+    along: tuple[Pair, ...]
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """All that it may make, stale ones first."""
+        return self.stale + self.along
 
 
 class Planner:
@@ -85,56 +106,86 @@ class Planner:
         """Look at the sources; returns what couldn't be looked at, in words."""
         return [*observe_all(self.world, self.instance), *in_season.observe_seasons(self.world, self.instance)]
 
-    def plan(self, fire_years: Collection[int], assets: Collection[str] | None = None, *, explain: bool = True) -> Plan:
+    def plan(
+        self,
+        fire_years: Collection[int],
+        assets: Collection[str] | None = None,
+        *,
+        explain: bool = True,
+        at_work: Collection[Pair] = (),
+    ) -> Plan:
         """What is stale now; years that the release doesn't have are left out as soon as there is a release.
 
-        Without `explain`, causes are left out, which costs less where much is stale.
+        Args:
+            fire_years: years to look at.
+            assets: no others are looked at.
+            explain: whether causes are told, which takes longer where much is stale.
+            at_work: pairs that runs make at this moment.
         """
         released = [y for y, v in years_of_release(self.world, self.instance).items() if v != NO_RECORDS]
         years = [year for year in fire_years if year in released or not released]
         seasons = in_season.seasons_seen(self.world, self.instance).keys() & set(fire_years)
         lineage = Lineage(self.graph, {*years, *seasons}, self._lineage)
-        pairs = [p for p in lineage.pairs(assets) if _is_planned(p, years, seasons)]
+        pairs = [p for p in lineage.pairs(assets) if p not in at_work and _is_planned(p, years, seasons)]
         stale = stale_pairs(self.world, self._log, pairs, explain=explain)
         follow = [
             p
-            for p in lineage.after({s.pair for s in stale})
+            for p in lineage.after({*(s.pair for s in stale), *at_work})
             if (assets is None or p.asset in assets) and _is_planned(p, years, seasons)
         ]
-        return Plan(tuple(stale), tuple(follow), tuple(sorted(set(fire_years) - set(years))))
+        without_records = tuple(sorted(set(fire_years) - set(years)))
+        return Plan(tuple(stale), tuple(follow), without_records, tuple(at_work))
 
-    def runs(
-        self, plan: Plan, failed: Collection[Pair] = (), *, take_along: bool = False
-    ) -> dict[int | None, list[Pair]]:
-        """What can be made now, by fire year: first what has none (the release, or what all years go into).
+    def runs(self, plan: Plan, failed: Collection[Pair] = ()) -> dict[int | None, list[Pair]]:
+        """What a run for each fire year can make now: first what has none (the release, or what all years go into).
 
         Pairs that failed wait, and so does what comes after them; only a release that was there before is still good.
-
-        Args:
-            plan: what is stale.
-            failed: pairs that failed.
-            take_along: whether a run has those of its year that may follow, too, but none that needs a GPU, nor one
-                that may rather be confirmed. They must be run by what makes them only if they are stale when their turn
-                comes (`stage.only_if`).
         """
+        stale = self._wanted(plan, failed)
+        years = {pair.fire_year for pair in stale if pair.fire_year is not None}
+        lineage = Lineage(self.graph, years, self._lineage)
+        by_year: dict[int | None, list[Pair]] = {}
+        for pair in sorted(lineage.can_be_made(stale, failed), key=lambda pair: pair.fire_year or 0):
+            by_year.setdefault(pair.fire_year, []).append(pair)
+        return by_year
+
+    def small_runs(self, plan: Plan, failed: Collection[Pair] = ()) -> list[SmallRun]:
+        """What can be made now, in runs that go on side by side: of a year up to its tiles, and of each model stage.
+
+        A run has those that may follow in it, too, but none that needs a GPU, nor one that may rather be confirmed.
+        They must be run by what makes them only if they are stale when their turn comes (`stage.only_if`).
+
+        Returns:
+            The runs in topological order, then by fire year, so that what much else waits for comes first.
+        """
+        stale = self._wanted(plan, failed)
+        known = {*stale, *plan.may_follow, *plan.at_work}
+        lineage = Lineage(self.graph, {pair.fire_year for pair in known if pair.fire_year is not None}, self._lineage)
+        along = set(plan.may_follow) & set(lineage.after(stale, unless=may_hold))
+        along = {pair for pair in along if not self.needs_gpu(pair)}
+        chosen = lineage.can_be_made(stale, failed, along, at_work=plan.at_work, run_of=_small_run_of)
+        together: dict[tuple[int | None, str], list[Pair]] = {}
+        for pair in chosen:
+            together.setdefault(_small_run_of(pair), []).append(pair)
+        return [
+            SmallRun(tuple(p for p in pairs if p in stale), tuple(p for p in pairs if p not in stale))
+            for pairs in together.values()
+        ]
+
+    def _wanted(self, plan: Plan, failed: Collection[Pair]) -> set[Pair]:
+        """Stale pairs to be made: without the release if it failed, and nothing if there was none before."""
         stale = {found.pair for found in plan.stale}
         if any(pair.asset == RELEASE for pair in failed):
             if not years_of_release(self.world, self.instance):
-                return {}
-            stale = {pair for pair in stale if pair.asset != RELEASE}
-        years = {pair.fire_year for pair in stale if pair.fire_year is not None}
-        lineage = Lineage(self.graph, years, self._lineage)
-        along = set(plan.may_follow) & set(lineage.after(stale, unless=may_hold)) if take_along else set()
-        along = {pair for pair in along if not self._needs_gpu(pair)}
-        by_year: dict[int | None, list[Pair]] = {}
-        for pair in sorted(lineage.can_be_made(stale, failed, along), key=lambda pair: pair.fire_year or 0):
-            by_year.setdefault(pair.fire_year, []).append(pair)
-        return by_year
+                return set()
+            return {pair for pair in stale if pair.asset != RELEASE}
+        return stale
 
     def confirm(self, plan: Plan) -> tuple[Plan, list[Pair]]:
         """Confirm what need not be made again though an input changed; returns the plan without it, and what it is."""
         lineage = Lineage(self.graph, (), self._lineage)
-        confirmed = list(confirm(self.world, self._log, lineage, plan.stale, plan.may_follow))
+        unsettled = (*plan.may_follow, *plan.at_work)
+        confirmed = list(confirm(self.world, self._log, lineage, plan.stale, unsettled))
         left = tuple(found for found in plan.stale if found.pair not in confirmed)
         return replace(plan, stale=left), confirmed
 
@@ -149,8 +200,14 @@ class Planner:
             confirmed.append(pair)
         return False
 
-    def _needs_gpu(self, pair: Pair) -> bool:
+    def needs_gpu(self, pair: Pair) -> bool:
+        """Whether a pair's stage has a place in the pool of that name."""
         return GPU_POOL in (self.graph.get(pair.key).pools or ())
+
+
+def _small_run_of(pair: Pair) -> tuple[int | None, str]:
+    """Which of a refresh's runs a pair is made in: stages of a model take long, so each has a run of its own."""
+    return pair.fire_year, pair.asset if pair.stage in GPU_STAGES else ""
 
 
 def _names(keys: Iterable[dg.AssetKey]) -> set[str]:

@@ -140,9 +140,8 @@ def run_process(
     held = min(world.settings.training.gpus, 1) if gpus is None else gpus
     job = Job(context, world, module, spec.resolve(), held)
     messages = Messages(_message_file(job), on_event)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", dg.PreviewWarning)
-        ended = _runner(job.compute)(job, messages)
+    warnings.simplefilter("ignore", dg.PreviewWarning)  # for good: what takes a filter back doesn't bear threads
+    ended = _runner(job.compute)(job, messages)
     if ended is not None:
         raise _error(module, ended, messages.events)
 

@@ -7,6 +7,7 @@ settings allow it, the true v1.2 Nano architecture with random weights stands in
 import json
 import re
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -101,8 +102,8 @@ def model_id(settings: ModelSettings) -> str:
     return f"allenai/OlmoEarth-{settings.version}-{settings.size.capitalize()}"
 
 
-def resolve_encoder(settings: ModelSettings, root: DataRoot) -> Encoder:
-    """Find the encoder's folder.
+def resolve_encoder(settings: ModelSettings, root: DataRoot, warn: Callable[[str], None] = warnings.warn) -> Encoder:
+    """Find the encoder's folder; `warn` is told where random weights stand in for it.
 
     Raises:
         SettingsError: there is no such model, or random weights are allowed for another than v1.2 Nano only.
@@ -117,6 +118,7 @@ def resolve_encoder(settings: ModelSettings, root: DataRoot) -> Encoder:
     except SourceUnavailableError:
         if not settings.allow_random:
             raise
+        warn(f"{identity}: {RANDOM_NOTICE}")
         return _random(identity, settings, root)
     encoder = _pretrained(identity, settings, folder)
     return replace(encoder, revision=folder.name)
@@ -225,7 +227,6 @@ def _random(identity: str, settings: ModelSettings, root: DataRoot) -> Encoder:
             f"no weights of {identity} are to be had, and random ones stand in for v1_2 nano only: set "
             "training.model.weights, or training.model to {version: v1_2, size: nano}"
         )
-    warnings.warn(f"{identity}: {RANDOM_NOTICE}", stacklevel=3)
     folder = root.pretrained / f"{identity.rpartition('/')[2]}-random"
     config = random_nano_config()
     path = folder / CONFIG_FILE

@@ -1,6 +1,7 @@
 """Decides, from the tables alone, what a year's training run sees; finds what would fail before torch loads."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 
 import geopandas as gpd
 import numpy as np
@@ -21,9 +22,21 @@ from burnscar_assets.training.spec import Counts, TrainingSpec
 
 
 def plan_training(
-    settings: Settings, root: DataRoot, fire_year: int, data_versions: dict[str, str] | None = None
+    settings: Settings,
+    root: DataRoot,
+    fire_year: int,
+    data_versions: dict[str, str] | None = None,
+    *,
+    warn: Callable[[str], None] = warnings.warn,
 ) -> TrainingSpec:
     """The specification of a year's training run: its own year and those of the look-back that were made.
+
+    Args:
+        settings: of the world, or of a set-up.
+        root: data root.
+        fire_year: whose checkpoint is trained.
+        data_versions: of what it is trained on.
+        warn: called with what a person should know before they use the checkpoint.
 
     Raises:
         MissingDataError: the year has no windows or tiles yet.
@@ -47,7 +60,7 @@ def plan_training(
         layers=layers,
         size_px=int(windows["size_px"].max()),
         settings=settings.training,
-        encoder=None if scratch else resolve_encoder(settings.training.model, DataRoot(root.path.resolve())),
+        encoder=None if scratch else resolve_encoder(settings.training.model, DataRoot(root.path.resolve()), warn),
         windows=count_windows(windows),
         names=names_by_split(windows),
         min_clear_fraction=least,

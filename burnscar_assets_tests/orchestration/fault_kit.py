@@ -65,7 +65,11 @@ class Command:
 
     def child(self, module: str) -> int | None:
         """Process id of a stage that it runs in a process of its own, if it does now."""
-        return next((pid for pid, command in _session(self.process.pid) if module in command), None)
+        return next(iter(self.children(module)), None)
+
+    def children(self, module: str) -> list[int]:
+        """Process ids of all such stages."""
+        return [pid for pid, command in _session(self.process.pid) if module in command]
 
     def kill(self, *, others: bool) -> None:
         """`kill -9` the process; with others, all of its session at once. Wait for all to be gone."""

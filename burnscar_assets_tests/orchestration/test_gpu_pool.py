@@ -6,8 +6,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from burnscar_assets.orchestration import instance as instances
-from burnscar_assets.orchestration.instance import gpu_limit, open_instance
+from burnscar_assets.orchestration import capacity
+from burnscar_assets.orchestration.capacity import gpu_limit
+from burnscar_assets.orchestration.instance import open_instance
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.settings import load_settings
 from burnscar_assets.storage.paths import DataRoot
@@ -38,7 +39,7 @@ def times(instance: dg.DagsterInstance, run: dg.DagsterRun, step: str) -> tuple[
 
 @pytest.mark.slow
 def test_trainings_wait_for_each_other_and_cpu_stages_do_not(small_archive: DataRoot, tmp_path: Path) -> None:
-    root = copy_world(small_archive, DataRoot(tmp_path / "data"))
+    root = copy_world(small_archive, DataRoot(tmp_path / "data"), compute={"gpus": 1})
     run_command(root, "burnscar", "refresh", "--no-gpu", "--in-process")
     started = [materialize(root, "checkpoint", 2019), materialize(root, "checkpoint", 2020)]
     started.append(materialize(root, "fire_perimeters", 2019))
@@ -60,6 +61,6 @@ def test_the_limit_is_the_number_of_gpus_unless_the_settings_say_otherwise(
     devices = tmp_path / "gpus"
     for number in range(there):
         (devices / str(number)).mkdir(parents=True)
-    monkeypatch.setattr(instances, "GPU_DEVICES", devices)
-    settings = load_settings(write_settings(root, compute={"gpus": asked}))
+    monkeypatch.setattr(capacity, "GPU_DEVICES", devices)
+    settings = load_settings(write_settings(root, compute={"gpus": asked}, training={"accelerator": "gpu"}))
     assert gpu_limit(World(settings, root)) == limit

@@ -2,6 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Final
+
+from filelock import FileLock
 
 from burnscar_assets.errors import InputError
 from burnscar_assets.mapping.catalogue import write_collection
@@ -12,7 +15,9 @@ from burnscar_assets.mapping.pages.records import PAGE_FILE, BrokenMap, ReadMap,
 from burnscar_assets.mapping.pages.totals import totals
 from burnscar_assets.mapping.qgis import PROJECT_FILE, qgis_project
 from burnscar_assets.mapping.stac import MAP_FOLDER
-from burnscar_assets.storage.atomic import write_if_changed
+from burnscar_assets.storage.atomic import storage_errors, write_if_changed
+
+_LOCK: Final = ".pages.lock"
 
 
 def write_pages(year_folder: Path, *, title: str, simulated: bool) -> Path:
@@ -61,11 +66,12 @@ def _write_map(a_map: ReadMap, title: str, simulated: bool) -> ShownMap:
 
 
 def _write_years(here: Path, maps: Sequence[ReadMap], broken: int, *, simulated: bool) -> None:
-    folders = [
-        _folder(path, maps, broken, simulated) if path == here else _folder(path, *_read(path))
-        for path in _folders(here)
-    ]
-    write_if_changed(here.parent / PAGE_FILE, years_page(folders).encode())
+    with storage_errors(here), FileLock(here.parent / _LOCK):  # other fire years may be written beside this one
+        folders = [
+            _folder(path, maps, broken, simulated) if path == here else _folder(path, *_read(path))
+            for path in _folders(here)
+        ]
+        write_if_changed(here.parent / PAGE_FILE, years_page(folders).encode())
 
 
 def _folder(path: Path, maps: Sequence[ReadMap], broken: int, simulated: bool = False) -> MapFolder:

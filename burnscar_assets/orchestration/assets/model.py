@@ -4,7 +4,6 @@ A world seen by a set-up (`World.of`) has the set-up's settings and places; the 
 with several seeds trains and judges them one after another; its first seed is the one that pictures and figures show.
 """
 
-import warnings
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -115,10 +114,8 @@ def _train(run: StageRun, world: World) -> "CheckpointManifest":
         if event["event"] in ("start", "epoch"):
             run.progress(f"training {year}, epochs", event.get("epoch", 0), settings.training.max_epochs)
 
-    with warnings.catch_warnings(record=True) as notices:
-        spec = plan_training(settings, root, year, tile_versions(root, world.training_years(year)))
-    for notice in notices:
-        run.context.log.warning(str(notice.message))
+    versions = tile_versions(root, world.training_years(year))
+    spec = plan_training(settings, root, year, versions, warn=run.context.log.warning)
     path = spec.write(root.spec("training", year))
     run_process(run.context, world, "burnscar_assets.training.trainer", path, follow, spec.settings.gpus)
     return verify_checkpoint(root.checkpoint(year))
