@@ -106,6 +106,7 @@ class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
         self._files: OrderedDict[str, rasterio.DatasetReader] = OrderedDict()
         self._files_lock = threading.Lock()
         self._failed: set[str] = set()
+        self._offsets: dict[str, bool] = {}
         self._item_bounds: dict[tuple[str, tuple[float, ...], Projection], PixelBounds] = {}
 
     def without_cloud_limit(self) -> "CogArchive":
@@ -148,11 +149,14 @@ class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
         """What takes the offset off a band's pixels; None where there is none to take off.
 
         Raises:
-            InputError: the scene does not say its processing baseline.
+            InputError: the scene does not say its processing baseline, or its statements contradict each other and
+                its pixels prove neither.
         """
-        if self.harmonize and asset_key in BANDS and has_offset(item):
-            return _without_offset()
-        return None
+        if not self.harmonize or asset_key not in BANDS:
+            return None
+        if item.name not in self._offsets:
+            self._offsets[item.name] = self._carries_offset(item) if _is_contradictory(item) else has_offset(item)
+        return _without_offset() if self._offsets[item.name] else None
 
     def _carries_offset(self, item: SourceItem) -> bool:
         """Whether a scene's numbers carry an offset, by the pixels where they prove it."""
@@ -285,6 +289,12 @@ def _without_offset() -> Callable[[npt.NDArray[Any]], npt.NDArray[Any]] | None:
     tree = ET.Element("offsets")
     ET.SubElement(tree, "BOA_ADD_OFFSET").text = str(-BASELINE_OFFSET_DN)
     return get_harmonize_callback(tree)
+
+
+def _is_contradictory(item: SourceItem) -> bool:
+    """Whether what a scene says of its offset contradicts itself."""
+    said = statements_of_item(item.properties, baseline_of(item.name, item.properties))
+    return len({statement.offset_dn for statement in said}) > 1
 
 
 def has_offset(item: SourceItem) -> bool:

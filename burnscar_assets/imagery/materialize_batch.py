@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import rasterio
 from rasterio.errors import RasterioError
 
-from burnscar_assets.errors import SourceUnavailableError
+from burnscar_assets.errors import InputError, SourceUnavailableError
 from burnscar_assets.imagery.dataset import close_files, data_source, open_dataset, quiet_rslearn
 from burnscar_assets.imagery.gdal import gdal_options, request_timeout_s
 from burnscar_assets.imagery.hrefs import is_remote
@@ -223,7 +223,7 @@ class _RslearnReader:
         self.broken: set[str] = set()
 
     def read(self, windows: "dict[str, Window]", groups: dict[str, Groups]) -> "Iterator[WindowImage]":
-        from burnscar_assets.imagery.engine import WindowImage
+        from burnscar_assets.imagery.engine import Failure, FailureKind, WindowImage
         from burnscar_assets.imagery.engine.files import failure_of
 
         for name, window in windows.items():
@@ -231,6 +231,9 @@ class _RslearnReader:
                 yield WindowImage(name, self._materialize(window, groups[name]))
             except (OSError, RasterioError) as error:
                 yield WindowImage(name, [], failure_of(groups[name][0][0]["name"], error))
+            except InputError as error:
+                failure = Failure(groups[name][0][0]["name"], str(error), FailureKind.IN_DOUBT)
+                yield WindowImage(name, [], failure)
 
     def _materialize(self, window: "Window", groups: Groups) -> "list[list[RasterArray]]":
         """Materialize one window; scenes on the network are tried again, unless they failed just before.

@@ -18,6 +18,7 @@ from burnscar_assets.errors import InputError
 from burnscar_assets.imagery.archive import CogArchive, has_offset
 from burnscar_assets.imagery.band_assets import ELEMENT84_KEYS, band_hrefs
 from burnscar_assets.imagery.index_client import forget_indexes
+from burnscar_assets.imagery.radiometry import RASTER_BANDS
 from burnscar_assets.imagery.stac_index import write_index
 from burnscar_assets_tests.imagery.small_archive import LEFT, TOP, SmallScene, write_archive, write_scene
 
@@ -58,6 +59,18 @@ def test_offset_is_taken_off_once_and_nodata_stays() -> None:
     assert take_off(pixels).tolist() == [[[0, 1, 1, 1, 1, 2500]]]
     assert archive.get_read_callback(item, "SCL") is None
     assert CogArchive("nowhere.parquet", harmonize=False).get_read_callback(item, "B12") is None
+
+
+@pytest.mark.parametrize(("surface", "carried"), [("02.14", False), ("05.09", True)])
+@pytest.mark.parametrize("said", [("05.09", 0.0), ("02.14", -0.1)], ids=["new without offset", "old with offset"])
+def test_statements_that_contradict_each_other_are_judged_by_pixels(
+    tmp_path: Path, surface: str, carried: bool, said: tuple[str, float]
+) -> None:
+    write_archive(tmp_path, SmallScene("s", baseline=surface))
+    item = CogArchive(str(tmp_path / "index.parquet")).get_item_by_name("s")
+    item.properties.update({"s2:processing_baseline": said[0], RASTER_BANDS: {"B02": (0.0001, said[1])}})
+    archive = CogArchive(str(tmp_path / "index.parquet"))
+    assert (archive.get_read_callback(item, "B02") is not None) is carried
 
 
 def test_unknown_baseline_is_an_error_before_any_pixel_is_read(tmp_path: Path) -> None:
