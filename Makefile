@@ -25,11 +25,15 @@ lint: $(INSTALLED)  ## formatter, linter, type checker, and that the code locati
 	$(BIN)/dg check defs
 
 audit: $(INSTALLED)  ## known faults of locked packages, and the bill of materials (build/sbom.json)
-	$(BIN)/python deploy/audit.py
+	$(BIN)/python deploy/audit.py $(AUDIT_OPTIONS)
 
-image:  ## build the image on the newest digest of its base
+image: deploy/base.digest  ## build the image; commit deploy/base.digest, or delete it to take the newest base
 	docker build -f deploy/Dockerfile -t burnscar:$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) \
-		--build-arg BASE_DIGEST=$$(docker buildx imagetools inspect python:3.11-slim --format '{{.Manifest.Digest}}') .
+		--build-arg BASE_DIGEST=$$(cat $<) .
+
+deploy/base.digest:
+	docker buildx imagetools inspect python:3.11-slim --format '{{.Manifest.Digest}}' > $@.new
+	mv $@.new $@
 
 COMPILE := uv pip compile pyproject.toml --generate-hashes --no-emit-index-url --universal \
 	--python-version 3.11 --quiet --custom-compile-command "make lock"

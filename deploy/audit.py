@@ -3,9 +3,11 @@
 A fault that stands is a line of audit-exceptions.yaml: its id, the reason, and the day until which that holds.
 """
 
+import argparse
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -17,8 +19,15 @@ EXCEPTIONS = HERE / "audit-exceptions.yaml"
 BIN = Path(sys.executable).parent
 
 
-def main() -> int:
-    """Print what was found; 1 if a fault is known that no exception covers."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print what was found; 1 if a fault is known that no exception covers, or none could be known."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--without-advisories",
+        action="store_true",
+        help="pass where the registry serves no advisories: nothing is known",
+    )
+    options = parser.parse_args(arguments)
     sbom = HERE.parent / "build" / "sbom.json"
     sbom.parent.mkdir(exist_ok=True)
     bill = ["requirements", str(LOCK), "--output-reproducible", "--of", "JSON", "-o", str(sbom)]
@@ -36,7 +45,11 @@ def main() -> int:
     problems += [text for name, text in sorted(faults.items()) if name not in standing]
     print(f"{len(audited)} of {len(dependencies)} packages audited, {len(faults)} known faults; bill: {sbom}")
     if not audited:
-        print("note: the package registry in use serves no advisories, so no fault could be known", file=sys.stderr)
+        print(
+            "NOT AUDITED: the package registry in use serves no advisories, so no fault could be known", file=sys.stderr
+        )
+        if not options.without_advisories:
+            problems.append("use a registry that serves advisories, as pypi.org does, or --without-advisories")
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
     return int(bool(problems))
