@@ -82,6 +82,14 @@ def test_python_is_the_one_that_the_lock_is_for(instructions: list[tuple[str, st
     assert "--python-version 3.11" in (REPOSITORY / "Makefile").read_text()
 
 
+def test_the_image_says_what_it_was_built_on(instructions: list[tuple[str, str]]) -> None:
+    names = [name for name, _ in instructions]
+    assert ("ARG", "BASE_DIGEST") in instructions[names.index("FROM") :], "it is not known after FROM otherwise"
+    assert 'org.opencontainers.image.base.digest="${BASE_DIGEST}"' in dict(instructions)["LABEL"]
+    makefile = (REPOSITORY / "Makefile").read_text()
+    assert "image: deploy/base.digest" in makefile and "BASE_DIGEST=$$(cat $<)" in makefile
+
+
 def test_the_image_holds_what_production_needs_as_it_was_tested() -> None:
     tested, shipped = (_pins(REPOSITORY / name) for name in ("requirements.lock", "deploy/requirements.lock"))
     assert shipped.items() <= tested.items()
