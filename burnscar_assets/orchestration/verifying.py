@@ -8,18 +8,20 @@ next refresh, which moves their files to `damaged/` under the data root first.
 from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import dagster as dg
 from filelock import Timeout
 
 from burnscar_assets.errors import StorageError
-from burnscar_assets.orchestration.artifacts import DATASET, DATASET_STAGES, configured_store
+from burnscar_assets.orchestration.artifacts import DATASET, DATASET_STAGES, artifacts_of, configured_store
+from burnscar_assets.orchestration.artifacts import UNPARTITIONED as UNITED
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.stage import lock_of
 from burnscar_assets.orchestration.unfinished import note_damage
 from burnscar_assets.progress import Progress, silent
+from burnscar_assets.storage.atomic import read_json
 from burnscar_assets.storage.object_manifest import Record, recorded
 from burnscar_assets.storage.object_store import UNPARTITIONED
 
@@ -48,6 +50,10 @@ class Artifact(NamedTuple):
         return [Pair(name, self.fire_year) for name in (DATASET_STAGES if self.name == DATASET else (self.name,))]
 
 
+AREAS: Final = Artifact("maps of areas", UNPARTITIONED)
+"""Maps of areas of interest, which no asset has; each says itself what it consists of."""
+
+
 class Damage(NamedTuple):
     """A file that is gone or isn't what was made."""
 
@@ -74,7 +80,9 @@ class Verified:
         """The finding in one line."""
         skipped = f"; not read, since a run is writing them: {', '.join(map(str, self.busy))}" if self.busy else ""
         if self.damage:
-            return f"{len(self.damage)} of {self.files} files are damaged or gone: run burnscar refresh{skipped}"
+            areas = any(damage.artifact == AREAS for damage in self.damage)
+            cure = "run burnscar refresh" + (", and burnscar map for those of areas" if areas else "")
+            return f"{len(self.damage)} of {self.files} files are damaged or gone: {cure}{skipped}"
         if not self.files:
             return f"nothing is recorded of these fire years: run burnscar refresh{skipped}"
         return f"all {self.files} files are what was made{skipped}"
@@ -94,8 +102,8 @@ def verify(
     Raises:
         SourceUnavailableError: the object store doesn't answer.
     """
-    known = [Artifact(*names) for names in recorded(world.root.path)]
-    chosen = [artifact for artifact in known if artifact.fire_year in (None, *fire_years)]
+    known = {Artifact(*names) for names in recorded(world.root.path)} | _made(world, instance)
+    chosen = [artifact for artifact in sorted(known) if artifact.fire_year in (None, *fire_years)]
     found = Verified()
     for number, artifact in enumerate(chosen):
         progress("results read again", number, len(chosen))
@@ -109,6 +117,7 @@ def verify(
             _look(world, artifact, found)
             if any(damage.artifact == artifact for damage in found.damage):
                 note_damage(instance, artifact.pairs)
+    _look_at_areas(world, found)
     progress("results read again", len(chosen), len(chosen))
     return found
 
@@ -129,6 +138,35 @@ def build_verify_job(world: World) -> dg.JobDefinition:
         read_results()
 
     return verify_results
+
+
+def _made(world: World, instance: dg.DagsterInstance) -> set[Artifact]:
+    """What Dagster knows to have been made, so that there must be a record of it where results are.
+
+    With an object store they may be on another machine, and only what is recorded here is looked at.
+    """
+    if configured_store():
+        return set()
+    pairs = []
+    for key in instance.get_asset_keys():
+        pair = Pair.of(key, None)
+        if pair.asset in UNITED:
+            pairs += [pair] if instance.get_latest_materialization_event(key) else []
+        elif pair.setup is None or pair.setup in world.setups:
+            pairs += [Pair.of(key, year) for year in instance.get_materialized_partitions(key)]
+    return {Artifact(name, pair.partition_key or UNPARTITIONED) for pair in pairs for name in artifacts_of(pair.asset)}
+
+
+def _look_at_areas(world: World, found: Verified) -> None:
+    from burnscar_assets.mapping.folder import MAP_FILE, damaged_files
+
+    for root in (world.root, *(world.of(name).root for name in world.setups)):
+        for path in sorted(root.maps(None).glob(f"*/{MAP_FILE}")):
+            record = read_json(path)
+            found.files += len(record.get("files") or {}) + 1
+            bad = damaged_files(path.parent, record) if record.get("files") else [MAP_FILE]
+            where = path.parent.relative_to(world.root.path).as_posix()
+            found.damage += [Damage(AREAS, f"{where}/{name}", "data root") for name in bad]
 
 
 def _look(world: World, artifact: Artifact, found: Verified) -> None:

@@ -92,8 +92,12 @@ class Record:
         self._root = root
         self._file = root / RECORDS / asset / f"{partition}.json"
         content = read_json(self._file)
-        self._seen = {path: Seen(**seen) for path, seen in content.get("seen", {}).items()}
-        self.paths: frozenset[str] = frozenset(content.get("paths", ()))
+        try:
+            self._seen = {path: Seen(**seen) for path, seen in content["seen"].items()}
+            self.paths: frozenset[str] = frozenset(content["paths"])
+            self._is_known = True
+        except (LookupError, TypeError, AttributeError):
+            self._seen, self.paths, self._is_known = {}, frozenset(), False
 
     def blob(self, path: str) -> Blob | None:
         """The content of a file of the root now; None if there is no such file. Safe to call from many threads."""
@@ -109,7 +113,12 @@ class Record:
         return Blob(seen.sha256, seen.size)
 
     def damaged(self) -> list[str]:
-        """Paths whose files are gone, or not what they were, sorted; each file is read."""
+        """Paths whose files are gone, or not what they were, sorted; each file is read.
+
+        Of a record that is gone or damaged itself, its own: nothing can be held against it.
+        """
+        if not self._is_known:
+            return [self._file.relative_to(self._root).as_posix()]
         return sorted(path for path in self.paths if not self._is_whole(path))
 
     def _is_whole(self, path: str) -> bool:
@@ -120,7 +129,7 @@ class Record:
 
     def write(self, paths: frozenset[str]) -> None:
         """Remember these paths, and the hashes of those among them that were looked at."""
-        self.paths = paths
+        self.paths, self._is_known = paths, True
         seen = {path: asdict(seen) for path, seen in self._seen.items() if path in paths}
         write_json(self._file, {"paths": sorted(paths), "seen": seen})
 

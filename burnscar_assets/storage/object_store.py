@@ -154,8 +154,9 @@ class ObjectStore:
     def verify(self, asset: str, partition: str | None) -> list[str]:
         """Read each file of a partition in the store again.
 
-        Those that aren't what their name says are deleted, and so is the manifest, so that the partition counts as
-        never published; the data root that has it publishes it again.
+        Those that aren't what their name says are deleted, and so is the manifest that names them, so that the
+        partition counts as never published; the data root that has it publishes it again. What another machine
+        publishes meanwhile stays: both are read again just before.
 
         Returns:
             Paths of the files that were damaged or gone.
@@ -163,13 +164,16 @@ class ObjectStore:
         manifest = self.manifest(asset, partition)
         if manifest is None:
             return []
-        bad = [
-            blob for blob, whole in _each(self._verified, sorted(set(manifest.files.values()), key=str)) if not whole
-        ]
+        bad = self._bad(self._bad(set(manifest.files.values())))
         if bad:
-            self._bucket.delete(_manifest_name(asset, partition))
+            now = self.manifest(asset, partition)
+            if now is not None and bad & set(now.files.values()):
+                self._bucket.delete(_manifest_name(asset, partition))
             _each(self._discard, bad)
         return sorted(path for path, blob in manifest.files.items() if blob in bad)
+
+    def _bad(self, blobs: set[Blob]) -> set[Blob]:
+        return {blob for blob, whole in _each(self._verified, sorted(blobs, key=str)) if not whole}
 
     def _discard(self, blob: Blob) -> None:
         with suppress(FileNotFoundError):

@@ -6,12 +6,16 @@ from pathlib import Path
 import pytest
 
 from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE
+from burnscar_assets.mapping.folder import MAP_FILE
 from burnscar_assets.orchestration.execution import Refreshed
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.stage import lock_of
 from burnscar_assets.orchestration.verifying import Verified, build_verify_job, verify
 from burnscar_assets.packed.pack import pack_path
+from burnscar_assets.storage.atomic import write_json
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS, SAMPLE_LOSSES, SAMPLE_POINTS
+from burnscar_assets.storage.hashing import hash_file
+from burnscar_assets.storage.object_manifest import RECORDS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import table_path
 from burnscar_assets_tests.labels.label_records import frap_fires, season
@@ -110,6 +114,35 @@ def test_damage_is_found_and_made_good(
     assert look(world).damage == []
     if damage is not Path.unlink:
         assert list(world.root.damaged.rglob(path.name)), "what was damaged is kept"
+
+
+@pytest.mark.parametrize(
+    "damage", [Path.unlink, _empty, lambda path: path.write_text('{"paths": [], "seen": {"x": 1}}')]
+)
+def test_damage_to_what_results_are_held_against_hides_none(
+    world: LabelWorld, damage: Callable[[Path], object]
+) -> None:
+    before = content(world.root)
+    damage(world.root.path / RECORDS / "sample_points" / "2020.json")
+    _flip(_points(world.root))
+    assert [one.path for one in look(world).damage] == [".store/sample_points/2020.json"]
+    assert stale(world).keys() >= {"sample_points 2020"}
+    assert not refresh(world).failures
+    assert content(world.root) == before
+    assert look(world).damage == []
+
+
+@pytest.mark.parametrize("damaged", ["burned.tif", MAP_FILE])
+def test_maps_of_areas_are_looked_at_too(world: LabelWorld, damaged: str) -> None:
+    folder = world.root.maps(None) / "creek"
+    folder.mkdir(parents=True)
+    (folder / "burned.tif").write_bytes(b"pixels")
+    write_json(folder / MAP_FILE, {"files": {"burned.tif": hash_file(folder / "burned.tif")}})
+    assert look(world).damage == []
+    _truncate(folder / damaged) if damaged == MAP_FILE else _empty(folder / damaged)
+    found = look(world)
+    assert [one.path for one in found.damage] == [f"maps/aoi/creek/{damaged}"]
+    assert "burnscar map" in found.describe()
 
 
 def test_a_partition_that_is_being_written_is_left_alone(world: LabelWorld) -> None:

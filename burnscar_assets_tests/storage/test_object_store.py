@@ -18,8 +18,8 @@ import pytest
 
 from burnscar_assets.errors import InputError, MissingDataError, SettingsError, SourceUnavailableError, StorageError
 from burnscar_assets.storage import object_filesystem
-from burnscar_assets.storage.object_manifest import Manifest
-from burnscar_assets.storage.object_store import Fetched, Published, open_store
+from burnscar_assets.storage.object_manifest import Blob, Manifest
+from burnscar_assets.storage.object_store import Fetched, ObjectStore, Published, open_store
 from burnscar_assets_tests.storage.s3_server import S3Server, free_port
 from burnscar_assets_tests.storage.unreliable_proxy import unreliable_proxy
 
@@ -334,6 +334,34 @@ def test_damage_in_the_store_is_found_and_published_again(
     assert store.verify("tiles", "2021") == ["b"]
     assert store.manifest("tiles", "2021") is None
     assert store.publish("tiles", "2021", "v1", tmp_path, files).uploaded >= 1
+    assert store.verify("tiles", "2021") == []
+
+
+@pytest.mark.parametrize("what", ["manifest", "blob"])
+def test_what_another_machine_publishes_while_damage_is_looked_for_stays(
+    what: str, s3: S3Server, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, other = open_store(f"s3://{bucket}/world"), open_store(f"s3://{bucket}/world")
+    store.publish("tiles", "2021", "v1", tmp_path, make(tmp_path, {"a": "a", "b": "b"}))
+    key = blobs(s3, bucket)["b"]
+    s3.client().put_object(Bucket=bucket, Key=key, Body=b"x")
+    look, meanwhile = ObjectStore._verified, tmp_path / "other"
+
+    def looking(self: ObjectStore, blob: Blob) -> tuple[Blob, bool]:
+        found = look(self, blob)
+        if not found[1] and not meanwhile.exists():
+            meanwhile.mkdir()
+            if what == "blob":
+                s3.client().put_object(Bucket=bucket, Key=key, Body=b"b")
+            else:
+                other.publish("tiles", "2021", "v2", meanwhile, make(meanwhile, {"a": "c"}))
+        return found
+
+    monkeypatch.setattr(ObjectStore, "_verified", looking)
+    assert store.verify("tiles", "2021") == (["b"] if what == "manifest" else [])
+    left = store.manifest("tiles", "2021")
+    assert left is not None
+    assert left.version == ("v2" if what == "manifest" else "v1")
     assert store.verify("tiles", "2021") == []
 
 
