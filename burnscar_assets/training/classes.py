@@ -9,6 +9,8 @@ import re
 from collections.abc import Collection, Iterator
 from typing import Any, Final
 
+import yaml
+
 _RSLEARN_MODELS: Final = (
     "conv.Conv",
     "feature_center_crop.FeatureCenterCrop",
@@ -66,6 +68,30 @@ _ENCODER_PACKAGES: Final = ("olmoearth_pretrain.", "olmoearth_pretrain_minimal."
 """Prefixes that olmoearth-pretrain-minimal resolves within its own package."""
 
 _IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+
+
+MOST_VALUES: Final = 100_000
+"""Of a configuration, each as often as YAML's aliases repeat it; ours have some hundred."""
+
+
+def read_foreign_yaml(text: str) -> Any:
+    """What a YAML text of somebody else holds.
+
+    Raises:
+        ValueError: it is no YAML, is nested too deeply, or repeats itself by aliases beyond what can be looked at.
+    """
+    try:
+        content = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(f"it can't be read ({type(error).__name__})") from error
+    left, seen = [content], 0
+    while left:
+        node = left.pop()
+        left += node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+        seen += 1
+        if seen + len(left) > MOST_VALUES:
+            raise ValueError(f"it stands for more than {MOST_VALUES:,} values")
+    return content
 
 
 def foreign_classes(config: Any, more: Collection[str] = ()) -> list[str]:

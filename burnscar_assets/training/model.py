@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from burnscar_assets.classes import BURNT
 from burnscar_assets.errors import CheckpointError
-from burnscar_assets.training.classes import foreign_classes, foreign_encoder_classes
+from burnscar_assets.training.classes import foreign_classes, foreign_encoder_classes, read_foreign_yaml
 from burnscar_assets.training.crop import crop_of, middle
 from burnscar_assets.training.manifest import (
     CONFIG_FILE,
@@ -245,7 +244,10 @@ def load_model(folder: Path, device: str = "cpu", classes: Collection[str] = ())
 def _config(folder: Path, classes: Collection[str]) -> dict[str, Any]:
     """A checkpoint's own configuration, which names no class that it may not name."""
     path, encoder = folder / CONFIG_FILE, folder / ENCODER_FILE
-    config: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    try:
+        config: dict[str, Any] = read_foreign_yaml(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{path} is no configuration of a model: {error}; train it anew") from error
     if foreign := foreign_classes(config, classes):
         raise CheckpointError(
             f"{path} names {', '.join(foreign)}, whose code a checkpoint may not run: if you know and trust it, add it "

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from rasterio.transform import from_origin
 
 from burnscar_assets.classes import BANDS
 from burnscar_assets.imagery.dataset import data_source, open_dataset
@@ -165,3 +166,21 @@ def test_what_lies_beside_an_image_of_the_archive_is_not_read(root: DataRoot, tm
     assert table["complete"].all()
     tile = read_tile(root.dataset, "2022", "w0", LAYER, BANDS)
     np.testing.assert_array_equal(tile[0], BEST.reflectance("B02")[60 : 60 + WINDOW_PX, 60 : 60 + WINDOW_PX])
+
+
+def test_an_image_of_one_giant_block_is_not_decoded(root: DataRoot, tmp_path: Path) -> None:
+    write_index([write_scene(tmp_path, BEST), write_scene(tmp_path, GOOD)], tmp_path / "index.parquet")
+    giant = {"width": 30_000, "height": 30_000, "blockxsize": 30_000, "blockysize": 30_000, "sparse_ok": True}
+    place = {"crs": f"EPSG:{EPSG}", "transform": from_origin(LEFT, TOP, 10, 10)}
+    with rasterio.open(
+        tmp_path / "best" / "B12.tif", "w", driver="GTiff", count=1, dtype="uint16", tiled=True, **giant, **place
+    ):
+        pass
+    assert (tmp_path / "best" / "B12.tif").stat().st_size < 100_000
+    settings = make_dataset(root, tmp_path / "index.parquet")
+    windows = make_windows(root, [(60, 60)])
+    matches, _ = match_scenes(windows, root.dataset, settings)
+    assert matches["item_ids"].tolist() == [["best"]]
+    table, _ = materialize_tiles(windows, matches, root.dataset, settings)
+    assert table["item_ids"].tolist() == [["good"]]
+    assert "too large to be decoded" in table["passed_over"].iloc[0][0]

@@ -32,6 +32,9 @@ UNREADABLE: Final = (OSError, RasterioError, CPLE_BaseError)
 CELL_ROWS: Final = 128
 """Blocks lower than this are read several at a time: files in strips have blocks of one row."""
 
+MOST_BLOCK_BYTES: Final = 1 << 30
+"""Decoded, of one block of all bands; a whole scene of Sentinel-2 in one strip is a quarter of it."""
+
 Result = TypeVar("Result")
 
 
@@ -87,9 +90,13 @@ class Header:
         """The header of an open file.
 
         Raises:
-            UnreadableFileError: its scale can't be one.
+            UnreadableFileError: its scale can't be one, or a few bytes of it stand for more than there is memory.
         """
         rows, columns = source.block_shapes[0]
+        if rows * columns * source.count * np.dtype(source.dtypes[0]).itemsize > MOST_BLOCK_BYTES:
+            raise UnreadableFileError(
+                f"its blocks are of {rows} by {columns} pixels, too large to be decoded one by one", lasting=True
+            )
         flags = {flag for band in source.mask_flag_enums for flag in band}
         plain = (
             source.crs is not None
