@@ -13,7 +13,6 @@ from burnscar_assets.errors import InputError
 
 GEOGRAPHIC_CRS: Final = "EPSG:4326"
 SAVE_WITH_CRS: Final = "save it with one (a shapefile needs its .prj)"
-SAVE_RASTER_WITH_CRS: Final = "give a GeoTIFF that has one"
 
 _UNDEFINED: Final = ("undefined", "unretrievable")
 """How GDAL begins the names of a CRS, or an ellipsoid, that it only invents because the file names none."""

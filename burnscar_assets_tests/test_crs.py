@@ -4,7 +4,7 @@ import pytest
 import rasterio.crs
 from pyproj import CRS
 
-from burnscar_assets.crs import SAVE_RASTER_WITH_CRS, usable_crs
+from burnscar_assets.crs import usable_crs
 from burnscar_assets.errors import InputError
 
 UNDEFINED_CARTESIAN = 'LOCAL_CS["Undefined Cartesian SRS",UNIT["Meter",1],AXIS["Easting",EAST],AXIS["Northing",NORTH]]'
@@ -48,7 +48,7 @@ def test_a_missing_crs_names_what_lacks_it_and_the_remedy(crs: object) -> None:
 )
 def test_a_crs_without_a_place_on_earth_gets_the_message_of_a_missing_one(crs: object) -> None:
     with pytest.raises(InputError, match=r"a\.tif has no coordinate reference system.* give a GeoTIFF that has one$"):
-        usable_crs(crs, "a.tif", SAVE_RASTER_WITH_CRS)
+        usable_crs(crs, "a.tif", "give a GeoTIFF that has one")
 
 
 def test_a_local_crs_of_a_raster_is_refused_too() -> None:

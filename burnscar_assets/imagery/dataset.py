@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 ARCHIVE_VARIABLE = "${BURNSCAR_ARCHIVE}"
 CLOUD_LIMIT = "max_cloud_cover"
-CLOUD_QUERY = "eo:cloud_cover"
 RECORDED = (CLOUD_COVER, *BASELINE_PROPERTIES, *PRODUCT_NAMES, *OF_RADIOMETRY)
 """Properties of items that are kept with the scenes that windows are matched with."""
 
@@ -81,8 +80,8 @@ def _dataset_config(name: str, settings: ImagerySettings, root: DataRoot) -> dic
         arguments = layer.get("data_source", {}).get("init_args", {})
         if CLOUD_LIMIT in arguments:
             arguments[CLOUD_LIMIT] = settings.max_cloud_cover
-        if CLOUD_QUERY in arguments.get("query", {}):
-            arguments["query"][CLOUD_QUERY] = {"lte": settings.max_cloud_cover}
+        if CLOUD_COVER in arguments.get("query", {}):
+            arguments["query"][CLOUD_COVER] = {"lte": settings.max_cloud_cover}
         if settings.allowed_hosts and layer.get("data_source", {}).get("class_path", "").endswith(".CogArchive"):
             arguments["allowed_hosts"] = list(settings.allowed_hosts)
     replaced: dict[str, Any] = _replace(content, settings, root, source)

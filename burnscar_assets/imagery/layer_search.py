@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from burnscar_assets.errors import SourceUnavailableError
 from burnscar_assets.imagery.items import (
     CANDIDATES,
+    CLOUD_COVER,
     FALLBACK_SCENE,
     SET_ASIDE,
     SerializedItem,
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from burnscar_assets.imagery.search_options import SearchOptions
     from burnscar_assets.imagery.selection import SelectionRule
 
-CLOUD_QUERY: Final = "eo:cloud_cover"
 ANY_CLOUDS: Final = 100.0
 NO_SCENE: Final = "no_scene_in_time_range"
 TOO_CLOUDY: Final = "too_cloudy"
@@ -296,8 +296,8 @@ def _without_cloud_limit(source: "DataSource") -> "DataSource | None":
     if isinstance(source, CogArchive):
         return source.without_cloud_limit()
     query = getattr(source, "query", None) or {}
-    if CLOUD_QUERY not in query:
+    if CLOUD_COVER not in query:
         return None
     relaxed = copy.copy(source)
-    relaxed.query = {key: value for key, value in query.items() if key != CLOUD_QUERY}
+    relaxed.query = {key: value for key, value in query.items() if key != CLOUD_COVER}
     return relaxed

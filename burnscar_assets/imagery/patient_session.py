@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import requests
 
 from burnscar_assets.errors import InputError, SourceUnavailableError
-from burnscar_assets.network.retries import TRANSIENT, Retries, RetryLaterError, asked_wait_s
+from burnscar_assets.network.retries import Retries, RetryLaterError, asked_wait_s, is_refusal
 from burnscar_assets.network.session import Limits, Session
 
 LIMITS: Final = Limits(timeout_s=60, deadline_s=300, max_answer_mb=200, hint="narrow the search")
@@ -69,7 +69,7 @@ class PatientSession(Session):
         if response.ok and _is_json(response):
             return response
         problem = _problem(response)
-        if 400 <= response.status_code < 500 and response.status_code not in TRANSIENT:
+        if is_refusal(response.status_code):
             raise InputError(
                 f"{_service(url)} refuses a search ({problem}): check the data source's query, sort_by and "
                 "credentials in config.json"

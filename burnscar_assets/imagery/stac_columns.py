@@ -7,7 +7,7 @@ be a timestamp or text; each of them may be dictionary-encoded.
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from datetime import date
 from typing import Any, Final
 
@@ -20,6 +20,10 @@ import shapely
 from burnscar_assets.errors import InputError
 
 JSON_OR_MAP: Final = ("assets", "bbox", "links", "properties", "stac_extensions")
+SPEC_VERSION: Final = "1.1.0"
+"""Of stac-geoparquet and of GeoParquet."""
+
+CORNERS: Final = ("xmin", "ymin", "xmax", "ymax")
 CURE: Final = "write it as WKB in degrees, as stac-geoparquet has it"
 
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2}){5,}")
@@ -30,6 +34,22 @@ _OF_DEPTH: Final[dict[int, Callable[[Any], Any]]] = {
     2: lambda rings: shapely.Polygon(rings[0], rings[1:]) if rings else shapely.Polygon(),
     3: lambda parts: shapely.MultiPolygon([(rings[0], rings[1:]) for rings in parts if rings]),
 }
+
+
+def geo_metadata(kinds: Collection[str], bbox: Sequence[float]) -> dict[str, Any]:
+    """GeoParquet's metadata of a file whose column `geometry` is WKB in longitude and latitude, with boxes in `bbox`.
+
+    Args:
+        kinds: kinds of its geometries.
+        bbox: of all of them.
+    """
+    column = {
+        "encoding": "WKB",
+        "geometry_types": sorted(kinds),
+        "bbox": [float(edge) for edge in bbox],
+        "covering": {"bbox": {corner: ["bbox", corner] for corner in CORNERS}},
+    }
+    return {"version": SPEC_VERSION, "primary_column": "geometry", "columns": {"geometry": column}}
 
 
 def geometries(table: pa.Table, column: str, source: str) -> npt.NDArray[np.object_]:

@@ -27,14 +27,23 @@ from upath import UPath
 
 from burnscar_assets.errors import BurnscarError, InputError, SourceUnavailableError
 from burnscar_assets.imagery.hrefs import SETTING, AddressRule, is_remote, resolve_href
-from burnscar_assets.imagery.stac_columns import JSON_OR_MAP, box, geometries, plain, primary_geometry, structure
+from burnscar_assets.imagery.stac_columns import (
+    CORNERS,
+    JSON_OR_MAP,
+    SPEC_VERSION,
+    box,
+    geo_metadata,
+    geometries,
+    plain,
+    primary_geometry,
+    structure,
+)
 from burnscar_assets.network.addresses import host_of, with_secrets
-from burnscar_assets.network.retries import TRANSIENT
+from burnscar_assets.network.retries import is_refusal
 from burnscar_assets.network.session import MEGABYTE, Limits, Session
 from burnscar_assets.storage.atomic import atomic_file
 from burnscar_assets.vector_files import read_table
 
-SPEC_VERSION = "1.1.0"
 TIME_PROPERTIES = ("datetime", "start_datetime", "end_datetime", "created", "updated", "expires", "published")
 ITEM_FIELDS = ("type", "stac_version", "stac_extensions", "id", "geometry", "bbox", "links", "assets", "collection")
 PARALLEL_READS = 8
@@ -65,19 +74,8 @@ def write_index(items: Sequence[StacDict], path: Path) -> None:
     if not items or len(set(ids)) < len(ids):
         raise InputError(f"{path} needs at least one STAC item, and a different id for each")
     table = _to_table([_to_row(item) for item in items])
-    geometries = [shapely.from_wkb(wkb) for wkb in table["geometry"].to_pylist()]
-    geo = {
-        "version": SPEC_VERSION,
-        "primary_column": "geometry",
-        "columns": {
-            "geometry": {
-                "encoding": "WKB",
-                "geometry_types": sorted({shape.geom_type for shape in geometries}),
-                "bbox": [float(edge) for edge in shapely.total_bounds(geometries)],
-                "covering": {"bbox": {edge: ["bbox", edge] for edge in ("xmin", "ymin", "xmax", "ymax")}},
-            }
-        },
-    }
+    shapes = [shapely.from_wkb(wkb) for wkb in table["geometry"].to_pylist()]
+    geo = geo_metadata({shape.geom_type for shape in shapes}, shapely.total_bounds(shapes))
     metadata = {"geo": json.dumps(geo), "stac-geoparquet": json.dumps({"version": SPEC_VERSION})}
     with atomic_file(path) as temporary:
         pq.write_table(table.replace_schema_metadata(metadata), temporary, compression="zstd")
@@ -180,7 +178,7 @@ def _to_row(item: StacDict) -> StacDict:
     if missing:
         raise InputError(f"STAC item {item.get('id', '(without id)')} lacks {', '.join(missing)}")
     shape = shapely.geometry.shape(item["geometry"])
-    edges = dict(zip(("xmin", "ymin", "xmax", "ymax"), map(float, shape.bounds), strict=True))
+    edges = dict(zip(CORNERS, map(float, shape.bounds), strict=True))
     row = {key: item[key] for key in ITEM_FIELDS if item.get(key)}
     row |= {"type": "Feature", "links": item.get("links") or []}
     row |= {key: _parse_time(value) if key in TIME_PROPERTIES else value for key, value in item["properties"].items()}
@@ -358,7 +356,7 @@ def _read_file(source: str) -> bytes:
 def _stays(error: Exception) -> bool:
     """Whether a failure to read an address would be the same the next time: a refusal, or an address that is none."""
     status = getattr(getattr(error, "response", None), "status_code", None)
-    refused = isinstance(status, int) and 400 <= status < 500 and status not in TRANSIENT
+    refused = isinstance(status, int) and is_refusal(status)
     if isinstance(error, OSError) and not isinstance(error, PermissionError | requests.exceptions.InvalidURL):
         return refused
     return isinstance(error, OSError | ValueError | TypeError | LookupError | ImportError)

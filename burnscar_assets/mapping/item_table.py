@@ -11,13 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import shapely
 
+from burnscar_assets.imagery.stac_columns import CORNERS, SPEC_VERSION, geo_metadata
 from burnscar_assets.mapping.stac import StacDict
 from burnscar_assets.storage.atomic import write_if_changed
 
-VERSION: Final = "1.1.0"
-"""Of stac-geoparquet and of GeoParquet."""
-
-_CORNERS: Final = ("xmin", "ymin", "xmax", "ymax")
 _TIMES: Final = ("datetime", "start_datetime", "end_datetime")
 _TIME: Final = pa.timestamp("us", tz="UTC")
 _LINK: Final = pa.struct([(name, pa.string()) for name in ("href", "rel", "type")])
@@ -38,7 +35,13 @@ def write_item_table(path: Path, items: Sequence[StacDict], collections: Mapping
     rows = [_row(item) for item in items]
     names = dict.fromkeys(name for row in rows for name in row)
     table = pa.table({name: pa.array([row.get(name) for row in rows], _TYPES.get(name)) for name in names})
-    said = {"geo": _geo(items), "stac-geoparquet": {"version": VERSION, "collections": dict(collections)}}
+    boxes = [item["bbox"] for item in items]
+    bbox = [
+        *(min(box[side] for box in boxes) for side in (0, 1)),
+        *(max(box[side] for box in boxes) for side in (2, 3)),
+    ]
+    geo = geo_metadata({item["geometry"]["type"] for item in items}, bbox)
+    said = {"geo": geo, "stac-geoparquet": {"version": SPEC_VERSION, "collections": dict(collections)}}
     table = table.replace_schema_metadata({key: json.dumps(value, sort_keys=True) for key, value in said.items()})
     written = BytesIO()
     pq.write_table(table, written, compression="zstd")
@@ -54,7 +57,7 @@ def _row(item: StacDict) -> dict[str, Any]:
         "type": item["type"],
         **{name: item.get(name) for name in kept},
         "geometry": shapely.to_wkb(shapely.geometry.shape(item["geometry"])),
-        "bbox": dict(zip(_CORNERS, map(float, item["bbox"]), strict=True)),
+        "bbox": dict(zip(CORNERS, map(float, item["bbox"]), strict=True)),
         **times,
         **properties,
     }
@@ -62,16 +65,3 @@ def _row(item: StacDict) -> dict[str, Any]:
 
 def _time(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
-
-
-def _geo(items: Sequence[StacDict]) -> StacDict:
-    """GeoParquet's metadata; without a `crs` it is longitude and latitude."""
-    boxes = [item["bbox"] for item in items]
-    column = {
-        "encoding": "WKB",
-        "geometry_types": sorted({item["geometry"]["type"] for item in items}),
-        "bbox": [*(min(box[side] for box in boxes) for side in (0, 1)),
-                 *(max(box[side] for box in boxes) for side in (2, 3))],
-        "covering": {"bbox": {corner: ["bbox", corner] for corner in _CORNERS}},
-    }  # fmt: skip
-    return {"version": VERSION, "primary_column": "geometry", "columns": {"geometry": column}}

@@ -28,6 +28,11 @@ class RetryLaterError(SourceUnavailableError):
         self.wait_s = wait_s
 
 
+def is_refusal(status: int) -> bool:
+    """Whether a server refuses a request for good."""
+    return 400 <= status < 500 and status not in TRANSIENT
+
+
 @dataclass(frozen=True)
 class Retries:
     """How often, and how long after another, something is tried.
