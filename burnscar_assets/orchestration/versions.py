@@ -18,7 +18,7 @@ STAGE_VERSIONS = {
     "calfire_release": "3",
     "fire_perimeters": "2",
     "burn_history": "3",
-    "sample_points": "2",
+    "sample_points": "3",
     "windows": "2",
     "scene_matches": "3",
     "tiles": "3",

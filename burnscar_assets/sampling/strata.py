@@ -14,7 +14,7 @@ import pandas as pd
 import shapely
 
 from burnscar_assets.sampling.ground import Pieces, Shapes
-from burnscar_assets.sampling.randomness import Hashes, key_of, mix
+from burnscar_assets.sampling.randomness import Hashes, key_of, mix, uniform
 from burnscar_assets.settings import SamplingSettings
 
 Bools = npt.NDArray[np.bool_]
@@ -96,20 +96,33 @@ class AroundFire:
 
 
 class OnLand:
-    """Windows anywhere on land."""
+    """Windows anywhere on land, each place as likely as any other.
+
+    Windows are drawn in the boxes of the land's parts, by their areas: in one box about parts that lie far apart hardly
+    any draw would meet land.
+
+    Args:
+        land: where windows may be.
+        clear_of: burns that the windows keep off.
+    """
 
     def __init__(self, land: Pieces, clear_of: Pieces) -> None:
         self.clear_of = clear_of
-        self.boxes = shapely.total_bounds(land.whole).reshape(1, 4)
         self._land = land
+        parts = shapely.get_parts(land.whole)
+        self._parts = parts[np.lexsort(shapely.bounds(parts).T)]
+        shapely.prepare(self._parts)
+        self.boxes = shapely.bounds(self._parts)
+        self._up_to = np.cumsum(shapely.area(shapely.box(*self.boxes.T)))
 
     def box_of(self, fire: Ints, chance: Hashes) -> Ints:
-        """The land's box."""
-        return np.zeros(len(fire), dtype=np.int64)
+        """The box of one of the parts, large ones more often."""
+        return np.searchsorted(self._up_to, uniform(chance) * self._up_to[-1], side="right")
 
     def own(self, drawn: Drawn) -> Bools:
-        """Whether the window lies on land."""
-        return _on_land(drawn.footprint, self._land)
+        """Whether the window lies on land, and its centre in the part that it was drawn for."""
+        inside = shapely.contains_xy(self._parts[drawn.box], drawn.x_m, drawn.y_m)
+        return np.asarray(inside) & _on_land(drawn.footprint, self._land)
 
 
 class InShapes:

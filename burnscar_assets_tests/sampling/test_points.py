@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 
 from burnscar_assets.classes import Stratum
 from burnscar_assets.errors import SettingsError
+from burnscar_assets.sampling.ground import Pieces
 from burnscar_assets.sampling.points import SampledPoints, sample_points
+from burnscar_assets.sampling.randomness import mix
 from burnscar_assets.sampling.splits import SplitMap
+from burnscar_assets.sampling.strata import OnLand
 from burnscar_assets.settings import SamplingSettings, SplitSettings, WindowSettings
 from burnscar_assets.storage.contracts import SAMPLE_LOSSES, SAMPLE_POINTS
 from burnscar_assets_tests.sampling.fire_worlds import (
@@ -98,6 +101,34 @@ def test_an_edited_fire_leaves_points_far_away_as_they_are(edit: list[Fire], sam
     before, after = points_of_far_fires([*FAR, HERE, NEXT]), points_of_far_fires([*FAR, *edit])
     assert len(before) > 100
     pd.testing.assert_frame_equal(pd.DataFrame(before), pd.DataFrame(after))
+
+
+def test_land_in_parts_far_apart_has_the_points_that_are_wanted() -> None:
+    """In one box about all parts a draw in a thousand would meet land, as in a world of a few granules."""
+    fires = [Fire(-250_000 + 100_000 * (i % 6), -500_000 + 400_000 * (i // 6), 500) for i in range(18)]
+    half_m = np.where(np.arange(18) % 2, 2_000, 4_000)
+    parts = [
+        shapely.Point(fire.x_m, fire.y_m).buffer(half, cap_style="square")
+        for fire, half in zip(fires, half_m, strict=True)
+    ]
+    land = gpd.GeoDataFrame(geometry=parts, crs=LAND.crs)
+    sampling = SETTINGS.model_copy(update={"unburnt_per_burnt": {Stratum.LAND: 4.0}})
+
+    def sampled(rows: gpd.GeoDataFrame) -> SampledPoints:
+        table = perimeters_of(fires)
+        return sample_points(table, history_of([]), YEAR, sampling, WINDOWS, land=rows, hard_negatives=None)
+
+    found = sampled(land)
+    on_land = found.points[found.points["stratum"] == Stratum.LAND.value]
+    burnt = int((found.points["stratum"] == Stratum.BURNT.value).sum())
+    assert len(on_land) >= 0.9 * 4 * burnt
+    part = shapely.STRtree(parts).query(on_land.geometry.to_numpy(), predicate="within")[1]
+    assert len(part) == len(on_land) and len(set(part)) >= 15
+    source = OnLand(Pieces([shapely.union_all(parts)]), Pieces([]))
+    boxes = source.box_of(np.zeros(20_000, dtype=np.int64), mix(np.arange(20_000, dtype=np.uint64), 0))
+    small = np.ptp(source.boxes[boxes][:, [0, 2]], axis=1) < 5_000
+    assert small.mean() == pytest.approx(0.2, abs=0.01), "a fifth of the land is in small parts"
+    assert SAMPLE_POINTS.content_hash(sampled(land.iloc[::-1]).points) == SAMPLE_POINTS.content_hash(found.points)
 
 
 def test_no_ground_is_in_two_splits_over_the_years() -> None:
