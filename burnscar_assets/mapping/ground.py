@@ -8,7 +8,6 @@ from typing import Final
 import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import shapely
 
 from burnscar_assets.crs import GEOGRAPHIC_CRS
@@ -26,8 +25,6 @@ SEEN, OTHER_BURN, OLD_SCAR = 1, 2, 3
 
 WITHOUT_ANSWER: Final = (SEEN, OTHER_BURN)
 """Ground that a fire's map isn't judged on; older scars are, since a map that takes them for burnt is wrong."""
-
-_BURN_COLUMNS: Final = ["burn_id", "burn_year", "alarm_date", "containment_date", "geometry"]
 
 
 @dataclass(frozen=True)
@@ -67,34 +64,39 @@ class KnownGround:
 
     Attributes:
         seen: windows that training or the choice of the best epoch used, contract WINDOWS.
-        burns: every burn that could show, whatever its source: columns burn_id, burn_year, alarm_date,
-            containment_date and geometry of contract BURN_HISTORY.
+        burns: burns that could show: columns burn_id, burn_year, alarm_date, containment_date and geometry of
+            contract BURN_HISTORY.
     """
 
     seen: gpd.GeoDataFrame
     burns: gpd.GeoDataFrame
 
     @classmethod
-    def of(cls, root: DataRoot, manifest: CheckpointManifest, layer: str, fire_years: Sequence[int]) -> "KnownGround":
+    def of(
+        cls,
+        root: DataRoot,
+        manifest: CheckpointManifest,
+        layer: str,
+        fire_years: Sequence[int],
+        *,
+        in_season: bool = False,
+    ) -> "KnownGround":
         """What a checkpoint has seen, and the burns that could show in some fire years.
-
-        They are those of the release, labels or not, and the fires of the season that it doesn't have yet.
 
         Args:
             root: with the set-up's part.
             manifest: of the checkpoint.
             layer: raster layer that it reads.
             fire_years: of the maps.
+            in_season: whether burns are the fires that the release doesn't have yet; else all of its records that could
+                show, labels or not.
 
         Raises:
             MissingDataError: windows or tiles of a year that it has seen are missing.
         """
         seen = seen_windows(windows_of(root, manifest, layer))
-        in_season = read_years(root, IN_SEASON_PERIMETERS, fire_years)
-        in_season = in_season.rename(columns={"fire_id": "burn_id", "fire_year": "burn_year"})
-        known = [read_years(root, BURN_HISTORY, fire_years)[_BURN_COLUMNS], in_season[_BURN_COLUMNS]]
-        there = [rows for rows in known if len(rows)]
-        return cls(seen, gpd.GeoDataFrame(pd.concat(there, ignore_index=True)) if there else known[0])
+        burns = read_years(root, IN_SEASON_PERIMETERS if in_season else BURN_HISTORY, fire_years)
+        return cls(seen, burns.rename(columns={"fire_id": "burn_id", "fire_year": "burn_year"} if in_season else {}))
 
     def check_unseen(self, fire_id: str) -> None:
         """Check that a fire is held out.
@@ -149,8 +151,8 @@ def _near(rows: gpd.GeoDataFrame, place: shapely.Geometry) -> shapely.Geometry:
 def known_or_nothing(
     root: DataRoot, manifest: CheckpointManifest, layer: str, fire_years: Sequence[int]
 ) -> KnownGround | None:
-    """`KnownGround.of`; None where the tables of a checkpoint are not there, as with one that was fetched."""
+    """`KnownGround.of` in season; None where the tables of a checkpoint are not there, as with one that was fetched."""
     try:
-        return KnownGround.of(root, manifest, layer, fire_years)
+        return KnownGround.of(root, manifest, layer, fire_years, in_season=True)
     except BurnscarError:
         return None

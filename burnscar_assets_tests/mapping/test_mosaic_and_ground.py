@@ -210,13 +210,11 @@ def test_burns_of_any_source_are_known_label_or_not(root: DataRoot) -> None:
     absent = dict.fromkeys(set(IN_SEASON_PERIMETERS.column_names) - {*fires.columns, "flags"}) | {"simulated": False}
     write_table(root, IN_SEASON_PERIMETERS, IN_SEASON_PERIMETERS.conform(fires.assign(flags=[[]], **absent)), 2021)
     manifest = CheckpointManifest.model_construct(fire_years=(2020,), layer=LAYER)
-    known = {
-        years: KnownGround.of(root, manifest, LAYER, years).burns for years in ((), (2020,), (2021,), (2020, 2021))
-    }
-    assert [set(found["burn_id"]) for found in known.values()] == [
-        set(), {"label", "rejected"}, {"new"}, {"label", "rejected", "new"}
-    ]  # fmt: skip
-    assert all(found.crs == TABLE_CRS for found in known.values())
+    for in_season, known in ((False, {(): set(), (2020,): {"label", "rejected"}}), (True, {(2021,): {"new"}})):
+        for years, expected in known.items():
+            burns = KnownGround.of(root, manifest, LAYER, years, in_season=in_season).burns
+            assert set(burns["burn_id"]) == expected and burns.crs == TABLE_CRS
+            assert {"burn_year", "alarm_date", "containment_date"} <= {*burns.columns}
 
 
 def test_ground_that_was_seen_and_other_burns_are_known_pixel_by_pixel(tmp_path: Path) -> None:
