@@ -10,8 +10,9 @@ import runpy
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
-from threading import Thread
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from threading import Event, Thread
 from typing import Final
 
 PARENT_VARIABLE: Final = "BURNSCAR_PARENT"
@@ -37,15 +38,44 @@ def child_environment() -> Mapping[str, str]:
     return {PARENT_VARIABLE: str(os.getpid())}
 
 
+def pop_parent() -> int | None:
+    """Id of the process that this one is to end with, which it then no longer tells those that it starts."""
+    parent = os.environ.pop(PARENT_VARIABLE, None)
+    return None if parent is None else int(parent)
+
+
 def end_with_parent(grace_s: float = 0.0) -> None:
     """End this process as soon as the one of `child_environment` has; without one, do nothing.
 
     Args:
         grace_s: How long it may take to end by itself, being sent SIGTERM, in seconds.
     """
-    parent = os.environ.pop(PARENT_VARIABLE, None)
+    parent = pop_parent()
     if parent is not None:
-        _end_after(lambda: _outlive(int(parent)), grace_s)
+        _end_after(lambda: _outlive(parent), grace_s)
+
+
+@contextmanager
+def ending_with(parent: int) -> Iterator[None]:
+    """Within this context, end this process as soon as the one that started it has; no thread is left behind it.
+
+    Args:
+        parent: Id of the process that started this one.
+    """
+    done = Event()
+
+    def watch() -> None:
+        while not done.wait(WATCH_INTERVAL_S):
+            if os.getppid() != parent:
+                os._exit(EXIT_CODE)
+
+    thread = Thread(target=watch, name="watches its parent", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def main() -> None:

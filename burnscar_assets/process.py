@@ -84,7 +84,7 @@ def run_stage(module: str, arguments: Sequence[str], work: Callable[[Path, Repor
         print(f"usage: python -m {module} spec.json", file=sys.stderr)
         return 2
     end_with_parent()
-    _prepare_environment()
+    prepare_environment()
     with _reporting() as report:
         try:
             work(Path(arguments[0]), report)
@@ -109,7 +109,7 @@ def collect_seldom() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
-def _prepare_environment() -> None:
+def prepare_environment() -> None:
     """Make this process silent and offline, before it imports torch: no W&B, no progress bars, no code in weights."""
     os.environ.update(
         WANDB_MODE="disabled", WANDB_SILENT="true", TQDM_DISABLE="1", HF_HUB_OFFLINE="1", RSLEARN_LOGLEVEL="ERROR"

@@ -9,13 +9,12 @@ volume that both see, at the same path. Credentials stand in none of the two.
 import os
 import subprocess
 import sys
-import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import dagster as dg
 
@@ -24,8 +23,10 @@ from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE
 from burnscar_assets.errors import BurnscarError
 from burnscar_assets.operations import ComputeSettings
 from burnscar_assets.orchestration.partitions import World
+from burnscar_assets.orchestration.warm import IS_POSSIBLE, WarmProcess, WarmStages
 from burnscar_assets.parent import child_environment
 from burnscar_assets.storage.hashing import hash_json
+from burnscar_assets.warm_server import Request
 
 POLL_INTERVAL_S = 0.2
 TERMINATION_GRACE_S = 10.0
@@ -33,6 +34,8 @@ PROCESS_ENVIRONMENT = {"PYTHONWARNINGS": "ignore", "PYTHONSAFEPATH": "1"}
 """Libraries' warnings would drown a run's log; no module is imported from the folder that a process starts in."""
 
 Event = dict[str, Any]
+
+_warm: Final = WarmStages()
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class Job:
         module: its entry point.
         spec: the file that tells it what to do.
         gpus: how many it is given on another machine.
+        alone: whether it starts no process that takes part in its work.
     """
 
     context: dg.AssetExecutionContext
@@ -52,6 +56,7 @@ class Job:
     module: str
     spec: Path
     gpus: int
+    alone: bool
 
     @property
     def compute(self) -> ComputeSettings:
@@ -122,6 +127,7 @@ def run_process(
     spec: Path,
     on_event: Callable[[Event], None],
     gpus: int | None = None,
+    alone: bool = True,
 ) -> None:
     """Run `python -m module spec` where the settings say, and hand on each event that it reports while it runs.
 
@@ -132,13 +138,15 @@ def run_process(
         spec: a `ProcessSpec` under the data root.
         on_event: called in another thread.
         gpus: what it holds of a cluster's; by default one, or none where training is on a CPU.
+        alone: whether it starts no process that takes part in its work, so that on this machine it may be forked from
+            one that has imported its libraries.
 
     Raises:
         BurnscarError: of the kind and with the message that the process reported.
         SettingsError: the cluster isn't there, or refuses.
     """
     held = min(world.settings.training.gpus, 1) if gpus is None else gpus
-    job = Job(context, world, module, spec.resolve(), held)
+    job = Job(context, world, module, spec.resolve(), held, alone)
     messages = Messages(_message_file(job), on_event)
     warnings.simplefilter("ignore", dg.PreviewWarning)  # for good: what takes a filter back doesn't bear threads
     ended = _runner(job.compute)(job, messages)
@@ -170,25 +178,38 @@ def _run_here(job: Job, messages: Messages) -> str | None:
     with dg.open_pipes_session(
         context=job.context, context_injector=dg.PipesTempFileContextInjector(), message_reader=messages
     ) as session:
-        environment = {**os.environ, **PROCESS_ENVIRONMENT, **child_environment(), **session.get_bootstrap_env_vars()}
-        process = subprocess.Popen([sys.executable, *job.arguments], env=environment)
+        process = _start(job, session.get_bootstrap_env_vars())
         try:
-            while process.poll() is None:
-                time.sleep(POLL_INTERVAL_S)
+            while not _has_ended(process, POLL_INTERVAL_S):
+                continue
         finally:
             _end(process)
     return f"ended with exit code {process.returncode}" if process.returncode else None
 
 
-def _end(process: subprocess.Popen) -> None:
+def _start(job: Job, own: Mapping[str, str]) -> subprocess.Popen[bytes] | WarmProcess:
+    """Start a job here, with variables of its own."""
+    environment = {**os.environ, **PROCESS_ENVIRONMENT, **child_environment()}
+    if job.alone and IS_POSSIBLE:
+        return _warm.start(Request(job.module, str(job.spec), dict(own)), environment)
+    return subprocess.Popen([sys.executable, *job.arguments], env={**environment, **own})
+
+
+def _end(process: subprocess.Popen[bytes] | WarmProcess) -> None:
     if process.poll() is not None:
         return
     process.terminate()
-    try:
-        process.wait(TERMINATION_GRACE_S)
-    except subprocess.TimeoutExpired:
+    if not _has_ended(process, TERMINATION_GRACE_S):
         process.kill()
         process.wait()
+
+
+def _has_ended(process: subprocess.Popen[bytes] | WarmProcess, within_s: float) -> bool:
+    try:
+        process.wait(within_s)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def _error(module: str, ended: str, events: list[Event]) -> BurnscarError:

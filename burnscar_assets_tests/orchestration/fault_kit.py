@@ -68,8 +68,11 @@ class Command:
         return next(iter(self.children(module)), None)
 
     def children(self, module: str) -> list[int]:
-        """Process ids of all such stages."""
-        return [pid for pid, command in _session(self.process.pid) if module in command]
+        """Process ids of all such stages; those that were forked have its name, those of `python -m` its command."""
+        name = module.rpartition(".")[2]
+        return [
+            pid for pid, title in _session(self.process.pid) if title.startswith(f"{name} ") or f"{module} " in title
+        ]
 
     def kill(self, *, others: bool) -> None:
         """`kill -9` the process; with others, all of its session at once. Wait for all to be gone."""
@@ -108,12 +111,14 @@ def kill(pid: int) -> None:
 
 
 def _session(leader: int) -> Iterator[tuple[int, str]]:
-    """Ids and command lines of the living processes of a session."""
+    """Ids, and names with command lines, of the living processes of a session."""
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            status = (folder / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+            before, _, after = (folder / "stat").read_text(encoding="utf-8").rpartition(")")
+            status, name = after.split(), before.partition("(")[2]
             if int(status[3]) == leader and status[0] != "Z":
-                yield int(folder.name), (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                yield int(folder.name), f"{name} {command}"
         except OSError:
             continue
 

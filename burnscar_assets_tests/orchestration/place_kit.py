@@ -23,7 +23,13 @@ def world_on(root: DataRoot, **compute: Any) -> World:
 
 
 def run_there(
-    world: World, spec: ProcessSpec, module: str = told_stage.__name__, *, gpus: int = 1, on_event: Any = None
+    world: World,
+    spec: ProcessSpec,
+    module: str = told_stage.__name__,
+    *,
+    gpus: int = 1,
+    alone: bool = True,
+    on_event: Any = None,
 ) -> list[Event]:
     """Run a stage in an asset, as the assets of the model do; what it told."""
     events: list[Event] = []
@@ -37,7 +43,7 @@ def run_there(
 
     @dg.asset
     def made(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        run_process(context, world, module, path, take, gpus)
+        run_process(context, world, module, path, take, gpus, alone)
         return dg.MaterializeResult()
 
     assert dg.materialize([made], raise_on_error=True).success

@@ -1,6 +1,7 @@
 """A stage for tests of where stages run: `python -m … spec.json` does what the file says, and tells of it."""
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -20,14 +21,17 @@ class ToldSpec(ProcessSpec):
 def work(spec: Path, report: Report) -> None:
     """Report, then end as told."""
     told = ToldSpec.read(spec)
+    (told.here / "parent").write_text(str(os.getppid()))
     (told.here / "pid").write_text(str(os.getpid()))
+    if told.end == "go on":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     for number in range(told.count):
         report({"event": "step", "number": number, "data": os.environ["BURNSCAR_DATA"]})
     if told.end == "refuse":
         raise InputError("no use for this: give another")
     if told.end == "die":
         os._exit(17)
-    if told.end == "wait":
+    if told.end in ("wait", "go on"):
         time.sleep(600)
     (told.here / "made").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "none"))
 

@@ -117,7 +117,8 @@ def _train(run: StageRun, world: World) -> "CheckpointManifest":
     versions = tile_versions(root, world.training_years(year))
     spec = plan_training(settings, root, year, versions, warn=run.context.log.warning)
     path = spec.write(root.spec("training", year))
-    run_process(run.context, world, "burnscar_assets.training.trainer", path, follow, spec.settings.gpus)
+    gpus, alone = spec.settings.gpus, spec.settings.devices == 1
+    run_process(run.context, world, "burnscar_assets.training.trainer", path, follow, gpus, alone)
     return verify_checkpoint(root.checkpoint(year))
 
 
