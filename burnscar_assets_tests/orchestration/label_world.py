@@ -1,16 +1,20 @@
 """A world of a few square fires in a GeoPackage, whose labels are made in seconds; nothing is simulated or fetched."""
 
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import geopandas as gpd
+import pytest
 import yaml
+from dagster._core.storage.defs_state.base import set_defs_state_storage
 
+from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE
 from burnscar_assets.orchestration.execution import Runner, open_runner
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.settings import load_settings
@@ -18,6 +22,17 @@ from burnscar_assets.storage.paths import DataRoot
 
 LABELS = ("calfire_release", "fire_perimeters", "burn_history")
 LONG_AGO_S = 3600.0
+VARIABLES = (CONFIG_VARIABLE, DATA_VARIABLE, "DAGSTER_HOME", "WANDB_MODE")
+"""What commands and runners set in the environment of their process."""
+
+
+@contextmanager
+def for_a_module() -> Iterator[None]:
+    """Making a world that a module's tests copy leaves the environment, and what Dagster remembers, as it was."""
+    with pytest.MonkeyPatch.context() as patched, set_defs_state_storage(None):
+        for name in VARIABLES:
+            patched.setenv(name, "")
+        yield
 
 
 @dataclass
@@ -33,6 +48,11 @@ class LabelWorld:
     @property
     def world(self) -> World:
         return World(load_settings(self.root.world_file), self.root)
+
+    def copy(self, root: DataRoot) -> Self:
+        """The same world in another data root."""
+        shutil.copytree(self.root.path, root.path, symlinks=True)
+        return type(self)(root)
 
     def configure(self, **sections: Any) -> None:
         """Write the settings: fire years 2019 to 2021 unless sections say otherwise."""

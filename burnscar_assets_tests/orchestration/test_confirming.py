@@ -7,7 +7,6 @@ import dagster as dg
 import pytest
 
 from burnscar_assets import checks
-from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE
 from burnscar_assets.errors import BurnscarError
 from burnscar_assets.orchestration.confirming import CONFIRMED
 from burnscar_assets.orchestration.execution import Refreshed
@@ -18,7 +17,7 @@ from burnscar_assets.storage.contracts import SAMPLE_POINTS, WINDOWS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import Table, read_table, table_path
 from burnscar_assets_tests.labels.label_records import frap_fires, season, square
-from burnscar_assets_tests.orchestration.label_world import LABELS, LabelWorld
+from burnscar_assets_tests.orchestration.label_world import LABELS, VARIABLES, LabelWorld, for_a_module
 
 YEARS = [2019, 2020, 2021]
 FIRES = tuple(season(year, n) for year in YEARS for n in range(3))
@@ -32,11 +31,19 @@ FAR = {"geometry": square(4, side_m=1200.0)}
 BESIDE_A_LATER_FIRE = {"geometry": square(6, x=1500.0)}
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> LabelWorld:
+    """A world in which all is made; it must not be changed."""
+    with for_a_module():
+        return made(DataRoot(tmp_path_factory.mktemp("undisturbed") / "data"))
+
+
 @pytest.fixture
-def world(root: DataRoot, monkeypatch: pytest.MonkeyPatch) -> Iterator[LabelWorld]:
-    for name in (CONFIG_VARIABLE, DATA_VARIABLE, "DAGSTER_HOME", "WANDB_MODE"):
+def world(undisturbed: LabelWorld, root: DataRoot, monkeypatch: pytest.MonkeyPatch) -> Iterator[LabelWorld]:
+    """A copy of it, of which a fire was edited since."""
+    for name in VARIABLES:
         monkeypatch.setenv(name, "")
-    world = made(root)
+    world = undisturbed.copy(root)
     world.publish(edited(FAR))
     yield world
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE
 from burnscar_assets.mapping.folder import MAP_FILE
 from burnscar_assets.orchestration.execution import Refreshed
 from burnscar_assets.orchestration.pairs import Pair
@@ -21,21 +20,28 @@ from burnscar_assets.storage.tables import table_path
 from burnscar_assets_tests.labels.label_records import frap_fires, season
 from burnscar_assets_tests.orchestration.conftest import run_command
 from burnscar_assets_tests.orchestration.fault_kit import content
-from burnscar_assets_tests.orchestration.label_world import LABELS, LabelWorld
+from burnscar_assets_tests.orchestration.label_world import LABELS, VARIABLES, LabelWorld, for_a_module
 
 STAGES = (*LABELS, "sample_points", "windows")
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> LabelWorld:
+    """A fire year up to its windows; it must not be changed."""
+    world = LabelWorld(DataRoot(tmp_path_factory.mktemp("made") / "data"))
+    with for_a_module():
+        world.configure(years={"first": 2020, "last": 2020}, imagery={"archive": "index.parquet"})
+        world.publish(frap_fires(*(season(2020, n) for n in range(3))))
+        assert not refresh(world).failures
+    return world
+
+
 @pytest.fixture
-def world(root: DataRoot, monkeypatch: pytest.MonkeyPatch) -> Iterator[LabelWorld]:
-    """A fire year up to its windows, all of it as it was made."""
-    for name in (CONFIG_VARIABLE, DATA_VARIABLE, "DAGSTER_HOME", "WANDB_MODE"):
+def world(made: LabelWorld, root: DataRoot, monkeypatch: pytest.MonkeyPatch) -> Iterator[LabelWorld]:
+    """A copy of it, all of it as it was made."""
+    for name in VARIABLES:
         monkeypatch.setenv(name, "")
-    world = LabelWorld(root)
-    world.configure(years={"first": 2020, "last": 2020}, imagery={"archive": "index.parquet"})
-    world.publish(frap_fires(*(season(2020, n) for n in range(3))))
-    assert not refresh(world).failures
-    yield world
+    yield made.copy(root)
 
 
 def refresh(world: LabelWorld) -> Refreshed:
