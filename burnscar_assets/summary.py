@@ -39,13 +39,13 @@ COUNTS = ("kept", "rejected", "points", "windows", "tiles", "without_imagery", "
 FIRES: Final = "fires\n(effective)"
 SCORES: Final = (
     (FIRES, MODEL, "f1_burnt", POOLED, ""),
-    ("F1 pooled\nmodel", MODEL, "f1_burnt", POOLED, ""),
-    ("F1 pooled\nbaseline", BASELINE, "f1_burnt", POOLED, ""),
-    ("F1 per fire\nmodel, mean", MODEL, "f1_burnt", PER_FIRE, MEAN),
-    ("F1 per fire\nmodel, median", MODEL, "f1_burnt", PER_FIRE, MEDIAN),
-    ("F1 per fire\nbaseline, mean", BASELINE, "f1_burnt", PER_FIRE, MEAN),
-    ("AUROC\nmodel", MODEL, "auroc", POOLED, ""),
-    ("AUROC\nbaseline", BASELINE, "auroc", POOLED, ""),
+    ("f1_burnt\nmodel, pooled", MODEL, "f1_burnt", POOLED, ""),
+    ("f1_burnt\nbaseline, pooled", BASELINE, "f1_burnt", POOLED, ""),
+    ("f1_burnt\nmodel, mean of fires", MODEL, "f1_burnt", PER_FIRE, MEAN),
+    ("f1_burnt\nmodel, median of fires", MODEL, "f1_burnt", PER_FIRE, MEDIAN),
+    ("f1_burnt\nbaseline, mean of fires", BASELINE, "f1_burnt", PER_FIRE, MEAN),
+    ("auroc\nmodel", MODEL, "auroc", POOLED, ""),
+    ("auroc\nbaseline", BASELINE, "auroc", POOLED, ""),
 )
 """What a year's line tells: heading, method, metric, scope and subset."""
 

@@ -16,77 +16,41 @@ from typing import Final, Literal
 import geopandas as gpd
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from burnscar_assets.classes import BURNT, CLASS_NAMES, Split
 from burnscar_assets.errors import CheckpointError, InputError, MissingDataError
+from burnscar_assets.evaluation.champion_record import (
+    PREDICTIONS_FILE,
+    RECORD_FILE,
+    SEEN_FILE,
+    Champion,
+    Refusal,
+    Reign,
+    champion_folder,
+    champion_manifest,
+    load_champion,
+    windows_seen,
+)
 from burnscar_assets.evaluation.ground import ground_clusters
 from burnscar_assets.evaluation.intervals import cluster_intervals
-from burnscar_assets.evaluation.judge import Rules, answers
+from burnscar_assets.evaluation.judge import answers
 from burnscar_assets.evaluation.metrics import Answers, weighted_metrics
+from burnscar_assets.evaluation.rules import Rules
 from burnscar_assets.evaluation.season import check_seen
 from burnscar_assets.evaluation.separation import prove_separation
 from burnscar_assets.evaluation.spec import EvaluationSpec, load_report
 from burnscar_assets.progress import Progress
 from burnscar_assets.settings import EvaluationSettings
-from burnscar_assets.storage.atomic import atomic_folder, write_json
+from burnscar_assets.storage.atomic import atomic_file, atomic_folder, write_json
+from burnscar_assets.storage.contracts import PREDICTIONS
 from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.storage.tables import read_table
 from burnscar_assets.training.manifest import MANIFEST_FILE, CheckpointManifest, verify_checkpoint
 from burnscar_assets.training.plan import seen_windows, windows_of
 
-FOLDER: Final = "champion"
-RECORD_FILE: Final = "champion.json"
-SEEN_FILE: Final = "seen.parquet"
 FIRST: Final = "the first checkpoint of its fire year"
+SAW_HELD_OUT: Final = "the champion was trained on ground that is held out now, so that its maps would prove nothing"
 _SEEN_COLUMNS = ["window_id", "fire_year", "fire_id", "cluster_id", "split", "geometry"]
-
-
-class Refusal(BaseModel):
-    """A checkpoint that did not take the champion's place, and why."""
-
-    model_config = ConfigDict(frozen=True)
-
-    weights_sha256: str
-    reason: str
-
-
-class Reign(BaseModel):
-    """A checkpoint that is or was champion, by what, and why."""
-
-    model_config = ConfigDict(frozen=True)
-
-    weights_sha256: str
-    by: Literal["first", "rule", "person"]
-    reason: str
-    decided_at: datetime
-
-
-class Champion(BaseModel):
-    """The champion of a fire year, those before it, and the last checkpoint that it withstood."""
-
-    model_config = ConfigDict(frozen=True)
-
-    fire_year: int
-    reign: Reign
-    rules: Rules = Field(description="Thresholds and temperature, as fixed on its own training and validation splits.")
-    behind: float = Field(
-        0.0,
-        le=0,
-        description="By how much the champions since the best one were lower in F1 of burnt, in sum: what each lost to "
-        "the one before it on validation fires counts, so that small losses don't add up.",
-    )
-    before: tuple[Reign, ...] = ()
-    refused: Refusal | None = None
-
-    @property
-    def said(self) -> str:
-        """Who is champion and why, in a line; and why the last challenger is not."""
-        reign = f"{self.reign.weights_sha256[:12]}, by {self.reign.by}: {self.reign.reason}"
-        return (
-            reign
-            if self.refused is None
-            else f"{reign}; refused {self.refused.weights_sha256[:12]}: {self.refused.reason}"
-        )
 
 
 @dataclass(frozen=True)
@@ -98,12 +62,14 @@ class Challenger:
         manifest: its manifest.
         seen: windows that it has seen.
         rules: fixed on these.
+        predictions: its answers for the held-out windows, contract PREDICTIONS.
     """
 
     folder: Path
     manifest: CheckpointManifest
     seen: gpd.GeoDataFrame
     rules: Rules
+    predictions: gpd.GeoDataFrame
 
     @property
     def validation(self) -> gpd.GeoDataFrame:
@@ -133,28 +99,6 @@ class Contest:
         return self.challenger - self.champion
 
 
-def champion_folder(root: DataRoot, fire_year: int) -> Path:
-    """Folder of a year's champion: its checkpoint, the windows that it has seen, and `champion.json`."""
-    return root.evaluation(fire_year) / FOLDER
-
-
-def load_champion(root: DataRoot, fire_year: int) -> Champion | None:
-    """The champion of a year, if there is one.
-
-    Raises:
-        CheckpointError: its record is damaged.
-    """
-    path = champion_folder(root, fire_year) / RECORD_FILE
-    try:
-        return Champion.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValidationError) as error:
-        raise CheckpointError(
-            f"{path} is no record of a champion: delete {path.parent}, then run burnscar refresh --years {fire_year}"
-        ) from error
-
-
 def contest(spec: EvaluationSpec, challenger: Challenger, progress: Progress) -> Champion:
     """Decide whether a checkpoint becomes the champion of its year, by the rule in settings, and record the reason.
 
@@ -172,7 +116,10 @@ def contest(spec: EvaluationSpec, challenger: Challenger, progress: Progress) ->
     if champion is None:
         return _crown(root, challenger, None, "first", FIRST)
     if champion.reign.weights_sha256 == weights:
-        return _record(root, champion.model_copy(update={"refused": None}))
+        _write_predictions(champion_folder(root, year), challenger)
+        return _record(root, champion.model_copy(update={"refused": None, "rules": challenger.rules}))
+    if _has_seen(root, year, challenger.predictions):
+        return _crown(root, challenger, champion, "rule", SAW_HELD_OUT)
     behind = champion.behind
     try:
         found = _compare(spec, champion, challenger, progress)
@@ -187,11 +134,22 @@ def contest(spec: EvaluationSpec, challenger: Challenger, progress: Progress) ->
     return _record(root, champion.model_copy(update={"refused": Refusal(weights_sha256=weights, reason=said)}))
 
 
+def _has_seen(root: DataRoot, fire_year: int, held_out: gpd.GeoDataFrame) -> bool:
+    """Whether the champion has seen fires or ground that are held out now, as after another deal of the ground."""
+    try:
+        prove_separation(held_out, windows_seen(root, fire_year))
+    except InputError:
+        return True
+    except CheckpointError:
+        return False
+    return False
+
+
 def _compare(spec: EvaluationSpec, champion: Champion, challenger: Challenger, progress: Progress) -> Contest:
     """Judge both on the challenger's validation windows, which the champion must not have been trained on."""
     folder, windows = champion_folder(spec.data_root, spec.fire_year), challenger.validation
-    verify_checkpoint(folder)
-    seen = gpd.read_parquet(folder / SEEN_FILE)
+    champion_manifest(spec.data_root, spec.fire_year)
+    seen = windows_seen(spec.data_root, spec.fire_year)
     prove_separation(windows, seen[seen["split"] == Split.TRAIN])
     truth = (windows["category"] == CLASS_NAMES[BURNT]).to_numpy(dtype=bool)
 
@@ -276,7 +234,7 @@ def accept_checkpoint(root: DataRoot, fire_year: int, layer: str, reason: str) -
     check_seen(usable, manifest)
     judged = report.held_out
     rules = Rules(judged.threshold, judged.decision, judged.temperature)
-    challenger = Challenger(folder, manifest, seen_windows(usable), rules)
+    challenger = Challenger(folder, manifest, seen_windows(usable), rules, read_table(root, PREDICTIONS, fire_year))
     return _crown(root, challenger, champion, "person", reason.strip())
 
 
@@ -313,8 +271,14 @@ def _crown(
         for name in (*sorted(manifest.files), MANIFEST_FILE):
             copyfile(challenger.folder / name, place / name)
         challenger.seen[_SEEN_COLUMNS].to_parquet(place / SEEN_FILE, index=False)
+        _write_predictions(place, challenger)
         write_json(place / RECORD_FILE, crowned.model_dump(mode="json"))
     return crowned
+
+
+def _write_predictions(place: Path, challenger: Challenger) -> None:
+    with atomic_file(place / PREDICTIONS_FILE) as temporary:
+        challenger.predictions.to_parquet(temporary, index=False)
 
 
 def _record(root: DataRoot, champion: Champion) -> Champion:

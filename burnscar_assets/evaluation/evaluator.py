@@ -87,7 +87,7 @@ def evaluate(spec: EvaluationSpec, progress: Progress = silent) -> EvaluationRep
     write_report(root, report)
     known = {"parameters": manifest.parameters or None, "predict_windows_per_s": watch.windows_per_s}
     write_cost(root.evaluation(spec.fire_year), read_cost(folder).model_copy(update=known))
-    contest(spec, Challenger(folder, manifest, seen, rules), progress)
+    contest(spec, Challenger(folder, manifest, seen, rules, predictions), progress)
     return report
 
 

@@ -1,7 +1,6 @@
 """One checkpoint's answers to a set of windows: its thresholds fixed on what it has seen, then its predictions."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -14,10 +13,11 @@ from numpy.typing import NDArray
 from burnscar_assets.classes import BANDS, BURNT, CLASS_NAMES, UNBURNT, Split
 from burnscar_assets.cost import Stopwatch
 from burnscar_assets.errors import InputError
-from burnscar_assets.evaluation.baseline import NbrThreshold, tune_threshold, window_nbr
-from burnscar_assets.evaluation.calibration import Temperature, fit_temperature
-from burnscar_assets.evaluation.decision import Decision, fix_decision
+from burnscar_assets.evaluation.baseline import tune_threshold, window_nbr
+from burnscar_assets.evaluation.calibration import fit_temperature
+from burnscar_assets.evaluation.decision import fix_decision
 from burnscar_assets.evaluation.label_doubt import LabelDoubt
+from burnscar_assets.evaluation.rules import Rules
 from burnscar_assets.evaluation.spec import EvaluationSpec
 from burnscar_assets.evaluation.subsets import DAYS, ECOREGION, ecoregion_of, read_ecoregions
 from burnscar_assets.progress import Progress
@@ -30,15 +30,6 @@ if TYPE_CHECKING:
 
 _CARRIED = ["window_id", "fire_year", "fire_id", "cluster_id", "stratum", "split", "category", "geometry"]
 _DESCRIBED = ["fire_area_ha", DAYS, ECOREGION, "label_certain"]
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What turns a model's probability and a window's NBR into classes; fixed before anything is scored."""
-
-    threshold: NbrThreshold
-    decision: Decision
-    temperature: Temperature
 
 
 def fix_rules(spec: EvaluationSpec, checkpoint: Path, seen: gpd.GeoDataFrame, progress: Progress) -> Rules:

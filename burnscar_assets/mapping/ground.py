@@ -11,14 +11,13 @@ import numpy.typing as npt
 import shapely
 
 from burnscar_assets.crs import GEOGRAPHIC_CRS
-from burnscar_assets.errors import BurnscarError, InputError
+from burnscar_assets.errors import CheckpointError, InputError
+from burnscar_assets.evaluation.champion_record import windows_seen
 from burnscar_assets.mapping.frame import Box, Frame
 from burnscar_assets.mapping.spec import MapTask
 from burnscar_assets.storage.contracts import BURN_HISTORY, IN_SEASON_PERIMETERS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import TABLE_CRS, read_years
-from burnscar_assets.training.manifest import CheckpointManifest
-from burnscar_assets.training.plan import seen_windows, windows_of
 
 SEEN, OTHER_BURN, OLD_SCAR = 1, 2, 3
 """Codes of `Ground.codes`; 0 is none of these."""
@@ -63,7 +62,7 @@ class KnownGround:
     """The ground that a checkpoint has seen, and the burns of some years.
 
     Attributes:
-        seen: windows that training or the choice of the best epoch used, contract WINDOWS.
+        seen: windows that training or the choice of the best epoch used, with fire_id.
         burns: burns that could show: columns burn_id, burn_year, alarm_date, containment_date and geometry of
             contract BURN_HISTORY.
     """
@@ -73,30 +72,23 @@ class KnownGround:
 
     @classmethod
     def of(
-        cls,
-        root: DataRoot,
-        manifest: CheckpointManifest,
-        layer: str,
-        fire_years: Sequence[int],
-        *,
-        in_season: bool = False,
+        cls, root: DataRoot, checkpoint_year: int, fire_years: Sequence[int], *, in_season: bool = False
     ) -> "KnownGround":
-        """What a checkpoint has seen, and the burns that could show in some fire years.
+        """What the champion of a year has seen, and the burns that could show in some fire years.
 
         Args:
             root: with the set-up's part.
-            manifest: of the checkpoint.
-            layer: raster layer that it reads.
+            checkpoint_year: the champion's.
             fire_years: of the maps.
             in_season: whether burns are the fires that the release doesn't have yet; else all of its records that could
                 show, labels or not.
 
         Raises:
-            MissingDataError: windows or tiles of a year that it has seen are missing.
+            CheckpointError: what it has seen is missing or damaged.
         """
-        seen = seen_windows(windows_of(root, manifest, layer))
         burns = read_years(root, IN_SEASON_PERIMETERS if in_season else BURN_HISTORY, fire_years)
-        return cls(seen, burns.rename(columns={"fire_id": "burn_id", "fire_year": "burn_year"} if in_season else {}))
+        renamed = burns.rename(columns={"fire_id": "burn_id", "fire_year": "burn_year"} if in_season else {})
+        return cls(windows_seen(root, checkpoint_year), renamed)
 
     def check_unseen(self, fire_id: str) -> None:
         """Check that a fire is held out.
@@ -148,11 +140,9 @@ def _near(rows: gpd.GeoDataFrame, place: shapely.Geometry) -> shapely.Geometry:
     return near.to_crs(GEOGRAPHIC_CRS).geometry.union_all() if len(near) else shapely.Polygon()
 
 
-def known_or_nothing(
-    root: DataRoot, manifest: CheckpointManifest, layer: str, fire_years: Sequence[int]
-) -> KnownGround | None:
-    """`KnownGround.of` in season; None where the tables of a checkpoint are not there, as with one that was fetched."""
+def known_or_nothing(root: DataRoot, checkpoint_year: int, fire_years: Sequence[int]) -> KnownGround | None:
+    """`KnownGround.of` in season; None where what a champion has seen can't be read."""
     try:
-        return KnownGround.of(root, manifest, layer, fire_years, in_season=True)
-    except BurnscarError:
+        return KnownGround.of(root, checkpoint_year, fire_years, in_season=True)
+    except CheckpointError:
         return None

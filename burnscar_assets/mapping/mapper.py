@@ -1,7 +1,7 @@
 """`python -m burnscar_assets.mapping.mapper spec.json`: makes maps, in a process of its own.
 
-Under Dagster Pipes it reports through Pipes, else on standard error. Torch is imported only after the checkpoint and
-its evaluation are verified. Maps are put in place one by one; the table and the pages of a year come after all of them.
+Under Dagster Pipes it reports through Pipes, else on standard error. Torch is imported only after the champion's
+checkpoint is verified. Maps are put in place one by one; the table and the pages of a year come after all of them.
 """
 
 import sys
@@ -18,8 +18,14 @@ import numpy.typing as npt
 
 from burnscar_assets.classes import BANDS
 from burnscar_assets.crs import GEOGRAPHIC_CRS
-from burnscar_assets.errors import CheckpointError, InputError, MissingDataError
-from burnscar_assets.evaluation.spec import load_report
+from burnscar_assets.errors import InputError
+from burnscar_assets.evaluation.champion_record import (
+    Champion,
+    champion_folder,
+    champion_manifest,
+    held_out_answers,
+    serving,
+)
 from burnscar_assets.mapping.area import window_counts
 from burnscar_assets.mapping.averaging import Lattice
 from burnscar_assets.mapping.catalogue import refresh_collection
@@ -33,9 +39,8 @@ from burnscar_assets.mapping.spec import MapSpec
 from burnscar_assets.process import Report, run_stage, step_reports
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.storage.changes import replace_table
-from burnscar_assets.storage.contracts import BURNED_AREA_MAPS, PREDICTIONS
-from burnscar_assets.storage.tables import read_table
-from burnscar_assets.training.manifest import CheckpointManifest, verify_checkpoint
+from burnscar_assets.storage.contracts import BURNED_AREA_MAPS
+from burnscar_assets.training.manifest import CheckpointManifest
 
 if TYPE_CHECKING:
     from burnscar_assets.training.model import BurnModel
@@ -65,16 +70,18 @@ def make_maps(spec: MapSpec, progress: Progress = silent) -> tuple[MapSummary, l
     """Make the maps of a specification, with the table of a fire year and the pages.
 
     Raises:
-        CheckpointError: the checkpoint is missing or damaged, or was not evaluated.
+        CheckpointError: the champion's checkpoint is damaged.
+        MissingDataError: no checkpoint of the year was evaluated, so that none is champion.
         InputError: the checkpoint reads more than one layer, or was trained on a fire; an area of interest has no
             scene, is too large, or would take long; a scene can't be read.
         SourceUnavailableError: the archive does not answer.
         StorageError: something can't be written; whole maps stay.
     """
     root = spec.data_root
-    manifest = verify_checkpoint(root.checkpoint(spec.checkpoint_year))
+    champion = serving(root, spec.checkpoint_year)
+    manifest = champion_manifest(root, spec.checkpoint_year)
     _check_size(spec)
-    judge = _judge(spec, manifest, progress)
+    judge = _judge(spec, champion, manifest, progress)
     _check_length(spec, judge)
     outcomes = _outcomes(spec, judge, progress)
     _check_found(spec, outcomes)
@@ -110,28 +117,19 @@ def _outcomes(spec: MapSpec, judge: Judge, progress: Progress) -> list[MapOutcom
     return outcomes
 
 
-def _judge(spec: MapSpec, manifest: CheckpointManifest, progress: Progress) -> Judge:
-    """The checkpoint with its threshold, both from before any map; and what it has seen."""
+def _judge(spec: MapSpec, champion: Champion, manifest: CheckpointManifest, progress: Progress) -> Judge:
+    """The champion's checkpoint with its threshold, both from before any map; and what it has seen."""
     from burnscar_assets.training.model import load_model
 
     root, year = spec.data_root, spec.checkpoint_year
-    report = load_report(root, year)
-    if report.held_out.weights_sha256 != manifest.weights_sha256:
-        raise CheckpointError(f"the checkpoint of {year} was not evaluated yet: run burnscar refresh --years {year}")
-    try:
-        counts = window_counts(read_table(root, PREDICTIONS, year))
-    except MissingDataError:
-        counts = None
-    layer = spec.imagery.layer
+    predictions = held_out_answers(root, year)
+    counts = None if predictions is None else window_counts(predictions)
     years = sorted({task.fire_year for task in spec.tasks if task.fire_year is not None})
-    ground = (
-        known_or_nothing(root, manifest, layer, years)
-        if spec.fire_year is None
-        else KnownGround.of(root, manifest, layer, years)
-    )
+    known = known_or_nothing if spec.fire_year is None else KnownGround.of
+    ground = known(root, year, years)
     progress("loading the checkpoint", 0, 0)
-    model = load_model(root.checkpoint(year), device_of(spec.device), spec.classes)
-    return Judge(_adapted(model, spec), manifest, report.held_out.decision.threshold, counts, ground)
+    model = load_model(champion_folder(root, year), device_of(spec.device), spec.classes)
+    return Judge(_adapted(model, spec), manifest, champion.rules.decision.threshold, counts, ground)
 
 
 def _adapted(model: "BurnModel | AnyModel", spec: MapSpec) -> WindowModel:

@@ -13,6 +13,8 @@ import shapely
 from burnscar_assets.classes import Split
 from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.errors import InputError, MissingDataError
+from burnscar_assets.evaluation.champion_record import FOLDER as CHAMPION
+from burnscar_assets.evaluation.champion_record import champion_folder, serving
 from burnscar_assets.mapping.aoi import Aoi
 from burnscar_assets.mapping.scenes import TimeSpan
 from burnscar_assets.mapping.spec import MapSpec, MapTask
@@ -159,7 +161,8 @@ def source_of(settings: Settings) -> str:
 
 def common_of(settings: Settings, root: DataRoot, checkpoint_year: int, setup: str) -> dict[str, Any]:
     """What every specification of maps by a checkpoint says."""
-    manifest = load_manifest(root.checkpoint(checkpoint_year))
+    serving(root, checkpoint_year)
+    manifest = load_manifest(champion_folder(root, checkpoint_year))
     return {
         "root": root.path,
         "part": root.part,
@@ -206,10 +209,13 @@ def task_of(fire: pd.Series, folder: Path, work: Path, settings: Settings, sourc
 
 
 def _checkpoint_year(root: DataRoot, until: int) -> int:
-    """The newest fire year with a checkpoint, of those before the imagery's if there is one."""
-    folder = root.checkpoint(until).parent
-    years = sorted(int(path.parent.name.rpartition("=")[2]) for path in folder.glob(f"fire_year=*/{MANIFEST_FILE}"))
+    """The newest fire year with a champion, of those before the imagery's if there is one."""
+    folder = root.evaluation(until).parent
+    found = folder.glob(f"fire_year=*/{CHAMPION}/{MANIFEST_FILE}")
+    years = sorted(int(path.parents[1].name.rpartition("=")[2]) for path in found)
     if not years:
-        raise MissingDataError(f"no checkpoint in {folder}: run burnscar refresh, or name a set-up that has one")
+        raise MissingDataError(
+            f"no checkpoint that was evaluated in {folder}: run burnscar refresh, or name a set-up that has one"
+        )
     earlier = [year for year in years if year < until] or [year for year in years if year <= until]
     return earlier[-1] if earlier else years[0]

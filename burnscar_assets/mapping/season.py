@@ -1,7 +1,7 @@
 """`python -m burnscar_assets.mapping.season spec.json`: maps of fires that the release doesn't have yet.
 
-They are made by the newest checkpoint of an earlier fire year, which cannot have seen them, and lie apart from the
-release's maps. Maps of fires that are no longer of the season, as the release has them now, are removed.
+They are made by the champion of the newest earlier fire year that has one, which cannot have seen them, and lie apart
+from the release's maps. Maps of fires that are no longer of the season, as the release has them now, are removed.
 """
 
 import sys
@@ -13,7 +13,7 @@ from pydantic import Field
 
 from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.errors import MissingDataError
-from burnscar_assets.evaluation.spec import REPORT_FILE
+from burnscar_assets.evaluation.champion_record import champion_folder, champion_manifest
 from burnscar_assets.mapping.mapper import MapSummary, make_maps
 from burnscar_assets.mapping.pages.site import write_pages
 from burnscar_assets.mapping.plan import common_of, task_of
@@ -28,7 +28,7 @@ from burnscar_assets.storage.changes import replace_table
 from burnscar_assets.storage.contracts import IN_SEASON_MAPS, IN_SEASON_PERIMETERS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table
-from burnscar_assets.training.manifest import MANIFEST_FILE, verify_checkpoint
+from burnscar_assets.training.manifest import MANIFEST_FILE
 
 
 class SeasonSpec(MapSpec):
@@ -69,9 +69,9 @@ def plan_season(settings: Settings, root: DataRoot, fire_year: int, look_back_ye
 
 
 def checkpoint_before(root: DataRoot, fire_year: int, look_back_years: int) -> int | None:
-    """The newest fire year before that has a checkpoint which was evaluated; None if there is none lately."""
+    """The newest fire year before that has a champion; None if there is none lately."""
     for year in range(fire_year - 1, fire_year - look_back_years - 1, -1):
-        if (root.checkpoint(year) / MANIFEST_FILE).exists() and (root.evaluation(year) / REPORT_FILE).exists():
+        if (champion_folder(root, year) / MANIFEST_FILE).exists():
             return year
     return None
 
@@ -84,7 +84,7 @@ def make_season_maps(spec: SeasonSpec, progress: Progress = silent) -> MapSummar
         replace_table(root, IN_SEASON_MAPS, IN_SEASON_MAPS.empty(), spec.season)
         return MapSummary(0, 0, 0, write_pages(_there(root, spec), title=spec.title, simulated=spec.simulated))
     summary, outcomes = make_maps(spec, progress)
-    manifest = verify_checkpoint(root.checkpoint(spec.checkpoint_year))
+    manifest = champion_manifest(root, spec.checkpoint_year)
     rows = [map_row(spec, manifest, found) | {"fire_year": spec.season} for found in outcomes]
     footprints = gpd.GeoSeries([found.frame.footprint for found in outcomes], crs=GEOGRAPHIC_CRS)
     table = gpd.GeoDataFrame(rows, geometry=footprints, crs=GEOGRAPHIC_CRS)

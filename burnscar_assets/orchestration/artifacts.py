@@ -10,18 +10,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from burnscar_assets.environment import STORE_VARIABLE
+from burnscar_assets.evaluation.champion_record import RECORD_FILE, champion_folder, load_champion
 from burnscar_assets.imagery.dataset import write_dataset_config
 from burnscar_assets.imagery.ledger import FOLDER as LEDGERS
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import SEASON_LOOK_BACK_YEARS, World
 from burnscar_assets.orchestration.versions import CHAIN, COMPARISON, IN_SEASON_VERSIONS
 from burnscar_assets.packed.pack import pack_path
-from burnscar_assets.storage.contracts import ALL_TABLES
+from burnscar_assets.storage.contracts import ALL_TABLES, BURNED_AREA_MAPS, IN_SEASON_MAPS
 from burnscar_assets.storage.object_manifest import Record
 from burnscar_assets.storage.object_store import UNPARTITIONED as STORED_WHOLE
 from burnscar_assets.storage.object_store import ObjectStore, Owns, open_store, remember
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.storage.tables import table_path
+from burnscar_assets.storage.tables import read_table, table_path
 from burnscar_assets.windows.layout import is_packed
 
 DATASET = "dataset"
@@ -62,6 +63,8 @@ def outputs(world: World, pair: Pair) -> list[Path]:
         paths += _tables(root, stage, year)
         if year is not None and stage == "checkpoint":
             paths.append(root.checkpoint(year) / "manifest.json")
+        if year is not None and stage == "evaluation_metrics":
+            paths.append(champion_folder(root, year) / RECORD_FILE)
         if year is not None and stage == MAPS:
             paths.append(root.maps(year) / "index.html")
         if year is not None and stage == SEASON_MAPS:
@@ -77,11 +80,29 @@ def missing(world: World, pair: Pair, version: str) -> list[str]:
     """What a pair that was made in a version lacks: on disk, or in the object store where there is one."""
     store = configured_store()
     if store is None:
-        return [f"{path} is gone" for path in outputs(world, pair) if not path.exists()]
+        gone = [f"{path} is gone" for path in outputs(world, pair) if not path.exists()]
+        return gone or _maps_of_another(world, pair)
     manifest = store.manifest(pair.asset, pair.partition_key)
     if manifest is None:
         return ["it is not in the object store"]
-    return [] if manifest.version == version else ["the object store has another version of it"]
+    return (
+        _maps_of_another(world, pair) if manifest.version == version else ["the object store has another version of it"]
+    )
+
+
+def _maps_of_another(world: World, pair: Pair) -> list[str]:
+    """Why maps lack something where a person made another checkpoint champion: no data version knows of that."""
+    table = {MAPS: BURNED_AREA_MAPS, SEASON_MAPS: IN_SEASON_MAPS}.get(pair.stage)
+    if table is None or not table_path(world.root, table, pair.fire_year).exists():
+        return []
+    maps = read_table(world.root, table, pair.fire_year, columns=["checkpoint_year", "weights_sha256"])
+    champions = {int(year): load_champion(world.root, int(year)) for year in maps["checkpoint_year"].unique()}
+    return [
+        f"the champion of {year} is another checkpoint than that of the maps"
+        for year, champion in champions.items()
+        if champion is not None
+        and (maps.loc[maps["checkpoint_year"] == year, "weights_sha256"] != champion.reign.weights_sha256).any()
+    ]
 
 
 def fetch_inputs(world: World, pair: Pair) -> None:

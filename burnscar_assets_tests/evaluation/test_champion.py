@@ -13,23 +13,30 @@ from burnscar_assets.cli import main
 from burnscar_assets.errors import CheckpointError, InputError, MissingDataError
 from burnscar_assets.evaluation.champion import (
     FIRST,
+    SAW_HELD_OUT,
     Challenger,
-    Champion,
     accept_checkpoint,
-    champion_folder,
     champions,
     compare_pair,
     contest,
     judge_challenge,
-    load_champion,
 )
-from burnscar_assets.evaluation.judge import Rules
+from burnscar_assets.evaluation.champion_record import (
+    Champion,
+    champion_folder,
+    champion_manifest,
+    held_out_answers,
+    load_champion,
+    serving,
+    windows_seen,
+)
 from burnscar_assets.evaluation.metrics import Answers
 from burnscar_assets.evaluation.report import MODEL, answers_of
+from burnscar_assets.evaluation.rules import Rules
 from burnscar_assets.evaluation.spec import load_report
 from burnscar_assets.progress import silent
 from burnscar_assets.settings import EvaluationSettings
-from burnscar_assets.storage.contracts import TILES, WINDOWS
+from burnscar_assets.storage.contracts import PREDICTIONS, TILES, WINDOWS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, write_table
 from burnscar_assets.training.manifest import verify_checkpoint
@@ -55,7 +62,8 @@ def challenge(root: DataRoot, *, wrong: bool = False) -> Champion:
     seen = seen_windows(windows_of(root, manifest, LAYER))
     decision = replace(judged.decision, threshold=1.0) if wrong else judged.decision
     rules = Rules(judged.threshold, decision, judged.temperature)
-    return contest(spec_of(root), Challenger(root.checkpoint(2020), manifest, seen, rules), silent)
+    predictions = read_table(root, PREDICTIONS, 2020)
+    return contest(spec_of(root), Challenger(root.checkpoint(2020), manifest, seen, rules, predictions), silent)
 
 
 def test_the_first_checkpoint_is_champion_with_its_files_and_what_it_has_seen(trained: DataRoot) -> None:
@@ -92,6 +100,33 @@ def test_a_champion_that_was_trained_on_what_validates_now_cannot_be_compared(wo
     seen.to_parquet(place)
     champion = challenge(world)
     assert champion.refused is not None and "can't be judged on the same validation fires" in champion.refused.reason
+
+
+def test_a_champion_that_has_seen_what_is_held_out_now_gives_way(world: DataRoot) -> None:
+    place = champion_folder(world, 2020) / "seen.parquet"
+    seen = gpd.read_parquet(place)
+    seen.loc[0, "fire_id"] = read_table(world, PREDICTIONS, 2020)["fire_id"].iloc[0]
+    seen.to_parquet(place)
+    reign = challenge(world, wrong=True).reign
+    assert (reign.weights_sha256, reign.by, reign.reason) == (OTHER, "rule", SAW_HELD_OUT)
+
+
+def test_maps_find_the_champion_with_what_it_said_and_has_seen(world: DataRoot) -> None:
+    said = read_table(world, PREDICTIONS, 2020)
+    for now in (crowned, challenge):
+        assert now(world) == serving(world, 2020)
+        kept = held_out_answers(world, 2020)
+        assert kept is not None and PREDICTIONS.content_hash(kept) == PREDICTIONS.content_hash(said)
+        assert set(windows_seen(world, 2020)["split"]) == {"train", "val"}
+    assert champion_manifest(world, 2020).weights_sha256
+    (champion_folder(world, 2020) / "weights.pth").write_bytes(b"")
+    with pytest.raises(CheckpointError, match="burnscar verify --years 2020, then burnscar refresh --years 2020"):
+        champion_manifest(world, 2020)
+    (champion_folder(world, 2020) / "seen.parquet").write_bytes(b"")
+    with pytest.raises(CheckpointError, match="burnscar refresh --years 2020"):
+        windows_seen(world, 2020)
+    with pytest.raises(MissingDataError, match="run burnscar refresh --years 2019"):
+        serving(world, 2019)
 
 
 def test_held_out_windows_decide_nothing(world: DataRoot) -> None:

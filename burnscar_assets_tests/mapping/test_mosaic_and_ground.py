@@ -14,6 +14,7 @@ from hypothesis.extra.numpy import arrays
 from rasterio.transform import from_origin
 
 from burnscar_assets.errors import InputError
+from burnscar_assets.evaluation.champion_record import SEEN_FILE, champion_folder
 from burnscar_assets.imagery.stac_index import write_index
 from burnscar_assets.mapping.averaging import Lattice
 from burnscar_assets.mapping.frame import Box, frame_around
@@ -25,6 +26,7 @@ from burnscar_assets.storage.contracts import BURN_HISTORY, IN_SEASON_PERIMETERS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import TABLE_CRS, read_table, write_table
 from burnscar_assets.training.manifest import CheckpointManifest
+from burnscar_assets.training.plan import seen_windows, windows_of
 from burnscar_assets_tests.imagery.small_archive import (
     EPSG,
     LEFT,
@@ -156,7 +158,8 @@ def test_cloudy_windows_that_were_not_trained_on_are_mapped(root: DataRoot) -> N
     seen = read_table(root, WINDOWS, 2020).query("split != 'test'")["window_id"]
     for least, unseen in ((0.9, {cloudy}), (0.0, set())):
         manifest = CheckpointManifest.model_construct(fire_years=(2020,), layer=LAYER, min_clear_fraction=least)
-        known = KnownGround.of(root, manifest, LAYER, [2020])
+        keep_seen(root, manifest)
+        known = KnownGround.of(root, 2020, [2020])
         assert known.burns.empty, "no burn is known of this world"
         assert set(known.seen["window_id"]) == set(seen) - unseen
 
@@ -199,6 +202,13 @@ def test_what_burned_between_the_images_or_in_the_season_is_told_from_older_scar
     assert (alone == fresh).all(), "without an image before, from the start of the fire's year"
 
 
+def keep_seen(root: DataRoot, manifest: CheckpointManifest) -> None:
+    """What is kept of the windows that the champion of 2020 has seen."""
+    place = champion_folder(root, 2020)
+    place.mkdir(parents=True, exist_ok=True)
+    seen_windows(windows_of(root, manifest, LAYER)).to_parquet(place / SEEN_FILE)
+
+
 def test_burns_of_any_source_are_known_label_or_not(root: DataRoot) -> None:
     make_tiny_dataset(root, years=(2020,), windows_per_year=10)
     burns = burns_of({"label": shapely.box(0, 0, 9, 9), "rejected": shapely.box(9, 0, 18, 9)}, burn_year=2020)
@@ -210,9 +220,10 @@ def test_burns_of_any_source_are_known_label_or_not(root: DataRoot) -> None:
     absent = dict.fromkeys(set(IN_SEASON_PERIMETERS.column_names) - {*fires.columns, "flags"}) | {"simulated": False}
     write_table(root, IN_SEASON_PERIMETERS, IN_SEASON_PERIMETERS.conform(fires.assign(flags=[[]], **absent)), 2021)
     manifest = CheckpointManifest.model_construct(fire_years=(2020,), layer=LAYER)
+    keep_seen(root, manifest)
     for in_season, known in ((False, {(): set(), (2020,): {"label", "rejected"}}), (True, {(2021,): {"new"}})):
         for years, expected in known.items():
-            burns = KnownGround.of(root, manifest, LAYER, years, in_season=in_season).burns
+            burns = KnownGround.of(root, 2020, years, in_season=in_season).burns
             assert set(burns["burn_id"]) == expected and burns.crs == TABLE_CRS
             assert {"burn_year", "alarm_date", "containment_date"} <= {*burns.columns}
 

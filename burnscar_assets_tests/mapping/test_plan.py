@@ -9,6 +9,7 @@ import shapely
 from burnscar_assets.classes import Split
 from burnscar_assets.environment import CONFIGS_DIR
 from burnscar_assets.errors import InputError, MissingDataError
+from burnscar_assets.evaluation.champion_record import champion_folder
 from burnscar_assets.mapping.aoi import read_aoi
 from burnscar_assets.mapping.plan import _checkpoint_year, held_out_fires, plan_aoi, safe_name, source_of
 from burnscar_assets.mapping.settings import MappingSettings
@@ -41,11 +42,13 @@ def test_fires_on_ground_for_testing_are_mapped_and_no_others(root: DataRoot) ->
 
 def test_an_area_is_mapped_by_the_newest_checkpoint_from_before_its_imagery(root: DataRoot) -> None:
     aoi = read_aoi("-120,38,-119.9,38.1")
-    with pytest.raises(MissingDataError, match=r"no checkpoint in .*run burnscar refresh"):
+    with pytest.raises(MissingDataError, match=r"no checkpoint that was evaluated in .*run burnscar refresh"):
         plan_aoi(SETTINGS, root, aoi, JULY)
     for year in (2019, 2020, 2021):
-        root.checkpoint(year).mkdir(parents=True)
-        (root.checkpoint(year) / "manifest.json").touch()
+        champion_folder(root, year).mkdir(parents=True)
+        (champion_folder(root, year) / "manifest.json").touch()
+    root.checkpoint(2018).mkdir(parents=True)
+    (root.checkpoint(2018) / "manifest.json").touch()
     assert [_checkpoint_year(root, year) for year in (2018, 2019, 2020, 2021, 2024)] == [2019, 2019, 2019, 2020, 2021]
     with pytest.raises(InputError, match="--end 2021-07-01 is before --start 2021-07-20"):
         plan_aoi(SETTINGS, root, aoi, (JULY[1], JULY[0]))

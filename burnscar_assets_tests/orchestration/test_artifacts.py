@@ -2,19 +2,28 @@
 
 import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
+import geopandas as gpd
 import pytest
+import shapely
 
 from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE, STORE_VARIABLE
+from burnscar_assets.evaluation.baseline import NbrThreshold
+from burnscar_assets.evaluation.calibration import Temperature
+from burnscar_assets.evaluation.champion_record import Champion, Reign, champion_folder
+from burnscar_assets.evaluation.decision import Decision
+from burnscar_assets.evaluation.rules import Rules
 from burnscar_assets.imagery.dataset import open_dataset
 from burnscar_assets.orchestration import artifacts
-from burnscar_assets.orchestration.artifacts import DATASET, DATASET_STAGES, fetch_inputs, publish
+from burnscar_assets.orchestration.artifacts import DATASET, DATASET_STAGES, fetch_inputs, missing, publish
 from burnscar_assets.orchestration.execution import Refreshed
 from burnscar_assets.orchestration.pairs import Pair
-from burnscar_assets.storage.contracts import SAMPLE_POINTS, WINDOWS
+from burnscar_assets.storage.atomic import write_json
+from burnscar_assets.storage.contracts import BURNED_AREA_MAPS, SAMPLE_POINTS, WINDOWS
 from burnscar_assets.storage.object_store import open_store
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.storage.tables import read_table, table_path
+from burnscar_assets.storage.tables import TABLE_CRS, read_table, table_path, write_table
 from burnscar_assets_tests.labels.label_records import frap_fires, season
 from burnscar_assets_tests.orchestration.label_world import LABELS, LabelWorld
 from burnscar_assets_tests.storage.s3_server import s3_server
@@ -118,3 +127,29 @@ def test_without_a_store_results_stay_on_disk(world: LabelWorld, monkeypatch: py
 def test_stages_that_share_folders_publish_them_together() -> None:
     assert all(DATASET in artifacts.artifacts_of(stage) for stage in DATASET_STAGES)
     assert artifacts.artifacts_of("fire_perimeters") == ("fire_perimeters",)
+
+
+def test_maps_by_another_checkpoint_than_the_champion_are_to_be_made(
+    world: LabelWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(STORE_VARIABLE)
+    root, pair = world.root, Pair("burned_area_maps", 2020)
+    row = dict.fromkeys(BURNED_AREA_MAPS.column_names) | {"fire_id": "f", "fire_year": 2020, "complete": True}
+    row |= {"checkpoint_year": 2020, "weights_sha256": "a" * 64, "item_ids": [], "simulated": True}
+    rows = gpd.GeoDataFrame([row], geometry=[shapely.box(0, 0, 1, 1)], crs=TABLE_CRS)
+    write_table(root, BURNED_AREA_MAPS, BURNED_AREA_MAPS.conform(rows), 2020)
+    root.maps(2020).mkdir(parents=True)
+    (root.maps(2020) / "index.html").touch()
+    assert missing(world.world, pair, "") == [], "no checkpoint is champion"
+    for weights, said in (
+        ("a" * 64, []),
+        ("b" * 64, ["the champion of 2020 is another checkpoint than that of the maps"]),
+    ):
+        rules = Rules(NbrThreshold(0, 1, 1, 1), Decision(0.5, "nothing", None, 0, 0), Temperature(1, 0, False, 0, 0))
+        reign = Reign(weights_sha256=weights, by="person", reason="why", decided_at=datetime(2021, 1, 1, tzinfo=UTC))
+        champion = Champion(fire_year=2020, reign=reign, rules=rules)
+        champion_folder(root, 2020).mkdir(parents=True, exist_ok=True)
+        write_json(champion_folder(root, 2020) / "champion.json", champion.model_dump(mode="json"))
+        assert missing(world.world, pair, "") == said
+    shutil.rmtree(root.maps(2020))
+    assert missing(world.world, pair, "") == [f"{root.maps(2020) / 'index.html'} is gone"]

@@ -186,7 +186,7 @@ def metrics_asset(world: World) -> dg.AssetsDefinition:
 def _judgement(run: StageRun, predictions: pd.DataFrame, title: str) -> dict[str, Any]:
     """What a person reads of a year's metrics: figures, the windows that are most wrong, model card and champion."""
     from burnscar_assets.evaluation.card import MARKDOWN_FILE
-    from burnscar_assets.evaluation.champion import load_champion
+    from burnscar_assets.evaluation.champion_record import load_champion
     from burnscar_assets.evaluation.plots import plot_worst_windows
     from burnscar_assets.evaluation.spec import load_report
 
