@@ -2,8 +2,9 @@
 
 `python benchmarks/start.py` runs `burnscar demo` in an empty folder, as `make demo` does once the environment is
 installed, and again with nothing to do, and `burnscar plan`; each with `PYTHONDONTWRITEBYTECODE=1` and without, and all
-with the package compiled, as the set-up leaves it. Memory is the proportional set size (PSS) of all processes, looked
-at each second in `/proc`. `--tests` measures `make test` as well.
+with the package compiled, as the set-up leaves it. Then it makes the same world one run after the other: what comes of
+it must be the same. Memory is the proportional set size (PSS) of all processes, looked at each second in `/proc`. Takes
+half an hour on two cores; `--tests` measures `make test` as well.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from kit.contents import differing, world_contents
 from kit.figures import Bar, Figure, Report
 from kit.measure import CommandFailedError, Cost, adopt_orphans, environment, run
 from kit.world import Size
@@ -27,6 +29,7 @@ from kit.world import Size
 import burnscar_assets
 from burnscar_assets.demo.world import Scale, build_world
 from burnscar_assets.environment import CONFIGS_DIR
+from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.settings import load_settings
 from burnscar_assets.storage.paths import DataRoot
 
@@ -53,6 +56,14 @@ class Place:
             build_world(settings, root, scale=QUICK.scale)
         return root
 
+    def same_world_in_turn(self, made: DataRoot) -> DataRoot:
+        """A data root of the world of another, on its archive, where one run is made after the other."""
+        root = DataRoot(self.folder / "in-turn")
+        content = _small() if self.quick else _demo()
+        _write_settings(root, content | {"compute": {"cores": 1}})
+        root.simulated.symlink_to(made.simulated, target_is_directory=True)
+        return root
+
     @property
     def making(self) -> Sequence[str]:
         """The command that makes a world of which nothing is there, and looks for what to do in one that is made."""
@@ -70,9 +81,11 @@ class Place:
 def measure(place: Place) -> Iterator[Figure]:
     """All figures of the demo and of stages."""
     compileall.compile_dir(Path(burnscar_assets.__file__).parent, quiet=1)
-    yield from _demo_figures(place, place.empty_world("demo"), writes_bytecode=True)
+    made = place.empty_world("demo")
+    yield from _demo_figures(place, made, writes_bytecode=True)
     if not place.quick:
         yield from _demo_figures(place, place.empty_world("without-writing"), writes_bytecode=False)
+    yield from _in_turn(place, made)
 
 
 def _demo_figures(place: Place, root: DataRoot, *, writes_bytecode: bool) -> Iterator[Figure]:
@@ -93,6 +106,24 @@ def _demo_figures(place: Place, root: DataRoot, *, writes_bytecode: bool) -> Ite
     yield Figure(f"second demo, wall seconds{suffix}", again.wall_s, "s, nothing to do", bar=Bar("<=", 8))
     unit = f"s, nothing is stale, median of {REPEATS}"
     yield Figure(f"plan, wall seconds{suffix}", plan_s, unit, bar=Bar("<=", 3))
+
+
+def _in_turn(place: Place, made: DataRoot) -> Iterator[Figure]:
+    """The same world made one run after the other, which must come out the same."""
+    root = place.same_world_in_turn(made)
+    cost = place.burnscar(root, "refresh", "--in-process")
+    yield Figure("one run after the other, wall seconds", cost.wall_s, "s, on the archive that the demo drew")
+    some, others = (_contents(place, one) for one in (made, root))
+    other = differing(some, others)
+    unit = f"of {len(some)} tables, windows, tiles, weights and rasters" + (
+        f": {', '.join(other[:5])}" if other else ""
+    )
+    yield Figure("contents that differ from one after the other", len(other), unit, bar=Bar("<=", 0))
+
+
+def _contents(place: Place, root: DataRoot) -> dict[str, str]:
+    settings_file = root.world_file if root.world_file.exists() else CONFIGS_DIR / "demo.yaml"
+    return world_contents(World(load_settings(settings_file), root))
 
 
 def _demo() -> dict[str, Any]:

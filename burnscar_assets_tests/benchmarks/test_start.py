@@ -10,13 +10,17 @@ BARS = {
     "peak memory",
     "second demo, wall seconds",
     "plan, wall seconds",
+    "contents that differ from one after the other",
 }
 
 
 @pytest.mark.slow
-def test_every_figure_of_the_start_has_its_line(tmp_path: Path) -> None:
+def test_every_figure_of_the_start_has_its_line_and_nothing_comes_out_differently_side_by_side(tmp_path: Path) -> None:
     figures = quick_figures("start.py", tmp_path)
-    assert figures.keys() == BARS
+    assert figures.keys() == BARS | {"one run after the other, wall seconds"}
     assert all(figures[name]["bar"] and figures[name]["holds"] is not None for name in BARS)
+    same = figures["contents that differ from one after the other"]
+    assert same["ours"] == 0, same
+    assert all(word in same["unit"] for word in ("tables", "weights", "rasters")) and int(same["unit"].split()[1]) > 100
     assert 0 < figures["peak memory"]["ours"] < 16
     assert not list(tmp_path.iterdir())
