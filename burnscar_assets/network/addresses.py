@@ -123,6 +123,15 @@ def names_in_full(host: str, hosts: Collection[str]) -> bool:
     return host in {allowed.lower().strip("[]").rstrip(".") for allowed in hosts}
 
 
+def may_be_private(address: str, hosts: Collection[str]) -> list[str]:
+    """Hosts that may be private when a checked address is asked: those named, and its own if its name says so.
+
+    One that a pattern allows must not stand for a private one.
+    """
+    host = host_of(address)
+    return [*hosts, host] if is_private_name(host) else [*hosts]
+
+
 def is_private_name(host: str) -> bool:
     """Whether a host is, by its name alone, of this machine or a private network; in any form of writing an address."""
     literal = _literal(host)

@@ -73,7 +73,8 @@ def _explained(address: str, hosts: Collection[str]) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        reason = _RELAY.refusal(Rule.of(address, hosts), began) if _RELAY and _is_web(address) else ""
+        web = _web_address(address)
+        reason = _RELAY.refusal(Rule.of(web, hosts), began) if _RELAY and web else ""
         if reason:
             raise RefusedConnectionError(reason) from error
         raise
@@ -81,15 +82,18 @@ def _explained(address: str, hosts: Collection[str]) -> Iterator[None]:
 
 def _options(address: str, hosts: Collection[str]) -> dict[str, str]:
     """The options of GDAL for an address; none where it connects by itself."""
-    if not _is_web(address) or gdal_transport().keys() & set(_PROXY_OPTIONS) or any(map(os.getenv, _PROXY_OPTIONS)):
+    web = _web_address(address)
+    if not web or gdal_transport().keys() & set(_PROXY_OPTIONS) or any(map(os.getenv, _PROXY_OPTIONS)):
         return {}
     for name in _EXCEPTIONS:  # there is no proxy to go round, but curl would go round the relay
         os.environ.pop(name, None)
-    return dict.fromkeys(_PROXY_OPTIONS, _relay().proxy(Rule.of(address, hosts)))
+    return dict.fromkeys(_PROXY_OPTIONS, _relay().proxy(Rule.of(web, hosts)))
 
 
-def _is_web(address: str) -> bool:
-    return address.lower().startswith(tuple(f"{scheme}://" for scheme in WEB_SCHEMES))
+def _web_address(address: str) -> str:
+    """The http(s) address that GDAL asks, also in GDAL's own form; empty for others."""
+    asked = address.removeprefix("/vsicurl/")
+    return asked if asked.lower().startswith(tuple(f"{scheme}://" for scheme in WEB_SCHEMES)) else ""
 
 
 class _Relay:

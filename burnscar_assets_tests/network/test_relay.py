@@ -16,6 +16,8 @@ from rasterio.transform import from_origin
 
 from burnscar_assets.errors import InputError
 from burnscar_assets.gdal_drivers import open_raster
+from burnscar_assets.imagery.engine.lasting import _serves_no_image
+from burnscar_assets.imagery.engine.origin import _product_metadata
 from burnscar_assets.imagery.gdal import FORGETTING, bulk_options
 from burnscar_assets.network import relay, relay_process
 from burnscar_assets.network.environment import PROXIES
@@ -77,6 +79,17 @@ def test_a_redirect_is_not_followed_whenever_it_comes(folder: Path, host: str, p
     assert not asked
 
 
+def test_an_address_in_gdals_own_form_leads_nowhere_either(folder: Path) -> None:
+    with serve(folder) as (there, asked):
+        target = there.replace("127.0.0.1", "localhost")
+        with (
+            serve(folder, elsewhere=lambda path, before: target + path) as (here, _),
+            pytest.raises(RefusedConnectionError),
+        ):
+            read(f"/vsicurl/{here}/{folder.name}.tif")
+    assert not asked
+
+
 def test_a_redirect_to_a_host_that_the_settings_allow_is_followed(folder: Path) -> None:
     with serve(folder) as (there, asked):
         target = there.replace("127.0.0.1", "localhost")
@@ -109,6 +122,18 @@ def test_a_name_that_changes_what_it_stands_for_is_seen_where_it_is_connected_to
         for _ in range(3):
             assert not by_curl(Rule.of(address, ("*",)), address)
     assert not asked
+
+
+def test_nor_are_metadata_and_a_second_look_asked_for_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    resolve(monkeypatch, "127.0.0.1")
+    with serve(folder) as (here, asked):
+        address = f"{here.replace('127.0.0.1', NAME)}/{folder.name}.tif"
+        assert not _serves_no_image(address, ("*.example",))
+        with pytest.raises(OSError, match="private network"):
+            _product_metadata(address, ("*.example",))
+        assert not asked
+        assert not _serves_no_image(address, (NAME,))
+        assert asked
 
 
 def by_curl(rule: Rule, address: str, user: str = "known") -> bool:
@@ -166,12 +191,21 @@ def test_another_one_takes_its_place(folder: Path) -> None:
 
 
 def test_many_threads_read_at_once(folder: Path) -> None:
-    """Within one process they would wait for each other: GDAL holds Python's lock here and there."""
-    with serve(folder) as (here, _), ThreadPoolExecutor(16) as pool:
-        began = time.monotonic()
-        for found in pool.map(_read_anew, [f"{here}/{folder.name}.tif"] * 64):
-            np.testing.assert_array_equal(found, PIXELS)
-    assert time.monotonic() - began < 50
+    """Relay and server are other processes: GDAL holds Python's lock here and there while it waits for an answer."""
+    program = (
+        "import sys; from pathlib import Path; from burnscar_assets_tests.imagery.small_archive import serve\n"
+        "with serve(Path(sys.argv[1])) as (here, _):\n    print(here, flush=True)\n    sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", program, str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdin is not None and server.stdout is not None
+        here = server.stdout.readline().strip()
+        with ThreadPoolExecutor(16) as pool:
+            began = time.monotonic()
+            for found in pool.map(_read_anew, [f"{here}/{folder.name}.tif"] * 64):
+                np.testing.assert_array_equal(found, PIXELS)
+        assert time.monotonic() - began < 50
+        server.stdin.close()
 
 
 def _read_anew(address: str) -> np.ndarray:

@@ -233,7 +233,7 @@ class ImageFile:
             return self._patience.attempt(noting, self._anew, not self.address or is_remote(self.address))
         except UNREADABLE as error:
             reason = error.__cause__ if isinstance(error, RasterioError) and error.__cause__ else error
-            lasting = getattr(error, "lasting", False) or is_lasting(self.address, errors)
+            lasting = getattr(error, "lasting", False) or is_lasting(self.address, errors, self._hosts)
             message = mask_address(f"cannot read {self.address}: {reason}" if self.address else str(reason))
             raise UnreadableFileError(message, lasting=lasting) from error
 

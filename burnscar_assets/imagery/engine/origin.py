@@ -28,7 +28,7 @@ from burnscar_assets.imagery.archive import CogArchive, hosts_of
 from burnscar_assets.imagery.engine.files import UnreadableFileError
 from burnscar_assets.imagery.items import processing_baseline
 from burnscar_assets.imagery.radiometry import BY_STORE, Statement, statements_of_item
-from burnscar_assets.network.addresses import host_of
+from burnscar_assets.network.addresses import host_of, may_be_private
 from burnscar_assets.network.masking import mask_address
 from burnscar_assets.network.session import Limits, Session
 
@@ -117,9 +117,10 @@ class DirectOrigin:
             return None
         if type(self._source).get_read_callback is not PlanetaryComputerSentinel2.get_read_callback:
             return self._corrections.get(item.name, lambda: self._source.get_read_callback(item, asset))
-        return self._corrections.get(
-            item.name, lambda: get_harmonize_callback(_product_metadata(self._source.get_asset_url(item, METADATA)))
-        )
+        return self._corrections.get(item.name, lambda: get_harmonize_callback(self._metadata(item)))
+
+    def _metadata(self, item: Item) -> ElementTree.Element:
+        return _product_metadata(self._source.get_asset_url(item, METADATA), self.hosts)
 
     def statements(self, item: Item, file_bands: list[str]) -> list[Statement]:
         """What the item says, else what the source would do."""
@@ -141,14 +142,15 @@ class DirectOrigin:
         return [item.geometry.time_range] if item.geometry.time_range is not None else None
 
 
-def _product_metadata(address: str) -> ElementTree.Element:
+def _product_metadata(address: str, hosts: Collection[str]) -> ElementTree.Element:
     """A product's metadata, fetched within limits, which rslearn's own way has none of.
 
     Raises:
         OSError: no answer, one that is too large or leads elsewhere, or no XML.
     """
     try:
-        with Session(METADATA_LIMITS, named_hosts=[host_of(address)], setting="imagery.allowed_hosts") as session:
+        named = may_be_private(address, hosts)
+        with Session(METADATA_LIMITS, named_hosts=named, setting="imagery.allowed_hosts") as session:
             answer = session.get(address)
             answer.raise_for_status()
             return ElementTree.fromstring(answer.content)  # noqa: S314 - expat bounds entities and fetches none
