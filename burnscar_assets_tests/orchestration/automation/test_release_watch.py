@@ -1,12 +1,11 @@
 """The sensor that watches the release: what it asks for, once, and what it does when the source fails."""
 
 import json
-from collections.abc import Iterator
+from dataclasses import replace
 
 import dagster as dg
 import pytest
 
-from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE
 from burnscar_assets.orchestration.automation.watching import Cursor
 from burnscar_assets.orchestration.checks import LOOKED_AT_LATELY
 from burnscar_assets.orchestration.instance import open_instance
@@ -17,20 +16,41 @@ from burnscar_assets.storage.tables import read_table
 from burnscar_assets_tests.labels.label_records import frap_fires, season, square
 from burnscar_assets_tests.labels.label_servers import Webhook, serving
 from burnscar_assets_tests.orchestration.automation.sensor_ticks import SensorTicks
-from burnscar_assets_tests.orchestration.label_world import LABELS, LabelWorld
+from burnscar_assets_tests.orchestration.label_world import LABELS, VARIABLES, LabelWorld, for_a_module
 
 FIRES = tuple(season(year, n) for year in (2020, 2021) for n in range(3))
 EVERY_TICK = {"automation": {"check_release_minutes": 0.0001}, "perimeters": {"scar_years": 0}}
 
 
-@pytest.fixture
-def watch(root: DataRoot, monkeypatch: pytest.MonkeyPatch) -> Iterator[SensorTicks]:
-    for name in (CONFIG_VARIABLE, DATA_VARIABLE, "DAGSTER_HOME", "WANDB_MODE", "BURNSCAR_WEBHOOK"):
-        monkeypatch.setenv(name, "")
+def begun(root: DataRoot) -> SensorTicks:
     world = LabelWorld(root)
     world.configure(**EVERY_TICK)
     world.publish(frap_fires(*FIRES))
-    yield SensorTicks(world, "release_watch")
+    return SensorTicks(world, "release_watch")
+
+
+@pytest.fixture
+def watch(root: DataRoot, monkeypatch: pytest.MonkeyPatch) -> SensorTicks:
+    for name in (*VARIABLES, "BURNSCAR_WEBHOOK"):
+        monkeypatch.setenv(name, "")
+    return begun(root)
+
+
+@pytest.fixture(scope="module")
+def settled_once(tmp_path_factory: pytest.TempPathFactory) -> SensorTicks:
+    """A sensor that has seen its release made; its world must not be changed."""
+    watch = begun(DataRoot(tmp_path_factory.mktemp("settled") / "data"))
+    with for_a_module():
+        watch.settle()
+    return watch
+
+
+@pytest.fixture
+def settled(settled_once: SensorTicks, root: DataRoot, monkeypatch: pytest.MonkeyPatch) -> SensorTicks:
+    """A copy of it."""
+    for name in (*VARIABLES, "BURNSCAR_WEBHOOK"):
+        monkeypatch.setenv(name, "")
+    return replace(settled_once, world=settled_once.world.copy(root))
 
 
 def change_fire(watch: SensorTicks, side_m: float, *more: dict) -> None:
@@ -43,22 +63,20 @@ def test_it_asks_for_the_release_then_for_the_years_then_for_nothing(watch: Sens
     assert watch.reason == "the release is as it was"
 
 
-def test_it_asks_for_the_year_whose_content_changed_and_for_a_year_that_appears(watch: SensorTicks) -> None:
-    watch.settle()
-    change_fire(watch, 1200.0)
-    assert watch.settle() == [["calfire_release"], ["burn_history+fire_perimeters 2021"]]
-    change_fire(watch, 1200.0, season(2019, 0))
-    assert watch.settle() == [["calfire_release"], ["burn_history+fire_perimeters 2019"]]
+def test_it_asks_for_the_year_whose_content_changed_and_for_a_year_that_appears(settled: SensorTicks) -> None:
+    change_fire(settled, 1200.0)
+    assert settled.settle() == [["calfire_release"], ["burn_history+fire_perimeters 2021"]]
+    change_fire(settled, 1200.0, season(2019, 0))
+    assert settled.settle() == [["calfire_release"], ["burn_history+fire_perimeters 2019"]]
 
 
-def test_a_version_that_comes_back_is_asked_for_again_under_another_key(watch: SensorTicks) -> None:
-    watch.settle()
+def test_a_version_that_comes_back_is_asked_for_again_under_another_key(settled: SensorTicks) -> None:
     keys = []
     for side_m in (1200.0, 1000.0, 1200.0):
-        change_fire(watch, side_m)
-        while requests := watch.tick():
+        change_fire(settled, side_m)
+        while requests := settled.tick():
             keys += [request.run_key for request in requests]
-            watch.carry_out(requests)
+            settled.carry_out(requests)
     assert len(keys) == len(set(keys)) == 6
 
 
@@ -68,13 +86,12 @@ def test_what_was_refreshed_by_hand_is_not_asked_for(watch: SensorTicks) -> None
     assert watch.settle() == []
 
 
-def test_what_failed_is_not_asked_for_again(watch: SensorTicks) -> None:
-    watch.settle()
-    watch.world.publish(frap_fires(season(2020, 0)))
-    (request,) = watch.tick()
-    watch.carry_out([request])
-    assert len(read_table(watch.world.root, RELEASE_RECORDS, None)) == len(FIRES), "the release looks wrong"
-    assert watch.settle() == []
+def test_what_failed_is_not_asked_for_again(settled: SensorTicks) -> None:
+    settled.world.publish(frap_fires(season(2020, 0)))
+    (request,) = settled.tick()
+    settled.carry_out([request])
+    assert len(read_table(settled.world.root, RELEASE_RECORDS, None)) == len(FIRES), "the release looks wrong"
+    assert settled.settle() == []
 
 
 def test_priorities_put_the_newest_year_first(watch: SensorTicks) -> None:
@@ -85,28 +102,27 @@ def test_priorities_put_the_newest_year_first(watch: SensorTicks) -> None:
 
 @pytest.mark.parametrize("broken", ["gone", "half_written", "a_page"])
 def test_a_source_that_fails_is_told_of_and_nothing_is_lost(
-    watch: SensorTicks, broken: str, monkeypatch: pytest.MonkeyPatch
+    settled: SensorTicks, broken: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    watch.settle()
-    whole = watch.world.release.read_bytes()
+    whole = settled.world.release.read_bytes()
     if broken == "gone":
-        watch.world.release.unlink()
+        settled.world.release.unlink()
     else:
-        watch.world.release.write_bytes(whole[: len(whole) // 2] if broken == "half_written" else b"<html></html>")
+        settled.world.release.write_bytes(whole[: len(whole) // 2] if broken == "half_written" else b"<html></html>")
     webhook = Webhook()
     with serving(webhook) as address:
         monkeypatch.setenv("BURNSCAR_WEBHOOK", address)
-        assert watch.tick() == [] and "not looked at (1 times in a row)" in str(watch.reason)
+        assert settled.tick() == [] and "not looked at (1 times in a row)" in str(settled.reason)
         assert webhook.messages == []
-        looked = json.loads(str(watch.cursor)) | {"looked_at": 0}
-        watch.cursor = json.dumps(looked)
-        assert watch.tick() == []
+        looked = json.loads(str(settled.cursor)) | {"looked_at": 0}
+        settled.cursor = json.dumps(looked)
+        assert settled.tick() == []
     (message,) = webhook.messages
     assert "labels" in message["text"] and "what was fetched is kept" in message["text"]
-    assert len(read_table(watch.world.root, RELEASE_RECORDS, None)) == len(FIRES)
-    watch.world.publish(frap_fires(*FIRES))
-    assert all(asked == ["calfire_release"] for asked in watch.settle())
-    assert Cursor.read(watch.cursor).failures == 0
+    assert len(read_table(settled.world.root, RELEASE_RECORDS, None)) == len(FIRES)
+    settled.world.publish(frap_fires(*FIRES))
+    assert all(asked == ["calfire_release"] for asked in settled.settle())
+    assert Cursor.read(settled.cursor).failures == 0
 
 
 @pytest.mark.parametrize(("limit_days", "fresh"), [(8, True), (1e-9, False)])
