@@ -230,20 +230,19 @@ def _refresh(options: argparse.Namespace) -> int:
     from burnscar_assets.orchestration.partitions import World
     from burnscar_assets.orchestration.queue import daemon_is_running, refresh_through_queue
     from burnscar_assets.orchestration.reporting import listening
-    from burnscar_assets.terminal import live_progress
+    from burnscar_assets.stage_progress import live_stages
 
     settings, root, path = _world()
-    with open_runner(World(settings, root), path) as runner, live_progress() as progress, listening(progress):
+    with open_runner(World(settings, root), path) as runner, live_stages() as stages, listening(stages):
         planner = runner.planner
         note(planner.observe())
         chosen: dict[str, Any] = {
             "assets": planner.choose_assets(options.select, gpu=not options.no_gpu),
             "accept_release": options.accept_release,
-            "progress": progress,
         }
         years = planner.choose_years(options.years)
         if not options.in_process and daemon_is_running(planner.instance):
-            refreshed = refresh_through_queue(planner, years, **chosen)
+            refreshed = refresh_through_queue(planner, years, progress=stages.work, **chosen)
         else:
             refreshed = runner.refresh(years, **chosen)
         release = Pair(RELEASE, None)

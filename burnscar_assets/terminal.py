@@ -124,13 +124,23 @@ def say(line: str) -> None:
 @contextmanager
 def live_progress() -> Iterator[Progress]:
     """A progress callback that draws bars on a terminal, and prints a line per kind of work elsewhere."""
+    with progress_console() as console:
+        if console.is_terminal:
+            yield from _bars(console)
+        else:
+            yield told_once(console)
+
+
+@contextmanager
+def progress_console() -> Iterator[Console]:
+    """A console for progress: standard error, whatever becomes of its descriptor."""
     codecs.register_error(_READABLE, _readable)
     with os.fdopen(os.dup(STANDARD_ERROR), "w", encoding=sys.stderr.encoding, errors=_READABLE) as stream:
-        console = Console(file=stream)
-        yield from _bars(console) if console.is_terminal else _lines(console)
+        yield Console(file=stream)
 
 
-def _lines(console: Console) -> Iterator[Progress]:
+def told_once(console: Console) -> Progress:
+    """A progress callback that prints a line when a kind of work is first told of."""
     told: set[str] = set()
 
     def report(what: str, done: int, total: int) -> None:
@@ -140,7 +150,7 @@ def _lines(console: Console) -> Iterator[Progress]:
                 console.print(f"{what} …", highlight=False, markup=False, emoji=False)
                 console.file.flush()
 
-    yield report
+    return report
 
 
 def _bars(console: Console) -> Iterator[Progress]:

@@ -22,12 +22,13 @@ from burnscar_assets.orchestration.reporting import listening
 from burnscar_assets.progress import Progress
 from burnscar_assets.sampling.selection import select_fires
 from burnscar_assets.settings import load_settings, parse_settings
+from burnscar_assets.stage_progress import live_stages
 from burnscar_assets.storage.atomic import atomic_file
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS, SETUP_COMPARISON
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, table_path
 from burnscar_assets.summary import comparison_table, count_table, score_table
-from burnscar_assets.terminal import Console, live_progress, show_table
+from burnscar_assets.terminal import Console, show_table
 from burnscar_assets.training.manifest import load_manifest
 
 DEFAULT_ROOT = "data/demo"
@@ -51,9 +52,9 @@ def run_demo(options: DemoOptions) -> int:
     settings = load_settings(settings_file)
     world = World(settings, root)
     console.print(f"[bold]{escape(settings.name)}[/]: data root {root.path}", highlight=False)
-    with open_runner(world, settings_file) as runner, live_progress() as progress, listening(progress):
+    with open_runner(world, settings_file) as runner, live_stages() as stages, listening(stages):
         years = runner.planner.choose_years(options.years)
-        archive, refreshed = _run(world, runner, years, options.workers, progress)
+        archive, refreshed = _run(world, runner, years, options.workers, stages.work)
     _report(console, world, years, archive, refreshed)
     return 0
 
@@ -105,17 +106,17 @@ def _run(
     settings, root = world.settings, world.root
     if settings.simulated_perimeters:
         archive = build_world(settings, root, progress=progress, workers=workers)
-        return archive, _refresh(runner, years, None, progress)
-    labels = _refresh(runner, years, LABEL_ASSETS, progress)
+        return archive, _refresh(runner, years, None)
+    labels = _refresh(runner, years, LABEL_ASSETS)
     selected = [select_fires(read_table(root, FIRE_PERIMETERS, year), settings.sampling) for year in years]
     archive = build_world(settings, root, pd.concat(selected, ignore_index=True), progress, workers)
-    rest = _refresh(runner, years, None, progress)
+    rest = _refresh(runner, years, None)
     return archive, Refreshed(labels.runs + rest.runs, labels.pairs + rest.pairs)
 
 
-def _refresh(runner: Runner, years: list[int], assets: Sequence[str] | None, progress: Progress) -> Refreshed:
+def _refresh(runner: Runner, years: list[int], assets: Sequence[str] | None) -> Refreshed:
     runner.planner.observe()
-    refreshed = runner.refresh(years, assets=assets, progress=progress)
+    refreshed = runner.refresh(years, assets=assets)
     if refreshed.failures:
         raise refreshed.failures[0]
     return refreshed

@@ -23,9 +23,9 @@ from burnscar_assets.orchestration.interrupted import PROCESS_TAG, fail_runs_of_
 from burnscar_assets.orchestration.pairs import RELEASE, Pair
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.planning import Planner, SmallRun
+from burnscar_assets.orchestration.reporting import listener
 from burnscar_assets.orchestration.side_by_side import SideBySide, terminated_as_interrupted
 from burnscar_assets.orchestration.stage import only_if
-from burnscar_assets.progress import Progress, silent
 from burnscar_assets.storage.full_disk import full_disk_errors
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -78,7 +78,6 @@ class Runner:
         *,
         assets: Collection[str] | None = None,
         accept_release: bool = False,
-        progress: Progress = silent,
     ) -> Refreshed:
         """Run stale pairs, as many side by side as the machine holds, and plan again as each run ends.
 
@@ -89,7 +88,6 @@ class Runner:
             fire_years: years to bring up to date; the release comes first.
             assets: no others are run.
             accept_release: take a release that looks wrong.
-            progress: told of each run.
 
         Raises:
             BurnscarError: another refresh is running on this data root.
@@ -100,7 +98,6 @@ class Runner:
             while (can_start := self._next(fire_years, assets, failed, refreshed, runs.at_work)) or runs.at_work:
                 for run, share in can_start:
                     if runs.has_room(share):
-                        progress(_what_of(run.pairs), 0, 0)
                         order |= {pair: len(order) + place for place, pair in enumerate(run.pairs)}
                         refreshed.runs += 1
                         runs.start(run, share, partial(self._make, run, refreshed.confirmed, accept_release))
@@ -164,6 +161,9 @@ class Runner:
         plan = self.planner.plan(fire_years, assets, explain=False, at_work=at_work)
         plan, without_run = self.planner.confirm(plan)
         refreshed.confirmed += without_run
+        stages = listener()
+        if stages is not None:
+            stages.planned([str(pair) for pair in (*at_work, *(s.pair for s in plan.stale), *plan.may_follow)])
         found = []
         for run in self.planner.small_runs(plan, failed):
             try:

@@ -20,7 +20,7 @@ from burnscar_assets.orchestration.artifacts import fetch_inputs, publish, set_a
 from burnscar_assets.orchestration.metadata import picture, table_metadata
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
-from burnscar_assets.orchestration.reporting import reporter
+from burnscar_assets.orchestration.reporting import in_words, reporter, told_of
 from burnscar_assets.orchestration.unfinished import begin, end, is_damaged
 from burnscar_assets.orchestration.versions import code_version, stage_settings
 from burnscar_assets.progress import Progress
@@ -200,11 +200,14 @@ def stage(
                 if is_damaged(context.instance, pair):
                     set_aside_damaged(world, pair)
                 fetch_inputs(world, pair)
-                before = begin(context.instance, pair, context.run_id)
-                result = body(StageRun(world, pair, context, reporter(context), redone=before is not None))
-                publish(world, pair, result.data_version.value if result.data_version else "")
-                yield result
-                end(context.instance, pair, context.run_id)
+                with told_of(pair) as told:
+                    before = begin(context.instance, pair, context.run_id)
+                    progress = reporter(context, told.progress)
+                    result = body(StageRun(world, pair, context, progress, redone=before is not None))
+                    publish(world, pair, result.data_version.value if result.data_version else "")
+                    yield result
+                    end(context.instance, pair, context.run_id)
+                    told.made = in_words(pair, result.metadata or {})
 
         return asset
 

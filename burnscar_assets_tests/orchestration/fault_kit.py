@@ -1,6 +1,7 @@
 """What tests of faults share: worlds with one archive, commands in sessions of their own, and what a world comes to."""
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -22,6 +23,7 @@ from burnscar_assets_tests.orchestration.small_world import write_settings
 
 PATIENCE_S = 180.0
 POLL_S = 0.02
+_STAGE_TOLD = re.compile(r" \(\d+\.\d s\)$", re.MULTILINE)
 
 
 def copy_world(archive: DataRoot, root: DataRoot, **sections: dict[str, Any]) -> DataRoot:
@@ -60,8 +62,8 @@ class Command:
         return self.process.wait(PATIENCE_S)
 
     def has_told(self, times: int) -> Callable[[], bool]:
-        """Asks whether it has told of so many kinds of work, or has ended."""
-        return lambda: self.has_ended() or self.output.count(" …") >= times
+        """Asks whether it has told of so many stages, or has ended."""
+        return lambda: self.has_ended() or len(_STAGE_TOLD.findall(self.output)) >= times
 
     def child(self, module: str) -> int | None:
         """Process id of a stage that it runs in a process of its own, if it does now."""

@@ -1,5 +1,6 @@
 """What is stale, why, and what a refresh makes of it: on real runs of the label stages."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -18,6 +19,7 @@ from burnscar_assets.storage.contracts import FIRE_PERIMETERS, RELEASE_RECORDS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, table_path
 from burnscar_assets_tests.labels.label_records import frap_fires, season, square
+from burnscar_assets_tests.orchestration.conftest import run_command
 from burnscar_assets_tests.orchestration.label_world import LABELS, LabelWorld
 
 YEARS = [2019, 2020, 2021]
@@ -65,6 +67,15 @@ def test_a_refresh_makes_everything_once(world: LabelWorld) -> None:
     }  # fmt: skip
     assert refresh(world).runs == 0
     assert stale(world) == {}
+
+
+def test_a_refresh_tells_of_each_stage_in_one_line(world: LabelWorld) -> None:
+    told = run_command(world.root, "burnscar", "refresh", "--in-process", "--select", *LABELS).stdout.splitlines()
+    lines = {re.sub(r" \(\d+\.\d s\)$", "", line) for line in told[:-1]}
+    fires = {f"fire_perimeters {year}: 3 fires" for year in YEARS}
+    burns = {f"burn_history {year}: {3 * number} burns" for number, year in enumerate(YEARS, 1)}
+    assert lines == {"calfire_release: 9 records", *fires, *burns}
+    assert len(told) == 8 and told[-1] == "4 runs, 7 partitions made"
 
 
 def test_the_same_content_in_another_file_goes_no_further_than_the_release(world: LabelWorld) -> None:
