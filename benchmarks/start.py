@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from kit.bench_place import told
 from kit.contents import differing, world_contents
 from kit.figures import Bar, Figure, Report
 from kit.measure import CommandFailedError, Cost, adopt_orphans, environment, run
@@ -85,6 +86,7 @@ def measure(place: Place) -> Iterator[Figure]:
     yield from _demo_figures(place, made, writes_bytecode=True)
     if not place.quick:
         yield from _demo_figures(place, place.empty_world("without-writing"), writes_bytecode=False)
+    yield _stage_start(place, made)
     yield from _in_turn(place, made)
 
 
@@ -106,6 +108,15 @@ def _demo_figures(place: Place, root: DataRoot, *, writes_bytecode: bool) -> Ite
     yield Figure(f"second demo, wall seconds{suffix}", again.wall_s, "s, nothing to do", bar=Bar("<=", 8))
     unit = f"s, nothing is stale, median of {REPEATS}"
     yield Figure(f"plan, wall seconds{suffix}", plan_s, unit, bar=Bar("<=", 3))
+
+
+def _stage_start(place: Place, made: DataRoot) -> Figure:
+    spec = sorted((made.path / "specs").glob("training-*.json"))[-1]
+    variables = environment(None, BURNSCAR_DATA=str(made.path), PYTHONPATH=f"{REPOSITORY / 'benchmarks'}:{REPOSITORY}")
+    log = place.folder / "output.txt"
+    said = told(run(["-m", "kit.stage_start", str(spec), str(place.folder / "starts")], variables, log))
+    unit = "s from a training's start to the line that it begins, the longer of 2; peer: in a process that imports all"
+    return Figure("start of a warm stage, seconds", said["warm_s"], unit, said["cold_s"], bar=Bar("<=", 0.5))
 
 
 def _in_turn(place: Place, made: DataRoot) -> Iterator[Figure]:

@@ -10,6 +10,7 @@ BARS = {
     "peak memory",
     "second demo, wall seconds",
     "plan, wall seconds",
+    "start of a warm stage, seconds",
     "contents that differ from one after the other",
 }
 
@@ -22,5 +23,7 @@ def test_every_figure_of_the_start_has_its_line_and_nothing_comes_out_differentl
     same = figures["contents that differ from one after the other"]
     assert same["ours"] == 0, same
     assert all(word in same["unit"] for word in ("tables", "weights", "rasters")) and int(same["unit"].split()[1]) > 100
+    start = figures["start of a warm stage, seconds"]
+    assert 0 < start["ours"] < start["peer"]
     assert 0 < figures["peak memory"]["ours"] < 16
     assert not list(tmp_path.iterdir())
