@@ -12,7 +12,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from burnscar_assets.cost import Cost
+from burnscar_assets.comparison.compare import COSTS
 from burnscar_assets.errors import BurnscarError
 from burnscar_assets.orchestration.capacity import Share
 from burnscar_assets.orchestration.pairs import Pair
@@ -91,7 +91,7 @@ def test_side_by_side_comes_to_the_same_as_one_after_the_other(small_archive: Da
         assert "nothing is stale" in run_command(root, "burnscar", "plan").stdout
         came = content(root) | dict(of_setups(root))
         rows = read_table(root, SETUP_COMPARISON, None)
-        came["setup_comparison None"] = SETUP_COMPARISON.content_hash(rows[~rows["metric"].isin(Cost.model_fields)])
+        came["setup_comparison None"] = SETUP_COMPARISON.content_hash(rows[~rows["metric"].isin(COSTS)])
         found.append(came)
     assert found[0] == found[1]
     assert {"unet 2020 checkpoint", "trees 2019 predictions", "burned_area_maps 2020"} <= found[0].keys()
