@@ -12,6 +12,7 @@ import atexit
 import gc
 import importlib
 import json
+import logging
 import os
 import runpy
 import signal
@@ -20,6 +21,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing import util
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -245,6 +247,9 @@ class _Ending:
         atexit.register(self._end)  # the first to be registered is the last to be called
 
     def _end(self) -> None:
+        # these two may have been registered before: workers end, and records are written
+        util._exit_function()  # type: ignore[attr-defined]
+        logging.shutdown()
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError):
                 stream.flush()

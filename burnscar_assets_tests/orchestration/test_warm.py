@@ -154,6 +154,11 @@ def test_a_stage_whose_client_lets_go_of_it_ends(start: Callable[..., WarmProces
     wait_until(lambda: not is_alive(stage), "the stage ends")
 
 
+def test_workers_of_a_stage_end_with_it(start: Callable[..., WarmProcess], tmp_path: Path) -> None:
+    assert start("a", "leave a worker").wait(60) == 0
+    assert not is_alive(int((tmp_path / "a" / "worker").read_text()))
+
+
 def test_a_stage_that_is_ended_before_it_began_never_begins(start: Callable[..., WarmProcess], tmp_path: Path) -> None:
     early = start("a", "wait")
     early.terminate()

@@ -1,5 +1,6 @@
 """A stage for tests of where stages run: `python -m … spec.json` does what the file says, and tells of it."""
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -29,6 +30,10 @@ def work(spec: Path, report: Report) -> None:
         report({"event": "step", "number": number, "data": os.environ["BURNSCAR_DATA"]})
     if told.end == "refuse":
         raise InputError("no use for this: give another")
+    if told.end == "leave a worker":
+        worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,), daemon=True)
+        worker.start()
+        (told.here / "worker").write_text(str(worker.pid))
     if told.end == "die":
         os._exit(17)
     if told.end in ("wait", "go on"):
