@@ -1,6 +1,7 @@
 """Shards of work in the calling process, in processes of their own, or as tasks on a Ray cluster."""
 
 import multiprocessing
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -53,6 +54,7 @@ def run_batches(work: Callable[[Task], Result], tasks: Sequence[Task], workers: 
     if workers == 0 or len(tasks) <= 1:
         yield from map(work, tasks)
         return
+    os.environ.setdefault("PYTHONSAFEPATH", "1")  # or the server would import from the folder that it starts in
     context = multiprocessing.get_context("forkserver")
     count = min(workers, len(tasks))
     with ProcessPoolExecutor(count, mp_context=context, initializer=end_worker_with_parent) as pool:

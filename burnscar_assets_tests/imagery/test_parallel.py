@@ -1,5 +1,8 @@
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +33,22 @@ def test_results_come_as_they_are_made() -> None:
     results = run_shards(letters, SHARDS, 0)
     assert next(results)[0] == "a"
     results.close()
+
+
+def test_workers_import_nothing_from_the_folder_that_they_start_in(tmp_path: Path) -> None:
+    folder, script = tmp_path / "foreign", tmp_path / "script.py"
+    folder.mkdir()
+    folder.joinpath("multiprocessing.py").write_text("open('ran', 'w')\nraise SystemExit('foreign')\n")
+    script.write_text(
+        "from burnscar_assets.imagery.parallel import run_batches\n"
+        "if __name__ == '__main__':\n    print(sorted(run_batches(abs, [-1, -2], 2)))\n"
+    )
+    project = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"} | project
+    command = [sys.executable, str(script)]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=60, check=False)
+    assert done.stdout.split() == [b"[1,", b"2]"], done.stderr.decode()
+    assert not folder.joinpath("ran").exists()
 
 
 @pytest.mark.parametrize("workers", [0, 2])
