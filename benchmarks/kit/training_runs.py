@@ -75,7 +75,7 @@ def _write_window(dataset: Any, number: int, split: str) -> None:
     window = Window(
         storage=dataset.storage,
         group=str(YEAR),
-        name=hash_json([number])[:16],
+        name=_name(number),
         projection=projection,
         bounds=(left, -440_000, left + SIZE_PX, -440_000 + SIZE_PX),
         time_range=(start, start + timedelta(days=30)),
@@ -92,6 +92,10 @@ def _write_window(dataset: Any, number: int, split: str) -> None:
         raster = RasterArray(chw_array=_pixels(number), time_range=(acquired, acquired))
         writer.write_raster(list(BANDS), GeotiffRasterFormat(), projection, window.bounds, raster)
     window.mark_layer_completed(LAYER)
+
+
+def _name(number: int) -> str:
+    return hash_json([number])[:16]
 
 
 def _pixels(number: int) -> NDArray[np.uint16]:
@@ -134,6 +138,10 @@ def make_spec(folder: Path, name: str, dataset: Path, counts: Counts, epochs: in
         settings=settings,
         encoder=encoder,
         windows={split: {YEAR: _halves(count)} for split, count in (("train", counts.train), ("val", counts.val))},
+        names={
+            "train": tuple(map(_name, range(counts.train))),
+            "val": tuple(map(_name, range(counts.train, counts.train + counts.val))),
+        },
         fires={},
         seen_hash=name,
         simulated=True,
