@@ -13,7 +13,7 @@ from typing import Any
 
 from kit.contents import dataset_contents
 
-from burnscar_assets.evaluation.spec import load_report
+from burnscar_assets.evaluation.spec import REPORT_FILE, load_report
 from burnscar_assets.storage.contracts import ALL_TABLES
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import UNPARTITIONED, read_table
@@ -138,7 +138,7 @@ def content(root: DataRoot) -> dict[str, str]:
     found |= dataset_contents(root)
     for folder in sorted((root.path / "checkpoints").glob("fire_year=*")):
         found[f"checkpoint {folder.name}"] = verify_checkpoint(folder).weights_sha256
-    for folder in sorted((root.path / "evaluation").glob("fire_year=*")):
-        report = load_report(root, int(folder.name.partition("=")[2]))
-        found[f"report {folder.name}"] = report.metrics_hash
+    for path in sorted((root.path / "evaluation").glob(f"fire_year=*/{REPORT_FILE}")):  # written after all beside it
+        report = load_report(root, int(path.parent.name.partition("=")[2]))
+        found[f"report {path.parent.name}"] = report.metrics_hash
     return found

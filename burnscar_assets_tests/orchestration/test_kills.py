@@ -25,6 +25,9 @@ YEAR = "2019"
 QUEUED = ("burnscar", "refresh", "--years", YEAR, "--no-gpu")
 MODEL = ("burnscar", "refresh", "--years", YEAR, "--in-process")
 LABELS_TO_TILES = (*MODEL, "--no-gpu")
+STAGE_S = 4.0
+"""What the trainer or the evaluator takes here, about."""
+
 STAGES = 7
 """CPU stages of a year with the release; a refresh tells of each that has ended in a line."""
 
@@ -89,15 +92,15 @@ class Killer:
     def refresh_beside_trainer(self) -> bool:
         """Kill a refresh while it trains; the trainer ends too."""
         with self.at_work(TRAINER) as command:
-            return self.strike(command, 8.0) or self.lose_checkpoint()
+            return self.strike(command, STAGE_S)
 
     def stage(self, module: str) -> bool:
         """Kill a stage's own process; the refresh says so, and what to do."""
         with self.at_work(module) as command:
-            time.sleep(self.random.uniform(0, 8.0))
+            time.sleep(self.random.uniform(0, STAGE_S))
             process = command.child(module)
-            if process is None:
-                return self.lose_checkpoint()
+            if process is None:  # it was done before it could be killed
+                return False
             kill(process)
             assert command.wait() == 1
             assert "run the same partition again" in command.output and "Traceback" not in command.output
@@ -112,16 +115,13 @@ class Killer:
 
     @contextmanager
     def at_work(self, module: str) -> Iterator[Command]:
-        """A refresh whose stage of that module has just begun."""
+        """A refresh whose stage of that module has just begun; what an earlier one may have finished is lost."""
+        done = {TRAINER: self.root.checkpoint, EVALUATOR: self.root.evaluation}[module]
+        shutil.rmtree(done(int(YEAR)), ignore_errors=True)
         with started(self.root, *MODEL) as command:
             wait_until(lambda: command.has_ended() or command.child(module) is not None, f"{module} begins")
             assert not command.has_ended(), command.output
             yield command
-
-    def lose_checkpoint(self) -> bool:
-        """Have the model made again: it was done before it could be killed."""
-        shutil.rmtree(self.root.checkpoint(int(YEAR)))
-        return False
 
     def through_the_queue(self) -> None:
         """Kill the daemon, its servers and its workers at once, twice, and one worker alone."""
