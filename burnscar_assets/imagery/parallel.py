@@ -5,11 +5,15 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from functools import partial
-from typing import Any, TypeVar
+from multiprocessing import forkserver
+from typing import Any, Final, TypeVar
 
 from burnscar_assets.errors import BurnscarError, SettingsError
 from burnscar_assets.parent import end_worker_with_parent
+
+SAFE_PATH: Final = "PYTHONSAFEPATH"
 
 Shard = TypeVar("Shard")
 Task = TypeVar("Task")
@@ -54,7 +58,8 @@ def run_batches(work: Callable[[Task], Result], tasks: Sequence[Task], workers: 
     if workers == 0 or len(tasks) <= 1:
         yield from map(work, tasks)
         return
-    os.environ.setdefault("PYTHONSAFEPATH", "1")  # or the server would import from the folder that it starts in
+    with _safe_path():
+        forkserver.ensure_running()
     context = multiprocessing.get_context("forkserver")
     count = min(workers, len(tasks))
     with ProcessPoolExecutor(count, mp_context=context, initializer=end_worker_with_parent) as pool:
@@ -68,6 +73,20 @@ def run_batches(work: Callable[[Task], Result], tasks: Sequence[Task], workers: 
             ) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def _safe_path() -> Iterator[None]:
+    """Within the block, a Python that is started imports nothing from the folder that it starts in."""
+    before = os.environ.get(SAFE_PATH)
+    os.environ[SAFE_PATH] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[SAFE_PATH]
+        else:
+            os.environ[SAFE_PATH] = before
 
 
 def _on_ray(work: Callable[[Shard], Iterator[Result]], shards: Sequence[Shard], address: str) -> Iterator[Result]:

@@ -27,6 +27,7 @@ def records(real_data: Path) -> gpd.GeoDataFrame:
             "fire_id": [f"fire {number}" for number in range(len(frap))],
             "fire_year": frap["YEAR_"].astype(int),
             "complex_id": frap["COMPLEX_ID"].fillna("") if "COMPLEX_ID" in frap else "",
+            "alarm_date": pd.to_datetime(frap["ALARM_DATE"], utc=True, errors="coerce"),
             "containment_date": pd.to_datetime(frap["CONT_DATE"], utc=True, errors="coerce"),
             "area_ha": shapely.area(shapes) / 1e4,
         },
