@@ -225,6 +225,8 @@ def preload(module: str, parent: int) -> None:
 def main() -> None:
     """Serve the client on the socket given; in forked processes, run their stages."""
     on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # whoever started this may ignore it, stages must not
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     ending = _Ending()
     parent = pop_parent() or os.getppid()
     prepare_environment()

@@ -178,6 +178,17 @@ def test_another_environment_leaves_stages_that_run_alone(start: Callable[..., W
     wait_until(lambda: not is_alive(server), "a server without client or stage ends")
 
 
+def test_stages_end_by_sigterm_though_the_starter_ignores_it(start: Callable[..., WarmProcess], tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        running = start("a", "wait")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    pid_of(tmp_path / "a")
+    running.terminate()
+    assert running.wait(20) == -signal.SIGTERM
+
+
 def test_threads_start_stages_side_by_side(start: Callable[..., WarmProcess], tmp_path: Path) -> None:
     variables = {"BURNSCAR_DATA": str(tmp_path)}
     barrier = threading.Barrier(8)
