@@ -9,6 +9,7 @@ import ctypes
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
@@ -57,6 +58,9 @@ class SideBySide:
         self._ended: SimpleQueue[Running] = SimpleQueue()
 
     def __enter__(self) -> Self:
+        # For good, before there are threads: libraries that take filters back in one thread do so for all.
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        warnings.filterwarnings("ignore", "Dataset has no geotransform")
         return self
 
     def __exit__(

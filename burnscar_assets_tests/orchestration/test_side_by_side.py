@@ -5,12 +5,14 @@ import shutil
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from rasterio.errors import NotGeoreferencedWarning
 
 from burnscar_assets.comparison.compare import COSTS
 from burnscar_assets.errors import BurnscarError
@@ -50,6 +52,29 @@ def test_runs_start_while_there_is_room_and_are_told_as_they_end() -> None:
         ended = {done.run.stale[0].fire_year: done for done in (runs.wait(), runs.wait())}
         assert ended[2019].made == [Pair("tiles", 2019)] and str(ended[2020].error) == "no"
         assert runs.at_work == []
+
+
+def test_warning_filters_that_a_library_takes_back_in_one_thread_are_no_others() -> None:
+    entered, warned = threading.Event(), threading.Event()
+
+    def library() -> list[Pair]:
+        with warnings.catch_warnings():
+            entered.set()
+            warned.wait(30)
+        return []
+
+    def warn() -> None:
+        warnings.warn("Dataset has no geotransform, gcps, or rpcs.", NotGeoreferencedWarning, stacklevel=1)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with SideBySide(ONE) as runs:
+            runs.start(run_of(2019), ONE, library)
+            entered.wait(30)
+            warn()
+            warned.set()
+            runs.wait()
+            warn()
 
 
 @pytest.mark.parametrize("share", [Share(3, 1, 0), Share(1, 3, 0), Share(1, 1, 1)])
