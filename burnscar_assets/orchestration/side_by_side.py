@@ -60,7 +60,7 @@ class SideBySide:
     def __enter__(self) -> Self:
         # For good, before there are threads: libraries that take filters back in one thread do so for all.
         warnings.simplefilter("ignore", dg.PreviewWarning)
-        warnings.filterwarnings("ignore", "Dataset has no geotransform")
+        warnings.filterwarnings("ignore", module=r"rasterio\.features")  # of arrays without a place on the ground
         return self
 
     def __exit__(

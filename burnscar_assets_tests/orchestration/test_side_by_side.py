@@ -64,7 +64,7 @@ def test_warning_filters_that_a_library_takes_back_in_one_thread_are_no_others()
         return []
 
     def warn() -> None:
-        warnings.warn("Dataset has no geotransform, gcps, or rpcs.", NotGeoreferencedWarning, stacklevel=1)
+        warnings.warn_explicit("no transform", NotGeoreferencedWarning, "features.py", 382, "rasterio.features")
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
