@@ -4,7 +4,7 @@
 installed, and again with nothing to do, and `burnscar plan`; each with `PYTHONDONTWRITEBYTECODE=1` and without, and all
 with the package compiled, as the set-up leaves it. Then it makes the same world one run after the other: what comes of
 it must be the same. Memory is the proportional set size (PSS) of all processes, looked at each second in `/proc`. Takes
-half an hour on two cores; `--tests` measures `make test` as well.
+ten minutes on two cores; `--tests` measures `make test` as well.
 """
 
 import argparse

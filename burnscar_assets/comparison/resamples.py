@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from burnscar_assets.evaluation.intervals import clusters_by_kind
+
 
 def draw_weights(
     clusters: Sequence[str], has_fire: NDArray[np.bool_], samples: int, seed: int
@@ -24,12 +26,9 @@ def draw_weights(
     Returns:
         (n,) index of each window's cluster, and (samples, number of clusters) draws.
     """
-    kinds = np.where(has_fire, "fire", "land")
-    labels = np.char.add(np.char.add(kinds, ":"), np.asarray(clusters, dtype=str))
-    names, index = np.unique(labels, return_inverse=True)
-    of_fires = np.char.startswith(names, "fire:")
+    index, of_fires = clusters_by_kind(clusters, has_fire)
     generator = np.random.default_rng(seed)
-    draws = np.zeros((samples, len(names)), dtype=np.int64)
+    draws = np.zeros((samples, len(of_fires)), dtype=np.int64)
     for members in (np.flatnonzero(of_fires), np.flatnonzero(~of_fires)):
         if len(members):
             draws[:, members] = generator.multinomial(len(members), np.full(len(members), 1 / len(members)), samples)

@@ -64,6 +64,23 @@ def effective_clusters(clusters: Sequence[str], has_fire: NDArray[np.bool_]) -> 
     return float(sizes.sum() ** 2 / np.square(sizes).sum()) if len(sizes) else 0.0
 
 
+def clusters_by_kind(
+    clusters: Sequence[str], has_fire: NDArray[np.bool_]
+) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Clusters of fires and blocks of land, kept apart, whatever the order of the windows.
+
+    Args:
+        clusters: (n,) cluster of each window.
+        has_fire: (n,) whether the window belongs to a fire.
+
+    Returns:
+        (n,) number of each window's cluster, and for each cluster whether it is one of fires.
+    """
+    kinds = np.where(has_fire, "fire", "land")
+    names, index = np.unique(np.char.add(np.char.add(kinds, ":"), np.asarray(clusters, dtype=str)), return_inverse=True)
+    return index, np.char.startswith(names, "fire:")
+
+
 def metric_intervals(
     answers: Answers, clusters: Sequence[str], has_fire: NDArray[np.bool_], confidence: float
 ) -> dict[str, Interval]:
@@ -126,9 +143,7 @@ def _standard_errors(
     statistic: Statistic, plain: Mapping[str, float], clusters: Sequence[str], has_fire: NDArray[np.bool_]
 ) -> dict[str, float]:
     """Of each value, by leaving out each cluster once; its kind's other clusters weigh so much more."""
-    kinds = np.where(has_fire, "fire", "land")
-    names, index = np.unique(np.char.add(np.char.add(kinds, ":"), np.asarray(clusters, dtype=str)), return_inverse=True)
-    of_fires = np.char.startswith(names, "fire:")
+    index, of_fires = clusters_by_kind(clusters, has_fire)
     kind_size = np.where(of_fires, of_fires.sum(), (~of_fires).sum())
     left_out = np.flatnonzero(kind_size > 1)
     squares = dict.fromkeys(plain, 0.0)

@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -182,8 +181,3 @@ def _made(box: Box, image: Mosaic, old: Mosaic | None, probability: npt.NDArray[
         before=np.zeros((len(shown), 0, 0), np.uint16) if old is None else old.pixels,
         before_clear=np.zeros((0, 0), bool) if old is None else old.validity == Validity.VALID,
     )
-
-
-def work_folder(root: Path, task_place: str) -> Path:
-    """Where a map's scenes are remembered and its finished blocks kept; `task_place` is its folder below `maps`."""
-    return root / "mapping" / task_place
