@@ -36,10 +36,6 @@ from burnscar_assets.terminal import (
     write_in_any_encoding,
 )
 
-INTERRUPTED: Final = 130
-"""Exit status of a command that Ctrl-C ended."""
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     write_in_any_encoding()
@@ -66,9 +62,6 @@ def _run(options: argparse.Namespace, given: Sequence[str]) -> int:
         said = str(error)
     except PermissionError as error:
         said = f"no permission for {error.filename or data_root()}: grant it, or choose another data root with --data"
-    except KeyboardInterrupt:
-        Console(stderr=True).print("interrupted; the same command goes on where this one stopped")
-        return INTERRUPTED
     complain(said)
     return 1
 
