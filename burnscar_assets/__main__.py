@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from types import FrameType
 from typing import Final
 
 INTERRUPTED: Final = 130
@@ -10,6 +11,8 @@ INTERRUPTED: Final = 130
 
 def main() -> int:
     """Run the command line; returns the exit code."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell has it ignored in the background
+        signal.signal(signal.SIGINT, _break_off)
     try:
         from burnscar_assets.cli import main as run  # a second of imports, in which a person may think better of it
 
@@ -19,6 +22,15 @@ def main() -> int:
         print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
         return INTERRUPTED
     return code
+
+
+def _break_off(number: int, frame: FrameType | None) -> None:
+    """Raise `KeyboardInterrupt`, after which libraries log nothing of what broke off in their hands."""
+    import logging
+
+    logging.disable(logging.ERROR)
+    sys.unraisablehook = lambda _: None
+    signal.default_int_handler(number, frame)
 
 
 if __name__ == "__main__":

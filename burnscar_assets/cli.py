@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from rich.text import Text
 
@@ -26,7 +26,6 @@ from burnscar_assets.settings import Settings, load_settings
 from burnscar_assets.storage.full_disk import full_disk_errors
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.terminal import (
-    Console,
     complain,
     note,
     quiet_closed_pipe,
@@ -35,6 +34,7 @@ from burnscar_assets.terminal import (
     show_table,
     write_in_any_encoding,
 )
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
