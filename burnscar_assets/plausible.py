@@ -10,6 +10,7 @@ from burnscar_assets.errors import SettingsError
 
 FIRST_YEAR: Final = 1985
 LAST_YEAR: Final = 2100
+MOST_PORTS: Final = 65535
 _RANGE = re.compile(r"(\d{4})\s*(?:-|:|\.\.+|–|to)\s*(\d{4})")
 
 

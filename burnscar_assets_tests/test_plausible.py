@@ -7,9 +7,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from burnscar_assets.arguments import MOST_PORTS, count, fire_year, port
+from burnscar_assets.cli.arguments import count, fire_year, port
 from burnscar_assets.errors import SettingsError
-from burnscar_assets.plausible import FIRST_YEAR, LAST_YEAR, check_path, meant_years
+from burnscar_assets.plausible import FIRST_YEAR, LAST_YEAR, MOST_PORTS, check_path, meant_years
 from burnscar_assets.settings import parse_settings
 
 YEARS = st.integers(FIRST_YEAR, LAST_YEAR)

@@ -4,8 +4,8 @@ import errno
 import socket
 from pathlib import Path
 
-from burnscar_assets.arguments import MOST_PORTS
 from burnscar_assets.errors import SettingsError
+from burnscar_assets.plausible import MOST_PORTS
 
 FIRST_FREE_PORT = 1024
 """Ports below it are for the machine's administrator."""

@@ -134,7 +134,7 @@ def newest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Newest]:
     at_least = [f"{name}>={version(name)}" for name in RELEASED_TOGETHER]
     _uv(*install, "--prerelease", "disallow", *at_least)
     command = python.with_name("burnscar")
-    command.write_text(f"#!{python}\nimport sys\nfrom burnscar_assets.cli import main\nsys.exit(main())\n")
+    command.write_text(f"#!{python}\nimport sys\nfrom burnscar_assets.__main__ import main\nsys.exit(main())\n")
     command.chmod(0o755)
     program = "from importlib.metadata import version; print(version('dagster'))"
     yield Newest(python, subprocess.check_output([str(python), "-c", program], text=True).strip())

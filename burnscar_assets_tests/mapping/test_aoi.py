@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shapely.geometry import Point, Polygon, box
 
+from burnscar_assets.cli.maps import with_bounding_box
 from burnscar_assets.errors import InputError
 from burnscar_assets.mapping import aoi
 from burnscar_assets.mapping.aoi import read_aoi
-from burnscar_assets.mapping.aoi_command import with_bounding_box
 from burnscar_assets.mapping.frame import Box, frame_around, zone_of
 from burnscar_assets.mapping.polygon_files import write_polygons
 

@@ -9,8 +9,8 @@ import rasterio
 import shapely
 
 from burnscar_assets.classes import BANDS
+from burnscar_assets.cli.maps import told
 from burnscar_assets.errors import InputError
-from burnscar_assets.mapping.aoi_command import told
 from burnscar_assets.mapping.averaging import Lattice, taper
 from burnscar_assets.mapping.folder import damaged_files, is_whole
 from burnscar_assets.mapping.frame import frame_around

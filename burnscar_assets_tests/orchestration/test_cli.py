@@ -34,7 +34,7 @@ def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(("command", "code"), [(["plan"], 0), (["sql", "from windows"], 0), (["compare"], 1)])
 def test_commands_that_look_start_without_geometry_or_pictures(command: list[str], code: int) -> None:
-    started = imported_by("-m", "burnscar_assets.cli", *command)
+    started = imported_by("-m", "burnscar_assets", *command)
     assert started.code == code, started.said
     assert "pandas" in started.packages
     assert not {"geopandas", "rasterio", "matplotlib", "torch", "rslearn"} & started.packages

@@ -50,7 +50,7 @@ def test_a_second_demo_does_no_work_twice(demo: DemoRun) -> None:
 
 def test_commands_that_look_import_no_more_than_they_need(demo: DemoRun) -> None:
     for command in (["plan"], ["sql", "from windows"], ["compare"]):
-        looked = imported_by("-m", "burnscar_assets.cli", *command, environment=command_environment(demo.root))
+        looked = imported_by("-m", "burnscar_assets", *command, environment=command_environment(demo.root))
         assert (looked.code, looked.said) == (0, [])
         assert not {"geopandas", "rasterio", "matplotlib", "torch", "rslearn"} & looked.packages, command
 

@@ -118,7 +118,7 @@ def test_a_page_of_another_origin_changes_nothing(world: LabelWorld, tmp_path: P
 
 
 def test_a_server_for_other_machines_wants_a_token(world: LabelWorld) -> None:
-    command = [sys.executable, "-m", "burnscar_assets.cli", "ui", "--host", "0.0.0.0", "--port", "0"]
+    command = [sys.executable, "-m", "burnscar_assets", "ui", "--host", "0.0.0.0", "--port", "0"]
     environment = {k: v for k, v in os.environ.items() if k != "BURNSCAR_UI_TOKEN"}
     environment |= {"BURNSCAR_DATA": str(world.root.path)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)

@@ -145,5 +145,5 @@ def test_a_product_s_metadata_are_fetched_within_limits(habit: str, monkeypatch:
         direct, begun = DirectOrigin(source, LAYER), time.monotonic()
         with pytest.raises(OSError, match=r"MTD\.xml|deadline_s"):
             direct.correction(item, ["B02"])
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 30
     assert len(server.requests) == 1

@@ -1,10 +1,23 @@
-"""Arguments of commands, held against what is possible; a refusal says what was probably meant."""
+"""What commands are given: numbers held against what is possible, with what was probably meant, and the world."""
 
 from argparse import ArgumentTypeError
+from pathlib import Path
 
-from burnscar_assets.plausible import FIRST_YEAR, LAST_YEAR, meant_years
+from burnscar_assets.environment import data_root, settings_path
+from burnscar_assets.plausible import FIRST_YEAR, LAST_YEAR, MOST_PORTS, meant_years
+from burnscar_assets.settings import Settings, load_settings
+from burnscar_assets.storage.paths import DataRoot
 
-MOST_PORTS = 65535
+
+def open_world() -> tuple[Settings, DataRoot, Path]:
+    """The world that the arguments, or the environment, name: settings, data root, and the settings' file.
+
+    Raises:
+        SettingsError: the settings can't be read or are wrong.
+    """
+    root = data_root()
+    path = settings_path(root)
+    return load_settings(path), DataRoot(root), path
 
 
 def fire_year(text: str) -> int:

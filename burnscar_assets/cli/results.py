@@ -1,0 +1,173 @@
+"""The commands that show results, judge them or hand them on: champion, compare, mine, funnel, sql, windows, export."""
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from burnscar_assets.cli.arguments import fire_year, open_world
+from burnscar_assets.environment import data_root
+from burnscar_assets.errors import SettingsError
+from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.terminal import say, show, show_table
+
+
+def add_models(commands: Any, shared: argparse.ArgumentParser) -> None:
+    """Commands about checkpoints."""
+    champion = commands.add_parser(
+        "champion", parents=[shared], help="which checkpoint of each fire year serves, and why"
+    )
+    champion.add_argument("--years", type=fire_year, nargs="+", help="fire years (default: all)")
+    champion.add_argument("--accept", metavar="REASON", help="make the evaluated checkpoint of these years champion")
+    champion.set_defaults(command=_champion)
+
+    commands.add_parser("compare", parents=[shared], help="the set-ups side by side, on the same fires").set_defaults(
+        command=_compare
+    )
+
+    mine = commands.add_parser("mine", parents=[shared], help="find land that a checkpoint takes for burnt")
+    mine.add_argument("--years", type=fire_year, nargs="+", required=True, help="fire years whose checkpoints look")
+    mine.add_argument(
+        "--against",
+        type=Path,
+        metavar="ROOT",
+        help="instead compare this world, trained with what was mined, to another",
+    )
+    mine.set_defaults(command=_mine)
+
+
+def add_tables(commands: Any, shared: argparse.ArgumentParser, placed: argparse.ArgumentParser) -> None:
+    """Commands that look at tables."""
+    funnel = commands.add_parser("funnel", parents=[shared], help="what became of each record, with its reason")
+    funnel.add_argument("--years", type=fire_year, nargs="+", help="fire years (default: all)")
+    funnel.set_defaults(command=_funnel)
+
+    sql = commands.add_parser("sql", parents=[placed], help="query the tables with DuckDB")
+    sql.add_argument("query", help='e.g. "select fire_year, count(*) from windows group by 1"')
+    sql.set_defaults(command=_sql)
+
+
+def add_files(commands: Any, shared: argparse.ArgumentParser, placed: argparse.ArgumentParser) -> None:
+    """Commands that read and write files of other tools."""
+    windows = commands.add_parser("windows", parents=[shared], help="make rslearn windows from a CSV of points")
+    windows.add_argument("--csv", type=Path, required=True, help="points with lon, lat, time and label")
+    windows.add_argument("--dataset", type=Path, required=True, help="rslearn dataset to add them to")
+    windows.set_defaults(command=_windows)
+
+    export = commands.add_parser("export", parents=[placed], help="write windows as GeoTIFFs, for QGIS")
+    export.add_argument("--geotiff", type=Path, required=True, metavar="DIR", help="folder to write to")
+    export.add_argument("--years", type=fire_year, nargs="+", help="fire years (default: all)")
+    export.add_argument("--windows", nargs="+", metavar="ID", help="only these windows (default: all)")
+    export.set_defaults(command=_export)
+
+
+def _champion(options: argparse.Namespace) -> int:
+    from burnscar_assets.evaluation.champion import accept_checkpoint, champions
+    from burnscar_assets.orchestration.artifacts import republish
+    from burnscar_assets.orchestration.pairs import Pair
+    from burnscar_assets.orchestration.partitions import World
+
+    settings, root, _ = open_world()
+    world = World(settings, root)
+    years = options.years or [int(key) for key in world.fire_years.get_partition_keys()]
+    if options.accept is not None:
+        if not options.years:
+            raise SettingsError('say which: burnscar champion --years YEAR --accept "REASON"')
+        for year in years:
+            accept_checkpoint(root, year, settings.imagery.layer, options.accept)
+            republish(world, Pair("evaluation_metrics", year))
+    rows = []
+    for found in champions(root, years):
+        refused = f"{found.refused.weights_sha256[:12]}: {found.refused.reason}" if found.refused else ""
+        reign = found.reign
+        rows.append(
+            (
+                found.fire_year,
+                reign.weights_sha256[:12],
+                reign.by,
+                f"{reign.decided_at:%Y-%m-%d}",
+                reign.reason,
+                refused,
+            )
+        )
+    show(("fire year", "champion", "by", "since", "because", "refused since"), rows)
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from burnscar_assets.comparison.compare import load_report
+    from burnscar_assets.comparison.told import HEADINGS, comparison_lines, comparison_rows
+    from burnscar_assets.storage.contracts import SETUP_COMPARISON
+    from burnscar_assets.storage.tables import read_table
+
+    root = open_world()[1]
+    report = load_report(root)
+    show(HEADINGS, comparison_rows(read_table(root, SETUP_COMPARISON, None)))
+    for line in comparison_lines(report):
+        say(line)
+    return 0
+
+
+def _mine(options: argparse.Namespace) -> int:
+    from burnscar_assets.mining.ablation import compare_worlds
+    from burnscar_assets.mining.mine import FILE, mine
+    from burnscar_assets.terminal import live_progress
+
+    settings, root, _ = open_world()
+    if options.against is not None:
+        found = compare_worlds(root, DataRoot(options.against.resolve()), options.years, settings.evaluation)
+        show(found.rows.columns, found.rows.round(3).itertuples(index=False))
+        print(
+            f"{found.windows} held-out windows of {found.fires} fires; {found.left_out} that only one judged left out"
+        )
+        return 0
+    device = {"gpu": "cuda"}.get(settings.training.accelerator, settings.training.accelerator)
+    with live_progress() as progress:
+        mined = [mine(settings, root, year, device=device, progress=progress) for year in sorted(set(options.years))]
+    show(asdict(mined[0]), (asdict(summary).values() for summary in mined))
+    if settings.sampling.hard_negatives != FILE:
+        print(f"to train on them, set sampling.hard_negatives: {FILE} and give `hard` a share in unburnt_per_burnt")
+    return 0
+
+
+def _funnel(options: argparse.Namespace) -> int:
+    from burnscar_assets.funnel_report import funnel_tables
+    from burnscar_assets.orchestration.partitions import World
+
+    settings, root, _ = open_world()
+    years = options.years or [int(key) for key in World(settings, root).fire_years.get_partition_keys()]
+    imagery = settings.imagery
+    for table in funnel_tables(
+        root, years, imagery.layer, imagery.min_clear_fraction, simulated=settings.simulated_imagery
+    ):
+        show_table(table)
+    return 0
+
+
+def _sql(options: argparse.Namespace) -> int:
+    from burnscar_assets.storage.catalog import query
+
+    rows = query(DataRoot(data_root()), options.query)
+    show(rows.columns, rows.itertuples(index=False))
+    return 0
+
+
+def _windows(options: argparse.Namespace) -> int:
+    from burnscar_assets.windows.points_csv import windows_from_csv, write_csv_windows
+
+    settings = open_world()[0]
+    windows = windows_from_csv(options.csv, settings.windows, settings.sampling.splits)
+    changes = write_csv_windows(windows, options.dataset)
+    print(f"{changes.made} made, {changes.replaced} replaced, {changes.kept} kept in {options.dataset}")
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from burnscar_assets.packed.export import export_geotiffs
+    from burnscar_assets.terminal import live_progress
+
+    groups = [str(year) for year in options.years] if options.years else None
+    with live_progress() as progress:
+        done = export_geotiffs(DataRoot(data_root()).dataset, options.geotiff, groups, options.windows, progress)
+    print(f"{done.windows} windows, {done.rasters} GeoTIFFs in {options.geotiff}")
+    return 0
