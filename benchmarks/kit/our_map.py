@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from burnscar_assets.evaluation.map_rules import WINDOWS, MapRules
 from burnscar_assets.mapping.making import Judge, make_map
 from burnscar_assets.mapping.settings import MappingSettings
 from burnscar_assets.mapping.spec import MapSpec, MapTask
@@ -24,7 +25,7 @@ from kit.clock import CLOCK
 from kit.map_windows import BATCH, SIZE_PX, STRIDE_PX
 from kit.windows import DAYS_AFTER, DAYS_BEFORE
 
-THRESHOLD = 0.5
+RULES = MapRules(1.0, 0.0, 0.5, WINDOWS)
 
 
 class Timed:
@@ -60,7 +61,7 @@ def main(root: Path, checkpoint: Path, area: str, day: datetime, folder: Path) -
         settings=MappingSettings(stride_px=STRIDE_PX, batch_size=BATCH),
     )  # fmt: skip
     model = Timed(load_model(checkpoint, classes=[CLOCK]))
-    outcome = make_map(task, spec, Judge(model, model._model.manifest, THRESHOLD, None, None))
+    outcome = make_map(task, spec, Judge(model, model._model.manifest, RULES, None, None))
     said = {"done": int(outcome.record is not None), "wall_s": time.perf_counter() - begin}
     print(json.dumps(said | {"model_s": model.seconds, "windows": model.windows}))
 

@@ -42,7 +42,7 @@ class Temperature:
 
     def scale(self, probability: NDArray[np.floating]) -> NDArray[np.float64]:
         """Calibrated probabilities."""
-        return _sigmoid(_log_odds(probability) / self.value)
+        return sigmoid(log_odds(probability) / self.value)
 
 
 def fit_temperature(probability: NDArray[np.floating], burnt: NDArray[np.bool_]) -> Temperature:
@@ -55,10 +55,10 @@ def fit_temperature(probability: NDArray[np.floating], burnt: NDArray[np.bool_])
     burnt = np.asarray(burnt, dtype=bool)
     if burnt.all() or not burnt.any():
         return Temperature(1.0, 0, at_bound=False, nll_before=None, nll_after=None)
-    odds = _log_odds(probability)
+    odds = log_odds(probability)
 
     def slope(inverse: float) -> float:
-        return float(((_sigmoid(inverse * odds) - burnt) * odds).sum())
+        return float(((sigmoid(inverse * odds) - burnt) * odds).sum())
 
     low, high = 1 / BOUNDS[1], 1 / BOUNDS[0]
     if slope(low) >= 0 or slope(high) <= 0:
@@ -68,7 +68,7 @@ def fit_temperature(probability: NDArray[np.floating], burnt: NDArray[np.bool_])
             middle = (low + high) / 2
             low, high = (middle, high) if slope(middle) < 0 else (low, middle)
         inverse, at_bound = (low + high) / 2, False
-    before, after = (_nll(_sigmoid(factor * odds), burnt) for factor in (1.0, inverse))
+    before, after = (_nll(sigmoid(factor * odds), burnt) for factor in (1.0, inverse))
     return Temperature(float(1 / inverse), len(burnt), at_bound, before, after)
 
 
@@ -96,12 +96,14 @@ def bin_name(number: int) -> str:
     return f"{number / RELIABILITY_BINS:.1f}–{(number + 1) / RELIABILITY_BINS:.1f}"
 
 
-def _log_odds(probability: NDArray[np.floating]) -> NDArray[np.float64]:
+def log_odds(probability: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Log odds, kept within those of SMALLEST_PROBABILITY."""
     inside = np.clip(np.asarray(probability, dtype=np.float64), SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
     return np.log(inside) - np.log1p(-inside)
 
 
-def _sigmoid(odds: NDArray[np.float64]) -> NDArray[np.float64]:
+def sigmoid(odds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Probabilities of log odds."""
     return np.exp(-np.logaddexp(0, -odds))
 
 

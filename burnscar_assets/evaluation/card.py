@@ -127,9 +127,9 @@ def _limits(manifest: CheckpointManifest, report: EvaluationReport) -> Iterator[
             f"{report.summary.effective_clusters:.1f} clusters of equal size. Below {MIN_CLUSTERS:.0f} there is no "
             f"interval; below {FEW_CLUSTERS:.0f} it holds less often than it says if some fires fail altogether."
         )
-    if report.held_out.decision.fixed_on != "validation":
+    if report.held_out.rules.decision.fixed_on != "validation":
         yield "The validation split has one class or one probability: the decision threshold is a default."
-    if report.held_out.temperature.at_bound or not report.held_out.temperature.windows:
+    if report.held_out.rules.temperature.at_bound or not report.held_out.rules.temperature.windows:
         yield "The temperature is at its bound or was not fitted: calibrated probabilities are not to be trusted."
     yield f"Noise of the labels: {report.label_noise.note}."
     if report.season.judgement is None:
@@ -162,7 +162,8 @@ def _lines(card: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield from (f"- {name}: `{version}`" for name, version in sorted(data["trained_on"].items()))
     yield from ("", "## Held-out fires", "", *_comparison(card, POOLED), *_beside(card, CLOUDY))
-    decision, temperature = held_out["decision"], held_out["temperature"]
+    rules = held_out["rules"]
+    decision, temperature = rules["decision"], rules["temperature"]
     yield (
         f"Called burnt above {decision['threshold']:.3f} (fixed on {decision['fixed_on']}: {decision['burnt']} burnt, "
         f"{decision['unburnt']} unburnt windows). Temperature {temperature['value']:.2f}."

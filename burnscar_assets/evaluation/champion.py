@@ -232,9 +232,8 @@ def accept_checkpoint(root: DataRoot, fire_year: int, layer: str, reason: str) -
         return champion
     usable = windows_of(root, manifest, layer)
     check_seen(usable, manifest)
-    judged = report.held_out
-    rules = Rules(judged.threshold, judged.decision, judged.temperature)
-    challenger = Challenger(folder, manifest, seen_windows(usable), rules, read_table(root, PREDICTIONS, fire_year))
+    predictions = read_table(root, PREDICTIONS, fire_year)
+    challenger = Challenger(folder, manifest, seen_windows(usable), report.held_out.rules, predictions)
     return _crown(root, challenger, champion, "person", reason.strip())
 
 

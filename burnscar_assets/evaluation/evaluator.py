@@ -68,9 +68,7 @@ def evaluate(spec: EvaluationSpec, progress: Progress = silent) -> EvaluationRep
     report = EvaluationReport(
         fire_year=spec.fire_year,
         simulated=spec.simulated,
-        held_out=Judgement(
-            manifest.fire_year, manifest.weights_sha256, rules.threshold, rules.decision, rules.temperature, separation
-        ),
+        held_out=Judgement(manifest.fire_year, manifest.weights_sha256, rules, separation),
         season=season.season,
         summary=summarise(predictions, metrics),
         predictions_hash=PREDICTIONS.content_hash(predictions),

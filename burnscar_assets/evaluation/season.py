@@ -74,9 +74,7 @@ def judge_season(spec: EvaluationSpec, progress: Progress) -> SeasonOutcome:
     doubt = doubt_labels(root, scored, spec.layer, min_clear_fraction=spec.min_clear_fraction)
     described = describe_windows(spec, scored, doubt)
     predictions = predict(spec, folder, described, rules, progress)
-    judgement = Judgement(
-        manifest.fire_year, manifest.weights_sha256, rules.threshold, rules.decision, rules.temperature, separation
-    )
+    judgement = Judgement(manifest.fire_year, manifest.weights_sha256, rules, separation)
     said = f"windows left out because they lie on windows that it has seen: {left_out}" if left_out else ""
     return SeasonOutcome(
         Season(judgement, said, left_out), predictions, predict_cloudy(spec, folder, cloudy, rules, progress)

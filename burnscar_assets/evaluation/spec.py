@@ -3,16 +3,13 @@
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from burnscar_assets.errors import MissingDataError
-from burnscar_assets.evaluation.baseline import NbrThreshold
-from burnscar_assets.evaluation.calibration import Temperature
-from burnscar_assets.evaluation.decision import Decision
 from burnscar_assets.evaluation.label_noise import LabelNoise
 from burnscar_assets.evaluation.report import EvaluationSummary
+from burnscar_assets.evaluation.rules import Rules
 from burnscar_assets.evaluation.separation import SeparationProof
 from burnscar_assets.process import ProcessSpec
 from burnscar_assets.settings import EvaluationSettings
@@ -58,17 +55,13 @@ class Judgement:
     Attributes:
         checkpoint_year: Fire year of the checkpoint.
         weights_sha256: Its weights.
-        threshold: Baseline, tuned on its training split.
-        decision: Probability from which a window is called burnt, fixed on its validation split.
-        temperature: Of its probabilities, fitted on its validation split.
+        rules: Fixed on its training and validation splits before anything was scored.
         separation: Proof that nothing scored was trained on.
     """
 
     checkpoint_year: int
     weights_sha256: str
-    threshold: NbrThreshold
-    decision: Decision
-    temperature: Temperature
+    rules: Rules
     separation: SeparationProof
 
 
@@ -131,36 +124,8 @@ def load_report(root: DataRoot, fire_year: int) -> EvaluationReport:
     """
     path = root.evaluation(fire_year) / REPORT_FILE
     try:
-        content: dict[str, Any] = json.loads(path.read_bytes())
-        season = content["season"]
-        judged = season["judgement"]
-        return EvaluationReport(
-            **content
-            | {
-                "held_out": _judgement(content["held_out"]),
-                "season": Season(**season | {"judgement": None if judged is None else _judgement(judged)}),
-                "summary": EvaluationSummary(**content["summary"]),
-                "label_noise": _label_noise(content.get("label_noise", {})),
-            }
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return TypeAdapter(EvaluationReport).validate_python(json.loads(path.read_bytes()))
+    except (OSError, ValueError) as error:
         raise MissingDataError(
             f"no evaluation report for {fire_year} ({path}): run burnscar refresh --years {fire_year}"
         ) from error
-
-
-def _label_noise(content: dict[str, Any]) -> LabelNoise:
-    return LabelNoise(content.get("note", ""), tuple(content.get("fires", ())))
-
-
-def _judgement(content: dict[str, Any]) -> Judgement:
-    separation = content["separation"] | {"seen_years": tuple(content["separation"]["seen_years"])}
-    return Judgement(
-        **content
-        | {
-            "threshold": NbrThreshold(**content["threshold"]),
-            "decision": Decision(**content["decision"]),
-            "temperature": Temperature(**content["temperature"]),
-            "separation": SeparationProof(**separation),
-        }
-    )

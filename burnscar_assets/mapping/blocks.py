@@ -23,7 +23,7 @@ class MadeBlock:
     """A block's pixels, (height, width) each.
 
     Attributes:
-        probability: of burnt, 0–1; -1 without an answer.
+        probability: of burnt as the model has it, not calibrated, 0–1; -1 without an answer.
         scene: number of the scene after the fire; -1 without data.
         validity: a `mosaic.Validity` each.
         after: (bands, height, width) digital numbers of the bands shown.

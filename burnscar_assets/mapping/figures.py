@@ -9,6 +9,8 @@ import numpy.typing as npt
 import shapely
 
 from burnscar_assets.classes import CLASS_NAMES
+from burnscar_assets.evaluation.frame_pixels import FramePixels, calibration_error, reliability_of_frames
+from burnscar_assets.evaluation.map_rules import MapRules
 from burnscar_assets.mapping.agreement import compare
 from burnscar_assets.mapping.area import estimate_area
 from burnscar_assets.mapping.frame import Frame
@@ -18,6 +20,8 @@ from burnscar_assets.mapping.mosaic import Validity
 from burnscar_assets.mapping.severity import classify, phenology_offset, severity_ha
 
 SQUARE_M_PER_HA = 10_000
+
+_RELIABILITY = ("bin", "mean_probability", "burnt_share", "share")
 
 Codes = npt.NDArray[np.uint8]
 
@@ -110,6 +114,30 @@ def agreement_figures(
     """How a map agrees with an official perimeter (in the map's CRS), where it has an answer."""
     found = compare(burned, burned != NO_ANSWER, perimeter, frame.transform, frame.crs, probability=probability)
     return found.figures()
+
+
+def reliability_figures(
+    answered: npt.NDArray[np.float32], perimeter: npt.NDArray[np.bool_], frame: Frame, rules: MapRules
+) -> dict[str, Any]:
+    """Whether a map's probabilities mean what they say, in ten bins beside the official perimeter.
+
+    Args:
+        answered: the model's probability before calibration, below 0 where the map has no answer.
+        perimeter: pixels of the fire.
+        frame: their grid.
+        rules: the calibration.
+
+    Returns:
+        `before` and `after` calibration: bins, each with mean probability, burnt share and share of the ground; and
+        `error_before`, `error_after`, None without an answer.
+    """
+    pixels = FramePixels.of("", "", answered, perimeter, frame.resolution_m**2 / SQUARE_M_PER_HA)
+    found: dict[str, Any] = {}
+    for name, slope, intercept in (("before", 1.0, 0.0), ("after", rules.slope, rules.intercept)):
+        bins = reliability_of_frames([pixels], slope, intercept)
+        found[name] = [{key: getattr(one, key) for key in _RELIABILITY} for one in bins]
+        found[f"error_{name}"] = calibration_error(bins) if bins else None
+    return found
 
 
 def severities(

@@ -15,6 +15,7 @@ import shapely
 
 from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.errors import StorageError
+from burnscar_assets.evaluation.map_rules import MapRules
 from burnscar_assets.mapping.aoi import polygons_of
 from burnscar_assets.mapping.block_polygons import polygons_by_blocks
 from burnscar_assets.mapping.blocks import BlockStore, MadeBlock, empty_block
@@ -25,6 +26,7 @@ from burnscar_assets.mapping.figures import (
     area_figures,
     coverage,
     ground_figures,
+    reliability_figures,
     severities,
 )
 from burnscar_assets.mapping.frame import Box, Frame, project
@@ -43,6 +45,7 @@ from burnscar_assets.mapping.rasters import (
     SEVERITY,
     SHOWN_BANDS,
     VALIDITY,
+    Raster,
     RasterWriter,
 )
 from burnscar_assets.mapping.scenes import Scene
@@ -53,7 +56,7 @@ from burnscar_assets.storage.atomic import atomic_folder, read_json, storage_err
 from burnscar_assets.storage.hashing import hash_file, hash_json
 from burnscar_assets.training.manifest import CheckpointManifest
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 """Raised when the same inputs come to give another folder."""
 
 NO_OFFSET: Final = (
@@ -74,7 +77,7 @@ class MapInputs:
         spec: how.
         frame: the map's pixels.
         manifest: of the checkpoint.
-        threshold: above this probability, a pixel is called burnt.
+        rules: calibration of the model's probabilities, and the one above which a pixel is called burnt.
         counts: error matrices of held-out windows; None: the errors are not known.
         after, before: scenes, first choice first.
         ground: what is known of the ground; None if nothing is.
@@ -85,7 +88,7 @@ class MapInputs:
     spec: MapSpec
     frame: Frame
     manifest: CheckpointManifest
-    threshold: float
+    rules: MapRules
     counts: npt.NDArray[np.int64] | None
     after: tuple[Scene, ...]
     before: tuple[Scene, ...]
@@ -103,7 +106,8 @@ class MapInputs:
             None if self.ground is None else [part.wkb_hex for part in _known_parts(self.ground)],
         ]
         place = [self.frame.epsg, self.frame.resolution_m, self.frame.box.bounds, [box.bounds for box in self.boxes]]
-        judge = [self.manifest.weights_sha256, self.threshold, self.spec.simulated]
+        rules = [self.rules.slope, self.rules.intercept, self.rules.threshold, self.rules.note]
+        judge = [self.manifest.weights_sha256, rules, self.spec.simulated]
         return hash_json([FORMAT, task, how, scenes, len(self.after), known, place, judge])
 
     @property
@@ -161,7 +165,7 @@ class _Writer:
         self._used: set[int] = set()
         shape = inputs.frame.shape if self._task.fire_id else (0, 0)
         self._burned = np.full(shape, NO_ANSWER, np.uint8)
-        self._probability = np.full(shape, -1, np.float32)
+        self._answered = np.full(shape, -1, np.float32)
         self._change = np.full(shape, np.nan, np.float32) if self._task.fire_id and inputs.before else None
         self._severity_ha: dict[str, float] = {}
 
@@ -194,14 +198,15 @@ class _Writer:
         inside = np.ones((box.height, box.width), bool) if task.fire_id else self._frame.covers(task.geometry, box)
         ground = None if inputs.ground is None or inputs.ground.is_empty else inputs.ground.codes(self._frame, box)
         validity = np.where(inside, block.validity, Validity.NO_DATA).astype(np.uint8)
-        probability = np.where(inside, block.probability, np.float32(-1))
+        answered = np.where(inside, block.probability, np.float32(-1))
+        probability = inputs.rules.calibrate(answered)
         known = (probability >= 0) & (validity == Validity.VALID)
         if task.fire_id and ground is not None:
             known &= ~np.isin(ground, WITHOUT_ANSWER)
-        burned = np.where(known, probability > inputs.threshold, NO_ANSWER).astype(np.uint8)
+        burned = np.where(known, probability > inputs.rules.threshold, NO_ANSWER).astype(np.uint8)
         days = np.array([(scene.acquired - _EPOCH).days for scene in inputs.after] + [0], np.uint16)
         acquired = np.where(inside, days[block.scene], 0).astype(np.uint16)
-        planes = {
+        planes: dict[Raster, npt.NDArray[Any]] = {
             PROBABILITY: probability, BURNED: burned, ACQUIRED: acquired, VALIDITY: validity, AFTER: block.after
         }  # fmt: skip
         for raster, pixels in (planes if ground is None else planes | {GROUND: ground}).items():
@@ -210,7 +215,7 @@ class _Writer:
         self._used |= set(np.unique(block.scene[inside]).tolist()) - {NO_SCENE}
         if task.fire_id:
             place = box.slices_in(self._frame.box)
-            self._burned[place], self._probability[place] = burned, probability
+            self._burned[place], self._answered[place] = burned, np.where(known, answered, np.float32(-1))
             if self._change is not None and block.before.size:
                 writer.write(BEFORE, box, block.before)
                 self._change[place] = _change(block)
@@ -245,9 +250,12 @@ class _Writer:
     def _record(self, severity: dict[str, Any]) -> dict[str, Any]:
         inputs, task, spec, counts = self._inputs, self._task, self._inputs.spec, self._counts
         area, notes = area_figures(counts, self._frame, inputs.counts, spec.confidence)
-        agreement = (
-            agreement_figures(self._burned, self._probability, self._frame, self._perimeter()) if task.fire_id else None
-        )
+        rules = inputs.rules
+        agreement = reliability = None
+        if task.fire_id:
+            probability = rules.calibrate(self._answered)
+            agreement = agreement_figures(self._burned, probability, self._frame, self._perimeter())
+            reliability = reliability_figures(self._answered, self._perimeter_pixels(), self._frame, rules)
         return {
             "fire_id": task.fire_id,
             "fire_name": task.title if task.fire_id else None,
@@ -267,15 +275,21 @@ class _Writer:
             "data_versions": spec.data_versions,
             "scenes": [_described(inputs.after[number]) for number in sorted(self._used)],
             "scenes_before": [_described(scene) for scene in inputs.before],
-            "threshold": inputs.threshold,
+            "threshold": rules.threshold,
+            "calibration": {"slope": rules.slope, "intercept": rules.intercept, "fixed_on": rules.fixed_on},
             **coverage(counts),
             "area_ha": area,
             "agreement": agreement,
+            "reliability": reliability,
             **severity,
             "ground": None if inputs.ground is None else ground_figures(counts, self._frame),
-            "notes": [*notes, *self._ground_notes(), *self._severity_notes()],
+            "notes": [*notes, *self._rules_notes(), *self._ground_notes(), *self._severity_notes()],
             "inputs_sha256": inputs.digest,
         }
+
+    def _rules_notes(self) -> list[str]:
+        rules = self._inputs.rules
+        return [f"threshold and temperature are those of {rules.fixed_on}: {rules.note}"] if rules.note else []
 
     def _ground_notes(self) -> list[str]:
         counts, fire = self._counts, self._task.fire_id

@@ -15,6 +15,7 @@ import shapely
 
 from burnscar_assets.classes import BANDS
 from burnscar_assets.crs import GEOGRAPHIC_CRS
+from burnscar_assets.evaluation.map_rules import MapRules
 from burnscar_assets.imagery.dataset import close_files
 from burnscar_assets.mapping.averaging import Lattice
 from burnscar_assets.mapping.blocks import BlockStore, MadeBlock
@@ -40,14 +41,14 @@ class Judge:
     Attributes:
         model: gives windows their probability.
         manifest: of its checkpoint.
-        threshold: above this probability, a pixel is called burnt.
+        rules: calibration of its probabilities, and the one above which a pixel is called burnt.
         counts: error matrices of its held-out windows, as `area.window_counts`; None: its errors are not known.
         ground: what it has seen; None if that is not known.
     """
 
     model: WindowModel
     manifest: CheckpointManifest
-    threshold: float
+    rules: MapRules
     counts: npt.NDArray[np.int64] | None
     ground: KnownGround | None
 
@@ -95,7 +96,7 @@ def make_map(task: MapTask, spec: MapSpec, judge: Judge, progress: Progress = si
             return MapOutcome(task, frame, None, "too_cloudy" if after.reasons.get("too_cloudy") else "no_scene")
         ground = None if judge.ground is None else judge.ground.under(frame, task)
         inputs = MapInputs(
-            task, spec, frame, judge.manifest, judge.threshold, judge.counts, after.scenes,
+            task, spec, frame, judge.manifest, judge.rules, judge.counts, after.scenes,
             () if before is None else before.scenes, ground, tuple(boxes),
         )  # fmt: skip
         if is_whole(task.folder, inputs.digest):

@@ -118,7 +118,7 @@ def _outcomes(spec: MapSpec, judge: Judge, progress: Progress) -> list[MapOutcom
 
 
 def _judge(spec: MapSpec, champion: Champion, manifest: CheckpointManifest, progress: Progress) -> Judge:
-    """The champion's checkpoint with its threshold, both from before any map; and what it has seen."""
+    """The champion's checkpoint with its rules for maps, both from before any map; and what it has seen."""
     from burnscar_assets.training.model import load_model
 
     root, year = spec.data_root, spec.checkpoint_year
@@ -129,7 +129,7 @@ def _judge(spec: MapSpec, champion: Champion, manifest: CheckpointManifest, prog
     ground = known(root, year, years)
     progress("loading the checkpoint", 0, 0)
     model = load_model(champion_folder(root, year), device_of(spec.device), spec.classes)
-    return Judge(_adapted(model, spec), manifest, champion.rules.decision.threshold, counts, ground)
+    return Judge(_adapted(model, spec), manifest, champion.rules.for_maps, counts, ground)
 
 
 def _adapted(model: "BurnModel | AnyModel", spec: MapSpec) -> WindowModel:

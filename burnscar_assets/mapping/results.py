@@ -22,7 +22,7 @@ def map_row(spec: MapSpec, manifest: CheckpointManifest, found: MapOutcome) -> d
     """The row of a fire, without its geometry."""
     task, record = found.task, found.record or {}
     area, agreement = record.get("area_ha") or {}, record.get("agreement") or {}
-    ground = record.get("ground") or {}
+    ground, reliability = record.get("ground") or {}, record.get("reliability") or {}
     return {
         "fire_id": task.fire_id,
         "fire_year": spec.fire_year,
@@ -47,6 +47,8 @@ def map_row(spec: MapSpec, manifest: CheckpointManifest, found: MapOutcome) -> d
         "low_ha": area.get("low"),
         "high_ha": area.get("high"),
         **{name: agreement.get(name) for name in _AGREEMENT},
+        "calibration_error_before": reliability.get("error_before"),
+        "calibration_error": reliability.get("error_after"),
         "simulated": spec.simulated or task.simulated_perimeter,
         "inputs_hash": record.get("inputs_sha256", ""),
     }

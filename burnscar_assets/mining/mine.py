@@ -85,7 +85,7 @@ def mine(
     manifest = verify_checkpoint(folder)
     if not (root.evaluation(fire_year) / REPORT_FILE).exists():
         raise MissingDataError(f"{fire_year} was not evaluated: run burnscar refresh --years {fire_year}")
-    decision = load_report(root, fire_year).held_out.decision
+    decision = load_report(root, fire_year).held_out.rules.decision
     candidates = _candidates(settings, root, fire_year)
     place = _materialize(settings, root, candidates, fire_year, progress)
     usable = usable_windows(

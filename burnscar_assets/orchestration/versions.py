@@ -23,13 +23,13 @@ STAGE_VERSIONS = {
     "scene_matches": "3",
     "tiles": "3",
     "checkpoint": "4",
-    "evaluation_metrics": "6",
-    "burned_area_maps": "4",
+    "evaluation_metrics": "7",
+    "burned_area_maps": "5",
     "baseline_checkpoint": "2",
     COMPARISON: "2",
 }
 
-IN_SEASON_VERSIONS = {"in_season_records": "2", "in_season_perimeters": "2", "in_season_maps": "4"}
+IN_SEASON_VERSIONS = {"in_season_records": "2", "in_season_perimeters": "2", "in_season_maps": "5"}
 """Stages that a world has if it follows an in-season source; they come after the labels."""
 
 OF_SETUPS = frozenset({"baseline_checkpoint", COMPARISON})

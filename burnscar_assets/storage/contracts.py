@@ -416,7 +416,9 @@ BURNED_AREA_MAPS: Final = Table(
         Column("checkpoint_year", "int", "Fire year of the checkpoint."),
         Column("weights_sha256", "string", "Its weights."),
         Column("item_ids", "strings", "Scenes that pixels of the map are of."),
-        Column("threshold", "float", "Probability above which a pixel is called burnt, fixed on validation windows."),
+        Column(
+            "threshold", "float", "Calibrated probability above which a pixel is called burnt, by validation fires."
+        ),
         Column("clear_fraction", "float", "Share of the mapped area that shows the ground, 0–1."),
         Column("valid_fraction", "float", "Share of it that has an answer, 0–1."),
         Column("seen_fraction", "float", "Share of it that the checkpoint was trained on, which has no answer, 0–1."),
@@ -434,6 +436,10 @@ BURNED_AREA_MAPS: Final = Table(
         Column("boundary_distance_m_p95", "float", "Its 95th percentile, in metres."),
         Column("islands_ha", "float", "Unburned islands of the official perimeter, in hectares."),
         Column("islands_found_ha", "float", "Of these, mapped unburnt, in hectares."),
+        Column(
+            "calibration_error_before", "float", "Mean distance of probabilities from burnt shares, as the model's."
+        ),
+        Column("calibration_error", "float", "The same of the map's probabilities, which are calibrated, 0–1."),
         Column("simulated", "bool", "Whether imagery or perimeter is simulated."),
         Column("inputs_hash", "string", "Hash of everything that the map follows from."),
         Column("geometry", "geometry", "Footprint of the map."),

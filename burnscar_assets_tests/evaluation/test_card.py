@@ -22,7 +22,7 @@ def test_the_card_says_what_the_manifest_the_report_and_the_table_say(trained: D
     manifest, report = verify_checkpoint(trained.checkpoint(2020)), load_report(trained, 2020)
     assert card["weights_sha256"] == manifest.weights_sha256 and card["licence"] == manifest.notice
     assert card["data"]["trained_on"] == manifest.data_versions and card["data"]["fires"] == manifest.fires
-    assert card["held_out"]["decision"]["threshold"] == report.held_out.decision.threshold
+    assert card["held_out"]["rules"]["decision"]["threshold"] == report.held_out.rules.decision.threshold
     metrics = read_table(trained, EVALUATION_METRICS, 2020)
     pooled = metrics[(metrics["scope"] == "pooled") & (metrics["metric"] == "f1_burnt")].set_index("method")
     told = [f for f in card["metrics"] if (f["scope"], f["metric"]) == ("pooled", "f1_burnt")]

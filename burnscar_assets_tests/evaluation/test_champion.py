@@ -32,7 +32,6 @@ from burnscar_assets.evaluation.champion_record import (
 )
 from burnscar_assets.evaluation.metrics import Answers
 from burnscar_assets.evaluation.report import MODEL, answers_of
-from burnscar_assets.evaluation.rules import Rules
 from burnscar_assets.evaluation.spec import load_report
 from burnscar_assets.progress import silent
 from burnscar_assets.settings import EvaluationSettings
@@ -60,8 +59,9 @@ def challenge(root: DataRoot, *, wrong: bool = False) -> Champion:
     manifest = verify_checkpoint(root.checkpoint(2020)).model_copy(update={"weights_sha256": OTHER})
     judged = load_report(root, 2020).held_out
     seen = seen_windows(windows_of(root, manifest, LAYER))
-    decision = replace(judged.decision, threshold=1.0) if wrong else judged.decision
-    rules = Rules(judged.threshold, decision, judged.temperature)
+    rules = judged.rules
+    if wrong:
+        rules = replace(rules, decision=replace(rules.decision, threshold=1.0))
     predictions = read_table(root, PREDICTIONS, 2020)
     return contest(spec_of(root), Challenger(root.checkpoint(2020), manifest, seen, rules, predictions), silent)
 

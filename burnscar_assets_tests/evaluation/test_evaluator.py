@@ -55,7 +55,7 @@ def test_test_windows_are_predicted_and_nothing_else(trained: DataRoot) -> None:
     expected = windows[windows["split"] == "test"]
     assert sorted(predictions["window_id"]) == sorted(expected["window_id"])
     assert predictions["burnt_probability"].between(0, 1).all()
-    decision = load_report(trained, 2020).held_out.decision
+    decision = load_report(trained, 2020).held_out.rules.decision
     assert decision.fixed_on == "validation" and decision.burnt + decision.unburnt == 20
     called = np.where(predictions["burnt_probability"] > decision.threshold, "burnt", "unburnt")
     assert (predictions["predicted"] == called).all()
@@ -85,7 +85,7 @@ def test_the_threshold_is_tuned_on_the_training_split_alone(trained: DataRoot) -
     train = seen[seen["split"] == "train"]
     images = np.stack([np.asarray(tile) for tile in read_tiles(trained.dataset, train, LAYER, BANDS)])
     expected = tune_threshold(window_nbr(images), (train["category"] == "burnt").to_numpy(bool))
-    assert load_report(trained, 2020).held_out.threshold == expected
+    assert load_report(trained, 2020).held_out.rules.threshold == expected
     assert expected.train_burnt + expected.train_unburnt == 60
 
 
@@ -168,7 +168,9 @@ def test_the_season_is_judged_by_the_checkpoint_of_the_year_before(trained: Data
     assert judged is not None and judged.checkpoint_year == 2019
     assert judged.weights_sha256 == verify_checkpoint(trained.checkpoint(2019)).weights_sha256
     assert judged.separation.seen_years == (2019,) and judged.separation.scored_windows == len(season) == 50
-    assert judged.decision.burnt + judged.decision.unburnt == 10, "its threshold is fixed on its own validation split"
+    assert judged.rules.decision.burnt + judged.rules.decision.unburnt == 10, (
+        "its threshold is fixed on its own validation split"
+    )
     metrics = read_table(trained, EVALUATION_METRICS, 2020)
     pooled = metrics[(metrics["scope"] == "season") & (metrics["method"] == "model")].set_index("metric")
     right = (season["category"] == season["predicted"]).mean()

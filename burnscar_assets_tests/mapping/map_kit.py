@@ -10,6 +10,7 @@ import numpy as np
 import pyproj
 import shapely
 
+from burnscar_assets.evaluation.map_rules import FRAMES, MapRules
 from burnscar_assets.mapping.frame import Box, Frame, project
 from burnscar_assets.mapping.making import Judge
 from burnscar_assets.mapping.settings import MappingSettings
@@ -20,6 +21,7 @@ from burnscar_assets.training.manifest import CheckpointManifest
 from burnscar_assets_tests.imagery.small_archive import EPSG, LEFT, SIDE_M, TOP, SmallScene, make_dataset, write_archive
 
 SIZE_PX = 16
+AS_ANSWERED = MapRules(1.0, 0.0, 0.5, FRAMES)
 AUGUST = datetime(2022, 8, 1, tzinfo=UTC), datetime(2022, 9, 1, tzinfo=UTC)
 
 
@@ -86,7 +88,7 @@ def task_of(folder: Path, area: shapely.Geometry = INSIDE, **changes: Any) -> Ma
 
 def judge_of(model: FormulaModel, **changes: Any) -> Judge:
     manifest = CheckpointManifest.model_construct(weights_sha256="abc", fire_years=(2022,), fire_year=2022)
-    known: dict[str, Any] = {"threshold": 0.5, "counts": np.array([[[40, 5], [3, 50]]]), "ground": None}
+    known: dict[str, Any] = {"rules": AS_ANSWERED, "counts": np.array([[[40, 5], [3, 50]]]), "ground": None}
     return Judge(model, manifest, **known | changes)
 
 

@@ -178,7 +178,16 @@ def _record(
         "threshold": 0.5, "clear_fraction": 0.94, "valid_fraction": 0.93,
         "area_ha": {"mapped": mapped, "estimate": mapped * 1.03, "low": mapped * 0.95, "high": mapped * 1.11,
                     "confidence": 0.95},
+        "calibration": {"slope": 0.8, "intercept": -1.5, "fixed_on": "validation frames"},
         "agreement": agreement if perimeter else None,
+        "reliability": _reliability(truth, seen) if perimeter else None,
         "severity_ha": severity,
         "files": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
     }  # fmt: skip
+
+
+def _reliability(truth: npt.NDArray[Any], seen: npt.NDArray[Any]) -> dict[str, Any]:
+    burnt = float(truth[seen].mean())
+    one = {"mean_probability": 0.85, "burnt_share": burnt, "share": 1.0}
+    found = {name: [one | {"bin": bin}] for name, bin in (("before", "0.9–1.0"), ("after", "0.8–0.9"))}
+    return found | {"error_before": abs(0.95 - burnt), "error_after": abs(0.85 - burnt)}

@@ -18,7 +18,7 @@ from burnscar_assets.mapping.frame import Box, Frame
 from burnscar_assets.mapping.polygons import burned_polygons
 from burnscar_assets.settings import ImagerySettings
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets_tests.mapping.map_kit import FormulaModel, judge_of, spec_of, task_of
+from burnscar_assets_tests.mapping.map_kit import AS_ANSWERED, FormulaModel, judge_of, spec_of, task_of
 
 EPSG = 32611
 
@@ -55,7 +55,16 @@ def test_memory_does_not_follow_the_area(root: DataRoot, tmp_path: Path) -> None
         task = task_of(tmp_path / str(side), shapely.Polygon(frame.footprint.exterior))
         spec = spec_of(root, ImagerySettings(), task, block_px=128)
         inputs = MapInputs(
-            task, spec, frame, judge_of(FormulaModel()).manifest, 0.5, None, (), (), None, tuple(frame.blocks(128))
+            task,
+            spec,
+            frame,
+            judge_of(FormulaModel()).manifest,
+            AS_ANSWERED,
+            None,
+            (),
+            (),
+            None,
+            tuple(frame.blocks(128)),
         )
         tracemalloc.start()
         record = write_map(inputs, patches(), task.work)

@@ -1,6 +1,7 @@
 """Maps over a small archive: what is in a folder, no trace of blocks, going on after a kill, and what has no map."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import shapely
 from burnscar_assets.classes import BANDS
 from burnscar_assets.cli.maps import told
 from burnscar_assets.errors import InputError
+from burnscar_assets.evaluation.map_rules import WINDOWS, MapRules
 from burnscar_assets.mapping.averaging import Lattice, taper
 from burnscar_assets.mapping.folder import damaged_files, is_whole
 from burnscar_assets.mapping.frame import frame_around
@@ -23,6 +25,7 @@ from burnscar_assets_tests.imagery import small_archive
 from burnscar_assets_tests.imagery.small_archive import LEFT, TOP
 from burnscar_assets_tests.mapping import map_kit
 from burnscar_assets_tests.mapping.map_kit import (
+    AS_ANSWERED,
     INSIDE,
     SIZE_PX,
     FormulaModel,
@@ -84,13 +87,39 @@ def test_a_folder_holds_rasters_of_one_grid_outlines_and_a_record_that_pages_rea
     assert set(item["assets"]) == {*record["files"], "map.json"} - {"item.json"}
 
 
+def test_probabilities_of_maps_are_calibrated_and_told_beside_those_of_the_model(root: DataRoot) -> None:
+    spec = fire_spec(root)
+    first = make(root, spec)
+    plain = pixels(first.task.folder, "probability")
+    rules = MapRules(0.5, -1.0, 0.25, WINDOWS, "there is no validation frame")
+    outcome = make(root, spec, rules=rules)
+    folder, record = outcome.task.folder, outcome.record
+    assert first.record is not None and outcome.made and record is not None
+    found, burned = pixels(folder, "probability"), pixels(folder, "burned")
+    expected = 1 / (1 + np.exp(1 - 0.5 * np.log(plain / (1 - plain))))
+    assert np.allclose(found, expected, atol=1e-6) and np.array_equal(burned == 1, found > 0.25)
+    assert record["threshold"] == 0.25 and record["calibration"]["slope"] == 0.5
+    assert any("there is no validation frame" in note for note in record["notes"]) and not any(
+        "validation" in note for note in first.record["notes"]
+    )
+    reliability, before = record["reliability"], first.record["reliability"]
+    assert reliability["before"] == before["before"] == before["after"] != reliability["after"]
+    official = outcome.frame.covers(outcome.task.geometry, outcome.frame.box)
+    for one in reliability["after"]:
+        low, high = (float(end) for end in one["bin"].split("–"))
+        inside = (found >= low) & (found < high)
+        assert one["share"] == pytest.approx(inside.mean(), abs=0.01)
+        assert one["burnt_share"] == pytest.approx(official[inside].mean(), abs=0.02)
+        assert one["mean_probability"] == pytest.approx(found[inside].mean(), abs=0.01)
+
+
 def test_severity_of_an_area_is_of_what_the_map_calls_burned(root: DataRoot) -> None:
     days = {"before_start": "2022-06-15T00:00:00Z", "before_end": "2022-07-15T00:00:00Z"}
     imagery = make_archive(root, SmallScene("one"), BEFORE)
     area = shapely.union(degrees(200, -1400, 800, -800), degrees(800, -800, 1500, -200))
     task = task_of(root.path, area)
     spec = spec_of(root, imagery, task.model_validate(task.model_dump() | days))
-    outcome = make(root, spec, threshold=0.3)
+    outcome = make(root, spec, rules=replace(AS_ANSWERED, threshold=0.3))
     folder, record = outcome.task.folder, outcome.record
     assert record is not None and record["dnbr_offset"] is None and record["agreement"] is None
     change, classes, burned = pixels(folder, "dnbr"), pixels(folder, "severity"), pixels(folder, "burned")
@@ -169,7 +198,7 @@ def test_a_map_is_kept_until_its_inputs_change_or_a_file_is_damaged(root: DataRo
     first = make(root, spec)
     kept = make(root, spec, model := FormulaModel())
     assert not kept.made and model.windows == 0 and kept.record == first.record
-    assert make(root, spec, threshold=0.6).made
+    assert make(root, spec, rules=replace(AS_ANSWERED, threshold=0.6)).made
     assert make(root, spec).made, "back to the first threshold"
     (first.task.folder / "burned.tif").write_bytes(b"cut short")
     assert make(root, spec).made

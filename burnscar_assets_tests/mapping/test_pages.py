@@ -5,6 +5,7 @@ import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import geopandas as gpd
@@ -159,6 +160,26 @@ def test_the_index_begins_where_they_agree_least_and_sums_up(tmp_path: Path) -> 
     shutil.copytree(folder, tmp_path / "aoi")
     assert "interval" not in Page(write_pages(tmp_path / "aoi", title="Places", simulated=False)).text
     assert Page(tmp_path / "index.html").text.count("interval") == 1, "areas of interest may overlap"
+
+
+def test_reliability_is_told_by_bin_each_map_weighing_the_same(tmp_path: Path) -> None:
+    def reliability(share: float, burnt: float) -> dict[str, Any]:
+        one = {"mean_probability": 0.85, "burnt_share": burnt, "share": share}
+        found = {name: [one | {"bin": bin}] for name, bin in (("before", "0.9–1.0"), ("after", "0.8–0.9"))}
+        return found | {"error_before": 0.4, "error_after": 0.05}
+
+    make_map(tmp_path / "a", reliability=reliability(0.1, 0.9))
+    make_map(tmp_path / "b", reliability=reliability(0.3, 0.5))
+    make_map(tmp_path / "c", perimeter=False)
+    write_pages(tmp_path, title="Maps", simulated=False)
+    text = (tmp_path / "index.html").read_text()
+    rows = text[text.index('<table id="reliability">') :]
+    assert '0.8–0.9</th><td class="number">85.0 %</td><td class="number">60.0 %</td>' in rows
+    assert rows.index("0.8–0.9") < rows.index("0.9–1.0")
+    page = (tmp_path / "a" / "index.html").read_text()
+    assert "Calibration error" in page and "0.40 before calibration" in page
+    assert "log odds × 0.8 -1.5, fitted on validation frames" in page
+    assert "Calibration error" not in (tmp_path / "c" / "index.html").read_text()
 
 
 @given(

@@ -50,7 +50,7 @@ def test_every_held_out_fire_has_a_map_by_the_checkpoint_that_has_not_seen_it(ma
         folder = mapped.maps(YEAR) / str(fire_id)
         record = json.loads((folder / "map.json").read_text())
         assert not damaged_files(folder, record) and record["simulated"]
-        assert record["threshold"] == report.held_out.decision.threshold
+        assert record["threshold"] == report.held_out.rules.for_maps.threshold
         contained = perimeters.loc[fire_id, "containment_date"]
         assert all(scene["acquired"] > contained.isoformat() for scene in record["scenes"])
         assert perimeters.loc[fire_id, "geometry"].within(row["geometry"])

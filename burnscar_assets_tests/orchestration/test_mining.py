@@ -34,7 +34,7 @@ def mined(trained_world: DataRoot, tmp_path_factory: pytest.TempPathFactory) -> 
     configure(root, mining={"candidates": 600, "keep": 20, "spacing_windows": 2})
     report = root.evaluation(YEAR) / REPORT_FILE
     content = json.loads(report.read_text())
-    content["held_out"]["decision"]["threshold"] = -1.0
+    content["held_out"]["rules"]["decision"]["threshold"] = -1.0
     report.write_text(json.dumps(content))
     run_command(root, "burnscar", "mine", "--years", str(YEAR), "--config", str(root.world_file))
     return root

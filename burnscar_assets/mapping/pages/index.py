@@ -10,6 +10,7 @@ from urllib.parse import quote
 from burnscar_assets.mapping.pages.drawing import FOLDER, THUMBNAIL, Drawing
 from burnscar_assets.mapping.pages.locator import locator, mark_of
 from burnscar_assets.mapping.pages.records import PAGE_FILE, Agreement, BrokenMap, ReadMap
+from burnscar_assets.mapping.pages.reliability import reliability_rows
 from burnscar_assets.mapping.pages.templating import render
 from burnscar_assets.mapping.pages.texts import NOTHING, hectares, known, period, ratio, share
 from burnscar_assets.mapping.pages.totals import Totals, totals
@@ -93,6 +94,7 @@ def year_page(
         columns=[
             {"key": key, "label": label, "number": number, "sorted": key == "iou"} for key, label, number in _COLUMNS
         ],
+        reliability=reliability_rows([found for item in shown if (found := item.read.record.reliability) is not None]),
         broken=[{"name": item.folder.name, "reason": item.reason} for item in broken],
         locator=locator([mark_of(item.read, _href(item.read)) for item in shown]) if shown else "",
     )

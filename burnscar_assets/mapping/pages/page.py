@@ -173,6 +173,10 @@ def _figures(record: MapRecord) -> list[dict[str, str]]:
         if known(found.islands_ha):
             islands = f"{hectares(found.islands_found_ha)} of {hectares(found.islands_ha)} ha"
             rows.append(_row("Unburned islands found", islands, "inside the perimeter"))
+    if record.reliability is not None and known(record.reliability.error_after):
+        error = record.reliability
+        before = f"between probability and burnt share; {ratio(error.error_before)} before calibration"
+        rows.append(_row("Calibration error", ratio(error.error_after), before))
     rows.append(_row("Ground with an answer", share(record.valid_fraction), "free of cloud, shadow and gaps"))
     return rows
 

@@ -18,10 +18,18 @@ def provenance(record: MapRecord, grid: Grid) -> list[dict[str, str | bool]]:
         ("Trained on", f"fires of {_years(record)}" if record.trained_on_fire_years else "", False),
         ("Weights, SHA-256", checkpoint.weights_sha256, True),
         ("Threshold", f"burnt from probability {ratio(record.threshold)}", False),
+        ("Calibration", _calibration(record), False),
         ("Grid", f"{grid.crs.name}, {grid.pixel_m:g} m, {grid.width} × {grid.height} pixels", False),
         *((f"Data version, {name}", flat(value), True) for name, value in sorted(record.data_versions.items())),
     ]
     return [{"label": label, "value": value, "code": code} for label, value, code in rows if value]
+
+
+def _calibration(record: MapRecord) -> str:
+    found = record.calibration
+    if found is None:
+        return ""
+    return f"log odds × {found.slope:.3g} {found.intercept:+.3g}, fitted on {found.fixed_on}"
 
 
 def _years(record: MapRecord) -> str:

@@ -69,6 +69,32 @@ class Agreement(_Part):
     islands_found_ha: float | None = None
 
 
+class Calibration(_Part):
+    """What the model's log odds are scaled by."""
+
+    slope: float
+    intercept: float
+    fixed_on: str
+
+
+class ReliabilityBin(_Part):
+    """Ground in a bin of probability; probability and shares 0–1."""
+
+    bin: str
+    mean_probability: float
+    burnt_share: float
+    share: float
+
+
+class Reliability(_Part):
+    """Whether probabilities mean what they say, before and after calibration."""
+
+    before: tuple[ReliabilityBin, ...] = ()
+    after: tuple[ReliabilityBin, ...] = ()
+    error_before: float | None = None
+    error_after: float | None = None
+
+
 class MapRecord(_Part):
     """The content of a `map.json`."""
 
@@ -87,10 +113,12 @@ class MapRecord(_Part):
     scenes_before: tuple[Scene, ...] = ()
     trained_on_fire_years: tuple[int, ...] = ()
     threshold: float | None = None
+    calibration: Calibration | None = None
     clear_fraction: float | None = None
     valid_fraction: float | None = None
     area_ha: Area = Area()
     agreement: Agreement | None = None
+    reliability: Reliability | None = None
     severity_ha: dict[str, float] | None = None
     notes: tuple[str, ...] = ()
     files: dict[str, str] = Field(default_factory=dict)

@@ -1,0 +1,160 @@
+"""The pixels of whole frames by the model's probability and the truth: what calibration, thresholds and errors need.
+
+A frame is counted once, in fine bins of log odds, so that frames of any size weigh nothing and their order no more.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from burnscar_assets.evaluation.calibration import bin_name, log_odds, sigmoid
+from burnscar_assets.evaluation.intervals import NO_INTERVAL, Interval, cluster_intervals
+from burnscar_assets.evaluation.metrics import RELIABILITY_BINS, reliability_bins
+
+BINS_PER_UNIT: Final = 64
+"""Bins in one unit of log odds: 0.4 % of probability where it is steepest."""
+
+MOST: Final = 14
+"""Log odds are counted from -MOST to MOST, beyond what SMALLEST_PROBABILITY leaves."""
+
+BINS: Final = 2 * MOST * BINS_PER_UNIT
+EDGES: Final = np.linspace(-MOST, MOST, BINS + 1)
+CENTRES: Final = (EDGES[:-1] + EDGES[1:]) / 2
+
+UNBURNT, BURNT = 0, 1
+"""Codes of a frame's truth; any other pixel has none."""
+
+
+@dataclass(frozen=True)
+class FramePixels:
+    """The pixels of a fire's frame that have an answer and a truth.
+
+    Attributes:
+        fire_id: fire.
+        cluster_id: cluster of fires.
+        counts: (2, BINS) unburnt and burnt pixels by log odds of the model's probability; a bin holds its upper edge.
+        pixel_ha: area of a pixel, hectares.
+    """
+
+    fire_id: str
+    cluster_id: str
+    counts: NDArray[np.int64]
+    pixel_ha: float
+
+    @classmethod
+    def of(
+        cls, fire_id: str, cluster_id: str, probability: NDArray[np.floating], truth: NDArray[Any], pixel_ha: float
+    ) -> "FramePixels":
+        """Count a frame.
+
+        Args:
+            fire_id: fire.
+            cluster_id: cluster of fires.
+            probability: (height, width) of burnt, 0–1; below 0 without an answer.
+            truth: (height, width) `BURNT`, `UNBURNT`, or something else where it is not known.
+            pixel_ha: area of a pixel, hectares.
+        """
+        counts = [
+            np.bincount(_bins(probability[(probability >= 0) & (truth == code)]), minlength=BINS)
+            for code in (UNBURNT, BURNT)
+        ]
+        return cls(fire_id, cluster_id, np.stack(counts).astype(np.int64), pixel_ha)
+
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """`counts` as shares of all pixels of the frame."""
+        return np.asarray(self.counts / max(int(self.counts.sum()), 1))
+
+    def called_burnt(self) -> NDArray[np.int64]:
+        """(2, BINS + 1) unburnt and burnt pixels whose log odds are above each of EDGES."""
+        above = np.cumsum(self.counts[:, ::-1], axis=1)[:, ::-1]
+        return np.concatenate([above, np.zeros((2, 1), np.int64)], axis=1)
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """What became of the ground that maps give a probability of one bin; each fire's frame weighs the same.
+
+    Attributes:
+        bin: its bounds, such as `0.1–0.2`.
+        mean_probability: of its ground, 0–1.
+        burnt_share: share of it that burned, 0–1.
+        low, high: interval of that over clusters of fires; None with too few.
+        share: of all ground, 0–1.
+        fires: fires with such ground.
+    """
+
+    bin: str
+    mean_probability: float
+    burnt_share: float
+    low: float | None
+    high: float | None
+    share: float
+    fires: int
+
+
+def reliability_of_frames(
+    frames: Sequence[FramePixels], slope: float, intercept: float, confidence: float = 0.95
+) -> tuple[ReliabilityBin, ...]:
+    """Mean probability and burnt share of the ground in ten bins of probability, those that have any.
+
+    Args:
+        frames: of fires.
+        slope: of the calibration, on the log odds; 1 leaves them as they are.
+        intercept: of the calibration; 0 leaves them.
+        confidence: of the intervals, 0–1.
+    """
+    probability = sigmoid(slope * CENTRES + intercept)
+    clusters = [frame.cluster_id for frame in frames]
+    of_bin = reliability_bins(probability)
+    found = []
+    for number in range(RELIABILITY_BINS):
+        inside = of_bin == number
+        unburnt, burnt = (
+            np.array([frame.shares[code, inside] for frame in frames]).reshape(len(frames), -1)
+            for code in (UNBURNT, BURNT)
+        )
+        ground = (unburnt + burnt).sum(axis=1)
+        if not ground.sum():
+            continue
+        interval = _interval(burnt.sum(axis=1), ground, clusters, confidence)
+        found.append(
+            ReliabilityBin(
+                bin_name(number),
+                float(((unburnt + burnt) @ probability[inside]).sum() / ground.sum()),
+                float(burnt.sum() / ground.sum()),
+                low=None if np.isnan(interval.low) else interval.low,
+                high=None if np.isnan(interval.high) else interval.high,
+                share=float(ground.mean()),
+                fires=int((ground > 0).sum()),
+            )
+        )
+    return tuple(found)
+
+
+def calibration_error(bins: Sequence[ReliabilityBin]) -> float:
+    """Expected calibration error (Naeini et al. 2015): mean distance of a bin's probability from its burnt share."""
+    return float(sum(found.share * abs(found.mean_probability - found.burnt_share) for found in bins))
+
+
+def _interval(
+    burnt: NDArray[np.float64], ground: NDArray[np.float64], clusters: Sequence[str], confidence: float
+) -> Interval:
+    """Of the burnt share, over the clusters of the fires that have such ground."""
+    known = ground > 0
+    if not known.any():
+        return NO_INTERVAL
+
+    def statistic(weights: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
+        total = weights @ ground[known]
+        return {"share": np.divide(weights @ burnt[known], total, out=np.full(len(total), np.nan), where=total > 0)}
+
+    of_known = [cluster for cluster, is_known in zip(clusters, known, strict=True) if is_known]
+    return cluster_intervals(statistic, of_known, np.ones(len(of_known), bool), confidence)["share"]
+
+
+def _bins(probability: NDArray[np.floating]) -> NDArray[np.intp]:
+    return np.clip(np.ceil((log_odds(probability) + MOST) * BINS_PER_UNIT).astype(np.intp) - 1, 0, BINS - 1)

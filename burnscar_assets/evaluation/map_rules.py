@@ -1,0 +1,175 @@
+"""What turns a map's probabilities into ones that mean what they say, and into classes: fixed on validation frames.
+
+Windows that a model is trained on are burnt more often than ground is, so its probabilities are too high on a map.
+Platt scaling (Platt 1999) mends that with two numbers on the log odds: a slope, the inverse of a temperature, and an
+intercept, the other prior. Each fire's frame weighs the same, as a map is of one fire and large fires would decide
+alone; so they do in the choice of the threshold, which has the greatest mean IoU over fires.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from burnscar_assets.evaluation.calibration import BOUNDS, Temperature, log_odds, sigmoid
+from burnscar_assets.evaluation.decision import Decision
+from burnscar_assets.evaluation.frame_pixels import (
+    BURNT,
+    CENTRES,
+    EDGES,
+    MOST,
+    UNBURNT,
+    FramePixels,
+    ReliabilityBin,
+    reliability_of_frames,
+)
+
+FRAMES: Final = "validation frames"
+WINDOWS: Final = "validation windows"
+
+_EQUAL = 1e-12
+"""Mean IoU that differs by less is the same but for rounding."""
+
+
+@dataclass(frozen=True)
+class FrameErrors:
+    """How a validation fire's frame is mapped with the threshold, hectares where it has an answer and a truth.
+
+    Attributes:
+        fire_id: fire.
+        cluster_id: cluster of fires.
+        hits_ha: burnt, and mapped so.
+        false_ha: unburnt, but mapped burnt.
+        missed_ha: burnt, but mapped unburnt.
+        right_ha: unburnt, and mapped so.
+    """
+
+    fire_id: str
+    cluster_id: str
+    hits_ha: float
+    false_ha: float
+    missed_ha: float
+    right_ha: float
+
+
+@dataclass(frozen=True)
+class MapRules:
+    """Calibration and threshold of maps.
+
+    Attributes:
+        slope: that the log odds of the model's probability are multiplied by.
+        intercept: that is added to them then.
+        threshold: a pixel is called burnt if its calibrated probability is above this.
+        fixed_on: `validation frames`; or `validation windows`, whose temperature and threshold stand in.
+        note: why it was not fixed on frames.
+        at_bound: whether the best slope or intercept lies beyond what was looked at.
+        nll_before, nll_after: mean negative log likelihood on the frames, each fire counted once.
+        mean_iou: over the validation fires, with the threshold.
+        errors: of each validation fire, with the threshold.
+        reliability_before, reliability_after: on the frames, without and with calibration; what it was fitted on, so
+            the latter flatters.
+    """
+
+    slope: float
+    intercept: float
+    threshold: float
+    fixed_on: str
+    note: str = ""
+    at_bound: bool = False
+    nll_before: float | None = None
+    nll_after: float | None = None
+    mean_iou: float | None = None
+    errors: tuple[FrameErrors, ...] = ()
+    reliability_before: tuple[ReliabilityBin, ...] = ()
+    reliability_after: tuple[ReliabilityBin, ...] = ()
+
+    @classmethod
+    def of_windows(cls, decision: Decision, temperature: Temperature, note: str) -> "MapRules":
+        """The rules of windows, where no validation frame can tell."""
+        threshold = float(temperature.scale(np.array([decision.threshold]))[0])
+        return cls(1 / temperature.value, 0.0, threshold, WINDOWS, note)
+
+    def calibrate(self, probability: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Calibrated probabilities of pixels; those below 0 have no answer, and stay."""
+        scaled = sigmoid(self.slope * log_odds(probability) + self.intercept)
+        return np.where(np.asarray(probability) < 0, probability, scaled).astype(np.float32)
+
+
+def fix_map_rules(frames: Sequence[FramePixels], confidence: float) -> MapRules | None:
+    """Fit slope and intercept by likelihood, and find the threshold with the greatest mean IoU.
+
+    Of equally good thresholds, the middle of the widest gap is taken.
+
+    Args:
+        frames: of validation fires.
+        confidence: of the intervals of reliability, 0–1.
+
+    Returns:
+        The rules; None if the frames have one class or no pixels.
+    """
+    known = [frame for frame in frames if frame.counts.any()]
+    classes = np.sum([frame.counts.sum(axis=1) for frame in known], axis=0) if known else np.zeros(2)
+    if not classes.all():
+        return None
+    weights = np.mean([frame.shares for frame in known], axis=0)
+    (slope, intercept), at_bound = _fit(weights)
+    edge, mean_iou = _best_edge(known)
+    return MapRules(
+        slope,
+        intercept,
+        float(sigmoid(slope * EDGES[edge] + intercept)),
+        FRAMES,
+        at_bound=at_bound,
+        nll_before=_loss(np.array([1.0, 0.0]), weights)[0],
+        nll_after=_loss(np.array([slope, intercept]), weights)[0],
+        mean_iou=mean_iou,
+        errors=tuple(_errors(frame, edge) for frame in known),
+        reliability_before=reliability_of_frames(known, 1.0, 0.0, confidence),
+        reliability_after=reliability_of_frames(known, slope, intercept, confidence),
+    )
+
+
+def _fit(weights: NDArray[np.float64]) -> tuple[tuple[float, float], bool]:
+    """Slope and intercept with the least negative log likelihood, which is convex, and whether one is at its bound.
+
+    Args:
+        weights: (2, BINS) of unburnt and burnt ground by log odds.
+    """
+    from scipy.optimize import minimize
+
+    bounds = ((1 / BOUNDS[1], 1 / BOUNDS[0]), (-MOST, MOST))
+    found = minimize(_loss, (1.0, 0.0), args=(weights,), jac=True, method="L-BFGS-B", bounds=bounds)
+    slope, intercept = (float(value) for value in found.x)
+    at_bound = any(value in ends for value, ends in zip((slope, intercept), bounds, strict=True))
+    return (slope, intercept), at_bound
+
+
+def _loss(factors: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    """Negative log likelihood and its gradient."""
+    odds = factors[0] * CENTRES + factors[1]
+    value = weights[BURNT] @ np.logaddexp(0, -odds) + weights[UNBURNT] @ np.logaddexp(0, odds)
+    residual = weights.sum(axis=0) * sigmoid(odds) - weights[BURNT]
+    return float(value), np.array([residual @ CENTRES, residual.sum()])
+
+
+def _best_edge(frames: Sequence[FramePixels]) -> tuple[int, float]:
+    """Number of the edge above which ground is best called burnt, and the mean IoU there."""
+    ious = []
+    for frame in frames:
+        false, hits = frame.called_burnt()
+        if hits[0]:
+            ious.append(hits / (hits[0] + false))
+    mean = np.mean(ious, axis=0)
+    best = np.flatnonzero(mean >= mean.max() - _EQUAL)
+    runs = np.split(best, np.flatnonzero(np.diff(best) > 1) + 1)
+    widest = max(runs, key=len)
+    return int(widest[len(widest) // 2]), float(mean.max())
+
+
+def _errors(frame: FramePixels, edge: int) -> FrameErrors:
+    unburnt, burnt = frame.counts.sum(axis=1)
+    false, hits = frame.called_burnt()[:, edge]
+    areas: tuple[Any, ...] = (hits, false, burnt - hits, unburnt - false)
+    return FrameErrors(frame.fire_id, frame.cluster_id, *(float(pixels * frame.pixel_ha) for pixels in areas))

@@ -1,0 +1,136 @@
+"""Rules of maps: the prior of frames is recovered, each fire weighs the same, and the threshold is the best one."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from pydantic import TypeAdapter
+
+from burnscar_assets.evaluation.baseline import NbrThreshold
+from burnscar_assets.evaluation.calibration import Temperature
+from burnscar_assets.evaluation.decision import Decision
+from burnscar_assets.evaluation.frame_pixels import FramePixels, calibration_error, reliability_of_frames
+from burnscar_assets.evaluation.map_rules import FRAMES, WINDOWS, MapRules, fix_map_rules
+from burnscar_assets.evaluation.rules import Rules
+
+WINDOW_PRIOR, GROUND_PRIOR = 0.59, 0.12
+
+
+def frame(
+    number: int,
+    pixels: int = 40_000,
+    prior: float = GROUND_PRIOR,
+    sharpness: float = 1.0,
+    trained_on: float | None = None,
+) -> FramePixels:
+    """A fire's frame whose log odds are those of a model that was trained where another share is burnt.
+
+    The evidence of burnt and unburnt ground is normal with one spread, so that the true log odds are linear in it.
+    """
+    random = np.random.default_rng(number)
+    burnt = random.random(pixels) < prior
+    evidence = random.normal(np.where(burnt, 1.0, -1.0))
+    of_windows = WINDOW_PRIOR if trained_on is None else trained_on
+    odds = sharpness * (2 * evidence + np.log(of_windows / (1 - of_windows)))
+    probability = 1 / (1 + np.exp(-odds)).reshape(-1, 100)
+    return FramePixels.of(f"f{number}", f"c{number}", probability, burnt.reshape(-1, 100), 0.01)
+
+
+def fixed(*frames: FramePixels) -> MapRules:
+    rules = fix_map_rules(frames, 0.95)
+    assert rules is not None
+    return rules
+
+
+@pytest.mark.parametrize("sharpness", [0.5, 1.0, 3.0])
+def test_temperature_and_prior_of_the_ground_are_recovered(sharpness: float) -> None:
+    rules = fixed(*(frame(n, sharpness=sharpness) for n in range(8)))
+    shift = np.log(GROUND_PRIOR / (1 - GROUND_PRIOR)) - np.log(WINDOW_PRIOR / (1 - WINDOW_PRIOR))
+    assert rules.slope == pytest.approx(1 / sharpness, rel=0.03) and rules.intercept == pytest.approx(shift, abs=0.05)
+    assert rules.nll_after is not None and rules.nll_before is not None and rules.nll_after < rules.nll_before - 0.05
+    before, after = calibration_error(rules.reliability_before), calibration_error(rules.reliability_after)
+    assert before > 0.08 and after < 0.01
+    assert rules.fixed_on == FRAMES and not rules.at_bound and rules.note == ""
+
+
+def test_frames_it_was_not_fitted_on_are_calibrated_too() -> None:
+    rules = fixed(*(frame(n) for n in range(8)))
+    held_out = [frame(n) for n in range(20, 30)]
+    before = reliability_of_frames(held_out, 1.0, 0.0, 0.95)
+    after = reliability_of_frames(held_out, rules.slope, rules.intercept, 0.95)
+    sure = next(one for one in before if one.bin == "0.8–0.9")
+    assert sure.burnt_share < 0.4, "trained on windows, a map's 0.8–0.9 is mostly unburnt"
+    for one in after:
+        assert one.burnt_share == pytest.approx(one.mean_probability, abs=0.05)
+        assert one.low is not None and one.high is not None and one.low < one.burnt_share < one.high
+    assert sum(one.share for one in after) == pytest.approx(1) and {one.fires for one in after} == {10}
+
+
+def test_each_fire_weighs_the_same_whatever_its_size() -> None:
+    few = [frame(n, prior=0.05) for n in range(3)]
+    small, large = (fixed(*few, frame(9, pixels, prior=0.5)) for pixels in (20_000, 2_000_000))
+    assert (small.slope, small.intercept) == pytest.approx((large.slope, large.intercept), abs=0.05)
+    assert small.threshold == pytest.approx(large.threshold, abs=0.05)
+
+
+def test_the_threshold_has_the_greatest_mean_iou_and_tells_the_errors() -> None:
+    frames = [frame(n, prior=prior) for n, prior in enumerate((0.05, 0.1, 0.3))]
+    rules = fixed(*frames)
+
+    def mean_iou(threshold: float) -> float:
+        ious = []
+        for number, prior in enumerate((0.05, 0.1, 0.3)):
+            random = np.random.default_rng(number)
+            burnt = random.random(40_000) < prior
+            odds = 2 * random.normal(np.where(burnt, 1.0, -1.0)) + np.log(WINDOW_PRIOR / (1 - WINDOW_PRIOR))
+            called = rules.calibrate(1 / (1 + np.exp(-odds))) > threshold
+            ious.append((called & burnt).sum() / (called | burnt).sum())
+        return float(np.mean(ious))
+
+    assert rules.mean_iou == pytest.approx(mean_iou(rules.threshold), abs=1e-3)
+    assert rules.mean_iou >= max(mean_iou(threshold) for threshold in np.linspace(0.02, 0.98, 49)) - 1e-3
+    of_fires = [error.hits_ha / (error.hits_ha + error.false_ha + error.missed_ha) for error in rules.errors]
+    assert np.mean(of_fires) == pytest.approx(rules.mean_iou)
+    for one, error in zip(frames, rules.errors, strict=True):
+        assert (error.fire_id, error.cluster_id) == (one.fire_id, one.cluster_id)
+        assert error.hits_ha + error.missed_ha == pytest.approx(one.counts[1].sum() / 100)
+        assert error.false_ha + error.right_ha == pytest.approx(one.counts[0].sum() / 100)
+
+
+def test_of_equally_good_thresholds_the_middle_of_the_widest_gap_is_taken() -> None:
+    probability = np.array([[0.1, 0.2, 0.9, 0.95]])
+    rules = fixed(FramePixels.of("f", "c", probability, np.array([[0, 0, 1, 1]]), 0.01))
+    middle = (np.log(0.2 / 0.8) + np.log(0.9 / 0.1)) / 2
+    raw = (np.log(rules.threshold / (1 - rules.threshold)) - rules.intercept) / rules.slope
+    assert raw == pytest.approx(middle, abs=0.02) and rules.mean_iou == 1
+
+
+def test_pixels_without_an_answer_or_a_truth_do_not_count() -> None:
+    probability = np.array([[-1.0, 0.3, 0.7, 0.6]])
+    counted = FramePixels.of("f", "c", probability, np.array([[1, 255, 1, 0]]), 0.01)
+    assert counted.counts.sum(axis=1).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("truth", [0, 1, 255])
+def test_frames_of_one_class_fix_nothing(truth: int) -> None:
+    one = FramePixels.of("f", "c", np.array([[0.2, 0.8]]), np.full((1, 2), truth), 0.01)
+    assert fix_map_rules([one], 0.95) is None and fix_map_rules([], 0.95) is None
+
+
+def test_without_frames_the_rules_of_windows_stand_in_and_call_the_same_ground_burnt() -> None:
+    windows = Rules(
+        NbrThreshold(0.1, 1.0, 1, 1), Decision(0.7, "validation", 0.9, 5, 5), Temperature(2.0, 10, False, 0.5, 0.4)
+    )
+    rules = windows.for_maps
+    assert (rules.slope, rules.intercept, rules.fixed_on) == (0.5, 0.0, WINDOWS) and rules.note and not rules.errors
+    probability = np.array([-1.0, 0.0, 0.2, 0.69, 0.71, 1.0], np.float32)
+    calibrated = rules.calibrate(probability)
+    assert calibrated[0] == -1 and calibrated.dtype == np.float32
+    assert (calibrated > rules.threshold).tolist() == (probability > 0.7).tolist()
+    assert replace(windows, maps=fixed(frame(1))).for_maps.fixed_on == FRAMES
+
+
+def test_rules_survive_json() -> None:
+    kind = TypeAdapter(MapRules)
+    rules = fixed(*(frame(n) for n in range(3)))
+    assert kind.validate_json(kind.dump_json(rules)) == rules and len(rules.errors) == 3
