@@ -2,13 +2,14 @@
 
 A fresh scar is dark, and Sen2Cor calls a good part of dark ground cloud shadow (class 3) or dark area (class 2).
 Whoever masks these classes throws away what this project looks for. So class 2 is clear here, and class 3 is
-shadow only where a cloud stands between the pixel and the sun.
+shadow only where a cloud stands between the pixel and the sun, which may be the farther off the lower the sun is.
 """
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,12 +27,14 @@ UNCLEAR: Final = (8, 9, 10)
 NO_DATA: Final = (0, 1)
 """No data; saturated or defective."""
 
-REACH_M: Final = 2000.0
-"""How far towards the sun a shadow's cloud is looked for, metres: with the sun at 60°, clouds up to 3,500 m."""
+CLOUD_TOP_M: Final = 3500.0
+"""Height above the ground of the highest clouds that are looked for; higher ones are mostly cirrus."""
+
+LOWEST_SUN: Final = 20.0
+"""Elevation below which the sun counts as this high, degrees: Sen2Cor corrects no lower one either."""
 
 _EPOCH: Final = datetime(2000, 1, 1, 12, tzinfo=UTC)
 _STEP_PX: Final = 2
-_AT_ONCE: Final = 16_384
 
 Mask = npt.NDArray[np.bool_]
 Places = npt.NDArray[np.intp]
@@ -57,6 +60,36 @@ class Sun:
 
     azimuth: float
     elevation: float
+
+    @property
+    def reach_m(self) -> float:
+        """How far from a cloud its shadow may lie, metres."""
+        return CLOUD_TOP_M / math.tan(math.radians(max(self.elevation, LOWEST_SUN)))
+
+
+class Margin(NamedTuple):
+    """Pixels beyond the left, upper, right and lower side of an image that are looked at for clouds only."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
+NO_MARGIN: Final = Margin(0, 0, 0, 0)
+
+
+def margin_towards(sun: Sun | None) -> Margin:
+    """The margin that holds every cloud whose shadow may lie in an image; on all sides where the sun isn't known."""
+    if sun is None:
+        return Margin(*[math.ceil(Sun(0, LOWEST_SUN).reach_m / SCL_M) + 1] * 4)
+    east, south = (sun.reach_m / SCL_M * part for part in _direction(sun))
+    return Margin(*(math.ceil(max(0.0, way)) + 1 for way in (-east, -south, east, south)))
+
+
+def _direction(sun: Sun) -> tuple[float, float]:
+    """Towards the sun: eastwards and southwards, together of length 1."""
+    return math.sin(math.radians(sun.azimuth)), -math.cos(math.radians(sun.azimuth))
 
 
 def is_clear_enough(clear_fraction: npt.NDArray[np.floating], least: float) -> Mask:
@@ -91,31 +124,31 @@ def sun_at(moment: datetime, longitude: float, latitude: float) -> Sun:
     return Sun(float(np.degrees(azimuth) % 360), float(np.degrees(np.arcsin(sine))))
 
 
-def classify(scl: npt.NDArray[np.uint8], azimuth: float, margin: int = 0) -> npt.NDArray[np.uint8]:
+def classify(scl: npt.NDArray[np.uint8], sun: Sun | None, margin: Margin = NO_MARGIN) -> npt.NDArray[np.uint8]:
     """What each pixel shows.
 
     Args:
         scl: scene classification at `SCL_M`, (rows, columns), north up.
-        azimuth: of the sun, degrees from the grid's north by east.
-        margin: pixels along each edge that are looked at for clouds only; with less than `REACH_M`, clouds beyond
-            the edge are missed.
+        sun: where it stands over the grid. None if that isn't known: then any cloud of the image shades all of it.
+        margin: what is looked at for clouds only; with less than `margin_towards` the sun, clouds beyond the edge
+            are missed.
 
     Returns:
         A `Clearness` for each pixel within the margin.
     """
     height, width = scl.shape
-    inner = scl[margin : height - margin, margin : width - margin]
+    inner = scl[margin.top : height - margin.bottom, margin.left : width - margin.right]
     result = _KINDS[inner]
     rows, columns = np.nonzero(inner == SHADOW)
-    shaded = _are_shaded(scl, rows + margin, columns + margin, azimuth, REACH_M)
+    shaded = _are_shaded(scl, rows + margin.top, columns + margin.left, sun)
     result[rows[shaded], columns[shaded]] = Clearness.UNCLEAR
     return result
 
 
-def verified_shadow(scl: npt.NDArray[np.uint8], azimuth: float, reach_m: float = REACH_M) -> Mask:
+def verified_shadow(scl: npt.NDArray[np.uint8], sun: Sun | None) -> Mask:
     """Pixels of class 3 that have a cloud within reach in the direction of the sun."""
     rows, columns = np.nonzero(scl == SHADOW)
-    shaded = _are_shaded(scl, rows, columns, azimuth, reach_m)
+    shaded = _are_shaded(scl, rows, columns, sun)
     mask = np.zeros(scl.shape, bool)
     mask[rows[shaded], columns[shaded]] = True
     return mask
@@ -127,28 +160,35 @@ def weights(first: float, last: float, start: int, count: int) -> npt.NDArray[np
     return np.clip(np.minimum(edges[1:], last) - np.maximum(edges[:-1], first), 0, 1)
 
 
-def _are_shaded(scl: npt.NDArray[np.uint8], rows: Places, columns: Places, azimuth: float, reach_m: float) -> Mask:
+def _are_shaded(scl: npt.NDArray[np.uint8], rows: Places, columns: Places, sun: Sun | None) -> Mask:
     """Whether pixels have a cloud in the direction of the sun."""
     shaded = np.zeros(len(rows), bool)
     if not len(rows):
         return shaded
-    distances = np.arange(0, int(reach_m / SCL_M) + 1, _STEP_PX)
-    down = np.rint(-np.cos(np.radians(azimuth)) * distances).astype(np.intp)
-    right = np.rint(np.sin(np.radians(azimuth)) * distances).astype(np.intp)
-    top, left = max(rows.min() + down.min() - 1, 0), max(columns.min() + right.min() - 1, 0)
-    corridor = scl[top : rows.max() + down.max() + 2, left : columns.max() + right.max() + 2]
-    clouds = _ARE_CLOUDS[corridor]
+    if sun is None:
+        return shaded | _ARE_CLOUDS[scl].any()
+    distances = np.arange(0, int(sun.reach_m / SCL_M) + 1, _STEP_PX)
+    right, down = (np.rint(part * distances).astype(np.intp) for part in _direction(sun))
+    top, left, bottom, right_edge = rows.min(), columns.min(), rows.max() + 1, columns.max() + 1
+    clouds = _clouds(
+        scl, top + down.min() - 1, left + right.min() - 1, bottom + down.max() + 1, right_edge + right.max() + 1
+    )
     if not clouds.any():
         return shaded
-    clouds = _widen(np.pad(clouds, 1))
-    height, width = clouds.shape
-    for first in range(0, len(rows), _AT_ONCE):
-        part = slice(first, first + _AT_ONCE)
-        y = rows[part, None] - top + 1 + down
-        x = columns[part, None] - left + 1 + right
-        inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-        shaded[part] = (clouds[np.where(inside, y, 0), np.where(inside, x, 0)] & inside).any(axis=1)
-    return shaded
+    clouds = _widen(clouds)
+    hit = np.zeros((bottom - top, right_edge - left), bool)
+    for y, x in zip(down - down.min() + 1, right - right.min() + 1, strict=True):
+        hit |= clouds[y : y + hit.shape[0], x : x + hit.shape[1]]
+    return hit[rows - top, columns - left]
+
+
+def _clouds(scl: npt.NDArray[np.uint8], top: int, left: int, bottom: int, right: int) -> Mask:
+    """Whether pixels of a part of a classification are clouds that cast shadows; none are beyond its edges."""
+    clouds = np.zeros((bottom - top, right - left), bool)
+    inside = scl[max(top, 0) : bottom, max(left, 0) : right]
+    y, x = max(-top, 0), max(-left, 0)
+    clouds[y : y + inside.shape[0], x : x + inside.shape[1]] = _ARE_CLOUDS[inside]
+    return clouds
 
 
 def _widen(mask: Mask) -> Mask:

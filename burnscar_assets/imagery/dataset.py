@@ -18,7 +18,7 @@ import pandas as pd
 from burnscar_assets.environment import config_file
 from burnscar_assets.errors import InputError, MissingDataError, SettingsError
 from burnscar_assets.imagery.hrefs import is_remote
-from burnscar_assets.imagery.items import BASELINE_PROPERTIES, CLOUD_COVER, PRODUCT_NAMES
+from burnscar_assets.imagery.items import BASELINE_PROPERTIES, CLOUD_COVER, OF_THE_SUN, PRODUCT_NAMES
 from burnscar_assets.imagery.radiometry import OF_RADIOMETRY
 from burnscar_assets.settings import ImagerySettings
 from burnscar_assets.storage.atomic import write_json
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 ARCHIVE_VARIABLE = "${BURNSCAR_ARCHIVE}"
 CLOUD_LIMIT = "max_cloud_cover"
-RECORDED = (CLOUD_COVER, *BASELINE_PROPERTIES, *PRODUCT_NAMES, *OF_RADIOMETRY)
+RECORDED = (CLOUD_COVER, *BASELINE_PROPERTIES, *PRODUCT_NAMES, *OF_RADIOMETRY, *OF_THE_SUN)
 """Properties of items that are kept with the scenes that windows are matched with."""
 
 FALLBACK = "fallback.json"

@@ -21,6 +21,10 @@ CANDIDATES = "candidates:"
 
 CLOUD_COVER = "eo:cloud_cover"
 BASELINE_PROPERTIES = ("s2:processing_baseline", "processing:version")
+SUN_AZIMUTH = ("view:sun_azimuth", "s2:mean_solar_azimuth")
+SUN_ELEVATION = ("view:sun_elevation",)
+SUN_ZENITH = ("s2:mean_solar_zenith",)
+OF_THE_SUN = (*SUN_AZIMUTH, *SUN_ELEVATION, *SUN_ZENITH)
 PRODUCT_NAMES = ("s2:product_uri", "sentinel:product_id", "s2:granule_id")
 """Properties that hold a product's name, with its baseline in it (`…_N0511_…`)."""
 

@@ -4,10 +4,11 @@ Loaded only by functions that need rslearn.
 """
 
 import copy
+import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,13 +22,12 @@ from rslearn.utils.geometry import WGS84_PROJECTION, PixelBounds, Projection  # 
 from burnscar_assets.errors import InputError, SourceUnavailableError
 from burnscar_assets.imagery.archive import CogArchive
 from burnscar_assets.imagery.band_assets import ELEMENT84_KEYS, SCL
-from burnscar_assets.imagery.clearness import REACH_M, SCL_M, Clearness, classify, sun_at, weights
+from burnscar_assets.imagery.clearness import SCL_M, Clearness, Sun, classify, margin_towards, sun_at, weights
 from burnscar_assets.imagery.engine import ReadOptions, WindowRequest, read_windows
+from burnscar_assets.imagery.items import SUN_AZIMUTH, SUN_ELEVATION, SUN_ZENITH
 from burnscar_assets.progress import Progress, silent
 
-SUN_AZIMUTH: Final = "view:sun_azimuth"
-MARGIN_PX: Final = math.ceil(REACH_M / SCL_M) + 1
-"""Pixels around a window in which clouds are looked for."""
+logger = logging.getLogger(__name__)
 
 Classes = npt.NDArray[np.uint8]
 
@@ -162,21 +162,19 @@ def classified(
         return
     reader: Any = copy.copy(source)
     reader.asset_bands = {key: [SCL]}
+    suns = {item.name: _sun(item) for item in {look.item.name: look.item for look in looks}.values()}
     requests = []
     for number, look in enumerate(looks):
         projection, (left, top, right, bottom) = scl_grid(look)
-        bounds = (left - MARGIN_PX, top - MARGIN_PX, right + MARGIN_PX, bottom + MARGIN_PX)
+        margin = margin_towards(suns[look.item.name])
+        bounds = (left - margin.left, top - margin.top, right + margin.right, bottom + margin.bottom)
         requests.append(WindowRequest(str(number), projection, bounds, [[look.item]]))
-    azimuths: dict[str, float] = {}
     for image in read_windows(requests, _scl_layer(), reader, TileStoreWithLayer(reader, SCL), options, progress):
         if image.error:
             continue
         number = int(image.name)
-        item = looks[number].item
-        if item.name not in azimuths:
-            azimuths[item.name] = _sun_azimuth(item)
-        scl = image.rasters[0][0].array[0, 0]
-        yield number, classify(scl, azimuths[item.name], MARGIN_PX)
+        sun = suns[looks[number].item.name]
+        yield number, classify(image.rasters[0][0].array[0, 0], sun, margin_towards(sun))
 
 
 def _scl_layer() -> LayerConfig:
@@ -230,12 +228,24 @@ def _mosaic(layers: list[Classes]) -> Classes:
     return result
 
 
-def _sun_azimuth(item: Item) -> float:
-    """As the scene records it, else computed from its time and place."""
-    recorded = getattr(item, "properties", {}).get(SUN_AZIMUTH)
-    if recorded is not None:
-        return float(recorded)
+def _sun(item: Item) -> Sun | None:
+    """As the scene records it, else computed from its time and place; None where it has no time either."""
+    properties = getattr(item, "properties", {})
+    azimuth = _within(properties, SUN_AZIMUTH, 360)
+    elevation, zenith = _within(properties, SUN_ELEVATION, 90), _within(properties, SUN_ZENITH, 90)
+    if elevation is None and zenith is not None:
+        elevation = 90 - zenith
+    if azimuth is not None and elevation is not None:
+        return Sun(azimuth, elevation)
     if item.geometry.time_range is None:
-        raise InputError(f"scene {item.name} has no time, so its shadows can't be told: add datetime to the index")
+        logger.warning("scene %s has no time: shadow is looked for all around its clouds", item.name)
+        return None
     centre = item.geometry.to_projection(WGS84_PROJECTION).shp.centroid
-    return sun_at(item.geometry.time_range[0], centre.x, centre.y).azimuth
+    computed = sun_at(item.geometry.time_range[0], centre.x, centre.y)
+    return Sun(computed.azimuth if azimuth is None else azimuth, computed.elevation if elevation is None else elevation)
+
+
+def _within(properties: Mapping[str, Any], names: Sequence[str], most: float) -> float | None:
+    """The first of some properties that is a number from 0 to the most that it may be, degrees."""
+    values = (properties.get(name) for name in names)
+    return next((float(v) for v in values if isinstance(v, int | float) and 0 <= v <= most), None)

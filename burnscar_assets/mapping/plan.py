@@ -184,7 +184,7 @@ def task_of(fire: pd.Series, folder: Path, work: Path, settings: Settings, sourc
     """The map of a fire (a row of its perimeters in EPSG:4326), from imagery after its containment."""
     name = safe_name(str(fire["fire_id"]))
     contained = fire["containment_date"]
-    (first, last), (near, far) = settings.mapping.days_after, settings.mapping.days_before
+    (first, last), (near, far) = settings.windows.days_after, settings.windows.days_before
     after = TimeSpan.of_days(contained + timedelta(days=first), contained + timedelta(days=last))
     before = None
     if pd.notna(fire["alarm_date"]):

@@ -1,8 +1,8 @@
 """Settings of maps: which imagery, how windows overlap, and what counts as a patch of burned ground."""
 
-from typing import ClassVar, Self
+from typing import ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from burnscar_assets.section import Section
 
@@ -13,12 +13,6 @@ class MappingSettings(Section):
     transport: ClassVar[frozenset[str]] = frozenset({"batch_size", "block_px", "ask_hours", "max_km2"})
 
     buffer_m: float = Field(1000, ge=0, description="Margin around a fire's perimeter that is mapped too, in metres.")
-    days_after: tuple[int, int] = Field(
-        (1, 30), description="First and last day after containment that a fire's image may be from."
-    )
-    days_before: tuple[int, int] = Field(
-        (1, 60), description="Nearest and farthest day before the alarm that the image before the fire may be from."
-    )
     mosaics: int = Field(
         3, ge=1, le=12, description="Coverings of each block with scenes that are looked at, least cloudy first."
     )
@@ -43,14 +37,6 @@ class MappingSettings(Section):
     max_km2: float = Field(
         100_000, gt=0, description="Largest rectangle of one map, in km²; larger areas are to be cut."
     )
-
-    @model_validator(mode="after")
-    def _days_in_order(self) -> Self:
-        for name in ("days_after", "days_before"):
-            first, last = getattr(self, name)
-            if not 0 <= first <= last:
-                raise ValueError(f"{name} must be [nearest, farthest], 0 or more")
-        return self
 
     def stride_of(self, size_px: int) -> int:
         """From one window of a side to the next, in pixels."""

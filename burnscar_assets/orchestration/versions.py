@@ -20,16 +20,16 @@ STAGE_VERSIONS = {
     "burn_history": "3",
     "sample_points": "3",
     "windows": "2",
-    "scene_matches": "3",
-    "tiles": "3",
+    "scene_matches": "4",
+    "tiles": "4",
     "checkpoint": "4",
     "evaluation_metrics": "7",
-    "burned_area_maps": "5",
+    "burned_area_maps": "6",
     "baseline_checkpoint": "2",
     COMPARISON: "2",
 }
 
-IN_SEASON_VERSIONS = {"in_season_records": "2", "in_season_perimeters": "2", "in_season_maps": "5"}
+IN_SEASON_VERSIONS = {"in_season_records": "2", "in_season_perimeters": "2", "in_season_maps": "6"}
 """Stages that a world has if it follows an in-season source; they come after the labels."""
 
 OF_SETUPS = frozenset({"baseline_checkpoint", COMPARISON})
@@ -126,6 +126,8 @@ READ_BY = {
             "mapping",
             "windows.size_px",
             "windows.resolution_m",
+            "windows.days_after",
+            "windows.days_before",
             *_DATASET,
             "imagery.max_cloud_cover",
             "imagery.exclude",
@@ -158,6 +160,8 @@ READ_BY = {
             "sampling.max_fires_per_year",
             "windows.size_px",
             "windows.resolution_m",
+            "windows.days_after",
+            "windows.days_before",
             *_DATASET,
             "imagery.max_cloud_cover",
             "imagery.exclude",

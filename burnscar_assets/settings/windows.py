@@ -89,7 +89,10 @@ class WindowSettings(Section):
     size_px: int = Field(32, ge=8, le=128, description="Side of a window, in pixels.")
     resolution_m: float = Field(10, ge=0.1, le=1000, description="Ground sampling distance, in metres.")
     days_after: tuple[int, int] = Field(
-        (0, 30), description="First and last day after containment that imagery may be from."
+        (0, 30), description="First and last day after containment that imagery of windows and maps may be from."
+    )
+    days_before: tuple[int, int] = Field(
+        (1, 60), description="Nearest and farthest day before the alarm that imagery before the fire may be from."
     )
     label_margin_m: float = Field(
         20, ge=0, description="Pixels nearer than this to the edge of a burn are unlabelled, in metres."
@@ -105,8 +108,10 @@ class WindowSettings(Section):
 
     @model_validator(mode="after")
     def _days_in_order(self) -> Self:
-        if not 0 <= self.days_after[0] <= self.days_after[1]:
-            raise ValueError("days_after must be [first, last], counted from containment, 0 or more")
+        for name, counted_from in (("days_after", "containment"), ("days_before", "the alarm")):
+            first, last = getattr(self, name)
+            if not 0 <= first <= last:
+                raise ValueError(f"{name} must be [first, last], counted from {counted_from}, 0 or more")
         return self
 
     @property

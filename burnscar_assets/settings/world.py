@@ -139,6 +139,8 @@ def _allowed(mistake: Any) -> str:
         kinds = () if field is None else (field.annotation, *get_args(field.annotation))
         section = next((kind for kind in kinds if hasattr(kind, "model_fields")), None)
     if mistake["type"] == "extra_forbidden":
+        if moved := _MOVED.get(".".join(map(str, mistake["loc"]))):
+            return f"this is {moved} now, for windows and maps alike"
         return f"no such field; allowed are {', '.join(section.model_fields)}"
     field = getattr(section, "model_fields", {}).get(mistake["loc"][-1] if mistake["loc"] else None)
     return f"{mistake['msg']}{_guess(mistake, field)}"
@@ -158,5 +160,8 @@ def _guess(mistake: Any, field: Any) -> str:
             return f"; did you mean {allowed.validate_python(guess):g}?"
     return ""
 
+
+_MOVED = {f"mapping.{name}": f"windows.{name}" for name in ("days_after", "days_before")}
+"""Fields that older files have in another section."""
 
 _OUT_OF_BOUNDS = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")

@@ -17,12 +17,16 @@ from burnscar_assets.demo.noise import block_mean
 from burnscar_assets.demo.plan import Burn, Granule, ScenePlan
 from burnscar_assets.demo.scenes import make_ground, render
 from burnscar_assets.imagery.clearness import (
-    REACH_M,
+    CLOUD_TOP_M,
+    LOWEST_SUN,
     SCL_M,
     SHADOW,
     UNCLEAR,
     Clearness,
+    Margin,
+    Sun,
     classify,
+    margin_towards,
     sun_at,
     verified_shadow,
     weights,
@@ -30,7 +34,8 @@ from burnscar_assets.imagery.clearness import (
 
 SIDE_M = 9_000
 X_M, Y_M = -90_000, 60_000
-MARGIN = int(REACH_M) // SCL_M
+HIGH = 60.0
+"""Elevation of a summer's sun, degrees."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ class Truth:
     """A simulated scene's classification, and what is known of its pixels."""
 
     scl: np.ndarray
-    azimuth: float
+    sun: Sun
     scar: np.ndarray
     shadow: np.ndarray
 
@@ -55,10 +60,11 @@ def simulated(days_after: int, cloud: float) -> Truth:
     char = burn_state(ground.burns, ground.land.levels[1].cover, acquired.date()).at(2).char
     dark = np.zeros(scl.shape, bool) if sky.shadow is None else block_mean(sky.shadow, 2) > 0.3
     judged = np.zeros(scl.shape, bool)
-    judged[MARGIN:-MARGIN, MARGIN:-MARGIN] = True
+    sun = sun_at(acquired, longitude, latitude)
+    margin = margin_towards(sun)
+    judged[margin.top : -margin.bottom, margin.left : -margin.right] = True
     judged &= ~np.isin(scl, UNCLEAR)
-    azimuth = sun_at(acquired, longitude, latitude).azimuth
-    return Truth(scl, azimuth, (char > 0.6) & ~dark & judged, dark & judged)
+    return Truth(scl, sun, (char > 0.6) & ~dark & judged, dark & judged)
 
 
 def thrown_away(truths: list[Truth], rule: str, what: str) -> float:
@@ -68,7 +74,7 @@ def thrown_away(truths: list[Truth], rule: str, what: str) -> float:
         mask = {
             "best clear": lambda t: ~np.isin(t.scl, SENTINEL2_SCL_CLEAR_VALUES),
             "class 3": lambda t: np.isin(t.scl, (SHADOW, *UNCLEAR)),
-            "ours": lambda t: classify(t.scl, t.azimuth) != Clearness.CLEAR,
+            "ours": lambda t: classify(t.scl, t.sun) != Clearness.CLEAR,
         }[rule](truth)
         pixels = getattr(truth, what)
         masked, total = masked + int((mask & pixels).sum()), total + int(pixels.sum())
@@ -108,25 +114,60 @@ def test_true_shadow_is_still_found(cloudy_skies: list[Truth]) -> None:
 def test_shadows_lie_on_the_side_away_from_the_sun(azimuth: float, shaded: tuple[int, int], distance_m: int) -> None:
     scl = np.full((201, 201), SHADOW, np.uint8)
     scl[100, 100] = 9
-    found = verified_shadow(scl, azimuth)
+    found = verified_shadow(scl, Sun(azimuth, HIGH))
     away = distance_m // SCL_M
     assert found[100 + shaded[0] * away, 100 + shaded[1] * away]
     assert not found[100 - shaded[0] * away, 100 - shaded[1] * away]
 
 
 def test_shadows_beyond_reach_of_any_cloud_are_dark_ground() -> None:
-    scl = np.full((1, 301), SHADOW, np.uint8)
-    scl[0, 150] = 8
-    found = np.flatnonzero(verified_shadow(scl, 90.0)[0])
-    assert found.min() >= 150 - REACH_M / SCL_M - 1
-    assert found.max() <= 151
+    scl = np.full((1, 1301), SHADOW, np.uint8)
+    scl[0, 650] = 8
+    for sun in (Sun(90.0, HIGH), Sun(90.0, 35.0)):
+        found = np.flatnonzero(verified_shadow(scl, sun)[0])
+        assert 650 - sun.reach_m / SCL_M - 1 <= found.min() <= 650 - sun.reach_m / SCL_M + 2
+        assert found.max() <= 651
+
+
+def test_shadows_are_looked_for_the_farther_the_lower_the_sun() -> None:
+    assert Sun(0, 60).reach_m == pytest.approx(CLOUD_TOP_M / 3**0.5)
+    assert Sun(0, 30).reach_m == pytest.approx(CLOUD_TOP_M * 3**0.5)
+    assert Sun(0, -3).reach_m == Sun(0, LOWEST_SUN).reach_m, "twilight is no reason to look without end"
+    scl = np.full((400, 400), 4, np.uint8)
+    scl[390, 200], scl[150, 200] = 9, SHADOW  # 4,800 m south of the shadow
+    assert not verified_shadow(scl, Sun(180, 60)).any()
+    assert verified_shadow(scl, Sun(180, 30))[150, 200]
+
+
+@pytest.mark.parametrize("azimuth", [0, 37.5, 135, 180, 250, 300])
+@pytest.mark.parametrize("elevation", [15, 28, 65])
+def test_the_margin_holds_every_cloud_whose_shadow_may_lie_in_the_image(azimuth: float, elevation: float) -> None:
+    sun, size = Sun(azimuth, elevation), 5
+    margin = margin_towards(sun)
+    scl = np.full((size + 1200, size + 1200), 4, np.uint8)
+    rows, columns = np.random.default_rng(1).integers(0, len(scl), (2, 400))
+    scl[rows, columns] = 9
+    inner = slice(600, 600 + size)
+    scl[inner, inner] = SHADOW
+    within = slice(600 - margin.top, 600 + size + margin.bottom), slice(600 - margin.left, 600 + size + margin.right)
+    assert np.array_equal(classify(scl[within], sun, margin), classify(scl, sun)[inner, inner])
+
+
+def test_where_the_sun_is_not_known_any_cloud_within_the_longest_reach_shades() -> None:
+    margin = margin_towards(None)
+    assert set(margin) == {int(CLOUD_TOP_M / np.tan(np.radians(LOWEST_SUN)) / SCL_M) + 2}
+    scl = np.full((2 * margin.top + 3, 2 * margin.left + 3), SHADOW, np.uint8)
+    assert (classify(scl, None, margin) == Clearness.CLEAR).all()
+    scl[0, 0] = 8
+    assert (classify(scl, None, margin) == Clearness.UNCLEAR).all()
+    assert classify(scl, Sun(135, HIGH), Margin(*margin)).min() == Clearness.CLEAR
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0, 360))
 def test_shadow_is_what_a_walk_towards_the_sun_finds(seed: int, azimuth: float) -> None:
     rng = np.random.default_rng(seed)
     scl = rng.choice(np.array([3, 4, 9], np.uint8), (24, 24), p=[0.5, 0.48, 0.02])
-    found = verified_shadow(scl, azimuth, reach_m=200)
+    found = verified_shadow(scl, Sun(azimuth, np.degrees(np.arctan2(CLOUD_TOP_M, 201))))
     for row, column in np.argwhere(scl == SHADOW):
         steps = np.arange(0, 10.25, 0.25)
         rows = np.rint(row - np.cos(np.radians(azimuth)) * steps).astype(int)
@@ -139,7 +180,7 @@ def test_shadow_is_what_a_walk_towards_the_sun_finds(seed: int, azimuth: float) 
 
 def test_every_class_is_clear_unclear_or_no_data() -> None:
     classes = np.arange(12, dtype=np.uint8)[None]
-    kinds = classify(classes[:, [0, 1, 2, 4, 5, 6, 7, 11, 8, 9, 10]], 180.0)[0]
+    kinds = classify(classes[:, [0, 1, 2, 4, 5, 6, 7, 11, 8, 9, 10]], Sun(180, HIGH))[0]
     assert kinds.tolist() == [Clearness.NO_DATA] * 2 + [Clearness.CLEAR] * 6 + [Clearness.UNCLEAR] * 3
 
 
@@ -173,5 +214,5 @@ def test_weights_of_pixels_add_up_to_the_window(first: float, length: float) -> 
 def test_a_real_lake_between_mountains_is_all_clear(real_data: Path) -> None:
     with rasterio.open(real_data / "imagery" / "alps_l2a" / "S2A2A_20190723_022_Barbellino_SCL_10.tif") as source:
         scl = source.read(1)
-    assert (classify(scl, 155.0) == Clearness.CLEAR).all()
+    assert (classify(scl, Sun(155, HIGH)) == Clearness.CLEAR).all()
     assert np.isin(scl, SENTINEL2_SCL_CLEAR_VALUES).mean() < 0.85

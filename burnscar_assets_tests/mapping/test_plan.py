@@ -73,5 +73,3 @@ def test_names_become_folders_wherever_they_come_from() -> None:
 def test_windows_always_share_what_the_settings_say() -> None:
     assert [MappingSettings(overlap=share).stride_of(32) for share in (0.25, 0.5, 0.75)] == [24, 16, 8]
     assert MappingSettings(stride_px=40).stride_of(32) == 32
-    with pytest.raises(ValueError, match=r"days_after must be \[nearest, farthest\]"):
-        MappingSettings(days_after=(5, 2))

@@ -105,6 +105,6 @@ def _can_be_mapped(world: World, year: int) -> bool:
 
 def _imagery_may_come(world: World, year: int, now: datetime) -> bool:
     """Whether a fire of a season was contained so lately that a better image of it may still come."""
-    days = world.settings.mapping.days_after[1] + world.settings.imagery.late_days
+    days = world.settings.windows.days_after[1] + world.settings.imagery.late_days
     contained = read_years(world.root, IN_SEASON_PERIMETERS, [year])["containment_date"]
     return bool((contained > now - timedelta(days=days)).any())

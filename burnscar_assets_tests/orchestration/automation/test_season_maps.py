@@ -62,7 +62,7 @@ def season_world(
             "source": f"{address}/arcgis/rest/services/WFIGS_Interagency_Perimeters/FeatureServer/0",
             "check_minutes": 0.0001,
         }
-        content["mapping"] = {"buffer_m": 200, "days_before": [1, 20]}
+        content["mapping"] = {"buffer_m": 200}
         content["automation"] = {"enabled": False, "check_release_minutes": 0.0001}
         root.world_file.write_text(yaml.safe_dump(content))
         run_command(root, "burnscar", "refresh", "--in-process", "--accept-release", "--select", "calfire_release")
