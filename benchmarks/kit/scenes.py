@@ -21,7 +21,7 @@ from burnscar_assets.classes import BAND_RESOLUTION_M
 from burnscar_assets.demo.cogs import write_cog
 from burnscar_assets.demo.noise import Floats, upsample
 from burnscar_assets.demo.plan import Granule
-from burnscar_assets.imagery.band_assets import ELEMENT84_KEYS
+from burnscar_assets.sensors.load import default_sensor
 
 EPSG = 32610
 FIRE_YEAR = 2021
@@ -133,6 +133,7 @@ def _item(scene: Scene) -> dict[str, Any]:
 
 
 def _described(name: str, footprint: shapely.Polygon, acquired: datetime) -> dict[str, Any]:
+    keys = default_sensor().assets["earth-search"]
     return {
         "type": "Feature",
         "stac_version": "1.1.0",
@@ -148,5 +149,5 @@ def _described(name: str, footprint: shapely.Polygon, acquired: datetime) -> dic
             "earthsearch:boa_offset_applied": True,
         },
         "links": [],
-        "assets": {ELEMENT84_KEYS[band]: {"href": f"{name}/{band}.tif"} for band in BAND_RESOLUTION_M},
+        "assets": {keys[band]: {"href": f"{name}/{band}.tif"} for band in BAND_RESOLUTION_M},
     }

@@ -12,16 +12,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from burnscar_assets.classes import BANDS
 from burnscar_assets.evaluation.baseline import NbrThreshold, tune_threshold
 from burnscar_assets.evaluation.metrics import SMALLEST_PROBABILITY
 from burnscar_assets.imagery.indices import dnbr, nbr, rbr
+from burnscar_assets.sensors.sensor import Sensor
 
 WIDTHS: Final = (0.02, 1.0)
 """Narrowest and widest logistic function, in units of the index."""
-
-NBR_BANDS: Final = ("B08", "B12")
-"""Bands of the image before the fire that are read, in this order."""
 
 _CHANGES = {"dnbr": dnbr, "rbr": rbr}
 _STEPS = 200
@@ -41,23 +38,28 @@ class ThresholdModel:
     width: float
     index: str = "nbr"
 
-    def predict(self, images: NDArray[np.uint16], before: NDArray[np.uint16] | None = None) -> NDArray[np.float64]:
+    def predict(
+        self, sensor: Sensor, images: NDArray[np.uint16], before: NDArray[np.uint16] | None = None
+    ) -> NDArray[np.float64]:
         """(n,) probability of burnt; 0 for a window without data. Of what is given, see `burn_index`."""
-        return _probability(burn_index(self.index, images, before), self.threshold.threshold, self.width)
+        return _probability(burn_index(self.index, sensor, images, before), self.threshold.threshold, self.width)
 
 
-def burn_index(index: str, images: NDArray[np.uint16], before: NDArray[np.uint16] | None = None) -> NDArray[np.float64]:
+def burn_index(
+    index: str, sensor: Sensor, images: NDArray[np.uint16], before: NDArray[np.uint16] | None = None
+) -> NDArray[np.float64]:
     """Mean burn index of windows over the pixels that hold data, low where burnt.
 
     Args:
         index: nbr, or dnbr and rbr, which are high where burnt and so change their sign here.
-        images: (n, 12, height, width) digital numbers after the fire, bands in the order of classes.BANDS.
-        before: (n, 2, height, width) digital numbers before the fire, bands NBR_BANDS; nbr needs none.
+        sensor: whose images these are.
+        images: (n, bands, height, width) digital numbers after the fire, bands in the sensor's order.
+        before: (n, 2, height, width) digital numbers before the fire, bands `burn_ratio`; nbr needs none.
 
     Returns:
         (n,) mean index, unitless; NaN for a window without any data.
     """
-    ratio = nbr(*(images[:, BANDS.index(band)] for band in NBR_BANDS))
+    ratio = nbr(images[:, sensor.place("nir")], images[:, sensor.place("swir2")])
     if index in _CHANGES:
         assert before is not None  # noqa: S101 - whoever asks for a change reads both images
         ratio = -_CHANGES[index](nbr(before[:, 0], before[:, 1]), ratio)

@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from burnscar_assets.baselines.features import window_features
+from burnscar_assets.baselines.features import feature_names, window_features
 from burnscar_assets.baselines.model import THRESHOLD_FILE, TREES_FILE
-from burnscar_assets.baselines.threshold import NBR_BANDS, burn_index, fit_threshold
+from burnscar_assets.baselines.threshold import burn_index, fit_threshold
 from burnscar_assets.baselines.trees import grow_trees
-from burnscar_assets.classes import BANDS, BURNT, CLASS_NAMES, Split
+from burnscar_assets.classes import BURNT, CLASS_NAMES, Split
 from burnscar_assets.cost import Cost, peak_memory_mb, write_cost
 from burnscar_assets.imagery.tiles import read_tiles
 from burnscar_assets.progress import Progress, silent
@@ -125,10 +125,8 @@ def train_baseline(
 def _threshold(
     parameters: ThresholdParameters, settings: Settings, root: DataRoot, train: gpd.GeoDataFrame, progress: Progress
 ) -> Trained:
-    layers: dict[str, tuple[str, ...]] = {settings.imagery.layer: BANDS}
-    if parameters.before_layer:
-        layers[parameters.before_layer] = NBR_BANDS
-    values = _of_windows(layers, root, train, partial(burn_index, parameters.index), progress)
+    layers = _layers(parameters, settings)
+    values = _of_windows(layers, root, train, partial(burn_index, parameters.index, settings.sensor), progress)
     model = fit_threshold(values, _burnt(train), parameters.index)
     text = json.dumps(asdict(model) | {"before_layer": parameters.before_layer}, indent=2)
     metrics = {
@@ -147,17 +145,24 @@ def _trees(
     val: gpd.GeoDataFrame,
     progress: Progress,
 ) -> Trained:
+    sensor, layers = settings.sensor, _layers(None, settings)
     seen, unseen = (
-        (_of_windows({settings.imagery.layer: BANDS}, root, part, window_features, progress), _burnt(part))
+        (_of_windows(layers, root, part, partial(window_features, sensor=sensor), progress), _burnt(part))
         for part in (train, val)
     )
-    grown = grow_trees(seen, unseen, parameters, settings.training.seed)
+    grown = grow_trees(seen, unseen, feature_names(sensor), parameters, settings.training.seed)
     best = grown.history[grown.trees - 1]
     leaves = sum(int(line.partition("=")[2]) for line in grown.text.splitlines() if line.startswith("num_leaves="))
     metrics = {name: value for name, value in best.items() if name != "epoch"}
     return Trained(
         TREES_FILE, grown.text, leaves, len(grown.history), grown.trees, grown.history, metrics, gain=grown.gain
     )
+
+
+def _layers(parameters: ThresholdParameters | None, settings: Settings) -> dict[str, tuple[str, ...]]:
+    """The layers that a model reads, with their bands: the image after the fire, and what it is compared with."""
+    sensor, before = settings.sensor, parameters.before_layer if parameters else None
+    return {settings.imagery.layer: sensor.names} | ({before: sensor.burn_ratio} if before else {})
 
 
 def _of_windows(
@@ -187,7 +192,6 @@ def _manifest(
     trained: Trained,
     place: Path,
 ) -> CheckpointManifest:
-    before = None if setup.threshold is None else setup.threshold.before_layer
     years = tuple(sorted({int(year) for year in windows["fire_year"]}))
     packages = {name: version(name) for name in PACKAGES}
     config = setup.decisive()
@@ -209,7 +213,8 @@ def _manifest(
         loader_workers=0,
         reader="bulk",
         layer=settings.imagery.layer,
-        layers={settings.imagery.layer: BANDS} | ({before: NBR_BANDS} if before else {}),
+        layers=_layers(setup.threshold, settings),
+        sensor=settings.sensor,
         parameters=trained.parameters,
         trainable_parameters=trained.parameters,
         windows=count_windows(windows),

@@ -4,14 +4,16 @@ One thread and fixed seeds: the same windows and parameters grow the same trees.
 least loss on the validation windows, which is what they are for.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from burnscar_assets.baselines.features import FEATURE_NAMES, window_features
+from burnscar_assets.baselines.features import feature_names, window_features
 from burnscar_assets.errors import CheckpointError
+from burnscar_assets.sensors.sensor import Sensor
 from burnscar_assets.setups import TreesParameters
 
 if TYPE_CHECKING:
@@ -44,39 +46,43 @@ class TreesModel:
 
     Args:
         text: what `GrownTrees.text` was.
+        sensor: whose windows they were grown on.
 
     Raises:
         CheckpointError: the text is no model of these features.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, sensor: Sensor) -> None:
         import lightgbm
 
+        self._sensor = sensor
         try:
             self._booster = lightgbm.Booster(model_str=text)
         except lightgbm.basic.LightGBMError as error:
             raise CheckpointError(
                 f"the trees can't be read ({error}): run burnscar refresh, which grows them"
             ) from error
-        if tuple(self._booster.feature_name()) != FEATURE_NAMES:
+        if tuple(self._booster.feature_name()) != feature_names(sensor):
             raise CheckpointError("the trees were grown on other features: grow them anew")
 
     def predict(self, images: NDArray[np.uint16]) -> NDArray[np.float64]:
-        """(n,) probability of burnt of (n, 12, height, width) digital numbers."""
-        return np.asarray(self._booster.predict(window_features(images), num_threads=1), dtype=np.float64)
+        """(n,) probability of burnt of (n, bands, height, width) digital numbers."""
+        features = window_features(images, self._sensor)
+        return np.asarray(self._booster.predict(features, num_threads=1), dtype=np.float64)
 
 
 def grow_trees(
     train: tuple[NDArray[np.float64], NDArray[np.bool_]],
     val: tuple[NDArray[np.float64], NDArray[np.bool_]],
+    names: Sequence[str],
     parameters: TreesParameters,
     seed: int,
 ) -> GrownTrees:
-    """Grow trees on (n, features) statistics and (n,) whether burnt, of training and of validation windows."""
+    """Grow trees on (n, features) statistics, with their names, and (n,) whether burnt, of both kinds of windows."""
     import lightgbm
 
     losses: dict[str, Any] = {}
-    sets = [lightgbm.Dataset(train[0], train[1].astype(int), feature_name=list(FEATURE_NAMES), free_raw_data=False)]
+    sets = [lightgbm.Dataset(train[0], train[1].astype(int), feature_name=list(names), free_raw_data=False)]
     sets.append(sets[0].create_valid(val[0], val[1].astype(int)))
     booster = lightgbm.train(
         _lightgbm_parameters(parameters, seed),
@@ -114,5 +120,5 @@ def _lightgbm_parameters(parameters: TreesParameters, seed: int) -> dict[str, An
 
 
 def _gain(booster: "lightgbm.Booster") -> dict[str, float]:
-    gains = zip(FEATURE_NAMES, booster.feature_importance("gain"), strict=True)
+    gains = zip(booster.feature_name(), booster.feature_importance("gain"), strict=True)
     return {name: float(gain) for name, gain in sorted(gains, key=lambda item: -item[1]) if gain > 0}

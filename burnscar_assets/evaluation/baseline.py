@@ -1,6 +1,6 @@
 """The baseline: one threshold on a window's mean post-fire NBR, tuned on the training split only.
 
-NBR = (B08 − B12) / (B08 + B12) (Key & Benson 2006, FIREMON): burnt ground is low. The threshold is the
+NBR = (NIR − SWIR) / (NIR + SWIR) (Key & Benson 2006, FIREMON): burnt ground is low. The threshold is the
 one with the best balanced accuracy on the training windows.
 """
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from burnscar_assets.classes import BANDS
 from burnscar_assets.errors import InputError
 from burnscar_assets.imagery.indices import nbr
+from burnscar_assets.sensors.sensor import Sensor
 
 
 @dataclass(frozen=True)
@@ -35,16 +35,17 @@ class NbrThreshold:
         return np.asarray(mean_nbr) < self.threshold
 
 
-def window_nbr(images: NDArray[np.uint16]) -> NDArray[np.float64]:
+def window_nbr(images: NDArray[np.uint16], sensor: Sensor) -> NDArray[np.float64]:
     """Mean NBR over the pixels of each window that hold data.
 
     Args:
-        images: (n, 12, height, width) digital numbers, bands in the order of classes.BANDS, 0 = no data.
+        images: (n, bands, height, width) digital numbers, bands in the sensor's order, 0 = no data.
+        sensor: whose images these are.
 
     Returns:
         (n,) mean NBR; NaN for a window without any data.
     """
-    ratio = nbr(images[:, BANDS.index("B08")], images[:, BANDS.index("B12")])
+    ratio = nbr(images[:, sensor.place("nir")], images[:, sensor.place("swir2")])
     valid = ~np.isnan(ratio)
     total = np.where(valid, ratio, 0).sum(axis=(1, 2), dtype=np.float64)
     pixels = valid.sum(axis=(1, 2))

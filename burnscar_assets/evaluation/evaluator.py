@@ -57,7 +57,7 @@ def evaluate(spec: EvaluationSpec, progress: Progress = silent) -> EvaluationRep
     separation = prove_separation(scored, seen)
     if len(cloudy):
         prove_separation(cloudy, seen)
-    doubt = doubt_labels(root, scored, spec.layer, min_clear_fraction=spec.min_clear_fraction)
+    doubt = doubt_labels(root, scored, spec.sensor, spec.layer, min_clear_fraction=spec.min_clear_fraction)
     described = describe_windows(spec, scored, doubt)
     rules = fix_rules(spec, folder, seen, progress)
     watch = Stopwatch()

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from burnscar_assets.classes import BANDS, BURNT, CLASS_NAMES, UNBURNT, Split
+from burnscar_assets.classes import BURNT, CLASS_NAMES, UNBURNT, Split
 from burnscar_assets.cost import Stopwatch
 from burnscar_assets.errors import InputError
 from burnscar_assets.evaluation.baseline import tune_threshold, window_nbr
@@ -42,7 +42,9 @@ def fix_rules(spec: EvaluationSpec, checkpoint: Path, seen: gpd.GeoDataFrame, pr
         progress: told of steps.
     """
     train, val = (seen[seen["split"] == split].reset_index(drop=True) for split in (Split.TRAIN, Split.VAL))
-    nbr = np.concatenate([np.empty(0), *(window_nbr(images) for _, images in _batches(spec, train, progress))])
+    nbr = np.concatenate(
+        [np.empty(0), *(window_nbr(images, spec.sensor) for _, images in _batches(spec, train, progress))]
+    )
     probability, _ = answers(spec, checkpoint, val, progress)
     return Rules(
         tune_threshold(nbr, _burnt(train)),
@@ -128,7 +130,7 @@ def answers(
         else:
             with watch.timed(len(rows)):
                 probabilities.append(model.predict_batch(images, _moments(rows, spec.layer)))
-        nbr.append(window_nbr(images))
+        nbr.append(window_nbr(images, spec.sensor))
     return np.concatenate(probabilities), np.concatenate(nbr)
 
 
@@ -151,7 +153,7 @@ def _batches(
     for start in range(0, len(windows), spec.batch_size):
         progress("windows judged", start, len(windows))
         rows = windows.iloc[start : start + spec.batch_size]
-        yield rows, _tiles(spec, rows, spec.layer, BANDS)
+        yield rows, _tiles(spec, rows, spec.layer, spec.sensor.names)
     progress("windows judged", len(windows), len(windows))
 
 

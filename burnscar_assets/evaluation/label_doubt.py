@@ -28,6 +28,7 @@ from burnscar_assets.imagery.clearness import is_clear_enough
 from burnscar_assets.imagery.dataset import open_dataset
 from burnscar_assets.imagery.indices import FloatArray, dnbr, nbr
 from burnscar_assets.imagery.tiles import read_tiles
+from burnscar_assets.sensors.sensor import Sensor
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS, TILES
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import TABLE_CRS, read_table
@@ -48,7 +49,9 @@ class LabelDoubt:
     noise: LabelNoise
 
 
-def doubt_labels(root: DataRoot, windows: gpd.GeoDataFrame, layer: str, *, min_clear_fraction: float) -> LabelDoubt:
+def doubt_labels(
+    root: DataRoot, windows: gpd.GeoDataFrame, sensor: Sensor, layer: str, *, min_clear_fraction: float
+) -> LabelDoubt:
     """Find the windows whose labels dNBR and the perimeters' outlines make doubtful.
 
     The dNBR of unburned ground beside a window is taken off first: that of unburnt windows of its fire and of the same
@@ -57,6 +60,7 @@ def doubt_labels(root: DataRoot, windows: gpd.GeoDataFrame, layer: str, *, min_c
     Args:
         root: data root.
         windows: as `usable_windows`, of one fire year.
+        sensor: whose images these are.
         layer: raster layer of the image after the fire.
         min_clear_fraction: images from before the fire that show less of a window tell nothing of it, 0–1.
 
@@ -69,7 +73,7 @@ def doubt_labels(root: DataRoot, windows: gpd.GeoDataFrame, layer: str, *, min_c
     known = _with_image_before(root, windows, before, min_clear_fraction)
     if known.empty:
         return _nothing_known("not estimated: no window has a clear image from before the fire")
-    change = _changes(root, known, layer, before)
+    change = _changes(root, known, sensor, layer, before)
     offsets = unburned_offsets(change, _burnt(known), _places(known))
     told = np.isfinite(offsets)
     if not told.any():
@@ -157,9 +161,9 @@ def _centres(window: pd.Series, size: int) -> NDArray[np.float64]:
     return np.column_stack(project.transform(x, y))
 
 
-def _changes(root: DataRoot, windows: gpd.GeoDataFrame, after: str, before: str) -> FloatArray:
+def _changes(root: DataRoot, windows: gpd.GeoDataFrame, sensor: Sensor, after: str, before: str) -> FloatArray:
     """(n, height, width) dNBR of windows."""
-    bands = ("B08", "B12")
+    bands = sensor.burn_ratio
     ratios = [
         np.stack([nbr(nir, swir) for nir, swir in read_tiles(root.dataset, windows, layer, bands)])
         for layer in (before, after)

@@ -10,7 +10,8 @@ from burnscar_assets.classes import BURNT, CLASS_COLORS, CLASS_NAMES
 from burnscar_assets.evaluation.intervals import MIN_CLUSTERS
 from burnscar_assets.evaluation.report import BASELINE, FIRE, MODEL, POOLED, RELIABILITY
 from burnscar_assets.evaluation.spec import EvaluationSpec
-from burnscar_assets.imagery.plots import SWIR, TRUE_COLOUR, chip_images
+from burnscar_assets.imagery.plots import chip_images, composites
+from burnscar_assets.sensors.sensor import Sensor
 from burnscar_assets.storage.atomic import atomic_file
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.text import as_drawn
@@ -65,12 +66,13 @@ def worst_windows(predictions: pd.DataFrame, n: int) -> pd.DataFrame:
 
 
 def plot_worst_windows(
-    dataset: Path, layer: str, predictions: pd.DataFrame, *, n: int, title: str, simulated: bool
+    dataset: Path, sensor: Sensor, layer: str, predictions: pd.DataFrame, *, n: int, title: str, simulated: bool
 ) -> "Figure":
-    """The windows that are most wrong, in true colour and in short-wave infrared, with truth and probability.
+    """The windows that are most wrong, in the composites of the sensor, with truth and probability.
 
     Args:
         dataset: the rslearn dataset.
+        sensor: whose images these are.
         layer: raster layer.
         predictions: contract PREDICTIONS, at least one row.
         n: windows shown, at most.
@@ -80,20 +82,20 @@ def plot_worst_windows(
     from matplotlib.figure import Figure
 
     worst = worst_windows(predictions, n)
-    figure = Figure(figsize=(1.15 * len(worst) + 0.6, 3.4))
+    shown = composites(sensor)
+    figure = Figure(figsize=(1.15 * len(worst) + 0.6, 1.2 + 1.1 * len(shown)))
     figure.suptitle(as_drawn(f"{title} (simulated imagery)" if simulated else title), fontsize=10)
-    axes = figure.subplots(2, len(worst), squeeze=False)
-    for line, bands in enumerate((TRUE_COLOUR, SWIR)):
-        for cell, image in zip(axes[line], chip_images(dataset, worst, layer, bands), strict=True):
+    axes = figure.subplots(len(shown), len(worst), squeeze=False)
+    for line, composite in enumerate(shown):
+        axes[line][0].set_ylabel(composite.label, fontsize=7)
+        for cell, image in zip(axes[line], chip_images(dataset, worst, layer, composite), strict=True):
             cell.imshow(image, interpolation="nearest")
             cell.set_xticks([])
             cell.set_yticks([])
     for cell, row in zip(axes[0], worst.itertuples(), strict=True):
         cell.set_title(f"{row.category}\n{row.stratum}", fontsize=7, color=CLASS_COLORS[str(row.category)])
-    for cell, row in zip(axes[1], worst.itertuples(), strict=True):
+    for cell, row in zip(axes[-1], worst.itertuples(), strict=True):
         cell.set_xlabel(f"burnt: {row.burnt_probability:.2f}", fontsize=7)
-    axes[0][0].set_ylabel("true colour", fontsize=7)
-    axes[1][0].set_ylabel("SWIR", fontsize=7)
     figure.subplots_adjust(left=0.04, right=0.99, top=0.78, bottom=0.08, hspace=0.06, wspace=0.08)
     return figure
 
@@ -102,6 +104,7 @@ def write_worst_windows(root: DataRoot, spec: EvaluationSpec, predictions: pd.Da
     """Write `evaluation/fire_year=YYYY/worst_windows.png`; returns its path."""
     figure = plot_worst_windows(
         root.dataset,
+        spec.sensor,
         spec.layer,
         predictions,
         n=spec.settings.worst_windows,

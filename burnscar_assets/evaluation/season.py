@@ -71,7 +71,7 @@ def judge_season(spec: EvaluationSpec, progress: Progress) -> SeasonOutcome:
     if len(cloudy):
         prove_season_separation(cloudy, seen, spec.fire_year)
     rules = fix_rules(spec, folder, seen, progress)
-    doubt = doubt_labels(root, scored, spec.layer, min_clear_fraction=spec.min_clear_fraction)
+    doubt = doubt_labels(root, scored, spec.sensor, spec.layer, min_clear_fraction=spec.min_clear_fraction)
     described = describe_windows(spec, scored, doubt)
     predictions = predict(spec, folder, described, rules, progress)
     judgement = Judgement(manifest.fire_year, manifest.weights_sha256, rules, separation)

@@ -12,6 +12,8 @@ from burnscar_assets.evaluation.report import EvaluationSummary
 from burnscar_assets.evaluation.rules import Rules
 from burnscar_assets.evaluation.separation import SeparationProof
 from burnscar_assets.process import ProcessSpec
+from burnscar_assets.sensors.load import default_sensor
+from burnscar_assets.sensors.sensor import Sensor
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.atomic import write_json
 from burnscar_assets.storage.paths import DataRoot
@@ -31,6 +33,7 @@ class EvaluationSpec(ProcessSpec):
     first_day_after: int = Field(0, description="Days from containment to the start of a window's time range.")
     ecoregions: Path | None = Field(None, description="Vector file of ecoregions; empty: none.")
     world: str = Field("", description="Name of the world, for the model card.")
+    sensor: Sensor = Field(default_factory=default_sensor, description="Sensor of the imagery.")
     layer: str = Field("sentinel2_l2a", description="Raster layer that the model reads.")
     min_clear_fraction: float = Field(
         ge=0, le=1, description="Windows of which a smaller share is clear are told beside the headline, 0–1."

@@ -1,15 +1,16 @@
-"""An rslearn data source for any archive of Sentinel-2 L2A files with a STAC index.
+"""An rslearn data source for any archive of a sensor's files with a STAC index.
 
 Named by its class path in a dataset's `config.json`, so `rslearn dataset prepare` and `materialize` use it
 as they use the sources of rslearn itself. Matching, mosaicking, resampling and writing are rslearn's own;
-what is added is the search in an index instead of an API, the band names, the offset of each scene by its
-processing baseline, and files that stay open from one window to the next.
+what is added is the search in an index instead of an API, the band names, what the sensor's numbers are worth, and
+files that stay open from one window to the next.
 """
 
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -35,7 +36,7 @@ from rslearn.utils.raster_array import RasterArray, RasterMetadata  # noqa: TID2
 from rslearn.utils.raster_format import get_raster_projection_and_bounds  # noqa: TID253
 from rslearn.utils.stac import StacItem  # noqa: TID253
 
-from burnscar_assets.classes import BANDS, BASELINE_OFFSET_DN
+from burnscar_assets.classes import BASELINE_OFFSET_DN
 from burnscar_assets.errors import InputError
 from burnscar_assets.gdal_drivers import open_raster
 from burnscar_assets.imagery.gdal import FORGETTING, gdal_options
@@ -49,11 +50,14 @@ from burnscar_assets.imagery.radiometry import (
     OFFSET_APPLIED,
     SAMPLED,
     BandSample,
+    conversion_of_sensor,
     decide,
     statements_of_item,
 )
 from burnscar_assets.network.masking import mask_address
 from burnscar_assets.network.relay import explained
+from burnscar_assets.sensors.load import default_sensor
+from burnscar_assets.sensors.sensor import LAYER_DTYPE, NO_DATA_DN, Sensor
 
 RECORDED_PROPERTIES = [CLOUD_COVER, *BASELINE_PROPERTIES, *PRODUCT_NAMES, OFFSET_APPLIED, "created", "updated"]
 
@@ -61,7 +65,7 @@ OPEN_FILES = 96
 
 
 class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
-    """Sentinel-2 L2A scenes, one file per band, local or remote, listed by a STAC index."""
+    """Scenes of a sensor, one file per band, local or remote, listed by a STAC index."""
 
     def __init__(
         self,
@@ -72,6 +76,7 @@ class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
         harmonize: bool = True,
         assets: dict[str, str] | None = None,
         allowed_hosts: list[str] | None = None,
+        sensor: dict[str, Any] | None = None,
         context: DataSourceContext = DataSourceContext(),  # noqa: B008 - rslearn's own signature
     ) -> None:
         """Make the source; nothing is read yet.
@@ -81,13 +86,16 @@ class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
             sort_by: property of the STAC items by which scenes are preferred; without one, by id.
             sort_ascending: whether the smallest value is preferred.
             max_cloud_cover: scenes above it are no match, in percent; scenes that don't say are.
-            harmonize: subtract the offset that processing baselines from 04.00 add, where a scene still has it.
+            harmonize: subtract the offset that Sentinel-2's processing baselines from 04.00 add, where a scene still
+                has it; numbers of other sensors are converted as their files say.
             assets: asset key of each band; bands that are not named are detected.
             allowed_hosts: hosts, buckets and folders whose files the index may name; its own, and those of the public
                 archives, are.
+            sensor: what the sensor's file says, with its name; by default Sentinel-2.
             context: the dataset and layer, from rslearn.
         """
-        bands = list(BANDS)
+        self.sensor = default_sensor() if sensor is None else Sensor.model_validate(sensor)
+        bands = list(self.sensor.names)
         if context.layer_config is not None:
             bands = [band for band_set in context.layer_config.band_sets for band in band_set.bands]
         if context.ds_path is not None and not is_remote(index):
@@ -101,7 +109,9 @@ class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
             sort_ascending=sort_ascending,
             properties_to_record=RECORDED_PROPERTIES,
         )
-        self.client: IndexClient = IndexClient(index, bands, assets or {}, max_cloud_cover, tuple(allowed_hosts or ()))
+        self.client: IndexClient = IndexClient(
+            index, bands, assets or {}, max_cloud_cover, tuple(allowed_hosts or ()), self.sensor
+        )
         self.harmonize = harmonize
         self._files: OrderedDict[str, rasterio.DatasetReader] = OrderedDict()
         self._files_lock = threading.Lock()
@@ -114,6 +124,7 @@ class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
         relaxed = CogArchive(
             self.client.endpoint, self.sort_by, self.sort_ascending, None, self.harmonize, self.client.assets
         )
+        relaxed.sensor = relaxed.client.sensor = self.sensor
         relaxed.client.bands = self.client.bands
         relaxed.client.use(self.client.checks)
         return relaxed
@@ -146,13 +157,17 @@ class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
     def get_read_callback(
         self, item: SourceItem, asset_key: str
     ) -> Callable[[npt.NDArray[Any]], npt.NDArray[Any]] | None:
-        """What takes the offset off a band's pixels; None where there is none to take off.
+        """What makes digital numbers of a band's pixels, such as taking an offset off; None where they are such.
 
         Raises:
             InputError: the scene does not say its processing baseline, or its statements contradict each other and
                 its pixels prove neither.
         """
-        if not self.harmonize or asset_key not in BANDS:
+        if asset_key not in self.sensor.names:
+            return None
+        if self.sensor.radiometry.rule == "fixed":
+            return partial(_converted, self.sensor)
+        if not self.harmonize:
             return None
         if item.name not in self._offsets:
             self._offsets[item.name] = self._carries_offset(item) if _is_contradictory(item) else has_offset(item)
@@ -188,8 +203,10 @@ class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
         """Copy whole scenes into the dataset's tile store, for layers with `ingest: true`.
 
         Raises:
-            InputError: whether a scene's numbers carry an offset is in doubt.
+            InputError: whether a scene's numbers carry an offset is in doubt, or the sensor's are converted on reading.
         """
+        if self.sensor.radiometry.rule == "fixed":
+            raise InputError(f"numbers of {self.sensor.title} are converted on reading: set ingest to false")
         for item in items:
             offset = self.harmonize and self._carries_offset(item)
             for band in self.asset_bands:
@@ -202,7 +219,9 @@ class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
                     pixels = source.read()
                     projection, bounds = get_raster_projection_and_bounds(source)
                     metadata = RasterMetadata(nodata_value=source.nodata)
-                harmonize = (_without_offset() if offset and band in BANDS else None) or (lambda array: array)
+                harmonize = (_without_offset() if offset and band in self.sensor.names else None) or (
+                    lambda array: array
+                )
                 raster = RasterArray(
                     chw_array=harmonize(pixels), time_range=item.geometry.time_range, metadata=metadata
                 )
@@ -227,7 +246,7 @@ class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
                 self._files.popitem()[1].close()
 
     def _should_include_item(self, item: SourceItem) -> bool:
-        if self.harmonize:
+        if self.harmonize and self.sensor.radiometry.rule == "sentinel2-baseline":
             has_offset(item)  # an unknown offset is an error now, before any pixel is read
         return True
 
@@ -282,6 +301,19 @@ def hosts_of(source: DataSource, allowed_hosts: Collection[str]) -> list[str]:
     if isinstance(source, CogArchive):
         return source.client.checks.rule.hosts
     return AddressRule(getattr(getattr(source, "client", None), "endpoint", ""), tuple(allowed_hosts)).hosts
+
+
+def sensor_of(source: DataSource) -> Sensor:
+    """The sensor of a data source's scenes; all of rslearn's that are read here are Sentinel-2's."""
+    return getattr(source, "sensor", None) or default_sensor()
+
+
+def _converted(sensor: Sensor, numbers: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Numbers of a band's file as layers have them, as the engine converts them."""
+    from burnscar_assets.imagery.engine.fitting import Fitting
+
+    fitting = Fitting(np.dtype(LAYER_DTYPE), NO_DATA_DN, sensor.nodata, sensor.nodata, reflectance=True)
+    return fitting.fit(fitting.clean(numbers), conversion_of_sensor(sensor))
 
 
 def _without_offset() -> Callable[[npt.NDArray[Any]], npt.NDArray[Any]] | None:

@@ -1,25 +1,14 @@
-"""Which asset of a STAC item holds which Sentinel-2 band: by key, by Element 84's names, by band metadata."""
+"""Which asset of a STAC item holds which band of a sensor: by key, by a catalogue's own names, by band metadata."""
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
-COMMON_NAMES: Final = {
-    "B01": "coastal", "B02": "blue", "B03": "green", "B04": "red",
-    "B05": "rededge071", "B06": "rededge075", "B07": "rededge078",
-    "B08": "nir", "B8A": "nir08", "B09": "nir09", "B11": "swir16", "B12": "swir22",
-}  # fmt: skip
-"""Common names of the STAC electro-optical extension."""
-
-SCL: Final = "SCL"
-"""Scene classification: a band that scenes may have without being asked for it."""
-
-ELEMENT84_KEYS: Final = COMMON_NAMES | {"B05": "rededge1", "B06": "rededge2", "B07": "rededge3", SCL: "scl"}
-"""Asset keys of Element 84's Earth Search, version 1."""
+from burnscar_assets.sensors.sensor import Sensor
 
 
 def band_hrefs(
-    assets: Mapping[str, Mapping[str, Any]], bands: Sequence[str], chosen: Mapping[str, str]
+    assets: Mapping[str, Mapping[str, Any]], bands: Sequence[str], chosen: Mapping[str, str], sensor: Sensor
 ) -> dict[str, str]:
     """Addresses of an item's bands.
 
@@ -27,24 +16,37 @@ def band_hrefs(
         assets: assets of a STAC item by key.
         bands: names of the bands that are wanted.
         chosen: asset keys by band that win over detection.
+        sensor: whose item it is.
 
     Returns:
         Address by band; bands that the item does not have are left out.
     """
+    ways: list[Mapping[str, str]] = [{}, *sensor.assets.values()]
+    way = _best(ways, assets, sensor)
+    common = {band.name: band.common_name for band in sensor.bands}
     found = {}
     for band in bands:
-        key = chosen.get(band) or _detect(assets, band)
+        named = [keys.get(band, band) for keys in ([way] if band in common else [way, *ways])]
+        own = next((key for key in named if key in assets), None)
+        key = chosen.get(band) or own or _described(assets, band, common.get(band))
         if key is not None and key in assets:
             found[band] = assets[key]["href"]
     return found
 
 
-def _detect(assets: Mapping[str, Mapping[str, Any]], band: str) -> str | None:
-    for key in (band, ELEMENT84_KEYS.get(band, band)):
-        if key in assets:
-            return key
-    for wanted in (("name", band), ("common_name", COMMON_NAMES.get(band)), ("eo:common_name", COMMON_NAMES.get(band))):
-        holders = [key for key, asset in assets.items() if wanted[1] and _only_band(asset).get(wanted[0]) == wanted[1]]
+def _best(
+    ways: Sequence[Mapping[str, str]], assets: Mapping[str, Mapping[str, Any]], sensor: Sensor
+) -> Mapping[str, str]:
+    """Of the ways to call a sensor's bands, the one that fits an item best; the first of those that fit alike.
+
+    One way for all bands: what one product calls a band may be another band of another product.
+    """
+    return max(ways, key=lambda keys: sum(keys.get(name, name) in assets for name in sensor.names))
+
+
+def _described(assets: Mapping[str, Mapping[str, Any]], band: str, common_name: str | None) -> str | None:
+    for field, wanted in (("name", band), ("common_name", common_name), ("eo:common_name", common_name)):
+        holders = [key for key, asset in assets.items() if wanted and _only_band(asset).get(field) == wanted]
         if holders:
             return min(holders, key=lambda key: (assets[key].get("gsd", math.inf), key))
     return None

@@ -28,6 +28,7 @@ from rslearn.utils.geometry import WGS84_PROJECTION, STGeometry  # noqa: TID253
 from rslearn.utils.stac import StacItem  # noqa: TID253
 
 from burnscar_assets.imagery.api_client import ApiClient
+from burnscar_assets.imagery.archive import sensor_of
 from burnscar_assets.imagery.hrefs import hosts_among
 from burnscar_assets.imagery.index_client import IndexClient
 from burnscar_assets.imagery.items import CLOUD_COVER, percent
@@ -207,7 +208,7 @@ class _StacSearch:
         bounds = shapely.bounds(self._shapes)
         wide = (bounds[:, 2:] - bounds[:, :2] > WIDEST_WINDOW_DEGREES).any(axis=1) | ~np.isfinite(bounds).all(axis=1)
         narrow = np.flatnonzero(~wide).tolist()
-        groups = group_requests([self._request(i) for i in narrow], self._source.limit)
+        groups = group_requests([self._request(i) for i in narrow], self._source.limit, sensor_of(self._source))
         return [[narrow[i] for i in group] for group in groups] + [[i] for i in np.flatnonzero(wide).tolist()]
 
     def _request(self, position: int) -> Request:

@@ -20,6 +20,8 @@ from burnscar_assets.errors import InputError, MissingDataError, SettingsError
 from burnscar_assets.imagery.hrefs import is_remote
 from burnscar_assets.imagery.items import BASELINE_PROPERTIES, CLOUD_COVER, OF_THE_SUN, PRODUCT_NAMES
 from burnscar_assets.imagery.radiometry import OF_RADIOMETRY
+from burnscar_assets.sensors.load import default_sensor, load_sensor
+from burnscar_assets.sensors.sensor import Sensor
 from burnscar_assets.settings import ImagerySettings
 from burnscar_assets.storage.atomic import write_json
 from burnscar_assets.storage.paths import DataRoot
@@ -30,6 +32,11 @@ if TYPE_CHECKING:
     from rslearn.dataset import Dataset, Window
 
 ARCHIVE_VARIABLE = "${BURNSCAR_ARCHIVE}"
+LAYER_VARIABLE = "${BURNSCAR_LAYER}"
+OUR_ARCHIVE = "burnscar_assets.imagery.archive.CogArchive"
+SENSOR_ARGUMENT = "sensor"
+"""Argument of our archive that says whose scenes it lists, in full, so that the configuration stands for itself."""
+
 CLOUD_LIMIT = "max_cloud_cover"
 RECORDED = (CLOUD_COVER, *BASELINE_PROPERTIES, *PRODUCT_NAMES, *OF_RADIOMETRY, *OF_THE_SUN)
 """Properties of items that are kept with the scenes that windows are matched with."""
@@ -43,7 +50,8 @@ def write_dataset_config(settings: ImagerySettings, root: DataRoot) -> Path:
 
     `${BURNSCAR_ARCHIVE}` becomes the archive's place: relative to the dataset for one under the data root, so
     that the root can be moved, absolute otherwise. A cloud limit that the configuration has becomes the one of
-    the settings. Other `${…}` stay; rslearn takes them from the environment.
+    the settings. A layer of our archive without band sets gets those of the sensor; the name `${BURNSCAR_LAYER}`
+    becomes that of the settings. Other `${…}` stay; rslearn takes them from the environment.
 
     The configuration of `imagery.fallback` is put beside it, as `fallback.json`.
 
@@ -73,17 +81,25 @@ def _dataset_config(name: str, settings: ImagerySettings, root: DataRoot) -> dic
     source = config_file(name)
     try:
         content = json.loads(source.read_text(encoding="utf-8"))
-        layers = content["layers"].values()
+        layers = content["layers"] = {
+            name.replace(LAYER_VARIABLE, settings.layer): layer for name, layer in content["layers"].items()
+        }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise SettingsError(f"{source} is no rslearn dataset configuration ({error}): it needs `layers`") from error
-    for layer in layers:
+    sensor = load_sensor(settings.sensor)
+    for layer in layers.values():
         arguments = layer.get("data_source", {}).get("init_args", {})
         if CLOUD_LIMIT in arguments:
             arguments[CLOUD_LIMIT] = settings.max_cloud_cover
         if CLOUD_COVER in arguments.get("query", {}):
             arguments["query"][CLOUD_COVER] = {"lte": settings.max_cloud_cover}
-        if settings.allowed_hosts and layer.get("data_source", {}).get("class_path", "").endswith(".CogArchive"):
+        if layer.get("data_source", {}).get("class_path") != OUR_ARCHIVE:
+            continue
+        layer.setdefault("band_sets", [sensor.band_set()])
+        if settings.allowed_hosts:
             arguments["allowed_hosts"] = list(settings.allowed_hosts)
+        if sensor != default_sensor():
+            arguments[SENSOR_ARGUMENT] = sensor.model_dump(mode="json", exclude_defaults=True)
     replaced: dict[str, Any] = _replace(content, settings, root, source)
     return replaced
 
@@ -216,6 +232,12 @@ def fallback_layer(dataset: "Dataset", name: str) -> "LayerConfig | None":
     content = _read_json(Path(dataset.path) / FALLBACK)
     layer = content["layers"].get(name) if isinstance(content, dict) else None
     return None if layer is None else LayerConfig.model_validate(layer)
+
+
+def sensor_of_layer(config: "LayerConfig") -> Sensor:
+    """The sensor of a layer's images, as its data source has it; Sentinel-2 where that says none."""
+    said = config.data_source.init_args.get(SENSOR_ARGUMENT) if config.data_source else None
+    return default_sensor() if said is None else Sensor.model_validate(said)
 
 
 def close_files(source: "DataSource") -> None:

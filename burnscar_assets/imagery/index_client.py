@@ -17,6 +17,8 @@ from burnscar_assets.imagery.hrefs import AddressRule, is_remote
 from burnscar_assets.imagery.item_checks import ItemChecks, Reason
 from burnscar_assets.imagery.items import CLOUD_COVER, percent
 from burnscar_assets.imagery.stac_index import StacDict, StacIndex, read_index
+from burnscar_assets.sensors.load import default_sensor
+from burnscar_assets.sensors.sensor import Sensor
 
 
 class _Index(NamedTuple):
@@ -65,6 +67,7 @@ class IndexClient(StacClient):
         assets: dict[str, str],
         max_cloud_cover: float | None = None,
         allowed_hosts: tuple[str, ...] = (),
+        sensor: Sensor | None = None,
     ) -> None:
         """Remember what to search; the index is read by the first search.
 
@@ -74,12 +77,14 @@ class IndexClient(StacClient):
             assets: asset keys by band, where they aren't to be detected.
             max_cloud_cover: scenes above it are not found, in percent.
             allowed_hosts: hosts, buckets and folders that the index may name beside its own, see `AddressRule`.
+            sensor: whose scenes it lists; by default Sentinel-2's.
         """
         super().__init__(index)
         self.bands = bands
         self.assets = assets
         self.max_cloud_cover = max_cloud_cover
-        self.checks = ItemChecks(AddressRule(index, allowed_hosts), granules=True)
+        self.sensor = sensor or default_sensor()
+        self.checks = ItemChecks(AddressRule(index, allowed_hosts), granules=self.sensor.tiling == "mgrs")
         self._listed: _Scenes | None = None
 
     def use(self, checks: ItemChecks) -> None:
@@ -94,7 +99,7 @@ class IndexClient(StacClient):
     def address(self, scene_id: str, band: str) -> str | None:
         """Where a band of a scene lies, whether it is one of `bands` or not; None if the index does not tell."""
         item = self._scenes().by_id(scene_id)
-        address = band_hrefs(item["assets"], [band], self.assets).get(band) if item else None
+        address = self._hrefs(item, [band]).get(band) if item else None
         return address if address is not None and self._is_allowed(address) else None
 
     def check(self) -> None:
@@ -125,8 +130,18 @@ class IndexClient(StacClient):
         scenes = [scene for position in found if (scene := self._scene(listed, int(position))) is not None]
         if date_time is not None:
             start, end = date_time if isinstance(date_time, tuple) else (date_time, date_time)
-            scenes = [scene for scene in scenes if _times(scene)[0] <= end and _times(scene)[1] >= start]
+            scenes = [scene for scene in scenes if self._is_of(scene, start, end)]
         return [scene for scene in scenes if ids is None or scene.id in ids]
+
+    def _is_of(self, scene: StacItem, start: datetime, end: datetime) -> bool:
+        """Whether a scene is of a time range; a composite is only if all its days are: others show what was before."""
+        first, last = _times(scene)
+        if self.sensor.kind == "composites":
+            return start <= first and last <= end
+        return first <= end and last >= start
+
+    def _hrefs(self, item: StacDict, bands: Sequence[str]) -> dict[str, str]:
+        return band_hrefs(item["assets"], bands, self.assets, self.sensor)
 
     def _scenes(self) -> "_Scenes":
         items = _read_once(self.checks.rule)
@@ -139,7 +154,7 @@ class IndexClient(StacClient):
     def _check_bands(self, items: StacIndex) -> None:
         lacking = set(self.bands)
         for item in items:
-            lacking -= band_hrefs(item["assets"], self.bands, self.assets).keys()
+            lacking -= self._hrefs(item, self.bands).keys()
             if not lacking:
                 return
         raise InputError(
@@ -152,7 +167,7 @@ class IndexClient(StacClient):
         """A scene of the index; None for one that lacks a band or is too cloudy."""
         if position not in listed.made:
             item = listed.items[position]
-            hrefs = band_hrefs(item["assets"], self.bands, self.assets)
+            hrefs = self._hrefs(item, self.bands)
             usable = len(hrefs) == len(self.bands) and self._is_clear(item)
             by_href = {asset["href"]: asset for asset in item["assets"].values()}
             told = item | {"assets": {band: by_href[href] for band, href in hrefs.items()}}

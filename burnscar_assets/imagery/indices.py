@@ -1,4 +1,4 @@
-"""Burn indices from Sentinel-2 digital numbers.
+"""Burn indices from digital numbers of near and short-wave infrared.
 
 All take harmonised surface reflectance, whose scale cancels out, and give float32; a pixel that lacks data
 in one of the bands (0) is not a number. Sources: Key and Benson (2006), Landscape Assessment (NBR, dNBR);
@@ -15,7 +15,7 @@ RBR_OFFSET = 1.001
 
 
 def nbr(nir: npt.NDArray[np.generic], swir: npt.NDArray[np.generic]) -> FloatArray:
-    """Normalised burn ratio, (NIR − SWIR) / (NIR + SWIR); for Sentinel-2 B08 and B12.
+    """Normalised burn ratio, (NIR − SWIR) / (NIR + SWIR).
 
     Args:
         nir: near infrared, digital numbers.

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,16 +11,27 @@ import pandas as pd
 from burnscar_assets.classes import CLASS_COLORS, CLASS_NAMES
 from burnscar_assets.imagery.dataset import image_layers, open_dataset
 from burnscar_assets.imagery.tiles import read_tiles
+from burnscar_assets.sensors.sensor import Role, Sensor
 from burnscar_assets.text import as_drawn
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-TRUE_COLOUR = ("B04", "B03", "B02")
-SWIR = ("B12", "B8A", "B04")
-BRIGHTEST_DN: dict[tuple[str, ...], int] = {TRUE_COLOUR: 2500, SWIR: 4500}
-"""Digital number shown as full brightness: reflectance 0.25 and 0.45, fixed so that chips compare."""
+
+class Composite(NamedTuple):
+    """Three bands that are shown as red, green and blue.
+
+    Attributes:
+        label: what people call it.
+        bands: names of the bands.
+        brightest_dn: digital number of full brightness, fixed so that chips compare.
+    """
+
+    label: str
+    bands: tuple[str, str, str]
+    brightest_dn: int
+
 
 CHIPS_A_CLASS = 8
 SIMULATED_NOTE = "simulated imagery"
@@ -29,6 +40,7 @@ CLOUD_BINS = 20
 
 def plot_chips(
     dataset_path: Path,
+    sensor: Sensor,
     windows: pd.DataFrame,
     tiles: pd.DataFrame,
     *,
@@ -36,10 +48,11 @@ def plot_chips(
     title: str,
     simulated: bool = False,
 ) -> "Figure":
-    """Windows of each class in true colour and in short-wave infrared (B12, B8A, B04).
+    """Windows of each class in true colour and in short-wave infrared, as far as the sensor has the bands.
 
     Args:
         dataset_path: the rslearn dataset.
+        sensor: whose images these are.
         windows: rows of the windows table.
         tiles: rows of the tiles table of these windows.
         n: windows of each class to show, at most.
@@ -47,22 +60,23 @@ def plot_chips(
         simulated: whether to say that the imagery is simulated.
 
     Returns:
-        A figure with two rows a class; it says so where a class has no complete window.
+        A figure with a row for each composite of each class; it says so where a class has no complete window.
     """
     from matplotlib.figure import Figure
 
     config = image_layers(open_dataset(dataset_path))
-    layer = next((name for name in tiles["layer"].unique() if _has_bands(config, name)), None)
+    shown = composites(sensor)
+    layer = next((name for name in tiles["layer"].unique() if _has_bands(config, name, sensor)), None)
     chosen = {name: _choose(windows, tiles, layer, name, n) for name in CLASS_NAMES}
-    figure = Figure(figsize=(1.05 * n + 0.9, 1.05 * 2 * len(CLASS_NAMES) + 0.7))
-    axes = figure.subplots(2 * len(CLASS_NAMES), n, squeeze=False)
+    figure = Figure(figsize=(1.05 * n + 0.9, 1.05 * len(shown) * len(CLASS_NAMES) + 0.7))
+    axes = figure.subplots(len(shown) * len(CLASS_NAMES), n, squeeze=False)
     for block, (name, rows) in enumerate(chosen.items()):
-        for line, (bands, label) in enumerate(((TRUE_COLOUR, "true colour"), (SWIR, "SWIR"))):
-            cells = axes[2 * block + line]
-            images = chip_images(dataset_path, rows, str(layer), bands) if len(rows) else iter(())
-            _fill(cells, images, f"{name}\n{label}", CLASS_COLORS[name])
+        for line, composite in enumerate(shown):
+            cells = axes[len(shown) * block + line]
+            images = chip_images(dataset_path, rows, str(layer), composite) if len(rows) else iter(())
+            _fill(cells, images, f"{name}\n{composite.label}", CLASS_COLORS[name])
         if not len(rows):
-            axes[2 * block][0].text(0, 0.5, f"no complete {name} window", fontsize=8)
+            axes[len(shown) * block][0].text(0, 0.5, f"no complete {name} window", fontsize=8)
     figure.subplots_adjust(left=0.1, right=0.99, top=0.93, bottom=0.01, hspace=0.06, wspace=0.06)
     figure.suptitle(_with_note(title, simulated), fontsize=10)
     return figure
@@ -104,9 +118,18 @@ def _with_note(title: str, simulated: bool) -> str:
     return as_drawn(f"{title} ({SIMULATED_NOTE})" if simulated and "simulated" not in title else title)
 
 
-def _has_bands(layers: dict, name: str) -> bool:
+def composites(sensor: Sensor) -> list[Composite]:
+    """What pictures of a sensor's images show: true colour where it has the bands, and short-wave infrared."""
+    near: Role = "nir_narrow" if sensor.has("nir_narrow") else "nir"
+    swir = Composite("SWIR", (sensor.band("swir2"), sensor.band(near), sensor.band("red")), 4500)
+    if not sensor.has("green", "blue"):
+        return [swir]
+    return [Composite("true colour", (sensor.band("red"), sensor.band("green"), sensor.band("blue")), 2500), swir]
+
+
+def _has_bands(layers: dict, name: str, sensor: Sensor) -> bool:
     there = {band for band_set in layers[name].band_sets for band in band_set.bands} if name in layers else set()
-    return {*TRUE_COLOUR, *SWIR} <= there
+    return there.issuperset(sensor.names)
 
 
 def _choose(windows: pd.DataFrame, tiles: pd.DataFrame, layer: str | None, name: str, n: int) -> pd.DataFrame:
@@ -118,11 +141,11 @@ def _choose(windows: pd.DataFrame, tiles: pd.DataFrame, layer: str | None, name:
 
 
 def chip_images(
-    dataset_path: Path, rows: pd.DataFrame, layer: str, bands: tuple[str, ...]
+    dataset_path: Path, rows: pd.DataFrame, layer: str, composite: Composite
 ) -> Iterator[npt.NDArray[np.float32]]:
     """Pictures of tiles, (height, width, 3) in 0–1, in the order of the rows."""
-    for pixels in read_tiles(dataset_path, rows, layer, bands):
-        bright = np.clip(pixels.astype(np.float32) / BRIGHTEST_DN[bands], 0, 1)
+    for pixels in read_tiles(dataset_path, rows, layer, composite.bands):
+        bright = np.clip(pixels.astype(np.float32) / composite.brightest_dn, 0, 1)
         yield np.moveaxis(np.sqrt(bright), 0, -1)
 
 

@@ -1,13 +1,15 @@
-"""What the numbers of a Sentinel-2 scene are worth: evidence on one side, a decision on the other.
+"""What the numbers of a scene are worth: evidence on one side, a decision on the other.
 
-From processing baseline 04.00 on, ESA adds 1000 to each digital number. Archives take it off, or don't, and say so in a
-flag, in `raster:bands`, in tags of their files, or nowhere. What is said may be wrong, so the pixels are asked first:
-with the offset, hardly any pixel lies below 1000, and ground without light or reflectance lies at it; without, nearly
-every scene has ground below. Where the pixels prove nothing (bright desert, ice, cloud), a neighbour in time may
-(`neighbours.py`); else what is said decides if it agrees; if it doesn't, the scene is set aside. Numbers of this module
-are digital numbers: reflectance × 10,000.
+Numbers of most sensors have one scale (rule `fixed`), and what files and items state must agree with it. Those of
+Sentinel-2 may carry an offset (rule `sentinel2-baseline`): from processing baseline 04.00 on, ESA adds 1000 to each.
+Archives take it off, or don't, and say so in a flag, in `raster:bands`, in tags of their files, or nowhere. What is
+said may be wrong, so the pixels are asked first: with the offset, hardly any pixel lies below 1000, and ground without
+light or reflectance lies at it; without, nearly every scene has ground below. Where the pixels prove nothing (bright
+desert, ice, cloud), a neighbour in time may (`neighbours.py`); else what is said decides if it agrees; if it doesn't,
+the scene is set aside. Numbers of this module are digital numbers: reflectance × 10,000.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,8 +21,8 @@ import numpy.typing as npt
 from burnscar_assets.classes import BASELINE_OFFSET_DN
 from burnscar_assets.errors import InputError
 from burnscar_assets.imagery.pixels import Radiometry, radiometry_of_item
+from burnscar_assets.sensors.sensor import DN_PER_REFLECTANCE, RadiometryRule, Sensor
 
-DN_PER_REFLECTANCE: Final = 10_000
 OFFSET_FROM_BASELINE: Final = 4.0
 
 BASELINE: Final = "s2:processing_baseline"
@@ -149,7 +151,7 @@ class RadiometryDecision:
         scene: name of the scene.
         usable: whether it can be used; if not, it is set aside.
         offset_dn: what is taken off its digital numbers.
-        decided_by: `pixels`, `neighbour`, `statements` or `nothing`.
+        decided_by: `pixels`, `neighbour`, `statements`, `sensor` or `nothing`.
         evidence_for, evidence_against: what speaks for the decision, and against it.
     """
 
@@ -171,6 +173,40 @@ class RadiometryDecision:
         if self.usable:
             return ""
         return f"what the numbers of scene {self.scene} are worth is in doubt: {'; '.join(self.evidence_against)}"
+
+
+def conversion_of_sensor(sensor: Sensor) -> Conversion | None:
+    """From numbers of a sensor's files to digital numbers, but for an offset that is to be proved; None if they are."""
+    rule = sensor.radiometry
+    found = Conversion(rule.scale * DN_PER_REFLECTANCE, rule.offset * DN_PER_REFLECTANCE)
+    return None if found == Conversion() else found
+
+
+def decide_fixed(scene: str, sensor: Sensor, dtypes: Iterable[str], stated: Iterable[Radiometry]) -> RadiometryDecision:
+    """Whether numbers of a sensor with one scale can be taken for what the sensor's file says.
+
+    Args:
+        scene: its name.
+        sensor: whose scene it is.
+        dtypes: types of its files whose scale nothing states.
+        stated: scales and offsets that its files and its item state.
+
+    Returns:
+        The decision: a scene of another type, or of which another scale is stated, is set aside.
+    """
+    rule = sensor.radiometry
+    said = f"{sensor.title} has scale {rule.scale:g} and offset {rule.offset:g}"
+    others = sorted({f"scale {s.scale:g}, offset {s.offset:g} is stated" for s in stated if not _is_alike(s, rule)})
+    others += [f"numbers are of type {dtype}, not {sensor.dtype}" for dtype in sorted({*dtypes} - {sensor.dtype})]
+    if others:
+        return RadiometryDecision(scene, False, 0, "nothing", (), (said, *others))
+    return RadiometryDecision(scene, True, 0, "sensor", (said,))
+
+
+def _is_alike(stated: Radiometry, rule: RadiometryRule) -> bool:
+    return math.isclose(stated.scale, rule.scale, rel_tol=1e-6) and math.isclose(
+        stated.offset, rule.offset, rel_tol=1e-6, abs_tol=1e-9
+    )
 
 
 def what_pixels_show(samples: Iterable[BandSample]) -> Shown:
@@ -242,10 +278,15 @@ def statements_of_item(properties: Mapping[str, Any], baseline: str) -> list[Sta
     """
     of_assets = [
         said
-        for scale, offset in {tuple(pair) for pair in (properties.get(RASTER_BANDS) or {}).values()}
-        if (said := statement_of_scale(RASTER_BANDS, scale, offset)) is not None
+        for stated in stated_of_item(properties)
+        if (said := statement_of_scale(RASTER_BANDS, stated.scale, stated.offset)) is not None
     ]
     return [*_of_flag_and_baseline(_as_bool(properties.get(OFFSET_APPLIED)), baseline), *of_assets]
+
+
+def stated_of_item(properties: Mapping[str, Any]) -> list[Radiometry]:
+    """The scales and offsets that an item's properties state of its bands, each once."""
+    return [Radiometry(*pair) for pair in {tuple(pair) for pair in (properties.get(RASTER_BANDS) or {}).values()}]
 
 
 def _of_flag_and_baseline(taken_off: bool | None, baseline: str) -> list[Statement]:

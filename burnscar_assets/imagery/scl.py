@@ -21,11 +21,13 @@ from rslearn.utils.geometry import WGS84_PROJECTION, PixelBounds, Projection  # 
 
 from burnscar_assets.errors import InputError, SourceUnavailableError
 from burnscar_assets.imagery.archive import CogArchive
-from burnscar_assets.imagery.band_assets import ELEMENT84_KEYS, SCL
 from burnscar_assets.imagery.clearness import SCL_M, Clearness, Sun, classify, margin_towards, sun_at, weights
 from burnscar_assets.imagery.engine import ReadOptions, WindowRequest, read_windows
 from burnscar_assets.imagery.items import SUN_AZIMUTH, SUN_ELEVATION, SUN_ZENITH
 from burnscar_assets.progress import Progress, silent
+from burnscar_assets.sensors.load import default_sensor
+
+SCL = "SCL"
 
 logger = logging.getLogger(__name__)
 
@@ -193,7 +195,7 @@ def _scl_key(source: DataSource) -> str | None:
     if isinstance(source, CogArchive):
         return SCL
     if isinstance(source, Element84):
-        return ELEMENT84_KEYS[SCL]
+        return default_sensor().assets["earth-search"][SCL]
     every: dict[str, list[str]] = getattr(source, "BANDS", {})
     return next((key for key, bands in every.items() if bands == [SCL]), None)
 

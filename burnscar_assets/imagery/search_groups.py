@@ -1,7 +1,7 @@
 """Which requests share one search of a catalogue: those near each other in place and time.
 
 Every search costs the same for asking, and something for each scene that it lists in vain. Requests join while
-that costs less than asking again would. Lists of scenes are estimated for Sentinel-2; where another archive is
+that costs less than asking again would. Lists of scenes are estimated by the sensor's density; where an archive is
 denser or sparser, searches are fewer or more than they need be, and their answers the same.
 """
 
@@ -13,11 +13,7 @@ from datetime import datetime
 import numpy as np
 import numpy.typing as npt
 
-SCENE_KM: float = 110.0
-"""Side of a Sentinel-2 granule."""
-
-SCENES_PER_DAY: float = 0.4
-"""Scenes a day that cover a place: two satellites, five days, neighbouring orbits that overlap."""
+from burnscar_assets.sensors.sensor import Sensor
 
 MOST_SCENES: int = 500
 """A search that would list more is not widened, so that its answer stays small."""
@@ -35,19 +31,20 @@ class Request:
     times: TimeRange | None
 
 
-def group_requests(requests: Sequence[Request], page: int) -> list[list[int]]:
+def group_requests(requests: Sequence[Request], page: int, sensor: Sensor) -> list[list[int]]:
     """Put requests into groups that share one search each.
 
     Args:
         requests: what is asked for; no box across the antimeridian.
         page: scenes that the catalogue lists in one answer: what asking once more is worth.
+        sensor: whose scenes are listed.
 
     Returns:
         Positions of the requests of each group, each request in one group, in the order of time and place.
     """
     unlimited = [i for i, request in enumerate(requests) if request.times is None]
     limited = [i for i, request in enumerate(requests) if request.times is not None]
-    return _join(requests, limited, page) + _join(requests, unlimited, page)
+    return _join(requests, limited, page, sensor) + _join(requests, unlimited, page, sensor)
 
 
 def split_group(requests: Sequence[Request], group: Sequence[int]) -> tuple[list[int], list[int]] | None:
@@ -63,7 +60,7 @@ def split_group(requests: Sequence[Request], group: Sequence[int]) -> tuple[list
     return first, [i for i, low in zip(group, lower, strict=True) if not low]
 
 
-def _join(requests: Sequence[Request], chosen: list[int], page: int) -> list[list[int]]:
+def _join(requests: Sequence[Request], chosen: list[int], page: int, sensor: Sensor) -> list[list[int]]:
     """Put each request, by time and place, where it adds least to what is listed; alone where that is too much."""
     if not chosen:
         return []
@@ -75,8 +72,8 @@ def _join(requests: Sequence[Request], chosen: list[int], page: int) -> list[lis
         extent = wanted[position]
         count = len(groups)
         grown = _unite(extents[:count], extent)
-        listed, alone = _scenes(grown), float(_scenes(extent[None])[0])
-        wasted = listed - _scenes(extents[:count]) - alone
+        listed, alone = _scenes(grown, sensor), float(_scenes(extent[None], sensor)[0])
+        wasted = listed - _scenes(extents[:count], sensor) - alone
         wasted[listed > max(MOST_SCENES, page)] = np.inf
         if count and (best := int(wasted.argmin())) is not None and wasted[best] <= page:
             groups[best].append(chosen[position])
@@ -101,11 +98,11 @@ def _unite(extents: npt.NDArray[np.float64], extent: npt.NDArray[np.float64]) ->
     return grown
 
 
-def _scenes(extents: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _scenes(extents: npt.NDArray[np.float64], sensor: Sensor) -> npt.NDArray[np.float64]:
     """How many scenes a search of each extent may list."""
     spans = (extents[:, 1::2] - extents[:, ::2]) * _weights(extents)
-    granules = (1 + spans[:, 0] / SCENE_KM) * (1 + spans[:, 1] / SCENE_KM)
-    return np.asarray(granules * (1 + spans[:, 2] * SCENES_PER_DAY))
+    granules = (1 + spans[:, 0] / sensor.scene_km) * (1 + spans[:, 1] / sensor.scene_km)
+    return np.asarray(granules * (1 + spans[:, 2] * sensor.scenes_per_day))
 
 
 def _weights(extents: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

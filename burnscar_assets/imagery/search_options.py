@@ -56,7 +56,8 @@ class SearchOptions:
     def checks(self, source: StacDataSource) -> ItemChecks:
         """What the items of a source must be."""
         collections = tuple(source.collection_names)
-        granules = isinstance(source.client, IndexClient) or any("sentinel-2" in name for name in collections)
+        own = source.client.sensor.tiling == "mgrs" if isinstance(source.client, IndexClient) else False
+        granules = own or any("sentinel-2" in name for name in collections)
         rule = AddressRule(source.client.endpoint, self.allowed_hosts)
         checks = ItemChecks(rule, self.exclude, collections, granules)
         if self.set_aside is not None and self.mended is not None:

@@ -98,6 +98,7 @@ def mine(
     spec = EvaluationSpec(
         root=place.path,
         fire_year=fire_year,
+        sensor=settings.sensor,
         layer=settings.imagery.layer,
         min_clear_fraction=settings.imagery.min_clear_fraction,
         settings=settings.evaluation,

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from burnscar_assets.classes import BANDS
 from burnscar_assets.orchestration.artifacts import GPU_STAGES, row_count
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
@@ -75,7 +74,7 @@ def _pixels_gib(world: World, pair: Pair) -> float:
     paths = (table_path(world.root, WINDOWS, year) for year in world.training_years(pair.fire_year))
     windows = sum(row_count(path) for path in paths if path.exists())
     layers = 1 + len(training.earlier_layers)
-    pixels = windows * layers * side_px**2 * len(BANDS) * _PIXEL_BYTES
+    pixels = windows * layers * side_px**2 * len(world.settings.sensor.names) * _PIXEL_BYTES
     return min(pixels, training.memory_gb * 1e9) / _GIB
 
 

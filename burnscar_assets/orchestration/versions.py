@@ -5,9 +5,11 @@ Raise a stage's version when its code comes to give another result for the same 
 """
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from burnscar_assets.environment import config_file
+from burnscar_assets.environment import CONFIGS_DIR, config_file
+from burnscar_assets.sensors.load import DEFAULT, FOLDER, sensor_file
 from burnscar_assets.settings import Settings
 from burnscar_assets.setups import Setup, load_setup, load_setups
 from burnscar_assets.storage.hashing import hash_file, hash_json
@@ -62,8 +64,16 @@ def stage_settings(asset: str, settings: Settings) -> dict[str, Any]:
     every = dict(_flat((settings if setup is None else setup.applied_to(settings)).decisive_sections()))
     read = READ_BY[_stage(asset)]
     values = {name: value for name, value in every.items() if _is_read(name, read.settings)}
-    files = [every[field] for field in read.files if every[field] is not None]
-    return values | own | {f"{_FILE}{name}": hash_file(config_file(name)) for name in files}
+    files = {every[field]: config_file(every[field]) for field in read.files if every[field] is not None}
+    if "imagery.layer" in values:
+        files |= _sensor_file(settings)
+    return values | own | {f"{_FILE}{name}": hash_file(path) for name, path in files.items()}
+
+
+def _sensor_file(settings: Settings) -> dict[str, Path]:
+    """The file of the world's sensor; not the shipped Sentinel-2's, which the stages' own versions stand for."""
+    path = sensor_file(settings.imagery.sensor)
+    return {} if path == CONFIGS_DIR / FOLDER / f"{DEFAULT}.yaml" else {f"{FOLDER}/{path.name}": path}
 
 
 def _setup(asset: str) -> Setup | None:

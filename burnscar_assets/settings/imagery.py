@@ -10,6 +10,7 @@ from pydantic import (
 
 from burnscar_assets.network.masking import mask_address
 from burnscar_assets.section import Section
+from burnscar_assets.sensors.load import DEFAULT
 
 
 class ImagerySettings(Section):
@@ -17,6 +18,11 @@ class ImagerySettings(Section):
 
     transport = frozenset({"late_days", "workers", "ray_address", "retries", "retry_backoff_s"})
 
+    sensor: str = Field(
+        DEFAULT,
+        description="Sensor whose images these are: name of a file in sensors/ beside the settings or of a shipped "
+        "one, or a path; what dataset_config, layer and windows don't say follows it.",
+    )
     dataset_config: str = Field(
         "dataset.json", description="rslearn dataset configuration, beside the settings file or a shipped one."
     )

@@ -6,7 +6,7 @@ Nothing here reads data or has side effects.
 import math
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Self, get_args
+from typing import Annotated, Any, Final, Self, get_args
 
 import yaml
 from pydantic import (
@@ -22,6 +22,8 @@ from burnscar_assets.mining.settings import MiningSettings
 from burnscar_assets.operations import AutomationSettings, ComputeSettings
 from burnscar_assets.plausible import meant_number
 from burnscar_assets.section import Section
+from burnscar_assets.sensors.load import DEFAULT, load_sensor
+from burnscar_assets.sensors.sensor import Sensor
 from burnscar_assets.settings.imagery import ImagerySettings
 from burnscar_assets.settings.labels import (
     InSeasonSettings,
@@ -31,6 +33,9 @@ from burnscar_assets.settings.labels import (
 )
 from burnscar_assets.settings.training import EvaluationSettings, SetupsSettings, TrainingSettings
 from burnscar_assets.settings.windows import SamplingSettings, WindowSettings
+
+DATASET_OF_SENSOR: Final = "dataset-sensor.json"
+"""Dataset configuration whose layer is made of what the sensor says."""
 
 
 class DemoSettings(Section):
@@ -63,6 +68,20 @@ class Settings(Section):
     compute: ComputeSettings = ComputeSettings()
     demo: DemoSettings | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _follow_the_sensor(cls, content: Any) -> Any:
+        """What settings don't say of windows and imagery is the sensor's; the fields' own defaults are Sentinel-2's."""
+        parts = [content.get(part, {}) for part in ("imagery", "windows")] if isinstance(content, dict) else []
+        imagery, windows = parts if parts and all(isinstance(part, dict) for part in parts) else ({}, {})
+        name = imagery.get("sensor", DEFAULT)
+        if name == DEFAULT or not isinstance(name, str):
+            return content
+        sensor = load_sensor(name)
+        of_windows = {"size_px": sensor.window_px, "resolution_m": sensor.resolution_m}
+        of_imagery = {"dataset_config": DATASET_OF_SENSOR, "layer": sensor.layer}
+        return content | {"windows": of_windows | windows, "imagery": of_imagery | imagery}
+
     @model_validator(mode="after")
     def _crops_are_in_the_middle(self) -> Self:
         crop_px, size_px = self.training.crop_px, self.windows.size_px
@@ -90,6 +109,15 @@ class Settings(Section):
                 "setups",
             )
         }
+
+    @property
+    def sensor(self) -> Sensor:
+        """The sensor of the world's imagery, read from its file.
+
+        Raises:
+            SettingsError: there is none, or naming what is wrong with it.
+        """
+        return load_sensor(self.imagery.sensor)
 
     @property
     def simulated_imagery(self) -> bool:

@@ -12,6 +12,8 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from burnscar_assets.errors import CheckpointError
+from burnscar_assets.sensors.load import default_sensor
+from burnscar_assets.sensors.sensor import Sensor
 from burnscar_assets.storage.atomic import write_json
 from burnscar_assets.storage.hashing import hash_file
 
@@ -65,6 +67,7 @@ class CheckpointManifest(BaseModel):
     layers: dict[str, tuple[str, ...]] = Field(
         {}, description="Every raster layer that it reads, with the bands in their order; empty: `layer` alone."
     )
+    sensor: Sensor = Field(default_factory=default_sensor, description="Sensor of the images that it was trained on.")
     per_pixel: bool = Field(False, description="Whether it was trained on label rasters and answers pixel by pixel.")
     encoder: EncoderRecord | None = Field(None, description="Pretrained encoder; empty: trained from scratch.")
     parameters: int = Field(0, description="Parameters of the model.")

@@ -56,6 +56,7 @@ def plan_training(
         fire_years=years,
         dataset=root.dataset.resolve(),
         checkpoint=root.checkpoint(fire_year).resolve(),
+        sensor=settings.sensor,
         layer=settings.imagery.layer,
         layers=layers,
         size_px=int(windows["size_px"].max()),

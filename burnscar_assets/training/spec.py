@@ -6,6 +6,8 @@ from pydantic import Field
 
 from burnscar_assets.classes import Split
 from burnscar_assets.process import ProcessSpec
+from burnscar_assets.sensors.load import default_sensor
+from burnscar_assets.sensors.sensor import Sensor
 from burnscar_assets.settings import TrainingSettings
 from burnscar_assets.training.olmoearth import Encoder
 
@@ -23,6 +25,7 @@ class TrainingSpec(ProcessSpec):
     fire_years: tuple[int, ...] = Field(min_length=1, description="Fire years it is trained on, ascending.")
     dataset: Path = Field(description="Folder of the rslearn dataset.")
     checkpoint: Path = Field(description="Folder of the checkpoint to make; it is replaced whole, at the end.")
+    sensor: Sensor = Field(default_factory=default_sensor, description="Sensor of the imagery.")
     layer: str = Field("sentinel2_l2a", description="Raster layer of the image after the fire.")
     layers: tuple[str, ...] = Field(("sentinel2_l2a",), min_length=1, description="Every raster layer that is read.")
     size_px: int = Field(ge=1, description="Side of the largest window, in pixels.")

@@ -260,6 +260,7 @@ def _manifest(
         reader=result.reader,
         devices=device_count(spec.settings, device),
         accumulation=result.parts,
+        sensor=spec.sensor,
         layer=spec.layer,
         layers=image_layers(config),
         per_pixel=is_per_pixel(config),

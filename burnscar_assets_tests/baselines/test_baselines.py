@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from burnscar_assets.baselines.features import FEATURE_NAMES, window_features
+from burnscar_assets.baselines.features import feature_names, window_features
 from burnscar_assets.baselines.model import TREES_FILE
 from burnscar_assets.baselines.plots import plot_baseline
 from burnscar_assets.baselines.threshold import burn_index, fit_threshold
@@ -21,6 +21,7 @@ from burnscar_assets.cost import read_cost
 from burnscar_assets.errors import CheckpointError, InputError
 from burnscar_assets.evaluation.evaluator import evaluate
 from burnscar_assets.imagery.indices import nbr
+from burnscar_assets.sensors.load import default_sensor
 from burnscar_assets.setups import Setup, ThresholdParameters
 from burnscar_assets.storage.contracts import PREDICTIONS, TILES, WINDOWS
 from burnscar_assets.storage.paths import DataRoot
@@ -30,6 +31,8 @@ from burnscar_assets.training.model import load_model
 from burnscar_assets_tests.evaluation.tiny_world import SETTINGS, spec_of, write_perimeters
 from burnscar_assets_tests.tiny_dataset import make_tiny_dataset, tiny_image
 
+SENTINEL2 = default_sensor()
+FEATURES = feature_names(SENTINEL2)
 THRESHOLD = Setup(name="nbr", title="NBR", kind="threshold")
 TREES = Setup(name="trees", title="Trees", kind="trees", trees={"rounds": 40, "min_windows_in_leaf": 3})  # type: ignore[arg-type]
 BEFORE = "sentinel2_l2a_pre"
@@ -129,7 +132,7 @@ def test_the_probability_of_a_threshold_falls_with_the_index() -> None:
     model = fit_threshold(index, np.array([True, True, True, False, False, False]))
     shades = np.zeros((5, 12, 2, 2), dtype=np.uint16)
     shades[:, 3], shades[:, 9] = 1000, np.array([2000, 1500, 900, 600, 400])[:, None, None]
-    found = model.predict(shades)
+    found = model.predict(SENTINEL2, shades)
     assert (np.diff(found) < 0).all() and found[0] > 0.5 > found[-1]
     with pytest.raises(InputError):
         fit_threshold(index, np.ones(6, dtype=bool))
@@ -173,20 +176,20 @@ def test_a_change_is_judged_where_the_image_before_is_there(tmp_path: Path) -> N
         with pytest.raises(ValueError, match=BEFORE):
             load_model(root.setup(index).checkpoint(2020)).predict_batch(images(2), [datetime(2020, 9, 1)] * 2)
     after, before = images(4), np.stack([tiny_image("unburnt", np.random.default_rng(9))[[3, 9]]] * 4)
-    change = burn_index("nbr", after) - [nbr(b[0], b[1]).mean() for b in before]
-    assert burn_index("dnbr", after, before) == pytest.approx(change, abs=1e-3)
+    change = burn_index("nbr", SENTINEL2, after) - [nbr(b[0], b[1]).mean() for b in before]
+    assert burn_index("dnbr", SENTINEL2, after, before) == pytest.approx(change, abs=1e-3)
 
 
 def test_features_leave_out_pixels_without_data() -> None:
     whole = images(3)
     holed = whole.copy()
     holed[0, 3, 0, 0] = 0
-    assert window_features(whole).shape == (3, len(FEATURE_NAMES))
+    assert window_features(whole, SENTINEL2).shape == (3, len(FEATURES))
     pixels = whole[0].reshape(12, -1)[:, 1:].astype(float)
-    assert window_features(holed)[0, FEATURE_NAMES.index("B02_mean")] == pytest.approx(pixels[0].mean())
+    assert window_features(holed, SENTINEL2)[0, FEATURES.index("B02_mean")] == pytest.approx(pixels[0].mean())
     nbr = (pixels[3] - pixels[9]) / (pixels[3] + pixels[9])
-    assert window_features(holed)[0, FEATURE_NAMES.index("nbr_q90")] == pytest.approx(np.quantile(nbr, 0.9))
-    assert np.isnan(window_features(np.zeros_like(whole[:1]))).all()
+    assert window_features(holed, SENTINEL2)[0, FEATURES.index("nbr_q90")] == pytest.approx(np.quantile(nbr, 0.9))
+    assert np.isnan(window_features(np.zeros_like(whole[:1]), SENTINEL2)).all()
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from burnscar_assets.classes import BANDS, BASELINE_OFFSET_DN
 from burnscar_assets.errors import InputError
 from burnscar_assets.evaluation.baseline import tune_threshold, window_nbr
 from burnscar_assets.evaluation.metrics import Answers, binary_metrics
+from burnscar_assets.sensors.load import default_sensor
 
 labelled = st.lists(st.tuples(st.integers(-20, 20), st.booleans()), min_size=2, max_size=40).filter(
     lambda rows: {True, False} == {r[1] for r in rows} and len({r[0] for r in rows}) > 1
@@ -71,7 +72,7 @@ def test_window_nbr_is_the_mean_over_pixels_with_data() -> None:
     images[0, BANDS.index("B12")] = [[1000, 3000], [2000, 2000]]
     images[1, BANDS.index("B08")] = 65535
     images[1, BANDS.index("B12")] = 1
-    nbr = window_nbr(images)
+    nbr = window_nbr(images, default_sensor())
     assert nbr[0] == pytest.approx((0.5 - 0.5 + 0) / 3)
     assert nbr[1] == pytest.approx(65534 / 65536)
     assert np.isnan(nbr[2])
@@ -89,7 +90,7 @@ def test_real_burnt_pixels_have_low_nbr(real_data: Path) -> None:
     for band, pixels in (("B08", near_infrared), ("B12", shortwave)):
         without_offset = np.clip(pixels.astype(np.int64) - BASELINE_OFFSET_DN, 0, None) * (pixels > 0)
         images[:, BANDS.index(band), 0, 0] = without_offset.ravel()
-    nbr = window_nbr(images)
+    nbr = window_nbr(images, default_sensor())
     known = ~np.isnan(nbr)
     truth = burnt.ravel()[known]
     tuned = tune_threshold(nbr, burnt.ravel())

@@ -20,6 +20,7 @@ from burnscar_assets.evaluation.judge import describe_windows
 from burnscar_assets.evaluation.season import judge_season
 from burnscar_assets.evaluation.spec import EvaluationReport, EvaluationSpec, load_report
 from burnscar_assets.progress import silent
+from burnscar_assets.sensors.load import default_sensor
 from burnscar_assets.storage.contracts import (
     EVALUATION_METRICS,
     FIRE_PERIMETERS,
@@ -74,7 +75,7 @@ def test_probabilities_are_those_of_the_loaded_model(trained: DataRoot) -> None:
     acquired = tiles.set_index("window_id").loc[row["window_id"], "acquired"].to_pydatetime()
     probability = load_model(trained.checkpoint(2020)).predict_batch(image, [acquired])
     assert row["burnt_probability"] == pytest.approx(probability[0], abs=1e-5)
-    assert row["nbr"] == pytest.approx(window_nbr(image)[0])
+    assert row["nbr"] == pytest.approx(window_nbr(image, default_sensor())[0])
 
 
 def test_the_threshold_is_tuned_on_the_training_split_alone(trained: DataRoot) -> None:
@@ -84,7 +85,7 @@ def test_the_threshold_is_tuned_on_the_training_split_alone(trained: DataRoot) -
     seen = usable_windows(trained, (2019, 2020), LAYER, min_clear_fraction=0.9)
     train = seen[seen["split"] == "train"]
     images = np.stack([np.asarray(tile) for tile in read_tiles(trained.dataset, train, LAYER, BANDS)])
-    expected = tune_threshold(window_nbr(images), (train["category"] == "burnt").to_numpy(bool))
+    expected = tune_threshold(window_nbr(images, default_sensor()), (train["category"] == "burnt").to_numpy(bool))
     assert load_report(trained, 2020).held_out.rules.threshold == expected
     assert expected.train_burnt + expected.train_unburnt == 60
 

@@ -10,6 +10,7 @@ from burnscar_assets.evaluation.evaluator import evaluate
 from burnscar_assets.evaluation.label_doubt import LabelDoubt, doubt_labels, edge_distances_m
 from burnscar_assets.evaluation.report import evaluate_predictions
 from burnscar_assets.evaluation.spec import load_report
+from burnscar_assets.sensors.load import default_sensor
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.contracts import EVALUATION_METRICS, FIRE_PERIMETERS, PREDICTIONS, TILES, WINDOWS
 from burnscar_assets.storage.paths import DataRoot
@@ -34,7 +35,7 @@ def burned_by_window(windows: gpd.GeoDataFrame) -> dict[str, np.ndarray]:
 
 
 def doubt_of(root: DataRoot, windows: gpd.GeoDataFrame) -> LabelDoubt:
-    return doubt_labels(root, windows, LAYER, min_clear_fraction=0.9)
+    return doubt_labels(root, windows, default_sensor(), LAYER, min_clear_fraction=0.9)
 
 
 @pytest.mark.parametrize("offset", [0.0, 0.11, -0.05])

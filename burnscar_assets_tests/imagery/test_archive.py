@@ -16,12 +16,14 @@ from rslearn.utils.geometry import WGS84_PROJECTION, Projection, STGeometry
 from burnscar_assets.classes import BANDS
 from burnscar_assets.errors import InputError
 from burnscar_assets.imagery.archive import CogArchive, has_offset
-from burnscar_assets.imagery.band_assets import ELEMENT84_KEYS, band_hrefs
+from burnscar_assets.imagery.band_assets import band_hrefs
 from burnscar_assets.imagery.index_client import forget_indexes
 from burnscar_assets.imagery.radiometry import RASTER_BANDS
 from burnscar_assets.imagery.stac_index import write_index
+from burnscar_assets.sensors.load import default_sensor
 from burnscar_assets_tests.imagery.small_archive import LEFT, TOP, SmallScene, write_archive, write_scene
 
+SENTINEL2 = default_sensor()
 AUGUST = (datetime(2022, 8, 1, tzinfo=UTC), datetime(2022, 8, 31, tzinfo=UTC))
 UTM10 = Projection(CRS.from_epsg(32610), 10, -10)
 
@@ -143,8 +145,8 @@ def test_scene_that_lacks_a_band_is_no_match(tmp_path: Path) -> None:
 
 
 def test_bands_are_found_by_the_names_of_other_archives() -> None:
-    element84 = {key: {"href": band} for band, key in ELEMENT84_KEYS.items()}
-    assert band_hrefs(element84, BANDS, {}) == {band: band for band in BANDS}
+    element84 = {key: {"href": band} for band, key in SENTINEL2.assets["earth-search"].items()}
+    assert band_hrefs(element84, BANDS, {}, SENTINEL2) == {band: band for band in BANDS}
     copernicus = {
         "B02_20m": {"href": "coarse", "gsd": 20, "bands": [{"name": "B02"}]},
         "B02_10m": {"href": "fine", "gsd": 10, "bands": [{"name": "B02"}]},
@@ -152,7 +154,7 @@ def test_bands_are_found_by_the_names_of_other_archives() -> None:
         "x": {"href": "green", "eo:bands": [{"common_name": "green"}]},
         "y": {"href": "nir", "bands": [{"eo:common_name": "nir"}]},
     }
-    found = band_hrefs(copernicus, ["B02", "B03", "B04", "B08", "B12"], {"B12": "x"})
+    found = band_hrefs(copernicus, ["B02", "B03", "B04", "B08", "B12"], {"B12": "x"}, SENTINEL2)
     assert found == {"B02": "fine", "B03": "green", "B08": "nir", "B12": "green"}
 
 

@@ -25,11 +25,11 @@ CONFIGS = sorted(path.name for path in CONFIGS_DIR.glob("dataset*.json"))
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_each_configuration_loads_with_its_source(name: str, root: DataRoot) -> None:
-    config = DatasetConfig.model_validate_json((CONFIGS_DIR / name).read_text())
-    assert config.layers["label"].type == LayerType.VECTOR
-    assert tuple(config.layers["sentinel2_l2a"].band_sets[0].bands) == BANDS
     settings = ImagerySettings(dataset_config=name, archive="a.parquet", max_cloud_cover=35)
     written = json.loads(write_dataset_config(settings, root).read_text())
+    config = DatasetConfig.model_validate(written)
+    assert config.layers["label"].type == LayerType.VECTOR
+    assert tuple(config.layers["sentinel2_l2a"].band_sets[0].bands) == BANDS
     validate_layers(root.dataset, "sentinel2_l2a", BANDS)
     dataset = open_dataset(root.dataset)
     assert dataset.layers["label"].instantiate_vector_format().coordinate_mode.value == "pixel"
@@ -46,7 +46,7 @@ def test_the_three_public_sources_are_ready_and_harmonized() -> None:
     def arguments(name: str) -> dict:
         return json.loads((CONFIGS_DIR / name).read_text())["layers"]["sentinel2_l2a"]["data_source"]["init_args"]
 
-    assert len(CONFIGS) == 7
+    assert len(CONFIGS) == 8
     assert (arguments("dataset-gcp.json")["product_type"], arguments("dataset-gcp.json")["harmonize"]) == ("L2A", True)
     assert arguments("dataset-planetary-computer.json")["harmonize"] is True
     assert "harmonize" not in arguments("dataset-element84.json")

@@ -11,9 +11,12 @@ from burnscar_assets.imagery.indices import dnbr, nbr, rbr
 from burnscar_assets.imagery.matching import match_scenes
 from burnscar_assets.imagery.materialize import materialize_tiles
 from burnscar_assets.imagery.plots import plot_chips, plot_matches
+from burnscar_assets.sensors.load import default_sensor
 from burnscar_assets.storage.contracts import SCENE_MATCHES, TILES
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets_tests.imagery.small_archive import SmallScene, make_dataset, make_windows, write_archive
+
+SENTINEL2 = default_sensor()
 
 DN = arrays("uint16", (4, 4), elements=st.integers(0, 20_000))
 
@@ -52,15 +55,19 @@ def test_pictures_say_what_they_show_and_stay_small(root: DataRoot, tmp_path: Pa
     windows = make_windows(root, places)
     matches, _ = match_scenes(windows, root.dataset, settings)
     tiles, _ = materialize_tiles(windows, matches, root.dataset, settings)
-    chips = plot_chips(root.dataset, windows, tiles, title="Tiles 2022", simulated=True)
+    chips = plot_chips(root.dataset, SENTINEL2, windows, tiles, title="Tiles 2022", simulated=True)
     assert sum(bool(axes.images) for axes in chips.axes) == 4 * 8
     assert "Tiles 2022 (simulated imagery)" in texts(chips)
-    assert png_bytes(plot_chips(root.dataset, windows, tiles, n=4, title="noise does not compress")) < 100_000
+    assert (
+        png_bytes(plot_chips(root.dataset, SENTINEL2, windows, tiles, n=4, title="noise does not compress")) < 100_000
+    )
     overview = plot_matches(matches, title="Scenes 2022", simulated=False)
     assert "simulated" not in texts(overview)
     assert png_bytes(overview) < 100_000
     assert "no scene in time range" in texts(overview)
-    shuffled = plot_chips(root.dataset, windows.sample(frac=1, random_state=0), tiles, title="Tiles 2022")
+    shuffled = plot_chips(
+        root.dataset, default_sensor(), windows.sample(frac=1, random_state=0), tiles, title="Tiles 2022"
+    )
     for one, other in zip(chips.axes, shuffled.axes, strict=True):
         for image, same in zip(one.images, other.images, strict=True):
             np.testing.assert_array_equal(image.get_array(), same.get_array())
@@ -69,6 +76,6 @@ def test_pictures_say_what_they_show_and_stay_small(root: DataRoot, tmp_path: Pa
 def test_pictures_of_nothing_say_so(root: DataRoot) -> None:
     make_dataset(root, "a.parquet")
     windows = make_windows(root, [(0, 0)])
-    chips = plot_chips(root.dataset, windows, TILES.empty(), title="Tiles 2022")
+    chips = plot_chips(root.dataset, SENTINEL2, windows, TILES.empty(), title="Tiles 2022")
     assert "no complete burnt window" in texts(chips)
     assert plot_matches(SCENE_MATCHES.empty(), title="x").axes

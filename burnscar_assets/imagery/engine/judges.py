@@ -11,6 +11,7 @@ from burnscar_assets.imagery.engine.origin import Origin, wanted_bands
 from burnscar_assets.imagery.engine.pool import Pool
 from burnscar_assets.imagery.engine.sample import sampled_bands
 from burnscar_assets.imagery.engine.scene import Scene
+from burnscar_assets.imagery.radiometry import stated_of_item
 
 if TYPE_CHECKING:
     from rslearn.data_sources import Item
@@ -45,7 +46,14 @@ class Judges:
         if scene.is_judged:
             name = scene.item.name
             may_pass = any(work.failure is not None and not work.failure.lasting for work in scene.files)
-            decision = judge(name, scene.files, self.decisions.get(name), partial(self._neighbour, scene))
+            decision = judge(
+                name,
+                scene.sensor,
+                scene.files,
+                self.decisions.get(name),
+                partial(self._neighbour, scene),
+                stated_of_item(getattr(scene.item, "properties", None) or {}),
+            )
             if decision is not None and not may_pass:  # from a part of its files, another time it may be another one
                 self.decisions[name] = decision
 
@@ -55,7 +63,7 @@ class Judges:
         if item is None:
             return None
         bands = scene.band_set.bands
-        beside = Scene(item, scene.band_set, scene.projection, scene.nodata, scene.resampling)
+        beside = Scene(item, scene.band_set, scene.projection, scene.nodata, scene.resampling, scene.sensor)
         try:
             files = wanted_bands(self._origin, item, bands)
         except UNREADABLE:

@@ -9,19 +9,22 @@ from burnscar_assets.imagery.engine.file_work import FileWork
 from burnscar_assets.imagery.engine.files import Header
 from burnscar_assets.imagery.engine.request import Failure, FailureKind
 from burnscar_assets.imagery.neighbours import compare
+from burnscar_assets.imagery.pixels import Radiometry
 from burnscar_assets.imagery.radiometry import (
-    DN_PER_REFLECTANCE,
     BandSample,
     Conversion,
     Evidence,
     RadiometryDecision,
     Statement,
     conversion_of_range,
+    conversion_of_sensor,
     decide,
+    decide_fixed,
     is_standard,
     prefer_files,
     statement_of_scale,
 )
+from burnscar_assets.sensors.sensor import DN_PER_REFLECTANCE, Sensor
 
 TAGS = "tags of the files"
 
@@ -31,17 +34,21 @@ Neighbour = tuple[str, Sequence[FileWork]]
 
 def judge(
     scene: str,
+    sensor: Sensor,
     files: Sequence[FileWork],
     known: RadiometryDecision | None,
     neighbour: Callable[[], Neighbour | None] = lambda: None,
+    stated: Sequence[Radiometry] = (),
 ) -> RadiometryDecision | None:
     """Decide what the numbers of a scene are worth, and have its files converted so, or set aside.
 
     Args:
         scene: name of the scene.
+        sensor: whose scene it is.
         files: its files that were opened.
         known: what was decided of the scene before, from other files of it.
         neighbour: reads the scene's neighbour in time; called only where the scene's own pixels prove nothing.
+        stated: scales and offsets that the scene's item states.
 
     Returns:
         The decision; None if no file could be read.
@@ -49,6 +56,8 @@ def judge(
     opened = [work for work in files if work.header is not None and work.failure is None]
     if not opened:
         return None
+    if sensor.radiometry.rule == "fixed":
+        return _judge_fixed(scene, sensor, opened, stated)
     conversions = [_conversion(work, opened) for work in opened]
     decision = known or _decide(scene, opened, conversions, neighbour)
     for work, conversion in zip(opened, conversions, strict=True):
@@ -57,6 +66,22 @@ def judge(
             work.conversion = None if shifted == Conversion() else shifted
         else:
             work.failure = Failure(scene, decision.reason or _doubt(scene, [work]).reason, FailureKind.IN_DOUBT)
+    return decision
+
+
+def _judge_fixed(
+    scene: str, sensor: Sensor, opened: Sequence[FileWork], of_item: Sequence[Radiometry]
+) -> RadiometryDecision:
+    """Have the files of a sensor with one scale converted so, or set aside where another one is stated."""
+    headers = [work.header for work in opened if work.header is not None]
+    unstated = [header.dtype.name for header in headers if header.stated is None]
+    of_files = [header.stated for header in headers if header.stated is not None]
+    decision = decide_fixed(scene, sensor, unstated, [*of_item, *of_files])
+    for work in opened:
+        if decision.usable:
+            work.conversion = conversion_of_sensor(sensor)
+        else:
+            work.failure = Failure(scene, decision.reason, FailureKind.IN_DOUBT)
     return decision
 
 

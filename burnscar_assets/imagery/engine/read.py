@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+from burnscar_assets.imagery.dataset import sensor_of_layer
 from burnscar_assets.imagery.engine.composite import Share, composite, empty_raster
 from burnscar_assets.imagery.engine.files import UNREADABLE, Patience, failure_of
 from burnscar_assets.imagery.engine.judges import Judges
@@ -120,6 +121,7 @@ class _Reading:
     ) -> None:
         self._requests = requests
         self._band_sets: list[BandSetConfig] = config.band_sets
+        self._sensor = sensor_of_layer(config)
         self._resampling = config.resampling_method.get_rasterio_resampling()
         self._origin = origin
         self._options = options
@@ -215,7 +217,7 @@ class _Reading:
                 continue
             key = (item.name, set_number, id(projection), nodata)
             if key not in scenes:
-                scenes[key] = Scene(item, band_set, projection, nodata, self._resampling)
+                scenes[key] = Scene(item, band_set, projection, nodata, self._resampling, self._sensor)
             scenes[key].add((number, group_number, set_number, order), bounds)
             self._windows[number].waiting += 1
 

@@ -1,7 +1,7 @@
 """All windows' shares of one scene: which batches they are read in, and what each batch reads of each file."""
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -13,7 +13,6 @@ from rslearn.config import BandSetConfig  # noqa: TID253
 from rslearn.data_sources import Item  # noqa: TID253
 from rslearn.utils.geometry import Projection  # noqa: TID253
 
-from burnscar_assets.classes import BANDS
 from burnscar_assets.errors import InputError
 from burnscar_assets.imagery.engine.cells import Cell, CellStore, Rectangle
 from burnscar_assets.imagery.engine.composite import Region, Share
@@ -26,6 +25,7 @@ from burnscar_assets.imagery.engine.request import Failure
 from burnscar_assets.imagery.engine.resample import Cutter, Pixels, warp_from, warp_masked
 from burnscar_assets.imagery.engine.sample import sample_pixels, sampled_bands
 from burnscar_assets.imagery.pixels import equals_nodata
+from burnscar_assets.sensors.sensor import Sensor
 
 STRIP_PX = 512
 """Windows are read in strips of this height, from west to east in each, so that few cells are held for the next."""
@@ -101,7 +101,13 @@ class Scene:
     """One scene, for one band set, in one projection."""
 
     def __init__(
-        self, item: Item, band_set: BandSetConfig, projection: Projection, nodata: float | None, resampling: Resampling
+        self,
+        item: Item,
+        band_set: BandSetConfig,
+        projection: Projection,
+        nodata: float | None,
+        resampling: Resampling,
+        sensor: Sensor,
     ) -> None:
         self.item = item
         self.band_set = band_set
@@ -109,7 +115,9 @@ class Scene:
         self.nodata = nodata
         self.resampling = resampling
         self.dtype = np.dtype(band_set.dtype.get_numpy_dtype())
-        self.is_judged = self.dtype.kind in "iu" and self.dtype.itemsize > 1 and set(band_set.bands) <= set(BANDS)
+        self.sensor = sensor
+        of_sensor = set(band_set.bands) <= set(sensor.names)
+        self.is_judged = self.dtype.kind in "iu" and self.dtype.itemsize > 1 and of_sensor
         self.keys: list[Key] = []
         self.bounds: IntArray = np.zeros((0, 4), dtype=np.int64)
         self.files: list[FileWork] = []
@@ -154,8 +162,9 @@ class Scene:
             if not work.meets.any():
                 return work
             work.header = header = file.open()
-            work.fitting = Fitting.of(header, self.dtype, self.nodata, self.is_judged)
-            if self.is_judged and not (is_known and header.tells_its_unit):
+            work.fitting = self._fitting(header)
+            is_fixed = self.sensor.radiometry.rule == "fixed"
+            if self.is_judged and not is_fixed and not (is_known and header.tells_its_unit):
                 self._gather(work, work.fitting, origin, patience)
             if not self.is_judged:
                 work.correction = patience.attempt(
@@ -179,13 +188,19 @@ class Scene:
         work = FileWork(file, bands, self.bounds, np.ones(0, dtype=np.bool_))
         try:
             work.header = file.open()
-            work.fitting = Fitting.of(work.header, self.dtype, self.nodata, self.is_judged)
+            work.fitting = self._fitting(work.header)
             self._gather(work, work.fitting, origin, patience)
         except (*UNREADABLE, InputError) as error:
             work.failure = failure_of(self.item.name, error)
         finally:
             file.close()
         return work
+
+    def _fitting(self, header: Header) -> Fitting:
+        """What a file needs; one of the sensor's that names no value without data has the sensor's."""
+        silent = self.is_judged and header.nodata is None and self.sensor.nodata != self.nodata
+        known = replace(header, nodata=self.sensor.nodata) if silent else header
+        return Fitting.of(known, self.dtype, self.nodata, self.is_judged)
 
     def _gather(self, work: FileWork, fitting: Fitting, origin: Origin, patience: Patience) -> None:
         """Take what the radiometry of the scene is told by, if the file has bands that tell it."""

@@ -4,7 +4,6 @@ from functools import partial
 
 import dagster as dg
 
-from burnscar_assets.classes import BANDS
 from burnscar_assets.orchestration.automation.conditions import follow
 from burnscar_assets.orchestration.metadata import figures
 from burnscar_assets.orchestration.partitions import World
@@ -34,7 +33,7 @@ def build_imagery_assets(world: World) -> list[dg.AssetsDefinition]:
 
         year = run.year
         write_dataset_config(settings.imagery, root)
-        validate_layers(root.dataset, settings.imagery.layer, BANDS)
+        validate_layers(root.dataset, settings.imagery.layer, settings.sensor.names)
         windows = read_table(root, WINDOWS, year)
         matches, summary = match_scenes(windows, root.dataset, settings.imagery, run.progress)
         preview = partial(plot_matches, matches, title=f"Scenes matched {year}", simulated=settings.simulated_imagery)
@@ -47,7 +46,7 @@ def build_imagery_assets(world: World) -> list[dg.AssetsDefinition]:
         kinds={"rslearn", "cog"},
         deps=[scene_matches],
         automation_condition=follow(),
-        description="Sentinel-2 pixels of each window (rslearn ingest and materialize); incomplete ones are left out.",
+        description="Pixels of each window (rslearn ingest and materialize); incomplete ones are left out.",
     )
     def tiles(run: StageRun) -> dg.MaterializeResult:
         from burnscar_assets.imagery.materialize import materialize_tiles
@@ -59,7 +58,13 @@ def build_imagery_assets(world: World) -> list[dg.AssetsDefinition]:
         matches = read_table(root, SCENE_MATCHES, year)
         made, summary = materialize_tiles(windows, matches, root.dataset, settings.imagery, run.progress)
         preview = partial(
-            plot_chips, root.dataset, windows, made, title=f"Tiles {year}", simulated=settings.simulated_imagery
+            plot_chips,
+            root.dataset,
+            settings.sensor,
+            windows,
+            made,
+            title=f"Tiles {year}",
+            simulated=settings.simulated_imagery,
         )
         beside = {SCENE_RADIOMETRY: radiometry_table(root.dataset, made)}
         return run.store(TILES, made, figures(summary), preview, beside)

@@ -196,6 +196,7 @@ def _judgement(run: StageRun, predictions: pd.DataFrame, title: str) -> dict[str
         run.context.log.info(f"season {year}: {found.season.note}")
     worst = plot_worst_windows(
         root.dataset,
+        settings.sensor,
         settings.imagery.layer,
         predictions,
         n=settings.evaluation.worst_windows,
@@ -255,6 +256,7 @@ def _evaluation_spec(world: World, year: int) -> "EvaluationSpec":
         first_day_after=settings.windows.days_after[0],
         ecoregions=None if regions is None else config_file(regions).resolve(),
         world=settings.name,
+        sensor=settings.sensor,
         layer=settings.imagery.layer,
         min_clear_fraction=settings.imagery.min_clear_fraction,
         settings=settings.evaluation,
