@@ -271,6 +271,36 @@ def maps_are_whole(maps: "gpd.GeoDataFrame", folder: Path) -> Finding:
     return Finding(not broken, "; ".join(broken[:5]) or f"{len(complete)} maps, all whole", {"maps": len(complete)})
 
 
+def scenes_are_whole(scenes: pd.DataFrame, dataset: Path) -> Finding:
+    """Every frame that has an image has its window, with what the table says of it, and none is in two splits."""
+    from burnscar_assets.storage.atomic import read_json
+
+    complete = scenes[scenes["complete"].astype(bool)]
+    broken = []
+    for row in complete.itertuples(index=False):
+        folder = dataset / "windows" / str(row.fire_year) / row.frame_id
+        known = read_json(folder / "metadata.json").get("options", {})
+        if (known.get("image_hash"), known.get("label_hash")) != (row.image_hash, row.label_hash):
+            broken.append(f"{row.frame_id}: no such window")
+    fires = complete[complete["role"] == "fire"]
+    shared = fires.groupby("cluster_id")["split"].nunique()
+    broken += [f"cluster {name} is in two splits" for name in shared.index[shared > 1]]
+    return Finding(not broken, "; ".join(broken[:5]) or f"{len(complete)} frames, all whole", {"frames": len(complete)})
+
+
+def few_frames_lack_images(scenes: pd.DataFrame) -> Finding:
+    """Few frames of fires lack an image after, or show the ground of less than half of their area."""
+    fires = scenes[scenes["role"] == "fire"]
+    if fires.empty:
+        return Finding(True, "no fire is judged")
+    poor = int((fires["clear_fraction"].fillna(0.0).to_numpy(float) < 0.5).sum())
+    return Finding(
+        poor / len(fires) <= MAX_UNMAPPED_SHARE,
+        f"{poor} of {len(fires)} fires lack an image of half of their frame",
+        {"poor": poor, "fires": len(fires), "without_before": int(fires["before_clear_fraction"].isna().sum())},
+    )
+
+
 def most_fires_are_mapped(maps: pd.DataFrame) -> Finding:
     """Few held-out fires lack imagery for a map, or an answer for most of their area."""
     if maps.empty:

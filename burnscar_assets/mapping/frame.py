@@ -51,6 +51,19 @@ class Box:
         """As rslearn has pixel bounds."""
         return self.left, self.top, self.right, self.bottom
 
+    def contains(self, other: "Box") -> bool:
+        """Whether another box lies in this one."""
+        columns = self.left <= other.left and other.right <= self.right
+        return columns and self.top <= other.top and other.bottom <= self.bottom
+
+    def moved(self, columns: int, rows: int) -> "Box":
+        """The box so many columns to the east and rows to the south."""
+        return Box(self.left + columns, self.top + rows, self.right + columns, self.bottom + rows)
+
+    def grown(self, by_px: int) -> "Box":
+        """The box with a margin around it."""
+        return Box(self.left - by_px, self.top - by_px, self.right + by_px, self.bottom + by_px)
+
     def slices_in(self, outer: "Box") -> tuple[slice, slice]:
         """Rows and columns of this box in an array of a box around it."""
         rows = slice(self.top - outer.top, self.bottom - outer.top)

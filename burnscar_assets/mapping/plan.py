@@ -1,6 +1,7 @@
 """Decides, from tables and settings alone, which maps a fire year gets, or what an area of interest asks for."""
 
 import re
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -60,13 +61,24 @@ def plan_year(settings: Settings, root: DataRoot, fire_year: int, setup: str = O
 
 def held_out_fires(settings: Settings, root: DataRoot, fire_year: int) -> gpd.GeoDataFrame:
     """Fires of a year on ground for testing, by fire_id; where fires are chosen for sampling, the chosen ones."""
+    return judged_fires(settings, root, fire_year, [Split.TEST]).drop(columns=["split", "cluster_id"])
+
+
+def judged_fires(settings: Settings, root: DataRoot, fire_year: int, splits: Sequence[Split]) -> gpd.GeoDataFrame:
+    """Fires of a year and of some splits, by fire_id, with split and cluster_id; the chosen ones, as held-out fires.
+
+    Raises:
+        MissingDataError: the year has no perimeters, or no windows where fires are chosen.
+    """
     perimeters = read_table(root, FIRE_PERIMETERS, fire_year)
-    splits = fire_splits(perimeters, fire_clusters(perimeters, settings.sampling), SplitMap(settings.sampling.splits))
-    held_out = perimeters[perimeters["fire_id"].map(splits) == Split.TEST]
+    clusters = fire_clusters(perimeters, settings.sampling)
+    of_fire = fire_splits(perimeters, clusters, SplitMap(settings.sampling.splits))
+    fires = perimeters.assign(split=perimeters["fire_id"].map(of_fire), cluster_id=perimeters["fire_id"].map(clusters))
+    fires = fires[fires["split"].isin([split.value for split in splits])]
     if settings.sampling.max_fires_per_year is not None:
         chosen = set(read_table(root, WINDOWS, fire_year, columns=["fire_id"])["fire_id"].dropna())
-        held_out = held_out[held_out["fire_id"].isin(chosen)]
-    return held_out.sort_values("fire_id", kind="stable").reset_index(drop=True)
+        fires = fires[fires["fire_id"].isin(chosen)]
+    return fires.sort_values("fire_id", kind="stable").reset_index(drop=True)
 
 
 def plan_aoi(

@@ -1,16 +1,24 @@
-"""The picture of a fire year's maps in the web UI."""
+"""Pictures of a fire year's maps and fire scenes in the web UI."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
+from burnscar_assets.classes import BANDS
+from burnscar_assets.imagery.plots import BRIGHTEST_DN, SWIR
+from burnscar_assets.mapping.fire_scenes import TRUTH_BURNT, FireScene
+from burnscar_assets.mapping.mosaic import Mosaic
 from burnscar_assets.text import as_drawn
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST: Final = 12
+SCENES_OF_A_KIND: Final = 3
+SHOWN_PX: Final = 160
 BAR: Final = "#c1440e"
 NOTE: Final = "#b00020"
 
@@ -46,3 +54,48 @@ def plot_maps(maps: pd.DataFrame, *, title: str, simulated: bool) -> "Figure":
     if simulated:
         figure.text(0.99, 0.01, "SIMULATED imagery", ha="right", color=NOTE)
     return figure
+
+
+def plot_scenes(scenes: Sequence[FireScene], *, title: str, simulated: bool) -> "Figure":
+    """Frames in short-wave infrared (B12, B8A, B04), after above before, with the outline of what burned.
+
+    Args:
+        scenes: of a fire year; a few of each split and role are shown.
+        title: of the picture.
+        simulated: whether to say that the imagery is simulated.
+    """
+    from matplotlib.figure import Figure
+
+    chosen = _first_of_each(scenes)
+    figure = Figure(figsize=(1.7 * max(len(chosen), 3), 4.2), layout="constrained")
+    cells = figure.subplots(2, max(len(chosen), 1), squeeze=False)
+    for cell in cells.flat:
+        cell.set_axis_off()
+    for (above, below), scene in zip(cells.T, chosen, strict=False):
+        step = max(1, max(scene.frame.shape) // SHOWN_PX)
+        for cell, image in ((above, scene.after(scene.frame.box)), (below, scene.before(scene.frame.box))):
+            if image is not None:
+                cell.imshow(_swir(image, step), interpolation="nearest")
+        burnt = scene.truth()[::step, ::step] == TRUTH_BURNT
+        if burnt.any():
+            above.contour(burnt, levels=[0.5], colors="w", linewidths=0.6)
+        above.set_title(f"{scene.split.value}, {'no fire' if scene.fire_id is None else 'fire'}", fontsize=8)
+    figure.suptitle(f"{as_drawn(title)}: {len(scenes)} frames, after above before", fontsize=10)
+    if simulated:
+        figure.text(0.99, 0.01, "SIMULATED imagery", ha="right", color=NOTE)
+    return figure
+
+
+def _first_of_each(scenes: Sequence[FireScene]) -> list[FireScene]:
+    """A few frames of each split, those of fires first."""
+    kinds: dict[tuple[bool, str], list[FireScene]] = {}
+    for scene in sorted(scenes, key=lambda scene: (scene.fire_id is None, scene.split.value, scene.name)):
+        kinds.setdefault((scene.fire_id is None, scene.split.value), []).append(scene)
+    return [scene for some in kinds.values() for scene in some[:SCENES_OF_A_KIND]]
+
+
+def _swir(image: Mosaic, step: int) -> npt.NDArray[np.float32]:
+    """(height, width, 3) in 0–1, every so many pixels."""
+    chosen = image.pixels[[BANDS.index(band) for band in SWIR], ::step, ::step]
+    bright = np.clip(chosen.astype(np.float32) / BRIGHTEST_DN[SWIR], 0, 1)
+    return np.moveaxis(np.sqrt(bright), 0, -1)

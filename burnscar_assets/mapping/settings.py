@@ -1,8 +1,8 @@
-"""Settings of maps: which imagery, how windows overlap, and what counts as a patch of burned ground."""
+"""Settings of maps and fire scenes: how windows overlap, what counts as a burned patch, how large frames are."""
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from burnscar_assets.section import Section
 
@@ -43,3 +43,24 @@ class MappingSettings(Section):
         if self.stride_px is None:
             return max(1, round(size_px * (1 - self.overlap)))
         return min(self.stride_px, size_px)
+
+
+class FireScenesSettings(Section):
+    """The frames that fires are judged on, and those without fire."""
+
+    margin_share: float = Field(
+        0.5, ge=0, le=5, description="Margin of a frame about its fire's bounds, in square roots of the fire's area."
+    )
+    margin_m: tuple[float, float] = Field((1000, 5000), description="Least and greatest margin, in metres.")
+    without_fire: int = Field(4, ge=0, le=1000, description="Frames without fire of each split and fire year.")
+    without_fire_m: float = Field(3000, ge=500, le=50_000, description="Side of a frame without fire, in metres.")
+
+    @model_validator(mode="after")
+    def _margins_in_order(self) -> Self:
+        if not 0 < self.margin_m[0] <= self.margin_m[1]:
+            raise ValueError("margin_m must be [least, greatest], above 0")
+        return self
+
+    def margin_of(self, area_m2: float) -> float:
+        """Margin of the frame of a fire of an area, in metres."""
+        return float(min(max(self.margin_share * area_m2**0.5, self.margin_m[0]), self.margin_m[1]))

@@ -28,13 +28,14 @@ from burnscar_assets.windows.layout import is_packed
 DATASET = "dataset"
 DATASET_STAGES = ("windows", "scene_matches", "tiles")
 MODEL_STAGES = ("checkpoint", "evaluation_metrics")
+FIRE_SCENES = "fire_scenes"
 MAPS = "burned_area_maps"
 SEASON_MAPS = "in_season_maps"
 GPU_STAGES = (*MODEL_STAGES, MAPS, SEASON_MAPS)
 """Stages that run a network."""
 
 UNPARTITIONED = ("calfire_release", COMPARISON)
-NEED_CONFIG = (*DATASET_STAGES, *GPU_STAGES)
+NEED_CONFIG = (*DATASET_STAGES, FIRE_SCENES, *GPU_STAGES)
 """Stages that read the dataset's config.json, which follows from the settings and isn't in the store."""
 
 TABLES = {
@@ -196,6 +197,8 @@ def _files(world: World, artifact: str, year: int | None) -> Iterator[Path]:
             yield root.checkpoint(year)
         if year is not None and made.stage == "evaluation_metrics":
             yield root.evaluation(year)
+        if year is not None and made.stage == FIRE_SCENES:
+            yield world.root.fire_scenes / "windows" / str(year)
         if year is not None and made.stage == MAPS:
             yield root.maps(year)
         if year is not None and made.stage == SEASON_MAPS:

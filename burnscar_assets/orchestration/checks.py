@@ -24,6 +24,7 @@ from burnscar_assets.storage.contracts import (
     EVALUATION_METRICS,
     FIRE_PERIMETER_REJECTS,
     FIRE_PERIMETERS,
+    FIRE_SCENES,
     IN_SEASON_MAPS,
     IN_SEASON_PERIMETERS,
     PREDICTIONS,
@@ -68,8 +69,8 @@ def build_checks(world: World) -> list[dg.AssetChecksDefinition]:
 def _corruption(world: World) -> list[Check]:
     root, read = world.root, _reader(world.root)
     tables = (
-        FIRE_PERIMETERS, BURN_HISTORY, SAMPLE_POINTS, WINDOWS, SCENE_MATCHES, TILES, EVALUATION_METRICS,
-        BURNED_AREA_MAPS,
+        FIRE_PERIMETERS, BURN_HISTORY, SAMPLE_POINTS, WINDOWS, SCENE_MATCHES, TILES, FIRE_SCENES,
+        EVALUATION_METRICS, BURNED_AREA_MAPS,
     )  # fmt: skip
 
     def whole(table: Table) -> Check:
@@ -87,6 +88,12 @@ def _corruption(world: World) -> list[Check]:
         Check("windows", "splits_disjoint", checks.splits_are_disjoint, read(WINDOWS)),
         Check("tiles", "accounted_for", checks.tiles_are_accounted_for, read(WINDOWS, TILES)),
         _funnel_check(world),
+        Check(
+            "fire_scenes",
+            "windows_whole",
+            checks.scenes_are_whole,
+            lambda y: [read_table(root, FIRE_SCENES, y), root.fire_scenes],
+        ),
         Check("checkpoint", "verified", checks.checkpoint_is_verified, lambda y: [root.checkpoint(y)]),
         Check("evaluation_metrics", "only_test_windows", checks.only_test_windows_are_scored, read(PREDICTIONS)),
         Check(
@@ -176,6 +183,7 @@ def _quality(world: World) -> list[Check]:
         Check("tiles", "few_nodata", checks.few_pixels_lack_data, read(TILES)),
         Check("tiles", "few_left_out", checks.few_are_left_out, read(TILES)),
         Check("tiles", "few_cloudy", checks.few_are_cloudy, clearness),
+        Check("fire_scenes", "few_without_image", checks.few_frames_lack_images, read(FIRE_SCENES)),
         Check("evaluation_metrics", "beats_baseline", checks.model_beats_baseline, read(EVALUATION_METRICS)),
         Check("evaluation_metrics", "keeps_up", checks.metrics_keep_up, two_years),
         Check("burned_area_maps", "most_mapped", checks.most_fires_are_mapped, read(BURNED_AREA_MAPS)),

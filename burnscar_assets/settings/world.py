@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from burnscar_assets.errors import SettingsError
-from burnscar_assets.mapping.settings import MappingSettings
+from burnscar_assets.mapping.settings import FireScenesSettings, MappingSettings
 from burnscar_assets.mining.settings import MiningSettings
 from burnscar_assets.operations import AutomationSettings, ComputeSettings
 from burnscar_assets.plausible import meant_number
@@ -62,6 +62,7 @@ class Settings(Section):
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     setups: SetupsSettings = SetupsSettings()
+    fire_scenes: FireScenesSettings = FireScenesSettings()
     mapping: MappingSettings = MappingSettings()
     mining: MiningSettings = MiningSettings()
     automation: AutomationSettings = AutomationSettings()
@@ -105,6 +106,7 @@ class Settings(Section):
                 "imagery",
                 "training",
                 "evaluation",
+                "fire_scenes",
                 "mapping",
                 "setups",
             )

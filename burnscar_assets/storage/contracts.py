@@ -399,6 +399,43 @@ SETUP_COMPARISON: Final = Table(
     ),
 )
 
+FIRE_SCENES: Final = Table(
+    "fire_scenes",
+    "The frames that held-out and validation fires of the year are judged on, and frames without fire; those without "
+    "an image have a reason.",
+    keys=("frame_id",),
+    row="frame",
+    columns=(
+        Column("frame_id", "string", "Frame: the name of its window in the rslearn dataset of fire scenes."),
+        Column("fire_id", "string", "Fire; empty for a frame without fire."),
+        Column("fire_year", "int", "Fire year."),
+        Column("role", "string", "`fire` or `no_fire`."),
+        Column("split", "string", "`val` or `test`."),
+        Column("cluster_id", "string", "Cluster of the fire; of a frame without fire, its block of ground."),
+        Column("utm_epsg", "int", "EPSG code of the UTM zone."),
+        Column("min_col", "int", "First column of the frame in the zone's grid."),
+        Column("min_row", "int", "First row; rows grow southwards."),
+        Column("width_px", "int", "Columns."),
+        Column("height_px", "int", "Rows."),
+        Column("resolution_m", "float", "Side of a pixel, in metres."),
+        Column("layer", "string", "Layer of the image after; the image before is in `<layer>_pre`."),
+        Column("complete", "bool", "Whether there is an image after the fire."),
+        Column("reason", "string", "Why there is none: `no_scene`, `too_cloudy` or `no_data`; empty if there is."),
+        Column("after_items", "strings", "Scenes after, by their numbers in the image."),
+        Column("after_times", "strings", "When each was acquired, ISO 8601 in UTC."),
+        Column("before_items", "strings", "Scenes before; empty without such an image."),
+        Column("before_times", "strings", "When each was acquired."),
+        Column("clear_fraction", "float", "Share of the frame whose ground the image after shows, 0–1."),
+        Column("before_clear_fraction", "float", "The same of the image before; empty without one."),
+        Column("burnt_share", "float", "Share of the frame inside the fire's perimeter, 0–1."),
+        Column("unlabelled_share", "float", "Share of it that isn't judged: other burns, ground of another split."),
+        Column("image_hash", "string", "Hash of the pixels of both images, with their scenes and validity."),
+        Column("label_hash", "string", "Hash of the truth of its pixels."),
+        Column("simulated", "bool", "Whether imagery or perimeter is simulated."),
+        Column("geometry", "geometry", "Footprint of the frame."),
+    ),
+)
+
 BURNED_AREA_MAPS: Final = Table(
     "burned_area_maps",
     "The held-out fires of the year, each with what its map says; those without a map have a reason.",
@@ -469,6 +506,7 @@ ALL_TABLES: Final = (
     SCENE_MATCHES,
     TILES,
     SCENE_RADIOMETRY,
+    FIRE_SCENES,
     PREDICTIONS,
     SEASON_PREDICTIONS,
     EVALUATION_METRICS,

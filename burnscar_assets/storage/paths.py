@@ -62,6 +62,15 @@ class DataRoot:
         return self.path / "dataset"
 
     @property
+    def fire_scenes(self) -> Path:
+        """The rslearn dataset of whole frames that fires are judged on; its groups are the fire years."""
+        return self.path / "fire_scenes"
+
+    def fire_scene_work(self, fire_year: int) -> Path:
+        """What reading them remembers of searches."""
+        return self.path / "mapping" / f"fire_scenes={fire_year}"
+
+    @property
     def pretrained(self) -> Path:
         """Configurations and weights of pretrained encoders."""
         return self.path / "pretrained"

@@ -69,12 +69,13 @@ def test_checkpoints_look_back_and_metrics_only_to_the_checkpoint_of_the_year_be
 @pytest.mark.parametrize(
     ("section", "change", "stale"),
     [
-        ("windows", {"size_px": 64}, {"sample_points", "windows", "burned_area_maps"}),
+        ("windows", {"size_px": 64}, {"sample_points", "windows", "fire_scenes", "burned_area_maps"}),
         ("evaluation", {"confidence": 0.9}, {"evaluation_metrics", "burned_area_maps"}),
+        ("fire_scenes", {"without_fire": 9}, {"fire_scenes"}),
         ("perimeters", {"scar_years": 5}, {"burn_history"}),
         ("imagery", {"max_nodata_fraction": 0.1}, {"tiles"}),
         ("imagery", {"selection": "window"}, {"scene_matches", "tiles"}),
-        ("imagery", {"exclude": ("S2A_*",)}, {"scene_matches", "tiles", "burned_area_maps"}),
+        ("imagery", {"exclude": ("S2A_*",)}, {"scene_matches", "tiles", "fire_scenes", "burned_area_maps"}),
         (
             "imagery",
             {"min_clear_fraction": 0.5},

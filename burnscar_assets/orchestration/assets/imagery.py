@@ -1,20 +1,37 @@
-"""Assets of the imagery group: the scenes that each window is matched with, and the tiles cut from them."""
+"""Assets of the imagery group: scenes that windows are matched with, tiles cut from them, and whole fire scenes."""
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from burnscar_assets.orchestration.automation.conditions import follow
 from burnscar_assets.orchestration.metadata import figures
 from burnscar_assets.orchestration.partitions import World
-from burnscar_assets.orchestration.sources import IMAGERY_CATALOGUE
+from burnscar_assets.orchestration.sources import IMAGERY_CATALOGUE, SAMPLING_GROUND
 from burnscar_assets.orchestration.stage import StageRun, stage
-from burnscar_assets.storage.contracts import SCENE_MATCHES, SCENE_RADIOMETRY, TILES, WINDOWS
+from burnscar_assets.orchestration.versions import STAGE_VERSIONS
+from burnscar_assets.storage.contracts import (
+    BURN_HISTORY,
+    FIRE_PERIMETERS,
+    FIRE_SCENES,
+    SCENE_MATCHES,
+    SCENE_RADIOMETRY,
+    TILES,
+    WINDOWS,
+)
 from burnscar_assets.storage.tables import read_table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def build_imagery_assets(world: World) -> list[dg.AssetsDefinition]:
-    """The assets from windows to tiles."""
+    """The assets from windows to tiles, and the fire scenes."""
+    return [*_tile_assets(world), _fire_scenes(world)]
+
+
+def _tile_assets(world: World) -> list[dg.AssetsDefinition]:
     root, settings = world.root, world.settings
 
     @stage(
@@ -70,3 +87,55 @@ def build_imagery_assets(world: World) -> list[dg.AssetsDefinition]:
         return run.store(TILES, made, figures(summary), preview, beside)
 
     return [scene_matches, tiles]
+
+
+def _fire_scenes(world: World) -> dg.AssetsDefinition:
+    root, settings = world.root, world.settings
+
+    @stage(
+        world,
+        FIRE_SCENES.name,
+        group="imagery",
+        kinds={"geoparquet", "rslearn", "cog"},
+        deps=[
+            "fire_perimeters",
+            "burn_history",
+            *(["windows"] if settings.sampling.max_fires_per_year else []),  # which fires were chosen
+            SAMPLING_GROUND,
+            IMAGERY_CATALOGUE,
+        ],
+        automation_condition=follow(),
+        description="Whole frames of the fires that are judged, and frames without fire: images after and before, and "
+        "the truth of each pixel; every set-up, baseline and map answers on these.",
+    )
+    def fire_scenes(run: StageRun) -> dg.MaterializeResult:
+        from burnscar_assets.imagery.dataset import write_dataset_config
+        from burnscar_assets.mapping.fire_scenes import read_fire_scenes
+        from burnscar_assets.mapping.plan import judged_fires
+        from burnscar_assets.mapping.plots import plot_scenes
+        from burnscar_assets.mapping.scene_frames import JUDGED, frames_of_fires, frames_without_fire
+        from burnscar_assets.mapping.scene_making import make_fire_scenes
+        from burnscar_assets.sampling.land import load_land
+
+        year, land = run.year, settings.sampling.land
+        write_dataset_config(settings.imagery, root)
+        burns = read_table(root, BURN_HISTORY, year)
+        frames = frames_of_fires(judged_fires(settings, root, year, JUDGED), settings, root)
+        frames += frames_without_fire(
+            read_table(root, FIRE_PERIMETERS, year),
+            burns,
+            load_land(root.resolve(land) if land else None, year),
+            settings,
+            root,
+        )
+        made, summary = make_fire_scenes(
+            frames, burns, year, settings, root, code=STAGE_VERSIONS[FIRE_SCENES.name], progress=run.progress
+        )
+
+        def preview() -> "Figure":
+            scenes = read_fire_scenes(root, year, JUDGED)
+            return plot_scenes(scenes, title=f"Fire scenes {year}", simulated=settings.simulated_imagery)
+
+        return run.store(FIRE_SCENES, made, figures(summary), preview)
+
+    return fire_scenes

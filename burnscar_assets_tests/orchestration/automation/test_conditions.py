@@ -17,7 +17,8 @@ from burnscar_assets.settings import load_settings
 from burnscar_assets.storage.paths import DataRoot
 
 LABELS = ("fire_perimeters", "burn_history")
-FOLLOWING = ("sample_points", "windows", "scene_matches", "tiles")
+FOLLOWING = ("sample_points", "windows", "scene_matches", "tiles", "fire_scenes")
+READ_BURNS = ("sample_points", "windows", "fire_scenes")
 SOURCES = ("sampling_ground", "imagery_catalogue")
 BASELINES = tuple(
     f"{setup}/{stage}" for setup in ("boosted-trees", "nbr-threshold") for stage in ("checkpoint", "evaluation_metrics")
@@ -106,7 +107,7 @@ def test_a_daemon_that_starts_late_asks_for_what_is_missing(daemon: Daemon) -> N
         daemon.see(source)
     for asset in (*LABELS, "sample_points", "windows"):
         daemon.make(asset, 2019)
-    assert daemon.tick() == {Pair(stage, 2019) for stage in ("scene_matches", "tiles", *BASELINES)}
+    assert daemon.tick() == {Pair(stage, 2019) for stage in ("scene_matches", "tiles", "fire_scenes", *BASELINES)}
 
 
 def test_what_failed_waits_for_a_person_or_a_changed_input(settled: Daemon) -> None:
@@ -117,7 +118,7 @@ def test_what_failed_waits_for_a_person_or_a_changed_input(settled: Daemon) -> N
     settled.fail(2021)
     assert settled.tick() == set()
     settled.make("fire_perimeters", 2021, version="b")
-    assert settled.tick() == {Pair("sample_points", 2021), Pair("windows", 2021)}, "both read perimeters"
+    assert settled.tick() == {Pair(stage, 2021) for stage in READ_BURNS}, "all read perimeters"
 
 
 def test_sources_that_nobody_has_looked_at_are_looked_at_by_a_sensor(daemon: Daemon) -> None:
@@ -137,7 +138,7 @@ def test_an_input_that_is_made_again_with_the_same_content_changes_nothing(settl
 
 def test_a_changed_input_asks_for_its_year_alone(settled: Daemon) -> None:
     settled.make("burn_history", 2020, version="b")
-    assert settled.tick() == {Pair("sample_points", 2020), Pair("windows", 2020)}
+    assert settled.tick() == {Pair(stage, 2020) for stage in READ_BURNS}
     settled.make("sample_points", 2020, version="a")
     assert settled.tick() == set(), "the wave stops where the content is as it was"
 
@@ -145,18 +146,19 @@ def test_a_changed_input_asks_for_its_year_alone(settled: Daemon) -> None:
 @pytest.mark.parametrize(
     ("source", "reader"), [("imagery_catalogue", "scene_matches"), ("sampling_ground", "sample_points")]
 )
-def test_a_changed_source_asks_for_the_stage_that_reads_it(settled: Daemon, source: str, reader: str) -> None:
+def test_a_changed_source_asks_for_the_stages_that_read_it(settled: Daemon, source: str, reader: str) -> None:
     settled.see(source)
     assert settled.tick() == set()
     settled.see(source, "b")
-    assert settled.tick() == {Pair(reader, 2019), Pair(reader, 2020)}
+    assert settled.tick() == {Pair(stage, year) for stage in (reader, "fire_scenes") for year in (2019, 2020)}
     assert settled.tick() == set()
 
 
 def test_changed_settings_ask_for_the_stages_that_read_them(settled: Daemon) -> None:
     imagery = yaml.safe_load((CONFIGS_DIR / "demo.yaml").read_text())["imagery"]
     settled.settings = {"imagery": imagery | {"max_cloud_cover": 11}}
-    assert settled.tick() == {Pair(stage, year) for stage in ("scene_matches", "tiles") for year in (2019, 2020)}
+    readers = "scene_matches", "tiles", "fire_scenes"
+    assert settled.tick() == {Pair(stage, year) for stage in readers for year in (2019, 2020)}
 
 
 @pytest.mark.parametrize("enabled", [True, False])

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.slow]
 UNEDITED, EDITED = 2019, 2020
 PATIENCE_S = 240.0
 ASKED_BY_SENSOR = "dagster/sensor_name"
-CHAIN = [{"burn_history", "fire_perimeters"}, {"sample_points", "windows"}, {"scene_matches"}, {"tiles"}]
+CHAIN = [{"burn_history", "fire_perimeters"}, {"sample_points", "windows", "fire_scenes"}, {"scene_matches"}, {"tiles"}]
 
 
 @pytest.fixture

@@ -1,0 +1,205 @@
+"""Fire scenes: whole frames of judged fires, with images after and before and the truth of each pixel.
+
+They are read once, by stage `fire_scenes`, and kept as windows of an rslearn dataset of their own (`DataRoot.
+fire_scenes`, group = fire year), so that every set-up, baseline and map answers on the same pixels::
+
+    for scene in read_fire_scenes(root, 2021, [Split.VAL]):
+        probability = judge_block(model, scene.after(), scene.frame.box, scene.moments, lattice, …)
+        truth = scene.truth()
+
+A frame lies at random about its fire, and some frames have no fire. Nothing is read before it is asked for.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import rasterio
+from rasterio.errors import RasterioError
+from rasterio.windows import Window as Part
+
+from burnscar_assets.classes import BANDS, BURNT, UNBURNT, UNLABELLED, Split
+from burnscar_assets.errors import MissingDataError
+from burnscar_assets.mapping.frame import Box, Frame
+from burnscar_assets.mapping.mosaic import NO_SCENE, Mosaic
+from burnscar_assets.storage.atomic import read_json, write_json
+from burnscar_assets.storage.contracts import FIRE_SCENES
+from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.storage.tables import read_table
+from burnscar_assets.windows.changes import LABEL_BAND, LABEL_RASTER_LAYER
+
+TRUTH_BURNT: Final = 1
+TRUTH_UNBURNT: Final = 0
+TRUTH_UNKNOWN: Final = 255
+"""Codes of `FireScene.truth`."""
+
+SOURCE_BANDS: Final = ("scene", "validity")
+NO_NUMBER: Final = 65535
+"""A pixel's scene where it has no data, in the layers of `SOURCE_BANDS`."""
+
+_GEOTIFF: Final = {
+    "class_path": "rslearn.utils.raster_format.GeotiffRasterFormat",
+    "init_args": {"geotiff_options": {"compress": "deflate", "zlevel": 1, "predictor": 2}},
+}
+
+
+@dataclass(frozen=True)
+class FireScene:
+    """One frame with its images and its truth, which are read when they are asked for.
+
+    Attributes:
+        name: of its window in the dataset.
+        fire_id: the fire; None in a frame without fire.
+        fire_year: its year.
+        split: val or test.
+        cluster_id: the fire's cluster; in a frame without fire, its block of ground.
+        frame: pixels that are judged.
+        moments: when each scene after the fire was acquired, by its number in the image.
+        moments_before: the same of the image before; empty without one.
+        layer: of the image after in the dataset.
+        folder: of the window.
+    """
+
+    name: str
+    fire_id: str | None
+    fire_year: int
+    split: Split
+    cluster_id: str
+    frame: Frame
+    moments: tuple[datetime, ...]
+    moments_before: tuple[datetime, ...]
+    layer: str
+    folder: Path
+
+    def after(self, box: Box | None = None) -> Mosaic:
+        """The image after the fire, of all bands in the order of `classes.BANDS`.
+
+        Args:
+            box: pixels wanted; without it, all there are: the frame and a window's side around it, which is as far as
+                windows at its edge reach, whatever their stride.
+
+        Raises:
+            MissingDataError: it is gone, or the box reaches beyond it.
+        """
+        return self._mosaic(self.layer, box)
+
+    def before(self, box: Box | None = None) -> Mosaic | None:
+        """The image before the fire, as `after`; None if there is none."""
+        return self._mosaic(before_layer(self.layer), box) if self.moments_before else None
+
+    def truth(self) -> npt.NDArray[np.uint8]:
+        """(height, width) of the frame: 1 inside the fire's perimeter, 0 outside, 255 where nothing is judged.
+
+        Nothing is judged where another fire burned between the images or in the same season, nor on ground of another
+        split: validation is judged on its own ground alone, test on all but that of validation. Clouds are judged
+        here: see the validity of the image. No margin about the outline is left out.
+        """
+        codes = self._read(LABEL_RASTER_LAYER, (LABEL_BAND,), self.frame.box)[1][0]
+        truth = np.full(codes.shape, TRUTH_UNKNOWN, np.uint8)
+        truth[codes == BURNT], truth[codes == UNBURNT] = TRUTH_BURNT, TRUTH_UNBURNT
+        return truth
+
+    def _mosaic(self, layer: str, box: Box | None) -> Mosaic:
+        there, pixels = self._read(layer, BANDS, box)
+        _, (number, validity) = self._read(source_layer(layer), SOURCE_BANDS, box)
+        scene = np.where(number == NO_NUMBER, NO_SCENE, number).astype(np.int16)
+        return Mosaic(there, pixels, scene, validity.astype(np.uint8))
+
+    def _read(self, layer: str, bands: Iterable[str], box: Box | None) -> tuple[Box, npt.NDArray[Any]]:
+        """A raster of the window, or a part of it, at its own grid."""
+        path = raster_path(self.folder, layer, bands)
+        try:
+            with rasterio.open(path) as source:
+                left, top = (
+                    round(source.transform.c / source.transform.a),
+                    round(source.transform.f / source.transform.e),
+                )
+                there = Box(left, top, left + source.width, top + source.height)
+                wanted = there if box is None else box
+                if not there.contains(wanted):
+                    raise MissingDataError(f"{path} doesn't reach as far as {wanted.bounds}, only {there.bounds}")
+                part = Part(wanted.left - left, wanted.top - top, wanted.width, wanted.height)
+                return wanted, source.read(window=part)
+        except (OSError, RasterioError) as error:
+            raise MissingDataError(
+                f"{path} can't be read ({error}): run burnscar refresh --years {self.fire_year}"
+            ) from error
+
+
+def read_fire_scenes(root: DataRoot, fire_year: int, splits: Iterable[Split | str]) -> list[FireScene]:
+    """The frames of a fire year and of some splits that have an image after, by name; pixels are not read yet.
+
+    Raises:
+        MissingDataError: the year has no fire scenes.
+    """
+    wanted = {Split(split).value for split in splits}
+    rows = read_table(root, FIRE_SCENES, fire_year, columns=[c for c in FIRE_SCENES.column_names if c != "geometry"])
+    chosen = rows[rows["complete"].astype(bool) & rows["split"].isin(wanted)].sort_values("frame_id")
+    return [_scene(root, row) for row in chosen.itertuples(index=False)]
+
+
+def before_layer(layer: str) -> str:
+    """Name of the layer with the image before, beside that with the image after."""
+    return f"{layer}_pre"
+
+
+def source_layer(layer: str) -> str:
+    """Name of the layer that says of each pixel of an image which scene it is of, and its `Validity`."""
+    return f"{layer}_source"
+
+
+def window_folder(root: DataRoot, fire_year: int, name: str) -> Path:
+    """Folder of a frame's window."""
+    return root.fire_scenes / "windows" / str(fire_year) / name
+
+
+def raster_path(folder: Path, layer: str, bands: Iterable[str]) -> Path:
+    """The GeoTIFF of a layer in a window's folder."""
+    from rslearn.utils.raster_format import GeotiffRasterFormat, get_bandset_dirname
+
+    return folder / "layers" / layer / get_bandset_dirname(list(bands)) / GeotiffRasterFormat.fname
+
+
+def write_scenes_config(root: DataRoot, layer: str) -> None:
+    """Put the dataset's configuration in place, if it isn't already."""
+    path, content = root.fire_scenes / "config.json", {"layers": _layers(layer)}
+    if read_json(path) != content:
+        write_json(path, content)
+
+
+def _layers(layer: str) -> dict[str, Any]:
+    images = dict.fromkeys((layer, before_layer(layer)), ("uint16", BANDS, 0))
+    sources = {source_layer(name): ("uint16", SOURCE_BANDS, None) for name in images}
+    truth = {LABEL_RASTER_LAYER: ("uint8", (LABEL_BAND,), UNLABELLED)}
+    return {
+        name: {
+            "type": "raster",
+            "band_sets": [
+                {"dtype": dtype, "bands": list(bands), "format": _GEOTIFF}
+                | ({} if nodata is None else {"nodata_value": nodata})
+            ],
+        }
+        for name, (dtype, bands, nodata) in (images | sources | truth).items()
+    }
+
+
+def _scene(root: DataRoot, row: Any) -> FireScene:
+    left, top = int(row.min_col), int(row.min_row)
+    box = Box(left, top, left + int(row.width_px), top + int(row.height_px))
+    return FireScene(
+        name=row.frame_id,
+        fire_id=None if pd.isna(row.fire_id) or not row.fire_id else row.fire_id,
+        fire_year=int(row.fire_year),
+        split=Split(row.split),
+        cluster_id=row.cluster_id,
+        frame=Frame(int(row.utm_epsg), float(row.resolution_m), box),
+        moments=tuple(map(datetime.fromisoformat, row.after_times)),
+        moments_before=tuple(map(datetime.fromisoformat, row.before_times)),
+        layer=row.layer,
+        folder=window_folder(root, int(row.fire_year), row.frame_id),
+    )

@@ -1,0 +1,210 @@
+"""Which frames a fire year is judged on: one about each validation and test fire, and frames without fire.
+
+Where a frame lies is a hash of its fire, or of its number: nothing is centred on a fire, and an edit elsewhere moves no
+frame. Pure tables and geometry; nothing is read or written.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import geopandas as gpd
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import shapely
+
+from burnscar_assets.classes import BURNT, UNBURNT, UNLABELLED, Split
+from burnscar_assets.crs import GEOGRAPHIC_CRS
+from burnscar_assets.mapping.frame import Box, Frame, frame_around, project, zone_of
+from burnscar_assets.mapping.ground import told_apart
+from burnscar_assets.mapping.plan import task_of
+from burnscar_assets.mapping.spec import MapTask
+from burnscar_assets.sampling.ground import Pieces
+from burnscar_assets.sampling.randomness import key_of, mix, uniform
+from burnscar_assets.sampling.splits import SplitMap
+from burnscar_assets.settings import Settings
+from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.storage.tables import TABLE_CRS
+
+FIRE, NO_FIRE = "fire", "no_fire"
+"""Roles of frames."""
+
+JUDGED: Final = (Split.VAL, Split.TEST)
+"""Splits that have frames."""
+
+_UNLABELLED_GROUND: Final = {Split.VAL: (Split.TRAIN, Split.TEST), Split.TEST: (Split.VAL,)}
+"""Ground that isn't judged in frames of a split, so that no pixel is in two."""
+
+_SHIFT: Final = 0.5
+"""Largest displacement, of the margin."""
+
+_DRAWS, _ROUNDS = 2000, 20
+_TURNED: Final = 1.1
+"""A frame is a little turned in the tables' coordinate system: so much more ground is asked about."""
+
+
+@dataclass(frozen=True)
+class PlannedFrame:
+    """One frame that is to have images.
+
+    Attributes:
+        name: of its window.
+        split: val or test.
+        cluster_id: the fire's cluster, or the frame's block of ground.
+        frame: its pixels.
+        task: the fire, or the ground without fire, and when images may be from.
+    """
+
+    name: str
+    split: Split
+    cluster_id: str
+    frame: Frame
+    task: MapTask
+
+
+def frames_of_fires(fires: gpd.GeoDataFrame, settings: Settings, root: DataRoot) -> list[PlannedFrame]:
+    """A frame about each fire: its bounds with a margin that grows with its area, displaced at random.
+
+    Args:
+        fires: what `plan.judged_fires` gives.
+        settings: of the world.
+        root: of the world.
+
+    Raises:
+        InputError: a fire reaches too far beyond its UTM zone.
+    """
+    frames = []
+    for _, fire in fires.to_crs(GEOGRAPHIC_CRS).iterrows():
+        task = _task(fire, settings, root)
+        margin_m = settings.fire_scenes.margin_of(float(fire["area_ha"]) * 1e4)
+        around = frame_around(task.geometry, settings.windows.resolution_m, margin_m)
+        frame = _displaced(around, _SHIFT * margin_m, key_of("fire-scene", settings.sampling.seed, task.name))
+        frames.append(PlannedFrame(task.name, Split(fire["split"]), str(fire["cluster_id"]), frame, task))
+    return frames
+
+
+def frames_without_fire(
+    perimeters: gpd.GeoDataFrame, burns: gpd.GeoDataFrame, land: gpd.GeoDataFrame, settings: Settings, root: DataRoot
+) -> list[PlannedFrame]:
+    """Frames on land of each split where nothing burned that could still show, on the days of a fire of the year.
+
+    There are fewer where the ground of a split has no more room.
+
+    Args:
+        perimeters: table `fire_perimeters` of the year.
+        burns: table `burn_history` of it.
+        land: polygons, EPSG:3310.
+        settings: of the world.
+        root: of the world.
+    """
+    if perimeters.empty:
+        return []
+    fires = perimeters.sort_values("fire_id", kind="stable").to_crs(GEOGRAPHIC_CRS)
+    year, found = int(fires["fire_year"].iloc[0]), []
+    burnt = Pieces(np.concatenate([burns.geometry.to_numpy(), perimeters.geometry.to_numpy()]))
+    for split in JUDGED:
+        places = _free_ground(split, year, burnt, land, settings)
+        for number, (x_m, y_m, block) in zip(range(settings.fire_scenes.without_fire), places, strict=False):
+            fire = fires.iloc[_lot(fires["fire_id"], "no-fire-days", split.value, year, number)]
+            frame = _frame_at(x_m, y_m, settings)
+            task = _task(fire, settings, root).model_copy(
+                update={
+                    "name": (name := f"{NO_FIRE}_{split.value}_{number:02}"),
+                    "title": f"no fire, {split.value} {number}",
+                    "area": shapely.to_wkt(frame.footprint, rounding_precision=-1),
+                    "fire_id": None,
+                }
+            )
+            found.append(PlannedFrame(name, split, block, frame, task))
+    return found
+
+
+def draw_truth(planned: PlannedFrame, burns: gpd.GeoDataFrame, settings: Settings) -> npt.NDArray[np.uint8]:
+    """(height, width) class ids of a frame's pixels, `UNLABELLED` where nothing is judged.
+
+    A pixel is what its centre is: inside the fire's perimeter burnt, outside it unburnt. Ground where something else
+    burned between the two images, or in the same season, is unlabelled, but inside the own perimeter; older scars are
+    unburnt. Ground of other splits is unlabelled: in a frame of validation all that isn't validation's, in one of
+    test that of validation.
+
+    Args:
+        planned: the frame.
+        burns: table `burn_history` of the year.
+        settings: of the world.
+    """
+    frame, task = planned.frame, planned.task
+    place = project(frame.footprint, GEOGRAPHIC_CRS, TABLE_CRS)
+    near = burns[burns.geometry.intersects(place) & (burns["burn_id"] != task.fire_id)]
+    fresh = near[told_apart(near, task)[0]].to_crs(GEOGRAPHIC_CRS).geometry
+    own = task.geometry if task.fire_id is not None else shapely.Polygon()
+    codes = np.full(frame.shape, UNBURNT, np.uint8)
+    for shape in fresh:
+        codes[frame.covers(shape, frame.box)] = UNLABELLED
+    codes[frame.covers(own, frame.box)] = BURNT
+    for block in _blocks_of(_UNLABELLED_GROUND[planned.split], place, settings):
+        codes[frame.covers(project(block, TABLE_CRS, GEOGRAPHIC_CRS), frame.box)] = UNLABELLED
+    return codes
+
+
+def _task(fire: pd.Series, settings: Settings, root: DataRoot) -> MapTask:
+    year = int(fire["fire_year"])
+    return task_of(fire, root.fire_scenes / "windows" / str(year), root.fire_scene_work(year), settings)
+
+
+def _displaced(frame: Frame, most_m: float, key: np.uint64) -> Frame:
+    """A frame moved by up to so many metres along each axis."""
+    share = 2 * uniform(mix(key, np.arange(2))) - 1
+    columns, rows = np.round(share * most_m / frame.resolution_m).astype(int).tolist()
+    return Frame(frame.epsg, frame.resolution_m, frame.box.moved(columns, rows))
+
+
+def _frame_at(x_m: float, y_m: float, settings: Settings) -> Frame:
+    """The frame without fire about a point, EPSG:3310 metres."""
+    resolution_m = settings.windows.resolution_m
+    centre = project(shapely.Point(x_m, y_m), TABLE_CRS, GEOGRAPHIC_CRS)
+    epsg = zone_of(centre.buffer(1e-6))
+    point = project(centre, GEOGRAPHIC_CRS, f"EPSG:{epsg}")
+    side_px = round(settings.fire_scenes.without_fire_m / resolution_m)
+    left, top = round(point.x / resolution_m) - side_px // 2, round(-point.y / resolution_m) - side_px // 2
+    return Frame(epsg, resolution_m, Box(left, top, left + side_px, top + side_px))
+
+
+def _free_ground(
+    split: Split, year: int, burnt: Pieces, land: gpd.GeoDataFrame, settings: Settings
+) -> Iterator[tuple[float, float, str]]:
+    """Centres of frames that lie on a split's land off every burn and off each other, with their blocks' names."""
+    split_map, half_m = SplitMap(settings.sampling.splits), settings.fire_scenes.without_fire_m * _TURNED / 2
+    ground = shapely.union_all(land.geometry.to_numpy())
+    shapely.prepare(ground)
+    west, south, east, north = ground.bounds
+    key, taken = key_of("no-fire", settings.sampling.seed, split.value, year), shapely.Polygon()
+    for turn in range(_ROUNDS):
+        numbers = np.arange(turn * _DRAWS, (turn + 1) * _DRAWS)
+        x_m = west + uniform(mix(key, numbers, 0)) * (east - west)
+        y_m = south + uniform(mix(key, numbers, 1)) * (north - south)
+        boxes = shapely.box(x_m - half_m, y_m - half_m, x_m + half_m, y_m + half_m)
+        usable = split_map.splits_touched(shapely.bounds(boxes)) == split.value
+        usable[usable] = shapely.covers(ground, boxes[usable])
+        usable[usable] = ~burnt.near(boxes[usable], settings.sampling.ring_gap_m)
+        for number in np.flatnonzero(usable).tolist():
+            if not boxes[number].intersects(taken):
+                taken = shapely.union(taken, boxes[number])
+                yield float(x_m[number]), float(y_m[number]), split_map.block_names(x_m[[number]], y_m[[number]])[0]
+
+
+def _lot(names: pd.Series, *parts: str | int) -> int:
+    """Place of the name that a lot falls on; it stays there while other names come and go."""
+    keys = [key_of(*parts, str(name)) for name in names]
+    return int(np.argmin(keys))
+
+
+def _blocks_of(splits: tuple[Split, ...], place: shapely.Geometry, settings: Settings) -> Iterator[shapely.Geometry]:
+    """Blocks of ground of some splits that a place (EPSG:3310) touches."""
+    split_map = SplitMap(settings.sampling.splits)
+    west, south, east, north = place.bounds
+    (first_col, last_col), (first_row, last_row) = split_map.block_of([west, east], [south, north])
+    for col in range(first_col, last_col + 1):
+        for row in range(first_row, last_row + 1):
+            if str(split_map.split_of_block(col, row)) in splits:
+                yield shapely.box(*split_map.block_bounds(col, row))

@@ -1,0 +1,270 @@
+"""Fire scenes over a small archive: where frames lie, what is true of their pixels, and that they are read once."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import rasterio
+import shapely
+
+from burnscar_assets.checks import scenes_are_whole
+from burnscar_assets.classes import BANDS, Split
+from burnscar_assets.environment import CONFIGS_DIR
+from burnscar_assets.mapping import scene_making
+from burnscar_assets.mapping.averaging import Lattice
+from burnscar_assets.mapping.fire_scenes import FireScene, before_layer, read_fire_scenes
+from burnscar_assets.mapping.frame import frame_around, project
+from burnscar_assets.mapping.inference import judge_block
+from burnscar_assets.mapping.mosaic import Validity
+from burnscar_assets.mapping.scene_frames import PlannedFrame, frames_of_fires, frames_without_fire
+from burnscar_assets.mapping.scene_making import FireSceneSummary, make_fire_scenes
+from burnscar_assets.sampling.splits import SplitMap
+from burnscar_assets.settings import Settings, load_settings
+from burnscar_assets.storage.contracts import FIRE_SCENES
+from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.storage.tables import TABLE_CRS, write_table
+from burnscar_assets_tests.imagery.small_archive import LEFT, TOP
+from burnscar_assets_tests.mapping.map_kit import SIZE_PX, FormulaModel, SmallScene, degrees, make_archive
+
+YEAR = 2022
+ALL = (Split.VAL, Split.TEST)
+AFTER, BEFORE = SmallScene("after"), SmallScene("before", time="2022-07-01T18:50:00Z", surface=1)
+DEMO = load_settings(CONFIGS_DIR / "demo.yaml")
+
+
+def settings_of(root: DataRoot, *scenes: SmallScene) -> Settings:
+    """Settings of a world over a small archive, with small margins and windows."""
+    parts = {
+        "windows": DEMO.windows.model_copy(update={"size_px": SIZE_PX}),
+        "fire_scenes": DEMO.fire_scenes.model_copy(update={"margin_m": (200.0, 400.0), "without_fire": 2}),
+    }
+    return DEMO.model_copy(update={"imagery": make_archive(root, *scenes, retries=0), **parts})
+
+
+def fires_of(*shapes: shapely.Geometry, split: Split = Split.TEST, **changes: Any) -> gpd.GeoDataFrame:
+    """Fires contained in August, as `plan.judged_fires` gives them."""
+    table = gpd.GeoDataFrame(geometry=list(shapes), crs="EPSG:4326").to_crs(TABLE_CRS)
+    facts = {
+        "fire_id": [f"f{number}" for number in range(len(table))], "fire_year": YEAR, "fire_name": "FIRE",
+        "alarm_date": datetime(YEAR, 7, 28, tzinfo=UTC), "containment_date": datetime(YEAR, 8, 1, tzinfo=UTC),
+        "area_ha": table.area / 1e4, "simulated": True, "split": split.value, "cluster_id": "c",
+    }  # fmt: skip
+    return table.assign(**facts | changes)
+
+
+def burns_of(*burns: tuple[shapely.Geometry, int]) -> gpd.GeoDataFrame:
+    """A burn history: shapes and years; a burn of the year itself has no other date."""
+    shapes = gpd.GeoSeries([shape for shape, _ in burns], crs="EPSG:4326").to_crs(TABLE_CRS)
+    return gpd.GeoDataFrame(
+        {
+            "burn_id": [f"b{number}" for number in range(len(burns))],
+            "burn_year": np.array([year for _, year in burns], dtype=float),
+            "alarm_date": np.array(["NaT"] * len(burns), "datetime64[us]"),
+            "containment_date": np.array(["NaT"] * len(burns), "datetime64[us]"),
+        },
+        geometry=shapes.to_numpy(),
+        crs=TABLE_CRS,
+    ).assign(
+        alarm_date=lambda rows: rows["alarm_date"].dt.tz_localize("UTC"),
+        containment_date=lambda rows: rows["containment_date"].dt.tz_localize("UTC"),
+    )
+
+
+FIRE = degrees(900, -1500, 1500, -900)
+OTHER, SCAR = degrees(1600, -1500, 1700, -1000), degrees(700, -1500, 800, -1000)
+
+
+def make(
+    root: DataRoot, settings: Settings, fires: gpd.GeoDataFrame, burns: gpd.GeoDataFrame | None = None
+) -> tuple[list[FireScene], FireSceneSummary]:
+    planned = frames_of_fires(fires, settings, root)
+    table, summary = make_fire_scenes(planned, burns_of() if burns is None else burns, YEAR, settings, root)
+    write_table(root, FIRE_SCENES, table, YEAR)
+    assert scenes_are_whole(table, root.fire_scenes).holds
+    return read_fire_scenes(root, YEAR, ALL), summary
+
+
+def whole_ground(settings: Settings, split: Split) -> Settings:
+    """The same with all ground of one split, but for a sliver that no test is on."""
+    share = {Split.VAL: (1e-9, 1 - 2e-9), Split.TEST: (1e-9, 1e-9)}[split]
+    splits = settings.sampling.splits.model_copy(update={"train": share[0], "val": share[1]})
+    return settings.model_copy(update={"sampling": settings.sampling.model_copy(update={"splits": splits})})
+
+
+def test_a_frame_grows_with_its_fire_and_lies_at_random_about_it(root: DataRoot) -> None:
+    settings = settings_of(root)
+    shapes = [degrees(0, -side, side, 0) for side in (300, 300, 1000, 1200, 5000)]
+    fires = fires_of(*shapes)
+    frames = frames_of_fires(fires, settings, root)
+    shifts = []
+    for planned, shape, margin_m in zip(frames, shapes, (200, 200, 250, 300, 400), strict=True):
+        around = frame_around(shape, 10, margin_m)
+        assert settings.fire_scenes.margin_of(fires_of(shape)["area_ha"][0] * 1e4) == pytest.approx(margin_m, rel=0.01)
+        assert abs(planned.frame.box.width - around.box.width) <= 1
+        shifts.append((planned.frame.box.left - around.box.left, planned.frame.box.top - around.box.top))
+        assert max(map(abs, shifts[-1])) * 10 <= margin_m / 2 + 10 and shifts[-1] != (0, 0)
+        assert frame_around(shape, 10, margin_m / 2 - 20).footprint.within(planned.frame.footprint)
+    assert len(set(shifts)) == len(shifts)
+    again = {planned.name: planned.frame for planned in frames_of_fires(fires.iloc[::-1], settings, root)}
+    assert again == {planned.name: planned.frame for planned in frames}
+
+
+def test_images_are_the_archives_reach_as_far_as_any_window_and_are_read_lazily(root: DataRoot) -> None:
+    settings = settings_of(root, AFTER, BEFORE)
+    (scene,), summary = make(root, settings, fires_of(FIRE))
+    assert (summary.fires, summary.read, summary.without_image) == (1, 1, 0)
+    assert scene.moments == (datetime(2022, 8, 10, 18, 50, tzinfo=UTC),)
+    assert scene.moments_before == (datetime(2022, 7, 1, 18, 50, tzinfo=UTC),)
+    after, before = scene.after(), scene.before()
+    assert before is not None and after.box == before.box
+    for lattice in (Lattice(SIZE_PX, 1), Lattice(SIZE_PX, 7), Lattice(SIZE_PX, SIZE_PX)):
+        assert after.box.contains(lattice.reach(scene.frame.box))
+    for image, name in ((after, "after"), (before, "before")):
+        with rasterio.open(root.path / "archive" / name / "B02.tif") as source:
+            left, top = image.box.left - LEFT // 10, image.box.top + TOP // 10
+            expected = source.read(1)[top : top + image.box.height, left : left + image.box.width]
+        np.testing.assert_array_equal(image.pixels[BANDS.index("B02")], expected)
+        assert (image.scene == 0).all() and (image.validity == Validity.VALID).all()
+    part = scene.frame.box.moved(3, 5)
+    np.testing.assert_array_equal(scene.after(part).pixels, after.pixels[(slice(None), *part.slices_in(after.box))])
+    answer = judge_block(
+        FormulaModel(), after, scene.frame.box, scene.moments, Lattice(SIZE_PX, 8), min_clear_share=0.5, batch_size=64
+    )
+    assert answer.shape == scene.frame.shape == scene.truth().shape and (answer > 0).all()
+
+
+def test_rslearn_reads_the_windows_as_any_others(root: DataRoot) -> None:
+    from rslearn.dataset import Dataset
+    from rslearn.utils.raster_format import GeotiffRasterFormat
+    from upath import UPath
+
+    (scene,), _ = make(root, settings_of(root, AFTER, BEFORE), fires_of(FIRE))
+    (window,) = Dataset(UPath(root.fire_scenes)).load_windows(groups=[str(YEAR)])
+    assert window.options["split"] == "test" and window.options["fire_id"] == "f0"
+    assert window.bounds == scene.after().box.bounds
+    for layer, image in ((scene.layer, scene.after()), (before_layer(scene.layer), scene.before())):
+        assert window.is_layer_completed(layer) and layer in window.load_layer_datas()
+        pixels = window.data.read_raster(layer, list(BANDS), GeotiffRasterFormat()).get_chw_array()
+        assert image is not None
+        np.testing.assert_array_equal(pixels, image.pixels)
+
+
+def test_truth_is_the_own_perimeter_and_says_nothing_of_other_burns_of_the_season(root: DataRoot) -> None:
+    settings = whole_ground(settings_of(root, AFTER), Split.TEST)
+    into = degrees(1400, -1300, 1650, -1200)
+    burns = burns_of((OTHER, YEAR), (SCAR, 2019), (into, YEAR), (degrees(950, -1550, 1000, -1450), YEAR + 1))
+    (scene,), _ = make(root, settings, fires_of(FIRE), burns)
+    truth, frame = scene.truth(), scene.frame
+    own = frame.covers(FIRE, frame.box)
+    other = frame.covers(shapely.union(OTHER, into), frame.box) & ~own
+    assert other.any() and frame.covers(SCAR, frame.box).any()
+    np.testing.assert_array_equal(truth, np.where(own, 1, np.where(other, 255, 0)))
+    assert scene.before() is None and scene.moments_before == ()
+
+
+@pytest.mark.parametrize("split", ALL)
+def test_no_pixel_is_judged_in_two_splits(root: DataRoot, split: Split) -> None:
+    settings = settings_of(root, AFTER)
+    splits = settings.sampling.splits.model_copy(update={"block_km": 0.5, "train": 0.4, "val": 0.3})
+    settings = settings.model_copy(update={"sampling": settings.sampling.model_copy(update={"splits": splits})})
+    (scene,), _ = make(root, settings, fires_of(FIRE, split=split))
+    truth, frame = scene.truth(), scene.frame
+    rows, columns = np.indices(frame.shape)
+    x, y = frame.transform * (columns.ravel() + 0.5, rows.ravel() + 0.5)
+    points = gpd.GeoSeries(gpd.points_from_xy(x, y), crs=frame.crs).to_crs(TABLE_CRS)
+    ground = SplitMap(splits).split_of(points.x, points.y).reshape(frame.shape)
+    assert {*np.unique(ground)} == {"train", "val", "test"}
+    judged = ground == Split.VAL if split == Split.VAL else ground != Split.VAL
+    assert ((truth != 255) != judged).mean() < 0.001, "but for pixels whose centre is on the edge of a block"
+
+
+def test_frames_without_fire_lie_on_their_splits_land_off_every_burn(root: DataRoot) -> None:
+    settings = settings_of(root, AFTER).model_copy(update={"fire_scenes": DEMO.fire_scenes})
+    side_m = 8 * settings.sampling.splits.block_km * 1000
+    land = gpd.GeoDataFrame(geometry=[shapely.box(0, 0, side_m, side_m)], crs=TABLE_CRS)
+    burn = shapely.box(0, 0, side_m, side_m / 3)
+    burns = burns_of((project(burn, TABLE_CRS, "EPSG:4326"), 2018))
+    fires = fires_of(FIRE, degrees(0, -100, 100, 0))
+    frames = frames_without_fire(fires, burns, land, settings, root)
+    assert len(frames) == len(ALL) * settings.fire_scenes.without_fire and {f.split for f in frames} == {*ALL}
+    places = gpd.GeoSeries([f.frame.footprint for f in frames], crs="EPSG:4326").to_crs(TABLE_CRS)
+    split_map = SplitMap(settings.sampling.splits)
+    for planned, place in zip(frames, places, strict=True):
+        assert split_map.splits_touched(place.bounds)[0] == planned.split
+        assert place.within(land.geometry.iloc[0]) and place.distance(burn) >= settings.sampling.ring_gap_m
+        assert sum(place.intersects(other) for other in places) == 1
+        assert planned.task.fire_id is None and planned.task.after.start.month == 8
+    edited = burns_of(*((project(shape, TABLE_CRS, "EPSG:4326"), 2018) for shape in (burn, places[0].buffer(10))))
+    moved = frames_without_fire(fires, edited, land, settings, root)
+    assert {f.frame for f in frames} - {f.frame for f in moved} == {frames[0].frame}, "all others stay where they are"
+
+
+def test_only_what_changed_is_read_or_drawn_again(root: DataRoot) -> None:
+    settings = whole_ground(settings_of(root, AFTER), Split.TEST)
+    fires = fires_of(FIRE, degrees(300, -600, 500, -400))
+    first, summary = make(root, settings, fires)
+    assert summary.read == 2
+    stamps = stamps_of(root)
+    again, summary = make(root, settings, fires)
+    assert (summary.read, summary.drawn_anew) == (0, 0) and stamps_of(root) == stamps and again == first
+    burnt_beside = burns_of((degrees(500, -600, 510, -400), YEAR))
+    _, summary = make(root, settings, fires, burnt_beside)
+    assert (summary.read, summary.drawn_anew) == (0, 1)
+    assert images_of(stamps_of(root)) == images_of(stamps), "images stay the files that they were"
+    moved = fires.assign(geometry=[fires.geometry[0], shapely.affinity.translate(fires.geometry[1], 100, 0)])
+    _, summary = make(root, settings, moved)
+    assert (summary.read, summary.drawn_anew) == (1, 0)
+    make(root, settings, fires[:1])
+    assert [path.name for path in (root.fire_scenes / "windows" / str(YEAR)).iterdir()] == ["f0"]
+
+
+def stamps_of(root: DataRoot) -> dict[str, tuple[int, int]]:
+    windows = root.fire_scenes / "windows"
+    return {str(p.relative_to(windows)): (p.stat().st_ino, p.stat().st_mtime_ns) for p in windows.rglob("*.tif")}
+
+
+def images_of(stamps: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
+    return {name: stamp for name, stamp in stamps.items() if "label_raster" not in name}
+
+
+@pytest.mark.parametrize("at", [1, 2, 4])
+def test_a_kill_leaves_each_window_whole_or_as_it_was(root: DataRoot, at: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, fires = settings_of(root, AFTER), fires_of(FIRE, degrees(300, -600, 500, -400))
+    expected = {scene.name: scene.after().pixels for scene in make(DataRoot(root.path), settings, fires)[0]}
+    before = stamps_of(root)
+    written, write = [], scene_making._write_raster
+
+    def killed(*arguments: Any) -> None:
+        written.append(arguments)
+        if len(written) > at:
+            raise KeyboardInterrupt
+        write(*arguments)
+
+    moved = fires.assign(geometry=fires.geometry.translate(50, 0))
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(scene_making, "_write_raster", killed)
+        make(root, settings, moved)
+    left = stamps_of(root)
+    finished = at // 3
+    assert sum(before[name] != stamp for name, stamp in left.items()) == 3 * finished and left.keys() == before.keys()
+    scenes, summary = make(root, settings, moved)
+    assert summary.read == len(fires) - finished, "finished windows are not read again"
+    assert not list(root.fire_scenes.rglob("*.tmp"))
+    back, _ = make(root, settings, fires)
+    for scene in back:
+        np.testing.assert_array_equal(scene.after().pixels, expected[scene.name])
+    assert len(scenes) == 2
+
+
+def test_frames_without_an_image_have_a_reason_and_no_window(root: DataRoot) -> None:
+    settings = settings_of(root, SmallScene("after", cloud=90))
+    planned: list[PlannedFrame] = frames_of_fires(
+        fires_of(FIRE, degrees(90_000, -91_000, 91_000, -90_000)), settings, root
+    )
+    table, summary = make_fire_scenes(planned, burns_of(), YEAR, settings, root)
+    assert table["reason"].to_list() == ["too_cloudy", "no_scene"] and summary.without_image == 2
+    write_table(root, FIRE_SCENES, table, YEAR)
+    assert read_fire_scenes(root, YEAR, ALL) == [] and not any(Path(root.fire_scenes, "windows").rglob("*.tif"))
