@@ -23,7 +23,7 @@ import rasterio
 from rasterio.errors import RasterioError
 from rasterio.windows import Window as Part
 
-from burnscar_assets.classes import BANDS, BURNT, UNBURNT, UNLABELLED, Split
+from burnscar_assets.classes import BURNT, UNBURNT, UNLABELLED, Split
 from burnscar_assets.errors import MissingDataError
 from burnscar_assets.mapping.frame import Box, Frame
 from burnscar_assets.mapping.mosaic import NO_SCENE, Mosaic
@@ -62,6 +62,7 @@ class FireScene:
         moments: when each scene after the fire was acquired, by its number in the image.
         moments_before: the same of the image before; empty without one.
         layer: of the image after in the dataset.
+        bands: of the images, in the sensor's order.
         folder: of the window.
     """
 
@@ -74,10 +75,11 @@ class FireScene:
     moments: tuple[datetime, ...]
     moments_before: tuple[datetime, ...]
     layer: str
+    bands: tuple[str, ...]
     folder: Path
 
     def after(self, box: Box | None = None) -> Mosaic:
-        """The image after the fire, of all bands in the order of `classes.BANDS`.
+        """The image after the fire, of all bands.
 
         Args:
             box: pixels wanted; without it, all there are: the frame and a window's side around it, which is as far as
@@ -105,7 +107,7 @@ class FireScene:
         return truth
 
     def _mosaic(self, layer: str, box: Box | None) -> Mosaic:
-        there, pixels = self._read(layer, BANDS, box)
+        there, pixels = self._read(layer, self.bands, box)
         _, (number, validity) = self._read(source_layer(layer), SOURCE_BANDS, box)
         scene = np.where(number == NO_NUMBER, NO_SCENE, number).astype(np.int16)
         return Mosaic(there, pixels, scene, validity.astype(np.uint8))
@@ -165,26 +167,26 @@ def raster_path(folder: Path, layer: str, bands: Iterable[str]) -> Path:
     return folder / "layers" / layer / get_bandset_dirname(list(bands)) / GeotiffRasterFormat.fname
 
 
-def write_scenes_config(root: DataRoot, layer: str) -> None:
+def write_scenes_config(root: DataRoot, layer: str, bands: tuple[str, ...]) -> None:
     """Put the dataset's configuration in place, if it isn't already."""
-    path, content = root.fire_scenes / "config.json", {"layers": _layers(layer)}
+    path, content = root.fire_scenes / "config.json", {"layers": _layers(layer, bands)}
     if read_json(path) != content:
         write_json(path, content)
 
 
-def _layers(layer: str) -> dict[str, Any]:
-    images = dict.fromkeys((layer, before_layer(layer)), ("uint16", BANDS, 0))
+def _layers(layer: str, bands: tuple[str, ...]) -> dict[str, Any]:
+    images = dict.fromkeys((layer, before_layer(layer)), ("uint16", bands, 0))
     sources = {source_layer(name): ("uint16", SOURCE_BANDS, None) for name in images}
     truth = {LABEL_RASTER_LAYER: ("uint8", (LABEL_BAND,), UNLABELLED)}
     return {
         name: {
             "type": "raster",
             "band_sets": [
-                {"dtype": dtype, "bands": list(bands), "format": _GEOTIFF}
+                {"dtype": dtype, "bands": list(stored), "format": _GEOTIFF}
                 | ({} if nodata is None else {"nodata_value": nodata})
             ],
         }
-        for name, (dtype, bands, nodata) in (images | sources | truth).items()
+        for name, (dtype, stored, nodata) in (images | sources | truth).items()
     }
 
 
@@ -201,5 +203,6 @@ def _scene(root: DataRoot, row: Any) -> FireScene:
         moments=tuple(map(datetime.fromisoformat, row.after_times)),
         moments_before=tuple(map(datetime.fromisoformat, row.before_times)),
         layer=row.layer,
+        bands=tuple(row.bands),
         folder=window_folder(root, int(row.fire_year), row.frame_id),
     )

@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from burnscar_assets.classes import BANDS
-from burnscar_assets.imagery.plots import BRIGHTEST_DN, SWIR
+from burnscar_assets.imagery.plots import Composite, composites
 from burnscar_assets.mapping.fire_scenes import TRUTH_BURNT, FireScene
 from burnscar_assets.mapping.mosaic import Mosaic
+from burnscar_assets.sensors.sensor import Sensor
 from burnscar_assets.text import as_drawn
 
 if TYPE_CHECKING:
@@ -56,17 +56,18 @@ def plot_maps(maps: pd.DataFrame, *, title: str, simulated: bool) -> "Figure":
     return figure
 
 
-def plot_scenes(scenes: Sequence[FireScene], *, title: str, simulated: bool) -> "Figure":
-    """Frames in short-wave infrared (B12, B8A, B04), after above before, with the outline of what burned.
+def plot_scenes(scenes: Sequence[FireScene], sensor: Sensor, *, title: str, simulated: bool) -> "Figure":
+    """Frames in short-wave infrared, after above before, with the outline of what burned.
 
     Args:
         scenes: of a fire year; a few of each split and role are shown.
+        sensor: whose images these are.
         title: of the picture.
         simulated: whether to say that the imagery is simulated.
     """
     from matplotlib.figure import Figure
 
-    chosen = _first_of_each(scenes)
+    chosen, shown = _first_of_each(scenes), composites(sensor)[-1]
     figure = Figure(figsize=(1.7 * max(len(chosen), 3), 4.2), layout="constrained")
     cells = figure.subplots(2, max(len(chosen), 1), squeeze=False)
     for cell in cells.flat:
@@ -75,7 +76,7 @@ def plot_scenes(scenes: Sequence[FireScene], *, title: str, simulated: bool) -> 
         step = max(1, max(scene.frame.shape) // SHOWN_PX)
         for cell, image in ((above, scene.after(scene.frame.box)), (below, scene.before(scene.frame.box))):
             if image is not None:
-                cell.imshow(_swir(image, step), interpolation="nearest")
+                cell.imshow(_picture(image, scene.bands, shown, step), interpolation="nearest")
         burnt = scene.truth()[::step, ::step] == TRUTH_BURNT
         if burnt.any():
             above.contour(burnt, levels=[0.5], colors="w", linewidths=0.6)
@@ -94,8 +95,7 @@ def _first_of_each(scenes: Sequence[FireScene]) -> list[FireScene]:
     return [scene for some in kinds.values() for scene in some[:SCENES_OF_A_KIND]]
 
 
-def _swir(image: Mosaic, step: int) -> npt.NDArray[np.float32]:
+def _picture(image: Mosaic, bands: Sequence[str], shown: Composite, step: int) -> npt.NDArray[np.float32]:
     """(height, width, 3) in 0–1, every so many pixels."""
-    chosen = image.pixels[[BANDS.index(band) for band in SWIR], ::step, ::step]
-    bright = np.clip(chosen.astype(np.float32) / BRIGHTEST_DN[SWIR], 0, 1)
-    return np.moveaxis(np.sqrt(bright), 0, -1)
+    chosen = image.pixels[[bands.index(band) for band in shown.bands], ::step, ::step]
+    return np.moveaxis(np.sqrt(np.clip(chosen.astype(np.float32) / shown.brightest_dn, 0, 1)), 0, -1)

@@ -17,7 +17,7 @@ import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
 
-from burnscar_assets.classes import BANDS, BURNT, UNLABELLED
+from burnscar_assets.classes import BURNT, UNLABELLED
 from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.imagery.dataset import close_files, open_dataset
 from burnscar_assets.mapping.fire_scenes import (
@@ -112,7 +112,7 @@ def make_fire_scenes(
         InputError: a scene can't be read.
         StorageError: no space, or no permission; every window is then as it was, or whole.
     """
-    write_scenes_config(root, settings.imagery.layer)
+    write_scenes_config(root, settings.imagery.layer, settings.sensor.names)
     done: list[_Done] = []
     with _archive(settings, root, fire_year) as archive:
         for number, frame in enumerate(planned):
@@ -142,7 +142,7 @@ class _Work:
 
     def __init__(self, planned: PlannedFrame, settings: Settings, root: DataRoot, code: str) -> None:
         self._planned, self._settings, self._code = planned, settings, code
-        self._frame, self._layer = planned.frame, settings.imagery.layer
+        self._frame, self._layer, self._bands = planned.frame, settings.imagery.layer, settings.sensor.names
         self._box = planned.frame.box.grown(settings.windows.size_px)
         self._year = int(planned.task.fire_year or planned.task.start.year)
         self._root, self._folder = root, window_folder(root, self._year, planned.name)
@@ -185,7 +185,7 @@ class _Work:
         """Hash of all that the images follow from."""
         named = [[[s.item.name, s.acquired.isoformat(), s.baseline] for s in some] for some in scenes]
         place = [self._frame.epsg, self._frame.resolution_m, self._box.bounds, self._frame.box.bounds]
-        return hash_json([self._code, self._layer, place, named])
+        return hash_json([self._code, self._layer, self._bands, place, named])
 
     def _there(self) -> dict[str, Any]:
         """What is known of the window that is there; empty if there is none, or a file of it is gone."""
@@ -197,15 +197,15 @@ class _Work:
     def _layers(self, *, with_before: bool) -> list[tuple[str, tuple[str, ...]]]:
         """The layers of the window with their bands: image and source of each image, then the truth."""
         images = [self._layer, *([before_layer(self._layer)] if with_before else [])]
-        pairs = [pair for name in images for pair in ((name, BANDS), (source_layer(name), SOURCE_BANDS))]
+        pairs = [pair for name in images for pair in ((name, self._bands), (source_layer(name), SOURCE_BANDS))]
         return [*pairs, (LABEL_RASTER_LAYER, (LABEL_BAND,))]
 
     def _read(self, found: Found) -> _Image:
         """An image over the frame and what windows at its edge reach."""
         shape = (self._box.height, self._box.width)
-        pixels = np.zeros((len(BANDS), *shape), np.uint16)
+        pixels = np.zeros((len(self._bands), *shape), np.uint16)
         source = np.stack([np.full(shape, NO_NUMBER, np.uint16), np.full(shape, Validity.NO_DATA, np.uint16)])
-        for mosaic in read_mosaics(found, self._frame, self._blocks(), BANDS, self._settings.imagery):
+        for mosaic in read_mosaics(found, self._frame, self._blocks(), self._bands, self._settings.imagery):
             rows, columns = mosaic.box.slices_in(self._box)
             pixels[:, rows, columns] = mosaic.pixels
             source[0, rows, columns] = np.where(mosaic.scene == NO_SCENE, NO_NUMBER, mosaic.scene)
@@ -282,6 +282,7 @@ class _Work:
             "height_px": frame.box.height,
             "resolution_m": frame.resolution_m,
             "layer": self._layer,
+            "bands": list(self._bands),
             "complete": not reason,
             "reason": reason,
             "after_items": [scene.item.name for scene in after],

@@ -419,6 +419,7 @@ FIRE_SCENES: Final = Table(
         Column("height_px", "int", "Rows."),
         Column("resolution_m", "float", "Side of a pixel, in metres."),
         Column("layer", "string", "Layer of the image after; the image before is in `<layer>_pre`."),
+        Column("bands", "strings", "Bands of the images, in their order."),
         Column("complete", "bool", "Whether there is an image after the fire."),
         Column("reason", "string", "Why there is none: `no_scene`, `too_cloudy` or `no_data`; empty if there is."),
         Column("after_items", "strings", "Scenes after, by their numbers in the image."),

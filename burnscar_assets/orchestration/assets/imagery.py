@@ -134,7 +134,9 @@ def _fire_scenes(world: World) -> dg.AssetsDefinition:
 
         def preview() -> "Figure":
             scenes = read_fire_scenes(root, year, JUDGED)
-            return plot_scenes(scenes, title=f"Fire scenes {year}", simulated=settings.simulated_imagery)
+            return plot_scenes(
+                scenes, settings.sensor, title=f"Fire scenes {year}", simulated=settings.simulated_imagery
+            )
 
         return run.store(FIRE_SCENES, made, figures(summary), preview)
 
