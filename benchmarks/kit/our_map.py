@@ -61,7 +61,7 @@ def main(root: Path, checkpoint: Path, area: str, day: datetime, folder: Path) -
         settings=MappingSettings(stride_px=STRIDE_PX, batch_size=BATCH),
     )  # fmt: skip
     model = Timed(load_model(checkpoint, classes=[CLOCK]))
-    outcome = make_map(task, spec, Judge(model, model._model.manifest, RULES, None, None))
+    outcome = make_map(task, spec, Judge(model, model._model.manifest, RULES, None))
     said = {"done": int(outcome.record is not None), "wall_s": time.perf_counter() - begin}
     print(json.dumps(said | {"model_s": model.seconds, "windows": model.windows}))
 

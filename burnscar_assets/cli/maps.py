@@ -32,6 +32,13 @@ def add_map(commands: Any, shared: argparse.ArgumentParser) -> None:
     parser.add_argument("--setup", default="default", help="set-up whose checkpoint is used")
     parser.add_argument("--name", help="name of the map (default: that of the file, and the days)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write to (default: maps/ in the data root)")
+    parser.add_argument(
+        "--reference",
+        type=Path,
+        metavar="FILE",
+        help="points that you drew on this map and looked at, with burnt or unburnt in the field seen: the area is "
+        "estimated from them",
+    )
     parser.add_argument("--yes", action="store_true", help="map it even if it keeps the model busy for hours")
     parser.set_defaults(command=_map)
 
@@ -69,6 +76,7 @@ def _map(options: argparse.Namespace) -> int:
         name=options.name,
         year=options.year,
         out=options.out,
+        reference=options.reference,
         yes=options.yes,
     )
     with live_progress() as progress:

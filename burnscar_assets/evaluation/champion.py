@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from burnscar_assets.classes import BURNT, CLASS_NAMES, Split
 from burnscar_assets.errors import CheckpointError, InputError, MissingDataError
 from burnscar_assets.evaluation.champion_record import (
-    PREDICTIONS_FILE,
     RECORD_FILE,
     SEEN_FILE,
     Champion,
@@ -41,7 +40,7 @@ from burnscar_assets.evaluation.separation import prove_separation
 from burnscar_assets.evaluation.spec import EvaluationSpec, load_report
 from burnscar_assets.progress import Progress
 from burnscar_assets.settings import EvaluationSettings
-from burnscar_assets.storage.atomic import atomic_file, atomic_folder, write_json
+from burnscar_assets.storage.atomic import atomic_folder, write_json
 from burnscar_assets.storage.contracts import PREDICTIONS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table
@@ -116,7 +115,6 @@ def contest(spec: EvaluationSpec, challenger: Challenger, progress: Progress) ->
     if champion is None:
         return _crown(root, challenger, None, "first", FIRST)
     if champion.reign.weights_sha256 == weights:
-        _write_predictions(champion_folder(root, year), challenger)
         return _record(root, champion.model_copy(update={"refused": None, "rules": challenger.rules}))
     if _has_seen(root, year, challenger.predictions):
         return _crown(root, challenger, champion, "rule", SAW_HELD_OUT)
@@ -270,14 +268,8 @@ def _crown(
         for name in (*sorted(manifest.files), MANIFEST_FILE):
             copyfile(challenger.folder / name, place / name)
         challenger.seen[_SEEN_COLUMNS].to_parquet(place / SEEN_FILE, index=False)
-        _write_predictions(place, challenger)
         write_json(place / RECORD_FILE, crowned.model_dump(mode="json"))
     return crowned
-
-
-def _write_predictions(place: Path, challenger: Challenger) -> None:
-    with atomic_file(place / PREDICTIONS_FILE) as temporary:
-        challenger.predictions.to_parquet(temporary, index=False)
 
 
 def _record(root: DataRoot, champion: Champion) -> Champion:

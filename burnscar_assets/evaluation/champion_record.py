@@ -1,6 +1,6 @@
 """What is kept of a fire year's champion in `evaluation/fire_year=YYYY/champion/`, from which maps are made.
 
-Beside its checkpoint lie the windows that it has seen, what it said of held-out ones, and `champion.json`.
+Beside its checkpoint lie the windows that it has seen, and `champion.json`.
 """
 
 from datetime import datetime
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 FOLDER: Final = "champion"
 RECORD_FILE: Final = "champion.json"
 SEEN_FILE: Final = "seen.parquet"
-PREDICTIONS_FILE: Final = "predictions.parquet"
 
 
 class Refusal(BaseModel):
@@ -142,11 +141,3 @@ def windows_seen(root: DataRoot, fire_year: int) -> "gpd.GeoDataFrame":
         raise CheckpointError(
             f"{path} can't be read ({error}): delete {path.parent}, then run burnscar refresh --years {fire_year}"
         ) from error
-
-
-def held_out_answers(root: DataRoot, fire_year: int) -> "gpd.GeoDataFrame | None":
-    """What a year's champion said of the held-out windows, contract PREDICTIONS; None if it isn't known."""
-    import geopandas as gpd
-
-    path = champion_folder(root, fire_year) / PREDICTIONS_FILE
-    return gpd.read_parquet(path) if path.exists() else None

@@ -165,12 +165,16 @@ def _area(path: Path) -> shapely.Geometry:
     parts = {name: shapes for name, shapes in parts.items() if len(shapes)}
     if not parts:
         raise InputError(f"{path} has no features: draw the area to map, and save it as a polygon")
-    degrees = [_in_degrees(shapes.force_2d(), f"{path.name}, layer {name},") for name, shapes in parts.items()]
+    degrees = [in_degrees(shapes.force_2d(), f"{path.name}, layer {name},") for name, shapes in parts.items()]
     return check_place(shapely.geometrycollections(np.concatenate(degrees)), path.name)
 
 
-def _in_degrees(shapes: gpd.GeoSeries, origin: str) -> npt.NDArray[np.object_]:
-    """Shapes in longitude and latitude, if their coordinates are what their CRS says."""
+def in_degrees(shapes: gpd.GeoSeries, origin: str) -> npt.NDArray[np.object_]:
+    """Shapes in longitude and latitude, if their coordinates are what their CRS says.
+
+    Raises:
+        InputError: they have no CRS that can be used, or another one than it says; the message begins with `origin`.
+    """
     crs = usable_crs(shapes.crs, f"{origin} does not say its coordinate system: it")
     bounds = shapes.total_bounds
     if crs.is_projected and (np.abs(bounds) <= [180, 90, 180, 90]).all():

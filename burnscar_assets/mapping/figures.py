@@ -8,16 +8,19 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from burnscar_assets.classes import CLASS_NAMES
+from burnscar_assets.classes import BURNT, CLASS_NAMES
 from burnscar_assets.evaluation.frame_pixels import FramePixels, calibration_error, reliability_of_frames
 from burnscar_assets.evaluation.map_rules import MapRules
 from burnscar_assets.mapping.agreement import compare
-from burnscar_assets.mapping.area import estimate_area
+from burnscar_assets.mapping.area import SAMPLE, Area
+from burnscar_assets.mapping.fire_rates import FireRates
 from burnscar_assets.mapping.frame import Frame
 from burnscar_assets.mapping.grid import NO_ANSWER, grid_of
 from burnscar_assets.mapping.ground import OLD_SCAR, OTHER_BURN, SEEN
 from burnscar_assets.mapping.mosaic import Validity
+from burnscar_assets.mapping.reference import SampledMap
 from burnscar_assets.mapping.severity import classify, phenology_offset, severity_ha
+from burnscar_assets.mapping.stratified import estimate_area
 
 SQUARE_M_PER_HA = 10_000
 
@@ -85,27 +88,65 @@ def ground_figures(counts: Counts, frame: Frame) -> dict[str, float]:
 
 
 def area_figures(
-    pixels: Counts, frame: Frame, counts: npt.NDArray[np.int64] | None, confidence: float
-) -> tuple[dict[str, float | None], list[str]]:
-    """Burned hectares as mapped and as estimated with an interval, and what a reader must know of them.
+    pixels: Counts, frame: Frame, rates: FireRates | str, sampled: SampledMap | None, confidence: float
+) -> tuple[Area, dict[str, Any] | None, list[str]]:
+    """Burned area as counted, corrected by a person's sample, else by rates of error, else not at all.
 
     Args:
         pixels: of the map.
         frame: its grid.
-        counts: error matrices of held-out windows by cluster of fires, as `area.window_counts`; None: no estimate.
+        rates: what it is corrected by without a sample; or in words why there are none.
+        sampled: a sample that was drawn on it.
         confidence: of the interval.
+
+    Returns:
+        The area; what the sample says of the map, if it counts; and what a reader must know of them.
     """
     pixel_ha = frame.resolution_m**2 / SQUARE_M_PER_HA
-    mapped_ha = dict(zip(CLASS_NAMES, (pixels.burnt * pixel_ha, pixels.unburnt * pixel_ha), strict=True))
-    burnt = CLASS_NAMES[0]
-    found: dict[str, float | None] = {
-        "mapped": mapped_ha[burnt], "estimate": None, "low": None, "high": None, "confidence": confidence
-    }  # fmt: skip
-    if counts is None or not len(counts) or not sum(mapped_ha.values()):
-        return found, ["no estimate of the area: the map has no answer anywhere, or its errors are not known"]
-    estimate = estimate_area(mapped_ha, counts, confidence=confidence, drawn_by="reference")
-    figures = {"estimate": estimate[burnt].area_ha, "low": estimate[burnt].low_ha, "high": estimate[burnt].high_ha}
-    return found | {name: _known(value) for name, value in figures.items()}, list(estimate.notes)
+    mapped_ha, unburnt_ha = pixels.burnt * pixel_ha, pixels.unburnt * pixel_ha
+    counted = Area(mapped=mapped_ha)
+    if not mapped_ha + unburnt_ha:
+        return counted, None, ["the map has no answer anywhere, so that its area is not known"]
+    notes: list[str] = []
+    if sampled is not None:
+        area, figures, notes = sample_figures(mapped_ha, unburnt_ha, sampled, confidence)
+        if area is not None:
+            return area, figures, notes
+    if isinstance(rates, str):
+        return counted, None, [*notes, f"the area is pixels counted, not corrected for the map's errors: {rates}"]
+    if mapped_ha < rates.least_mapped_ha:
+        notes.append("no map of a validation fire shows so little: how much burned is extrapolated from larger ones")
+    return rates.area(mapped_ha, mapped_ha + unburnt_ha, confidence), None, notes
+
+
+def sample_figures(
+    mapped_ha: float, unburnt_ha: float, sampled: SampledMap, confidence: float
+) -> tuple[Area | None, dict[str, Any] | None, list[str]]:
+    """Burned area by a sample that a person drew on the map, and the map's accuracy by it; None if it can't be used."""
+    name, points = sampled.sample.name, len(sampled.sample.row)
+    if sampled.drawn_elsewhere:
+        note = f"{sampled.drawn_elsewhere} of {points} points of {name} were drawn where the map says otherwise now"
+        return None, None, [f"{note}, so that they are no sample of it: draw them on this map"]
+    lost = sampled.without_answer
+    notes = [f"{lost} of {points} points of {name} lie where the map has no answer, and don't count"] if lost else []
+    estimate = estimate_area(
+        dict(zip(CLASS_NAMES, (mapped_ha, unburnt_ha), strict=True)), sampled.counts, confidence=confidence
+    )
+    notes += [f"{name}: {note}" for note in estimate.notes]
+    if not estimate.defined:
+        return None, None, notes
+    burnt = estimate[CLASS_NAMES[BURNT]]
+    accuracy = ("users_accuracy", "users_accuracy_se", "producers_accuracy", "producers_accuracy_se")
+    figures = {"file": name, "points": points - lost, **{field: _known(getattr(burnt, field)) for field in accuracy}}
+    area = Area(
+        mapped=mapped_ha,
+        estimate=burnt.area_ha,
+        low=burnt.low_ha,
+        high=burnt.high_ha,
+        confidence=confidence,
+        corrected_by=SAMPLE,
+    )
+    return area, figures, notes
 
 
 def agreement_figures(

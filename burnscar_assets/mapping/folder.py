@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +29,7 @@ from burnscar_assets.mapping.figures import (
     reliability_figures,
     severities,
 )
+from burnscar_assets.mapping.fire_rates import FireRates, rates_of_fires
 from burnscar_assets.mapping.frame import Box, Frame, project
 from burnscar_assets.mapping.grid import NO_ANSWER
 from burnscar_assets.mapping.ground import WITHOUT_ANSWER, Ground
@@ -48,6 +49,7 @@ from burnscar_assets.mapping.rasters import (
     Raster,
     RasterWriter,
 )
+from burnscar_assets.mapping.reference import MapSample, SampledMap
 from burnscar_assets.mapping.scenes import Scene
 from burnscar_assets.mapping.severity import classify, dnbr, severity_ha
 from burnscar_assets.mapping.spec import MAP_FILE, MapSpec, MapTask
@@ -64,6 +66,11 @@ NO_OFFSET: Final = (
     "a perimeter no ground is known to be unburnt"
 )
 
+OF_AREAS: Final = (
+    "errors of fires' maps don't hold for an area of interest; to estimate its area, draw a sample of points on this "
+    "map, look at them, and give them with --reference"
+)
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SWIR, _NIR = SHOWN_BANDS.index("B12"), SHOWN_BANDS.index("B08")
 
@@ -77,11 +84,12 @@ class MapInputs:
         spec: how.
         frame: the map's pixels.
         manifest: of the checkpoint.
-        rules: calibration of the model's probabilities, and the one above which a pixel is called burnt.
-        counts: error matrices of held-out windows; None: the errors are not known.
+        rules: calibration of the model's probabilities, the one above which a pixel is called burnt, and the errors of
+            validation fires' maps.
         after, before: scenes, first choice first.
         ground: what is known of the ground; None if nothing is.
         boxes: blocks that are mapped.
+        sample: points that a person drew on this map; None if there are none.
     """
 
     task: MapTask
@@ -89,26 +97,33 @@ class MapInputs:
     frame: Frame
     manifest: CheckpointManifest
     rules: MapRules
-    counts: npt.NDArray[np.int64] | None
     after: tuple[Scene, ...]
     before: tuple[Scene, ...]
     ground: Ground | None
     boxes: tuple[Box, ...]
+    sample: MapSample | None = None
 
     @cached_property
     def digest(self) -> str:
         """Hash of all of it but of where it lies."""
         task = self.task.model_dump(mode="json", exclude={"folder", "work"})
-        how = [self.spec.settings.decisive(), self.spec.size_px, self.spec.confidence, self.spec.setup]
+        settings = {name: value for name, value in self.spec.settings.decisive().items() if name != "reference"}
+        how = [settings, self.spec.size_px, self.spec.confidence, self.spec.setup]
         scenes = [[scene.item.name, scene.acquired.isoformat(), scene.baseline] for scene in self.after + self.before]
         known = [
-            None if self.counts is None else self.counts.tolist(),
+            self.rates if isinstance(self.rates, str) else self.rates.identity,
+            None if self.sample is None else self.sample.digest,
             None if self.ground is None else [part.wkb_hex for part in _known_parts(self.ground)],
         ]
         place = [self.frame.epsg, self.frame.resolution_m, self.frame.box.bounds, [box.bounds for box in self.boxes]]
         rules = [self.rules.slope, self.rules.intercept, self.rules.threshold, self.rules.note]
         judge = [self.manifest.weights_sha256, rules, self.spec.simulated]
         return hash_json([FORMAT, task, how, scenes, len(self.after), known, place, judge])
+
+    @cached_property
+    def rates(self) -> FireRates | str:
+        """What the area is corrected by, or in words why it is not; rates of fires hold for no other area."""
+        return OF_AREAS if self.task.fire_id is None else rates_of_fires(self.rules.errors)
 
     @property
     def simulated(self) -> bool:
@@ -168,6 +183,7 @@ class _Writer:
         self._answered = np.full(shape, -1, np.float32)
         self._change = np.full(shape, np.nan, np.float32) if self._task.fire_id and inputs.before else None
         self._severity_ha: dict[str, float] = {}
+        self._sampled = None if inputs.sample is None else SampledMap(inputs.sample)
 
     def write(self, folder: Path) -> dict[str, Any]:
         """Write rasters and outlines; returns the record without `files`."""
@@ -212,6 +228,8 @@ class _Writer:
         for raster, pixels in (planes if ground is None else planes | {GROUND: ground}).items():
             writer.write(raster, box, pixels)
         self._counts.add(burned, validity, ground, inside)
+        if self._sampled is not None:
+            self._sampled.look(box, self._frame, burned)
         self._used |= set(np.unique(block.scene[inside]).tolist()) - {NO_SCENE}
         if task.fire_id:
             place = box.slices_in(self._frame.box)
@@ -249,7 +267,7 @@ class _Writer:
 
     def _record(self, severity: dict[str, Any]) -> dict[str, Any]:
         inputs, task, spec, counts = self._inputs, self._task, self._inputs.spec, self._counts
-        area, notes = area_figures(counts, self._frame, inputs.counts, spec.confidence)
+        area, sample, notes = area_figures(counts, self._frame, inputs.rates, self._sampled, spec.confidence)
         rules = inputs.rules
         agreement = reliability = None
         if task.fire_id:
@@ -278,7 +296,8 @@ class _Writer:
             "threshold": rules.threshold,
             "calibration": {"slope": rules.slope, "intercept": rules.intercept, "fixed_on": rules.fixed_on},
             **coverage(counts),
-            "area_ha": area,
+            "area_ha": asdict(area),
+            "sample": sample,
             "agreement": agreement,
             "reliability": reliability,
             **severity,

@@ -25,6 +25,7 @@ from burnscar_assets.mapping.ground import KnownGround
 from burnscar_assets.mapping.inference import WindowModel, judge_block
 from burnscar_assets.mapping.mosaic import Mosaic, Validity, read_mosaics
 from burnscar_assets.mapping.rasters import SHOWN_BANDS
+from burnscar_assets.mapping.reference import Reference
 from burnscar_assets.mapping.scenes import Archive, Found, find_scenes, open_archive
 from burnscar_assets.mapping.spec import MAP_FILE, MapSpec, MapTask
 from burnscar_assets.progress import Progress, silent
@@ -41,16 +42,17 @@ class Judge:
     Attributes:
         model: gives windows their probability.
         manifest: of its checkpoint.
-        rules: calibration of its probabilities, and the one above which a pixel is called burnt.
-        counts: error matrices of its held-out windows, as `area.window_counts`; None: its errors are not known.
+        rules: calibration of its probabilities, the one above which a pixel is called burnt, and the errors of
+            validation fires' maps.
         ground: what it has seen; None if that is not known.
+        reference: points that a person drew on its maps; None if there are none.
     """
 
     model: WindowModel
     manifest: CheckpointManifest
     rules: MapRules
-    counts: npt.NDArray[np.int64] | None
     ground: KnownGround | None
+    reference: Reference | None = None
 
 
 @dataclass(frozen=True)
@@ -96,8 +98,9 @@ def make_map(task: MapTask, spec: MapSpec, judge: Judge, progress: Progress = si
             return MapOutcome(task, frame, None, "too_cloudy" if after.reasons.get("too_cloudy") else "no_scene")
         ground = None if judge.ground is None else judge.ground.under(frame, task)
         inputs = MapInputs(
-            task, spec, frame, judge.manifest, judge.rules, judge.counts, after.scenes,
+            task, spec, frame, judge.manifest, judge.rules, after.scenes,
             () if before is None else before.scenes, ground, tuple(boxes),
+            None if judge.reference is None else judge.reference.on(frame, task),
         )  # fmt: skip
         if is_whole(task.folder, inputs.digest):
             return MapOutcome(task, frame, read_json(task.folder / MAP_FILE), made=False)

@@ -23,10 +23,8 @@ from burnscar_assets.evaluation.champion_record import (
     Champion,
     champion_folder,
     champion_manifest,
-    held_out_answers,
     serving,
 )
-from burnscar_assets.mapping.area import window_counts
 from burnscar_assets.mapping.averaging import Lattice
 from burnscar_assets.mapping.catalogue import refresh_collection
 from burnscar_assets.mapping.frame import frame_around
@@ -34,6 +32,7 @@ from burnscar_assets.mapping.ground import KnownGround, known_or_nothing
 from burnscar_assets.mapping.inference import WindowModel
 from burnscar_assets.mapping.making import Judge, MapOutcome, make_map, mapped_boxes
 from burnscar_assets.mapping.pages.site import write_pages
+from burnscar_assets.mapping.reference import Reference, read_reference
 from burnscar_assets.mapping.results import map_row, remove_others
 from burnscar_assets.mapping.spec import MapSpec
 from burnscar_assets.process import Report, run_stage, step_reports
@@ -73,7 +72,7 @@ def make_maps(spec: MapSpec, progress: Progress = silent) -> tuple[MapSummary, l
         CheckpointError: the champion's checkpoint is damaged.
         MissingDataError: no checkpoint of the year was evaluated, so that none is champion.
         InputError: the checkpoint reads more than one layer, or was trained on a fire; an area of interest has no
-            scene, is too large, or would take long; a scene can't be read.
+            scene, is too large, or would take long; a scene can't be read; the sample is none of these maps.
         SourceUnavailableError: the archive does not answer.
         StorageError: something can't be written; whole maps stay.
     """
@@ -122,14 +121,23 @@ def _judge(spec: MapSpec, champion: Champion, manifest: CheckpointManifest, prog
     from burnscar_assets.training.model import load_model
 
     root, year = spec.data_root, spec.checkpoint_year
-    predictions = held_out_answers(root, year)
-    counts = None if predictions is None else window_counts(predictions)
+    reference = _reference(spec)
     years = sorted({task.fire_year for task in spec.tasks if task.fire_year is not None})
     known = known_or_nothing if spec.fire_year is None else KnownGround.of
     ground = known(root, year, years)
     progress("loading the checkpoint", 0, 0)
     model = load_model(champion_folder(root, year), device_of(spec.device), spec.classes)
-    return Judge(_adapted(model, spec), manifest, champion.rules.for_maps, counts, ground)
+    return Judge(_adapted(model, spec), manifest, champion.rules.for_maps, ground, reference)
+
+
+def _reference(spec: MapSpec) -> Reference | None:
+    """Points that a person drew on the maps, each of which lies on its own."""
+    if spec.reference is None:
+        return None
+    reference = read_reference(spec.reference, of_fires=any(task.fire_id is not None for task in spec.tasks))
+    for task in spec.tasks:
+        reference.on(frame_around(task.geometry, spec.resolution_m, task.buffer_m), task)
+    return reference
 
 
 def _adapted(model: "BurnModel | AnyModel", spec: MapSpec) -> WindowModel:

@@ -13,6 +13,7 @@ import shapely
 
 from burnscar_assets.classes import Split
 from burnscar_assets.crs import GEOGRAPHIC_CRS
+from burnscar_assets.environment import config_file
 from burnscar_assets.errors import InputError, MissingDataError
 from burnscar_assets.evaluation.champion_record import FOLDER as CHAMPION
 from burnscar_assets.evaluation.champion_record import champion_folder, serving
@@ -53,6 +54,7 @@ def plan_year(settings: Settings, root: DataRoot, fire_year: int, setup: str = O
     return MapSpec(
         **common_of(settings, root, fire_year, setup),
         fire_year=fire_year,
+        reference=reference_of(settings),
         tasks=tuple(tasks),
         title=f"Burned area, fire year {fire_year}",
         pages=folder,
@@ -93,6 +95,7 @@ def plan_aoi(
     name: str | None = None,
     out: Path | None = None,
     source: str | None = None,
+    reference: Path | None = None,
     yes: bool = False,
 ) -> MapSpec:
     """The map of an area of interest.
@@ -108,6 +111,7 @@ def plan_aoi(
         name: of the map's folder; without one, the area's and the days.
         out: folder to put it in, below `aoi`; without one, among the maps of the world.
         source: where the area is from; without one, the area's own word.
+        reference: vector file of points that a person drew on this map; samples of fires' maps tell nothing of it.
         yes: whether it may keep the model busy for long.
 
     Raises:
@@ -137,6 +141,7 @@ def plan_aoi(
     return MapSpec(
         **common_of(settings, root, chosen, setup),
         tasks=(task,),
+        reference=None if reference is None else reference.resolve(),
         title="Burned area, areas of interest",
         pages=place,
         may_take_long=yes,
@@ -169,6 +174,16 @@ def source_of(settings: Settings) -> str:
     """Where the perimeters of a world are from, for people."""
     name = Path(urlsplit(settings.release.source).path).name or mask_address(settings.release.source)
     return f"simulated perimeters, {name}" if settings.simulated_perimeters else f"official perimeters, {name}"
+
+
+def reference_of(settings: Settings) -> Path | None:
+    """The sample that a person drew on the maps of a world's fires, if there is one.
+
+    Raises:
+        SettingsError: the file is not there.
+    """
+    given = settings.mapping.reference
+    return None if given is None else config_file(given).resolve()
 
 
 def common_of(settings: Settings, root: DataRoot, checkpoint_year: int, setup: str) -> dict[str, Any]:

@@ -46,6 +46,7 @@ def map_row(spec: MapSpec, manifest: CheckpointManifest, found: MapOutcome) -> d
         "burned_ha": area.get("estimate"),
         "low_ha": area.get("low"),
         "high_ha": area.get("high"),
+        "corrected_by": area.get("corrected_by"),
         **{name: agreement.get(name) for name in _AGREEMENT},
         "calibration_error_before": reliability.get("error_before"),
         "calibration_error": reliability.get("error_after"),

@@ -16,7 +16,7 @@ from burnscar_assets.errors import MissingDataError
 from burnscar_assets.evaluation.champion_record import champion_folder, champion_manifest
 from burnscar_assets.mapping.mapper import MapSummary, make_maps
 from burnscar_assets.mapping.pages.site import write_pages
-from burnscar_assets.mapping.plan import common_of, task_of
+from burnscar_assets.mapping.plan import common_of, reference_of, task_of
 from burnscar_assets.mapping.results import map_row, remove_others
 from burnscar_assets.mapping.spec import MapSpec
 from burnscar_assets.process import Report, run_stage, step_reports
@@ -59,6 +59,7 @@ def plan_season(settings: Settings, root: DataRoot, fire_year: int, look_back_ye
     return SeasonSpec(
         **common_of(settings, root, chosen, OWN),
         season=fire_year,
+        reference=reference_of(settings),
         tasks=tuple(
             task_of(fire, folder, work, settings, f"in-season perimeter, {fire['source']} {fire['incident_id']}")
             for _, fire in fires.iterrows()

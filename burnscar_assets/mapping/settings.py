@@ -25,6 +25,11 @@ class MappingSettings(Section):
     )
     min_area_ha: float = Field(0.5, ge=0, description="Smallest burned patch that polygons show, in hectares.")
     min_hole_ha: float = Field(0.1, ge=0, description="Smallest unburned island that polygons show, in hectares.")
+    reference: str | None = Field(
+        None,
+        description="Vector file of points that a person drew on maps of fires and looked at, from which their areas "
+        "are estimated, beside the settings file or by a full path.",
+    )
     block_px: int = Field(512, ge=64, le=4096, description="Side of the blocks that a map is made in, in pixels.")
     batch_size: int = Field(
         128,

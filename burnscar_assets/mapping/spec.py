@@ -71,6 +71,9 @@ class MapSpec(ProcessSpec):
     size_px: int = Field(description="Side of a window, pixels.")
     resolution_m: float = Field(10, description="Ground sampling distance, metres.")
     confidence: float = Field(0.95, description="Of the interval of the area.")
+    reference: Path | None = Field(
+        None, description="Vector file of points that a person drew on the maps; empty: none."
+    )
     device: str = Field("cpu", description="Where the model runs: cpu, cuda, or auto.")
     classes: tuple[str, ...] = Field((), description="Classes beyond the known ones that a checkpoint may name.")
     simulated: bool = Field(False, description="Whether the imagery is simulated.")

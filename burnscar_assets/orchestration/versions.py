@@ -27,12 +27,12 @@ STAGE_VERSIONS = {
     "fire_scenes": "1",
     "checkpoint": "4",
     "evaluation_metrics": "7",
-    "burned_area_maps": "6",
+    "burned_area_maps": "7",
     "baseline_checkpoint": "2",
     COMPARISON: "2",
 }
 
-IN_SEASON_VERSIONS = {"in_season_records": "2", "in_season_perimeters": "2", "in_season_maps": "6"}
+IN_SEASON_VERSIONS = {"in_season_records": "2", "in_season_perimeters": "2", "in_season_maps": "7"}
 """Stages that a world has if it follows an in-season source; they come after the labels."""
 
 OF_SETUPS = frozenset({"baseline_checkpoint", COMPARISON})
@@ -145,7 +145,7 @@ READ_BY = {
             "imagery.allowed_hosts",
             "evaluation.confidence",
         ),
-        ("imagery.dataset_config",),
+        ("imagery.dataset_config", "mapping.reference"),
     ),
     "sample_points": Read(("sampling", "windows.size_px", "windows.resolution_m")),
     "windows": Read(("windows",)),
@@ -201,7 +201,7 @@ READ_BY = {
             "evaluation.confidence",
             "release.source",
         ),
-        ("imagery.dataset_config",),
+        ("imagery.dataset_config", "mapping.reference"),
     ),
     "baseline_checkpoint": Read(("training.look_back_years", "training.seed", *_SEEN)),
     COMPARISON: Read(("evaluation.bootstrap_samples", "evaluation.confidence", "evaluation.seed", "setups.reference")),

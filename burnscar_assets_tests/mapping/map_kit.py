@@ -19,9 +19,13 @@ from burnscar_assets.settings import ImagerySettings
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.training.manifest import CheckpointManifest
 from burnscar_assets_tests.imagery.small_archive import EPSG, LEFT, SIDE_M, TOP, SmallScene, make_dataset, write_archive
+from burnscar_assets_tests.mapping.fire_error_tables import errors_of
 
 SIZE_PX = 16
-AS_ANSWERED = MapRules(1.0, 0.0, 0.5, FRAMES)
+ERRORS = tuple(errors_of(f"c{n}", 100.0 + n, 80.0 + 5 * n, 900.0) for n in range(8))
+"""Of eight validation fires, whose maps show more or less than burned."""
+
+AS_ANSWERED = MapRules(1.0, 0.0, 0.5, FRAMES, errors=ERRORS)
 AUGUST = datetime(2022, 8, 1, tzinfo=UTC), datetime(2022, 9, 1, tzinfo=UTC)
 
 
@@ -88,7 +92,7 @@ def task_of(folder: Path, area: shapely.Geometry = INSIDE, **changes: Any) -> Ma
 
 def judge_of(model: FormulaModel, **changes: Any) -> Judge:
     manifest = CheckpointManifest.model_construct(weights_sha256="abc", fire_years=(2022,), fire_year=2022)
-    known: dict[str, Any] = {"rules": AS_ANSWERED, "counts": np.array([[[40, 5], [3, 50]]]), "ground": None}
+    known: dict[str, Any] = {"rules": AS_ANSWERED, "ground": None}
     return Judge(model, manifest, **known | changes)
 
 

@@ -60,7 +60,6 @@ def test_memory_does_not_follow_the_area(root: DataRoot, tmp_path: Path) -> None
             frame,
             judge_of(FormulaModel()).manifest,
             AS_ANSWERED,
-            None,
             (),
             (),
             None,

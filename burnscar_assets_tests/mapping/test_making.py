@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
@@ -18,8 +19,10 @@ from burnscar_assets.mapping.folder import damaged_files, is_whole
 from burnscar_assets.mapping.frame import frame_around
 from burnscar_assets.mapping.making import MapOutcome, make_map
 from burnscar_assets.mapping.pages.records import ReadMap, read_maps
+from burnscar_assets.mapping.reference import Reference, SampledMap, read_reference
 from burnscar_assets.mapping.severity import classify, severity_ha
-from burnscar_assets.mapping.spec import MapSpec
+from burnscar_assets.mapping.spec import MapSpec, MapTask
+from burnscar_assets.mapping.stratified import estimate_area
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets_tests.imagery import small_archive
 from burnscar_assets_tests.imagery.small_archive import LEFT, TOP
@@ -76,7 +79,9 @@ def test_a_folder_holds_rasters_of_one_grid_outlines_and_a_record_that_pages_rea
     assert record["scenes"] == [{"item": "one", "acquired": "2022-08-10T18:50:00+00:00", "baseline": "02.14"}]
     mapped_ha = (pixels(folder, "burned") == 1).sum() / 100
     area = record["area_ha"]
-    assert area["mapped"] == pytest.approx(mapped_ha) and area["low"] <= area["estimate"] <= area["high"]
+    assert area["mapped"] == pytest.approx(mapped_ha) and area["low"] < area["estimate"] < area["high"]
+    assert area["corrected_by"] == "validation_fires" and area["shared"] == 1 / 8
+    assert record["sample"] is None
     agreement = record["agreement"]
     assert agreement["official_ha"] == pytest.approx(42, rel=0.03) and agreement["mapped_ha"] == pytest.approx(
         mapped_ha
@@ -100,7 +105,7 @@ def test_probabilities_of_maps_are_calibrated_and_told_beside_those_of_the_model
     assert np.allclose(found, expected, atol=1e-6) and np.array_equal(burned == 1, found > 0.25)
     assert record["threshold"] == 0.25 and record["calibration"]["slope"] == 0.5
     assert any("there is no validation frame" in note for note in record["notes"]) and not any(
-        "validation" in note for note in first.record["notes"]
+        "threshold and temperature" in note for note in first.record["notes"]
     )
     reliability, before = record["reliability"], first.record["reliability"]
     assert reliability["before"] == before["before"] == before["after"] != reliability["after"]
@@ -111,6 +116,78 @@ def test_probabilities_of_maps_are_calibrated_and_told_beside_those_of_the_model
         assert one["share"] == pytest.approx(inside.mean(), abs=0.01)
         assert one["burnt_share"] == pytest.approx(official[inside].mean(), abs=0.02)
         assert one["mean_probability"] == pytest.approx(found[inside].mean(), abs=0.01)
+
+
+def test_without_error_rates_pixels_are_counted_and_the_reason_is_given(root: DataRoot) -> None:
+    rules = replace(AS_ANSWERED, threshold=0.3, errors=AS_ANSWERED.errors[:5])
+    record = make(root, fire_spec(root), rules=rules).record
+    assert record is not None and record["area_ha"]["mapped"] > 0
+    assert all(record["area_ha"][name] is None for name in ("estimate", "low", "high", "corrected_by"))
+    assert any("pixels counted" in note and "5.0 effective clusters" in note for note in record["notes"])
+
+
+def test_a_fire_whose_map_shows_nothing_has_an_upper_end(root: DataRoot) -> None:
+    record = make(root, fire_spec(root), rules=replace(AS_ANSWERED, threshold=0.999)).record
+    assert record is not None and record["area_ha"]["mapped"] == 0
+    assert 0 < record["area_ha"]["low"] < record["area_ha"]["estimate"] < record["area_ha"]["high"]
+    assert any("extrapolated" in note for note in record["notes"])
+
+
+def sample_of(folder: Path, task: MapTask, seen: list[str], **fields: object) -> Reference:
+    """Points in a row over a map, from west to east."""
+    west, south, east, north = task.geometry.bounds
+    places = [shapely.Point(x, (south + north) / 2) for x in np.linspace(west, east, len(seen) + 2)[1:-1]]
+    gpd.GeoDataFrame({"seen": seen} | fields, geometry=places, crs=4326).to_file(folder / "reference.gpkg")
+    return read_reference(folder / "reference.gpkg", of_fires="fire_id" in fields)
+
+
+def test_an_area_of_interest_is_corrected_by_a_sample_drawn_on_it_and_by_nothing_else(root: DataRoot) -> None:
+    spec = spec_of(root, make_archive(root), task_of(root.path))
+    counted = make(root, spec, rules=replace(AS_ANSWERED, threshold=0.45)).record
+    assert counted is not None and counted["area_ha"]["estimate"] is None
+    assert any("--reference" in note for note in counted["notes"])
+    assert [line for line in told(counted, made=True) if line.startswith("burned")][1:] == []
+    reference = sample_of(root.path, spec.tasks[0], ["burnt", "unburnt"] * 40)
+    outcome = make(root, spec, rules=replace(AS_ANSWERED, threshold=0.45), reference=reference)
+    record, burned = outcome.record, pixels(outcome.task.folder, "burned")
+    assert outcome.made and record is not None and record["inputs_sha256"] != counted["inputs_sha256"]
+    area, sample = record["area_ha"], record["sample"]
+    assert area["corrected_by"] == "sample" and area["low"] < area["estimate"] < area["high"]
+    assert (area["rates"], area["shared"]) == (None, 0), "this map shares its errors with none"
+    assert sample["file"] == "reference.gpkg" and sample["points"] == 80 and 0 < sample["users_accuracy"] < 1
+    found = SampledMap(reference.on(outcome.frame, spec.tasks[0]))
+    found.look(outcome.frame.box, outcome.frame, burned)
+    mapped_ha = {"burnt": (burned == 1).sum() / 100, "unburnt": (burned == 0).sum() / 100}
+    assert area["estimate"] == pytest.approx(estimate_area(mapped_ha, found.counts)["burnt"].area_ha)
+    assert any("as estimated" in line for line in told(record, made=True))
+    assert not make(root, spec, rules=replace(AS_ANSWERED, threshold=0.45), reference=reference).made
+
+
+def test_a_sample_of_another_map_tells_nothing_and_that_is_said(root: DataRoot) -> None:
+    spec = fire_spec(root)
+    fields = {"fire_id": ["f1"] * 40, "stratum": ["burnt"] * 40}
+    record = make(
+        root,
+        spec,
+        rules=replace(AS_ANSWERED, threshold=0.999),
+        reference=sample_of(root.path, spec.tasks[0], ["burnt"] * 40, **fields),
+    ).record
+    assert record is not None and record["area_ha"]["corrected_by"] == "validation_fires" and record["sample"] is None
+    assert any(
+        "40 of 40 points of reference.gpkg were drawn where the map says otherwise" in n for n in record["notes"]
+    )
+
+
+def test_a_map_is_kept_where_points_were_drawn_on_another(root: DataRoot) -> None:
+    spec = fire_spec(root)
+    first = make(root, spec)
+    of_another = sample_of(root.path, spec.tasks[0], ["burnt"] * 40, fire_id=["f2"] * 40)
+    named = spec.model_copy(update={"settings": spec.settings.model_copy(update={"reference": "reference.gpkg"})})
+    kept = make(root, named, reference=of_another)
+    assert not kept.made and kept.record == first.record
+    of_this = sample_of(root.path, spec.tasks[0], ["burnt", "unburnt"] * 20, fire_id=["f1"] * 40)
+    again = make(root, named, reference=of_this)
+    assert again.made and again.record is not None and again.record["area_ha"]["corrected_by"] == "sample"
 
 
 def test_severity_of_an_area_is_of_what_the_map_calls_burned(root: DataRoot) -> None:

@@ -150,13 +150,14 @@ def test_the_index_begins_where_they_agree_least_and_sums_up(tmp_path: Path) -> 
     folder = tmp_path / "fire_year=2021"
     agreement = {"omission": 0.1, "commission": 0.1}
     area = {"mapped": 90.0, "estimate": 100.0, "low": 97.0, "high": 104.0, "confidence": 0.95}
+    area |= {"corrected_by": "validation_fires", "rates": "one checkpoint's", "shared": 0.25}
     for name, iou in (("high", 0.9), ("low", 0.2), ("middle", 0.5)):
         make_map(folder / name, name=name, size=(40, 40), area_ha=area, agreement=agreement | {"iou": iou})
     make_map(folder / "none", name="none", size=(40, 40), area_ha=area, perimeter=False)
     text = Page(write_pages(folder, title=TITLE, simulated=False)).text
     table = text[text.index("All maps", text.index("In doubt") - 200) :]
     assert sorted(("low", "middle", "high", "none"), key=table.index) == ["low", "middle", "high", "none"]
-    assert "interval 394 to 408 ha" in text, "half-widths of 3 and 4, of four maps, in quadrature"
+    assert "interval 392 to 411 ha" in text, "half-widths of 3 and 4, of four maps, a quarter of whose error is shared"
     shutil.copytree(folder, tmp_path / "aoi")
     assert "interval" not in Page(write_pages(tmp_path / "aoi", title="Places", simulated=False)).text
     assert Page(tmp_path / "index.html").text.count("interval") == 1, "areas of interest may overlap"

@@ -12,7 +12,7 @@ import yaml
 from burnscar_assets.definitions import build_definitions
 from burnscar_assets.environment import CONFIGS_DIR
 from burnscar_assets.orchestration.partitions import World
-from burnscar_assets.orchestration.versions import CHAIN, code_version
+from burnscar_assets.orchestration.versions import CHAIN, IN_SEASON_VERSIONS, code_version
 from burnscar_assets.settings import Settings, SetupsSettings, load_settings
 from burnscar_assets.storage.paths import DataRoot
 
@@ -91,6 +91,19 @@ def test_a_setting_is_in_the_code_version_of_the_stages_that_read_it(
     changed = settings.model_copy(update={section: getattr(settings, section).model_copy(update=change)})
     differs = {s for s in CHAIN if code_version(s, settings) != code_version(s, changed)}
     assert differs == stale
+
+
+def test_maps_are_stale_where_the_sample_that_was_drawn_on_them_changes(settings: Settings, tmp_path: Path) -> None:
+    sample = tmp_path / "reference.gpkg"
+    mapping = settings.mapping.model_copy(update={"reference": str(sample)})
+    sampled = settings.model_copy(update={"mapping": mapping})
+    stages = [*CHAIN, *IN_SEASON_VERSIONS]
+    versions = []
+    for content in (b"a point", b"two points"):
+        sample.write_bytes(content)
+        versions.append({stage: code_version(stage, sampled) for stage in stages})
+    differs = {stage for stage in stages if versions[0][stage] != versions[1][stage]}
+    assert differs == {"burned_area_maps", "in_season_maps"}
 
 
 def test_dagster_and_dg_load_the_same_module() -> None:

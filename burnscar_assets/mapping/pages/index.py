@@ -128,13 +128,13 @@ def years_page(folders: Sequence[MapFolder]) -> str:
 def _area(folder: MapFolder) -> dict[str, str]:
     if not is_fire_year(folder.path):
         return _cell(None, NOTHING)
-    return _cell(folder.totals.area_ha, hectares(folder.totals.area_ha), folder.totals.interval)
+    area_ha = folder.totals.area.best
+    return _cell(area_ha, hectares(area_ha), folder.totals.interval)
 
 
 def _row(item: ShownMap) -> dict[str, Any]:
     record = item.read.record
     area, found = record.area_ha, record.agreement or Agreement()
-    estimate = area.estimate if known(area.estimate) else area.mapped
     interval = f"{hectares(area.low)} to {hectares(area.high)}" if known(area.low) and known(area.high) else ""
     doubt = sum(place.area_ha for place in item.drawing.disagreements) if record.agreement else None
     return {
@@ -144,7 +144,7 @@ def _row(item: ShownMap) -> dict[str, Any]:
         "source": record.source,
         "period": period(record.start, record.end),
         "end": record.end,
-        "area": _cell(estimate, hectares(estimate), interval),
+        "area": _cell(area.best, hectares(area.best), interval),
         "iou": _cell(found.iou, ratio(found.iou)),
         "omission": _cell(found.omission, share(found.omission)),
         "commission": _cell(found.commission, share(found.commission)),
@@ -173,8 +173,8 @@ def _lead(sums: Totals) -> str:
 def _numbers(sums: Totals, summed: bool) -> list[dict[str, str]]:
     numbers = []
     if summed:
-        area = hectares(sums.area_ha)
-        numbers.append({"label": "Burned, estimated", "value": area, "unit": "ha", "note": sums.interval})
+        label = "Burned, mapped" if sums.area.estimate is None else "Burned, estimated"
+        numbers.append({"label": label, "value": hectares(sums.area.best), "unit": "ha", "note": sums.interval})
     if sums.median_iou is not None:
         note = "with the official perimeter"
         numbers.append({"label": "Median IoU", "value": ratio(sums.median_iou), "unit": "", "note": note})

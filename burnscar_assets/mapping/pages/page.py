@@ -151,7 +151,7 @@ def _headline(record: MapRecord) -> dict[str, str]:
         confidence = f"{100 * (area.confidence or 0.95):.0f} %"
         note = f"burned, estimated; {confidence} interval {hectares(area.low)} to {hectares(area.high)} ha"
         return {"value": hectares(area.estimate), "unit": "ha", "note": note}
-    return {"value": hectares(area.mapped), "unit": "ha", "note": "mapped as burned; no interval could be estimated"}
+    return {"value": hectares(area.mapped), "unit": "ha", "note": "mapped as burned: pixels counted, not corrected"}
 
 
 def _figures(record: MapRecord) -> list[dict[str, str]]:

@@ -19,6 +19,7 @@ from rasterio.errors import RasterioError
 from rasterio.transform import array_bounds
 
 from burnscar_assets.errors import InputError
+from burnscar_assets.mapping.area import Area
 from burnscar_assets.mapping.rasters import PROBABILITY
 from burnscar_assets.mapping.spec import MAP_FILE
 
@@ -45,16 +46,6 @@ class Checkpoint(_Part):
 
     fire_year: int | None = None
     weights_sha256: str = ""
-
-
-class Area(_Part):
-    """Burned area, hectares: as mapped, and as estimated with its interval."""
-
-    mapped: float | None = None
-    estimate: float | None = None
-    low: float | None = None
-    high: float | None = None
-    confidence: float | None = None
 
 
 class Agreement(_Part):

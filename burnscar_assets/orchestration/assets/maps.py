@@ -98,6 +98,9 @@ class AoiConfig(dg.Config):
     year: int | None = Field(None, description="Fire year of the checkpoint; empty: the newest before the imagery.")
     setup: str = Field(OWN, description="Set-up whose checkpoint is used.")
     name: str | None = Field(None, description="Name of the map; empty: that of the file, and the days.")
+    reference: str | None = Field(
+        None, description="Path of points that a person drew on this map, with burnt or unburnt in the field seen."
+    )
     source: str | None = Field(None, description="Where the area is from, for the map's provenance.")
     yes: bool = Field(False, description="Whether the map may keep the model busy for long.")
 
@@ -112,7 +115,8 @@ def build_aoi_job(world: World) -> dg.JobDefinition:
         description="Maps burned ground of an area of interest.",
     )
     def map_area(context: dg.OpExecutionContext, config: AoiConfig) -> None:
-        spec = aoi_spec(world, **config.model_dump())
+        given = config.model_dump()
+        spec = aoi_spec(world, **given | {"reference": Path(given["reference"]) if given["reference"] else None})
         path = spec.write(world.root.map_work(None) / spec.tasks[0].name / "spec.json")
         seen = world.of(None if config.setup == OWN else config.setup)
         run_process(context, seen, MAPPER, path, _follow(reporter(context)))  # type: ignore[arg-type]
