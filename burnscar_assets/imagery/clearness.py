@@ -1,8 +1,7 @@
-"""Which pixels of a Sentinel-2 scene show the ground: pure functions on the scene classification (SCL).
+"""Which pixels of a scene show the ground: pure functions on what its quality file says.
 
-A fresh scar is dark, and Sen2Cor calls a good part of dark ground cloud shadow (class 3) or dark area (class 2).
-Whoever masks these classes throws away what this project looks for. So class 2 is clear here, and class 3 is
-shadow only where a cloud stands between the pixel and the sun, which may be the farther off the lower the sun is.
+What the file calls shadow is shadow only where a cloud stands between the pixel and the sun, which may be the farther
+off the lower the sun is; else it is dark ground, such as a fresh scar.
 """
 
 import math
@@ -14,18 +13,8 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-SCL_M: Final = 20
-"""Ground sampling distance of the scene classification, metres."""
-
-SHADOW: Final = 3
-CLOUDS: Final = (8, 9)
-"""Clouds of medium and high probability: those that cast shadows."""
-
-UNCLEAR: Final = (8, 9, 10)
-"""Clouds and cirrus."""
-
-NO_DATA: Final = (0, 1)
-"""No data; saturated or defective."""
+from burnscar_assets.imagery.clear_rules import RULES, Kind, Kinds
+from burnscar_assets.sensors.sensor import ClearGround
 
 CLOUD_TOP_M: Final = 3500.0
 """Height above the ground of the highest clouds that are looked for; higher ones are mostly cirrus."""
@@ -48,10 +37,9 @@ class Clearness(IntEnum):
     CLEAR = 2
 
 
-_KINDS: Final = np.full(256, Clearness.CLEAR, np.uint8)
-_KINDS[list(UNCLEAR)] = Clearness.UNCLEAR
-_KINDS[list(NO_DATA)] = Clearness.NO_DATA
-_ARE_CLOUDS: Final = np.isin(np.arange(256), CLOUDS)
+_CLEARNESS: Final = np.zeros(len(Kind), np.uint8)
+_CLEARNESS[[Kind.CLEAR, Kind.SHADOW]] = Clearness.CLEAR
+_CLEARNESS[[Kind.VEILED, Kind.CLOUD]] = Clearness.UNCLEAR
 
 
 @dataclass(frozen=True)
@@ -79,11 +67,16 @@ class Margin(NamedTuple):
 NO_MARGIN: Final = Margin(0, 0, 0, 0)
 
 
-def margin_towards(sun: Sun | None) -> Margin:
-    """The margin that holds every cloud whose shadow may lie in an image; on all sides where the sun isn't known."""
+def margin_towards(sun: Sun | None, metres: float) -> Margin:
+    """The margin that holds every cloud whose shadow may lie in an image; on all sides where the sun isn't known.
+
+    Args:
+        sun: where it stands.
+        metres: side of a pixel.
+    """
     if sun is None:
-        return Margin(*[math.ceil(Sun(0, LOWEST_SUN).reach_m / SCL_M) + 1] * 4)
-    east, south = (sun.reach_m / SCL_M * part for part in _direction(sun))
+        return Margin(*[math.ceil(Sun(0, LOWEST_SUN).reach_m / metres) + 1] * 4)
+    east, south = (sun.reach_m / metres * part for part in _direction(sun))
     return Margin(*(math.ceil(max(0.0, way)) + 1 for way in (-east, -south, east, south)))
 
 
@@ -96,7 +89,7 @@ def is_clear_enough(clear_fraction: npt.NDArray[np.floating], least: float) -> M
     """Which windows show enough of the ground to be trained on and scored: the one place that decides.
 
     Args:
-        clear_fraction: share of each window that is clear, 0–1; NaN where no scene classification tells, and such a
+        clear_fraction: share of each window that is clear, 0–1; NaN where no quality file tells, and such a
             window counts, since nothing speaks against it.
         least: `imagery.min_clear_fraction`, 0–1.
     """
@@ -124,11 +117,14 @@ def sun_at(moment: datetime, longitude: float, latitude: float) -> Sun:
     return Sun(float(np.degrees(azimuth) % 360), float(np.degrees(np.arcsin(sine))))
 
 
-def classify(scl: npt.NDArray[np.uint8], sun: Sun | None, margin: Margin = NO_MARGIN) -> npt.NDArray[np.uint8]:
+def classify(
+    numbers: npt.NDArray[np.integer], ground: ClearGround, sun: Sun | None, margin: Margin = NO_MARGIN
+) -> npt.NDArray[np.uint8]:
     """What each pixel shows.
 
     Args:
-        scl: scene classification at `SCL_M`, (rows, columns), north up.
+        numbers: of the quality file, (rows, columns), north up.
+        ground: its rule, and the side of a pixel.
         sun: where it stands over the grid. None if that isn't known: then any cloud of the image shades all of it.
         margin: what is looked at for clouds only; with less than `margin_towards` the sun, clouds beyond the edge
             are missed.
@@ -136,22 +132,14 @@ def classify(scl: npt.NDArray[np.uint8], sun: Sun | None, margin: Margin = NO_MA
     Returns:
         A `Clearness` for each pixel within the margin.
     """
-    height, width = scl.shape
-    inner = scl[margin.top : height - margin.bottom, margin.left : width - margin.right]
-    result = _KINDS[inner]
-    rows, columns = np.nonzero(inner == SHADOW)
-    shaded = _are_shaded(scl, rows + margin.top, columns + margin.left, sun)
+    kinds = RULES[ground.rule].kinds[numbers]
+    height, width = kinds.shape
+    inner = kinds[margin.top : height - margin.bottom, margin.left : width - margin.right]
+    result = _CLEARNESS[inner]
+    rows, columns = np.nonzero(inner == Kind.SHADOW)
+    shaded = _are_shaded(kinds, rows + margin.top, columns + margin.left, sun, ground.metres)
     result[rows[shaded], columns[shaded]] = Clearness.UNCLEAR
     return result
-
-
-def verified_shadow(scl: npt.NDArray[np.uint8], sun: Sun | None) -> Mask:
-    """Pixels of class 3 that have a cloud within reach in the direction of the sun."""
-    rows, columns = np.nonzero(scl == SHADOW)
-    shaded = _are_shaded(scl, rows, columns, sun)
-    mask = np.zeros(scl.shape, bool)
-    mask[rows[shaded], columns[shaded]] = True
-    return mask
 
 
 def weights(first: float, last: float, start: int, count: int) -> npt.NDArray[np.float64]:
@@ -160,18 +148,18 @@ def weights(first: float, last: float, start: int, count: int) -> npt.NDArray[np
     return np.clip(np.minimum(edges[1:], last) - np.maximum(edges[:-1], first), 0, 1)
 
 
-def _are_shaded(scl: npt.NDArray[np.uint8], rows: Places, columns: Places, sun: Sun | None) -> Mask:
+def _are_shaded(kinds: Kinds, rows: Places, columns: Places, sun: Sun | None, metres: float) -> Mask:
     """Whether pixels have a cloud in the direction of the sun."""
     shaded = np.zeros(len(rows), bool)
     if not len(rows):
         return shaded
     if sun is None:
-        return shaded | _ARE_CLOUDS[scl].any()
-    distances = np.arange(0, int(sun.reach_m / SCL_M) + 1, _STEP_PX)
+        return shaded | (kinds == Kind.CLOUD).any()
+    distances = np.arange(0, int(sun.reach_m / metres) + 1, _STEP_PX)
     right, down = (np.rint(part * distances).astype(np.intp) for part in _direction(sun))
     top, left, bottom, right_edge = rows.min(), columns.min(), rows.max() + 1, columns.max() + 1
     clouds = _clouds(
-        scl, top + down.min() - 1, left + right.min() - 1, bottom + down.max() + 1, right_edge + right.max() + 1
+        kinds, top + down.min() - 1, left + right.min() - 1, bottom + down.max() + 1, right_edge + right.max() + 1
     )
     if not clouds.any():
         return shaded
@@ -182,12 +170,12 @@ def _are_shaded(scl: npt.NDArray[np.uint8], rows: Places, columns: Places, sun: 
     return hit[rows - top, columns - left]
 
 
-def _clouds(scl: npt.NDArray[np.uint8], top: int, left: int, bottom: int, right: int) -> Mask:
-    """Whether pixels of a part of a classification are clouds that cast shadows; none are beyond its edges."""
+def _clouds(kinds: Kinds, top: int, left: int, bottom: int, right: int) -> Mask:
+    """Whether pixels of a part of an image are clouds that cast shadows; none are beyond its edges."""
     clouds = np.zeros((bottom - top, right - left), bool)
-    inside = scl[max(top, 0) : bottom, max(left, 0) : right]
+    inside = kinds[max(top, 0) : bottom, max(left, 0) : right]
     y, x = max(-top, 0), max(-left, 0)
-    clouds[y : y + inside.shape[0], x : x + inside.shape[1]] = _ARE_CLOUDS[inside]
+    clouds[y : y + inside.shape[0], x : x + inside.shape[1]] = inside == Kind.CLOUD
     return clouds
 
 

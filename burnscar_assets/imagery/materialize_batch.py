@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from burnscar_assets.imagery.engine import Failure, WindowImage, WindowRequest
     from burnscar_assets.imagery.radiometry import RadiometryDecision
-    from burnscar_assets.imagery.scl import View
+    from burnscar_assets.imagery.views import View
 
 AT_ONCE = 64
 """Tiles that are put in place in one write, and then reported."""
@@ -159,8 +159,8 @@ class _Reader:
         ]
 
     def views(self, requests: "list[WindowRequest]") -> "dict[str, View | None]":
-        """What of each window its scenes show by their SCL; None where no SCL is to be had."""
-        from burnscar_assets.imagery.scl import tile_views
+        """What of each window its scenes show by their quality files; None where there are none."""
+        from burnscar_assets.imagery.views import tile_views
 
         return tile_views(requests, self._source, self._options)
 

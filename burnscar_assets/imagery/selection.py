@@ -21,7 +21,7 @@ from rslearn.utils.geometry import PixelBounds, STGeometry  # noqa: TID253
 from burnscar_assets.errors import InputError
 from burnscar_assets.imagery.engine import ReadOptions
 from burnscar_assets.imagery.items import CLOUD_COVER, percent
-from burnscar_assets.imagery.scl import Look, View, offers_scl, require_scl, view_windows
+from burnscar_assets.imagery.views import Look, View, ground_of, require_ground, tells_ground, view_windows
 from burnscar_assets.progress import Progress, silent
 
 COVERED: Final = 0.99
@@ -109,7 +109,7 @@ def select_scenes(
             one for each period, in rslearn's order.
         search: finds groups of scenes for geometries, as `source.get_items`.
         rule: what is good enough.
-        options: how the scene classification is read.
+        options: how quality files are read.
         layer: name of the layer, for messages.
         progress: told of each scene that is looked at.
 
@@ -118,10 +118,10 @@ def select_scenes(
         what `search` finds by the layer's own rule where no candidate covers the window.
 
     Raises:
-        InputError: the scenes have no SCL, or the layer asks for composites of several scenes.
+        InputError: the scenes have no quality file, or the layer asks for composites of several scenes.
         SourceUnavailableError: the catalogue or the archive does not answer.
     """
-    require_scl(source, layer)
+    require_ground(source, layer)
     if query_config.space_mode == SpaceMode.SINGLE_COMPOSITE or query_config.mosaic_compositing_overlaps > 1:
         raise InputError(
             f"layer {layer!r} composites several scenes, and imagery.selection: window chooses single ones: set "
@@ -133,7 +133,7 @@ def select_scenes(
     looks = [
         (slot, Look(slot.geometry.projection, _bounds(slot.geometry), item))
         for slot in slots
-        for item in _with_scl(slot.candidates, source, layer)
+        for item in _telling(slot.candidates, source, layer)
     ]
     views = view_windows([look for _, look in looks], source, options, progress)
     seen: dict[int, list[Candidate]] = {}
@@ -206,13 +206,16 @@ def _find_candidates(slots: list[_Slot], search: Search, count: int, max_cloud_c
         slot.candidates = [item for item in found if _cloud_cover(item) <= max_cloud_cover]
 
 
-def _with_scl(items: list[Item], source: DataSource, layer: str) -> list[Item]:
-    offered = [item for item in items if offers_scl(source, item)]
+def _telling(items: list[Item], source: DataSource, layer: str) -> list[Item]:
+    """The scenes that tell where they show the ground."""
+    offered = [item for item in items if tells_ground(source, item)]
     if items and not offered:
+        ground = ground_of(source)
+        asset = ground.asset if ground else "quality file"
         raise InputError(
-            f"layer {layer!r}: scene {items[0].name} has no scene classification (SCL) in the archive, which "
-            "imagery.selection: window needs; add an SCL asset to the index, name it as assets: {SCL: …} in "
-            "config.json, or set imagery.selection to granule"
+            f"layer {layer!r}: scene {items[0].name} has no {asset} in the archive, which imagery.selection: window "
+            f"needs; add an asset {asset} to the index, name it as assets: {{{asset}: …}} in config.json, or set "
+            "imagery.selection to granule"
         )
     return offered
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.errors import InputError, SourceUnavailableError
-from burnscar_assets.imagery.clearness import SCL_M, Clearness
+from burnscar_assets.imagery.clearness import Clearness
 from burnscar_assets.imagery.hrefs import is_remote
 from burnscar_assets.mapping.frame import Box, Frame, project
 from burnscar_assets.mapping.scenes import Found, Scene
@@ -151,22 +151,25 @@ class _Reader:
         ]
 
     def _seen(self, boxes: Sequence[Box], looks: list[tuple[int, int]]) -> dict[tuple[int, int], Classes]:
-        """What scenes show of blocks, a `Clearness` a pixel, by block and scene; only where the SCL can be read."""
-        from burnscar_assets.imagery.scl import Look, classified, offers_scl, scl_grid
+        """What scenes show of blocks, a `Clearness` a pixel, by block and scene; where quality files can be read."""
+        from burnscar_assets.imagery.views import Look, classified, ground_grid, ground_of, tells_ground
         from burnscar_assets.progress import silent
 
         source = self._found.archive.source
-        offered = [(b, n) for b, n in looks if offers_scl(source, self._scene(n).item)]
+        ground = ground_of(source)
+        if ground is None:
+            return {}
+        offered = [(b, n) for b, n in looks if tells_ground(source, self._scene(n).item)]
         asked = [Look(self._projection, boxes[b].bounds, self._scene(n).item) for b, n in offered]
         seen = {}
         for number, classes in classified(asked, source, self._options, silent):
             b, n = offered[number]
-            _, (left, top, *_) = scl_grid(asked[number])
-            seen[b, n] = _enlarged(classes, left, top, boxes[b], self._frame.resolution_m / SCL_M)
+            _, (left, top, *_) = ground_grid(asked[number], ground)
+            seen[b, n] = _enlarged(classes, left, top, boxes[b], self._frame.resolution_m / ground.metres)
         return seen
 
     def _needed(self, numbers: list[int], b: int, seen: dict[tuple[int, int], Classes]) -> list[int]:
-        """Scenes that some pixel of a block is of, as far as the SCL tells."""
+        """Scenes that some pixel of a block is of, as far as the quality files tell."""
         if any((b, n) not in seen for n in numbers) or not numbers:
             return numbers
         classes = np.stack([seen[b, n] for n in numbers])
@@ -243,7 +246,7 @@ def _layer_of(found: Found, bands: Sequence[str]) -> "LayerConfig":
 
 
 def _enlarged(classes: Classes, left: int, top: int, box: Box, scale: float) -> Classes:
-    """SCL classes on a block's own pixels; `left` and `top` are those of the classes, in SCL pixels."""
+    """Classes on a block's own pixels; `left` and `top` are those of the classes, in pixels of the quality file."""
     rows = np.floor((np.arange(box.top, box.bottom) + 0.5) * scale).astype(int) - top
     columns = np.floor((np.arange(box.left, box.right) + 0.5) * scale).astype(int) - left
     return classes[np.ix_(rows, columns)]

@@ -4,6 +4,7 @@ A sensor's file lies in `sensors/` beside the world's settings or is a shipped o
 one name the one beside the settings counts.
 """
 
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -47,6 +48,7 @@ def load_sensor(name: str) -> Sensor:
     return _read(sensor_file(name))
 
 
+@cache
 def default_sensor() -> Sensor:
     """The shipped Sentinel-2, which specifications and datasets mean that name no sensor."""
     return _read(CONFIGS_DIR / FOLDER / f"{DEFAULT}.yaml")

@@ -19,19 +19,19 @@ from burnscar_assets.demo.scenes import make_ground, render
 from burnscar_assets.imagery.clearness import (
     CLOUD_TOP_M,
     LOWEST_SUN,
-    SCL_M,
-    SHADOW,
-    UNCLEAR,
     Clearness,
     Margin,
     Sun,
     classify,
     margin_towards,
     sun_at,
-    verified_shadow,
     weights,
 )
+from burnscar_assets.sensors.sensor import ClearGround
 
+SCL_M = 20
+SCL = ClearGround(rule="scl", asset="SCL", metres=SCL_M)
+SHADOW, UNCLEAR = 3, (8, 9, 10)
 SIDE_M = 9_000
 X_M, Y_M = -90_000, 60_000
 HIGH = 60.0
@@ -61,10 +61,15 @@ def simulated(days_after: int, cloud: float) -> Truth:
     dark = np.zeros(scl.shape, bool) if sky.shadow is None else block_mean(sky.shadow, 2) > 0.3
     judged = np.zeros(scl.shape, bool)
     sun = sun_at(acquired, longitude, latitude)
-    margin = margin_towards(sun)
+    margin = margin_towards(sun, SCL_M)
     judged[margin.top : -margin.bottom, margin.left : -margin.right] = True
     judged &= ~np.isin(scl, UNCLEAR)
     return Truth(scl, sun, (char > 0.6) & ~dark & judged, dark & judged)
+
+
+def verified_shadow(scl: np.ndarray, sun: Sun | None) -> np.ndarray:
+    """Pixels called shadow that have a cloud within reach in the direction of the sun."""
+    return (scl == SHADOW) & (classify(scl, SCL, sun) == Clearness.UNCLEAR)
 
 
 def thrown_away(truths: list[Truth], rule: str, what: str) -> float:
@@ -74,7 +79,7 @@ def thrown_away(truths: list[Truth], rule: str, what: str) -> float:
         mask = {
             "best clear": lambda t: ~np.isin(t.scl, SENTINEL2_SCL_CLEAR_VALUES),
             "class 3": lambda t: np.isin(t.scl, (SHADOW, *UNCLEAR)),
-            "ours": lambda t: classify(t.scl, t.sun) != Clearness.CLEAR,
+            "ours": lambda t: classify(t.scl, SCL, t.sun) != Clearness.CLEAR,
         }[rule](truth)
         pixels = getattr(truth, what)
         masked, total = masked + int((mask & pixels).sum()), total + int(pixels.sum())
@@ -143,24 +148,24 @@ def test_shadows_are_looked_for_the_farther_the_lower_the_sun() -> None:
 @pytest.mark.parametrize("elevation", [15, 28, 65])
 def test_the_margin_holds_every_cloud_whose_shadow_may_lie_in_the_image(azimuth: float, elevation: float) -> None:
     sun, size = Sun(azimuth, elevation), 5
-    margin = margin_towards(sun)
+    margin = margin_towards(sun, SCL_M)
     scl = np.full((size + 1200, size + 1200), 4, np.uint8)
     rows, columns = np.random.default_rng(1).integers(0, len(scl), (2, 400))
     scl[rows, columns] = 9
     inner = slice(600, 600 + size)
     scl[inner, inner] = SHADOW
     within = slice(600 - margin.top, 600 + size + margin.bottom), slice(600 - margin.left, 600 + size + margin.right)
-    assert np.array_equal(classify(scl[within], sun, margin), classify(scl, sun)[inner, inner])
+    assert np.array_equal(classify(scl[within], SCL, sun, margin), classify(scl, SCL, sun)[inner, inner])
 
 
 def test_where_the_sun_is_not_known_any_cloud_within_the_longest_reach_shades() -> None:
-    margin = margin_towards(None)
+    margin = margin_towards(None, SCL_M)
     assert set(margin) == {int(CLOUD_TOP_M / np.tan(np.radians(LOWEST_SUN)) / SCL_M) + 2}
     scl = np.full((2 * margin.top + 3, 2 * margin.left + 3), SHADOW, np.uint8)
-    assert (classify(scl, None, margin) == Clearness.CLEAR).all()
+    assert (classify(scl, SCL, None, margin) == Clearness.CLEAR).all()
     scl[0, 0] = 8
-    assert (classify(scl, None, margin) == Clearness.UNCLEAR).all()
-    assert classify(scl, Sun(135, HIGH), Margin(*margin)).min() == Clearness.CLEAR
+    assert (classify(scl, SCL, None, margin) == Clearness.UNCLEAR).all()
+    assert classify(scl, SCL, Sun(135, HIGH), Margin(*margin)).min() == Clearness.CLEAR
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0, 360))
@@ -180,7 +185,7 @@ def test_shadow_is_what_a_walk_towards_the_sun_finds(seed: int, azimuth: float) 
 
 def test_every_class_is_clear_unclear_or_no_data() -> None:
     classes = np.arange(12, dtype=np.uint8)[None]
-    kinds = classify(classes[:, [0, 1, 2, 4, 5, 6, 7, 11, 8, 9, 10]], Sun(180, HIGH))[0]
+    kinds = classify(classes[:, [0, 1, 2, 4, 5, 6, 7, 11, 8, 9, 10]], SCL, Sun(180, HIGH))[0]
     assert kinds.tolist() == [Clearness.NO_DATA] * 2 + [Clearness.CLEAR] * 6 + [Clearness.UNCLEAR] * 3
 
 
@@ -214,5 +219,5 @@ def test_weights_of_pixels_add_up_to_the_window(first: float, length: float) -> 
 def test_a_real_lake_between_mountains_is_all_clear(real_data: Path) -> None:
     with rasterio.open(real_data / "imagery" / "alps_l2a" / "S2A2A_20190723_022_Barbellino_SCL_10.tif") as source:
         scl = source.read(1)
-    assert (classify(scl, Sun(155, HIGH)) == Clearness.CLEAR).all()
+    assert (classify(scl, SCL, Sun(155, HIGH)) == Clearness.CLEAR).all()
     assert np.isin(scl, SENTINEL2_SCL_CLEAR_VALUES).mean() < 0.85

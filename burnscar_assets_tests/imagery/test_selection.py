@@ -26,10 +26,10 @@ from burnscar_assets.imagery.engine import ReadOptions, WindowRequest
 from burnscar_assets.imagery.index_client import forget_indexes
 from burnscar_assets.imagery.matching import match_scenes
 from burnscar_assets.imagery.materialize import materialize_tiles
-from burnscar_assets.imagery.scl import Look, View, offers_scl, tile_views, view_windows
 from burnscar_assets.imagery.selection import Candidate, ChosenGroup, SelectionRule, choose, select_scenes
 from burnscar_assets.imagery.stac_index import StacDict, write_index
 from burnscar_assets.imagery.tiles import read_tiles
+from burnscar_assets.imagery.views import Look, View, tells_ground, tile_views, view_windows
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets_tests.imagery.small_archive import (
     EPSG,
@@ -244,7 +244,7 @@ def test_a_scene_whose_classification_is_broken_is_not_chosen(tmp_path: Path) ->
 
 def test_an_archive_without_classifications_is_told_what_to_do(tmp_path: Path) -> None:
     source = archive(tmp_path, scene(tmp_path, "s", 1, None))
-    assert not offers_scl(source, source.get_item_by_name("s"))
+    assert not tells_ground(source, source.get_item_by_name("s"))
     with pytest.raises(InputError, match=r"set imagery\.selection to granule"):
         select(source, WHOLE)
     request = WindowRequest("w", UTM, (0, 0, 8, 8), [[source.get_item_by_name("s")]])

@@ -1,4 +1,4 @@
-"""What scenes show of windows, by their scene classification (SCL), read through the imagery engine.
+"""What scenes show of windows, by the quality file that their sensor has, read through the imagery engine.
 
 Loaded only by functions that need rslearn.
 """
@@ -20,14 +20,13 @@ from rslearn.tile_stores import TileStoreWithLayer  # noqa: TID253
 from rslearn.utils.geometry import WGS84_PROJECTION, PixelBounds, Projection  # noqa: TID253
 
 from burnscar_assets.errors import InputError, SourceUnavailableError
-from burnscar_assets.imagery.archive import CogArchive
-from burnscar_assets.imagery.clearness import SCL_M, Clearness, Sun, classify, margin_towards, sun_at, weights
+from burnscar_assets.imagery.archive import CogArchive, sensor_of
+from burnscar_assets.imagery.clear_rules import RULES
+from burnscar_assets.imagery.clearness import Clearness, Sun, classify, margin_towards, sun_at, weights
 from burnscar_assets.imagery.engine import ReadOptions, WindowRequest, read_windows
 from burnscar_assets.imagery.items import SUN_AZIMUTH, SUN_ELEVATION, SUN_ZENITH
 from burnscar_assets.progress import Progress, silent
-from burnscar_assets.sensors.load import default_sensor
-
-SCL = "SCL"
+from burnscar_assets.sensors.sensor import ClearGround
 
 logger = logging.getLogger(__name__)
 
@@ -62,9 +61,14 @@ class View:
     nodata: float
 
 
-def offers_scl(source: DataSource, item: Item) -> bool:
-    """Whether the SCL of a scene can be read."""
-    key = _scl_key(source)
+def ground_of(source: DataSource) -> ClearGround | None:
+    """What tells the clear ground of a source's scenes; None if nothing does."""
+    return sensor_of(source).clear_ground
+
+
+def tells_ground(source: DataSource, item: Item) -> bool:
+    """Whether the quality file of a scene can be read."""
+    key = _quality_key(source)
     if key is None:
         return False
     if isinstance(source, CogArchive):
@@ -72,13 +76,19 @@ def offers_scl(source: DataSource, item: Item) -> bool:
     return key in getattr(item, "asset_urls", {})
 
 
-def require_scl(source: DataSource, layer: str) -> None:
-    """Check that a source can show the SCL of its scenes before they are fetched.
+def require_ground(source: DataSource, layer: str) -> None:
+    """Check that a source can show the quality files of its scenes before they are fetched.
 
     Raises:
         InputError: it can't.
     """
-    if _scl_key(source) is None:
+    sensor = sensor_of(source)
+    if sensor.clear_ground is None:
+        raise InputError(
+            f"layer {layer!r}: nothing tells clear ground in images of {sensor.title}, which imagery.selection: window "
+            "needs; set imagery.selection to granule, or name a rule as clear_ground in the sensor's file"
+        )
+    if _quality_key(source) is None:
         kind = type(source)
         raise InputError(
             f"layer {layer!r}: {kind.__module__}.{kind.__name__} does not offer the scene classification (SCL) of "
@@ -94,20 +104,23 @@ def view_windows(
     """What scenes show of windows.
 
     Args:
-        looks: windows and scenes whose SCL is offered.
+        looks: windows and scenes whose quality file is offered.
         source: the data source.
         options: of the engine.
         progress: told of each that is read.
 
     Returns:
-        A view for each look; None where the SCL can't be read.
+        A view for each look; None where the quality file can't be read.
 
     Raises:
         SourceUnavailableError: the archive does not answer.
     """
     views: list[View | None] = [None] * len(looks)
+    ground = ground_of(source)
+    if ground is None:
+        return views
     for number, classes in classified(looks, source, options, progress):
-        views[number] = _view(looks[number], classes)
+        views[number] = _view(looks[number], ground, classes)
     return views
 
 
@@ -116,27 +129,30 @@ def tile_views(
     source: DataSource,
     options: ReadOptions = ReadOptions(),  # noqa: B008 - frozen
 ) -> dict[str, View | None]:
-    """What of each window's area its tile shows, by the SCL of the tile's own scenes.
+    """What of each window's area its tile shows, by the quality files of the tile's own scenes.
 
     A pixel of a mosaic is judged by the first scene of the group that has data there; several groups are averaged.
 
     Args:
         requests: windows and their scenes, as the engine reads them.
-        source: their data source; SCL files are read from it, whether its scenes are ingested or not.
+        source: their data source; quality files are read from it, whether its scenes are ingested or not.
         options: of the engine.
 
     Returns:
-        A view by window; None where the SCL of a scene is not to be had, its index neither, or there is no scene.
+        A view by window; None where a scene's quality file is not to be had, its index neither, or there is no scene.
 
     Raises:
         SourceUnavailableError: the archive does not answer.
     """
+    ground = ground_of(source)
+    if ground is None:
+        return dict.fromkeys(request.name for request in requests)
     looks: list[Look] = []
     places: dict[str, list[list[int]]] = {}
     for request in requests:
         groups = [group for group in request.groups if group]
         try:
-            offered = bool(groups) and all(offers_scl(source, item) for group in groups for item in group)
+            offered = bool(groups) and all(tells_ground(source, item) for group in groups for item in group)
         except (InputError, SourceUnavailableError):
             break  # an index that is gone since: tiles are made without it
         if not offered:
@@ -150,7 +166,7 @@ def tile_views(
     found: dict[str, View | None] = {request.name: None for request in requests}
     for name, groups in places.items():
         if all(number in classes for group in groups for number in group):
-            views = [_view(looks[group[0]], _mosaic([classes[i] for i in group])) for group in groups]
+            views = [_view(looks[group[0]], ground, _mosaic([classes[i] for i in group])) for group in groups]
             found[name] = View(*(sum(shares) / len(views) for shares in zip(*map(astuple, views), strict=True)))
     return found
 
@@ -158,65 +174,70 @@ def tile_views(
 def classified(
     looks: Sequence[Look], source: DataSource, options: ReadOptions, progress: Progress
 ) -> Iterator[tuple[int, Classes]]:
-    """`Clearness` of a window's pixels for each look whose SCL can be read, on the grid of `scl_grid`."""
-    key = _scl_key(source)
-    if key is None or not looks:
+    """`Clearness` of a window's pixels for each look whose quality file can be read, on `ground_grid`."""
+    key, ground = _quality_key(source), ground_of(source)
+    if key is None or ground is None or not looks:
         return
     reader: Any = copy.copy(source)
-    reader.asset_bands = {key: [SCL]}
+    reader.asset_bands = {key: [ground.asset]}
     suns = {item.name: _sun(item) for item in {look.item.name: look.item for look in looks}.values()}
     requests = []
     for number, look in enumerate(looks):
-        projection, (left, top, right, bottom) = scl_grid(look)
-        margin = margin_towards(suns[look.item.name])
+        projection, (left, top, right, bottom) = ground_grid(look, ground)
+        margin = margin_towards(suns[look.item.name], ground.metres)
         bounds = (left - margin.left, top - margin.top, right + margin.right, bottom + margin.bottom)
         requests.append(WindowRequest(str(number), projection, bounds, [[look.item]]))
-    for image in read_windows(requests, _scl_layer(), reader, TileStoreWithLayer(reader, SCL), options, progress):
+    for image in read_windows(
+        requests, _quality_layer(ground), reader, TileStoreWithLayer(reader, ground.asset), options, progress
+    ):
         if image.error:
             continue
         number = int(image.name)
         sun = suns[looks[number].item.name]
-        yield number, classify(image.rasters[0][0].array[0, 0], sun, margin_towards(sun))
+        numbers = image.rasters[0][0].array[0, 0]
+        yield number, classify(numbers, ground, sun, margin_towards(sun, ground.metres))
 
 
-def _scl_layer() -> LayerConfig:
+def _quality_layer(ground: ClearGround) -> LayerConfig:
+    rule = RULES[ground.rule]
     return LayerConfig(
         type=LayerType.RASTER,
-        band_sets=[BandSetConfig(dtype=DType.UINT8, bands=[SCL], nodata_value=0)],
+        band_sets=[BandSetConfig(dtype=DType(rule.dtype), bands=[ground.asset], nodata_value=rule.nodata)],
         resampling_method="nearest",
         data_source=DataSourceConfig(class_path="burnscar_assets.imagery.archive.CogArchive", ingest=False),
     )
 
 
-def _scl_key(source: DataSource) -> str | None:
-    """The asset that holds the SCL, for a source whose files are read directly."""
-    if not isinstance(source, DirectMaterializeDataSource):
+def _quality_key(source: DataSource) -> str | None:
+    """The key of the quality file's asset, for a source whose files are read directly."""
+    sensor, ground = sensor_of(source), ground_of(source)
+    if ground is None or not isinstance(source, DirectMaterializeDataSource):
         return None
     if isinstance(source, CogArchive):
-        return SCL
+        return ground.asset
     if isinstance(source, Element84):
-        return default_sensor().assets["earth-search"][SCL]
+        return sensor.assets["earth-search"][ground.asset]
     every: dict[str, list[str]] = getattr(source, "BANDS", {})
-    return next((key for key, bands in every.items() if bands == [SCL]), None)
+    return next((key for key, bands in every.items() if bands == [ground.asset]), None)
 
 
-def scl_grid(look: Look) -> tuple[Projection, PixelBounds]:
-    """The SCL pixels that a window touches."""
-    (left, right), (top, bottom) = _edges(look)
-    projection = Projection(look.projection.crs, SCL_M, -SCL_M)
+def ground_grid(look: Look, ground: ClearGround) -> tuple[Projection, PixelBounds]:
+    """The pixels of the quality file that a window touches."""
+    (left, right), (top, bottom) = _edges(look, ground)
+    projection = Projection(look.projection.crs, ground.metres, -ground.metres)
     return projection, (math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom))
 
 
-def _edges(look: Look) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Left and right, top and bottom of a window, in SCL pixels."""
-    wide, tall = look.projection.x_resolution / SCL_M, look.projection.y_resolution / -SCL_M
+def _edges(look: Look, ground: ClearGround) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Left and right, top and bottom of a window, in pixels of the quality file."""
+    wide, tall = look.projection.x_resolution / ground.metres, look.projection.y_resolution / -ground.metres
     left, top, right, bottom = look.bounds
     return (left * wide, right * wide), (top * tall, bottom * tall)
 
 
-def _view(look: Look, classes: Classes) -> View:
-    columns, rows = _edges(look)
-    _, (left, top, *_) = scl_grid(look)
+def _view(look: Look, ground: ClearGround, classes: Classes) -> View:
+    columns, rows = _edges(look, ground)
+    _, (left, top, *_) = ground_grid(look, ground)
     area = np.outer(weights(*rows, top, classes.shape[0]), weights(*columns, left, classes.shape[1]))
     clear, nodata = (float(area[classes == kind].sum() / area.sum()) for kind in (Clearness.CLEAR, Clearness.NO_DATA))
     return View(clear, nodata)
