@@ -255,8 +255,8 @@ def metrics_keep_up(metrics: pd.DataFrame, year_before: pd.DataFrame) -> Finding
 
 def maps_are_whole(maps: "gpd.GeoDataFrame", folder: Path) -> Finding:
     """Every map of the table is there, with the files that its record names, as they were written."""
+    from burnscar_assets.mapping.fires import safe_name
     from burnscar_assets.mapping.folder import MAP_FILE, damaged_files
-    from burnscar_assets.mapping.plan import safe_name
     from burnscar_assets.storage.atomic import read_json
 
     complete = maps[maps["complete"].astype(bool)]
@@ -271,15 +271,14 @@ def maps_are_whole(maps: "gpd.GeoDataFrame", folder: Path) -> Finding:
     return Finding(not broken, "; ".join(broken[:5]) or f"{len(complete)} maps, all whole", {"maps": len(complete)})
 
 
-def scenes_are_whole(scenes: pd.DataFrame, dataset: Path) -> Finding:
+def scenes_are_whole(scenes: pd.DataFrame, windows: Path) -> Finding:
     """Every frame that has an image has its window, with what the table says of it, and none is in two splits."""
     from burnscar_assets.storage.atomic import read_json
 
     complete = scenes[scenes["complete"].astype(bool)]
     broken = []
     for row in complete.itertuples(index=False):
-        folder = dataset / "windows" / str(row.fire_year) / row.frame_id
-        known = read_json(folder / "metadata.json").get("options", {})
+        known = read_json(windows / row.frame_id / "metadata.json").get("options", {})
         if (known.get("image_hash"), known.get("label_hash")) != (row.image_hash, row.label_hash):
             broken.append(f"{row.frame_id}: no such window")
     fires = complete[complete["role"] == "fire"]

@@ -155,11 +155,6 @@ def source_layer(layer: str) -> str:
     return f"{layer}_source"
 
 
-def window_folder(root: DataRoot, fire_year: int, name: str) -> Path:
-    """Folder of a frame's window."""
-    return root.fire_scenes / "windows" / str(fire_year) / name
-
-
 def raster_path(folder: Path, layer: str, bands: Iterable[str]) -> Path:
     """The GeoTIFF of a layer in a window's folder."""
     from rslearn.utils.raster_format import GeotiffRasterFormat, get_bandset_dirname
@@ -204,5 +199,5 @@ def _scene(root: DataRoot, row: Any) -> FireScene:
         moments_before=tuple(map(datetime.fromisoformat, row.before_times)),
         layer=row.layer,
         bands=tuple(row.bands),
-        folder=window_folder(root, int(row.fire_year), row.frame_id),
+        folder=root.fire_scene_windows(int(row.fire_year)) / row.frame_id,
     )

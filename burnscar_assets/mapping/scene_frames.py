@@ -16,9 +16,9 @@ import shapely
 
 from burnscar_assets.classes import BURNT, UNBURNT, UNLABELLED, Split
 from burnscar_assets.crs import GEOGRAPHIC_CRS
+from burnscar_assets.mapping.fires import task_of
 from burnscar_assets.mapping.frame import Box, Frame, frame_around, project, zone_of
 from burnscar_assets.mapping.ground import told_apart
-from burnscar_assets.mapping.plan import task_of
 from burnscar_assets.mapping.spec import MapTask
 from burnscar_assets.sampling.ground import Pieces
 from burnscar_assets.sampling.randomness import key_of, mix, uniform
@@ -149,7 +149,7 @@ def draw_truth(planned: PlannedFrame, burns: gpd.GeoDataFrame, settings: Setting
 
 def _task(fire: pd.Series, settings: Settings, root: DataRoot) -> MapTask:
     year = int(fire["fire_year"])
-    return task_of(fire, root.fire_scenes / "windows" / str(year), root.fire_scene_work(year), settings)
+    return task_of(fire, root.fire_scene_windows(year), root.fire_scene_work(year), settings)
 
 
 def _displaced(frame: Frame, most_m: float, key: np.uint64) -> Frame:

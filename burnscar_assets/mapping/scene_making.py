@@ -26,7 +26,6 @@ from burnscar_assets.mapping.fire_scenes import (
     before_layer,
     raster_path,
     source_layer,
-    window_folder,
     write_scenes_config,
 )
 from burnscar_assets.mapping.frame import Box, Frame
@@ -145,7 +144,7 @@ class _Work:
         self._frame, self._layer, self._bands = planned.frame, settings.imagery.layer, settings.sensor.names
         self._box = planned.frame.box.grown(settings.windows.size_px)
         self._year = int(planned.task.fire_year or planned.task.start.year)
-        self._root, self._folder = root, window_folder(root, self._year, planned.name)
+        self._root, self._folder = root, root.fire_scene_windows(self._year) / planned.name
 
     def bring(self, archive: Archive, burns: gpd.GeoDataFrame) -> _Done:
         """Bring the frame's window in line."""
@@ -314,9 +313,10 @@ def _archive(settings: Settings, root: DataRoot, fire_year: int) -> Iterator[Arc
 
 def _remove_others(root: DataRoot, fire_year: int, names: set[str]) -> None:
     """Remove windows of frames that there are no more."""
-    folder = window_folder(root, fire_year, "")
+    folder = root.fire_scene_windows(fire_year)
     with storage_errors(folder):
-        for path in folder.iterdir() if folder.is_dir() else ():
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in folder.iterdir():
             if path.name not in names and not path.name.startswith("."):
                 shutil.rmtree(path)
 

@@ -66,6 +66,8 @@ def outputs(world: World, pair: Pair) -> list[Path]:
             paths.append(root.checkpoint(year) / "manifest.json")
         if year is not None and stage == "evaluation_metrics":
             paths.append(champion_folder(root, year) / RECORD_FILE)
+        if year is not None and stage == FIRE_SCENES:
+            paths.append(root.fire_scene_windows(year))
         if year is not None and stage == MAPS:
             paths.append(root.maps(year) / "index.html")
         if year is not None and stage == SEASON_MAPS:
@@ -198,7 +200,7 @@ def _files(world: World, artifact: str, year: int | None) -> Iterator[Path]:
         if year is not None and made.stage == "evaluation_metrics":
             yield root.evaluation(year)
         if year is not None and made.stage == FIRE_SCENES:
-            yield world.root.fire_scenes / "windows" / str(year)
+            yield root.fire_scene_windows(year)
         if year is not None and made.stage == MAPS:
             yield root.maps(year)
         if year is not None and made.stage == SEASON_MAPS:

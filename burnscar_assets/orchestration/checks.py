@@ -92,7 +92,7 @@ def _corruption(world: World) -> list[Check]:
             "fire_scenes",
             "windows_whole",
             checks.scenes_are_whole,
-            lambda y: [read_table(root, FIRE_SCENES, y), root.fire_scenes],
+            lambda y: [read_table(root, FIRE_SCENES, y), root.fire_scene_windows(y)],
         ),
         Check("checkpoint", "verified", checks.checkpoint_is_verified, lambda y: [root.checkpoint(y)]),
         Check("evaluation_metrics", "only_test_windows", checks.only_test_windows_are_scored, read(PREDICTIONS)),

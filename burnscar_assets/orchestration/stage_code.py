@@ -36,7 +36,13 @@ ENTRIES = {
     ),
     "scene_matches": ("imagery.archive", "imagery.dataset", "imagery.matching", "packed.data"),
     "tiles": ("imagery.archive", "imagery.materialize"),
-    "fire_scenes": ("imagery.archive", "mapping.plan", "mapping.scene_frames", "mapping.scene_making", "sampling.land"),
+    "fire_scenes": (
+        "imagery.archive",
+        "mapping.fires",
+        "mapping.scene_frames",
+        "mapping.scene_making",
+        "sampling.land",
+    ),
     "checkpoint": (
         "training.callbacks",
         "training.manifest",

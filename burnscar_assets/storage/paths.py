@@ -66,6 +66,10 @@ class DataRoot:
         """The rslearn dataset of whole frames that fires are judged on; its groups are the fire years."""
         return self.path / "fire_scenes"
 
+    def fire_scene_windows(self, fire_year: int) -> Path:
+        """The windows of a fire year there, a folder each."""
+        return self.fire_scenes / "windows" / str(fire_year)
+
     def fire_scene_work(self, fire_year: int) -> Path:
         """What reading them remembers of searches."""
         return self.path / "mapping" / f"fire_scenes={fire_year}"

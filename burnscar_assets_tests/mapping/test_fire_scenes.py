@@ -83,7 +83,7 @@ def make(
     planned = frames_of_fires(fires, settings, root)
     table, summary = make_fire_scenes(planned, burns_of() if burns is None else burns, YEAR, settings, root)
     write_table(root, FIRE_SCENES, table, YEAR)
-    assert scenes_are_whole(table, root.fire_scenes).holds
+    assert scenes_are_whole(table, root.fire_scene_windows(YEAR)).holds
     return read_fire_scenes(root, YEAR, ALL), summary
 
 
@@ -218,7 +218,7 @@ def test_only_what_changed_is_read_or_drawn_again(root: DataRoot) -> None:
     _, summary = make(root, settings, moved)
     assert (summary.read, summary.drawn_anew) == (1, 0)
     make(root, settings, fires[:1])
-    assert [path.name for path in (root.fire_scenes / "windows" / str(YEAR)).iterdir()] == ["f0"]
+    assert [path.name for path in root.fire_scene_windows(YEAR).iterdir()] == ["f0"]
 
 
 def stamps_of(root: DataRoot) -> dict[str, tuple[int, int]]:

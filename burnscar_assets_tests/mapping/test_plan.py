@@ -11,7 +11,8 @@ from burnscar_assets.environment import CONFIGS_DIR
 from burnscar_assets.errors import InputError, MissingDataError
 from burnscar_assets.evaluation.champion_record import champion_folder
 from burnscar_assets.mapping.aoi import read_aoi
-from burnscar_assets.mapping.plan import _checkpoint_year, held_out_fires, plan_aoi, safe_name, source_of
+from burnscar_assets.mapping.fires import held_out_fires, safe_name, source_of
+from burnscar_assets.mapping.plan import _checkpoint_year, plan_aoi
 from burnscar_assets.mapping.settings import MappingSettings
 from burnscar_assets.sampling.splits import SplitMap
 from burnscar_assets.settings import load_settings

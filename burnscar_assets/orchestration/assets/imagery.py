@@ -111,7 +111,7 @@ def _fire_scenes(world: World) -> dg.AssetsDefinition:
     def fire_scenes(run: StageRun) -> dg.MaterializeResult:
         from burnscar_assets.imagery.dataset import write_dataset_config
         from burnscar_assets.mapping.fire_scenes import read_fire_scenes
-        from burnscar_assets.mapping.plan import judged_fires
+        from burnscar_assets.mapping.fires import judged_fires
         from burnscar_assets.mapping.plots import plot_scenes
         from burnscar_assets.mapping.scene_frames import JUDGED, frames_of_fires, frames_without_fire
         from burnscar_assets.mapping.scene_making import make_fire_scenes
