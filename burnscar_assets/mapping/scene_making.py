@@ -10,16 +10,20 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from burnscar_assets.classes import BURNT, UNLABELLED
 from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.imagery.dataset import close_files, open_dataset
+from burnscar_assets.imagery.ledger import open_ledgers
+from burnscar_assets.imagery.searches import MATCHED, is_due
 from burnscar_assets.mapping.fire_scenes import (
     NO_NUMBER,
     SOURCE_BANDS,
@@ -45,6 +49,7 @@ if TYPE_CHECKING:
 
 Pixels = npt.NDArray[np.uint16]
 DATASET: Final = "dataset"
+AFTER, BEFORE = "after", "before"
 _HASH_LENGTH: Final = 16
 
 
@@ -136,6 +141,36 @@ def make_fire_scenes(
     return table, summary
 
 
+def frames_to_look_at_again(
+    scenes: pd.DataFrame, fire_year: int, settings: Settings, root: DataRoot, now: datetime
+) -> list[str]:
+    """Frames without a clear image after for which some may have come since they were last searched, as for windows.
+
+    Args:
+        scenes: table `fire_scenes` of the year.
+        fire_year: the year.
+        settings: what is clear, and how late imagery may come.
+        root: of the world.
+        now: the time, with its zone.
+    """
+    imagery = settings.imagery
+    poor = ~scenes["complete"].astype(bool) | (scenes["clear_fraction"] < imagery.min_clear_fraction)
+    work, years = root.fire_scene_work(fire_year) / DATASET, [str(fire_year), str(fire_year + 1)]
+    with open_ledgers(work, MATCHED, imagery.layer, years) as ledgers:
+        known = {name: entry for ledger in ledgers.values() for name, entry in ledger.entries.items()}
+
+    def due(frame_id: str) -> bool:
+        mine = [entry for name, entry in known.items() if name.startswith(f"{_search_name(AFTER, frame_id)}_")]
+        return not mine or any(is_due(entry, imagery.late_days, now) for entry in mine)
+
+    return [frame_id for frame_id in scenes.loc[poor, "frame_id"] if due(frame_id)]
+
+
+def _search_name(what: str, frame_id: str) -> str:
+    """What the searches of a frame are called in the dataset that remembers them."""
+    return f"{what}_{frame_id}"
+
+
 class _Work:
     """The work on one frame."""
 
@@ -170,10 +205,10 @@ class _Work:
         """Scenes after the fire, and those before it if there are any."""
         task, imagery, name = self._planned.task, self._settings.imagery, self._planned.name
         boxes = self._blocks()
-        after = find_scenes(archive, self._frame, boxes, task.after, imagery, f"after_{name}")
+        after = find_scenes(archive, self._frame, boxes, task.after, imagery, _search_name(AFTER, name))
         if task.before is None or not after.scenes:
             return after, None
-        before = find_scenes(archive, self._frame, boxes, task.before, imagery, f"before_{name}")
+        before = find_scenes(archive, self._frame, boxes, task.before, imagery, _search_name(BEFORE, name))
         return after, before if before.scenes else None
 
     def _blocks(self) -> list[Box]:

@@ -1,6 +1,7 @@
 """Fire scenes over a small archive: where frames lie, what is true of their pixels, and that they are read once."""
 
-from datetime import UTC, datetime
+import shutil
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from burnscar_assets.mapping.frame import frame_around, project
 from burnscar_assets.mapping.inference import judge_block
 from burnscar_assets.mapping.mosaic import Validity
 from burnscar_assets.mapping.scene_frames import PlannedFrame, frames_of_fires, frames_without_fire
-from burnscar_assets.mapping.scene_making import FireSceneSummary, make_fire_scenes
+from burnscar_assets.mapping.scene_making import FireSceneSummary, frames_to_look_at_again, make_fire_scenes
 from burnscar_assets.sampling.splits import SplitMap
 from burnscar_assets.settings import Settings, load_settings
 from burnscar_assets.storage.contracts import FIRE_SCENES
@@ -267,4 +268,16 @@ def test_frames_without_an_image_have_a_reason_and_no_window(root: DataRoot) -> 
     table, summary = make_fire_scenes(planned, burns_of(), YEAR, settings, root)
     assert table["reason"].to_list() == ["too_cloudy", "no_scene"] and summary.without_image == 2
     write_table(root, FIRE_SCENES, table, YEAR)
+    assert frames_to_look_at_again(table, YEAR, settings, root, datetime.now(UTC)) == [], "they were just searched"
     assert read_fire_scenes(root, YEAR, ALL) == [] and not any(Path(root.fire_scenes, "windows").rglob("*.tif"))
+
+
+def test_frames_are_searched_again_while_imagery_may_still_come(root: DataRoot) -> None:
+    now, contained = datetime.now(UTC), datetime.now(UTC) - timedelta(days=5)
+    settings, year = settings_of(root, SmallScene("after", cloud=90)), contained.year
+    fires = fires_of(FIRE, fire_year=year, alarm_date=contained - timedelta(days=4), containment_date=contained)
+    table, _ = make_fire_scenes(frames_of_fires(fires, settings, root), burns_of(), year, settings, root)
+    for hours, expected in ((1, []), (30, ["f0"])):
+        assert frames_to_look_at_again(table, year, settings, root, now + timedelta(hours=hours)) == expected
+    shutil.rmtree(root.fire_scene_work(year))
+    assert frames_to_look_at_again(table, year, settings, root, now) == ["f0"], "nobody remembers a search"

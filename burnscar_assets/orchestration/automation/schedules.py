@@ -11,7 +11,7 @@ from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.planning import Planner
 from burnscar_assets.orchestration.runs import run_tags
-from burnscar_assets.storage.contracts import SCENE_MATCHES, TILES
+from burnscar_assets.storage.contracts import FIRE_SCENES, SCENE_MATCHES, TILES
 from burnscar_assets.storage.tables import read_table, read_years, table_path
 
 GPU_RUN_TAG = "burnscar/gpu_schedule"
@@ -111,14 +111,16 @@ def _missing_imagery(world: World) -> dg.ScheduleDefinition:
 
     @dg.schedule(
         cron_schedule=automation.look_again_cron,
-        target=[dg.AssetKey("scene_matches")],
+        target=[dg.AssetKey("scene_matches"), dg.AssetKey(FIRE_SCENES.name)],
         default_status=_status(automation.enabled),
-        description="Asks for a new search where windows had no usable imagery and more may have come since.",
+        description="Asks for a new search where windows or frames had no usable imagery and more may have come since.",
     )
     def missing_imagery(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
         now = context.scheduled_execution_time
-        requests = list(_search_requests(world, now.astimezone(UTC)))
-        return requests or dg.SkipReason("no window waits for imagery that may have come since it was searched")
+        requests = [*_search_requests(world, now.astimezone(UTC)), *_frame_requests(world, now.astimezone(UTC))]
+        return requests or dg.SkipReason(
+            "no window or frame waits for imagery that may have come since it was searched"
+        )
 
     return missing_imagery
 
@@ -144,4 +146,20 @@ def _search_requests(world: World, now: datetime) -> Iterator[dg.RunRequest]:
                 asset_selection=[dg.AssetKey("scene_matches")],
                 partition_key=str(year),
                 tags=run_tags(world, [Pair("scene_matches", year)]),
+            )
+
+
+def _frame_requests(world: World, now: datetime) -> Iterator[dg.RunRequest]:
+    from burnscar_assets.mapping.scene_making import frames_to_look_at_again
+
+    root = world.root
+    for year in map(int, world.fire_years.get_partition_keys()):
+        if not table_path(root, FIRE_SCENES, year).exists():
+            continue
+        if frames_to_look_at_again(read_table(root, FIRE_SCENES, year), year, world.settings, root, now):
+            yield dg.RunRequest(
+                run_key=f"search-frames-{year}-{now:%Y%m%d}",
+                asset_selection=[dg.AssetKey(FIRE_SCENES.name)],
+                partition_key=str(year),
+                tags=run_tags(world, [Pair(FIRE_SCENES.name, year)]),
             )

@@ -125,7 +125,7 @@ def test_windows_whose_imagery_may_have_come_are_searched_again(
         ledgers["2021"].remember("w", entry)
     requests = tick(labels.world, "missing_imagery")
     if not asked:
-        assert "no window waits" in requests
+        assert "no window or frame waits" in requests
         return
     (request,) = requests
     assert isinstance(request, dg.RunRequest)
