@@ -8,13 +8,14 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
+import shapely
 
 from burnscar_assets.classes import Split
 from burnscar_assets.evaluation.spec import load_report
 from burnscar_assets.mapping.folder import damaged_files
 from burnscar_assets.storage.contracts import BURNED_AREA_MAPS, FIRE_PERIMETERS, WINDOWS
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.storage.tables import read_table
+from burnscar_assets.storage.tables import TABLE_CRS, read_table
 from burnscar_assets_tests.imported import imported_by
 from burnscar_assets_tests.mapping.catalogue_kit import check_whole
 from burnscar_assets_tests.orchestration.conftest import run_command
@@ -92,6 +93,19 @@ def test_mapping_imports_nothing_of_training(mapped: DataRoot) -> None:
     assert "torch" in process.packages and not {"lightning", "torchmetrics", "wandb"} & process.packages
 
 
+def draw_sample(folder: Path, perimeter: shapely.Geometry) -> Path:
+    """Sixty points of a map at random, each with what the perimeter says."""
+    with rasterio.open(folder / "burned.tif") as source:
+        burned = source.read(1)
+        rows, columns = np.random.default_rng(0).choice(np.argwhere(burned != 255), 60, replace=False).T
+        points = gpd.GeoSeries(gpd.points_from_xy(*source.xy(rows, columns)), crs=source.crs)
+    seen = np.where(points.to_crs(TABLE_CRS).within(perimeter), "burnt", "unburnt")
+    stratum = np.where(burned[rows, columns] == 1, "burnt", "unburnt")
+    path = folder.parent / "reference.gpkg"
+    gpd.GeoDataFrame({"seen": seen, "stratum": stratum}, geometry=points).to_crs(4326).to_file(path)
+    return path
+
+
 @pytest.mark.slow
 def test_an_area_is_mapped_from_the_terminal_and_errors_say_what_to_do(mapped: DataRoot, tmp_path: Path) -> None:
     maps = read_table(mapped, BURNED_AREA_MAPS, YEAR)
@@ -111,6 +125,15 @@ def test_an_area_is_mapped_from_the_terminal_and_errors_say_what_to_do(mapped: D
     assert record["scenes_before"] == fire["scenes_before"][:1] and (folder / "severity.tif").exists()
     assert list(check_whole(tmp_path)) == [("burned-area-aoi", folder.name)]
     assert {scene["item"] for scene in record["scenes"]} <= {scene["item"] for scene in fire["scenes"]}
+    assert record["area_ha"]["estimate"] is None and "pixels counted" in said.stdout and "--reference" in said.stdout
+    sample = draw_sample(folder, fires.geometry.iloc[0])
+    sampled = run_command(mapped, "burnscar", "map", *place, *days, *before, "--reference", str(sample))
+    assert "ha as estimated" in sampled.stdout
+    estimated = json.loads((folder / "map.json").read_text())
+    area = estimated["area_ha"]
+    assert area["corrected_by"] == "sample" and area["mapped"] == record["area_ha"]["mapped"]
+    assert estimated["sample"]["points"] == 60 and area["low"] < area["estimate"] <= area["high"]
+    gpd.read_file(sample).set_crs(32610, allow_override=True).to_file(tmp_path / "elsewhere.gpkg")
     west, south, east, north = fires.to_crs(4326).total_bounds.round(3)
     box = f"{west},{south},{east},{north}"
     for arguments, expected in (
@@ -123,6 +146,9 @@ def test_an_area_is_mapped_from_the_terminal_and_errors_say_what_to_do(mapped: D
         (("--aoi", box, "--start", "soon", "--end", "2019-08-01"), "is no day"),
         (("--aoi", box, *days, "--before-start", earlier), "before_end '' is no day"),
         (("--aoi", box, *days, "--before-start", earlier, "--before-end", row["end"]), "must be from before"),
+        ((*place, *days, "--reference", "none.gpkg"), "none.gpkg is not there"),
+        ((*place, *days, "--reference", str(tmp_path / "elsewhere.gpkg")), "look like degrees"),
+        (("--aoi", "-119,38,-118.9,38.1", *days, "--reference", str(sample)), "60 of 60 points lie off the map"),
         (("--aoi", "-125,32,-119,42", *days), "more than the 100,000 of one map"),
         (("--aoi", "-125,32,-110,42", *days), "beyond UTM zone"),
     ):

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from burnscar_assets.days import YEAR_AHEAD, image_day
 from burnscar_assets.imagery.dataset import write_dataset_config
+from burnscar_assets.mapping.area import SAMPLE, VALIDATION_FIRES
 from burnscar_assets.orchestration.partitions import World, look_back
 from burnscar_assets.orchestration.processes import Event, run_process
 from burnscar_assets.orchestration.reporting import reporter
@@ -55,7 +56,8 @@ def build_map_assets(world: World) -> list[dg.AssetsDefinition]:
         pool=GPU_POOL,
         op_tags=gpu_stage_tags(settings),
         description="A burned-area map of each held-out fire, by the checkpoint that has not seen it: probability, "
-        "outlines, area with its interval, severity, agreement with the official perimeter; with pages.",
+        "outlines, area (with its interval where errors are known), severity, agreement with the official perimeter; "
+        "with pages.",
     )
     def burned_area_maps(run: StageRun) -> dg.MaterializeResult:
         from burnscar_assets.mapping.plan import plan_year
@@ -71,6 +73,7 @@ def build_map_assets(world: World) -> list[dg.AssetsDefinition]:
         metadata = {
             "burnscar/index": dg.MetadataValue.path(root.maps(year) / "index.html"),
             "burnscar/maps": int(maps["complete"].sum()),
+            **{f"burnscar/area_by_{by}": int((maps["corrected_by"] == by).sum()) for by in (SAMPLE, VALIDATION_FIRES)},
             "burnscar/without_imagery": int((~maps["complete"].astype(bool)).sum()),
             **{f"burnscar/median_{name}": value for name in ("iou", "omission", "commission")
                if (value := _median(maps, name)) is not None},
