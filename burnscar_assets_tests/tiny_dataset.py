@@ -129,6 +129,8 @@ def _window_rows(year: int, windows: int, incomplete: int) -> list[dict]:
                 "resolution_m": RESOLUTION_M,
                 "start_time": start,
                 "end_time": start + timedelta(days=30),
+                "before_start": start - timedelta(days=70),
+                "before_end": start - timedelta(days=10),
                 "burnt_share": float(category == "burnt") * (1 - UNLABELLED_COLUMNS / SIZE_PX),
                 "unlabelled_share": UNLABELLED_COLUMNS / SIZE_PX,
                 "label_hash": category,

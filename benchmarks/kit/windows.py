@@ -72,6 +72,8 @@ def on_scene(scene: Scene, size_px: int) -> dict[str, object]:
         "resolution_m": float(RESOLUTION_M),
         "start_time": day - pd.Timedelta(days=DAYS_BEFORE),
         "end_time": day + pd.Timedelta(days=DAYS_AFTER),
+        "before_start": pd.NaT,
+        "before_end": pd.NaT,
         "burnt_share": np.nan,
         "unlabelled_share": np.nan,
         "label_hash": "",

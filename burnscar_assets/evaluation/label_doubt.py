@@ -6,7 +6,7 @@ The image before a fire is a layer of its own, named after the layer that is jud
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -25,15 +25,13 @@ from burnscar_assets.evaluation.label_noise import (
     uncertain_windows,
 )
 from burnscar_assets.imagery.clearness import is_clear_enough
-from burnscar_assets.imagery.dataset import open_dataset
+from burnscar_assets.imagery.dataset import before_layer, open_dataset
 from burnscar_assets.imagery.indices import FloatArray, dnbr, nbr
 from burnscar_assets.imagery.tiles import read_tiles
 from burnscar_assets.sensors.sensor import Sensor
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS, TILES
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import TABLE_CRS, read_table
-
-BEFORE_SUFFIX: Final = "_pre"
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ def doubt_labels(
     Raises:
         MissingDataError: the year has no perimeters, or a tile is gone.
     """
-    before = layer + BEFORE_SUFFIX
+    before = before_layer(layer)
     if before not in open_dataset(root.dataset).layers:
         return _nothing_known(f"not estimated: the dataset has no images from before the fires (layer {before})")
     known = _with_image_before(root, windows, before, min_clear_fraction)

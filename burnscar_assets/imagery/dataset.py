@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from rslearn.data_sources import DataSource
     from rslearn.dataset import Dataset, Window
 
+BEFORE_SUFFIX = "_pre"
 ARCHIVE_VARIABLE = "${BURNSCAR_ARCHIVE}"
 LAYER_VARIABLE = "${BURNSCAR_LAYER}"
 OUR_ARCHIVE = "burnscar_assets.imagery.archive.CogArchive"
@@ -43,6 +44,16 @@ RECORDED = (CLOUD_COVER, *BASELINE_PROPERTIES, *PRODUCT_NAMES, *OF_RADIOMETRY, *
 
 FALLBACK = "fallback.json"
 """Name of the second configuration in the dataset's folder."""
+
+
+def before_layer(layer: str) -> str:
+    """Name of the layer that holds the image before the fire, beside that after it."""
+    return layer + BEFORE_SUFFIX
+
+
+def selection_of(layer: str, settings: ImagerySettings) -> str:
+    """How scenes of a layer are chosen: `before` for images before the fire, else `imagery.selection`."""
+    return "before" if layer == before_layer(settings.layer) else settings.selection
 
 
 def write_dataset_config(settings: ImagerySettings, root: DataRoot) -> Path:

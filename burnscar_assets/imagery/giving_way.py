@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from burnscar_assets.imagery.dataset import data_source, fallback_layer
+from burnscar_assets.imagery.dataset import data_source, fallback_layer, selection_of
 from burnscar_assets.imagery.items import SerializedItem, is_of_fallback, use_instead
 from burnscar_assets.imagery.materialize_batch import Groups, TileOutcome
 from burnscar_assets.settings import ImagerySettings
@@ -49,14 +49,15 @@ class GivingWay:
         passed = self.passed_over.setdefault(window.name, {})
         passed |= unfit
         config, source = self._read_from(is_of_fallback(groups))
-        found = next_match(window, self._layer, source, config, self._settings.selection, passed.keys())
+        selection = selection_of(self._layer, self._settings)
+        found = next_match(window, self._layer, source, config, selection, passed.keys())
         if found:
             use_instead(window, self._layer, found)
         return found
 
     def choice(self, window: "Window") -> list[str]:
         """What decides which scenes take the place of others: how they are chosen, and names of those there are."""
-        return [self._settings.selection, *self._candidates(window)]
+        return [selection_of(self._layer, self._settings), *self._candidates(window)]
 
     def groups_of(self, window: "Window", names: Sequence[Sequence[str]]) -> Groups:
         """Groups of scenes by their names; empty where one isn't among the window's scenes any more."""

@@ -2,7 +2,7 @@
 
 import copy
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import groupby, islice
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rslearn.dataset.window import WindowLayerData
     from rslearn.utils.geometry import STGeometry
 
+    from burnscar_assets.imagery.before import DaysBefore
     from burnscar_assets.imagery.bulk_items import Groups, MatchedPart
     from burnscar_assets.imagery.search_options import SearchOptions
     from burnscar_assets.imagery.selection import SelectionRule
@@ -82,6 +83,7 @@ class LayerSearch:
         options: "SearchOptions",
         rule: "SelectionRule | None" = None,
         *,
+        before: "Mapping[str, TimeRange | None] | None" = None,
         fallback: bool = False,
     ) -> None:
         """Know what is wanted; nothing is searched yet.
@@ -93,6 +95,8 @@ class LayerSearch:
             max_cloud_cover: scenes above it are no match, in percent, for sources that can't leave them out too.
             options: how searches are made.
             rule: how scenes are chosen by what they show of each window; without one, as the layer says.
+            before: for a layer of images before the fire: the days before the alarm, by window, None where that isn't
+                known; see `before.select_before`. It wants a rule.
             fallback: whether the source is the dataset's fallback; its scenes are marked.
         """
         self.source = source
@@ -101,6 +105,7 @@ class LayerSearch:
         self._max_cloud_cover = max_cloud_cover
         self.options = options
         self._rule = rule
+        self._before = before
         self.is_fallback = fallback
         self.clear_fractions: dict[str, list[float | None]] = {}
         """Of windows matched so far: each group's share of the window that is clear, if it was chosen by that."""
@@ -116,7 +121,12 @@ class LayerSearch:
             InputError: a search is refused, or a scene is unusable.
         """
         unmatched: list[Window] = []
-        for part in self._select(windows) if self._rule else self._search(self.source, windows, self._strict()):
+        found = (
+            self._select(windows)
+            if self._rule
+            else self._search(self.source, [self._wanted(window) for window in windows], self._strict())
+        )
+        for part in found:
             for first in range(0, len(part.positions), COMMIT):
                 chosen = [windows[i] for i in part.positions[first : first + COMMIT]]
                 groups, ranked = part.groups[first : first + COMMIT], part.ranked[first : first + COMMIT]
@@ -133,16 +143,16 @@ class LayerSearch:
         return replace(self.options, max_cloud_cover=self._max_cloud_cover if matters else None)
 
     def _search(
-        self, source: "DataSource", windows: "Sequence[Window]", options: "SearchOptions"
+        self, source: "DataSource", geometries: "Sequence[STGeometry]", options: "SearchOptions"
     ) -> "Iterator[MatchedPart]":
         from burnscar_assets.imagery.bulk_items import search_in_parts
 
         assert self._config.data_source is not None  # noqa: S101 - only layers that have one are matched
-        geometries = [self._wanted(window) for window in windows]
         return search_in_parts(source, geometries, self._config.data_source.query_config, options)
 
     def _select(self, windows: "Sequence[Window]") -> "Iterator[MatchedPart]":
         """Scenes chosen by what they show of each window, part after part."""
+        from burnscar_assets.imagery.before import select_before
         from burnscar_assets.imagery.bulk_items import MatchedPart, get_items_in_bulk
         from burnscar_assets.imagery.engine import ReadOptions
         from burnscar_assets.imagery.selection import select_scenes
@@ -162,8 +172,18 @@ class LayerSearch:
             chosen = [windows[i] for i in positions]
             starts = [window.time_range[0] if window.time_range else None for window in chosen]
             geometries, query = [self._wanted(window) for window in chosen], self._config.data_source.query_config
-            groups = select_scenes(geometries, starts, self.source, query, search, self._rule, options, self._layer)
+            if self._before is not None:
+                whens = [self._when(window) for window in chosen]
+                groups = select_before(geometries, whens, self.source, query, search, self._rule, options)
+            else:
+                groups = select_scenes(geometries, starts, self.source, query, search, self._rule, options, self._layer)
             yield MatchedPart(positions, groups, [_looked_at(found) for found in groups])
+
+    def _when(self, window: "Window") -> "DaysBefore":
+        """When the image before the fire of a window may be from."""
+        from burnscar_assets.imagery.before import DaysBefore
+
+        return DaysBefore((self._before or {}).get(window.name), self._wanted(window).time_range)
 
     def _wanted(self, window: "Window") -> "STGeometry":
         geometry = window.get_geometry()
@@ -227,12 +247,20 @@ class LayerSearch:
         relaxed = _without_cloud_limit(self.source)
         if relaxed is None:
             return set()
+        asked = [(window.name, geometry) for window in windows for geometry in self._every(window)]
         return {
-            windows[i].name
-            for part in self._search(relaxed, windows, self.options)
+            asked[i][0]
+            for part in self._search(relaxed, [geometry for _, geometry in asked], self.options)
             for i, groups in zip(part.positions, part.groups, strict=True)
             if groups
         }
+
+    def _every(self, window: "Window") -> "list[STGeometry]":
+        """All that is asked of a window, one time range after the other."""
+        wanted = self._wanted(window)
+        if self._before is None:
+            return [wanted]
+        return [type(wanted)(wanted.projection, wanted.shp, span) for span in self._when(window).spans]
 
 
 def search_in_turn(

@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,9 +19,10 @@ from burnscar_assets.imagery.dataset import (
     load_windows,
     open_dataset,
     quiet_rslearn,
+    selection_of,
 )
 from burnscar_assets.imagery.items import SerializedItem, acquisition_time, cloud_cover
-from burnscar_assets.imagery.layer_search import LayerSearch, has_layer, search_in_turn, stored_groups
+from burnscar_assets.imagery.layer_search import LayerSearch, TimeRange, has_layer, search_in_turn, stored_groups
 from burnscar_assets.imagery.ledger import Entry, open_ledgers
 from burnscar_assets.imagery.searches import MATCHED, is_due, search_times
 from burnscar_assets.progress import Progress, silent
@@ -29,7 +31,6 @@ from burnscar_assets.storage.contracts import SCENE_MATCHES
 from burnscar_assets.storage.hashing import hash_json
 
 if TYPE_CHECKING:
-    from rslearn.config import LayerConfig
     from rslearn.dataset import Dataset, Window
 
     from burnscar_assets.imagery.item_checks import SetAside
@@ -71,18 +72,23 @@ def match_scenes(
     settings: ImagerySettings,
     progress: Progress = silent,
     now: datetime | None = None,
+    layers: Sequence[str] | None = None,
 ) -> tuple[pd.DataFrame, MatchSummary]:
     """Match windows with scenes.
+
+    The layer of images before the fire (`dataset.before_layer`) gets the last clear scene before the alarm, else one of
+    the days that the layer itself says; the others get what the layer and `imagery.selection` say.
 
     A window that was matched before for the same request (window, layer configuration, cloud limit, index) is
     not searched again, unless imagery of its time range may have come since (see `searches.is_due`).
 
     Args:
-        windows: rows of the windows table.
+        windows: rows of the windows table; `before_start` and `before_end` may be missing.
         dataset_path: the rslearn dataset that holds them.
         settings: cloud limit, retries.
         progress: told of each search.
         now: the time, with its zone; by default, that of the clock.
+        layers: names of the layers that are matched; by default, all.
 
     Returns:
         Rows of the `scene_matches` table, and what it came to.
@@ -95,8 +101,8 @@ def match_scenes(
     _forget_indexes()
     dataset = open_dataset(dataset_path)
     found = load_windows(dataset, windows)
-    layers = image_layers(dataset)
-    if not layers:
+    every = image_layers(dataset)
+    if not every:
         raise InputError(f"{dataset_path / 'config.json'} has no raster layer with a data source: nothing to match")
     now = now or datetime.now(UTC)
     rows: list[dict[str, Any]] = []
@@ -104,8 +110,9 @@ def match_scenes(
     set_aside: SetAside = {}
     mended: dict[str, str] = {}
     with quiet_rslearn():
-        for layer in layers:
-            matching = _LayerMatching(dataset, layer, found, settings, now)
+        for layer in every if layers is None else layers:
+            before = _days_before(windows) if selection_of(layer, settings) == "before" else None
+            matching = _LayerMatching(dataset, layer, found, settings, now, before)
             entries, count = matching.match(progress)
             searched += count
             set_aside |= matching.set_aside
@@ -114,7 +121,7 @@ def match_scenes(
                 rows += _rows(window, layer, groups, entries[window.name])
     table = SCENE_MATCHES.conform(pd.DataFrame(rows, columns=SCENE_MATCHES.column_names))
     _tell(set_aside, mended)
-    summary = _summary(table, searched, len(found) * len(layers))
+    summary = _summary(table, searched, len(found) * len(every if layers is None else layers))
     counts = Counter(str(reason) for reason, _ in set_aside.values())
     return table, replace(summary, set_aside=dict(sorted(counts.items())), footprints_cut=len(mended))
 
@@ -136,13 +143,21 @@ class _LayerMatching:
     """Matches one layer, in its own data source and the one that stands behind it."""
 
     def __init__(
-        self, dataset: "Dataset", layer: str, windows: "dict[str, Window]", settings: ImagerySettings, now: datetime
+        self,
+        dataset: "Dataset",
+        layer: str,
+        windows: "dict[str, Window]",
+        settings: ImagerySettings,
+        now: datetime,
+        before: dict[str, TimeRange | None] | None,
     ) -> None:
         self._dataset = dataset
         self._layer = layer
         self._windows = windows
         self._settings = settings
         self._now = now
+        self._before = before
+        self._rule = _rule(settings, layer)
         self._config = dataset.layers[layer]
         self._second = fallback_layer(dataset, layer)
         self.set_aside: SetAside = {}
@@ -153,7 +168,7 @@ class _LayerMatching:
         settings, windows = self._settings, self._windows
         searches = [self._search(fallback=False), *([self._search(fallback=True)] if self._second else [])]
         alike = self._alike(searches)
-        requests = {name: hash_json([_place(window), *alike]) for name, window in windows.items()}
+        requests = {name: hash_json([*self._asked(window), *alike]) for name, window in windows.items()}
         with open_ledgers(
             Path(self._dataset.path), MATCHED, self._layer, [w.group for w in windows.values()]
         ) as ledgers:
@@ -194,7 +209,16 @@ class _LayerMatching:
         config = self._second if fallback and self._second is not None else self._config
         source = data_source(self._dataset, self._layer, fallback=fallback)
         limit = settings.max_cloud_cover
-        return LayerSearch(source, config, self._layer, limit, options, _rule(settings), fallback=fallback)
+        return LayerSearch(
+            source, config, self._layer, limit, options, self._rule, before=self._before, fallback=fallback
+        )
+
+    def _asked(self, window: "Window") -> list[Any]:
+        """What is asked of the scenes of one window."""
+        if self._before is None:
+            return [_place(window)]
+        days = self._before[window.name]
+        return [_place(window), [time.isoformat() for time in days] if days else None]
 
     def _alike(self, searches: list[LayerSearch]) -> list[Any]:
         """What decides the matches of all windows."""
@@ -203,21 +227,39 @@ class _LayerMatching:
         alike: list[Any] = [config.model_dump(mode="json") for config in configs]
         alike += [_source_state(search) for search in searches]
         alike += [settings.max_cloud_cover, settings.candidates, list(settings.exclude), list(settings.allowed_hosts)]
-        return alike + ([settings.min_clear_fraction] if settings.selection == "window" else [])
+        return alike + ([] if self._rule is None else [settings.min_clear_fraction])
+
+    def _until(self, window: "Window") -> datetime | None:
+        """Last moment that the layer's imagery of a window may be from."""
+        source = self._config.data_source
+        times = source.get_request_time_range(window.time_range) if source else None
+        spans = [span for span in ((self._before or {}).get(window.name), times) if span]
+        return max((end for _, end in spans), default=None)
 
     def _entry(self, search: LayerSearch, name: str, reason: str) -> Entry:
         settings = self._settings
         source = settings.fallback if search.is_fallback else settings.dataset_config
         entry = {"reason": reason, "source": "" if reason else Path(str(source)).name}
-        entry |= search_times(self._now, _until(self._windows[name], self._config))
+        entry |= search_times(self._now, self._until(self._windows[name]))
         clear = search.clear_fractions.pop(name, None)
         return entry if clear is None else entry | {"clear_fractions": clear}
 
 
-def _rule(settings: ImagerySettings) -> "SelectionRule | None":
+def _days_before(windows: pd.DataFrame) -> dict[str, TimeRange | None]:
+    """The days before the alarm that imagery of each window may be from: first moment, and first moment after."""
+    if "before_start" not in windows:
+        return dict.fromkeys(windows["window_id"])
+    spans = zip(windows["window_id"], windows["before_start"], windows["before_end"], strict=True)
+    return {
+        name: None if pd.isna(start) or pd.isna(end) else (start.to_pydatetime(), end.to_pydatetime())
+        for name, start, end in spans
+    }
+
+
+def _rule(settings: ImagerySettings, layer: str) -> "SelectionRule | None":
     from burnscar_assets.imagery.selection import SelectionRule
 
-    if settings.selection == "granule":
+    if selection_of(layer, settings) == "granule":
         return None
     return SelectionRule(settings.min_clear_fraction, settings.candidates, settings.max_cloud_cover)
 
@@ -237,13 +279,6 @@ def _source_state(search: LayerSearch) -> str:
 def _place(window: "Window") -> list[Any]:
     times = [time.isoformat() for time in window.time_range] if window.time_range else None
     return [window.projection.serialize(), list(window.bounds), times]
-
-
-def _until(window: "Window", config: "LayerConfig") -> datetime | None:
-    """Last moment that the layer's imagery of a window may be from."""
-    source = config.data_source
-    times = source.get_request_time_range(window.time_range) if source else None
-    return times[1] if times else None
 
 
 def _rows(window: "Window", layer: str, groups: list[list[SerializedItem]], entry: Entry) -> list[dict[str, Any]]:

@@ -30,7 +30,7 @@ def next_match(
         layer: name of the raster layer.
         source: the layer's data source.
         config: the layer, which has a data source.
-        selection: `imagery.selection`.
+        selection: as `dataset.selection_of` the layer.
         excluding: names of scenes that can't be used.
 
     Returns:
@@ -40,10 +40,13 @@ def next_match(
     kept = {item["name"]: item for item in read_candidates(window, layer) if item["name"] not in excluding}
     items: list[Any] = [source.deserialize_item(item) for item in kept.values()]
     geometry = window.get_geometry()
-    geometry.time_range = config.data_source.get_request_time_range(geometry.time_range)
+    times = config.data_source.get_request_time_range(geometry.time_range)
+    geometry.time_range = None if selection == "before" else times  # those may be of days before the alarm
     query = config.data_source.query_config
+    if selection == "before":
+        query = query.model_copy(update={"period_duration": None})
     whole = query.model_copy(update={"space_mode": SpaceMode.CONTAINS})
-    groups = match_candidate_items_to_window(geometry, list(items), whole) if selection == "window" else []
+    groups = match_candidate_items_to_window(geometry, list(items), whole) if selection != "granule" else []
     groups = groups or match_candidate_items_to_window(geometry, list(items), query)
     return [[kept[item.name] for item in group.items] for group in groups if group.items]
 

@@ -54,11 +54,11 @@ class ChosenGroup(MatchedItemGroup[Any]):
     """A group of one scene that was chosen for what it shows.
 
     Attributes:
-        clear_fraction: share of the window's area that is clear in it, 0–1.
+        clear_fraction: share of the window's area that is clear in it, 0–1; None if it wasn't looked at.
         ranked: all scenes that were looked at for the same time and cover the window, the best first.
     """
 
-    clear_fraction: float = 0.0
+    clear_fraction: float | None = 0.0
     ranked: list[Item] = field(default_factory=list)
 
 
@@ -68,13 +68,14 @@ class Candidate:
 
     Attributes:
         item: the scene.
-        clear: share of the window that is clear in it, 0–1.
-        distance: from the start of the window's time range.
+        clear: share of the window that is clear in it, 0–1; of the whole granule, if it wasn't looked at.
+        distance: from the moment that it should be near: the start of the window's time range, or the alarm.
     """
 
     item: Item
     clear: float
     distance: timedelta
+    looked_at: bool = True
 
 
 @dataclass
@@ -130,16 +131,12 @@ def select_scenes(
     slots = [slot for i, geometry in enumerate(geometries) for slot in _slots(i, geometry, query_config)]
     wanted = 1 if query_config.period_duration else query_config.max_matches
     _find_candidates(slots, search, max(wanted, rule.candidates), rule.max_cloud_cover)
-    looks = [
-        (slot, Look(slot.geometry.projection, _bounds(slot.geometry), item))
-        for slot in slots
-        for item in _telling(slot.candidates, source, layer)
-    ]
-    views = view_windows([look for _, look in looks], source, options, progress)
+    asked = [(slot, item) for slot in slots for item in _telling(slot.candidates, source, layer)]
+    views = look_at([(slot.geometry, item) for slot, item in asked], source, options, progress)
     seen: dict[int, list[Candidate]] = {}
-    for (slot, look), view in zip(looks, views, strict=True):
-        if view is not None and 1 - view.nodata >= COVERED:
-            seen.setdefault(id(slot), []).append(_candidate(look.item, view, starts[slot.window]))
+    for (slot, item), view in zip(asked, views, strict=True):
+        if view is not None:
+            seen.setdefault(id(slot), []).append(_candidate(item, view, starts[slot.window]))
     for slot in slots:
         mine = seen.get(id(slot), [])
         ranked = [candidate.item for candidate in rank(mine, rule.min_clear_fraction)]
@@ -149,6 +146,15 @@ def select_scenes(
         ]
     _fall_back([slot for slot in slots if not slot.groups], query_config, search)
     return _gather(slots, len(geometries), query_config)
+
+
+def look_at(
+    asked: Sequence[tuple[STGeometry, Item]], source: DataSource, options: ReadOptions, progress: Progress = silent
+) -> list[View | None]:
+    """What scenes show of windows, as `view_windows`; None too where one doesn't cover the window."""
+    looks = [Look(geometry.projection, _bounds(geometry), item) for geometry, item in asked]
+    views = view_windows(looks, source, options, progress)
+    return [view if view is not None and 1 - view.nodata >= COVERED else None for view in views]
 
 
 def rank(candidates: Sequence[Candidate], min_clear_fraction: float) -> list[Candidate]:
@@ -203,7 +209,7 @@ def _find_candidates(slots: list[_Slot], search: Search, count: int, max_cloud_c
     query = QueryConfig(space_mode=SpaceMode.CONTAINS, max_matches=count)
     for slot, groups in zip(slots, search([slot.geometry for slot in slots], query), strict=True):
         found = (item for group in groups for item in group.items)
-        slot.candidates = [item for item in found if _cloud_cover(item) <= max_cloud_cover]
+        slot.candidates = [item for item in found if granule_cloud_cover(item) <= max_cloud_cover]
 
 
 def _telling(items: list[Item], source: DataSource, layer: str) -> list[Item]:
@@ -221,7 +227,7 @@ def _telling(items: list[Item], source: DataSource, layer: str) -> list[Item]:
 
 
 def _candidate(item: Item, view: View, start: datetime | None) -> Candidate:
-    moment = _time(item)
+    moment = acquired(item)
     return Candidate(item, view.clear, abs(moment - start) if moment and start else timedelta())
 
 
@@ -250,7 +256,7 @@ def _gather(slots: list[_Slot], windows: int, query_config: QueryConfig) -> list
     return [groups if len(groups) >= query_config.min_matches else [] for groups in results]
 
 
-def _cloud_cover(item: Item) -> float:
+def granule_cloud_cover(item: Item) -> float:
     """Of a scene's granule, in percent; 0 where its source does not tell."""
     return percent(getattr(item, "properties", {}).get(CLOUD_COVER, getattr(item, "cloud_cover", None))) or 0.0
 
@@ -261,14 +267,15 @@ def _bounds(geometry: STGeometry) -> PixelBounds:
 
 
 def _is_same_pass(one: Item, other: Item) -> bool:
-    times = _time(one), _time(other)
+    times = acquired(one), acquired(other)
     return times[0] is not None and times[1] is not None and abs(times[0] - times[1]) < SAME_PASS
 
 
 def _moment(item: Item) -> float:
-    time = _time(item)
+    time = acquired(item)
     return time.timestamp() if time else 0.0
 
 
-def _time(item: Item) -> datetime | None:
+def acquired(item: Item) -> datetime | None:
+    """When a scene was taken; None for one without a time."""
     return item.geometry.time_range[0] if item.geometry.time_range else None

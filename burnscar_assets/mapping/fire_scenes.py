@@ -25,6 +25,7 @@ from rasterio.windows import Window as Part
 
 from burnscar_assets.classes import BURNT, UNBURNT, UNLABELLED, Split
 from burnscar_assets.errors import MissingDataError
+from burnscar_assets.imagery.dataset import before_layer
 from burnscar_assets.mapping.frame import Box, Frame
 from burnscar_assets.mapping.mosaic import NO_SCENE, Mosaic
 from burnscar_assets.storage.atomic import read_json, write_json
@@ -143,11 +144,6 @@ def read_fire_scenes(root: DataRoot, fire_year: int, splits: Iterable[Split | st
     rows = read_table(root, FIRE_SCENES, fire_year, columns=[c for c in FIRE_SCENES.column_names if c != "geometry"])
     chosen = rows[rows["complete"].astype(bool) & rows["split"].isin(wanted)].sort_values("frame_id")
     return [_scene(root, row) for row in chosen.itertuples(index=False)]
-
-
-def before_layer(layer: str) -> str:
-    """Name of the layer with the image before, beside that with the image after."""
-    return f"{layer}_pre"
 
 
 def source_layer(layer: str) -> str:

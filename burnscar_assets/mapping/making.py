@@ -26,7 +26,7 @@ from burnscar_assets.mapping.inference import WindowModel, judge_block
 from burnscar_assets.mapping.mosaic import Mosaic, Validity, read_mosaics
 from burnscar_assets.mapping.rasters import SHOWN_BANDS
 from burnscar_assets.mapping.reference import Reference
-from burnscar_assets.mapping.scenes import Archive, Found, find_scenes, open_archive
+from burnscar_assets.mapping.scenes import Archive, Found, find_before, find_scenes, open_archive
 from burnscar_assets.mapping.spec import MAP_FILE, MapSpec, MapTask
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.storage.atomic import read_json
@@ -140,7 +140,8 @@ def _find(
     after = find_scenes(archive, frame, reach, task.after, spec.imagery, "after", progress)
     if task.before is None or not after.scenes:
         return after, None
-    before = find_scenes(archive, frame, boxes, task.before, spec.imagery, "before", progress)
+    season = None if task.fire_id is None else task.after
+    before = find_before(archive, frame, boxes, task.before, season, spec.imagery, "before", progress)
     return after, before if before.scenes else None
 
 

@@ -21,13 +21,12 @@ import pandas as pd
 
 from burnscar_assets.classes import BURNT, UNLABELLED
 from burnscar_assets.crs import GEOGRAPHIC_CRS
-from burnscar_assets.imagery.dataset import close_files, open_dataset
+from burnscar_assets.imagery.dataset import before_layer, close_files, open_dataset
 from burnscar_assets.imagery.ledger import open_ledgers
 from burnscar_assets.imagery.searches import MATCHED, is_due
 from burnscar_assets.mapping.fire_scenes import (
     NO_NUMBER,
     SOURCE_BANDS,
-    before_layer,
     raster_path,
     source_layer,
     write_scenes_config,
@@ -35,7 +34,7 @@ from burnscar_assets.mapping.fire_scenes import (
 from burnscar_assets.mapping.frame import Box, Frame
 from burnscar_assets.mapping.mosaic import NO_SCENE, Validity, read_mosaics
 from burnscar_assets.mapping.scene_frames import FIRE, NO_FIRE, PlannedFrame, draw_truth
-from burnscar_assets.mapping.scenes import Archive, Found, Scene, find_scenes, open_archive
+from burnscar_assets.mapping.scenes import Archive, Found, Scene, find_before, find_scenes, open_archive
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.settings import Settings
 from burnscar_assets.storage.atomic import atomic_folder, read_json, storage_errors, write_json
@@ -208,7 +207,7 @@ class _Work:
         after = find_scenes(archive, self._frame, boxes, task.after, imagery, _search_name(AFTER, name))
         if task.before is None or not after.scenes:
             return after, None
-        before = find_scenes(archive, self._frame, boxes, task.before, imagery, _search_name(BEFORE, name))
+        before = find_before(archive, self._frame, boxes, task.before, task.after, imagery, _search_name(BEFORE, name))
         return after, before if before.scenes else None
 
     def _blocks(self) -> list[Box]:

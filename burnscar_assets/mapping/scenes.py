@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pandas as pd
 
 from burnscar_assets.errors import InputError, MissingDataError, SourceUnavailableError
-from burnscar_assets.imagery.dataset import data_source, load_windows, open_dataset, quiet_rslearn
+from burnscar_assets.imagery.dataset import before_layer, data_source, load_windows, open_dataset, quiet_rslearn
 from burnscar_assets.imagery.hrefs import is_remote, resolve_href
 from burnscar_assets.imagery.items import acquisition_time, cloud_cover, processing_baseline, read_all_groups
 from burnscar_assets.imagery.matching import match_scenes
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from shapely import Geometry
 
 _SHIFTS: Final = ("time_offset", "duration")
+_YEAR_EARLIER: Final = {"time_offset": "-365d"}
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class Found:
 
 
 def open_archive(root: DataRoot, folder: Path, layer: str, mosaics: int) -> Archive:
-    """The archive of a world, seen through a dataset of a map's own.
+    """The archive of a world, seen through a dataset of a map's own: a layer after and a layer before the fire.
 
     Args:
         root: of the world, whose dataset has its configuration.
@@ -114,11 +115,15 @@ def open_archive(root: DataRoot, folder: Path, layer: str, mosaics: int) -> Arch
 
 
 def _config_of_map(path: Path, folder: Path, layer: str, mosaics: int) -> dict[str, Any]:
-    """The world's configuration with the one layer, covered several times, and its archive as seen from the folder."""
+    """The world's configuration with the one layer, covered several times, and its archive as seen from the folder.
+
+    The layer before the fire is the same a year earlier, or as much earlier as the world's own such layer says.
+    """
     content = read_json(path)
     if not content:
         raise MissingDataError(f"no dataset in {path.parent}: run burnscar refresh")
-    chosen = content.get("layers", {}).get(layer)
+    layers = content.get("layers", {})
+    chosen, earlier = layers.get(layer), layers.get(before_layer(layer), {}).get("data_source", _YEAR_EARLIER)
     if not isinstance(chosen, dict) or "data_source" not in chosen:
         raise InputError(f"{path} has no layer {layer!r} with a data source: correct imagery.layer")
     source = {name: value for name, value in chosen["data_source"].items() if name not in _SHIFTS}
@@ -129,7 +134,9 @@ def _config_of_map(path: Path, folder: Path, layer: str, mosaics: int) -> dict[s
         if not is_remote(index) and arguments["index"] != index:
             index = os.path.relpath(index, folder)
         source["init_args"] = arguments | {"index": index}
-    return content | {"layers": {layer: chosen | {"data_source": source}}}
+    shifts = {name: earlier[name] for name in _SHIFTS if name in earlier}
+    both = {layer: source, before_layer(layer): source | shifts}
+    return content | {"layers": {name: chosen | {"data_source": found} for name, found in both.items()}}
 
 
 def find_scenes(
@@ -159,32 +166,99 @@ def find_scenes(
         InputError: it can't be read.
     """
     rows = _save_windows(archive.dataset, frame, boxes, span, name)
+    found, table = _match(archive, rows, settings, settings.layer, progress)
+    return _found(archive, sorted(found.values(), key=_order), table)
+
+
+def find_before(
+    archive: Archive,
+    frame: Frame,
+    boxes: Sequence[Box],
+    days: TimeSpan,
+    after: TimeSpan | None,
+    settings: ImagerySettings,
+    name: str,
+    progress: Progress = silent,
+) -> Found:
+    """Find the scenes of the image before a fire: the last clear ones first, as `imagery.before` chooses them.
+
+    Args:
+        archive: where to look.
+        frame: the map's pixels.
+        boxes: parts of it.
+        days: those before the alarm.
+        after: when the image after the fire may be from: where the days have no clear image, it is of the same season
+            a year earlier. None: it is of these days or there is none.
+        settings: of the world's imagery.
+        name: what is looked for, such as `before`.
+        progress: told of searches.
+
+    Raises:
+        SourceUnavailableError: the archive does not answer.
+        InputError: it can't be read.
+    """
+    from burnscar_assets.imagery.selection import Candidate, rank
+
+    rows = _save_windows(archive.dataset, frame, boxes, after, name, days)
+    found, table = _match(archive, rows, settings, before_layer(settings.layer), progress)
+    clear = table.explode("item_ids").groupby("item_ids")["clear_fraction"].max()
+    candidates = []
+    for item in sorted(found.values(), key=_order):
+        seen, acquired = clear[item["name"]], acquisition_time(item)
+        share = 1 - (cloud_cover(item) or 0) / 100 if pd.isna(seen) else float(seen)
+        age = days.end - acquired if acquired else timedelta()
+        candidates.append(Candidate(archive.source.deserialize_item(item), share, age))
+    ordered = [found[candidate.item.name] for candidate in rank(candidates, settings.min_clear_fraction)]
+    return _found(archive, ordered, table)
+
+
+def _match(
+    archive: Archive, rows: pd.DataFrame, settings: ImagerySettings, layer: str, progress: Progress
+) -> tuple[dict[str, dict[str, Any]], pd.DataFrame]:
+    """Scenes of blocks by name, as they are written down, and the table of matches."""
     by_granule = settings.model_copy(update={"selection": "granule"})
-    table, _ = match_scenes(rows, Path(archive.dataset.path), by_granule, progress)
+    table, _ = match_scenes(rows, Path(archive.dataset.path), by_granule, progress, layers=[layer])
     windows = load_windows(archive.dataset, rows)
     _fetch(archive, list(windows.values()), settings)
-    serialized: dict[str, Any] = {}
-    for groups in read_all_groups(archive.dataset, windows, settings.layer).values():
-        serialized |= {item["name"]: item for group in groups for item in group}
-    ordered = sorted(serialized.values(), key=_order)
+    groups = read_all_groups(archive.dataset, windows, layer).values()
+    return {item["name"]: item for some in groups for group in some for item in group}, table
+
+
+def _found(archive: Archive, ordered: Sequence[dict[str, Any]], table: pd.DataFrame) -> Found:
     scenes = tuple(scene for item in ordered if (scene := _scene(archive.source, item)) is not None)
     reasons = table.loc[~table["matched"], "reason"].value_counts().sort_index()
     return Found(archive, scenes, {str(reason): int(count) for reason, count in reasons.items()})
 
 
-def _save_windows(dataset: "Dataset", frame: Frame, boxes: Sequence[Box], span: TimeSpan, name: str) -> pd.DataFrame:
-    """Write a map's blocks down as windows; windows that the storage has are left as they are."""
+def _save_windows(
+    dataset: "Dataset",
+    frame: Frame,
+    boxes: Sequence[Box],
+    span: TimeSpan | None,
+    name: str,
+    days: TimeSpan | None = None,
+) -> pd.DataFrame:
+    """Write a map's blocks down as windows; windows that the storage has are left as they are.
+
+    Returns:
+        Rows of the windows table, as far as matching wants them; the days before the alarm are their own.
+    """
     from rslearn.dataset import Window
     from rslearn.utils.geometry import Projection
 
-    group = str(span.start.year)
+    spans = [found for found in (span, days) if found is not None]
+    group = str(spans[0].start.year)
     projection = Projection(frame.crs, frame.resolution_m, -frame.resolution_m)
-    names = ["_".join([name, f"{span.start:%Y%m%d}", f"{span.end:%Y%m%d}", *map(str, box.bounds)]) for box in boxes]
+    when = [f"{found:%Y%m%d}" for one in spans for found in (one.start, one.end)]
+    names = ["_".join([name, *when, *map(str, box.bounds)]) for box in boxes]
     there = {window.name for window in dataset.load_windows(groups=[group], names=names)}
+    times = None if span is None else (span.start, span.end)
     for box, window_name in zip(boxes, names, strict=True):
         if window_name not in there:
-            Window(dataset.storage, group, window_name, projection, box.bounds, (span.start, span.end), {}).save()
-    return pd.DataFrame({"window_id": names, "fire_year": int(group)})
+            Window(dataset.storage, group, window_name, projection, box.bounds, times, {}).save()
+    before = (None, None) if days is None else (days.start, days.end)
+    columns = dict(zip(("before_start", "before_end"), map(pd.Timestamp, before), strict=True))
+    return pd.DataFrame({"window_id": names, "fire_year": int(group)} | columns)
 
 
 def _fetch(archive: Archive, windows: Sequence[Any], settings: ImagerySettings) -> None:

@@ -20,19 +20,19 @@ STAGE_VERSIONS = {
     "calfire_release": "3",
     "fire_perimeters": "2",
     "burn_history": "3",
-    "sample_points": "3",
-    "windows": "2",
-    "scene_matches": "4",
-    "tiles": "4",
-    "fire_scenes": "1",
+    "sample_points": "4",
+    "windows": "3",
+    "scene_matches": "5",
+    "tiles": "5",
+    "fire_scenes": "2",
     "checkpoint": "4",
     "evaluation_metrics": "7",
-    "burned_area_maps": "7",
+    "burned_area_maps": "8",
     "baseline_checkpoint": "2",
     COMPARISON: "2",
 }
 
-IN_SEASON_VERSIONS = {"in_season_records": "2", "in_season_perimeters": "2", "in_season_maps": "7"}
+IN_SEASON_VERSIONS = {"in_season_records": "2", "in_season_perimeters": "2", "in_season_maps": "8"}
 """Stages that a world has if it follows an in-season source; they come after the labels."""
 
 OF_SETUPS = frozenset({"baseline_checkpoint", COMPARISON})
@@ -112,6 +112,12 @@ _SELECTION = (
 )  # fmt: skip
 """What a window is matched with, and what takes its place: the second may change where the first doesn't."""
 
+_OF_WHOLE_FRAMES = (
+    "windows.days_after", "windows.days_before", *_DATASET, "imagery.max_cloud_cover", "imagery.min_clear_fraction",
+    "imagery.candidates", "imagery.exclude", "imagery.allowed_hosts",
+)  # fmt: skip
+"""Which images a map is made of, before and after the fire."""
+
 _SEEN = ("imagery.layer", "imagery.min_clear_fraction")
 """Which windows are trained on and scored."""
 
@@ -137,12 +143,7 @@ READ_BY = {
             "mapping",
             "windows.size_px",
             "windows.resolution_m",
-            "windows.days_after",
-            "windows.days_before",
-            *_DATASET,
-            "imagery.max_cloud_cover",
-            "imagery.exclude",
-            "imagery.allowed_hosts",
+            *_OF_WHOLE_FRAMES,
             "evaluation.confidence",
         ),
         ("imagery.dataset_config", "mapping.reference"),
@@ -172,12 +173,7 @@ READ_BY = {
             "sampling.max_fires_per_year",
             "windows.size_px",
             "windows.resolution_m",
-            "windows.days_after",
-            "windows.days_before",
-            *_DATASET,
-            "imagery.max_cloud_cover",
-            "imagery.exclude",
-            "imagery.allowed_hosts",
+            *_OF_WHOLE_FRAMES,
         ),
         ("imagery.dataset_config",),
     ),
@@ -192,12 +188,7 @@ READ_BY = {
             "sampling.max_fires_per_year",
             "windows.size_px",
             "windows.resolution_m",
-            "windows.days_after",
-            "windows.days_before",
-            *_DATASET,
-            "imagery.max_cloud_cover",
-            "imagery.exclude",
-            "imagery.allowed_hosts",
+            *_OF_WHOLE_FRAMES,
             "evaluation.confidence",
             "release.source",
         ),

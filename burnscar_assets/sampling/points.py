@@ -201,6 +201,7 @@ def _points_table(picks: pd.DataFrame, frame: SamplingFrame, fire_year: int) -> 
             "utm_epsg": picks["utm_epsg"],
             "cell_col": picks["cell_col"],
             "cell_row": picks["cell_row"],
+            "alarm_date": fires["alarm_date"],
             "containment_date": fires["containment_date"],
             "lon": lon,
             "lat": lat,

@@ -28,7 +28,8 @@ def define_windows(points: gpd.GeoDataFrame, settings: WindowSettings) -> gpd.Ge
     """The window of every point.
 
     The time range starts with the first and ends with the last day that imagery may be from: it covers
-    whole UTC days, counted from that of containment.
+    whole UTC days, counted from that of containment. What imagery before the fire may be from is counted back from the
+    alarm likewise.
 
     Args:
         points: table `sample_points`, made with the same settings (cells are counted in window sides).
@@ -39,6 +40,8 @@ def define_windows(points: gpd.GeoDataFrame, settings: WindowSettings) -> gpd.Ge
         pixels of the UTM zone's grid; rows grow southwards from the equator, so they are negative north of it.
     """
     first_day, last_day = settings.days_after
+    nearest, farthest = settings.days_before
+    alarm = pd.to_datetime(points["alarm_date"], utc=True).dt.normalize()
     day = pd.to_datetime(points["containment_date"], utc=True).dt.normalize()
     table = points[list(_FROM_POINT)].assign(
         min_col=points["cell_col"] * settings.size_px,
@@ -47,6 +50,8 @@ def define_windows(points: gpd.GeoDataFrame, settings: WindowSettings) -> gpd.Ge
         resolution_m=float(settings.resolution_m),
         start_time=day + pd.Timedelta(days=first_day),
         end_time=day + pd.Timedelta(days=last_day + 1),
+        before_start=alarm - pd.Timedelta(days=farthest),
+        before_end=alarm - pd.Timedelta(days=nearest - 1),
         burnt_share=np.nan,
         unlabelled_share=np.nan,
         label_hash="",

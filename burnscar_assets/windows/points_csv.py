@@ -84,6 +84,7 @@ def windows_from_csv(csv: Path, settings: WindowSettings, splits: SplitSettings)
             "utm_epsg": cells.utm_epsg,
             "cell_col": cells.col,
             "cell_row": cells.row,
+            "alarm_date": pd.NaT,
             "containment_date": rows["time"].dt.normalize(),
             "lon": lon,
             "lat": lat,

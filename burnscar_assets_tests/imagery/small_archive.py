@@ -123,8 +123,12 @@ def make_windows(
     start: str = "2022-08-01",
     end: str = "2022-08-31",
     prefix: str = "w",
+    before: tuple[str, str] = ("NaT", "NaT"),
 ) -> gpd.GeoDataFrame:
-    """Windows by their offset from the archive's corner (columns, rows); returns the windows table."""
+    """Windows by their offset from the archive's corner (columns, rows); returns the windows table.
+
+    `before` is the first day, and the first day after, of imagery before the fire.
+    """
     from rslearn.dataset import Window
     from rslearn.utils.geometry import Projection
 
@@ -154,6 +158,8 @@ def make_windows(
                 "resolution_m": 10.0,
                 "start_time": times[0],
                 "end_time": times[1],
+                "before_start": pd.Timestamp(before[0]),
+                "before_end": pd.Timestamp(before[1]),
                 "burnt_share": np.nan,
                 "unlabelled_share": np.nan,
                 "label_hash": "",

@@ -1,6 +1,6 @@
 """Two images of a burn whose numbers are worth different things: each is read by its own scale and offset."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from burnscar_assets.mapping.making import make_map
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets_tests.imagery.small_archive import SIDE_M, WINDOW_PX, SmallScene, make_dataset, make_windows
 from burnscar_assets_tests.imagery.test_radiometry_of_tiles import write_as
-from burnscar_assets_tests.mapping.map_kit import FormulaModel, degrees, judge_of, spec_of, task_of
+from burnscar_assets_tests.mapping.map_kit import AS_ANSWERED, FormulaModel, degrees, judge_of, spec_of, task_of
 
 SIDE_PX = 160
 BURNED_HA = SIDE_PX**2 / 100
@@ -103,7 +103,7 @@ def test_a_map_finds_the_severity_that_the_scenes_were_made_with(root: DataRoot,
     whole = degrees(100, 100 - SIDE_M, SIDE_M - 100, -100)
     task = task_of(root.path, whole)
     spec = spec_of(root, imagery, task.model_validate(task.model_dump() | days))
-    record = make_map(spec.tasks[0], spec, judge_of(FormulaModel(), threshold=0)).record
+    record = make_map(spec.tasks[0], spec, judge_of(FormulaModel(), rules=replace(AS_ANSWERED, threshold=0))).record
     assert record is not None
     severity = record["severity_ha"]
     assert severity["high"] == pytest.approx(BURNED_HA, abs=0.1)

@@ -14,9 +14,10 @@ import shapely
 from burnscar_assets.checks import scenes_are_whole
 from burnscar_assets.classes import BANDS, Split
 from burnscar_assets.environment import CONFIGS_DIR
+from burnscar_assets.imagery.dataset import before_layer
 from burnscar_assets.mapping import scene_making
 from burnscar_assets.mapping.averaging import Lattice
-from burnscar_assets.mapping.fire_scenes import FireScene, before_layer, read_fire_scenes
+from burnscar_assets.mapping.fire_scenes import FireScene, read_fire_scenes
 from burnscar_assets.mapping.frame import frame_around, project
 from burnscar_assets.mapping.inference import judge_block
 from burnscar_assets.mapping.mosaic import Validity

@@ -190,6 +190,38 @@ def test_a_map_is_kept_where_points_were_drawn_on_another(root: DataRoot) -> Non
     assert again.made and again.record is not None and again.record["area_ha"]["corrected_by"] == "sample"
 
 
+def scenes_before(root: DataRoot, *scenes: SmallScene, fire: bool = True) -> list[str]:
+    """Scenes of the image before, of a map with its days in June and July."""
+    imagery = make_archive(root, SmallScene("one"), *scenes)
+    days = {"before_start": "2022-06-01T00:00:00Z", "before_end": "2022-07-30T00:00:00Z"}
+    changes = {"fire_id": "f1", "fire_year": 2022, "title": "FIRE"} if fire else {}
+    task = task_of(root.path, degrees(500, -1100, 1200, -500))
+    spec = spec_of(root, imagery, task.model_validate(task.model_dump() | days | changes))
+    record = make(root, spec).record
+    assert record is not None
+    return [scene["item"] for scene in record["scenes_before"]]
+
+
+def test_the_image_before_is_the_last_clear_one_not_the_least_cloudy(root: DataRoot) -> None:
+    earlier = SmallScene("earlier", "2022-06-10T18:50:00Z", cloud=0.0)
+    later = SmallScene("later", "2022-07-20T18:50:00Z", cloud=9.0)
+    cloudy = SmallScene("cloudy", "2022-07-28T18:50:00Z", cloud=30.0)
+    found = scenes_before(root, earlier, later, cloudy)
+    assert found == ["later", "earlier", "cloudy"], "a pixel is of the first of these that shows it"
+
+
+def test_a_fire_without_a_clear_image_before_has_one_of_the_same_season_a_year_earlier(root: DataRoot) -> None:
+    cloudy = SmallScene("cloudy", "2022-07-28T18:50:00Z", cloud=30.0)
+    season, another = (SmallScene(f"{month}", f"2021-{month}-10T18:50:00Z", cloud=0.0) for month in ("08", "04"))
+    assert scenes_before(root, cloudy, season, another)[0] == "08"
+
+
+def test_an_area_gets_an_image_of_the_days_that_were_named_or_none(root: DataRoot) -> None:
+    season = SmallScene("season", "2021-08-10T18:50:00Z", cloud=0.0)
+    cloudy = SmallScene("cloudy", "2022-07-28T18:50:00Z", cloud=30.0)
+    assert scenes_before(root, cloudy, season, fire=False) == ["cloudy"]
+
+
 def test_severity_of_an_area_is_of_what_the_map_calls_burned(root: DataRoot) -> None:
     days = {"before_start": "2022-06-15T00:00:00Z", "before_end": "2022-07-15T00:00:00Z"}
     imagery = make_archive(root, SmallScene("one"), BEFORE)

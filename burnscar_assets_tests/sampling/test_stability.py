@@ -64,10 +64,10 @@ def edited(fires: list[Fire], number: int, edit: str) -> list[Fire]:
 
 
 def perimeters_with_days(fires: list[Fire]) -> gpd.GeoDataFrame:
-    """Table `fire_perimeters` in which the day of containment tells the fire, so that it does of each point too."""
+    """Table `fire_perimeters` in which the days tell the fire, so that they do of each point too."""
     table = perimeters_of(fires)
     days = pd.to_timedelta(table["fire_id"].astype(int), unit="D")
-    return table.assign(containment_date=FIRST_DAY + days)
+    return table.assign(alarm_date=FIRST_DAY + days, containment_date=FIRST_DAY + days)
 
 
 def points_of(perimeters: gpd.GeoDataFrame, sampling: SamplingSettings) -> tuple[pd.DataFrame, set[tuple[str, ...]]]:

@@ -44,6 +44,16 @@ def test_the_time_range_covers_whole_days_from_containment() -> None:
     assert (again["start_time"].dt.hour == 0).all()
 
 
+def test_imagery_before_the_fire_is_of_whole_days_before_the_alarm() -> None:
+    windows = define_windows(POINTS, WindowSettings(days_before=(2, 60))).set_index("point_id")
+    alarm = POINTS.set_index("point_id")["alarm_date"].loc[windows.index]
+    assert (alarm - windows["before_start"] == pd.Timedelta(days=60)).all()
+    assert (alarm - windows["before_end"] == pd.Timedelta(days=1)).all(), "the second day before is the last one"
+    undated = define_windows(POINTS.assign(alarm_date=pd.NaT), WindowSettings())
+    assert undated[["before_start", "before_end"]].isna().all(axis=None)
+    assert set(undated["window_id"]) == set(windows.index.map(windows["window_id"])), "a window is known without it"
+
+
 def test_the_name_is_the_definition() -> None:
     windows = windows_of()
     assert windows["window_id"].str.fullmatch("[0-9a-f]{16}").all()
