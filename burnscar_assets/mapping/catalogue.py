@@ -34,23 +34,14 @@ ITEMS_FILE: Final = "items.parquet"
 SIMULATED: Final = "SIMULATED imagery: no observation of the Earth. "
 
 _LOCK: Final = ".catalog.lock"
-_SUMMED: Final = ("burnscar:setup", "burnscar:simulated", "gsd", "proj:code")
+_SUMMED: Final = ("burnscar:sensor", "burnscar:setup", "burnscar:simulated", "gsd", "proj:code")
 _US: Final = {"name": "burnscar_assets", "roles": ["processor"], "description": "Mapped burned ground."}
-_COPERNICUS: Final = {
-    "name": "Copernicus, European Space Agency",
-    "roles": ["licensor", "producer"],
-    "url": "https://sentinels.copernicus.eu",
-    "description": "Sentinel-2 imagery.",
-}
 _FRAP: Final = {
     "name": "CAL FIRE FRAP",
     "roles": ["licensor", "producer"],
     "url": "https://frap.fire.ca.gov",
     "description": "Official fire perimeters, CC BY 4.0.",
 }
-_TERMS: Final = (
-    ("https://sentinels.copernicus.eu/documents/247904/690755/Sentinel_Data_Legal_Notice", "Copernicus Sentinel data"),
-)
 
 
 def write_collection(folder: Path, maps: Sequence[Path], *, title: str, simulated: bool) -> None:
@@ -112,8 +103,8 @@ def collection(folder: Path, maps: Sequence[Path], *, title: str, simulated: boo
         "id": collection_id(folder.name),
         "title": title,
         "description": f"{SIMULATED if simulated else ''}Burned area mapped from "
-        f"{'simulated imagery' if simulated else 'Sentinel-2'}, one item a map. Licences of imagery, perimeters and "
-        "weights are told on the page beside each item.",
+        f"{'simulated imagery' if simulated else 'satellite images'}, one item a map. Licences of imagery, perimeters "
+        "and weights are told on the page beside each item.",
         "keywords": ["burned area", "wildfire", *(["simulated"] if simulated else [])],
         "license": "other",
         "providers": _providers(items, simulated),
@@ -123,7 +114,7 @@ def collection(folder: Path, maps: Sequence[Path], *, title: str, simulated: boo
             link("root", f"../{CATALOGUE_FILE}", JSON_TYPE),
             link("parent", f"../{CATALOGUE_FILE}", JSON_TYPE),
             link("self", f"./{COLLECTION_FILE}", JSON_TYPE),
-            *(link("license", href, "text/html", title=title) for href, title in (() if simulated else _TERMS)),
+            *_terms(items, simulated),
             *(link("item", f"./{_quoted(path)}/{ITEM_FILE}", GEOJSON_TYPE) for path, _ in items),
         ],
     }
@@ -200,7 +191,15 @@ def _providers(items: Sequence[tuple[Path, StacDict]], simulated: bool) -> list[
     if simulated:
         return [_US]
     official = any("FRAP" in str(item["properties"].get("burnscar:source")).upper() for _, item in items)
-    return [_COPERNICUS, *([_FRAP] if official else []), _US]
+    of_imagery = [one for _, item in items for one in item["properties"].get("providers", [])]
+    unique = {one["name"]: one for one in of_imagery}
+    return [*(unique[name] for name in sorted(unique)), *([_FRAP] if official else []), _US]
+
+
+def _terms(items: Sequence[tuple[Path, StacDict]], simulated: bool) -> list[StacDict]:
+    """Links to the terms of the imagery that the maps contain, each once."""
+    found = {one["href"]: one for _, item in items for one in item["links"] if one["rel"] == "license"}
+    return [] if simulated else [found[href] for href in sorted(found)]
 
 
 def _values(name: str, items: Sequence[tuple[Path, StacDict]]) -> list[Any]:

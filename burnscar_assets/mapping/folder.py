@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -44,7 +44,6 @@ from burnscar_assets.mapping.rasters import (
     GROUND,
     PROBABILITY,
     SEVERITY,
-    SHOWN_BANDS,
     VALIDITY,
     Raster,
     RasterWriter,
@@ -72,7 +71,7 @@ OF_AREAS: Final = (
 )
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_SWIR, _NIR = SHOWN_BANDS.index("B12"), SHOWN_BANDS.index("B08")
+_SWIR, _NIR = AFTER.bands.index("swir2"), AFTER.bands.index("nir")
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,7 @@ class MapInputs:
         ]
         place = [self.frame.epsg, self.frame.resolution_m, self.frame.box.bounds, [box.bounds for box in self.boxes]]
         rules = [self.rules.slope, self.rules.intercept, self.rules.threshold, self.rules.note]
-        judge = [self.manifest.weights_sha256, rules, self.spec.simulated]
+        judge = [self.manifest.weights_sha256, rules, self.spec.simulated, self.spec.sensor.digest()]
         return hash_json([FORMAT, task, how, scenes, len(self.after), known, place, judge])
 
     @cached_property
@@ -223,7 +222,8 @@ class _Writer:
         days = np.array([(scene.acquired - _EPOCH).days for scene in inputs.after] + [0], np.uint16)
         acquired = np.where(inside, days[block.scene], 0).astype(np.uint16)
         planes: dict[Raster, npt.NDArray[Any]] = {
-            PROBABILITY: probability, BURNED: burned, ACQUIRED: acquired, VALIDITY: validity, AFTER: block.after
+            PROBABILITY: probability, BURNED: burned, ACQUIRED: acquired, VALIDITY: validity,
+            self._named(AFTER): block.after
         }  # fmt: skip
         for raster, pixels in (planes if ground is None else planes | {GROUND: ground}).items():
             writer.write(raster, box, pixels)
@@ -235,11 +235,15 @@ class _Writer:
             place = box.slices_in(self._frame.box)
             self._burned[place], self._answered[place] = burned, np.where(known, answered, np.float32(-1))
             if self._change is not None and block.before.size:
-                writer.write(BEFORE, box, block.before)
+                writer.write(self._named(BEFORE), box, block.before)
                 self._change[place] = _change(block)
         elif block.before.size:
             change = np.where(inside, _change(block), np.float32(np.nan))
             self._write_change(writer, box, block, change, burned == 1)
+
+    def _named(self, raster: Raster) -> Raster:
+        """A raster of the image with its bands as the sensor calls them."""
+        return replace(raster, bands=self._inputs.spec.sensor.shown)
 
     def _write_change(
         self,
@@ -251,7 +255,7 @@ class _Writer:
     ) -> None:
         """Severity of a block of an area of interest, where no perimeter tells which ground is unburnt."""
         classes = classify(change)
-        writer.write(BEFORE, box, block.before)
+        writer.write(self._named(BEFORE), box, block.before)
         writer.write(DNBR, box, np.where(np.isnan(change), np.float32(DNBR.nodata or 0), change))
         writer.write(SEVERITY, box, classes)
         for name, area_ha in severity_ha(classes, self._frame.resolution_m**2 / SQUARE_M_PER_HA, burned).items():
@@ -287,6 +291,7 @@ class _Writer:
             "transform": list(self._frame.transform)[:6],
             "shape": list(self._frame.shape),
             "resolution_m": self._frame.resolution_m,
+            "imagery": spec.sensor.told(),
             "setup": spec.setup,
             "checkpoint": {"fire_year": spec.checkpoint_year, "weights_sha256": inputs.manifest.weights_sha256},
             "trained_on_fire_years": list(inputs.manifest.fire_years),

@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from burnscar_assets.classes import BANDS
 from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.evaluation.map_rules import MapRules
 from burnscar_assets.imagery.dataset import close_files
@@ -24,11 +23,11 @@ from burnscar_assets.mapping.frame import Box, Frame, frame_around, project
 from burnscar_assets.mapping.ground import KnownGround
 from burnscar_assets.mapping.inference import WindowModel, judge_block
 from burnscar_assets.mapping.mosaic import Mosaic, Validity, read_mosaics
-from burnscar_assets.mapping.rasters import SHOWN_BANDS
 from burnscar_assets.mapping.reference import Reference
 from burnscar_assets.mapping.scenes import Archive, Found, find_before, find_scenes, open_archive
 from burnscar_assets.mapping.spec import MAP_FILE, MapSpec, MapTask
 from burnscar_assets.progress import Progress, silent
+from burnscar_assets.sensors.sensor import Sensor
 from burnscar_assets.storage.atomic import read_json
 from burnscar_assets.training.manifest import CheckpointManifest
 
@@ -159,10 +158,10 @@ def _make_blocks(
     missing = [box for box in inputs.boxes if store.read(box) is None]
     done = len(inputs.boxes) - len(missing)
     moments = [scene.acquired for scene in after.scenes]
-    images = read_mosaics(after, frame, [lattice.reach(box) for box in missing], BANDS, spec.imagery)
+    images = read_mosaics(after, frame, [lattice.reach(box) for box in missing], spec.sensor.names, spec.imagery)
     earlier: Iterator[Mosaic | None] = (
         repeat(None, len(missing)) if before is None
-        else iter(read_mosaics(before, frame, missing, SHOWN_BANDS, spec.imagery))
+        else iter(read_mosaics(before, frame, missing, spec.sensor.shown, spec.imagery))
     )  # fmt: skip
     progress(f"mapping {task.title}", done, len(inputs.boxes))
     for box, image, old in zip(missing, images, earlier, strict=True):
@@ -170,14 +169,16 @@ def _make_blocks(
             model, image, box, moments, lattice,
             min_clear_share=spec.settings.min_clear_share, batch_size=spec.settings.batch_size,
         )  # fmt: skip
-        store.write(box, _made(box, image, old, probability))
+        store.write(box, _made(box, image, old, probability, spec.sensor))
         done += 1
         progress(f"mapping {task.title}", done, len(inputs.boxes))
 
 
-def _made(box: Box, image: Mosaic, old: Mosaic | None, probability: npt.NDArray[np.float32]) -> MadeBlock:
+def _made(
+    box: Box, image: Mosaic, old: Mosaic | None, probability: npt.NDArray[np.float32], sensor: Sensor
+) -> MadeBlock:
     rows, columns = box.slices_in(image.box)
-    shown = [BANDS.index(band) for band in SHOWN_BANDS]
+    shown = [sensor.names.index(band) for band in sensor.shown]
     return MadeBlock(
         probability=probability,
         scene=image.scene[rows, columns],

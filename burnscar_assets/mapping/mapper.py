@@ -16,7 +16,6 @@ import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
 
-from burnscar_assets.classes import BANDS
 from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.errors import InputError
 from burnscar_assets.evaluation.champion_record import (
@@ -126,6 +125,11 @@ def _judge(spec: MapSpec, champion: Champion, manifest: CheckpointManifest, prog
     known = known_or_nothing if spec.fire_year is None else KnownGround.of
     ground = known(root, year, years)
     progress("loading the checkpoint", 0, 0)
+    if manifest.sensor != spec.sensor:
+        raise InputError(
+            f"the checkpoint was trained on {manifest.sensor.title}, and the imagery is of {spec.sensor.title}: run "
+            f"burnscar refresh --years {year}"
+        )
     model = load_model(champion_folder(root, year), device_of(spec.device), spec.classes)
     return Judge(_adapted(model, spec), manifest, champion.rules.for_maps, ground, reference)
 
@@ -146,10 +150,10 @@ def _adapted(model: "BurnModel | AnyModel", spec: MapSpec) -> WindowModel:
 
     if not isinstance(model, BurnModel):
         return _ByBatches(model)
-    if {layer: tuple(bands) for layer, bands in model.layers.items()} != {spec.imagery.layer: BANDS}:
+    if {layer: tuple(bands) for layer, bands in model.layers.items()} != {spec.imagery.layer: spec.sensor.names}:
         raise InputError(
             f"set-up {spec.setup} reads {', '.join(model.layers)}: maps are made by set-ups that read one image with "
-            "the twelve bands of Sentinel-2; choose another with --setup"
+            f"all bands of {spec.sensor.title}; choose another with --setup"
         )
     return model
 
@@ -199,7 +203,7 @@ def estimated_hours(spec: MapSpec, judge: Judge, number: int) -> float:
     windows = sum(len(lattice.starts(box.left, box.right)) * len(lattice.starts(box.top, box.bottom)) for box in boxes)
     if windows <= spec.settings.batch_size:
         return 0.0
-    pixels = np.full((len(BANDS), TRIAL_WINDOWS, spec.size_px, spec.size_px), 1000, np.uint16)
+    pixels = np.full((len(spec.sensor.names), TRIAL_WINDOWS, spec.size_px, spec.size_px), 1000, np.uint16)
     moments = [datetime(2020, 7, 1, tzinfo=UTC)] * TRIAL_WINDOWS
     model = judge.model
     prepared = model.normalize(pixels).swapaxes(0, 1)

@@ -143,6 +143,7 @@ def common_of(settings: Settings, root: DataRoot, checkpoint_year: int, setup: s
         "part": root.part,
         "setup": setup,
         "checkpoint_year": checkpoint_year,
+        "sensor": settings.sensor,
         "imagery": settings.imagery,
         "settings": settings.mapping,
         "classes": settings.training.classes,

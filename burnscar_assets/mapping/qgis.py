@@ -114,8 +114,8 @@ def _layers(a_map: ReadMap) -> Iterator[Layer]:
         ("severity", "Severity (dNBR)",
          _paletted([(item.code, item.name, item.colour) for item in SEVERITY_CLASSES]), False),
         ("probability", "Probability of burn", _ramp(), True),
-        ("after", "After the fire (B12, B08, B04)", _composite(), True),
-        ("before", "Before the fire (B12, B08, B04)", _composite(), True),
+        ("after", f"After the fire ({a_map.record.imagery.bands})", _composite(), True),
+        ("before", f"Before the fire ({a_map.record.imagery.bands})", _composite(), True),
     )  # fmt: skip
     for name, label, style, shown in rasters:
         if (folder / f"{name}.tif").is_file():

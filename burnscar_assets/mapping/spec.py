@@ -10,6 +10,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from burnscar_assets.mapping.scenes import TimeSpan
 from burnscar_assets.mapping.settings import MappingSettings
 from burnscar_assets.process import ProcessSpec
+from burnscar_assets.sensors.load import default_sensor
+from burnscar_assets.sensors.sensor import Sensor
 from burnscar_assets.settings import ImagerySettings
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.text import clean
@@ -66,6 +68,7 @@ class MapSpec(ProcessSpec):
     tasks: tuple[MapTask, ...] = Field(description="The maps to make.")
     title: str = Field("Burned area", description="Heading of their index.")
     pages: Path | None = Field(None, description="Folder of the maps, for which pages are written; empty: none.")
+    sensor: Sensor = Field(default_factory=default_sensor, description="Sensor of the imagery.")
     imagery: ImagerySettings = ImagerySettings()
     settings: MappingSettings = MappingSettings()
     size_px: int = Field(description="Side of a window, pixels.")

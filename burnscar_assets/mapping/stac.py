@@ -1,7 +1,7 @@
 """The STAC item of a map's folder: where, when, from what, and which file is what."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -101,11 +101,17 @@ def map_item(record: Mapping[str, Any], frame: Frame, folder: Path, place: Path)
         "proj:transform": list(frame.transform)[:6],
         "gsd": frame.resolution_m,
         "burnscar:simulated": record["simulated"],
+        "burnscar:sensor": record["imagery"]["sensor"],
         "burnscar:source": record["source"],
         "burnscar:setup": record["setup"],
         "burnscar:weights_sha256": record["checkpoint"]["weights_sha256"],
         "burnscar:area_ha": record["area_ha"],
     }
+    imagery = record["imagery"]
+    producer = {} if record["simulated"] else imagery["producer"] or {}
+    if producer:
+        properties["providers"] = [_provider(producer, imagery["sensor"])]
+    terms = producer.get("terms")
     sums = {name: _file(folder / name, sha256) for name, sha256 in sorted(record["files"].items())}
     return {
         "type": "Feature",
@@ -121,9 +127,18 @@ def map_item(record: Mapping[str, Any], frame: Frame, folder: Path, place: Path)
             link("parent", f"../{COLLECTION_FILE}", JSON_TYPE),
             link("collection", f"../{COLLECTION_FILE}", JSON_TYPE),
             link("self", f"./{ITEM_FILE}", GEOJSON_TYPE),
+            *([link("license", terms, "text/html", title=f"{producer['name']}: terms of use")] if terms else []),
         ],
-        "assets": {name: _asset(name, frame) | sums.get(name, {}) for name in sorted({*sums, MAP_FILE})},
+        "assets": {
+            name: _asset(name, frame, imagery["shown"]) | sums.get(name, {}) for name in sorted({*sums, MAP_FILE})
+        },
     }
+
+
+def _provider(producer: Mapping[str, str], sensor: str) -> StacDict:
+    """Who made the imagery, as STAC has it."""
+    roles = ["licensor", "producer"]
+    return {"name": producer["name"], "roles": roles, "url": producer["url"], "description": f"{sensor} imagery."}
 
 
 def link(rel: str, href: str, media_type: str, **more: str) -> StacDict:
@@ -135,7 +150,7 @@ def _file(path: Path, sha256: str) -> StacDict:
     return {"file:checksum": f"{SHA256_MULTIHASH}{sha256}", "file:size": path.stat().st_size}
 
 
-def _asset(file: str, frame: Frame) -> StacDict:
+def _asset(file: str, frame: Frame, shown: Sequence[str]) -> StacDict:
     ending = Path(file).suffix
     raster = _RASTERS.get(file)
     asset: StacDict = {
@@ -144,10 +159,10 @@ def _asset(file: str, frame: Frame) -> StacDict:
         "title": raster.description if raster else _TITLES[ending],
         "roles": ["metadata"] if ending == ".json" else ["data"],
     }
-    return asset if raster is None else asset | _pixels(raster, frame.resolution_m)
+    return asset if raster is None else asset | _pixels(raster, frame.resolution_m, shown)
 
 
-def _pixels(raster: Raster, resolution_m: float) -> StacDict:
+def _pixels(raster: Raster, resolution_m: float, shown: Sequence[str]) -> StacDict:
     """What the pixels of a raster are: of the asset as STAC 1.1 has it, of its bands as the raster extension does."""
     values: StacDict = {"data_type": raster.dtype}
     if raster.nodata is not None:
@@ -158,7 +173,7 @@ def _pixels(raster: Raster, resolution_m: float) -> StacDict:
     if raster in _SCALES:
         numbers["scale"] = _SCALES[raster]
     found = values | {
-        "bands": [{"name": name or raster.name} for name in raster.bands],
+        "bands": [{"name": name or raster.name} for name in (shown if raster in _SCALES else raster.bands)],
         "raster:bands": [numbers] * len(raster.bands),
     }
     classes = _CLASSES.get(raster)

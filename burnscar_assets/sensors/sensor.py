@@ -59,11 +59,21 @@ class ClearGround(Section):
     metres: float = Field(gt=0, le=10_000, description="Its ground sampling distance, in metres.")
 
 
+class Producer(Section):
+    """Who makes a sensor's images, and what has to be said of them."""
+
+    name: str = Field(min_length=1, description="Who.")
+    url: str = Field(description="Address of a page about it.")
+    terms: str | None = Field(None, description="Address of the terms of use.")
+    credit: str = Field(min_length=1, description="What has to be said; {year} becomes that of the last image.")
+
+
 class Sensor(Section):
     """What the images of an instrument are made of."""
 
     name: str = Field(description="The file's name without its ending.")
     title: str = Field(min_length=1, description="What people call it.")
+    producer: Producer | None = Field(None, description="Who makes its images; empty: nobody is named.")
     layer: str = Field("imagery", pattern=r"^\w+$", description="Raster layer of its images, unless settings say.")
     resolution_m: float = Field(ge=0.1, le=1000, description="Side of a window's pixel unless settings say, in metres.")
     window_px: int = Field(32, ge=8, le=128, description="Side of a window unless settings say, in pixels.")
@@ -144,6 +154,11 @@ class Sensor(Section):
     def shown(self) -> tuple[str, str, str]:
         """Names of the bands that pictures show as red, green and blue: burnt ground is brown to red in them."""
         return self.band("swir2"), self.band("nir"), self.band("red")
+
+    def told(self) -> dict[str, Any]:
+        """What the record of a map says of its imagery."""
+        producer = None if self.producer is None else self.producer.model_dump()
+        return {"sensor": self.title, "shown": [*self.shown], "producer": producer}
 
     def band_set(self) -> dict[str, Any]:
         """The band set of a layer of its images, as rslearn's configuration has it."""

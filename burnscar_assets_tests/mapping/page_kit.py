@@ -20,6 +20,7 @@ from shapely.ops import unary_union
 from burnscar_assets.mapping.frame import Box, Frame
 from burnscar_assets.mapping.severity import classify, severity_ha
 from burnscar_assets.mapping.stac import map_item
+from burnscar_assets.sensors.load import default_sensor
 
 PIXEL_M = 10.0
 CRS = "EPSG:32610"
@@ -171,6 +172,7 @@ def _record(
     return {
         "fire_id": folder.name, "fire_name": name, "fire_year": 2021, "aoi_name": None,
         "start": "2021-08-14", "end": "2021-09-13", "source": "FRAP release 24.1", "simulated": True,
+        "imagery": default_sensor().told(),
         "crs": crs, "transform": list(transform)[:6], "shape": list(size), "resolution_m": PIXEL_M,
         "setup": "spectral-32", "checkpoint": {"fire_year": 2021, "weights_sha256": "ab12" * 16},
         "data_versions": {"checkpoint": "c0ffee" * 6},

@@ -25,6 +25,7 @@ from burnscar_assets.mapping.pages.site import write_pages
 from burnscar_assets.mapping.results import remove_others
 from burnscar_assets.mapping.severity import SEVERITY_CLASSES
 from burnscar_assets.mapping.stac import map_item
+from burnscar_assets.sensors.load import default_sensor
 from burnscar_assets_tests.mapping.catalogue_kit import check_whole
 from burnscar_assets_tests.mapping.page_kit import make_map
 
@@ -81,12 +82,12 @@ def test_all_of_it_is_valid(maps: Path) -> None:
         check(json.loads(path.read_text()))
 
 
-def test_an_item_names_its_collection_and_has_the_four_links(maps: Path) -> None:
+def test_an_item_names_its_collection_and_terms_and_has_the_four_links(maps: Path) -> None:
     item = json.loads((maps / "fire_year=2020" / "b" / "item.json").read_text())
     assert item["collection"] == "burned-area-2020"
     assert {link["rel"]: link["href"] for link in item["links"]} == {
         "root": "../../catalog.json", "parent": "../collection.json", "collection": "../collection.json",
-        "self": "./item.json",
+        "self": "./item.json", "license": default_sensor().producer.terms,
     }  # fmt: skip
 
 
@@ -180,6 +181,7 @@ class SmallMap:
         record: dict[str, Any] = {
             **days, "fire_name": None, "aoi_name": "a", "simulated": True, "source": "a test", "setup": "s",
             "checkpoint": {"weights_sha256": "ab"}, "area_ha": area,
+            "imagery": default_sensor().told(),
             "files": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()},
         }  # fmt: skip
         item = folder / "item.json"

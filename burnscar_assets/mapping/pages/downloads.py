@@ -18,17 +18,27 @@ FILES: Final = {
     "acquired.tif": "day of each pixel, days since 1970-01-01 (COG)",
     "validity.tif": "0 valid, 1 cloud or shadow, 2 no data (COG)",
     "ground.tif": "1 the model was trained on it, 2 another burn of the season, 3 an older scar (COG)",
-    "after.tif": "image after the fire: B12, B08, B04 (COG)",
-    "before.tif": "image before the fire: B12, B08, B04 (COG)",
+    "after.tif": "image after the fire: {bands} (COG)",
+    "before.tif": "image before the fire: {bands} (COG)",
     "item.json": "STAC item",
     "map.json": "figures and provenance, for programs",
 }
 
 
-def downloads(folder: Path) -> list[dict[str, str]]:
-    """Name, link, description and size of each file that is there, what people ask for first at the top."""
+def downloads(folder: Path, bands: str) -> list[dict[str, str]]:
+    """Name, link, description and size of each file that is there, what people ask for first at the top.
+
+    Args:
+        folder: of the map.
+        bands: what its images show as red, green and blue.
+    """
+    there = {name: folder / name for name in FILES if (folder / name).is_file()}
     return [
-        {"name": name, "href": quote(name), "text": text, "size": size((folder / name).stat().st_size)}
-        for name, text in FILES.items()
-        if (folder / name).is_file()
+        {
+            "name": name,
+            "href": quote(name),
+            "text": FILES[name].replace("{bands}", bands),
+            "size": size(path.stat().st_size),
+        }
+        for name, path in there.items()
     ]

@@ -167,7 +167,7 @@ def _iou(a_map: ReadMap) -> float:
 
 def _lead(sums: Totals) -> str:
     maps = "1 map" if sums.maps == 1 else f"{sums.maps} maps"
-    return f"{maps} of burned ground from Sentinel-2, each beside its official perimeter where there is one"
+    return f"{maps} of burned ground from satellite images, each beside its official perimeter where there is one"
 
 
 def _numbers(sums: Totals, summed: bool) -> list[dict[str, str]]:

@@ -48,6 +48,7 @@ def fire_page(a_map: ReadMap, drawing: Drawing, *, folder_title: str, simulated:
         year=record.fire_year,
         folder_title=folder_title,
         simulated=simulated or record.simulated,
+        sensor=record.imagery.sensor,
         period=period(record.start, record.end),
         width=grid.width,
         height=grid.height,
@@ -77,7 +78,7 @@ def fire_page(a_map: ReadMap, drawing: Drawing, *, folder_title: str, simulated:
             for scene in sorted(scenes, key=lambda scene: (scene.acquired, scene.item))
         ],
         licences=licences(record, simulated=simulated or record.simulated),
-        files=downloads(a_map.folder),
+        files=downloads(a_map.folder, record.imagery.bands),
     )
 
 
@@ -128,7 +129,7 @@ def _place(place: Disagreement) -> dict[str, Any]:
 
 
 def _description(record: MapRecord, drawing: Drawing) -> str:
-    what = f"Sentinel-2 image in short-wave infrared after {record.name}"
+    what = f"{record.imagery.sensor} image in short-wave infrared after {record.name}"
     lines = "with the model’s outline of burned ground"
     if drawing.outlines.get(PERIMETER_LAYER):
         lines += " over the official perimeter"
@@ -140,8 +141,9 @@ def _caption(record: MapRecord, grid: Grid, rows: int, columns: int) -> str:
         f"The picture shows the map at {grid.pixel_m * grid.width / columns:.0f} m a pixel; the files hold it at "
         f"{grid.pixel_m:g} m"
     )  # fmt: skip
-    bands = "B12, B08 and B04 as red, green and blue: burned ground is brown to red, living plants are green"
-    origin = "Simulated image, " if record.simulated else "Sentinel-2, "
+    red, green, blue = record.imagery.shown
+    bands = f"{red}, {green} and {blue} as red, green and blue: burned ground is brown to red, living plants are green"
+    origin = "Simulated image, " if record.simulated else f"{record.imagery.sensor}, "
     return f"{origin}{bands}; every map and date in the same brightness. {drawn}."
 
 

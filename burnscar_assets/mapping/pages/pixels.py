@@ -28,7 +28,7 @@ BRIGHTEST: Final = 0.78
 """Share of the ramp that is used: its yellow end would swallow the model's outline."""
 
 STRETCH_DN: Final = (4200, 5000, 3200)
-"""Digital numbers of B12, B08 and B04 at full brightness, fixed so that dates and maps compare."""
+"""Digital numbers of short-wave infrared, near infrared and red at full brightness, fixed so that dates compare."""
 
 GAMMA: Final = 0.62
 
@@ -55,7 +55,7 @@ def read_pixels(path: Path, shape: tuple[int, int], resampling: Resampling = Res
 
 
 def colour_picture(image: Pixels) -> Image.Image:
-    """B12, B08 and B04, (3, rows, columns), as red, green and blue; transparent where there is no data (0)."""
+    """SWIR, NIR and red, (3, rows, columns), as red, green and blue; transparent where there is no data (0)."""
     bright = np.clip(image.astype(np.float32) / np.array(STRETCH_DN, np.float32)[:, None, None], 0, 1) ** GAMMA
     there = (image > 0).all(axis=0)
     levels = (bright * 255).round().astype(np.uint8)

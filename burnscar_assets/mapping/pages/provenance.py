@@ -41,12 +41,11 @@ def _years(record: MapRecord) -> str:
 def licences(record: MapRecord, *, simulated: bool) -> list[str]:
     """What has to be said of what the map contains."""
     year = record.end[:4]
-    imagery = (
-        "Imagery simulated by burnscar_assets: no observation of the Earth."
-        if simulated
-        else f"Contains modified Copernicus Sentinel data {year}."
-    )
-    lines = [imagery]
+    producer = record.imagery.producer
+    if simulated:
+        lines = ["Imagery simulated by burnscar_assets: no observation of the Earth."]
+    else:
+        lines = [f"Imagery: {record.imagery.sensor}." if producer is None else producer.credit.replace("{year}", year)]
     if "FRAP" in record.source.upper() and not simulated:
         lines.append("Official perimeter: CAL FIRE FRAP, CC BY 4.0.")
     lines.append("A set-up that starts from OlmoEarth’s weights is under the OlmoEarth Artifact License (Ai2).")

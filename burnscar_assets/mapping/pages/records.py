@@ -22,6 +22,8 @@ from burnscar_assets.errors import InputError
 from burnscar_assets.mapping.area import Area
 from burnscar_assets.mapping.rasters import PROBABILITY
 from burnscar_assets.mapping.spec import MAP_FILE
+from burnscar_assets.sensors.load import default_sensor
+from burnscar_assets.sensors.sensor import Producer
 
 PAGE_FILE: Final = "index.html"
 REPAIR: Final = "make this map again"
@@ -39,6 +41,19 @@ class Scene(_Part):
     item: str
     acquired: str
     baseline: str | None = None
+
+
+class Imagery(_Part):
+    """Whose images the map is made of; maps that don't say are of Sentinel-2."""
+
+    sensor: str = Field(default_factory=lambda: default_sensor().title)
+    shown: tuple[str, str, str] = Field(default_factory=lambda: default_sensor().shown)
+    producer: Producer | None = Field(default_factory=lambda: default_sensor().producer)
+
+    @property
+    def bands(self) -> str:
+        """The bands that pictures show as red, green and blue."""
+        return ", ".join(self.shown)
 
 
 class Checkpoint(_Part):
@@ -97,6 +112,7 @@ class MapRecord(_Part):
     end: str
     source: str
     simulated: bool
+    imagery: Imagery = Field(default_factory=Imagery)
     setup: str | None = None
     checkpoint: Checkpoint = Checkpoint()
     data_versions: dict[str, Any] = Field(default_factory=dict)
