@@ -25,10 +25,10 @@ STAGE_VERSIONS = {
     "scene_matches": "5",
     "tiles": "5",
     "fire_scenes": "2",
-    "checkpoint": "4",
-    "evaluation_metrics": "7",
+    "checkpoint": "5",
+    "evaluation_metrics": "8",
     "burned_area_maps": "8",
-    "baseline_checkpoint": "2",
+    "baseline_checkpoint": "3",
     COMPARISON: "2",
 }
 

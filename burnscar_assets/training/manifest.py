@@ -72,10 +72,12 @@ class CheckpointManifest(BaseModel):
     encoder: EncoderRecord | None = Field(None, description="Pretrained encoder; empty: trained from scratch.")
     parameters: int = Field(0, description="Parameters of the model.")
     trainable_parameters: int = Field(0, description="Those that were trained in the end.")
-    windows: dict[str, dict[int, dict[str, int]]] = Field(description="Windows by split, fire year and class.")
+    windows: dict[str, dict[int, dict[str, int]]] = Field(
+        description="Windows that it has seen by split, fire year and class."
+    )
     min_clear_fraction: float = Field(0, description="Least share of each of these that is clear, 0–1.")
-    cloudy_windows: dict[str, int] = Field({}, description="Windows left out as less clear, by split.")
-    fires: dict[str, int] = Field(description="Fires by split.")
+    cloudy_windows: dict[str, int] = Field({}, description="Those of its splits left out as less clear.")
+    fires: dict[str, int] = Field(description="Fires that it has seen, by split.")
     seen_hash: str = Field(description="Hash of the windows of training and validation, see `plan.seen_hash`.")
     epochs: int = Field(description="Epochs trained.")
     best_epoch: int = Field(description="Epoch whose weights these are, from 1.")

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -62,11 +63,9 @@ def plan_training(
         size_px=int(windows["size_px"].max()),
         settings=settings.training,
         encoder=None if scratch else resolve_encoder(settings.training.model, DataRoot(root.path.resolve()), warn),
-        windows=count_windows(windows),
         names=names_by_split(windows),
         min_clear_fraction=least,
-        cloudy_windows=count_splits(cloudy),
-        fires={split: len(set(rows["fire_id"].dropna()) - {""}) for split, rows in windows.groupby("split")},
+        **seen_counts(windows, cloudy),
         seen_hash=seen_hash(windows),
         data_versions=data_versions or {},
         simulated=settings.simulated_imagery,
@@ -186,6 +185,21 @@ def count_windows(windows: pd.DataFrame) -> Counts:
     for (split, year, category), rows in windows.groupby(["split", "fire_year", "category"]):
         counts.setdefault(str(split), {}).setdefault(int(year), {})[str(category)] = len(rows)
     return counts
+
+
+def seen_counts(windows: gpd.GeoDataFrame, cloudy: gpd.GeoDataFrame) -> dict[str, Any]:
+    """What a checkpoint says that it has seen: fields of its manifest; windows for testing are in none of them.
+
+    Args:
+        windows: `usable_windows`.
+        cloudy: those that were left out as cloudy.
+    """
+    seen = seen_windows(windows)
+    return {
+        "windows": count_windows(seen),
+        "cloudy_windows": count_splits(seen_windows(cloudy)),
+        "fires": {str(split): len(set(rows["fire_id"].dropna()) - {""}) for split, rows in seen.groupby("split")},
+    }
 
 
 def names_by_split(windows: pd.DataFrame) -> dict[str, tuple[str, ...]]:

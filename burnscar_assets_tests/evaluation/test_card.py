@@ -22,6 +22,9 @@ def test_the_card_says_what_the_manifest_the_report_and_the_table_say(trained: D
     manifest, report = verify_checkpoint(trained.checkpoint(2020)), load_report(trained, 2020)
     assert card["weights_sha256"] == manifest.weights_sha256 and card["licence"] == manifest.notice
     assert card["data"]["trained_on"] == manifest.data_versions and card["data"]["fires"] == manifest.fires
+    seen = (card["data"][name].keys() for name in ("windows", "fires", "cloudy_windows"))
+    assert all(splits <= {"train", "val"} for splits in seen), "windows for testing were seen by nothing"
+    assert "| test |" not in (trained.evaluation(2020) / "MODEL_CARD.md").read_text()
     assert card["held_out"]["rules"]["decision"]["threshold"] == report.held_out.rules.decision.threshold
     metrics = read_table(trained, EVALUATION_METRICS, 2020)
     pooled = metrics[(metrics["scope"] == "pooled") & (metrics["metric"] == "f1_burnt")].set_index("method")

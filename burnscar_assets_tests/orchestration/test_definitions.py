@@ -79,8 +79,10 @@ def test_checkpoints_look_back_and_metrics_only_to_the_checkpoint_of_the_year_be
         (
             "imagery",
             {"min_clear_fraction": 0.5},
-            {"scene_matches", "tiles", "checkpoint", "evaluation_metrics"},
+            {"scene_matches", "tiles", "fire_scenes", "checkpoint", "evaluation_metrics", "burned_area_maps"},
         ),
+        ("windows", {"days_after": (0, 40)}, {"windows", "fire_scenes", "burned_area_maps"}),
+        ("windows", {"days_before": (1, 40)}, {"windows", "fire_scenes", "burned_area_maps"}),
         ("imagery", {"workers": 4}, set()),
         ("release", {"timeout_s": 5}, set()),
     ],
