@@ -75,6 +75,7 @@ def model_card(
         "held_out": asdict(report.held_out),
         "season": asdict(report.season),
         "label_noise": asdict(report.label_noise),
+        "maps": None if report.maps is None else asdict(report.maps),
         "metrics": [_figure(row) for row in _told(metrics).to_dict("records")],
         "limits": [*_limits(manifest, report), *_GENERAL_LIMITS],
     }
@@ -131,6 +132,8 @@ def _limits(manifest: CheckpointManifest, report: EvaluationReport) -> Iterator[
         yield "The validation split has one class or one probability: the decision threshold is a default."
     if report.held_out.rules.temperature.at_bound or not report.held_out.rules.temperature.windows:
         yield "The temperature is at its bound or was not fitted: calibrated probabilities are not to be trusted."
+    if (maps := report.held_out.rules.for_maps).note:
+        yield f"Calibration and threshold of maps are those of {maps.fixed_on}: {maps.note}."
     yield f"Noise of the labels: {report.label_noise.note}."
     if report.season.judgement is None:
         yield f"Not judged on a season after its training data: {report.season.note}."
@@ -169,6 +172,7 @@ def _lines(card: dict[str, Any]) -> Iterator[str]:
         f"{decision['unburnt']} unburnt windows). Temperature {temperature['value']:.2f}."
     )
     yield ""
+    yield from ("## Maps", "", *_maps(rules["maps"], card["maps"]), "")
     yield from ("## The season, by the checkpoint of the year before", "")
     season = card["season"]
     if season["judgement"] is None:
@@ -190,6 +194,37 @@ def _lines(card: dict[str, Any]) -> Iterator[str]:
         found = _find(card, MODEL, scope, metric)
         yield f"- {scope}, {metric}: {_value(found)}" + (f" ({found['windows']} windows)" if found else "")
     yield from ("", f"![The windows that are most wrong]({WORST_FILE})")
+
+
+def _maps(rules: dict[str, Any], found: dict[str, Any] | None) -> Iterator[str]:
+    """Calibration and threshold of maps, and whether probabilities of held-out fires' maps mean what they say."""
+    said = f"Log odds × {rules['slope']:.3g} {rules['intercept']:+.3g}; called burnt above {rules['threshold']:.3f}"
+    fixed = f"fixed on {rules['fixed_on']}"
+    if rules["errors"]:
+        fixed += f" of {len(rules['errors'])} fires, where the mean IoU is {rules['mean_iou']:.2f}"
+    yield f"{said} ({fixed})."
+    if found is None or not found["after"]:
+        yield from ("", "Reliability on held-out fires is not known: there is no frame with an answer.")
+        return
+    before, after = ({one["bin"]: one for one in found[name]} for name in ("before", "after"))
+    yield from (
+        "",
+        f"Reliability on the frames of {found['fires']} held-out fires, each weighing the same. In the mean, "
+        f"probability and burnt share differ by {found['error_before']:.3f} before calibration, by "
+        f"{found['error_after']:.3f} after.",
+        "",
+        "| probability | mean, calibrated | burnt | mean, before | burnt, before |",
+        "| --- | --- | --- | --- | --- |",
+    )
+    for name in sorted(before.keys() | after.keys()):
+        yield f"| {name} | {_of_bin(after.get(name))} | {_of_bin(before.get(name))} |"
+
+
+def _of_bin(one: dict[str, Any] | None) -> str:
+    if one is None:
+        return "– | –"
+    span = "" if one["low"] is None else f" [{one['low']:.3g}, {one['high']:.3g}]"
+    return f"{one['mean_probability']:.3g} | {one['burnt_share']:.3g}{span}"
 
 
 def _comparison(card: dict[str, Any], scope: str) -> Iterator[str]:

@@ -8,6 +8,7 @@ year's champion is decided.
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas as gpd
@@ -17,6 +18,7 @@ from burnscar_assets.cost import Stopwatch, read_cost, write_cost
 from burnscar_assets.errors import InputError
 from burnscar_assets.evaluation.card import write_card
 from burnscar_assets.evaluation.champion import Challenger, contest
+from burnscar_assets.evaluation.frames import fix_rules_of_maps, held_out_reliability
 from burnscar_assets.evaluation.judge import describe_windows, fix_rules, predict, predict_cloudy
 from burnscar_assets.evaluation.label_doubt import doubt_labels
 from burnscar_assets.evaluation.plots import write_worst_windows
@@ -59,7 +61,10 @@ def evaluate(spec: EvaluationSpec, progress: Progress = silent) -> EvaluationRep
         prove_separation(cloudy, seen)
     doubt = doubt_labels(root, scored, spec.sensor, spec.layer, min_clear_fraction=spec.min_clear_fraction)
     described = describe_windows(spec, scored, doubt)
-    rules = fix_rules(spec, folder, seen, progress)
+    of_windows = fix_rules(spec, folder, seen, progress)
+    of_maps = fix_rules_of_maps(spec, folder, manifest, of_windows, seen, progress)
+    rules = replace(of_windows, maps=of_maps)
+    maps = held_out_reliability(spec, folder, of_maps, seen, progress)
     watch = Stopwatch()
     predictions = predict(spec, folder, described, rules, progress, watch)
     season = judge_season(spec, progress)
@@ -76,6 +81,7 @@ def evaluate(spec: EvaluationSpec, progress: Progress = silent) -> EvaluationRep
         metrics_hash=EVALUATION_METRICS.content_hash(metrics),
         data_versions=spec.data_versions,
         label_noise=doubt.noise,
+        maps=maps,
     )
     write_table(root, PREDICTIONS, predictions, spec.fire_year)
     write_table(root, SEASON_PREDICTIONS, season.predictions, spec.fire_year)

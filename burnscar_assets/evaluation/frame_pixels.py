@@ -3,7 +3,7 @@
 A frame is counted once, in fine bins of log odds, so that frames of any size weigh nothing and their order no more.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from burnscar_assets.evaluation.calibration import bin_name, log_odds, sigmoid
-from burnscar_assets.evaluation.intervals import NO_INTERVAL, Interval, cluster_intervals
-from burnscar_assets.evaluation.metrics import RELIABILITY_BINS, reliability_bins
+from burnscar_assets.evaluation.intervals import Interval, cluster_intervals
+from burnscar_assets.evaluation.metrics import reliability_bins
 
 BINS_PER_UNIT: Final = 64
 """Bins in one unit of log odds: 0.4 % of probability where it is steepest."""
@@ -96,48 +96,69 @@ class ReliabilityBin:
     fires: int
 
 
-def reliability_of_frames(
-    frames: Sequence[FramePixels], slope: float, intercept: float, confidence: float = 0.95
-) -> tuple[ReliabilityBin, ...]:
-    """Mean probability and burnt share of the ground in ten bins of probability, those that have any.
+@dataclass(frozen=True)
+class Reliability:
+    """Whether probabilities of frames mean what they say, without and with calibration.
 
-    Args:
-        frames: of fires.
-        slope: of the calibration, on the log odds; 1 leaves them as they are.
-        intercept: of the calibration; 0 leaves them.
-        confidence: of the intervals, 0–1.
+    Attributes:
+        fires: whose frames were answered.
+        before, after: ten bins of probability, those with ground.
+        error_before, error_after: expected calibration error (Naeini et al. 2015): mean distance of a bin's probability
+            from its burnt share, 0–1; None without ground.
     """
-    probability = sigmoid(slope * CENTRES + intercept)
-    clusters = [frame.cluster_id for frame in frames]
-    of_bin = reliability_bins(probability)
-    found = []
-    for number in range(RELIABILITY_BINS):
-        inside = of_bin == number
-        unburnt, burnt = (
-            np.array([frame.shares[code, inside] for frame in frames]).reshape(len(frames), -1)
-            for code in (UNBURNT, BURNT)
+
+    fires: int
+    before: tuple[ReliabilityBin, ...]
+    after: tuple[ReliabilityBin, ...]
+    error_before: float | None
+    error_after: float | None
+
+    @classmethod
+    def of(
+        cls, frames: Sequence[FramePixels], slope: float, intercept: float, confidence: float = 0.95
+    ) -> "Reliability":
+        """Count frames, each weighing the same.
+
+        Args:
+            frames: of fires.
+            slope: of the calibration, on the log odds.
+            intercept: of the calibration.
+            confidence: of the intervals, 0–1.
+        """
+        known = [frame for frame in frames if frame.counts.any()]
+        before, after = (
+            tuple(_curve(known, sigmoid(factor * CENTRES + addend), confidence)) if known else ()
+            for factor, addend in ((1.0, 0.0), (slope, intercept))
         )
-        ground = (unburnt + burnt).sum(axis=1)
-        if not ground.sum():
-            continue
-        interval = _interval(burnt.sum(axis=1), ground, clusters, confidence)
-        found.append(
-            ReliabilityBin(
-                bin_name(number),
-                float(((unburnt + burnt) @ probability[inside]).sum() / ground.sum()),
-                float(burnt.sum() / ground.sum()),
+        return cls(len(known), before, after, _error(before), _error(after))
+
+
+def _curve(
+    frames: Sequence[FramePixels], probability: NDArray[np.float64], confidence: float
+) -> Iterator[ReliabilityBin]:
+    """The bins that have ground; `probability` is that of each of the frames' bins."""
+    clusters = [frame.cluster_id for frame in frames]
+    unburnt, burnt = np.stack([frame.shares for frame in frames], axis=1)
+    of_bin = reliability_bins(probability)
+    for number in np.unique(of_bin):
+        inside = of_bin == number
+        ground = (unburnt + burnt)[:, inside]
+        total, burnt_there = ground.sum(), burnt[:, inside].sum(axis=1)
+        if total:
+            interval = _interval(burnt_there, ground.sum(axis=1), clusters, confidence)
+            yield ReliabilityBin(
+                bin_name(int(number)),
+                float((ground @ probability[inside]).sum() / total),
+                float(burnt_there.sum() / total),
                 low=None if np.isnan(interval.low) else interval.low,
                 high=None if np.isnan(interval.high) else interval.high,
-                share=float(ground.mean()),
-                fires=int((ground > 0).sum()),
+                share=float(total / len(frames)),
+                fires=int((ground.sum(axis=1) > 0).sum()),
             )
-        )
-    return tuple(found)
 
 
-def calibration_error(bins: Sequence[ReliabilityBin]) -> float:
-    """Expected calibration error (Naeini et al. 2015): mean distance of a bin's probability from its burnt share."""
-    return float(sum(found.share * abs(found.mean_probability - found.burnt_share) for found in bins))
+def _error(bins: Sequence[ReliabilityBin]) -> float | None:
+    return float(sum(one.share * abs(one.mean_probability - one.burnt_share) for one in bins)) if bins else None
 
 
 def _interval(
@@ -145,8 +166,6 @@ def _interval(
 ) -> Interval:
     """Of the burnt share, over the clusters of the fires that have such ground."""
     known = ground > 0
-    if not known.any():
-        return NO_INTERVAL
 
     def statistic(weights: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
         total = weights @ ground[known]

@@ -118,7 +118,7 @@ def answers(
 
     progress("loading the checkpoint", 0, 0)
     watch = watch or Stopwatch()
-    model = load_model(checkpoint, _device(spec.device), spec.classes)
+    model = load_model(checkpoint, spec.device, spec.classes)
     probabilities, nbr = [np.empty(0)], [np.empty(0)]
     layers = {layer: bands for layer, bands in model.manifest.layers.items() if layer != spec.layer}
     for rows, images in _batches(spec, windows, progress):
@@ -162,14 +162,6 @@ def _tiles(spec: EvaluationSpec, rows: gpd.GeoDataFrame, layer: str, bands: Sequ
     from burnscar_assets.imagery.tiles import read_tiles
 
     return np.stack([np.asarray(tile) for tile in read_tiles(spec.data_root.dataset, rows, layer, bands)])
-
-
-def _device(wanted: str) -> str:
-    if wanted != "auto":
-        return wanted
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _burnt(windows: gpd.GeoDataFrame) -> NDArray[np.bool_]:

@@ -22,8 +22,7 @@ from burnscar_assets.evaluation.frame_pixels import (
     MOST,
     UNBURNT,
     FramePixels,
-    ReliabilityBin,
-    reliability_of_frames,
+    Reliability,
 )
 
 FRAMES: Final = "validation frames"
@@ -68,8 +67,7 @@ class MapRules:
         nll_before, nll_after: mean negative log likelihood on the frames, each fire counted once.
         mean_iou: over the validation fires, with the threshold.
         errors: of each validation fire, with the threshold.
-        reliability_before, reliability_after: on the frames, without and with calibration; what it was fitted on, so
-            the latter flatters.
+        reliability: on the frames; the calibration was fitted on them, so what it came to flatters.
     """
 
     slope: float
@@ -82,8 +80,7 @@ class MapRules:
     nll_after: float | None = None
     mean_iou: float | None = None
     errors: tuple[FrameErrors, ...] = ()
-    reliability_before: tuple[ReliabilityBin, ...] = ()
-    reliability_after: tuple[ReliabilityBin, ...] = ()
+    reliability: Reliability | None = None
 
     @classmethod
     def of_windows(cls, decision: Decision, temperature: Temperature, note: str) -> "MapRules":
@@ -126,8 +123,7 @@ def fix_map_rules(frames: Sequence[FramePixels], confidence: float) -> MapRules 
         nll_after=_loss(np.array([slope, intercept]), weights)[0],
         mean_iou=mean_iou,
         errors=tuple(_errors(frame, edge) for frame in known),
-        reliability_before=reliability_of_frames(known, 1.0, 0.0, confidence),
-        reliability_after=reliability_of_frames(known, slope, intercept, confidence),
+        reliability=Reliability.of(known, slope, intercept, confidence),
     )
 
 

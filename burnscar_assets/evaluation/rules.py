@@ -28,4 +28,8 @@ class Rules:
     @property
     def for_maps(self) -> MapRules:
         """Calibration and threshold of maps; where there are none, those of windows."""
-        return self.maps or MapRules.of_windows(self.decision, self.temperature, "it was judged on windows alone")
+        return self.maps or self.without_frames("it was judged on windows alone")
+
+    def without_frames(self, why: str) -> MapRules:
+        """What stands in for the rules of maps where no frame can tell."""
+        return MapRules.of_windows(self.decision, self.temperature, why)

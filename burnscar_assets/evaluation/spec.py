@@ -7,10 +7,12 @@ from pathlib import Path
 from pydantic import Field, TypeAdapter
 
 from burnscar_assets.errors import MissingDataError
+from burnscar_assets.evaluation.frame_pixels import Reliability
 from burnscar_assets.evaluation.label_noise import LabelNoise
 from burnscar_assets.evaluation.report import EvaluationSummary
 from burnscar_assets.evaluation.rules import Rules
 from burnscar_assets.evaluation.separation import SeparationProof
+from burnscar_assets.mapping.settings import MappingSettings
 from burnscar_assets.process import ProcessSpec
 from burnscar_assets.sensors.load import default_sensor
 from burnscar_assets.sensors.sensor import Sensor
@@ -39,6 +41,8 @@ class EvaluationSpec(ProcessSpec):
         ge=0, le=1, description="Windows of which a smaller share is clear are told beside the headline, 0–1."
     )
     settings: EvaluationSettings = EvaluationSettings()
+    mapping: MappingSettings = Field(MappingSettings(), description="How pixels of whole frames are answered.")
+    size_px: int = Field(32, description="Side of a window, pixels.")
     device: str = Field("cpu", description="Where the model runs: cpu, cuda, or auto.")
     classes: tuple[str, ...] = Field((), description="Classes beyond the known ones that a checkpoint may name.")
     batch_size: int = Field(256, ge=1, description="Windows per prediction step.")
@@ -98,6 +102,7 @@ class EvaluationReport:
         metrics_hash: Content hash of the metrics table.
         data_versions: Data versions of what was read.
         label_noise: What dNBR says of the labels' noise.
+        maps: Whether probabilities of the held-out fires' maps mean what they say; None if it can't make maps.
     """
 
     fire_year: int
@@ -110,6 +115,7 @@ class EvaluationReport:
     metrics_hash: str
     data_versions: dict[str, str]
     label_noise: LabelNoise = field(default_factory=LabelNoise)
+    maps: Reliability | None = None
 
 
 def write_report(root: DataRoot, report: EvaluationReport) -> Path:

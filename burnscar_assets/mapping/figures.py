@@ -1,7 +1,7 @@
 """The figures of a map: how much burned, how sure that is, how it compares with the perimeter, how severe it was."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy.typing as npt
 import shapely
 
 from burnscar_assets.classes import BURNT, CLASS_NAMES
-from burnscar_assets.evaluation.frame_pixels import FramePixels, calibration_error, reliability_of_frames
+from burnscar_assets.evaluation.frame_pixels import FramePixels, Reliability
 from burnscar_assets.evaluation.map_rules import MapRules
 from burnscar_assets.mapping.agreement import compare
 from burnscar_assets.mapping.area import SAMPLE, Area
@@ -23,8 +23,6 @@ from burnscar_assets.mapping.severity import classify, phenology_offset, severit
 from burnscar_assets.mapping.stratified import estimate_area
 
 SQUARE_M_PER_HA = 10_000
-
-_RELIABILITY = ("bin", "mean_probability", "burnt_share", "share")
 
 Codes = npt.NDArray[np.uint8]
 
@@ -160,25 +158,17 @@ def agreement_figures(
 def reliability_figures(
     answered: npt.NDArray[np.float32], perimeter: npt.NDArray[np.bool_], frame: Frame, rules: MapRules
 ) -> dict[str, Any]:
-    """Whether a map's probabilities mean what they say, in ten bins beside the official perimeter.
+    """Whether a map's probabilities mean what they say beside the official perimeter, as `Reliability` has it.
 
     Args:
         answered: the model's probability before calibration, below 0 where the map has no answer.
         perimeter: pixels of the fire.
         frame: their grid.
         rules: the calibration.
-
-    Returns:
-        `before` and `after` calibration: bins, each with mean probability, burnt share and share of the ground; and
-        `error_before`, `error_after`, None without an answer.
     """
     pixels = FramePixels.of("", "", answered, perimeter, frame.resolution_m**2 / SQUARE_M_PER_HA)
-    found: dict[str, Any] = {}
-    for name, slope, intercept in (("before", 1.0, 0.0), ("after", rules.slope, rules.intercept)):
-        bins = reliability_of_frames([pixels], slope, intercept)
-        found[name] = [{key: getattr(one, key) for key in _RELIABILITY} for one in bins]
-        found[f"error_{name}"] = calibration_error(bins) if bins else None
-    return found
+    found = asdict(Reliability.of([pixels], rules.slope, rules.intercept))
+    return found | {name: list(found[name]) for name in ("before", "after")}
 
 
 def severities(

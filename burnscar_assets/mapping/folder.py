@@ -57,7 +57,7 @@ from burnscar_assets.storage.atomic import atomic_folder, read_json, storage_err
 from burnscar_assets.storage.hashing import hash_file, hash_json
 from burnscar_assets.training.manifest import CheckpointManifest
 
-FORMAT: Final = 4
+FORMAT: Final = 5
 """Raised when the same inputs come to give another folder."""
 
 NO_OFFSET: Final = (

@@ -13,7 +13,7 @@ import shapely
 from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.errors import CheckpointError, InputError
 from burnscar_assets.evaluation.champion_record import windows_seen
-from burnscar_assets.mapping.frame import Box, Frame
+from burnscar_assets.mapping.frame import Box, Frame, project
 from burnscar_assets.mapping.spec import MapTask
 from burnscar_assets.storage.contracts import BURN_HISTORY, IN_SEASON_PERIMETERS
 from burnscar_assets.storage.paths import DataRoot
@@ -104,11 +104,10 @@ class KnownGround:
 
     def under(self, frame: Frame, task: MapTask) -> Ground:
         """What is known of a map's ground; in an area of interest, burns are not told apart."""
-        place = gpd.GeoSeries([frame.footprint], crs=GEOGRAPHIC_CRS).to_crs(TABLE_CRS).iloc[0]
         others = self.burns[self.burns["burn_id"] != task.fire_id] if task.fire_id is not None else self.burns[:0]
         in_season, before = told_apart(others, task)
         own = task.geometry if task.fire_id is not None else shapely.Polygon()
-        return Ground(_near(self.seen, place), _near(others[in_season], place), _near(others[before], place), own)
+        return Ground(near(self.seen, frame), near(others[in_season], frame), near(others[before], frame), own)
 
 
 def told_apart(burns: gpd.GeoDataFrame, task: MapTask) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
@@ -134,10 +133,11 @@ def told_apart(burns: gpd.GeoDataFrame, task: MapTask) -> tuple[npt.NDArray[np.b
     return fresh, ~fresh & ~later
 
 
-def _near(rows: gpd.GeoDataFrame, place: shapely.Geometry) -> shapely.Geometry:
-    """What of some rows lies about a place, EPSG:4326."""
-    near = rows[rows.geometry.intersects(place)]
-    return near.to_crs(GEOGRAPHIC_CRS).geometry.union_all() if len(near) else shapely.Polygon()
+def near(rows: gpd.GeoDataFrame, frame: Frame) -> shapely.Geometry:
+    """What of some rows (in TABLE_CRS) lies in a frame, EPSG:4326."""
+    place = project(frame.footprint, GEOGRAPHIC_CRS, TABLE_CRS)
+    found = rows[rows.geometry.intersects(place)]
+    return found.to_crs(GEOGRAPHIC_CRS).geometry.union_all() if len(found) else shapely.Polygon()
 
 
 def known_or_nothing(root: DataRoot, checkpoint_year: int, fire_years: Sequence[int]) -> KnownGround | None:

@@ -2,14 +2,18 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from burnscar_assets.errors import InputError
 from burnscar_assets.mapping.averaging import Lattice, average, logit
 from burnscar_assets.mapping.frame import Box
 from burnscar_assets.mapping.mosaic import NO_SCENE, Mosaic, Validity
+
+if TYPE_CHECKING:
+    from burnscar_assets.training.model import WindowModel as AnyModel
 
 NO_ANSWER: Final = -1.0
 """Probability where no window counts."""
@@ -25,6 +29,41 @@ class WindowModel(Protocol):
 
     def answer(self, windows: Any, acquired: Sequence[datetime]) -> npt.NDArray[np.floating]:
         """Probability of burnt of (N, bands, size, size): (N,), or (N, size, size) if it answers pixel by pixel."""
+
+
+def model_of_maps(model: "AnyModel", layer: str) -> WindowModel:
+    """A loaded checkpoint as maps use it.
+
+    Args:
+        model: the checkpoint.
+        layer: raster layer that maps are made of.
+
+    Raises:
+        InputError: it reads other layers, or other bands.
+    """
+    from burnscar_assets.training.model import BurnModel
+
+    sensor = model.manifest.sensor
+    layers = model.layers if isinstance(model, BurnModel) else dict.fromkeys(model.manifest.every_layer, sensor.names)
+    if {name: tuple(bands) for name, bands in layers.items()} != {layer: sensor.names}:
+        raise InputError(
+            f"the model reads {', '.join(layers)}: maps are made by set-ups that read one image with all bands of "
+            f"{sensor.title}; choose another with --setup"
+        )
+    return model if isinstance(model, BurnModel) else _ByBatches(model)
+
+
+class _ByBatches:
+    """A checkpoint without a network: it takes digital numbers as they are."""
+
+    def __init__(self, model: "AnyModel") -> None:
+        self._model = model
+
+    def normalize(self, pixels: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint16]:
+        return pixels
+
+    def answer(self, windows: npt.NDArray[np.uint16], acquired: Sequence[datetime]) -> npt.NDArray[np.float64]:
+        return self._model.predict_batch(windows, acquired)
 
 
 def judge_block(

@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import geopandas as gpd
 import numpy as np
-import numpy.typing as npt
 
 from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.errors import InputError
@@ -28,7 +27,7 @@ from burnscar_assets.mapping.averaging import Lattice
 from burnscar_assets.mapping.catalogue import refresh_collection
 from burnscar_assets.mapping.frame import frame_around
 from burnscar_assets.mapping.ground import KnownGround, known_or_nothing
-from burnscar_assets.mapping.inference import WindowModel
+from burnscar_assets.mapping.inference import model_of_maps
 from burnscar_assets.mapping.making import Judge, MapOutcome, make_map, mapped_boxes
 from burnscar_assets.mapping.pages.site import write_pages
 from burnscar_assets.mapping.reference import Reference, read_reference
@@ -39,10 +38,6 @@ from burnscar_assets.progress import Progress, silent
 from burnscar_assets.storage.changes import replace_table
 from burnscar_assets.storage.contracts import BURNED_AREA_MAPS
 from burnscar_assets.training.manifest import CheckpointManifest
-
-if TYPE_CHECKING:
-    from burnscar_assets.training.model import BurnModel
-    from burnscar_assets.training.model import WindowModel as AnyModel
 
 TRIAL_WINDOWS: Final = 64
 
@@ -130,8 +125,8 @@ def _judge(spec: MapSpec, champion: Champion, manifest: CheckpointManifest, prog
             f"the checkpoint was trained on {manifest.sensor.title}, and the imagery is of {spec.sensor.title}: run "
             f"burnscar refresh --years {year}"
         )
-    model = load_model(champion_folder(root, year), device_of(spec.device), spec.classes)
-    return Judge(_adapted(model, spec), manifest, champion.rules.for_maps, ground, reference)
+    model = load_model(champion_folder(root, year), spec.device, spec.classes)
+    return Judge(model_of_maps(model, spec.imagery.layer), manifest, champion.rules.for_maps, ground, reference)
 
 
 def _reference(spec: MapSpec) -> Reference | None:
@@ -142,33 +137,6 @@ def _reference(spec: MapSpec) -> Reference | None:
     for task in spec.tasks:
         reference.on(frame_around(task.geometry, spec.resolution_m, task.buffer_m), task)
     return reference
-
-
-def _adapted(model: "BurnModel | AnyModel", spec: MapSpec) -> WindowModel:
-    """A loaded checkpoint as maps use it."""
-    from burnscar_assets.training.model import BurnModel
-
-    if not isinstance(model, BurnModel):
-        return _ByBatches(model)
-    if {layer: tuple(bands) for layer, bands in model.layers.items()} != {spec.imagery.layer: spec.sensor.names}:
-        raise InputError(
-            f"set-up {spec.setup} reads {', '.join(model.layers)}: maps are made by set-ups that read one image with "
-            f"all bands of {spec.sensor.title}; choose another with --setup"
-        )
-    return model
-
-
-class _ByBatches:
-    """A checkpoint without a network: it takes digital numbers as they are."""
-
-    def __init__(self, model: "AnyModel") -> None:
-        self._model = model
-
-    def normalize(self, pixels: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint16]:
-        return pixels
-
-    def answer(self, windows: npt.NDArray[np.uint16], acquired: Sequence[datetime]) -> npt.NDArray[np.float64]:
-        return self._model.predict_batch(windows, acquired)
 
 
 def _check_size(spec: MapSpec) -> None:
@@ -226,15 +194,6 @@ def _check_found(spec: MapSpec, outcomes: Sequence[MapOutcome]) -> None:
                 f"no scene of {task.title} from {task.start:%Y-%m-%d} to before {task.end:%Y-%m-%d}: {why}; take more "
                 "days with --start and --end, or another archive"
             )
-
-
-def device_of(wanted: str) -> str:
-    """The device that a model runs on."""
-    import torch
-
-    if wanted != "auto":
-        return wanted
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def main(arguments: Sequence[str]) -> int:

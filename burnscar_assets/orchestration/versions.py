@@ -26,13 +26,13 @@ STAGE_VERSIONS = {
     "tiles": "5",
     "fire_scenes": "2",
     "checkpoint": "5",
-    "evaluation_metrics": "8",
-    "burned_area_maps": "8",
+    "evaluation_metrics": "9",
+    "burned_area_maps": "9",
     "baseline_checkpoint": "3",
     COMPARISON: "2",
 }
 
-IN_SEASON_VERSIONS = {"in_season_records": "2", "in_season_perimeters": "2", "in_season_maps": "8"}
+IN_SEASON_VERSIONS = {"in_season_records": "2", "in_season_perimeters": "2", "in_season_maps": "9"}
 """Stages that a world has if it follows an in-season source; they come after the labels."""
 
 OF_SETUPS = frozenset({"baseline_checkpoint", COMPARISON})
@@ -178,7 +178,17 @@ READ_BY = {
         ("imagery.dataset_config",),
     ),
     "checkpoint": Read(("training", *_SEEN), ("training.config",)),
-    "evaluation_metrics": Read(("evaluation", *_SEEN), ("evaluation.ecoregions",)),
+    "evaluation_metrics": Read(
+        (
+            "evaluation",
+            *_SEEN,
+            "windows.size_px",
+            "mapping.overlap",
+            "mapping.stride_px",
+            "mapping.min_clear_share",
+        ),
+        ("evaluation.ecoregions",),
+    ),
     "burned_area_maps": Read(
         (
             "mapping",

@@ -145,6 +145,15 @@ class EvaluationSettings(Section):
         description="Vector file of ecoregions for metrics by region, beside the settings file or by a full path.",
     )
     ecoregion_field: str = Field("US_L3NAME", description="Field of that file that names the region.")
+    validation_frames: int = Field(
+        12,
+        ge=1,
+        description="Frames of validation fires that calibration and threshold of maps are fixed on, at least: where "
+        "the fire year has fewer, those of the years before that the checkpoint has seen join them, newest first.",
+    )
+    max_frame_km2: float = Field(
+        200, gt=0, description="Of a larger frame, blocks drawn at random are answered, up to about this area, in km²."
+    )
     worst_windows: int = Field(12, ge=1, le=48, description="Windows most wrong that the report shows, at most.")
     champion_rule: Literal["not_worse", "better", "person"] = Field(
         "not_worse",

@@ -220,7 +220,7 @@ def load_model(folder: Path, device: str = "cpu", classes: Collection[str] = ())
 
     Args:
         folder: the checkpoint's folder.
-        device: where it runs, e.g. `cpu` or `cuda`.
+        device: where it runs, `cpu`, `cuda`, or `auto`: a GPU if there is one.
         classes: class paths that its configuration may name beyond those of `training.classes`.
 
     Raises:
@@ -236,6 +236,10 @@ def load_model(folder: Path, device: str = "cpu", classes: Collection[str] = ())
     if hash_weights(state) != manifest.weights_sha256:
         raise CheckpointError(f"the weights in {folder} are not those of its manifest: train it anew")
     config = _config(folder, classes)
+    if device == "auto":
+        import torch
+
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     model = _build(folder, config["model"]["init_args"]["model"], device)
     model.load_state_dict(state)
     return BurnModel(model.to(device).eval(), manifest, device, config)

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from burnscar_assets.evaluation.baseline import NbrThreshold
 from burnscar_assets.evaluation.calibration import Temperature
 from burnscar_assets.evaluation.decision import Decision
-from burnscar_assets.evaluation.frame_pixels import FramePixels, calibration_error, reliability_of_frames
+from burnscar_assets.evaluation.frame_pixels import FramePixels, Reliability
 from burnscar_assets.evaluation.map_rules import FRAMES, WINDOWS, MapRules, fix_map_rules
 from burnscar_assets.evaluation.rules import Rules
 
@@ -48,22 +48,22 @@ def test_temperature_and_prior_of_the_ground_are_recovered(sharpness: float) -> 
     shift = np.log(GROUND_PRIOR / (1 - GROUND_PRIOR)) - np.log(WINDOW_PRIOR / (1 - WINDOW_PRIOR))
     assert rules.slope == pytest.approx(1 / sharpness, rel=0.03) and rules.intercept == pytest.approx(shift, abs=0.05)
     assert rules.nll_after is not None and rules.nll_before is not None and rules.nll_after < rules.nll_before - 0.05
-    before, after = calibration_error(rules.reliability_before), calibration_error(rules.reliability_after)
-    assert before > 0.08 and after < 0.01
+    found = rules.reliability
+    assert found is not None and found.error_before is not None and found.error_after is not None
+    assert found.fires == 8 and found.error_before > 0.08 and found.error_after < 0.01
     assert rules.fixed_on == FRAMES and not rules.at_bound and rules.note == ""
 
 
 def test_frames_it_was_not_fitted_on_are_calibrated_too() -> None:
     rules = fixed(*(frame(n) for n in range(8)))
     held_out = [frame(n) for n in range(20, 30)]
-    before = reliability_of_frames(held_out, 1.0, 0.0, 0.95)
-    after = reliability_of_frames(held_out, rules.slope, rules.intercept, 0.95)
-    sure = next(one for one in before if one.bin == "0.8–0.9")
+    found = Reliability.of(held_out, rules.slope, rules.intercept)
+    sure = next(one for one in found.before if one.bin == "0.8–0.9")
     assert sure.burnt_share < 0.4, "trained on windows, a map's 0.8–0.9 is mostly unburnt"
-    for one in after:
+    for one in found.after:
         assert one.burnt_share == pytest.approx(one.mean_probability, abs=0.05)
         assert one.low is not None and one.high is not None and one.low < one.burnt_share < one.high
-    assert sum(one.share for one in after) == pytest.approx(1) and {one.fires for one in after} == {10}
+    assert sum(one.share for one in found.after) == pytest.approx(1) and {one.fires for one in found.after} == {10}
 
 
 def test_each_fire_weighs_the_same_whatever_its_size() -> None:

@@ -4,7 +4,7 @@ import geopandas as gpd
 
 from burnscar_assets.evaluation.spec import EvaluationSpec
 from burnscar_assets.settings import EvaluationSettings, parse_settings
-from burnscar_assets.storage.contracts import FIRE_PERIMETERS, WINDOWS
+from burnscar_assets.storage.contracts import FIRE_PERIMETERS, FIRE_SCENES, WINDOWS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, write_table
 from burnscar_assets_tests.tiny_dataset import make_tiny_dataset
@@ -41,7 +41,8 @@ def train_world(root: DataRoot) -> None:
 
 
 def write_perimeters(root: DataRoot, year: int) -> None:
-    """Perimeters about the windows of each fire."""
+    """Perimeters about the windows of each fire, and no frame of one."""
+    write_table(root, FIRE_SCENES, FIRE_SCENES.empty(), year)
     hulls = read_table(root, WINDOWS, year).dissolve("fire_id").convex_hull
     fires = gpd.GeoDataFrame({"fire_id": hulls.index}, geometry=hulls.to_numpy(), crs=hulls.crs)
     known = {"fire_year": year, "area_ha": fires.area / 1e4, "simulated": True, "flags": [[]] * len(fires)}

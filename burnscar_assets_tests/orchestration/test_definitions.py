@@ -69,7 +69,13 @@ def test_checkpoints_look_back_and_metrics_only_to_the_checkpoint_of_the_year_be
 @pytest.mark.parametrize(
     ("section", "change", "stale"),
     [
-        ("windows", {"size_px": 64}, {"sample_points", "windows", "fire_scenes", "burned_area_maps"}),
+        (
+            "windows",
+            {"size_px": 64},
+            {"sample_points", "windows", "fire_scenes", "evaluation_metrics", "burned_area_maps"},
+        ),
+        ("mapping", {"overlap": 0.6}, {"evaluation_metrics", "burned_area_maps"}),
+        ("mapping", {"min_area_ha": 2}, {"burned_area_maps"}),
         ("evaluation", {"confidence": 0.9}, {"evaluation_metrics", "burned_area_maps"}),
         ("fire_scenes", {"without_fire": 9}, {"fire_scenes"}),
         ("perimeters", {"scar_years": 5}, {"burn_history"}),

@@ -21,7 +21,7 @@ from burnscar_assets.orchestration.runs import gpu_stage_tags
 from burnscar_assets.orchestration.stage import GPU_POOL, StageRun, stage
 from burnscar_assets.storage.atomic import read_json
 from burnscar_assets.storage.changes import read_if_whole, table_changes
-from burnscar_assets.storage.contracts import EVALUATION_METRICS, PREDICTIONS, TILES
+from burnscar_assets.storage.contracts import EVALUATION_METRICS, FIRE_SCENES, PREDICTIONS, TILES, Table
 from burnscar_assets.storage.hashing import hash_json
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, table_path
@@ -114,7 +114,7 @@ def _train(run: StageRun, world: World) -> "CheckpointManifest":
         if event["event"] in ("start", "epoch"):
             run.progress(f"training {year}, epochs", event.get("epoch", 0), settings.training.max_epochs)
 
-    versions = tile_versions(root, world.training_years(year))
+    versions = table_versions(root, TILES, world.training_years(year))
     spec = plan_training(settings, root, year, versions, warn=run.context.log.warning)
     path = spec.write(root.spec("training", year))
     gpus, alone = spec.settings.gpus, spec.settings.devices == 1
@@ -156,6 +156,7 @@ def metrics_asset(world: World) -> dg.AssetsDefinition:
             "windows",
             "tiles",
             "fire_perimeters",  # for the sizes of fires
+            dg.AssetDep("fire_scenes", partition_mapping=look_back(world.settings.training.look_back_years)),
         ],
         description=described(
             world,
@@ -244,7 +245,8 @@ def _evaluation_spec(world: World, year: int) -> "EvaluationSpec":
     from burnscar_assets.training.manifest import MANIFEST_FILE, load_manifest
 
     root, settings, before = world.root, world.settings, world.year_before(year)
-    versions = tile_versions(root, [year]) | {"checkpoint": load_manifest(root.checkpoint(year)).weights_sha256}
+    versions = table_versions(root, TILES, [year]) | table_versions(root, FIRE_SCENES, world.training_years(year))
+    versions["checkpoint"] = load_manifest(root.checkpoint(year)).weights_sha256
     if before is not None and (root.checkpoint(before) / MANIFEST_FILE).exists():
         versions["checkpoint_before"] = load_manifest(root.checkpoint(before)).weights_sha256
     regions = settings.evaluation.ecoregions
@@ -260,6 +262,8 @@ def _evaluation_spec(world: World, year: int) -> "EvaluationSpec":
         layer=settings.imagery.layer,
         min_clear_fraction=settings.imagery.min_clear_fraction,
         settings=settings.evaluation,
+        mapping=settings.mapping,
+        size_px=settings.windows.size_px,
         device=DEVICES[settings.training.accelerator],
         classes=settings.training.classes,
         simulated=settings.simulated_imagery,
@@ -267,7 +271,7 @@ def _evaluation_spec(world: World, year: int) -> "EvaluationSpec":
     )
 
 
-def tile_versions(root: DataRoot, years: list[int]) -> dict[str, str]:
-    """Data versions of the tiles of some years, those that were made."""
-    made = [year for year in years if table_path(root, TILES, year).exists()]
-    return {f"tiles/{year}": TILES.content_hash(read_table(root, TILES, year)) for year in made}
+def table_versions(root: DataRoot, table: Table, years: list[int]) -> dict[str, str]:
+    """Data versions of a table of some years, those that were made."""
+    made = [year for year in years if table_path(root, table, year).exists()]
+    return {f"{table.name}/{year}": table.content_hash(read_table(root, table, year)) for year in made}

@@ -11,7 +11,7 @@ from burnscar_assets.orchestration.assets.model import (
     metrics_asset,
     model_group,
     seen_by_checkpoint,
-    tile_versions,
+    table_versions,
     version_of,
     windows_seen,
 )
@@ -22,7 +22,7 @@ from burnscar_assets.orchestration.stage import StageRun, stage
 from burnscar_assets.orchestration.versions import COMPARISON
 from burnscar_assets.storage.atomic import read_json
 from burnscar_assets.storage.changes import replace_table
-from burnscar_assets.storage.contracts import SETUP_COMPARISON
+from burnscar_assets.storage.contracts import SETUP_COMPARISON, TILES
 from burnscar_assets.storage.paths import OWN
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _baseline_checkpoint(world: World) -> dg.AssetsDefinition:
 
         year, folder = run.year, root.checkpoint(run.year)
         weights_before = read_json(folder / MANIFEST_FILE).get("weights_sha256")
-        versions = tile_versions(root, world.training_years(year))
+        versions = table_versions(root, TILES, world.training_years(year))
         trained = [train_baseline(setup, w.settings, w.root, year, versions, run.progress) for w in world.by_seed()]
         made = trained[0].manifest
         preview = partial(

@@ -1,0 +1,139 @@
+"""A checkpoint's answers for whole frames of fires, as its maps would have them: what the rules of maps are fixed on.
+
+Frames are those of stage `fire_scenes`; pixels are answered by the code that makes maps. Frames without fire have no
+part in it: maps are made where something burned.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import geopandas as gpd
+import numpy as np
+
+from burnscar_assets.classes import Split
+from burnscar_assets.errors import InputError
+from burnscar_assets.evaluation.frame_pixels import FramePixels, Reliability
+from burnscar_assets.evaluation.map_rules import MapRules, fix_map_rules
+from burnscar_assets.evaluation.rules import Rules
+from burnscar_assets.evaluation.spec import EvaluationSpec
+from burnscar_assets.mapping.averaging import Lattice
+from burnscar_assets.mapping.figures import SQUARE_M_PER_HA
+from burnscar_assets.mapping.fire_scenes import TRUTH_UNKNOWN, FireScene, read_fire_scenes
+from burnscar_assets.mapping.frame import Box, Frame
+from burnscar_assets.mapping.ground import near
+from burnscar_assets.mapping.inference import NO_ANSWER, WindowModel, judge_block, model_of_maps
+from burnscar_assets.mapping.mosaic import Validity
+from burnscar_assets.progress import Progress
+from burnscar_assets.sampling.randomness import key_of
+from burnscar_assets.training.manifest import CheckpointManifest
+
+BLOCK_PX: Final = 512
+"""Side of the blocks that frames are answered in, which decides what of a large one is drawn."""
+
+
+def fix_rules_of_maps(
+    spec: EvaluationSpec, checkpoint: Path, manifest: CheckpointManifest, rules: Rules, seen: gpd.GeoDataFrame,
+    progress: Progress,
+) -> MapRules:  # fmt: skip
+    """Fix calibration and threshold of a checkpoint's maps on frames of validation fires; else those of windows.
+
+    Frames are of the checkpoint's own fire year, and of those before it that it has seen, newest first, until there are
+    `evaluation.validation_frames`.
+
+    Args:
+        spec: of the evaluation.
+        checkpoint: the checkpoint's folder.
+        manifest: its manifest.
+        rules: of its windows.
+        seen: windows that it has seen.
+        progress: told of steps.
+
+    Raises:
+        MissingDataError: a year has no fire scenes, or an image of one is gone.
+    """
+    scenes: list[FireScene] = []
+    for year in sorted(manifest.fire_years, reverse=True):
+        if len(scenes) < spec.settings.validation_frames:
+            scenes += _scenes(spec, year, Split.VAL)
+    if not scenes:
+        return rules.without_frames("no validation fire has an image")
+    try:
+        frames = judge_frames(spec, checkpoint, scenes, seen[seen["split"] == Split.TRAIN], progress)
+    except InputError as error:
+        return rules.without_frames(str(error))
+    found = fix_map_rules(frames, spec.settings.confidence)
+    return found or rules.without_frames(f"the frames of {len(frames)} validation fires show one class")
+
+
+def held_out_reliability(
+    spec: EvaluationSpec, checkpoint: Path, rules: MapRules, seen: gpd.GeoDataFrame, progress: Progress
+) -> Reliability | None:
+    """Whether probabilities mean what they say in the frames of the year's held-out fires, off all that was seen.
+
+    None where the checkpoint can't answer frames. Arguments and errors are those of `fix_rules_of_maps`.
+    """
+    try:
+        frames = judge_frames(spec, checkpoint, _scenes(spec, spec.fire_year, Split.TEST), seen, progress)
+    except InputError:
+        return None
+    return Reliability.of(frames, rules.slope, rules.intercept, spec.settings.confidence)
+
+
+def judge_frames(
+    spec: EvaluationSpec,
+    checkpoint: Path,
+    scenes: Sequence[FireScene],
+    left_out: gpd.GeoDataFrame,
+    progress: Progress,
+) -> list[FramePixels]:
+    """The pixels of fires' frames, by a checkpoint's probability and the truth.
+
+    Args:
+        spec: of the evaluation, with the settings of maps.
+        checkpoint: the checkpoint's folder.
+        scenes: frames of fires.
+        left_out: windows whose ground doesn't count.
+        progress: told of frames.
+
+    Raises:
+        InputError: the checkpoint reads other layers than maps are made of.
+        MissingDataError: an image is gone.
+    """
+    from burnscar_assets.training.model import load_model
+
+    model = model_of_maps(load_model(checkpoint, spec.device, spec.classes), spec.layer)
+    frames = []
+    for number, scene in enumerate(scenes):
+        progress("frames judged", number, len(scenes))
+        frames.append(_judged(spec, model, scene, left_out))
+    progress("frames judged", len(scenes), len(scenes))
+    return frames
+
+
+def _scenes(spec: EvaluationSpec, fire_year: int, split: Split) -> list[FireScene]:
+    return [scene for scene in read_fire_scenes(spec.data_root, fire_year, [split]) if scene.fire_id is not None]
+
+
+def _judged(spec: EvaluationSpec, model: WindowModel, scene: FireScene, left_out: gpd.GeoDataFrame) -> FramePixels:
+    lattice = Lattice(spec.size_px, spec.mapping.stride_of(spec.size_px))
+    frame, truth = scene.frame, scene.truth()
+    truth[frame.covers(near(left_out, frame), frame.box, touched=True)] = TRUTH_UNKNOWN
+    probability = np.full(frame.shape, NO_ANSWER, np.float32)
+    for box in blocks_of(frame, scene.name, spec.settings.max_frame_km2):
+        image = scene.after(lattice.reach(box))
+        answer = judge_block(
+            model, image, box, scene.moments, lattice,
+            min_clear_share=spec.mapping.min_clear_share, batch_size=spec.mapping.batch_size,
+        )  # fmt: skip
+        clear = image.validity[box.slices_in(image.box)] == Validity.VALID
+        probability[box.slices_in(frame.box)] = np.where(clear, answer, NO_ANSWER)
+    pixel_ha = frame.resolution_m**2 / SQUARE_M_PER_HA
+    return FramePixels.of(str(scene.fire_id), scene.cluster_id, probability, truth, pixel_ha)
+
+
+def blocks_of(frame: Frame, name: str, max_km2: float) -> list[Box]:
+    """The blocks that a frame is answered in; of one larger than `max_km2`, some that are drawn by its name."""
+    block_km2 = (BLOCK_PX * frame.resolution_m / 1000) ** 2
+    drawn = sorted(frame.blocks(BLOCK_PX), key=lambda box: key_of("frame-block", name, *box.bounds))
+    return drawn[: max(1, round(max_km2 / block_km2))]

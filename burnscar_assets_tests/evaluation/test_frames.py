@@ -1,0 +1,148 @@
+"""Rules of maps by a real checkpoint on whole frames: fixed on validation fires alone, kept with the champion, told."""
+
+import json
+import shutil
+from datetime import UTC, datetime
+
+import geopandas as gpd
+import numpy as np
+import pytest
+
+from burnscar_assets.classes import Split
+from burnscar_assets.errors import MissingDataError
+from burnscar_assets.evaluation.champion_record import serving
+from burnscar_assets.evaluation.evaluator import evaluate
+from burnscar_assets.evaluation.frame_pixels import FramePixels
+from burnscar_assets.evaluation.frames import blocks_of, fix_rules_of_maps, judge_frames
+from burnscar_assets.evaluation.map_rules import FRAMES, WINDOWS, MapRules
+from burnscar_assets.evaluation.spec import EvaluationSpec, load_report
+from burnscar_assets.mapping.averaging import Lattice
+from burnscar_assets.mapping.fire_scenes import read_fire_scenes
+from burnscar_assets.mapping.frame import Box, Frame, project
+from burnscar_assets.mapping.inference import judge_block, model_of_maps
+from burnscar_assets.mapping.scene_frames import frames_of_fires
+from burnscar_assets.mapping.scene_making import make_fire_scenes
+from burnscar_assets.progress import silent
+from burnscar_assets.settings import EvaluationSettings
+from burnscar_assets.storage.contracts import FIRE_SCENES
+from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.storage.tables import TABLE_CRS, read_table, table_path, write_table
+from burnscar_assets.training.manifest import verify_checkpoint
+from burnscar_assets.training.model import load_model
+from burnscar_assets.training.plan import seen_windows, windows_of
+from burnscar_assets_tests.evaluation.tiny_world import spec_of
+from burnscar_assets_tests.mapping.map_kit import SmallScene, degrees
+from burnscar_assets_tests.mapping.test_fire_scenes import burns_of, fires_of, settings_of
+from burnscar_assets_tests.tiny_dataset import LAYER, SIZE_PX
+
+YEAR = 2020
+VAL, TEST = degrees(250, -900, 800, -300), degrees(900, -1500, 1500, -900)
+
+
+def add_scenes(root: DataRoot, *fires: tuple[str, Split], year: int = YEAR) -> None:
+    """Frames of fires over a small archive, put into a world that was trained."""
+    here = DataRoot(root.path.parent / f"archive-{year}")
+    settings = settings_of(here, SmallScene("after", time=f"{year}-08-10T18:50:00Z"))
+    splits = settings.sampling.splits.model_copy(update={"block_km": 0.2, "train": 1e-9, "val": 0.5})
+    parts = {
+        "windows": settings.windows.model_copy(update={"size_px": SIZE_PX}),
+        "sampling": settings.sampling.model_copy(update={"splits": splits}),
+    }
+    settings = settings.model_copy(update=parts)
+    days = {"alarm_date": datetime(year, 7, 28, tzinfo=UTC), "containment_date": datetime(year, 8, 1, tzinfo=UTC)}
+    table = fires_of(*(VAL if split == Split.VAL else TEST for _, split in fires), fire_year=year, **days)
+    names = [name for name, _ in fires]
+    of_fires = {"fire_id": names, "cluster_id": names, "split": [split.value for _, split in fires]}
+    rows, _ = make_fire_scenes(
+        frames_of_fires(table.assign(**of_fires), settings, here), burns_of(), year, settings, here
+    )
+    shutil.copytree(here.fire_scenes, root.fire_scenes, dirs_exist_ok=True)
+    write_table(root, FIRE_SCENES, rows, year)
+
+
+def of_maps(root: DataRoot, spec: EvaluationSpec | None = None) -> MapRules:
+    """The rules of maps of the checkpoint of 2020."""
+    folder, report = root.checkpoint(YEAR), load_report(root, YEAR)
+    manifest = verify_checkpoint(folder)
+    seen = seen_windows(windows_of(root, manifest, LAYER))
+    return fix_rules_of_maps(spec or spec_of(root), folder, manifest, report.held_out.rules, seen, silent)
+
+
+def test_rules_of_maps_are_fixed_on_validation_frames_kept_and_told(world: DataRoot) -> None:
+    add_scenes(world, ("v", Split.VAL), ("t", Split.TEST))
+    report = evaluate(spec_of(world))
+    rules = report.held_out.rules.maps
+    assert rules is not None and rules.fixed_on == FRAMES and rules.note == ""
+    assert [(error.fire_id, error.cluster_id) for error in rules.errors] == [("v", "v")]
+    assert load_report(world, YEAR) == report and serving(world, YEAR).rules.maps == rules
+    assert report.maps is not None and report.maps.fires == 1, "the test fire's frame"
+    assert report.season.judgement is not None and report.season.judgement.rules.maps is None
+    text = (world.evaluation(YEAR) / "MODEL_CARD.md").read_text()
+    assert f"called burnt above {rules.threshold:.3f} (fixed on validation frames of 1 fires" in text
+    assert "Reliability on the frames of 1 held-out fires" in text and "of validation windows" not in text
+    card = json.loads((world.evaluation(YEAR) / "model_card.json").read_text())
+    assert card["held_out"]["rules"]["maps"]["errors"][0]["fire_id"] == "v"
+    assert card["maps"]["after"][0]["share"] > 0
+
+
+def test_held_out_frames_decide_nothing(world: DataRoot) -> None:
+    add_scenes(world, ("v", Split.VAL), ("t", Split.TEST))
+    expected = of_maps(world)
+    rows = read_table(world, FIRE_SCENES, YEAR)
+    write_table(world, FIRE_SCENES, rows[rows["split"] == Split.VAL], YEAR)
+    shutil.rmtree(world.fire_scenes / "windows" / str(YEAR) / "t")
+    assert of_maps(world) == expected
+
+
+def test_pixels_are_answered_as_maps_answer_them_off_what_was_trained_on(world: DataRoot) -> None:
+    add_scenes(world, ("v", Split.VAL))
+    (scene,) = read_fire_scenes(world, YEAR, [Split.VAL])
+    spec, folder = spec_of(world), world.checkpoint(YEAR)
+    lattice, frame = Lattice(SIZE_PX, 16), scene.frame
+    model = model_of_maps(load_model(folder), LAYER)
+    answer = judge_block(model, scene.after(), frame.box, scene.moments, lattice, min_clear_share=0.75, batch_size=64)
+    trained_on = Box(frame.box.left, frame.box.top, frame.box.left + 40, frame.box.top + 30)
+    ground = project(frame.metres(trained_on).buffer(-0.1), f"EPSG:{frame.epsg}", TABLE_CRS)
+    left_out = gpd.GeoDataFrame(geometry=[ground], crs=TABLE_CRS)
+    truth = scene.truth()
+    truth[:30, :40] = 255
+    expected = FramePixels.of("v", "v", answer, truth, 0.01)
+    (found,) = judge_frames(spec, folder, [scene], left_out, silent)
+    np.testing.assert_array_equal(found.counts.sum(axis=1), expected.counts.sum(axis=1))
+    assert np.abs(found.called_burnt() - expected.called_burnt()).max() <= 0.001 * expected.counts.sum()
+
+
+def test_frames_of_years_before_join_where_the_year_has_few(world: DataRoot) -> None:
+    add_scenes(world, ("v", Split.VAL))
+    add_scenes(world, ("w", Split.VAL), year=2019)
+    assert [error.fire_id for error in of_maps(world).errors] == ["v", "w"]
+    one = spec_of(world).model_copy(update={"settings": EvaluationSettings(validation_frames=1)})
+    assert [error.fire_id for error in of_maps(world, one).errors] == ["v"]
+
+
+def test_of_a_large_frame_some_blocks_are_drawn_by_its_name() -> None:
+    frame = Frame(32610, 10, Box(0, 0, 2000, 1500))
+    drawn = blocks_of(frame, "fire", 60)
+    assert len(drawn) == 2 and drawn == blocks_of(frame, "fire", 60) != blocks_of(frame, "other", 60)
+    assert sum(box.width * box.height for box in blocks_of(frame, "fire", 400)) == 2000 * 1500
+    assert len(blocks_of(frame, "fire", 1)) == 1
+
+
+@pytest.mark.parametrize(("splits", "why"), [((), "no validation fire has an image"), ((Split.TEST,), "no validation")])
+def test_without_a_frame_the_rules_of_windows_stand_in_and_the_card_says_so(
+    world: DataRoot, splits: tuple[Split, ...], why: str
+) -> None:
+    if splits:
+        add_scenes(world, *(("t", split) for split in splits))
+    report = evaluate(spec_of(world))
+    rules = report.held_out.rules.for_maps
+    assert rules.fixed_on == WINDOWS and why in rules.note
+    assert (report.maps is not None and report.maps.fires) == len(splits)
+    text = (world.evaluation(YEAR) / "MODEL_CARD.md").read_text()
+    assert "Calibration and threshold of maps are those of validation windows" in text
+
+
+def test_a_year_without_fire_scenes_names_the_command(world: DataRoot) -> None:
+    table_path(world, FIRE_SCENES, YEAR).unlink()
+    with pytest.raises(MissingDataError, match="burnscar refresh"):
+        evaluate(spec_of(world))
