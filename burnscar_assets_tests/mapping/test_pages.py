@@ -163,6 +163,19 @@ def test_the_index_begins_where_they_agree_least_and_sums_up(tmp_path: Path) -> 
     assert Page(tmp_path / "index.html").text.count("interval") == 1, "areas of interest may overlap"
 
 
+def test_a_page_says_from_what_the_area_is_estimated(tmp_path: Path) -> None:
+    area = {"mapped": 90.0, "estimate": 100.0, "low": 97.0, "high": 104.0, "confidence": 0.95}
+    sample = {"file": "reference.gpkg", "points": 60, "users_accuracy": 0.91, "producers_accuracy": 0.82}
+    make_map(tmp_path / "fires", size=(40, 40), area_ha=area | {"corrected_by": "validation_fires"})
+    make_map(tmp_path / "sample", size=(40, 40), area_ha=area | {"corrected_by": "sample"}, sample=sample)
+    make_map(tmp_path / "counted", size=(40, 40), area_ha={"mapped": 90.0})
+    write_pages(tmp_path, title=TITLE, simulated=False)
+    fires, sampled, counted = (Page(tmp_path / name / "index.html").text for name in ("fires", "sample", "counted"))
+    assert "from the maps of validation fires; 95 % interval 97.0 to 104 ha" in fires and "Accuracy" not in fires
+    assert "from a sample drawn on the map; 95 % interval" in sampled and "91.0 %, 82.0 %" in sampled
+    assert "pixels counted, not corrected" in counted and "interval" not in counted
+
+
 def test_reliability_is_told_by_bin_each_map_weighing_the_same(tmp_path: Path) -> None:
     def reliability(share: float, burnt: float) -> dict[str, Any]:
         one = {"mean_probability": 0.85, "burnt_share": burnt, "share": share}

@@ -7,6 +7,7 @@ from typing import Any, Final
 from pyproj import Proj
 
 from burnscar_assets.mapping.agreement import COMMISSION, OMISSION
+from burnscar_assets.mapping.area import SAMPLE, VALIDATION_FIRES
 from burnscar_assets.mapping.pages.disagreements import Disagreement
 from burnscar_assets.mapping.pages.downloads import downloads
 from burnscar_assets.mapping.pages.drawing import BEFORE, SEVERITY, Drawing
@@ -21,6 +22,8 @@ from burnscar_assets.mapping.severity import SEVERITY_CLASSES
 RAMP_STOPS: Final = 11
 BAR_SHARE: Final = 0.25
 """Length of the scale bar, at most, as a share of the picture's width."""
+
+CORRECTED_BY: Final = {SAMPLE: "a sample drawn on the map", VALIDATION_FIRES: "the maps of validation fires"}
 
 GAPS: Final = ("cloud", "nodata", "left_out")
 
@@ -151,13 +154,18 @@ def _headline(record: MapRecord) -> dict[str, str]:
     area = record.area_ha
     if known(area.low) and known(area.high):
         confidence = f"{100 * (area.confidence or 0.95):.0f} %"
-        note = f"burned, estimated; {confidence} interval {hectares(area.low)} to {hectares(area.high)} ha"
+        source = f" from {CORRECTED_BY[area.corrected_by]}" if area.corrected_by else ""
+        note = f"burned, estimated{source}; {confidence} interval {hectares(area.low)} to {hectares(area.high)} ha"
         return {"value": hectares(area.estimate), "unit": "ha", "note": note}
     return {"value": hectares(area.mapped), "unit": "ha", "note": "mapped as burned: pixels counted, not corrected"}
 
 
 def _figures(record: MapRecord) -> list[dict[str, str]]:
     rows = [_row("Mapped area", f"{hectares(record.area_ha.mapped)} ha", "sum of the polygons")]
+    if record.sample is not None:
+        accuracy = f"{share(record.sample.users_accuracy)}, {share(record.sample.producers_accuracy)}"
+        points = f"user’s and producer’s, of burnt, by {record.sample.points} points of {record.sample.file}"
+        rows.append(_row("Accuracy", accuracy, points))
     found = record.agreement
     if found is None:
         rows.append(_row("Official perimeter", "none", "nothing to compare with"))

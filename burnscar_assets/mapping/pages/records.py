@@ -63,6 +63,15 @@ class Checkpoint(_Part):
     weights_sha256: str = ""
 
 
+class Sample(_Part):
+    """What points that a person drew on the map say of it; accuracies of burnt, 0–1."""
+
+    file: str
+    points: int
+    users_accuracy: float | None = None
+    producers_accuracy: float | None = None
+
+
 class Agreement(_Part):
     """How the map compares with the official perimeter; shares 0–1, distances in metres, areas in hectares."""
 
@@ -124,6 +133,7 @@ class MapRecord(_Part):
     clear_fraction: float | None = None
     valid_fraction: float | None = None
     area_ha: Area = Area()
+    sample: Sample | None = None
     agreement: Agreement | None = None
     reliability: Reliability | None = None
     severity_ha: dict[str, float] | None = None
