@@ -306,11 +306,12 @@ def most_fires_are_mapped(maps: pd.DataFrame) -> Finding:
         return Finding(True, "no held-out fire")
     answered = maps["valid_fraction"].fillna(0.0).to_numpy(float)
     poor = int((answered < 0.5).sum())
+    without = int((~maps["complete"].astype(bool)).sum())
     share = poor / len(maps)
     return Finding(
         share <= MAX_UNMAPPED_SHARE,
-        f"{poor} of {len(maps)} fires have no answer for most of their area",
-        {"poor": poor, "fires": len(maps)},
+        f"{poor} of {len(maps)} fires have no answer for most of their area, {without} of them no image",
+        {"poor": poor, "fires": len(maps), "without_imagery": without},
     )
 
 

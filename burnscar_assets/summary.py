@@ -20,6 +20,7 @@ from burnscar_assets.evaluation.report import (
 from burnscar_assets.imagery.clearness import is_clear_enough
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.contracts import (
+    BURNED_AREA_MAPS,
     EVALUATION_METRICS,
     FIRE_PERIMETER_REJECTS,
     FIRE_PERIMETERS,
@@ -74,6 +75,17 @@ def count_table(root: DataRoot, fire_years: Iterable[int], min_clear_fraction: f
     for year in sorted(fire_years):
         counts = _counts(root, year, min_clear_fraction)
         table.add_row(str(year), *(str(counts[name]) for name in COUNTS))
+    return table
+
+
+def map_table(root: DataRoot, fire_years: Iterable[int], title: str) -> RichTable:
+    """Held-out fires and their maps by year: fires without a usable image count as such, and no IoU is told of them."""
+    table = RichTable("year", "fires", "maps", "without imagery", "median IoU", title=title)
+    for year in sorted(fire_years):
+        maps = read_years(root, BURNED_AREA_MAPS, [year])
+        made, judged = int(maps["complete"].astype(bool).sum()), maps["iou"].dropna()
+        iou = f"{judged.median():.2f} of {len(judged)}" if len(judged) else "–"
+        table.add_row(str(year), str(len(maps)), str(made), str(len(maps) - made), iou)
     return table
 
 

@@ -3,15 +3,17 @@
 import io
 import re
 
+import geopandas as gpd
 import pytest
+import shapely
 from rich.console import Console
 
 from burnscar_assets.evaluation.report import evaluate_predictions
 from burnscar_assets.settings import EvaluationSettings
-from burnscar_assets.storage.contracts import EVALUATION_METRICS, PREDICTIONS
+from burnscar_assets.storage.contracts import BURNED_AREA_MAPS, EVALUATION_METRICS, PREDICTIONS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import write_table
-from burnscar_assets.summary import score_table
+from burnscar_assets.summary import map_table, score_table
 from burnscar_assets_tests.evaluation.prediction_tables import make_predictions
 
 SETTINGS = EvaluationSettings()
@@ -50,3 +52,19 @@ def test_any_number_of_fires_is_shown(root: DataRoot, fires: int) -> None:
     text = shown(root, [2021, 2022])
     assert "2021" in text and "–" in text
     assert ("[" in text) == (fires == 30)
+
+
+def test_fires_without_a_map_count_and_one_with_nothing_mapped_has_an_iou_of_0(root: DataRoot) -> None:
+    names = ["a", "b", "c", "d"]
+    known = {"fire_id": names, "fire_year": 2021, "complete": [True, True, True, False], "iou": [0.8, 0.0, None, None]}
+    lists = {column.name: [[]] * 4 for column in BURNED_AREA_MAPS.columns if column.type == "strings"}
+    absent = {name: None for name in BURNED_AREA_MAPS.column_names if name not in {*known, *lists, "geometry"}}
+    frame = gpd.GeoDataFrame(
+        known | lists | absent, geometry=[shapely.Point(n, 0).buffer(1) for n in range(4)], crs=3310
+    )
+    write_table(root, BURNED_AREA_MAPS, frame, 2021)
+    file = io.StringIO()
+    Console(width=200, file=file).print(map_table(root, [2021, 2022], title="maps"))
+    rows = {line.split()[1]: line.split("│")[2:6] for line in file.getvalue().splitlines() if line.startswith("│ 20")}
+    assert [cell.strip() for cell in rows["2021"]] == ["4", "3", "1", "0.40 of 2"]
+    assert [cell.strip() for cell in rows["2022"]] == ["0", "0", "0", "–"]

@@ -29,6 +29,7 @@ from burnscar_assets.mapping.frame import frame_around
 from burnscar_assets.mapping.ground import KnownGround, known_or_nothing
 from burnscar_assets.mapping.inference import model_of_maps
 from burnscar_assets.mapping.making import Judge, MapOutcome, make_map, mapped_boxes
+from burnscar_assets.mapping.pages.records import Unmapped
 from burnscar_assets.mapping.pages.site import write_pages
 from burnscar_assets.mapping.reference import Reference, read_reference
 from burnscar_assets.mapping.results import map_row, remove_others
@@ -91,7 +92,11 @@ def make_maps(spec: MapSpec, progress: Progress = silent) -> tuple[MapSummary, l
     index = None
     if spec.pages is not None:
         spec.pages.mkdir(parents=True, exist_ok=True)
-        index = write_pages(spec.pages, title=spec.title, simulated=spec.simulated)
+        unmapped = [Unmapped(found.task.title, found.reason) for found in outcomes if found.record is None]
+        of_fires = spec.fire_year is not None or any(task.fire_id is not None for task in spec.tasks)
+        index = write_pages(
+            spec.pages, title=spec.title, simulated=spec.simulated, unmapped=unmapped if of_fires else None
+        )
     return MapSummary(maps, made, len(outcomes) - maps, index), outcomes
 
 

@@ -84,7 +84,8 @@ def make_season_maps(spec: SeasonSpec, progress: Progress = silent) -> MapSummar
     remove_others(root.season_maps(spec.season), [task.name for task in spec.tasks])
     if not spec.tasks:
         replace_table(root, IN_SEASON_MAPS, IN_SEASON_MAPS.empty(), spec.season)
-        return MapSummary(0, 0, 0, write_pages(_there(root, spec), title=spec.title, simulated=spec.simulated))
+        index = write_pages(_there(root, spec), title=spec.title, simulated=spec.simulated, unmapped=())
+        return MapSummary(0, 0, 0, index)
     summary, outcomes = make_maps(spec, progress)
     manifest = champion_manifest(root, spec.checkpoint_year)
     rows = [map_row(spec, manifest, found) | {"fire_year": spec.season} for found in outcomes]

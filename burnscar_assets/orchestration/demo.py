@@ -27,7 +27,7 @@ from burnscar_assets.storage.atomic import atomic_file
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS, SETUP_COMPARISON
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, table_path
-from burnscar_assets.summary import comparison_table, count_table, score_table
+from burnscar_assets.summary import comparison_table, count_table, map_table, score_table
 from burnscar_assets.terminal import Console, show_table
 from burnscar_assets.training.manifest import load_manifest
 
@@ -130,6 +130,7 @@ def _report(console: Console, world: World, years: list[int], archive: Simulated
     show_table(count_table(root, years, least, title=f"{world.settings.name}: perimeters to tiles"))
     title = f"held-out fires, with {judged.confidence:.0%} intervals over clusters of fires"
     show_table(score_table(root, years, judged, title=title))
+    show_table(map_table(root, years, title="maps of the held-out fires, against the official perimeter"))
     if world.setups and table_path(root, SETUP_COMPARISON, None).exists():
         show_table(comparison_table(root))
         for line in comparison_lines(load_report(root)):

@@ -79,7 +79,9 @@ def in_words(pair: Pair, metadata: Mapping[str, Any]) -> str:
     if pair.stage == "evaluation_metrics":
         return ", ".join([_count(value("windows"), "window"), *figure("F1", "f1_burnt")])
     if pair.stage in (MAPS, SEASON_MAPS):
-        return ", ".join([_count(value("maps"), "map"), *figure("median IoU", "median_iou")])
+        without = value("without_imagery")
+        missing = [f"{_count(without, 'fire')} without imagery"] if without else []
+        return ", ".join([_count(value("maps"), "map"), *missing, *figure("median IoU", "median_iou")])
     row = _ROWS[TABLES.get(pair.stage, (pair.stage,))[0]]
     return _count(metadata["dagster/partition_row_count"], row)
 

@@ -27,12 +27,12 @@ STAGE_VERSIONS = {
     "fire_scenes": "2",
     "checkpoint": "5",
     "evaluation_metrics": "9",
-    "burned_area_maps": "9",
+    "burned_area_maps": "10",
     "baseline_checkpoint": "3",
     COMPARISON: "2",
 }
 
-IN_SEASON_VERSIONS = {"in_season_records": "2", "in_season_perimeters": "2", "in_season_maps": "9"}
+IN_SEASON_VERSIONS = {"in_season_records": "2", "in_season_perimeters": "2", "in_season_maps": "10"}
 """Stages that a world has if it follows an in-season source; they come after the labels."""
 
 OF_SETUPS = frozenset({"baseline_checkpoint", COMPARISON})

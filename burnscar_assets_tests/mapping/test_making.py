@@ -373,6 +373,12 @@ def test_each_pixel_is_of_the_least_cloudy_scene_that_has_it(root: DataRoot) -> 
     assert set(days[inside & east]) == {19_224} and set(days[inside & ~east]) == {19_214}
 
 
+def test_a_fire_of_which_nothing_is_mapped_has_an_iou_of_0(root: DataRoot) -> None:
+    record = make(root, fire_spec(root), rules=replace(AS_ANSWERED, threshold=0.999)).record
+    assert record is not None and record["agreement"]["mapped_ha"] == 0
+    assert record["agreement"]["iou"] == 0 and record["agreement"]["omission"] == 1
+
+
 def test_what_has_no_scene_or_only_cloudy_ones_has_no_map_and_a_reason(root: DataRoot) -> None:
     imagery = make_archive(root, SmallScene("one", cloud=90))
     assert make(root, spec_of(root, imagery, task_of(root.path))).reason == "too_cloudy"

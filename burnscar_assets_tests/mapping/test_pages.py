@@ -23,7 +23,7 @@ from rasterio.transform import Affine, from_origin
 from burnscar_assets.mapping.pages.outlines import path_of, svg_path, to_pixels
 from burnscar_assets.mapping.pages.page import north_degrees
 from burnscar_assets.mapping.pages.pixels import picture_shape
-from burnscar_assets.mapping.pages.records import Grid, read_map
+from burnscar_assets.mapping.pages.records import Grid, Unmapped, read_map
 from burnscar_assets.mapping.pages.site import write_pages
 from burnscar_assets_tests.mapping.page_kit import make_map
 
@@ -144,6 +144,25 @@ def test_a_second_call_writes_nothing_and_a_changed_map_only_its_own(tmp_path: P
     write_pages(folder, title=TITLE, simulated=True)
     changed = {path.relative_to(folder) for path, state in files_of(folder).items() if state != first[path]}
     assert {str(path) for path in changed} == {"F1/map.json", "F1/index.html", "F1/map.qgs", "index.html"}
+
+
+def test_fires_without_a_map_count_as_such_on_every_page(tmp_path: Path) -> None:
+    folder = tmp_path / "fire_year=2021"
+    make_map(folder / "F1", name="Mapped", size=(40, 40))
+    make_map(folder / "F2", name="Nothing of it seen", size=(40, 40), perimeter=False)
+    lacking = [Unmapped("Under cloud", "too_cloudy"), Unmapped("<Unseen>", "no_scene")]
+    index = write_pages(folder, title=TITLE, simulated=True, unmapped=lacking)
+    again = files_of(tmp_path)
+    assert write_pages(folder, title=TITLE, simulated=True) == index and files_of(tmp_path) == again, "it is noted"
+    for page in (index, tmp_path / "index.html"):
+        text = Page(page).text
+        assert "2 fires without imagery" in text and "of 1 of 4 fires" in text
+    assert re.search(r"Under cloud: every scene .* too cloudy.*<Unseen>: no scene", Page(index).text, re.DOTALL)
+    write_pages(folder, title=TITLE, simulated=True, unmapped=[])
+    assert "without imagery" not in Page(index).text + Page(tmp_path / "index.html").text
+    assert "of 1 of 2 fires" in Page(index).text
+    only = write_pages(tmp_path / "fire_year=2022", title="2022", simulated=True, unmapped=lacking)
+    assert "Under cloud" in Page(only).text, "though there is no map at all"
 
 
 def test_the_index_begins_where_they_agree_least_and_sums_up(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from burnscar_assets.mapping.pages.drawing import FOLDER, THUMBNAIL, Drawing
 from burnscar_assets.mapping.pages.locator import locator, mark_of
-from burnscar_assets.mapping.pages.records import PAGE_FILE, Agreement, BrokenMap, ReadMap
+from burnscar_assets.mapping.pages.records import PAGE_FILE, Agreement, BrokenMap, ReadMap, Unmapped
 from burnscar_assets.mapping.pages.reliability import reliability_rows
 from burnscar_assets.mapping.pages.templating import render
 from burnscar_assets.mapping.pages.texts import NOTHING, hectares, known, period, ratio, share
@@ -18,6 +18,11 @@ from burnscar_assets.mapping.pages.totals import Totals, totals
 TO_REVIEW: Final = 4
 YEAR_PREFIX: Final = "fire_year="
 SEASON_PREFIX: Final = "in_season="
+
+_REASONS: Final = {
+    "no_scene": "no scene of these days in the archive",
+    "too_cloudy": "every scene of these days is too cloudy",
+}
 
 _COLUMNS = (
     ("name", "Fire", False),
@@ -68,20 +73,27 @@ def is_fire_year(path: Path) -> bool:
 
 
 def year_page(
-    shown: Sequence[ShownMap], broken: Sequence[BrokenMap], *, title: str, simulated: bool, summed: bool
+    shown: Sequence[ShownMap],
+    broken: Sequence[BrokenMap],
+    unmapped: Sequence[Unmapped] = (),
+    *,
+    title: str,
+    simulated: bool,
+    summed: bool,
 ) -> str:
     """The index of a folder as HTML, where model and perimeter disagree most first.
 
     Args:
         shown: its maps.
         broken: maps that can't be shown.
+        unmapped: fires without a map.
         title: its heading.
         simulated: whether the whole folder is simulated.
         summed: whether the areas add up to something; areas of interest may overlap.
     """
     ordered = sorted(shown, key=lambda item: (_iou(item.read), item.read.record.name, item.read.folder.name))
     rows = [_row(item) for item in ordered]
-    sums = totals([item.read for item in shown], len(broken))
+    sums = totals([item.read for item in shown], len(broken), len(unmapped))
     return render(
         "year",
         script="table",
@@ -95,6 +107,7 @@ def year_page(
             {"key": key, "label": label, "number": number, "sorted": key == "iou"} for key, label, number in _COLUMNS
         ],
         reliability=reliability_rows([found for item in shown if (found := item.read.record.reliability) is not None]),
+        unmapped=[{"name": fire.name, "reason": _REASONS.get(fire.reason, fire.reason)} for fire in unmapped],
         broken=[{"name": item.folder.name, "reason": item.reason} for item in broken],
         locator=locator([mark_of(item.read, _href(item.read)) for item in shown]) if shown else "",
     )
@@ -114,15 +127,19 @@ def years_page(folders: Sequence[MapFolder]) -> str:
                 "label": folder.label,
                 "href": f"{quote(folder.path.name)}/{PAGE_FILE}",
                 "cells": [
-                    _cell(float(folder.totals.maps), str(folder.totals.maps), _broken(folder.totals)),
+                    _cell(float(folder.totals.maps), str(folder.totals.maps), folder.totals.missing),
                     _area(folder),
-                    _cell(folder.totals.median_iou, ratio(folder.totals.median_iou)),
+                    _cell(folder.totals.median_iou, ratio(folder.totals.median_iou), _of_fires(folder)),
                 ],
             }
             for folder in sorted(folders, key=lambda folder: folder.path.name, reverse=True)
         ],
         locator=locator(marks) if marks else "",
     )
+
+
+def _of_fires(folder: MapFolder) -> str:
+    return "" if folder.totals.median_iou is None else folder.totals.of_fires
 
 
 def _area(folder: MapFolder) -> dict[str, str]:
@@ -176,11 +193,7 @@ def _numbers(sums: Totals, summed: bool) -> list[dict[str, str]]:
         label = "Burned, mapped" if sums.area.estimate is None else "Burned, estimated"
         numbers.append({"label": label, "value": hectares(sums.area.best), "unit": "ha", "note": sums.interval})
     if sums.median_iou is not None:
-        note = "with the official perimeter"
+        note = ", ".join(filter(None, ["with the official perimeter", sums.of_fires]))
         numbers.append({"label": "Median IoU", "value": ratio(sums.median_iou), "unit": "", "note": note})
-    numbers.append({"label": "Maps", "value": str(sums.maps), "unit": "", "note": _broken(sums)})
+    numbers.append({"label": "Maps", "value": str(sums.maps), "unit": "", "note": sums.missing})
     return numbers
-
-
-def _broken(sums: Totals) -> str:
-    return f"{sums.broken} broken" if sums.broken else ""

@@ -5,7 +5,7 @@ listed as broken, so that it is seen and nothing else suffers.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -24,8 +24,12 @@ from burnscar_assets.mapping.rasters import PROBABILITY
 from burnscar_assets.mapping.spec import MAP_FILE
 from burnscar_assets.sensors.load import default_sensor
 from burnscar_assets.sensors.sensor import Producer
+from burnscar_assets.storage.atomic import read_json, write_if_changed
 
 PAGE_FILE: Final = "index.html"
+UNMAPPED_FILE: Final = "unmapped.json"
+"""Fires of a folder that have no map, each with the reason: they count as such."""
+
 REPAIR: Final = "make this map again"
 
 
@@ -181,6 +185,26 @@ class BrokenMap:
 
     folder: Path
     reason: str
+
+
+@dataclass(frozen=True)
+class Unmapped:
+    """A fire that was to be mapped, and why it wasn't: `no_scene` or `too_cloudy`."""
+
+    name: str
+    reason: str
+
+
+def write_unmapped(folder: Path, fires: Sequence[Unmapped]) -> None:
+    """Note the fires of a folder that have no map."""
+    content = {"fires": [{"name": fire.name, "reason": fire.reason} for fire in fires]}
+    write_if_changed(folder / UNMAPPED_FILE, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def read_unmapped(folder: Path) -> list[Unmapped]:
+    """The fires of a folder that have no map; none where nothing was noted."""
+    noted = read_json(folder / UNMAPPED_FILE).get("fires", [])
+    return [Unmapped(str(fire["name"]), str(fire["reason"])) for fire in noted]
 
 
 def read_maps(folder: Path) -> Iterator[ReadMap | BrokenMap]:

@@ -11,7 +11,15 @@ from burnscar_assets.mapping.catalogue import write_collection
 from burnscar_assets.mapping.pages.drawing import drawing_of
 from burnscar_assets.mapping.pages.index import MapFolder, ShownMap, is_fire_year, year_page, years_page
 from burnscar_assets.mapping.pages.page import fire_page
-from burnscar_assets.mapping.pages.records import PAGE_FILE, BrokenMap, ReadMap, read_maps
+from burnscar_assets.mapping.pages.records import (
+    PAGE_FILE,
+    BrokenMap,
+    ReadMap,
+    Unmapped,
+    read_maps,
+    read_unmapped,
+    write_unmapped,
+)
 from burnscar_assets.mapping.pages.totals import totals
 from burnscar_assets.mapping.qgis import PROJECT_FILE, qgis_project
 from burnscar_assets.mapping.stac import MAP_FOLDER
@@ -20,7 +28,7 @@ from burnscar_assets.storage.atomic import storage_errors, write_if_changed
 _LOCK: Final = ".pages.lock"
 
 
-def write_pages(year_folder: Path, *, title: str, simulated: bool) -> Path:
+def write_pages(year_folder: Path, *, title: str, simulated: bool, unmapped: Sequence[Unmapped] | None = None) -> Path:
     """Write the page of each map in a folder, the folder's index, and the index over all folders beside it.
 
     Each map gets a QGIS project too, and folders get a STAC collection and a catalogue over them. What is as it should
@@ -31,6 +39,7 @@ def write_pages(year_folder: Path, *, title: str, simulated: bool) -> Path:
         year_folder: the maps of a fire year, or of areas of interest.
         title: heading of the index, such as "Burned area, fire year 2021".
         simulated: whether to say that the imagery of the whole folder is simulated.
+        unmapped: fires that were to be mapped and have no usable image; by default, those that were noted before.
 
     Returns:
         The folder's `index.html`.
@@ -48,8 +57,12 @@ def write_pages(year_folder: Path, *, title: str, simulated: bool) -> Path:
                 broken.append(found)
         except InputError as error:
             broken.append(BrokenMap(found.folder, str(error)))
+    if unmapped is not None:
+        write_unmapped(year_folder, unmapped)
     index = year_folder / PAGE_FILE
-    page = year_page(shown, broken, title=title, simulated=simulated, summed=is_fire_year(year_folder))
+    page = year_page(
+        shown, broken, read_unmapped(year_folder), title=title, simulated=simulated, summed=is_fire_year(year_folder)
+    )
     write_if_changed(index, page.encode())
     says_so = simulated or any(item.read.record.simulated for item in shown)
     write_collection(year_folder, [item.read.folder for item in shown], title=title, simulated=says_so)
@@ -76,7 +89,7 @@ def _write_years(here: Path, maps: Sequence[ReadMap], broken: int, *, simulated:
 
 def _folder(path: Path, maps: Sequence[ReadMap], broken: int, simulated: bool = False) -> MapFolder:
     says_so = simulated or any(a_map.record.simulated for a_map in maps)
-    return MapFolder(path, totals(maps, broken), tuple(maps), says_so)
+    return MapFolder(path, totals(maps, broken, len(read_unmapped(path))), tuple(maps), says_so)
 
 
 def _read(path: Path) -> tuple[list[ReadMap], int]:

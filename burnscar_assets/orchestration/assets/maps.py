@@ -75,6 +75,7 @@ def build_map_assets(world: World) -> list[dg.AssetsDefinition]:
             "burnscar/maps": int(maps["complete"].sum()),
             **{f"burnscar/area_by_{by}": int((maps["corrected_by"] == by).sum()) for by in (SAMPLE, VALIDATION_FIRES)},
             "burnscar/without_imagery": int((~maps["complete"].astype(bool)).sum()),
+            "burnscar/judged": int(maps["iou"].notna().sum()),
             **{f"burnscar/median_{name}": value for name in ("iou", "omission", "commission")
                if (value := _median(maps, name)) is not None},
         }  # fmt: skip
