@@ -102,7 +102,7 @@ def judge_frames(
     """
     from burnscar_assets.training.model import load_model
 
-    model = model_of_maps(load_model(checkpoint, spec.device, spec.classes), spec.layer)
+    model = model_of_maps(load_model(checkpoint, spec.device, spec.classes), spec.layer, spec.sensor)
     frames = []
     for number, scene in enumerate(scenes):
         progress("frames judged", number, len(scenes))

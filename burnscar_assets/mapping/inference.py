@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from burnscar_assets.sensors.sensor import Sensor
 from burnscar_assets.errors import InputError
 from burnscar_assets.mapping.averaging import Lattice, average, logit
 from burnscar_assets.mapping.frame import Box
@@ -31,19 +32,25 @@ class WindowModel(Protocol):
         """Probability of burnt of (N, bands, size, size): (N,), or (N, size, size) if it answers pixel by pixel."""
 
 
-def model_of_maps(model: "AnyModel", layer: str) -> WindowModel:
+def model_of_maps(model: "AnyModel", layer: str, sensor: Sensor) -> WindowModel:
     """A loaded checkpoint as maps use it.
 
     Args:
         model: the checkpoint.
         layer: raster layer that maps are made of.
+        sensor: whose images these are.
 
     Raises:
-        InputError: it reads other layers, or other bands.
+        InputError: it was trained on another sensor, or reads other layers or bands.
     """
     from burnscar_assets.training.model import BurnModel
 
-    sensor = model.manifest.sensor
+    trained = model.manifest.sensor
+    if (trained.name, trained.names) != (sensor.name, sensor.names):
+        raise InputError(
+            f"the model was trained on {trained.title}, and the imagery is of {sensor.title}: run burnscar refresh, "
+            "which trains it anew"
+        )
     layers = model.layers if isinstance(model, BurnModel) else dict.fromkeys(model.manifest.every_layer, sensor.names)
     if {name: tuple(bands) for name, bands in layers.items()} != {layer: sensor.names}:
         raise InputError(

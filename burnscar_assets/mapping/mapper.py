@@ -125,13 +125,9 @@ def _judge(spec: MapSpec, champion: Champion, manifest: CheckpointManifest, prog
     known = known_or_nothing if spec.fire_year is None else KnownGround.of
     ground = known(root, year, years)
     progress("loading the checkpoint", 0, 0)
-    if manifest.sensor != spec.sensor:
-        raise InputError(
-            f"the checkpoint was trained on {manifest.sensor.title}, and the imagery is of {spec.sensor.title}: run "
-            f"burnscar refresh --years {year}"
-        )
     model = load_model(champion_folder(root, year), spec.device, spec.classes)
-    return Judge(model_of_maps(model, spec.imagery.layer), manifest, champion.rules.for_maps, ground, reference)
+    found = model_of_maps(model, spec.imagery.layer, spec.sensor)
+    return Judge(found, manifest, champion.rules.for_maps, ground, reference)
 
 
 def _reference(spec: MapSpec) -> Reference | None:

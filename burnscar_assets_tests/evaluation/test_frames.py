@@ -8,6 +8,7 @@ import geopandas as gpd
 import numpy as np
 import pytest
 
+from burnscar_assets.sensors.load import default_sensor
 from burnscar_assets.classes import Split
 from burnscar_assets.errors import MissingDataError
 from burnscar_assets.evaluation.champion_record import serving
@@ -99,7 +100,7 @@ def test_pixels_are_answered_as_maps_answer_them_off_what_was_trained_on(world: 
     (scene,) = read_fire_scenes(world, YEAR, [Split.VAL])
     spec, folder = spec_of(world), world.checkpoint(YEAR)
     lattice, frame = Lattice(SIZE_PX, 16), scene.frame
-    model = model_of_maps(load_model(folder), LAYER)
+    model = model_of_maps(load_model(folder), LAYER, default_sensor())
     answer = judge_block(model, scene.after(), frame.box, scene.moments, lattice, min_clear_share=0.75, batch_size=64)
     trained_on = Box(frame.box.left, frame.box.top, frame.box.left + 40, frame.box.top + 30)
     ground = project(frame.metres(trained_on).buffer(-0.1), f"EPSG:{frame.epsg}", TABLE_CRS)

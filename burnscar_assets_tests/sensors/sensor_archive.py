@@ -15,7 +15,7 @@ from burnscar_assets.imagery.stac_index import StacDict, write_index
 from burnscar_assets.sensors.sensor import Sensor
 
 EPSG = 32610
-LEFT, TOP = 600_000, 4_300_200
+LEFT, TOP = 600_000, 4_300_320
 SIDE_M = 9_600
 
 Reflectance = Mapping[str, npt.NDArray[np.float64]]
