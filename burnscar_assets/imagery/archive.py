@@ -312,7 +312,7 @@ def _converted(sensor: Sensor, numbers: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Numbers of a band's file as layers have them, as the engine converts them."""
     from burnscar_assets.imagery.engine.fitting import Fitting
 
-    fitting = Fitting(np.dtype(LAYER_DTYPE), NO_DATA_DN, sensor.nodata, sensor.nodata, reflectance=True)
+    fitting = Fitting(np.dtype(LAYER_DTYPE), NO_DATA_DN, sensor.nodata, sensor.nodata, reflectance=True, trusted=True)
     return fitting.fit(fitting.clean(numbers), conversion_of_sensor(sensor))
 
 

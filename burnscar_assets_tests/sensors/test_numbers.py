@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import shapely
+import yaml
 from rasterio.crs import CRS
 from rslearn.config import QueryConfig
+from rslearn.tile_stores import get_tile_store_with_layer
 from rslearn.utils.geometry import Projection, STGeometry
 
+from burnscar_assets.environment import CONFIG_VARIABLE
 from burnscar_assets.imagery.archive import CogArchive
 from burnscar_assets.imagery.dataset import data_source, open_dataset, write_dataset_config
 from burnscar_assets.imagery.engine import WindowImage, WindowRequest, read_windows
@@ -27,6 +30,7 @@ from burnscar_assets_tests.sensors.sensor_archive import (
     random_reflectance,
     write_sensor_archive,
 )
+from burnscar_assets_tests.sensors.test_sensors import OWN
 
 AUGUST = datetime(2022, 8, 1, tzinfo=UTC), datetime(2022, 8, 31, tzinfo=UTC)
 OTHERS = pytest.mark.parametrize("name", ["landsat-c2-l2", "hls"])
@@ -52,8 +56,6 @@ def window(sensor: Sensor) -> STGeometry:
 
 def read(root: DataRoot, sensor: Sensor, *scenes: SensorScene) -> WindowImage:
     """The first window of an archive, read by the engine."""
-    from rslearn.tile_stores import get_tile_store_with_layer
-
     opened = dataset(root, sensor, *scenes)
     config, source = opened.layers[sensor.layer], data_source(opened, sensor.layer)
     asked = window(sensor)
@@ -77,6 +79,7 @@ def test_reflectance_comes_back_whatever_scale_offset_and_fill(name: str, nodata
     for plane in reflectance.values():
         plane[:2, :5] = np.nan
     reflectance[sensor.names[0]][4, 4] = -0.01
+    reflectance[sensor.names[0]][5, 5] = 0 if sensor.nodata else 0.5
     image = read(root, sensor, SensorScene("s", reflectance, nodata_named=nodata_named))
     assert image.failure is None and [d.decided_by for d in image.radiometry] == ["sensor"]
     pixels = image.rasters[0][0].get_chw_array()
@@ -115,7 +118,7 @@ def test_what_an_item_states_must_agree_with_the_sensor(stated: dict, reason: st
 
 
 def test_numbers_of_another_type_are_set_aside(root: DataRoot) -> None:
-    landsat, hls = load_sensor("landsat-c2-l2"), load_sensor("hls")
+    landsat = load_sensor("landsat-c2-l2")
     alike = landsat.model_copy(update={"dtype": "int16"})
     write_sensor_archive(root.path / "x", alike, SensorScene("s", random_reflectance(alike)))
     (root.path / "x").rename(root.path / "archive")
@@ -125,15 +128,12 @@ def test_numbers_of_another_type_are_set_aside(root: DataRoot) -> None:
     write_dataset_config(imagery, root)
     opened = open_dataset(root.dataset)
     source = data_source(opened, "landsat")
-    from rslearn.tile_stores import get_tile_store_with_layer
-
     asked = window(landsat)
     groups = [list(group.items) for group in source.get_items([asked], QueryConfig())[0]]
     request = WindowRequest("w", asked.projection, tuple(int(e) for e in asked.shp.bounds), groups)
     store = get_tile_store_with_layer(opened.get_tile_store(), "landsat", opened.layers["landsat"])
     image = next(iter(read_windows([request], opened.layers["landsat"], source, store)))
     assert image.failure is not None and "numbers are of type int16, not uint16" in image.failure.reason
-    assert hls.dtype == "int16"
 
 
 def test_each_product_of_hls_is_read_by_its_own_names(tmp_path: Path) -> None:
@@ -171,3 +171,18 @@ def test_the_configuration_of_sentinel_2_names_no_sensor(root: DataRoot) -> None
     layer = open_dataset(root.dataset).layers["sentinel2_l2a"]
     assert "sensor" not in layer.data_source.init_args
     assert tuple(layer.band_sets[0].bands) == default_sensor().names
+
+
+def test_composites_of_a_sensor_of_ones_own_are_read_as_its_file_says(
+    root: DataRoot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(CONFIG_VARIABLE, str(tmp_path / "world.yaml"))
+    (tmp_path / "sensors").mkdir()
+    own = OWN | {"dtype": "float32", "nodata": -1.0, "radiometry": {"scale": 1.0}}
+    (tmp_path / "sensors" / "own.yaml").write_text(yaml.safe_dump(own))
+    sensor = load_sensor("own")
+    reflectance = random_reflectance(sensor)
+    reflectance["n"][3, 3] = np.nan
+    image = read(root, sensor, SensorScene("c", reflectance, "2022-08-02T00:00:00Z", "2022-08-28T00:00:00Z"))
+    pixels = image.rasters[0][0].get_chw_array()
+    assert image.failure is None and np.abs(pixels - expected(sensor, reflectance)).max() <= 1

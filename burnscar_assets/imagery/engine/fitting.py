@@ -33,6 +33,7 @@ class Fitting:
         stated: value without data that the file names.
         fill: value without data of the cells that are held of the file; None if there is none.
         reflectance: whether the file holds a band of reflectance, of which it is known what can't be.
+        trusted: whether the sensor says which number is no data, so that no other is taken for it.
     """
 
     dtype: np.dtype[Any]
@@ -40,11 +41,14 @@ class Fitting:
     stated: float | None
     fill: float | None
     reflectance: bool
+    trusted: bool = False
 
     @classmethod
-    def of(cls, header: Header, dtype: npt.DTypeLike, nodata: float | None, reflectance: bool) -> "Fitting":
+    def of(
+        cls, header: Header, dtype: npt.DTypeLike, nodata: float | None, reflectance: bool, trusted: bool = False
+    ) -> "Fitting":
         """What a file with this header needs."""
-        return cls(np.dtype(dtype), nodata, header.nodata, _fill(header, nodata), reflectance)
+        return cls(np.dtype(dtype), nodata, header.nodata, _fill(header, nodata), reflectance, trusted)
 
     def second_value(self, header: Header) -> float | None:
         """The layer's value without data where the file names another, and its type holds both."""
@@ -63,6 +67,8 @@ class Fitting:
         """
         if self.fill is None or not len(pixels):
             return pixels
+        if self.trusted:
+            return np.where(equals_nodata(pixels, self.fill), pixels.dtype.type(self.fill), pixels)
         missing = [self._named(pixels)] if self._has_other_values(pixels) else []
         if self.reflectance and _may_be_impossible(pixels):
             missing.append(np.broadcast_to(impossible(pixels, [self.stated]), pixels.shape))

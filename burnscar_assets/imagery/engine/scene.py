@@ -200,7 +200,8 @@ class Scene:
         """What a file needs; one of the sensor's that names no value without data has the sensor's."""
         silent = self.is_judged and header.nodata is None and self.sensor.nodata != self.nodata
         known = replace(header, nodata=self.sensor.nodata) if silent else header
-        return Fitting.of(known, self.dtype, self.nodata, self.is_judged)
+        is_fixed = self.is_judged and self.sensor.radiometry.rule == "fixed"
+        return Fitting.of(known, self.dtype, self.nodata, self.is_judged, trusted=is_fixed)
 
     def _gather(self, work: FileWork, fitting: Fitting, origin: Origin, patience: Patience) -> None:
         """Take what the radiometry of the scene is told by, if the file has bands that tell it."""
