@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from burnscar_assets.sensors.sensor import Sensor
 from burnscar_assets.errors import InputError
 from burnscar_assets.mapping.averaging import Lattice, average, logit
 from burnscar_assets.mapping.frame import Box
 from burnscar_assets.mapping.mosaic import NO_SCENE, Mosaic, Validity
+from burnscar_assets.sensors.sensor import Sensor
 
 if TYPE_CHECKING:
     from burnscar_assets.training.model import WindowModel as AnyModel

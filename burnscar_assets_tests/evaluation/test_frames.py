@@ -8,7 +8,6 @@ import geopandas as gpd
 import numpy as np
 import pytest
 
-from burnscar_assets.sensors.load import default_sensor
 from burnscar_assets.classes import Split
 from burnscar_assets.errors import MissingDataError
 from burnscar_assets.evaluation.champion_record import serving
@@ -24,6 +23,7 @@ from burnscar_assets.mapping.inference import judge_block, model_of_maps
 from burnscar_assets.mapping.scene_frames import frames_of_fires
 from burnscar_assets.mapping.scene_making import make_fire_scenes
 from burnscar_assets.progress import silent
+from burnscar_assets.sensors.load import default_sensor
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.contracts import FIRE_SCENES
 from burnscar_assets.storage.paths import DataRoot

@@ -49,7 +49,8 @@ def random_reflectance(sensor: Sensor, seed: int = 0) -> dict[str, npt.NDArray[n
 def numbers_of(sensor: Sensor, reflectance: npt.NDArray[np.float64]) -> npt.NDArray[np.generic]:
     """What the sensor's files have for reflectance."""
     rule = sensor.radiometry
-    numbers = np.rint((reflectance - rule.offset) / rule.scale)
+    numbers = (reflectance - rule.offset) / rule.scale
+    numbers = numbers if sensor.dtype == "float32" else np.rint(numbers)
     return np.where(np.isnan(numbers), sensor.nodata, numbers).astype(sensor.dtype)
 
 

@@ -15,8 +15,8 @@ from burnscar_assets.imagery.dataset import write_dataset_config
 from burnscar_assets.imagery.matching import match_scenes
 from burnscar_assets.imagery.materialize import materialize_tiles
 from burnscar_assets.imagery.plots import plot_chips
+from burnscar_assets.mapping.inference import model_of_maps
 from burnscar_assets.mapping.making import Judge, make_map
-from burnscar_assets.mapping.mapper import model_for_maps
 from burnscar_assets.mapping.settings import MappingSettings
 from burnscar_assets.mapping.spec import MapSpec
 from burnscar_assets.sensors.load import load_sensor
@@ -138,7 +138,7 @@ def test_a_baseline_of_landsat_maps_scars_at_30_m(setup: Setup, world: DataRoot,
         imagery=settings.imagery, settings=MappingSettings(block_px=128, min_area_ha=0, min_hole_ha=0),
         size_px=settings.windows.size_px, resolution_m=settings.windows.resolution_m, simulated=True,
     )  # fmt: skip
-    judge = judge_of(model_for_maps(load_model(root.checkpoint(YEAR)), manifest, spec))
+    judge = judge_of(model_of_maps(load_model(root.checkpoint(YEAR)), spec.imagery.layer, spec.sensor))
     outcome = make_map(task, spec, Judge(judge.model, manifest, judge.rules, None))
     assert outcome.record is not None and outcome.record["resolution_m"] == 30
     assert outcome.record["imagery"]["shown"] == ["B7", "B5", "B4"]
@@ -157,7 +157,5 @@ def test_a_baseline_of_landsat_maps_scars_at_30_m(setup: Setup, world: DataRoot,
 def test_a_model_of_another_sensor_is_not_asked(world: DataRoot, settings: Settings) -> None:
     root = world.setup("other")
     train_baseline(KINDS[0], settings, root, YEAR, {})
-    manifest = verify_checkpoint(root.checkpoint(YEAR))
-    spec = MapSpec(root=world.path, checkpoint_year=YEAR, tasks=(), size_px=16, sensor=load_sensor("hls"))
     with pytest.raises(InputError, match=r"trained on Landsat 8–9 .*imagery is of Harmonized"):
-        model_for_maps(load_model(root.checkpoint(YEAR)), manifest, spec)
+        model_of_maps(load_model(root.checkpoint(YEAR)), "landsat", load_sensor("hls"))
