@@ -46,7 +46,7 @@ def test_the_three_public_sources_are_ready_and_harmonized() -> None:
     def arguments(name: str) -> dict:
         return json.loads((CONFIGS_DIR / name).read_text())["layers"]["sentinel2_l2a"]["data_source"]["init_args"]
 
-    assert len(CONFIGS) == 8
+    assert len(CONFIGS) == 9
     assert (arguments("dataset-gcp.json")["product_type"], arguments("dataset-gcp.json")["harmonize"]) == ("L2A", True)
     assert arguments("dataset-planetary-computer.json")["harmonize"] is True
     assert "harmonize" not in arguments("dataset-element84.json")

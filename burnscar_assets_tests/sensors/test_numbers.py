@@ -15,7 +15,7 @@ from rslearn.utils.geometry import Projection, STGeometry
 
 from burnscar_assets.environment import CONFIG_VARIABLE
 from burnscar_assets.imagery.archive import CogArchive
-from burnscar_assets.imagery.dataset import data_source, open_dataset, write_dataset_config
+from burnscar_assets.imagery.dataset import data_source, open_dataset, validate_layers, write_dataset_config
 from burnscar_assets.imagery.engine import WindowImage, WindowRequest, read_windows
 from burnscar_assets.sensors.load import default_sensor, load_sensor
 from burnscar_assets.sensors.sensor import Sensor
@@ -186,3 +186,14 @@ def test_composites_of_a_sensor_of_ones_own_are_read_as_its_file_says(
     image = read(root, sensor, SensorScene("c", reflectance, "2022-08-02T00:00:00Z", "2022-08-28T00:00:00Z"))
     pixels = image.rasters[0][0].get_chw_array()
     assert image.failure is None and np.abs(pixels - expected(sensor, reflectance)).max() <= 1
+
+
+def test_images_before_and_after_are_layers_of_whatever_sensor(root: DataRoot) -> None:
+    sensor = load_sensor("landsat-c2-l2")
+    imagery = ImagerySettings(
+        sensor=sensor.name, layer="landsat", dataset_config="dataset-sensor-pre-post.json", archive="a.parquet"
+    )
+    write_dataset_config(imagery, root)
+    for layer in ("landsat", "landsat_pre"):
+        validate_layers(root.dataset, layer, sensor.names)
+        assert data_source(open_dataset(root.dataset), layer).sensor == sensor
