@@ -10,9 +10,10 @@ fire_scenes`, group = fire year), so that every set-up, baseline and map answers
 A frame lies at random about its fire, and some frames have no fire. Nothing is read before it is asked for.
 """
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,8 +27,10 @@ from rasterio.windows import Window as Part
 from burnscar_assets.classes import BURNT, UNBURNT, UNLABELLED, Split
 from burnscar_assets.errors import MissingDataError
 from burnscar_assets.imagery.dataset import before_layer
+from burnscar_assets.imagery.items import acquisition_time, processing_baseline
 from burnscar_assets.mapping.frame import Box, Frame
 from burnscar_assets.mapping.mosaic import NO_SCENE, Mosaic
+from burnscar_assets.mapping.scenes import SceneFacts
 from burnscar_assets.storage.atomic import read_json, write_json
 from burnscar_assets.storage.contracts import FIRE_SCENES
 from burnscar_assets.storage.paths import DataRoot
@@ -62,8 +65,11 @@ class FireScene:
         frame: pixels that are judged.
         moments: when each scene after the fire was acquired, by its number in the image.
         moments_before: the same of the image before; empty without one.
+        since: when the image before was taken, where it is of an earlier season: what burned since shows as fresh.
         layer: of the image after in the dataset.
         bands: of the images, in the sensor's order.
+        reason: why there is no image after; empty if there is.
+        image_hash: of the pixels of its images.
         folder: of the window.
     """
 
@@ -75,8 +81,11 @@ class FireScene:
     frame: Frame
     moments: tuple[datetime, ...]
     moments_before: tuple[datetime, ...]
+    since: datetime | None
     layer: str
     bands: tuple[str, ...]
+    reason: str
+    image_hash: str
     folder: Path
 
     def after(self, box: Box | None = None) -> Mosaic:
@@ -94,6 +103,27 @@ class FireScene:
     def before(self, box: Box | None = None) -> Mosaic | None:
         """The image before the fire, as `after`; None if there is none."""
         return self._mosaic(before_layer(self.layer), box) if self.moments_before else None
+
+    @property
+    def scenes_after(self) -> tuple[SceneFacts, ...]:
+        """The scenes of the image after, by their numbers in it."""
+        return self._scenes(self.layer)
+
+    @property
+    def scenes_before(self) -> tuple[SceneFacts, ...]:
+        """The same of the image before; none without one."""
+        return self._scenes(before_layer(self.layer)) if self.moments_before else ()
+
+    def _scenes(self, layer: str) -> tuple[SceneFacts, ...]:
+        """What the window's own note of its items says."""
+        noted = json.loads((self.folder / "items.json").read_text(encoding="utf-8")) if not self.reason else []
+        groups = [group for entry in noted if entry["layer_name"] == layer for group in entry["serialized_item_groups"]]
+        items = [(item, acquisition_time(item)) for group in groups for item in group]
+        return tuple(
+            SceneFacts(item["name"], acquired.astimezone(UTC), processing_baseline(item))
+            for item, acquired in items
+            if acquired is not None
+        )
 
     def truth(self) -> npt.NDArray[np.uint8]:
         """(height, width) of the frame: 1 inside the fire's perimeter, 0 outside, 255 where nothing is judged.
@@ -140,9 +170,14 @@ def read_fire_scenes(root: DataRoot, fire_year: int, splits: Iterable[Split | st
     Raises:
         MissingDataError: the year has no fire scenes.
     """
+    return [scene for scene in read_frames(root, fire_year, splits) if not scene.reason]
+
+
+def read_frames(root: DataRoot, fire_year: int, splits: Iterable[Split | str]) -> list[FireScene]:
+    """The same with those that have no image after, for a `reason`."""
     wanted = {Split(split).value for split in splits}
     rows = read_table(root, FIRE_SCENES, fire_year, columns=[c for c in FIRE_SCENES.column_names if c != "geometry"])
-    chosen = rows[rows["complete"].astype(bool) & rows["split"].isin(wanted)].sort_values("frame_id")
+    chosen = rows[rows["split"].isin(wanted)].sort_values("frame_id")
     return [_scene(root, row) for row in chosen.itertuples(index=False)]
 
 
@@ -193,7 +228,10 @@ def _scene(root: DataRoot, row: Any) -> FireScene:
         frame=Frame(int(row.utm_epsg), float(row.resolution_m), box),
         moments=tuple(map(datetime.fromisoformat, row.after_times)),
         moments_before=tuple(map(datetime.fromisoformat, row.before_times)),
+        since=None if pd.isna(row.before_since) else row.before_since.to_pydatetime(),
         layer=row.layer,
         bands=tuple(row.bands),
+        reason=row.reason,
+        image_hash=row.image_hash,
         folder=root.fire_scene_windows(int(row.fire_year)) / row.frame_id,
     )

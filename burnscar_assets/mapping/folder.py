@@ -33,6 +33,7 @@ from burnscar_assets.mapping.fire_rates import FireRates, rates_of_fires
 from burnscar_assets.mapping.frame import Box, Frame, project
 from burnscar_assets.mapping.grid import NO_ANSWER
 from burnscar_assets.mapping.ground import WITHOUT_ANSWER, Ground
+from burnscar_assets.mapping.map_images import ImageFacts
 from burnscar_assets.mapping.mosaic import NO_SCENE, Validity
 from burnscar_assets.mapping.polygon_files import write_polygons
 from burnscar_assets.mapping.rasters import (
@@ -49,7 +50,7 @@ from burnscar_assets.mapping.rasters import (
     RasterWriter,
 )
 from burnscar_assets.mapping.reference import MapSample, SampledMap
-from burnscar_assets.mapping.scenes import Scene
+from burnscar_assets.mapping.scenes import SceneFacts
 from burnscar_assets.mapping.severity import classify, dnbr, severity_ha
 from burnscar_assets.mapping.spec import MAP_FILE, MapSpec, MapTask
 from burnscar_assets.mapping.stac import ITEM_FILE, map_item
@@ -85,7 +86,7 @@ class MapInputs:
         manifest: of the checkpoint.
         rules: calibration of the model's probabilities, the one above which a pixel is called burnt, and the errors of
             validation fires' maps.
-        after, before: scenes, first choice first.
+        images: what it is made from.
         ground: what is known of the ground; None if nothing is.
         boxes: blocks that are mapped.
         sample: points that a person drew on this map; None if there are none.
@@ -96,8 +97,7 @@ class MapInputs:
     frame: Frame
     manifest: CheckpointManifest
     rules: MapRules
-    after: tuple[Scene, ...]
-    before: tuple[Scene, ...]
+    images: ImageFacts
     ground: Ground | None
     boxes: tuple[Box, ...]
     sample: MapSample | None = None
@@ -108,7 +108,7 @@ class MapInputs:
         task = self.task.model_dump(mode="json", exclude={"folder", "work"})
         settings = {name: value for name, value in self.spec.settings.decisive().items() if name != "reference"}
         how = [settings, self.spec.size_px, self.spec.confidence, self.spec.setup]
-        scenes = [[scene.item.name, scene.acquired.isoformat(), scene.baseline] for scene in self.after + self.before]
+        images = [[[s.name, s.acquired.isoformat(), s.baseline] for s in some] for some in self.images[:2]]
         known = [
             self.rates if isinstance(self.rates, str) else self.rates.identity,
             None if self.sample is None else self.sample.digest,
@@ -117,7 +117,7 @@ class MapInputs:
         place = [self.frame.epsg, self.frame.resolution_m, self.frame.box.bounds, [box.bounds for box in self.boxes]]
         rules = [self.rules.slope, self.rules.intercept, self.rules.threshold, self.rules.note]
         judge = [self.manifest.weights_sha256, rules, self.spec.simulated, self.spec.sensor.digest()]
-        return hash_json([FORMAT, task, how, scenes, len(self.after), known, place, judge])
+        return hash_json([FORMAT, task, how, images, self.images.pixels, known, place, judge])
 
     @cached_property
     def rates(self) -> FireRates | str:
@@ -180,7 +180,7 @@ class _Writer:
         shape = inputs.frame.shape if self._task.fire_id else (0, 0)
         self._burned = np.full(shape, NO_ANSWER, np.uint8)
         self._answered = np.full(shape, -1, np.float32)
-        self._change = np.full(shape, np.nan, np.float32) if self._task.fire_id and inputs.before else None
+        self._change = np.full(shape, np.nan, np.float32) if self._task.fire_id and inputs.images.before else None
         self._severity_ha: dict[str, float] = {}
         self._sampled = None if inputs.sample is None else SampledMap(inputs.sample)
 
@@ -219,7 +219,7 @@ class _Writer:
         if task.fire_id and ground is not None:
             known &= ~np.isin(ground, WITHOUT_ANSWER)
         burned = np.where(known, probability > inputs.rules.threshold, NO_ANSWER).astype(np.uint8)
-        days = np.array([(scene.acquired - _EPOCH).days for scene in inputs.after] + [0], np.uint16)
+        days = np.array([(scene.acquired - _EPOCH).days for scene in inputs.images.after] + [0], np.uint16)
         acquired = np.where(inside, days[block.scene], 0).astype(np.uint16)
         planes: dict[Raster, npt.NDArray[Any]] = {
             PROBABILITY: probability, BURNED: burned, ACQUIRED: acquired, VALIDITY: validity,
@@ -296,8 +296,8 @@ class _Writer:
             "checkpoint": {"fire_year": spec.checkpoint_year, "weights_sha256": inputs.manifest.weights_sha256},
             "trained_on_fire_years": list(inputs.manifest.fire_years),
             "data_versions": spec.data_versions,
-            "scenes": [_described(inputs.after[number]) for number in sorted(self._used)],
-            "scenes_before": [_described(scene) for scene in inputs.before],
+            "scenes": [_described(inputs.images.after[number]) for number in sorted(self._used)],
+            "scenes_before": [_described(scene) for scene in inputs.images.before],
             "threshold": rules.threshold,
             "calibration": {"slope": rules.slope, "intercept": rules.intercept, "fixed_on": rules.fixed_on},
             **coverage(counts),
@@ -333,9 +333,8 @@ class _Writer:
         """What a reader must know of severity in an area of interest."""
         if self._task.fire_id or self._task.before is None:
             return []
-        return (
-            [NO_OFFSET] if self._inputs.before else ["no image from before the fire was found: severity is not known"]
-        )
+        lacking = "no image from before the fire was found: severity is not known"
+        return [NO_OFFSET if self._inputs.images.before else lacking]
 
     def _perimeter(self) -> shapely.Geometry:
         """The official perimeter in the map's CRS."""
@@ -356,5 +355,5 @@ def _known_parts(ground: Ground) -> tuple[shapely.Geometry, ...]:
     return ground.seen, ground.other_burns, ground.old_scars
 
 
-def _described(scene: Scene) -> dict[str, str]:
-    return {"item": scene.item.name, "acquired": scene.acquired.isoformat(), "baseline": scene.baseline}
+def _described(scene: SceneFacts) -> dict[str, str]:
+    return {"item": scene.name, "acquired": scene.acquired.isoformat(), "baseline": scene.baseline}

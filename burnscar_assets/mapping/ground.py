@@ -102,15 +102,17 @@ class KnownGround:
                 "an earlier year, with burnscar map --year"
             )
 
-    def under(self, frame: Frame, task: MapTask) -> Ground:
-        """What is known of a map's ground; in an area of interest, burns are not told apart."""
+    def under(self, frame: Frame, task: MapTask, since: datetime | None = None) -> Ground:
+        """What is known of a map's ground, as `told_apart`; in an area of interest, burns are not told apart."""
         others = self.burns[self.burns["burn_id"] != task.fire_id] if task.fire_id is not None else self.burns[:0]
-        in_season, before = told_apart(others, task)
+        in_season, before = told_apart(others, task, since)
         own = task.geometry if task.fire_id is not None else shapely.Polygon()
         return Ground(near(self.seen, frame), near(others[in_season], frame), near(others[before], frame), own)
 
 
-def told_apart(burns: gpd.GeoDataFrame, task: MapTask) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+def told_apart(
+    burns: gpd.GeoDataFrame, task: MapTask, since: datetime | None = None
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """(n,) burns that a map's images may show as freshly burned, and (n,) those whose scars are older.
 
     A burn is fresh if it is of the fire's year, or burned at some time from the first day of the image before the fire
@@ -120,12 +122,13 @@ def told_apart(burns: gpd.GeoDataFrame, task: MapTask) -> tuple[npt.NDArray[np.b
     Args:
         burns: columns of `KnownGround.burns`.
         task: the map of a fire.
+        since: when the image before was taken, if that was before the days that it was first looked for in.
     """
     start = burns["alarm_date"].fillna(burns["containment_date"])
     end = burns["containment_date"].fillna(start)
     year = burns["burn_year"].to_numpy(dtype=float, na_value=np.nan)
     season = np.nan if task.fire_year is None else float(task.fire_year)
-    first = task.before_start or datetime(task.fire_year or task.start.year, 1, 1, tzinfo=UTC)
+    first = since or task.before_start or datetime(task.fire_year or task.start.year, 1, 1, tzinfo=UTC)
     between = ((start < task.end) & (end >= first)).to_numpy(dtype=bool)
     undated = start.isna().to_numpy() & np.isnan(year)
     fresh = (year == season) | between | undated

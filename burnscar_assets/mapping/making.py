@@ -3,10 +3,7 @@
 A killed mapper goes on at the block where it was, and a map whose inputs are the same is not made again.
 """
 
-import shutil
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -15,23 +12,23 @@ import shapely
 
 from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.evaluation.map_rules import MapRules
-from burnscar_assets.imagery.dataset import close_files
 from burnscar_assets.mapping.averaging import Lattice
 from burnscar_assets.mapping.blocks import BlockStore, MadeBlock
+from burnscar_assets.mapping.fire_scenes import FireScene
 from burnscar_assets.mapping.folder import MapInputs, is_whole, write_map
 from burnscar_assets.mapping.frame import Box, Frame, frame_around, project
 from burnscar_assets.mapping.ground import KnownGround
 from burnscar_assets.mapping.inference import WindowModel, judge_block
-from burnscar_assets.mapping.mosaic import Mosaic, Validity, read_mosaics
+from burnscar_assets.mapping.map_images import MapImages, open_images
+from burnscar_assets.mapping.mosaic import Mosaic, Validity
 from burnscar_assets.mapping.reference import Reference
-from burnscar_assets.mapping.scenes import Archive, Found, find_before, find_scenes, open_archive
 from burnscar_assets.mapping.spec import MAP_FILE, MapSpec, MapTask
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.sensors.sensor import Sensor
 from burnscar_assets.storage.atomic import read_json
 from burnscar_assets.training.manifest import CheckpointManifest
 
-DATASET, BLOCKS = "dataset", "blocks"
+BLOCKS = "blocks"
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,7 @@ class MapOutcome:
         task: the task.
         frame: the map's pixels.
         record: what `map.json` says; None if there is no map.
-        reason: why there is none: `no_scene` or `too_cloudy`.
+        reason: why there is none: `no_scene`, `too_cloudy` or `no_data`.
         made: whether it was made now; else it was there.
     """
 
@@ -73,7 +70,9 @@ class MapOutcome:
     made: bool = True
 
 
-def make_map(task: MapTask, spec: MapSpec, judge: Judge, progress: Progress = silent) -> MapOutcome:
+def make_map(
+    task: MapTask, spec: MapSpec, judge: Judge, progress: Progress = silent, scene: FireScene | None = None
+) -> MapOutcome:
     """Make a map, or keep the one that is there.
 
     Args:
@@ -81,37 +80,36 @@ def make_map(task: MapTask, spec: MapSpec, judge: Judge, progress: Progress = si
         spec: how.
         judge: by what.
         progress: told of blocks.
+        scene: the fire's scene, whose frame and images the map has; without one, images are searched in the archive.
 
     Raises:
         InputError: a scene can't be read, or the area is too wide for a map.
         SourceUnavailableError: the archive does not answer.
         StorageError: the map can't be written; the one that was there stays.
     """
-    frame = frame_around(task.geometry, spec.resolution_m, task.buffer_m)
+    frame = map_frame(task, spec, scene)
     lattice = Lattice(spec.size_px, spec.settings.stride_of(spec.size_px))
     boxes = mapped_boxes(task, frame, spec.settings.block_px)
-    archive = open_archive(spec.data_root, task.work / DATASET, spec.imagery.layer, spec.settings.mosaics)
-    try:
-        after, before = _find(task, spec, archive, frame, boxes, lattice, progress)
-        if not after.scenes:
-            return MapOutcome(task, frame, None, "too_cloudy" if after.reasons.get("too_cloudy") else "no_scene")
-        ground = None if judge.ground is None else judge.ground.under(frame, task)
+    with open_images(task, spec, frame, boxes, lattice, scene, progress) as images:
+        if images.facts.reason:
+            return MapOutcome(task, frame, None, images.facts.reason)
+        ground = None if judge.ground is None else judge.ground.under(frame, task, images.facts.since)
         inputs = MapInputs(
-            task, spec, frame, judge.manifest, judge.rules, after.scenes,
-            () if before is None else before.scenes, ground, tuple(boxes),
+            task, spec, frame, judge.manifest, judge.rules, images.facts, ground, tuple(boxes),
             None if judge.reference is None else judge.reference.on(frame, task),
         )  # fmt: skip
         if is_whole(task.folder, inputs.digest):
             return MapOutcome(task, frame, read_json(task.folder / MAP_FILE), made=False)
         store = BlockStore(task.work / BLOCKS, inputs.digest)
-        _make_blocks(inputs, judge.model, (after, before), lattice, store, progress)
-    finally:
-        close_files(archive.source)
+        _make_blocks(inputs, judge.model, images, lattice, store, progress)
     record = write_map(inputs, store, task.work)
     store.remove()
-    if archive.config.data_source is not None and archive.config.data_source.ingest:
-        shutil.rmtree(task.work / DATASET, ignore_errors=True)
     return MapOutcome(task, frame, record)
+
+
+def map_frame(task: MapTask, spec: MapSpec, scene: FireScene | None) -> Frame:
+    """The pixels of a map: those that its fire is judged on, else those about its area."""
+    return frame_around(task.geometry, spec.resolution_m, task.buffer_m) if scene is None else scene.frame
 
 
 def mapped_boxes(task: MapTask, frame: Frame, block_px: int) -> list[Box]:
@@ -125,46 +123,22 @@ def mapped_boxes(task: MapTask, frame: Frame, block_px: int) -> list[Box]:
     return [box for box, meets in zip(boxes, met, strict=True) if meets]
 
 
-def _find(
-    task: MapTask,
-    spec: MapSpec,
-    archive: Archive,
-    frame: Frame,
-    boxes: Sequence[Box],
-    lattice: Lattice,
-    progress: Progress,
-) -> tuple[Found, Found | None]:
-    """Scenes after the fire, and those before it if they are wanted and there are any."""
-    reach = [lattice.reach(box) for box in boxes]
-    after = find_scenes(archive, frame, reach, task.after, spec.imagery, "after", progress)
-    if task.before is None or not after.scenes:
-        return after, None
-    season = None if task.fire_id is None else task.after
-    before = find_before(archive, frame, boxes, task.before, season, spec.imagery, "before", progress)
-    return after, before if before.scenes else None
-
-
 def _make_blocks(
     inputs: MapInputs,
     model: WindowModel,
-    found: tuple[Found, Found | None],
+    images: MapImages,
     lattice: Lattice,
     store: BlockStore,
     progress: Progress,
 ) -> None:
     """Make the blocks that are not finished yet."""
-    after, before = found
-    task, spec, frame = inputs.task, inputs.spec, inputs.frame
+    task, spec = inputs.task, inputs.spec
     missing = [box for box in inputs.boxes if store.read(box) is None]
     done = len(inputs.boxes) - len(missing)
-    moments = [scene.acquired for scene in after.scenes]
-    images = read_mosaics(after, frame, [lattice.reach(box) for box in missing], spec.sensor.names, spec.imagery)
-    earlier: Iterator[Mosaic | None] = (
-        repeat(None, len(missing)) if before is None
-        else iter(read_mosaics(before, frame, missing, spec.sensor.shown, spec.imagery))
-    )  # fmt: skip
+    moments = [scene.acquired for scene in inputs.images.after]
+    later, earlier = images.after([lattice.reach(box) for box in missing]), images.before(missing)
     progress(f"mapping {task.title}", done, len(inputs.boxes))
-    for box, image, old in zip(missing, images, earlier, strict=True):
+    for box, image, old in zip(missing, later, earlier, strict=True):
         probability = judge_block(
             model, image, box, moments, lattice,
             min_clear_share=spec.settings.min_clear_share, batch_size=spec.settings.batch_size,

@@ -6,7 +6,7 @@ checkpoint is verified. Maps are put in place one by one; the table and the page
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,8 +15,9 @@ from typing import Final
 import geopandas as gpd
 import numpy as np
 
+from burnscar_assets.classes import Split
 from burnscar_assets.crs import GEOGRAPHIC_CRS
-from burnscar_assets.errors import InputError
+from burnscar_assets.errors import InputError, MissingDataError
 from burnscar_assets.evaluation.champion_record import (
     Champion,
     champion_folder,
@@ -25,10 +26,10 @@ from burnscar_assets.evaluation.champion_record import (
 )
 from burnscar_assets.mapping.averaging import Lattice
 from burnscar_assets.mapping.catalogue import refresh_collection
-from burnscar_assets.mapping.frame import frame_around
+from burnscar_assets.mapping.fire_scenes import FireScene, read_frames
 from burnscar_assets.mapping.ground import KnownGround, known_or_nothing
 from burnscar_assets.mapping.inference import model_of_maps
-from burnscar_assets.mapping.making import Judge, MapOutcome, make_map, mapped_boxes
+from burnscar_assets.mapping.making import Judge, MapOutcome, make_map, map_frame, mapped_boxes
 from burnscar_assets.mapping.pages.records import Unmapped
 from burnscar_assets.mapping.pages.site import write_pages
 from burnscar_assets.mapping.reference import Reference, read_reference
@@ -41,6 +42,9 @@ from burnscar_assets.storage.contracts import BURNED_AREA_MAPS
 from burnscar_assets.training.manifest import CheckpointManifest
 
 TRIAL_WINDOWS: Final = 64
+
+Scenes = Mapping[str, FireScene]
+"""Fire scenes by fire."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +78,11 @@ def make_maps(spec: MapSpec, progress: Progress = silent) -> tuple[MapSummary, l
     root = spec.data_root
     champion = serving(root, spec.checkpoint_year)
     manifest = champion_manifest(root, spec.checkpoint_year)
-    _check_size(spec)
-    judge = _judge(spec, champion, manifest, progress)
+    scenes = _scenes(spec)
+    _check_size(spec, scenes)
+    judge = _judge(spec, champion, manifest, scenes, progress)
     _check_length(spec, judge)
-    outcomes = _outcomes(spec, judge, progress)
+    outcomes = _outcomes(spec, judge, scenes, progress)
     _check_found(spec, outcomes)
     if spec.fire_year is not None:
         footprints = gpd.GeoSeries([found.frame.footprint for found in outcomes], crs=GEOGRAPHIC_CRS)
@@ -100,14 +105,32 @@ def make_maps(spec: MapSpec, progress: Progress = silent) -> tuple[MapSummary, l
     return MapSummary(maps, made, len(outcomes) - maps, index), outcomes
 
 
-def _outcomes(spec: MapSpec, judge: Judge, progress: Progress) -> list[MapOutcome]:
+def _scenes(spec: MapSpec) -> Scenes:
+    """The fire scenes of a year's held-out fires, by fire; those of the season and areas of interest have none.
+
+    Raises:
+        MissingDataError: a fire has none.
+    """
+    if spec.fire_year is None:
+        return {}
+    scenes = {scene.fire_id: scene for scene in read_frames(spec.data_root, spec.fire_year, [Split.TEST])}
+    lacking = sorted(str(task.fire_id) for task in spec.tasks if task.fire_id not in scenes)
+    if lacking:
+        raise MissingDataError(
+            f"{len(lacking)} of {len(spec.tasks)} fires have no fire scene (first: {lacking[0]}): "
+            f"run burnscar refresh --years {spec.fire_year}"
+        )
+    return {str(fire_id): scene for fire_id, scene in scenes.items()}
+
+
+def _outcomes(spec: MapSpec, judge: Judge, scenes: Scenes, progress: Progress) -> list[MapOutcome]:
     """What came of each task; where one fails, the catalogue still says what is there of those before."""
     outcomes = []
     try:
         for task in spec.tasks:
             if task.fire_id is not None and judge.ground is not None:
                 judge.ground.check_unseen(task.fire_id)
-            outcomes.append(make_map(task, spec, judge, progress))
+            outcomes.append(make_map(task, spec, judge, progress, scenes.get(task.fire_id or "")))
     except BaseException:
         if spec.pages is not None:
             refresh_collection(spec.pages)
@@ -115,12 +138,14 @@ def _outcomes(spec: MapSpec, judge: Judge, progress: Progress) -> list[MapOutcom
     return outcomes
 
 
-def _judge(spec: MapSpec, champion: Champion, manifest: CheckpointManifest, progress: Progress) -> Judge:
+def _judge(
+    spec: MapSpec, champion: Champion, manifest: CheckpointManifest, scenes: Scenes, progress: Progress
+) -> Judge:
     """The champion's checkpoint with its rules for maps, both from before any map; and what it has seen."""
     from burnscar_assets.training.model import load_model
 
     root, year = spec.data_root, spec.checkpoint_year
-    reference = _reference(spec)
+    reference = _reference(spec, scenes)
     years = sorted({task.fire_year for task in spec.tasks if task.fire_year is not None})
     known = known_or_nothing if spec.fire_year is None else KnownGround.of
     ground = known(root, year, years)
@@ -130,19 +155,19 @@ def _judge(spec: MapSpec, champion: Champion, manifest: CheckpointManifest, prog
     return Judge(found, manifest, champion.rules.for_maps, ground, reference)
 
 
-def _reference(spec: MapSpec) -> Reference | None:
+def _reference(spec: MapSpec, scenes: Scenes) -> Reference | None:
     """Points that a person drew on the maps, each of which lies on its own."""
     if spec.reference is None:
         return None
     reference = read_reference(spec.reference, of_fires=any(task.fire_id is not None for task in spec.tasks))
     for task in spec.tasks:
-        reference.on(frame_around(task.geometry, spec.resolution_m, task.buffer_m), task)
+        reference.on(map_frame(task, spec, scenes.get(task.fire_id or "")), task)
     return reference
 
 
-def _check_size(spec: MapSpec) -> None:
+def _check_size(spec: MapSpec, scenes: Scenes) -> None:
     for task in spec.tasks:
-        rows, columns = frame_around(task.geometry, spec.resolution_m, task.buffer_m).shape
+        rows, columns = map_frame(task, spec, scenes.get(task.fire_id or "")).shape
         km2 = rows * columns * (spec.resolution_m / 1000) ** 2
         if km2 > spec.settings.max_km2:
             raise InputError(
@@ -166,7 +191,7 @@ def _check_length(spec: MapSpec, judge: Judge) -> None:
 def estimated_hours(spec: MapSpec, judge: Judge, number: int) -> float:
     """About how long the model takes for an area, by a trial of a few windows; small areas are not tried."""
     task = spec.tasks[number]
-    frame = frame_around(task.geometry, spec.resolution_m, task.buffer_m)
+    frame = map_frame(task, spec, None)
     lattice = Lattice(spec.size_px, spec.settings.stride_of(spec.size_px))
     boxes = mapped_boxes(task, frame, spec.settings.block_px)
     windows = sum(len(lattice.starts(box.left, box.right)) * len(lattice.starts(box.top, box.bottom)) for box in boxes)

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
@@ -57,6 +57,12 @@ class Mosaic:
     pixels: Pixels
     scene: npt.NDArray[np.int16]
     validity: npt.NDArray[np.uint8]
+
+    def of_bands(self, bands: Sequence[str], wanted: Sequence[str]) -> "Mosaic":
+        """The image with some of its bands, in the order wanted."""
+        if tuple(bands) == tuple(wanted):
+            return self
+        return replace(self, pixels=self.pixels[[bands.index(band) for band in wanted]])
 
 
 def read_mosaics(

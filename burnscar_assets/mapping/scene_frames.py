@@ -6,6 +6,7 @@ frame. Pure tables and geometry; nothing is read or written.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 import geopandas as gpd
@@ -120,7 +121,9 @@ def frames_without_fire(
     return found
 
 
-def draw_truth(planned: PlannedFrame, burns: gpd.GeoDataFrame, settings: Settings) -> npt.NDArray[np.uint8]:
+def draw_truth(
+    planned: PlannedFrame, burns: gpd.GeoDataFrame, settings: Settings, since: datetime | None = None
+) -> npt.NDArray[np.uint8]:
     """(height, width) class ids of a frame's pixels, `UNLABELLED` where nothing is judged.
 
     A pixel is what its centre is: inside the fire's perimeter burnt, outside it unburnt. Ground where something else
@@ -132,11 +135,12 @@ def draw_truth(planned: PlannedFrame, burns: gpd.GeoDataFrame, settings: Setting
         planned: the frame.
         burns: table `burn_history` of the year.
         settings: of the world.
+        since: when the image before was taken, if that was before the days that it was first looked for in.
     """
     frame, task = planned.frame, planned.task
     place = project(frame.footprint, GEOGRAPHIC_CRS, TABLE_CRS)
     near = burns[burns.geometry.intersects(place) & (burns["burn_id"] != task.fire_id)]
-    fresh = near[told_apart(near, task)[0]].to_crs(GEOGRAPHIC_CRS).geometry
+    fresh = near[told_apart(near, task, since)[0]].to_crs(GEOGRAPHIC_CRS).geometry
     own = task.geometry if task.fire_id is not None else shapely.Polygon()
     codes = np.full(frame.shape, UNBURNT, np.uint8)
     for shape in fresh:

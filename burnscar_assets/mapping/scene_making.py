@@ -186,17 +186,17 @@ class _Work:
         if not after.scenes:
             return _Done(self._row("too_cloudy" if after.reasons.get("too_cloudy") else "no_scene"))
         scenes = (after.scenes, () if before is None else before.scenes)
-        truth = draw_truth(self._planned, burns, self._settings)
-        inputs, label_hash = self._inputs(scenes), _hash(truth)
-        there = self._there()
+        inputs, there = self._inputs(scenes), self._there()
         kept = there.get("inputs") == inputs
-        if kept and there.get("label_hash") == label_hash:
-            return _Done(self._row("", scenes, there))
         images = None if kept else [None if found is None else self._read(found) for found in (after, before)]
-        known = there if images is None else self._known(images)
+        known = there if images is None else self._known(images, scenes[1])
         if known["clear_fraction"] is None:
             return _Done(self._row("no_data"))
-        options = known | {"inputs": inputs, "label_hash": label_hash} | _shares(truth)
+        since = None if known["before_since"] is None else datetime.fromisoformat(known["before_since"])
+        truth = draw_truth(self._planned, burns, self._settings, since)
+        if kept and there["label_hash"] == _hash(truth):
+            return _Done(self._row("", scenes, there))
+        options = known | {"inputs": inputs, "label_hash": _hash(truth)} | _shares(truth)
         self._write(options, truth, images, scenes)
         return _Done(self._row("", scenes, options), read=not kept, drawn=True)
 
@@ -218,7 +218,7 @@ class _Work:
         """Hash of all that the images follow from."""
         named = [[[s.item.name, s.acquired.isoformat(), s.baseline] for s in some] for some in scenes]
         place = [self._frame.epsg, self._frame.resolution_m, self._box.bounds, self._frame.box.bounds]
-        return hash_json([self._code, self._layer, self._bands, place, named])
+        return hash_json([self._code, self._layer, self._settings.sensor.digest(), place, named])
 
     def _there(self) -> dict[str, Any]:
         """What is known of the window that is there; empty if there is none, or a file of it is gone."""
@@ -245,7 +245,7 @@ class _Work:
             source[1, rows, columns] = mosaic.validity
         return _Image(pixels, source)
 
-    def _known(self, images: Sequence[_Image | None]) -> dict[str, Any]:
+    def _known(self, images: Sequence[_Image | None], scenes_before: Sequence[Scene]) -> dict[str, Any]:
         """What is to be known of images without reading them."""
         after, before = images
         rows, columns = self._frame.box.slices_in(self._box)
@@ -256,8 +256,16 @@ class _Work:
             "before": not nothing[1],
             "clear_fraction": None if nothing[0] else clear[0],
             "before_clear_fraction": None if nothing[1] else clear[1],
+            "before_since": self._since(before, scenes_before),
             "image_hash": _hash(*(part for image in images if image is not None for part in image)),
         }
+
+    def _since(self, before: _Image | None, scenes: Sequence[Scene]) -> str | None:
+        """When the first scene was taken that is in the image before, if that was before the days asked for first."""
+        used: list[int] = [] if before is None else np.unique(before.source[0]).tolist()
+        taken = [scenes[number].acquired for number in used if number != NO_NUMBER]
+        start = self._planned.task.before_start
+        return min(taken).isoformat() if start and taken and min(taken) < start else None
 
     def _write(
         self,
@@ -322,6 +330,7 @@ class _Work:
             "after_times": [scene.acquired.isoformat() for scene in after],
             "before_items": [scene.item.name for scene in before],
             "before_times": [scene.acquired.isoformat() for scene in before],
+            "before_since": pd.to_datetime(known.get("before_since")),
             **{name: known.get(name) for name in _FIGURES},
             "image_hash": known.get("image_hash", ""),
             "label_hash": known.get("label_hash", ""),

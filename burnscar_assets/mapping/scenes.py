@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pandas as pd
 
@@ -49,14 +49,27 @@ class TimeSpan:
         return cls(start, end + timedelta(days=1))
 
 
+class SceneFacts(NamedTuple):
+    """A scene, by name, with what a map's provenance says of it."""
+
+    name: str
+    acquired: datetime
+    baseline: str
+
+
 @dataclass(frozen=True)
 class Scene:
-    """A scene, by name, with what a map's provenance says of it."""
+    """A scene that can be read, and where it lies."""
 
     item: "Item"
     acquired: datetime
     baseline: str
     outline: "Geometry"
+
+    @property
+    def facts(self) -> SceneFacts:
+        """What is remembered of it."""
+        return SceneFacts(self.item.name, self.acquired, self.baseline)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,12 @@ class MappingSettings(Section):
 
     transport: ClassVar[frozenset[str]] = frozenset({"batch_size", "block_px", "ask_hours", "max_km2"})
 
-    buffer_m: float = Field(1000, ge=0, description="Margin around a fire's perimeter that is mapped too, in metres.")
+    buffer_m: float = Field(
+        1000,
+        ge=0,
+        description="Margin around the perimeter of a fire in season that is mapped too, in metres; held-out fires "
+        "have the frames of fire_scenes.",
+    )
     mosaics: int = Field(
         3, ge=1, le=12, description="Coverings of each block with scenes that are looked at, least cloudy first."
     )

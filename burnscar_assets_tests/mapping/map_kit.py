@@ -104,7 +104,7 @@ def ground_of(seen_rows: int, other_rows: int, scar_columns: int = 0) -> Any:
     """
     from burnscar_assets.mapping.ground import Ground
 
-    def under(frame: Frame, task: MapTask) -> Ground:
+    def under(frame: Frame, task: MapTask, since: datetime | None = None) -> Ground:
         box = frame.box
         parts = (
             Box(box.left - 9, box.top - 9, box.right + 9, box.top + seen_rows),

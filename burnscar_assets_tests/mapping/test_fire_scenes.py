@@ -1,6 +1,7 @@
 """Fire scenes over a small archive: where frames lie, what is true of their pixels, and that they are read once."""
 
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from burnscar_assets.mapping.averaging import Lattice
 from burnscar_assets.mapping.fire_scenes import FireScene, read_fire_scenes
 from burnscar_assets.mapping.frame import frame_around, project
 from burnscar_assets.mapping.inference import judge_block
+from burnscar_assets.mapping.making import make_map
 from burnscar_assets.mapping.mosaic import Validity
 from burnscar_assets.mapping.scene_frames import PlannedFrame, frames_of_fires, frames_without_fire
 from burnscar_assets.mapping.scene_making import FireSceneSummary, frames_to_look_at_again, make_fire_scenes
@@ -29,7 +31,15 @@ from burnscar_assets.storage.contracts import FIRE_SCENES
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import TABLE_CRS, write_table
 from burnscar_assets_tests.imagery.small_archive import LEFT, TOP
-from burnscar_assets_tests.mapping.map_kit import SIZE_PX, FormulaModel, SmallScene, degrees, make_archive
+from burnscar_assets_tests.mapping.map_kit import (
+    SIZE_PX,
+    FormulaModel,
+    SmallScene,
+    degrees,
+    judge_of,
+    make_archive,
+    spec_of,
+)
 
 YEAR = 2022
 ALL = (Split.VAL, Split.TEST)
@@ -282,3 +292,37 @@ def test_frames_are_searched_again_while_imagery_may_still_come(root: DataRoot) 
         assert frames_to_look_at_again(table, year, settings, root, now + timedelta(hours=hours)) == expected
     shutil.rmtree(root.fire_scene_work(year))
     assert frames_to_look_at_again(table, year, settings, root, now) == ["f0"], "nobody remembers a search"
+
+
+def test_a_map_from_a_fire_scene_is_the_one_from_the_archive(root: DataRoot) -> None:
+    settings = settings_of(root, AFTER, BEFORE, SmallScene("east", time="2022-08-20T18:50:00Z", cloud=5, east_m=1200))
+    (planned,) = frames_of_fires(fires_of(FIRE), settings, root)
+    changes = {"buffer_m": 150.0, "folder": root.path / "searched", "work": root.path / "w"}
+    task = planned.task.model_copy(update=changes)
+    frame = frame_around(task.geometry, 10.0, 150.0)
+    table, _ = make_fire_scenes([replace(planned, frame=frame)], burns_of(), YEAR, settings, root)
+    write_table(root, FIRE_SCENES, table, YEAR)
+    (scene,) = read_fire_scenes(root, YEAR, ALL)
+    spec = spec_of(root, settings.imagery, task, block_px=64)
+    searched = make_map(task, spec, judge_of(FormulaModel()))
+    read = make_map(task.model_copy(update={"folder": root.path / "read"}), spec, judge_of(FormulaModel()), scene=scene)
+    assert searched.record is not None and read.record is not None and len(searched.record["scenes"]) == 2
+    for said in ("scenes", "scenes_before", "clear_fraction", "area_ha", "severity_ha", "agreement"):
+        assert searched.record[said] == read.record[said], said
+    rasters = {name: sha for name, sha in searched.record["files"].items() if name.endswith(".tif")}
+    assert "dnbr.tif" in rasters and rasters.items() <= read.record["files"].items()
+    assert make_map(read.task, spec, judge_of(FormulaModel()), scene=replace(scene, image_hash="other")).made
+
+
+def test_what_burned_since_an_image_of_an_earlier_season_is_not_judged(root: DataRoot) -> None:
+    settings = whole_ground(settings_of(root, AFTER, SmallScene("earlier", time="2021-08-10T18:50:00Z")), Split.TEST)
+    burns = burns_of((OTHER, 2021), (SCAR, 2021)).assign(
+        alarm_date=[datetime(2021, 10, 1, tzinfo=UTC), datetime(2021, 6, 1, tzinfo=UTC)],
+        containment_date=[datetime(2021, 10, 9, tzinfo=UTC), datetime(2021, 6, 9, tzinfo=UTC)],
+    )
+    (scene,), _ = make(root, settings, fires_of(FIRE), burns)
+    assert scene.since == scene.moments_before[0] == datetime(2021, 8, 10, 18, 50, tzinfo=UTC)
+    between, before = (scene.frame.covers(shape, scene.frame.box) for shape in (OTHER, SCAR))
+    assert (scene.truth()[between] == 255).all() and (scene.truth()[before] == 0).all()
+    _, summary = make(root, settings, fires_of(FIRE), burns)
+    assert (summary.read, summary.drawn_anew) == (0, 0)

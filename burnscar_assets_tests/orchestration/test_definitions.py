@@ -81,11 +81,11 @@ def test_checkpoints_look_back_and_metrics_only_to_the_checkpoint_of_the_year_be
         ("perimeters", {"scar_years": 5}, {"burn_history"}),
         ("imagery", {"max_nodata_fraction": 0.1}, {"tiles"}),
         ("imagery", {"selection": "window"}, {"scene_matches", "tiles"}),
-        ("imagery", {"exclude": ("S2A_*",)}, {"scene_matches", "tiles", "fire_scenes", "burned_area_maps"}),
+        ("imagery", {"exclude": ("S2A_*",)}, {"scene_matches", "tiles", "fire_scenes"}),
         (
             "imagery",
             {"min_clear_fraction": 0.5},
-            {"scene_matches", "tiles", "fire_scenes", "checkpoint", "evaluation_metrics", "burned_area_maps"},
+            {"scene_matches", "tiles", "fire_scenes", "checkpoint", "evaluation_metrics"},
         ),
         ("windows", {"days_after": (0, 40)}, {"windows", "fire_scenes", "burned_area_maps"}),
         ("windows", {"days_before": (1, 40)}, {"windows", "fire_scenes", "burned_area_maps"}),

@@ -22,6 +22,7 @@ SEASON_PREFIX: Final = "in_season="
 _REASONS: Final = {
     "no_scene": "no scene of these days in the archive",
     "too_cloudy": "every scene of these days is too cloudy",
+    "no_data": "the scenes of these days have no data there",
 }
 
 _COLUMNS = (

@@ -189,7 +189,7 @@ class BrokenMap:
 
 @dataclass(frozen=True)
 class Unmapped:
-    """A fire that was to be mapped, and why it wasn't: `no_scene` or `too_cloudy`."""
+    """A fire that was to be mapped, and why it wasn't: `no_scene`, `too_cloudy` or `no_data`."""
 
     name: str
     reason: str

@@ -14,7 +14,6 @@ from burnscar_assets.orchestration.partitions import World, look_back
 from burnscar_assets.orchestration.processes import Event, run_process
 from burnscar_assets.orchestration.reporting import reporter
 from burnscar_assets.orchestration.runs import gpu_stage_tags
-from burnscar_assets.orchestration.sources import IMAGERY_CATALOGUE
 from burnscar_assets.orchestration.stage import GPU_POOL, OWNERS, StageRun, provenance, stage
 from burnscar_assets.setups import OWN
 from burnscar_assets.storage.atomic import read_json
@@ -51,7 +50,7 @@ def build_map_assets(world: World) -> list[dg.AssetsDefinition]:
             "fire_perimeters",
             "burn_history",  # what else burned, and older scars
             *(dg.AssetDep(name, partition_mapping=seen) for name in ("windows", "tiles")),  # ground that was trained on
-            IMAGERY_CATALOGUE,
+            "fire_scenes",  # frames and images
         ],
         pool=GPU_POOL,
         op_tags=gpu_stage_tags(settings),
@@ -64,7 +63,6 @@ def build_map_assets(world: World) -> list[dg.AssetsDefinition]:
         from burnscar_assets.mapping.plots import plot_maps
 
         year = run.year
-        write_dataset_config(settings.imagery, root)
         before = read_if_whole(root, BURNED_AREA_MAPS, year)
         spec = plan_year(settings, root, year)
         run_process(run.context, world, MAPPER, spec.write(root.spec("mapping", year)), _follow(run.progress))
