@@ -34,7 +34,7 @@ _EQUAL = 1e-12
 
 @dataclass(frozen=True)
 class FrameErrors:
-    """How a validation fire's frame is mapped with the threshold, hectares where it has an answer and a truth.
+    """How a validation fire's frame is mapped with the threshold of the others, hectares with an answer and a truth.
 
     Attributes:
         fire_id: fire.
@@ -66,7 +66,7 @@ class MapRules:
         at_bound: whether the best slope or intercept lies beyond what was looked at.
         nll_before, nll_after: mean negative log likelihood on the frames, each fire counted once.
         mean_iou: over the validation fires, with the threshold.
-        errors: of each validation fire, with the threshold.
+        errors: of each validation fire, with the threshold that the fires of other clusters come to.
         reliability: on the frames; the calibration was fitted on them, so what it came to flatters.
     """
 
@@ -122,7 +122,7 @@ def fix_map_rules(frames: Sequence[FramePixels], confidence: float) -> MapRules 
         nll_before=_loss(np.array([1.0, 0.0]), weights)[0],
         nll_after=_loss(np.array([slope, intercept]), weights)[0],
         mean_iou=mean_iou,
-        errors=tuple(_errors(frame, edge) for frame in known),
+        errors=tuple(_errors(frame, _edge_of_others(frame, known, edge)) for frame in known),
         reliability=Reliability.of(known, slope, intercept, confidence),
     )
 
@@ -162,6 +162,13 @@ def _best_edge(frames: Sequence[FramePixels]) -> tuple[int, float]:
     runs = np.split(best, np.flatnonzero(np.diff(best) > 1) + 1)
     widest = max(runs, key=len)
     return int(widest[len(widest) // 2]), float(mean.max())
+
+
+def _edge_of_others(frame: FramePixels, frames: Sequence[FramePixels], edge: int) -> int:
+    """The edge that the fires of other clusters come to: a fire tells its map's errors only where it chose nothing."""
+    others = [other for other in frames if other.cluster_id != frame.cluster_id]
+    burned = any(other.counts[BURNT].any() for other in others)
+    return _best_edge(others)[0] if burned else edge
 
 
 def _errors(frame: FramePixels, edge: int) -> FrameErrors:

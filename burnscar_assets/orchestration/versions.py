@@ -26,7 +26,7 @@ STAGE_VERSIONS = {
     "tiles": "5",
     "fire_scenes": "3",
     "checkpoint": "5",
-    "evaluation_metrics": "9",
+    "evaluation_metrics": "10",
     "burned_area_maps": "10",
     "baseline_checkpoint": "3",
     COMPARISON: "2",

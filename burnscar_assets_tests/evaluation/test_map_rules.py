@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from burnscar_assets.evaluation.baseline import NbrThreshold
 from burnscar_assets.evaluation.calibration import Temperature
 from burnscar_assets.evaluation.decision import Decision
-from burnscar_assets.evaluation.frame_pixels import FramePixels, Reliability
+from burnscar_assets.evaluation.frame_pixels import EDGES, FramePixels, Reliability
 from burnscar_assets.evaluation.map_rules import FRAMES, WINDOWS, MapRules, fix_map_rules
 from burnscar_assets.evaluation.rules import Rules
 
@@ -89,12 +89,22 @@ def test_the_threshold_has_the_greatest_mean_iou_and_tells_the_errors() -> None:
 
     assert rules.mean_iou == pytest.approx(mean_iou(rules.threshold), abs=1e-3)
     assert rules.mean_iou >= max(mean_iou(threshold) for threshold in np.linspace(0.02, 0.98, 49)) - 1e-3
-    of_fires = [error.hits_ha / (error.hits_ha + error.false_ha + error.missed_ha) for error in rules.errors]
-    assert np.mean(of_fires) == pytest.approx(rules.mean_iou)
     for one, error in zip(frames, rules.errors, strict=True):
         assert (error.fire_id, error.cluster_id) == (one.fire_id, one.cluster_id)
         assert error.hits_ha + error.missed_ha == pytest.approx(one.counts[1].sum() / 100)
         assert error.false_ha + error.right_ha == pytest.approx(one.counts[0].sum() / 100)
+
+
+def test_a_fire_s_errors_are_those_with_the_threshold_of_the_other_clusters() -> None:
+    frames = [frame(n, prior=prior) for n, prior in enumerate((0.05, 0.1, 0.3))]
+    for left_out, error in enumerate(fixed(*frames).errors):
+        others = fixed(*(one for n, one in enumerate(frames) if n != left_out))
+        odds = (np.log(others.threshold / (1 - others.threshold)) - others.intercept) / others.slope
+        false, hits = frames[left_out].called_burnt()[:, int(np.argmin(np.abs(EDGES - odds)))] / 100
+        assert (error.hits_ha, error.false_ha) == pytest.approx((hits, false))
+    together = [replace(one, cluster_id="c") for one in frames]
+    of_fires = [error.hits_ha / (error.hits_ha + error.false_ha + error.missed_ha) for error in fixed(*together).errors]
+    assert np.mean(of_fires) == pytest.approx(fixed(*together).mean_iou), "no other cluster has a threshold"
 
 
 def test_of_equally_good_thresholds_the_middle_of_the_widest_gap_is_taken() -> None:
