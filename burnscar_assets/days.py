@@ -7,9 +7,10 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 from burnscar_assets.errors import InputError
+from burnscar_assets.sensors.sensor import Sensor
 
-FIRST_IMAGE_DAY: Final = date(2015, 6, 23)
-"""When Sentinel-2A was launched: no image that maps and windows are made from is older."""
+FIRST_GUESS: Final = date(2015, 6, 23)
+"""Days before are no guess of what was meant: most images that maps and windows are made from are newer."""
 
 DAYS_AHEAD: Final = 1
 """How far the calendar of a place may be ahead of UTC's."""
@@ -31,11 +32,14 @@ def is_day(text: str) -> bool:
     return _DAY.fullmatch(text.strip()) is not None
 
 
-def image_day(place: str, name: str, given: str, days_ahead: int = DAYS_AHEAD, now: datetime | None = None) -> datetime:
+def image_day(
+    place: str, sensor: Sensor, name: str, given: str, days_ahead: int = DAYS_AHEAD, now: datetime | None = None
+) -> datetime:
     """A day that an image may be of.
 
     Args:
         place: what the image is to show, for errors.
+        sensor: whose image it is.
         name: what the day is, for errors.
         given: ISO 8601, in UTC if it names no zone.
         days_ahead: how far it may lie ahead of today.
@@ -54,25 +58,27 @@ def image_day(place: str, name: str, given: str, days_ahead: int = DAYS_AHEAD, n
     if moment is None:
         raise InputError(f"{name} {given!r} is no day: {_ALLOWED}{guess(given, now)}")
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    reason = why_no_image(moment, days_ahead, now)
+    reason = why_no_image(moment, sensor, days_ahead, now)
     if reason:
         raise InputError(f"no scene of {place}: {name} {given!r} {reason}{guess(given, now)}")
     return moment
 
 
 def why_no_image(
-    moment: datetime, days_ahead: int = DAYS_AHEAD, now: datetime | None = None, days_after: int = 0
+    moment: datetime, sensor: Sensor, days_ahead: int = DAYS_AHEAD, now: datetime | None = None, days_after: int = 0
 ) -> str | None:
     """Why no image can be of a moment (UTC), or of so many days after; None if there is no reason.
 
     Args:
         moment: of the image, or of what it is to show.
+        sensor: whose image it is.
         days_ahead: how far it may lie ahead of today.
         now: the time; by default, that of the clock.
         days_after: how much later the image may be.
     """
-    if moment.date() < FIRST_IMAGE_DAY - timedelta(days=days_after):
-        return f"is before the first image of Sentinel-2, {FIRST_IMAGE_DAY}"
+    first = sensor.first_day
+    if first is not None and moment.date() < first - timedelta(days=days_after):
+        return f"is before the first image of {sensor.title}, {first}"
     if moment.date() > _today(now) + timedelta(days=days_ahead):
         return "is in the future: no image is of it yet"
     return None
@@ -83,7 +89,7 @@ def guess(given: str, now: datetime | None = None) -> str:
     if _YEAR_OR_MONTH.fullmatch(given.strip()):
         return "; a year or a month alone is no day"
     today = _today(now)
-    days = dict.fromkeys(day for day in _candidates(given.strip(), today) if FIRST_IMAGE_DAY <= day <= today)
+    days = dict.fromkeys(day for day in _candidates(given.strip(), today) if FIRST_GUESS <= day <= today)
     return f"; did you mean {' or '.join(map(str, list(days)[:2]))}?" if days else ""
 
 
@@ -117,7 +123,7 @@ def _of_parts(parts: list[int], today: date) -> Iterator[date]:
     """Three numbers in any order that people use, with a year that is cut, or mistyped."""
     first, second, third = parts
     if first > 31:
-        years = [first] if FIRST_IMAGE_DAY.year <= first <= today.year else _like(first, today)
+        years = [first] if FIRST_GUESS.year <= first <= today.year else _like(first, today)
         for year in years:
             found = [*_days(year, second, third)] or [*_days(year, third, second)]
             if not found and 1 <= second <= 12 and third <= 31:
@@ -131,7 +137,7 @@ def _of_parts(parts: list[int], today: date) -> Iterator[date]:
 def _like(year: int, today: date) -> Iterator[int]:
     """Years with images that a slip of the keys makes of another: two digits exchanged, or one wrong."""
     digits = f"{year:04}"
-    for sensible in range(today.year, FIRST_IMAGE_DAY.year - 1, -1):
+    for sensible in range(today.year, FIRST_GUESS.year - 1, -1):
         other = f"{sensible:04}"
         if sorted(digits) == sorted(other) or sum(a != b for a, b in zip(digits, other, strict=False)) == 1:
             yield sensible

@@ -6,12 +6,14 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from burnscar_assets.days import FIRST_IMAGE_DAY, YEAR_AHEAD, image_day, why_no_image
+from burnscar_assets.days import YEAR_AHEAD, image_day, why_no_image
 from burnscar_assets.errors import InputError
+from burnscar_assets.sensors.load import default_sensor, load_sensor
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 TODAY = NOW.date()
-IMAGED = st.dates(FIRST_IMAGE_DAY, TODAY)
+SENTINEL2 = default_sensor()
+IMAGED = st.dates(SENTINEL2.first_day, TODAY)
 WRITTEN = {
     "epoch seconds": lambda day: str(int(datetime(day.year, day.month, day.day, 18, tzinfo=UTC).timestamp())),
     "epoch milliseconds": lambda day: str(int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1000),
@@ -31,7 +33,7 @@ WRITTEN = {
 
 @given(day=IMAGED, form=st.sampled_from(["%Y-%m-%d", "%Y%m%d", "%Y-%m-%dT18:49:00Z"]))
 def test_a_day_with_images_is_read(day: date, form: str) -> None:
-    assert image_day("a place", "start", f"{day:{form}}", now=NOW).date() == day
+    assert image_day("a place", SENTINEL2, "start", f"{day:{form}}", now=NOW).date() == day
 
 
 @pytest.mark.parametrize("way", sorted(WRITTEN))
@@ -40,7 +42,7 @@ def test_another_way_of_writing_is_refused_with_the_day_meant(way: str, day: dat
     assume(way != "year, day, month" or day.day > 12)
     text = WRITTEN[way](day)
     try:
-        assert image_day("a place", "start", text, now=NOW).date() == day, "the same in ISO 8601"
+        assert image_day("a place", SENTINEL2, "start", text, now=NOW).date() == day, "the same in ISO 8601"
     except InputError as error:
         assert "did you mean" in str(error) and str(day) in str(error)
 
@@ -48,7 +50,11 @@ def test_another_way_of_writing_is_refused_with_the_day_meant(way: str, day: dat
 @given(st.text(max_size=20) | st.integers().map(str) | st.floats().map(str))
 def test_any_text_is_a_day_with_images_or_an_error(text: str) -> None:
     try:
-        assert FIRST_IMAGE_DAY <= image_day("a place", "start", text, now=NOW).date() <= TODAY + timedelta(days=1)
+        assert (
+            SENTINEL2.first_day
+            <= image_day("a place", SENTINEL2, "start", text, now=NOW).date()
+            <= TODAY + timedelta(days=1)
+        )
     except InputError as error:
         assert "is no day: write it as" in str(error) or why(error)
 
@@ -60,8 +66,8 @@ def why(error: InputError) -> bool:
 @given(st.dates())
 def test_no_image_is_of_a_day_before_the_first_or_to_come(day: date) -> None:
     moment = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    may = FIRST_IMAGE_DAY <= day <= TODAY + timedelta(days=1)
-    assert (why_no_image(moment, now=NOW) is None) == may
+    may = SENTINEL2.first_day <= day <= TODAY + timedelta(days=1)
+    assert (why_no_image(moment, SENTINEL2, now=NOW) is None) == may
 
 
 @pytest.mark.parametrize(
@@ -69,7 +75,7 @@ def test_no_image_is_of_a_day_before_the_first_or_to_come(day: date) -> None:
     [
         ("2048-08-30", "'2048-08-30' is in the future: no image is of it yet"),
         ("2062-08-30", "did you mean 2026-08-30"),
-        ("2014-12-31", "is before the first image of Sentinel-2, 2015-06-23"),
+        ("2014-12-31", "is before the first image of Sentinel-2 L2A, 2015-06-23"),
         ("2021-02-30", r"is no day: write it as 2021-08-31; did you mean 2021-02-28\?"),
         ("05/01/2021", "did you mean 2021-05-01 or 2021-01-05"),
         ("2048", "2048' is no day.*a year or a month alone is no day"),
@@ -78,11 +84,18 @@ def test_no_image_is_of_a_day_before_the_first_or_to_come(day: date) -> None:
 )  # fmt: skip
 def test_what_is_no_day_with_images_is_told_why(text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        image_day("a place", "start", text, now=NOW)
+        image_day("a place", SENTINEL2, "start", text, now=NOW)
 
 
 def test_a_search_may_end_within_a_year_from_now() -> None:
-    assert image_day("a place", "end", "2027-06-30", YEAR_AHEAD, NOW).date() == date(2027, 6, 30)
+    assert image_day("a place", SENTINEL2, "end", "2027-06-30", YEAR_AHEAD, NOW).date() == date(2027, 6, 30)
     with pytest.raises(InputError, match="in the future"):
-        image_day("a place", "end", "2028-06-30", YEAR_AHEAD, NOW)
-    assert image_day("a place", "end", "2021-08-31T20:00-08:00", now=NOW).date() == date(2021, 9, 1)
+        image_day("a place", SENTINEL2, "end", "2028-06-30", YEAR_AHEAD, NOW)
+    assert image_day("a place", SENTINEL2, "end", "2021-08-31T20:00-08:00", now=NOW).date() == date(2021, 9, 1)
+
+
+def test_each_sensor_has_a_first_day_of_its_own() -> None:
+    moment = datetime(2014, 8, 30, tzinfo=UTC)
+    assert why_no_image(moment, load_sensor("landsat-c2-l2"), now=NOW) is None
+    assert "first image of Sentinel-2 L2A, 2015-06-23" in str(why_no_image(moment, SENTINEL2, now=NOW))
+    assert why_no_image(moment, SENTINEL2.model_copy(update={"first_day": None}), now=NOW) is None

@@ -156,7 +156,7 @@ def _windows(options: argparse.Namespace) -> int:
     from burnscar_assets.windows.points_csv import windows_from_csv, write_csv_windows
 
     settings = open_world()[0]
-    windows = windows_from_csv(options.csv, settings.windows, settings.sampling.splits)
+    windows = windows_from_csv(options.csv, settings.windows, settings.sampling.splits, settings.sensor)
     changes = write_csv_windows(windows, options.dataset)
     print(f"{changes.made} made, {changes.replaced} replaced, {changes.kept} kept in {options.dataset}")
     return 0

@@ -1,5 +1,6 @@
 """What a sensor's file says, checked; nothing is read here."""
 
+from datetime import date
 from typing import Any, Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -95,6 +96,7 @@ class Sensor(Section):
         description="By catalogue, the asset key of each band that isn't called by its name there; of several, an "
         "item is read by the one that fits it best.",
     )
+    first_day: date | None = Field(None, description="Day of its first image; empty: any day may have one.")
     scene_km: float = Field(110, gt=0, description="Side of a scene, to plan searches, in km.")
     scenes_per_day: float = Field(0.4, gt=0, description="Scenes a day that cover a place, to plan searches.")
 

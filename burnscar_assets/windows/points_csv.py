@@ -16,13 +16,14 @@ import pandas as pd
 import shapely
 
 from burnscar_assets.classes import BURNT, CLASS_NAMES, UNBURNT, Stratum
-from burnscar_assets.days import FIRST_IMAGE_DAY, guess, is_day, why_no_image
+from burnscar_assets.days import guess, is_day, why_no_image
 from burnscar_assets.degrees import likely_meaning
 from burnscar_assets.errors import InputError
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.sampling.accounts import cells_of
 from burnscar_assets.sampling.lattice import GEOGRAPHIC_CRS, Lattice, utm_epsg_of
 from burnscar_assets.sampling.splits import SplitMap
+from burnscar_assets.sensors.sensor import Sensor
 from burnscar_assets.settings import SplitSettings, WindowSettings
 from burnscar_assets.storage.contracts import SAMPLE_POINTS
 from burnscar_assets.storage.hashing import hash_json
@@ -43,14 +44,13 @@ _LABELS: Final = {
 }  # fmt: skip
 _ZONES: Final = ("utm_zone", "utmzone", "utm", "utm_epsg", "epsg")
 _ZONE: Final = r"(?i)^(?:(?P<number>\d{1,2})\s*(?P<letter>[C-HJ-NP-X])?|(?:EPSG:)?32(?P<south>[67])(?P<code>\d\d))$"
-_IMAGED: Final = f"a day that images can be of, from {FIRST_IMAGE_DAY} to today"
 _FIRST_DATA_ROW = 2
 _ROWS_NAMED = 5
 _ID_LENGTH = 16
 _LATITUDES = (0.0, 84.0)
 
 
-def windows_from_csv(csv: Path, settings: WindowSettings, splits: SplitSettings) -> gpd.GeoDataFrame:
+def windows_from_csv(csv: Path, settings: WindowSettings, splits: SplitSettings, sensor: Sensor) -> gpd.GeoDataFrame:
     """The windows of a points CSV.
 
     Args:
@@ -59,6 +59,7 @@ def windows_from_csv(csv: Path, settings: WindowSettings, splits: SplitSettings)
             `burnt` or `unburnt`; a UTM zone, if there is one, must be the point's.
         settings: size, resolution and days.
         splits: the deal of the ground.
+        sensor: whose images the windows are to have.
 
     Returns:
         Table `windows`; points with the same window, day and label become one.
@@ -67,7 +68,7 @@ def windows_from_csv(csv: Path, settings: WindowSettings, splits: SplitSettings)
         InputError: the file can't be read, a column is missing, values are unusable (naming their rows, the
             header being row 1), or points with different labels or splits share ground.
     """
-    rows = _read_rows(csv, settings.days_after[1])
+    rows = _read_rows(csv, settings.days_after[1], sensor)
     lattice, split_map = Lattice(settings.side_m), SplitMap(splits)
     cells = lattice.cells_at(rows["lon"], rows["lat"])
     x_m, y_m = lattice.centres(cells)
@@ -112,7 +113,7 @@ def write_csv_windows(windows: gpd.GeoDataFrame, dataset_path: Path, progress: P
     return write_windows(windows, dataset_path, progress, remove_others=False)
 
 
-def _read_rows(csv: Path, days_after: int) -> pd.DataFrame:
+def _read_rows(csv: Path, days_after: int, sensor: Sensor) -> pd.DataFrame:
     """Columns row (number in the file), lon, lat, time (UTC) and label, all of them checked."""
     try:
         raw = pd.read_csv(csv, dtype=str, keep_default_na=False, skip_blank_lines=False, encoding="utf-8-sig")
@@ -136,8 +137,9 @@ def _read_rows(csv: Path, days_after: int) -> pd.DataFrame:
     _refuse(csv, rows, "lat", (lon != 0) | (lat != 0), "a place; 0, 0 is what a missing one becomes")
     _refuse(csv, rows, "zone", _zones_fit(rows["zone"], lon, lat), "the UTM zone of the longitude, such as 10 or 32610")
     _refuse(csv, rows, "time", time.notna(), "an ISO 8601 date or time, such as 2021-08-30", guess)
-    imaged = time.map(lambda moment: why_no_image(moment, days_after=days_after) is None)
-    _refuse(csv, rows, "time", imaged, _IMAGED, guess)
+    imaged = time.map(lambda moment: why_no_image(moment, sensor, days_after=days_after) is None)
+    since = "" if sensor.first_day is None else f"from {sensor.first_day} "
+    _refuse(csv, rows, "time", imaged, f"a day that images can be of, {since}to today", guess)
     _refuse(csv, rows, "label", label.notna(), "burnt or unburnt")
     return rows.drop(columns="zone").assign(lon=lon, lat=lat, time=time, label=label)
 

@@ -90,7 +90,9 @@ def world(tmp_path_factory: pytest.TempPathFactory, settings: Settings) -> DataR
     root = DataRoot(tmp_path_factory.mktemp("landsat") / "data")
     write_sensor_archive(root.path / "archive", settings.sensor, scene(settings.sensor))
     write_dataset_config(settings.imagery, root)
-    windows = windows_from_csv(points(root.path / "points.csv"), settings.windows, settings.sampling.splits)
+    windows = windows_from_csv(
+        points(root.path / "points.csv"), settings.windows, settings.sampling.splits, settings.sensor
+    )
     write_csv_windows(windows, root.dataset)
     write_table(root, WINDOWS, windows, YEAR)
     matches, summary = match_scenes(windows, root.dataset, settings.imagery)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from burnscar_assets.errors import InputError
 from burnscar_assets.sampling.splits import SplitMap
+from burnscar_assets.sensors.load import default_sensor
 from burnscar_assets.settings import SplitSettings, WindowSettings
 from burnscar_assets.windows.dataset import WindowChanges, write_windows
 from burnscar_assets.windows.points_csv import windows_from_csv, write_csv_windows
@@ -31,13 +32,13 @@ def csv_of(folder: Path, text: str) -> Path:
 
 
 def read(folder: Path, text: str) -> list[dict]:
-    windows = windows_from_csv(csv_of(folder, text), WindowSettings(), SplitSettings())
+    windows = windows_from_csv(csv_of(folder, text), WindowSettings(), SplitSettings(), default_sensor())
     windows = windows.drop(columns=["burnt_share", "unlabelled_share"])  # of label rasters, which these have not
     return sorted(windows.to_dict("records"), key=lambda row: (row["start_time"], row["category"]))
 
 
 def test_each_point_lies_in_its_window(tmp_path: Path) -> None:
-    windows = windows_from_csv(csv_of(tmp_path, GOOD), WindowSettings(), SplitSettings())
+    windows = windows_from_csv(csv_of(tmp_path, GOOD), WindowSettings(), SplitSettings(), default_sensor())
     assert len(windows) == 3
     degrees = windows.to_crs(4326).set_index("window_id").geometry
     for lon, lat in ((-120.5, 38.2), (-120.48, 38.2), (-118.2, 34.4)):
@@ -113,7 +114,7 @@ def test_the_zone_border_can_not_put_ground_into_two_splits(tmp_path: Path) -> N
         f"{-120 + side * 0.00002},{38 + 0.01 * n},2021-01-01,unburnt\n" for n in range(60) for side in (-1, 1)
     )
     with pytest.raises(InputError, match="different splits share a window's ground"):
-        windows_from_csv(csv_of(tmp_path, text), WindowSettings(), splits)
+        windows_from_csv(csv_of(tmp_path, text), WindowSettings(), splits, default_sensor())
 
 
 @pytest.mark.parametrize(
@@ -132,14 +133,14 @@ def test_what_is_no_points_csv_is_refused(tmp_path: Path, text: str, message: st
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"absent\.csv"):
-        windows_from_csv(tmp_path / "absent.csv", WindowSettings(), SplitSettings())
+        windows_from_csv(tmp_path / "absent.csv", WindowSettings(), SplitSettings(), default_sensor())
 
 
 def test_a_dataset_is_made_and_extended(tmp_path: Path) -> None:
     from rslearn.dataset import Dataset
     from upath import UPath
 
-    windows = windows_from_csv(csv_of(tmp_path, GOOD), WindowSettings(), SplitSettings())
+    windows = windows_from_csv(csv_of(tmp_path, GOOD), WindowSettings(), SplitSettings(), default_sensor())
     dataset = tmp_path / "dataset"
     assert write_csv_windows(windows, dataset) == WindowChanges(0, 3, 0, 0)
     assert write_csv_windows(windows, dataset) == WindowChanges(3, 0, 0, 0)
@@ -191,7 +192,9 @@ def test_any_row_is_a_window_of_a_possible_day_and_place_or_an_error(
     with tempfile.TemporaryDirectory() as temporary:
         row.to_csv(Path(temporary) / "points.csv", index=False)
         try:
-            (window,) = windows_from_csv(Path(temporary) / "points.csv", WindowSettings(), SplitSettings()).itertuples()
+            (window,) = windows_from_csv(
+                Path(temporary) / "points.csv", WindowSettings(), SplitSettings(), default_sensor()
+            ).itertuples()
         except InputError as error:
             assert "allowed: " in str(error) or "no points" in str(error) or "not a CSV" in str(error)
         else:

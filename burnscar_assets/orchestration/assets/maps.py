@@ -160,7 +160,7 @@ def aoi_spec(
     seen = world.of(None if setup == OWN else setup)
     write_dataset_config(seen.settings.imagery, world.root)
     area = read_aoi(aoi)
-    day = partial(image_day, area.name)
+    day = partial(image_day, area.name, world.settings.sensor)
     days, before = (day("start", start), day("end", end, YEAR_AHEAD)), None
     if before_start or before_end:
         before = day("before_start", before_start or ""), day("before_end", before_end or "")
