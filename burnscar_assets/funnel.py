@@ -14,6 +14,7 @@ import pandas as pd
 
 from burnscar_assets.classes import BURNT, CLASS_NAMES, Split, Stratum
 from burnscar_assets.imagery.clearness import is_clear_enough
+from burnscar_assets.storage.atomic import read_json
 from burnscar_assets.storage.contracts import (
     FIRE_PERIMETER_REJECTS,
     FIRE_PERIMETERS,
@@ -26,9 +27,12 @@ from burnscar_assets.storage.contracts import (
 )
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, table_path
+from burnscar_assets.training.manifest import MANIFEST_FILE
 
 CLOUDY: Final = "cloudy"
 """Reason of windows with complete tiles that don't count, as too little of them is clear."""
+JUDGED: Final = "judged_frame"
+"""Reason of windows that the year's checkpoint isn't trained with, as they reach into the frame of a judged fire."""
 UNACCOUNTED: Final = "unaccounted"
 """Reason of what is lost without a reason."""
 UNEXPECTED: Final = "unexpected"
@@ -49,8 +53,9 @@ def funnel(root: DataRoot, fire_year: int, layer: str, min_clear_fraction: float
     """From the records of a fire year to its examples.
 
     Steps are `records`, `perimeters`, `fires_with_points` (burnt ones), `points_wanted`, `points`, `windows`,
-    `tiles` (complete), `clear`, and of these each `<split>_<class>`: what the checkpoint is trained on, chosen by and
-    tested with. The funnel ends at the first table that has not been made.
+    `tiles` (complete), `clear`, `off_frames` (of judged fires, once the year's checkpoint was trained), and of these
+    each `<split>_<class>`: what the checkpoint is trained on, chosen by and tested with. The funnel ends at the first
+    table that has not been made.
 
     Args:
         root: data root.
@@ -138,11 +143,15 @@ def _tiles(root: DataRoot, fire_year: int, layer: str, min_clear_fraction: float
         reasons |= dict(zip(named["window_id"], named["reason"], strict=True))
     usable = tiles.loc[complete, "window_id"]
     clear = usable[is_clear_enough(tiles.loc[complete, "clear_fraction"].to_numpy(), min_clear_fraction)]
-    examples = windows[windows["window_id"].isin(clear)]
+    trained = read_json(root.checkpoint(fire_year) / MANIFEST_FILE)
+    judged = {name for names in trained.get("judged_windows", {}).values() for name in names}
+    used = clear[~clear.isin(judged)]
+    examples = windows[windows["window_id"].isin(used)]
     counts = examples.groupby(["split", "category"]).size()
     return [
         *_passed("tiles", "windows", "windows", windows["window_id"], usable, reasons),
         *_passed("clear", "windows", "windows", usable, clear, dict.fromkeys(usable, CLOUDY)),
+        *_passed("off_frames", "windows", "windows", clear, used, dict.fromkeys(clear, JUDGED)),
         *(
             _Row(f"{split}_{name}", "examples", int(counts.get((split, name), 0)))
             for split in Split

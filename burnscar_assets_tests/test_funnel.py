@@ -9,6 +9,7 @@ from rich.console import Console
 from burnscar_assets.errors import MissingDataError
 from burnscar_assets.funnel import UNACCOUNTED, UNEXPECTED, funnel, unexplained
 from burnscar_assets.funnel_report import funnel_tables, markdown_funnel, steps
+from burnscar_assets.storage.atomic import write_json
 from burnscar_assets.storage.contracts import (
     FIRE_PERIMETER_REJECTS,
     RELEASE_RECORDS,
@@ -59,6 +60,7 @@ def test_everything_is_counted_with_its_reason(made: DataRoot) -> None:
         ("tiles", "windows", 1, "nodata"),
         ("tiles", "windows", 1, "too_cloudy"),
         ("clear", "windows", 2, ""),
+        ("off_frames", "windows", 2, ""),
         ("train_burnt", "examples", 1, ""),
         ("train_unburnt", "examples", 0, ""),
         ("val_burnt", "examples", 0, ""),
@@ -71,18 +73,28 @@ def test_everything_is_counted_with_its_reason(made: DataRoot) -> None:
 
 def test_each_step_is_the_one_before_less_its_losses(made: DataRoot) -> None:
     by_name = {step.name: step for step in steps(funnel(made, YEAR, LAYER, CLEAR))}
-    chain = ["records", "perimeters", "fires_with_points"], ["points_wanted", "points", "windows", "tiles", "clear"]
+    last = ["tiles", "clear", "off_frames"]
+    chain = ["records", "perimeters", "fires_with_points"], ["points_wanted", "points", "windows", *last]
     for names in chain:
         for before, after in pairwise(names):
             assert by_name[before].count - sum(by_name[after].lost.values()) == by_name[after].count
     examples = [step.count for step in by_name.values() if step.unit == "examples"]
-    assert sum(examples) == by_name["clear"].count
+    assert sum(examples) == by_name["off_frames"].count
 
 
 def test_cloudy_windows_are_counted_and_are_no_examples(made: DataRoot) -> None:
     by_name = {step.name: step for step in steps(funnel(made, YEAR, LAYER, 0.95))}
     assert (by_name["tiles"].count, by_name["clear"].count) == (2, 1)
     assert by_name["clear"].lost == {"cloudy": 1}, "the window that is 0.9 clear"
+    assert (by_name["train_burnt"].count, by_name["test_unburnt"].count) == (0, 1)
+
+
+def test_windows_in_frames_of_judged_fires_are_counted_and_are_no_examples(made: DataRoot) -> None:
+    left_out = {"train": ["w1"], "val": ["of another year"]}
+    write_json(made.checkpoint(YEAR) / "manifest.json", {"judged_windows": left_out})
+    by_name = {step.name: step for step in steps(funnel(made, YEAR, LAYER, CLEAR))}
+    assert (by_name["clear"].count, by_name["off_frames"].count) == (2, 1)
+    assert by_name["off_frames"].lost == {"judged_frame": 1}
     assert (by_name["train_burnt"].count, by_name["test_unburnt"].count) == (0, 1)
 
 
@@ -135,6 +147,6 @@ def test_the_web_ui_shows_a_bar_a_step_and_the_losses(made: DataRoot) -> None:
         funnel(made, YEAR, LAYER, CLEAR), title="Funnel 2021", simulated=True
     ).split("\n")
     assert heading.startswith("**Funnel 2021 (simulated)**")
-    assert len(rows) == 14
+    assert len(rows) == 15
     assert any("| 1 nodata, 1 too cloudy |" in row for row in rows)
     assert max(row.count("█") for row in rows) == 20

@@ -14,10 +14,10 @@ import pandas as pd
 from shapely.geometry import box
 
 from burnscar_assets.classes import BANDS, CLASS_NAMES, LABEL_PROPERTY, UNLABELLED
-from burnscar_assets.storage.contracts import TILES, WINDOWS
+from burnscar_assets.storage.contracts import FIRE_PERIMETERS, FIRE_SCENES, TILES, WINDOWS
 from burnscar_assets.storage.hashing import hash_json
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.storage.tables import TABLE_CRS, write_table
+from burnscar_assets.storage.tables import TABLE_CRS, read_table, write_table
 from burnscar_assets.windows.dataset import DATA_STORAGE, WINDOW_STORAGE
 
 LAYER = "sentinel2_l2a"
@@ -27,6 +27,9 @@ UNLABELLED_COLUMNS = 4
 """Columns on the left of each window that its label raster says nothing of."""
 
 UTM_EPSG = 32610
+
+SPLITS = {"margin_m": 75, "block_km": 500, "train": 0.9998, "val": 0.0001}
+"""Settings of splits: windows lie 80 m apart, and no fire is judged whole, since all ground is for training."""
 
 FIRES_PER_SPLIT = {"train": 4, "val": 2, "test": 3}
 SPLIT_SHARE = {"train": 0.6, "val": 0.2, "test": 0.2}
@@ -101,6 +104,19 @@ def make_tiny_dataset(
         tiles = [_build(dataset, row, np.random.default_rng([seed, year, n])) for n, row in enumerate(rows)]
         write_table(root, WINDOWS, gpd.GeoDataFrame(_table_rows(rows), geometry="geometry", crs=TABLE_CRS), year)
         write_table(root, TILES, pd.DataFrame(tiles), year)
+        _write_perimeters(root, year)
+
+
+def _write_perimeters(root: DataRoot, year: int) -> None:
+    """Perimeters about the windows of each fire, and no fire scene."""
+    write_table(root, FIRE_SCENES, FIRE_SCENES.empty(), year)
+    hulls = read_table(root, WINDOWS, year).dissolve("fire_id").convex_hull
+    fires = gpd.GeoDataFrame({"fire_id": hulls.index}, geometry=hulls.to_numpy(), crs=hulls.crs)
+    day = datetime(year, 8, 14, tzinfo=UTC)
+    known = {"fire_year": year, "area_ha": fires.area / 1e4, "simulated": True, "flags": [[]] * len(fires)}
+    known |= {"alarm_date": day, "containment_date": day}
+    absent = {column: None for column in FIRE_PERIMETERS.column_names if column not in {*fires.columns, *known}}
+    write_table(root, FIRE_PERIMETERS, fires.assign(**known, **absent), year)
 
 
 def _window_rows(year: int, windows: int, incomplete: int) -> list[dict]:

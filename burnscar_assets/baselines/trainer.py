@@ -28,9 +28,9 @@ from burnscar_assets.storage.hashing import hash_file, hash_json
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.training.manifest import CheckpointManifest, write_manifest
 from burnscar_assets.training.plan import (
-    by_clearness,
+    ChosenWindows,
     check_splits,
-    complete_windows,
+    choose_windows,
     seen_counts,
     seen_hash,
     training_years,
@@ -103,9 +103,9 @@ def train_baseline(
     started = time.monotonic()
     years = training_years(settings, root, fire_year)
     before = None if setup.threshold is None else setup.threshold.before_layer
-    complete = complete_windows(root, years, settings.imagery.layer, [before] if before else [])
-    windows, cloudy = by_clearness(complete, settings.imagery.min_clear_fraction)
-    check_splits(windows, fire_year, cloudy=len(cloudy))
+    chosen = choose_windows(settings, root, years, [before] if before else [])
+    check_splits(chosen, fire_year)
+    windows = chosen.windows
     train, val = (windows[windows["split"] == split].reset_index(drop=True) for split in (Split.TRAIN, Split.VAL))
     if setup.trees is not None:
         trained = _trees(setup.trees, settings, root, train, val, progress)
@@ -115,7 +115,7 @@ def train_baseline(
     recover(folder)
     with atomic_folder(folder) as place:
         (place / trained.file).write_text(trained.text, encoding="utf-8")
-        manifest = _manifest(setup, settings, fire_year, windows, cloudy, data_versions, trained, place)
+        manifest = _manifest(setup, settings, fire_year, chosen, data_versions, trained, place)
         write_cost(place, Cost(train_seconds=time.monotonic() - started, train_memory_mb=peak_memory_mb()))
         write_manifest(place, manifest)
     return TrainedBaseline(manifest, trained.index, trained.gain)
@@ -185,12 +185,12 @@ def _manifest(
     setup: Setup,
     settings: Settings,
     fire_year: int,
-    windows: gpd.GeoDataFrame,
-    cloudy: gpd.GeoDataFrame,
+    chosen: ChosenWindows,
     data_versions: dict[str, str],
     trained: Trained,
     place: Path,
 ) -> CheckpointManifest:
+    windows = chosen.windows
     years = tuple(sorted({int(year) for year in windows["fire_year"]}))
     packages = {name: version(name) for name in PACKAGES}
     config = setup.decisive()
@@ -217,7 +217,7 @@ def _manifest(
         parameters=trained.parameters,
         trainable_parameters=trained.parameters,
         min_clear_fraction=settings.imagery.min_clear_fraction,
-        **seen_counts(windows, cloudy),
+        **seen_counts(chosen),
         seen_hash=seen,
         epochs=trained.epochs,
         best_epoch=trained.best_epoch,

@@ -23,12 +23,14 @@ from burnscar_assets.evaluation.report import (
     PER_FIRE,
     POOLED,
     SEASON,
+    SEASON_ELSEWHERE,
 )
 from burnscar_assets.evaluation.spec import EvaluationReport, EvaluationSpec
 from burnscar_assets.evaluation.subsets import SCOPES, STRATUM
 from burnscar_assets.storage.atomic import atomic_file, write_json
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.training.manifest import CheckpointManifest
+from burnscar_assets.training.olmoearth import pretraining_imagery
 
 JSON_FILE: Final = "model_card.json"
 MARKDOWN_FILE: Final = "MODEL_CARD.md"
@@ -55,6 +57,7 @@ def model_card(
         "weights_sha256": manifest.weights_sha256,
         "licence": manifest.notice,
         "encoder": said["encoder"],
+        "pretraining_imagery": _pretraining(manifest),
         "model": {
             "encoder": manifest.encoder_name,
             **{name: said[name] for name in ("per_pixel", "layers", "parameters", "trainable_parameters")},
@@ -70,6 +73,7 @@ def model_card(
             "windows": said["windows"],
             "min_clear_fraction": said["min_clear_fraction"],
             "cloudy_windows": said["cloudy_windows"],
+            "judged_windows": {split: len(names) for split, names in manifest.judged_windows.items()},
             "fires": said["fires"],
         },
         "held_out": asdict(report.held_out),
@@ -101,7 +105,7 @@ def write_card(
 def _told(metrics: pd.DataFrame) -> pd.DataFrame:
     """The figures that a card has; of single fires F1 alone, where they are too few for an interval."""
     scopes = [POOLED, PER_FIRE, *SCOPES, LAND, CALIBRATED, CLOUDY]
-    scopes += [SEASON, *(f"{SEASON}_{scope}" for scope in (PER_FIRE, LAND, CLOUDY))]
+    scopes += [SEASON, SEASON_ELSEWHERE, *(f"{SEASON}_{scope}" for scope in (PER_FIRE, LAND, CLOUDY))]
     told = metrics["scope"].isin(scopes)
     for scope, of_fires in ((POOLED, FIRE), (SEASON, f"{SEASON}_{FIRE}")):
         if (metrics.loc[metrics["scope"] == scope, "effective_clusters"] < MIN_CLUSTERS).any():
@@ -116,12 +120,20 @@ def _figure(row: dict[str, Any]) -> dict[str, Any]:
     return named | values | counted | {"effective_clusters": round(float(row["effective_clusters"]), 2)}
 
 
+def _pretraining(manifest: CheckpointManifest) -> str:
+    if manifest.encoder is None:
+        return "none, there is no encoder"
+    return pretraining_imagery(manifest.encoder.model_id, random=manifest.encoder.random)
+
+
 def _limits(manifest: CheckpointManifest, report: EvaluationReport) -> Iterator[str]:
     """Limits of this very checkpoint."""
     if report.simulated:
         yield "SIMULATED imagery: the figures say that the chain works, not how well a model maps real fires."
     if manifest.random_encoder:
         yield "The encoder started from random weights: it was never pretrained."
+    elif manifest.encoder is not None:
+        yield "Images of held-out fires, and of seasons after the training data, may have been in the pretraining."
     if report.summary.effective_clusters < FEW_CLUSTERS:
         yield (
             f"{report.summary.fires} held-out fires are few: they tell as much as "
@@ -145,6 +157,7 @@ def _lines(card: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield f"World: {card['world'] or 'unnamed'}." + (" **Simulated imagery.**" if card["simulated"] else "")
     yield f"Weights: `{card['weights_sha256']}`. Encoder: {card['model']['encoder']}."
+    yield f"Imagery that the encoder was pretrained on: {card['pretraining_imagery']}."
     yield f"Licence of the weights: {card['licence']}"
     yield ""
     yield from ("## Limits", "", *(f"- {limit}" for limit in card["limits"]), "")
@@ -152,8 +165,9 @@ def _lines(card: dict[str, Any]) -> Iterator[str]:
     for split, years in data["windows"].items():
         for year, classes in years.items():
             yield from (f"| {split} | {year} | {name} | {count} |" for name, count in classes.items())
-    fires, cloudy = (
-        ", ".join(f"{split} {count}" for split, count in data[name].items()) for name in ("fires", "cloudy_windows")
+    fires, cloudy, judged = (
+        ", ".join(f"{split} {count}" for split, count in data[name].items())
+        for name in ("fires", "cloudy_windows", "judged_windows")
     )
     proof = held_out["separation"]
     yield ""
@@ -162,6 +176,7 @@ def _lines(card: dict[str, Any]) -> Iterator[str]:
         "and no cluster is on both sides."
     )
     yield f"Cloudy windows, less than {data['min_clear_fraction']:.0%} clear, that were left out: {cloudy or 'none'}."
+    yield f"Windows in frames of judged fires that were left out: {judged or 'none'}."
     yield ""
     yield from (f"- {name}: `{version}`" for name, version in sorted(data["trained_on"].items()))
     yield from ("", "## Held-out fires", "", *_comparison(card, POOLED), *_beside(card, CLOUDY))
@@ -173,13 +188,7 @@ def _lines(card: dict[str, Any]) -> Iterator[str]:
     )
     yield ""
     yield from ("## Maps", "", *_maps(rules["maps"], card["maps"]), "")
-    yield from ("## The season, by the checkpoint of the year before", "")
-    season = card["season"]
-    if season["judgement"] is None:
-        yield from (f"Not judged: {season['note']}.", "")
-    else:
-        yield from (f"Checkpoint of {season['judgement']['checkpoint_year']} on all windows. {season['note']}", "")
-        yield from (*_comparison(card, SEASON), *_beside(card, f"{SEASON}_{CLOUDY}"))
+    yield from _season(card)
     yield from (
         "## By part",
         "",
@@ -227,6 +236,21 @@ def _of_bin(one: dict[str, Any] | None) -> str:
     return f"{one['mean_probability']:.3g} | {one['burnt_share']:.3g}{span}"
 
 
+def _season(card: dict[str, Any]) -> Iterator[str]:
+    yield from ("## The season, by the champion of the year before", "")
+    season = card["season"]
+    if season["judgement"] is None:
+        yield from (f"Not judged: {season['note']}.", "")
+        return
+    year, nearest_m = season["judgement"]["checkpoint_year"], season["judgement"]["separation"]["nearest_m"]
+    yield f"Champion of {year} on all windows, the nearest {nearest_m:,.0f} m from a seen one. {season['note']}"
+    yield ""
+    yield from (*_comparison(card, SEASON), *_beside(card, f"{SEASON}_{CLOUDY}"))
+    windows, f1 = _told_beside(card, SEASON_ELSEWHERE)
+    told = f" {windows} windows, F1 of burnt {f1}." if windows else ""
+    yield from (f"Ecoregions that the champion has not seen: {season['elsewhere']}.{told}", "")
+
+
 def _comparison(card: dict[str, Any], scope: str) -> Iterator[str]:
     pooled = next(f for f in card["metrics"] if f["scope"] == scope)
     before = "" if scope == POOLED else f"{SEASON}_"
@@ -261,10 +285,15 @@ def _each_fire(card: dict[str, Any], scope: str) -> Iterator[str]:
 
 def _beside(card: dict[str, Any], scope: str) -> Iterator[str]:
     """What is told of cloudy windows, which are in no other figure; nothing if there are none."""
-    windows = next((f["windows"] for f in card["metrics"] if f["scope"] == scope), 0)
+    windows, f1 = _told_beside(card, scope)
     if windows:
-        f1 = ", ".join(f"{method} {_value(_find(card, method, scope, 'f1_burnt'))}" for method in METHODS)
         yield from (f"Beside these, {windows} cloudy windows, which no other figure counts: F1 of burnt {f1}.", "")
+
+
+def _told_beside(card: dict[str, Any], scope: str) -> tuple[int, str]:
+    """Number of windows of a scope, and F1 of burnt of each method on them."""
+    windows = next((f["windows"] for f in card["metrics"] if f["scope"] == scope), 0)
+    return windows, ", ".join(f"{method} {_value(_find(card, method, scope, 'f1_burnt'))}" for method in METHODS)
 
 
 def _part(card: dict[str, Any], scope: str, subset: str) -> str:

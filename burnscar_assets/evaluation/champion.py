@@ -116,7 +116,7 @@ def contest(spec: EvaluationSpec, challenger: Challenger, progress: Progress) ->
         return _crown(root, challenger, None, "first", FIRST)
     if champion.reign.weights_sha256 == weights:
         return _record(root, champion.model_copy(update={"refused": None, "rules": challenger.rules}))
-    if _has_seen(root, year, challenger.predictions):
+    if _has_seen(spec, challenger.predictions):
         return _crown(root, challenger, champion, "rule", SAW_HELD_OUT)
     behind = champion.behind
     try:
@@ -132,10 +132,10 @@ def contest(spec: EvaluationSpec, challenger: Challenger, progress: Progress) ->
     return _record(root, champion.model_copy(update={"refused": Refusal(weights_sha256=weights, reason=said)}))
 
 
-def _has_seen(root: DataRoot, fire_year: int, held_out: gpd.GeoDataFrame) -> bool:
+def _has_seen(spec: EvaluationSpec, held_out: gpd.GeoDataFrame) -> bool:
     """Whether the champion has seen fires or ground that are held out now, as after another deal of the ground."""
     try:
-        prove_separation(held_out, windows_seen(root, fire_year))
+        prove_separation(held_out, windows_seen(spec.data_root, spec.fire_year), spec.margin_m)
     except InputError:
         return True
     except CheckpointError:
@@ -148,7 +148,7 @@ def _compare(spec: EvaluationSpec, champion: Champion, challenger: Challenger, p
     folder, windows = champion_folder(spec.data_root, spec.fire_year), challenger.validation
     champion_manifest(spec.data_root, spec.fire_year)
     seen = windows_seen(spec.data_root, spec.fire_year)
-    prove_separation(windows, seen[seen["split"] == Split.TRAIN])
+    prove_separation(windows, seen[seen["split"] == Split.TRAIN], spec.margin_m)
     truth = (windows["category"] == CLASS_NAMES[BURNT]).to_numpy(dtype=bool)
 
     def judged(place: Path, rules: Rules) -> Answers:

@@ -85,7 +85,7 @@ def load_champion(root: DataRoot, fire_year: int) -> Champion | None:
     path = champion_folder(root, fire_year) / RECORD_FILE
     try:
         return Champion.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValidationError) as error:
         raise CheckpointError(

@@ -23,7 +23,7 @@ from burnscar_assets.evaluation.judge import describe_windows, fix_rules, predic
 from burnscar_assets.evaluation.label_doubt import doubt_labels
 from burnscar_assets.evaluation.plots import write_worst_windows
 from burnscar_assets.evaluation.report import CLOUDY, evaluate_predictions, summarise
-from burnscar_assets.evaluation.season import SEASON_CLOUDY, check_seen, judge_season
+from burnscar_assets.evaluation.season import check_seen, judge_season
 from burnscar_assets.evaluation.separation import prove_separation
 from burnscar_assets.evaluation.spec import EvaluationReport, EvaluationSpec, Judgement, write_report
 from burnscar_assets.process import Report, run_stage, step_reports
@@ -36,7 +36,7 @@ from burnscar_assets.training.plan import by_clearness, complete_windows, seen_w
 
 
 def evaluate(spec: EvaluationSpec, progress: Progress = silent) -> EvaluationReport:
-    """Predict the test windows of the year, and all of it by the checkpoint of the year before; judge and write.
+    """Predict the test windows of the year, and all of it by the champion of the year before; judge and write.
 
     Written are the tables, the model card, the picture of the worst windows, the report, and who is champion.
 
@@ -56,9 +56,9 @@ def evaluate(spec: EvaluationSpec, progress: Progress = silent) -> EvaluationRep
     usable = windows_of(root, manifest, spec.layer)
     check_seen(usable, manifest)
     seen = seen_windows(usable)
-    separation = prove_separation(scored, seen)
+    separation = prove_separation(scored, seen, spec.margin_m)
     if len(cloudy):
-        prove_separation(cloudy, seen)
+        prove_separation(cloudy, seen, spec.margin_m)
     doubt = doubt_labels(root, scored, spec.sensor, spec.layer, min_clear_fraction=spec.min_clear_fraction)
     described = describe_windows(spec, scored, doubt)
     of_windows = fix_rules(spec, folder, seen, progress)
@@ -68,7 +68,7 @@ def evaluate(spec: EvaluationSpec, progress: Progress = silent) -> EvaluationRep
     watch = Stopwatch()
     predictions = predict(spec, folder, described, rules, progress, watch)
     season = judge_season(spec, progress)
-    beside = {CLOUDY: predict_cloudy(spec, folder, cloudy, rules, progress), SEASON_CLOUDY: season.cloudy}
+    beside = {CLOUDY: predict_cloudy(spec, folder, cloudy, rules, progress), **season.beside}
     metrics = evaluate_predictions(predictions, spec.settings, spec.fire_year, season.predictions, beside)
     report = EvaluationReport(
         fire_year=spec.fire_year,

@@ -121,13 +121,16 @@ def cluster_intervals(
 
 
 def t_interval(value: float, error: float, effective: float, confidence: float, scale: Scale) -> Interval:
-    """The interval of a value by its standard error and the effective number of clusters behind it."""
+    """The interval of a value by its standard error and the effective number of clusters behind it.
+
+    Without an error a share has the exact binomial interval of so many trials, and other values one of no width.
+    """
     from scipy.special import expit, logit, stdtrit
 
     if np.isnan(value) or np.isnan(error):
         return NO_INTERVAL
     if error < _ROUNDING:
-        return Interval(value, value)
+        return binomial_interval(value, effective, confidence) if scale == "share" else Interval(value, value)
     reach = float(stdtrit(effective - 1, (1 + confidence) / 2)) * error
     if scale == "difference":
         return Interval(value - reach, value + reach)
@@ -137,6 +140,22 @@ def t_interval(value: float, error: float, effective: float, confidence: float, 
         return Interval(value * float(np.exp(-reach / value)), value * float(np.exp(reach / value)))
     odds, reach = float(logit(value)), reach / (value * (1 - value))
     return Interval(float(expit(odds - reach)), float(expit(odds + reach)))
+
+
+def binomial_interval(share: float, trials: float, confidence: float) -> Interval:
+    """The exact interval of the probability behind a share of trials (Clopper and Pearson 1934).
+
+    Args:
+        share: of successes, 0–1.
+        trials: how many; need not be whole.
+        confidence: coverage, 0–1.
+    """
+    from scipy.special import betaincinv
+
+    tail, hits = (1 - confidence) / 2, share * trials
+    low = float(betaincinv(hits, trials - hits + 1, tail)) if share > _ROUNDING else 0.0
+    high = float(betaincinv(hits + 1, trials - hits, 1 - tail)) if share < 1 - _ROUNDING else 1.0
+    return Interval(low, high)
 
 
 def _standard_errors(

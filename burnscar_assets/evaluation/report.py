@@ -57,7 +57,9 @@ RELIABILITY: Final = "reliability"
 CLOUDY: Final = "cloudy"
 """Windows less clear than those that count: told beside, and part of no other scope."""
 SEASON: Final = "season"
-"""Pooled metrics of the checkpoint of the year before; its other scopes are `season_fire` and so on."""
+"""Pooled metrics of the champion of the year before; its other scopes are `season_fire` and so on."""
+SEASON_ELSEWHERE: Final = f"{SEASON}_other_ecoregion"
+"""Windows of the season whose ecoregion the champion of the year before has not seen."""
 
 _OF_PROBABILITY = ("brier", "nll", "ece")
 _OF_RANKING = ("auroc", "average_precision")
@@ -87,7 +89,7 @@ class EvaluationSummary:
         mean_fire_f1_burnt, mean_fire_f1_burnt_low, mean_fire_f1_burnt_high: Mean over them, and its interval.
         ece, ece_calibrated: Expected calibration error, as it is and with the temperature.
         false_alarms_per_1000_km2, false_alarms_low, false_alarms_high: Windows of land without fire called burnt.
-        season_windows: Windows of the whole year that the checkpoint of the year before was judged on.
+        season_windows: Windows of the whole year that the champion of the year before was judged on.
         season_f1_burnt, season_f1_burnt_low, season_f1_burnt_high: Its F1 of burnt there.
         cloudy_windows: Held-out windows that are left out of all this as cloudy.
         cloudy_f1_burnt: F1 of burnt of the model on these.
@@ -144,8 +146,8 @@ def evaluate_predictions(
         predictions: columns of contract PREDICTIONS; the order of the rows doesn't matter.
         settings: confidence of the intervals, and bounds of classes.
         fire_year: fire year that the metrics are of.
-        season: contract SEASON_PREDICTIONS, if the checkpoint of the year before was judged too.
-        beside: by scope, predictions of windows that are in no other scope.
+        season: contract SEASON_PREDICTIONS, if the champion of the year before was judged too.
+        beside: by scope, predictions that are judged apart.
 
     Returns:
         Contract EVALUATION_METRICS.

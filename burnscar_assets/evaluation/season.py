@@ -1,20 +1,28 @@
-"""Walk-forward: the checkpoint of the fire year before on the whole year, as it would have served in that season."""
+"""Walk-forward: the champion of the fire year before on the whole year, as it would have served in that season."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 import geopandas as gpd
 
 from burnscar_assets.errors import InputError
-from burnscar_assets.evaluation.judge import describe_windows, fix_rules, predict, predict_cloudy
+from burnscar_assets.evaluation.champion_record import (
+    champion_folder,
+    champion_manifest,
+    load_champion,
+    windows_seen,
+)
+from burnscar_assets.evaluation.judge import describe_windows, predict, predict_cloudy
 from burnscar_assets.evaluation.label_doubt import doubt_labels
-from burnscar_assets.evaluation.report import CLOUDY, SEASON
+from burnscar_assets.evaluation.report import CLOUDY, SEASON, SEASON_ELSEWHERE
 from burnscar_assets.evaluation.separation import on_unseen_ground, prove_season_separation
 from burnscar_assets.evaluation.spec import EvaluationSpec, Judgement, Season
+from burnscar_assets.evaluation.subsets import ECOREGION, ecoregion_of, read_ecoregions
 from burnscar_assets.progress import Progress
 from burnscar_assets.storage.contracts import SEASON_PREDICTIONS
-from burnscar_assets.training.manifest import MANIFEST_FILE, CheckpointManifest, verify_checkpoint
-from burnscar_assets.training.plan import by_clearness, complete_windows, seen_hash, seen_windows, windows_of
+from burnscar_assets.training.manifest import CheckpointManifest
+from burnscar_assets.training.plan import by_clearness, complete_windows, seen_hash
 
 FIRST_YEAR: Final = "it is the first fire year: no checkpoint was there before it"
 SEASON_CLOUDY: Final = f"{SEASON}_{CLOUDY}"
@@ -27,63 +35,64 @@ class SeasonOutcome:
     Attributes:
         season: how it was judged.
         predictions: contract SEASON_PREDICTIONS, perhaps without rows.
-        cloudy: the same of its cloudy windows, which are told beside.
+        beside: by scope, predictions that are reported beside these: of its cloudy windows, and of other ecoregions.
     """
 
     season: Season
     predictions: gpd.GeoDataFrame
-    cloudy: gpd.GeoDataFrame
+    beside: Mapping[str, gpd.GeoDataFrame] = field(default_factory=dict)
 
 
 def judge_season(spec: EvaluationSpec, progress: Progress) -> SeasonOutcome:
-    """Judge the checkpoint of the year before on all windows of the year but those that lie on windows it has seen.
+    """Judge the champion of the year before on all windows of the year that keep the margin to those it has seen.
 
-    Without such a checkpoint, or where the windows that it has seen have changed since, the season is left out, and
-    the note says why.
+    It answers by its own threshold and temperature, as fixed when it was evaluated. Without a champion, the season is
+    left out, and the note says why.
 
     Raises:
-        CheckpointError: the checkpoint is there, but damaged.
+        CheckpointError: the champion is there, but damaged.
         InputError: it has seen the season, or a fire of it.
         MissingDataError: a table is missing.
     """
-    if spec.year_before is None:
+    root, before = spec.data_root, spec.year_before
+    if before is None:
         return _not_judged(FIRST_YEAR)
-    root = spec.data_root
-    folder = root.checkpoint(spec.year_before)
-    remedy = f"run burnscar refresh --years {spec.year_before} {spec.fire_year}"
-    if not (folder / MANIFEST_FILE).exists():
-        return _not_judged(f"there is no checkpoint of {spec.year_before}: {remedy}")
-    manifest = verify_checkpoint(folder)
-    usable = windows_of(root, manifest, spec.layer)
-    if seen_hash(usable) != manifest.seen_hash:
-        return _not_judged(
-            f"windows have changed since the checkpoint of {spec.year_before} was trained on them: {remedy}"
-        )
-    seen = seen_windows(usable)
+    champion = load_champion(root, before)
+    if champion is None:
+        return _not_judged(f"{before} has no champion: run burnscar refresh --years {before} {spec.fire_year}")
+    manifest, seen, rules = champion_manifest(root, before), windows_seen(root, before), champion.rules
     season = complete_windows(root, [spec.fire_year], spec.layer, manifest.every_layer)
-    unseen = on_unseen_ground(season, seen)
+    unseen = on_unseen_ground(season, seen, spec.margin_m)
     left_out = len(season) - len(unseen)
+    said = f"windows left out because they lie within {spec.margin_m:g} m of windows that it has seen: {left_out}"
     scored, cloudy = by_clearness(unseen, spec.min_clear_fraction)
     if scored.empty:
-        said = f"{left_out} windows lie on windows that the checkpoint of {spec.year_before} has seen"
-        return _not_judged(f"{said}, {len(cloudy)} are cloudy, and there are no others", left_out)
-    separation = prove_season_separation(scored, seen, spec.fire_year)
+        return _not_judged(f"{said}; {len(cloudy)} are cloudy, and there are no others", left_out)
+    separation = prove_season_separation(scored, seen, spec.fire_year, spec.margin_m)
     if len(cloudy):
-        prove_season_separation(cloudy, seen, spec.fire_year)
-    rules = fix_rules(spec, folder, seen, progress)
+        prove_season_separation(cloudy, seen, spec.fire_year, spec.margin_m)
     doubt = doubt_labels(root, scored, spec.sensor, spec.layer, min_clear_fraction=spec.min_clear_fraction)
-    described = describe_windows(spec, scored, doubt)
-    predictions = predict(spec, folder, described, rules, progress)
+    folder = champion_folder(root, before)
+    predictions = predict(spec, folder, describe_windows(spec, scored, doubt), rules, progress)
     judgement = Judgement(manifest.fire_year, manifest.weights_sha256, rules, separation)
-    said = f"windows left out because they lie on windows that it has seen: {left_out}" if left_out else ""
-    return SeasonOutcome(
-        Season(judgement, said, left_out), predictions, predict_cloudy(spec, folder, cloudy, rules, progress)
-    )
+    elsewhere, where = _other_ecoregions(spec, predictions, seen)
+    beside = {SEASON_CLOUDY: predict_cloudy(spec, folder, cloudy, rules, progress), SEASON_ELSEWHERE: elsewhere}
+    return SeasonOutcome(Season(judgement, said if left_out else "", left_out, where), predictions, beside)
+
+
+def _other_ecoregions(
+    spec: EvaluationSpec, predictions: gpd.GeoDataFrame, seen: gpd.GeoDataFrame
+) -> tuple[gpd.GeoDataFrame, str]:
+    """The predictions in ecoregions without a seen window, and the names of these, or why there are none."""
+    if spec.ecoregions is None:
+        return predictions[:0], "none told apart, since no ecoregions are given (evaluation.ecoregions)"
+    known = set(ecoregion_of(seen, read_ecoregions(spec.ecoregions, spec.settings.ecoregion_field)))
+    elsewhere = predictions[~predictions[ECOREGION].isin({*known, ""})].reset_index(drop=True)
+    return elsewhere, ", ".join(sorted(set(elsewhere[ECOREGION]))) or "none, it has seen all of the season's"
 
 
 def _not_judged(why: str, left_out: int = 0) -> SeasonOutcome:
-    nothing = SEASON_PREDICTIONS.empty()
-    return SeasonOutcome(Season(None, why, left_out), nothing, nothing)
+    return SeasonOutcome(Season(None, why, left_out), SEASON_PREDICTIONS.empty())
 
 
 def check_seen(usable: gpd.GeoDataFrame, manifest: CheckpointManifest) -> None:

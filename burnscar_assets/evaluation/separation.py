@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 OVERLAP_TOLERANCE_M2: Final = 1.0
 """Neighbouring cells of the lattice share an edge; reprojected, they may overlap by a sliver."""
 
+DISTANCE_TOLERANCE_M: Final = 1.0
+"""By so much a distance may be off after footprints were reprojected."""
+
 _REMEDY = "make windows of all fire years anew with one set of sampling.splits, train again, then evaluate"
 
 
@@ -42,32 +45,36 @@ class SeparationProof:
     nearest_m: float
 
 
-def prove_separation(scored: "gpd.GeoDataFrame", seen: "gpd.GeoDataFrame") -> SeparationProof:
-    """Check that scored and seen windows share no fire, no cluster and no ground.
+def prove_separation(scored: "gpd.GeoDataFrame", seen: "gpd.GeoDataFrame", margin_m: float) -> SeparationProof:
+    """Check that scored and seen windows share no fire, no cluster and no ground, and keep the margin of the splits.
 
     Args:
         scored: windows to score, contract WINDOWS, at least one.
         seen: windows of the training and validation splits of the years that the checkpoint has seen,
             contract WINDOWS, at least one.
+        margin_m: least distance of footprints, metres (`sampling.splits.margin_m`).
 
     Raises:
         InputError: naming the fires, clusters or windows that are on both sides.
     """
     _disjoint("fires", _known(scored, "fire_id"), _known(seen, "fire_id"))
     _disjoint("clusters", _known(scored, "cluster_id"), _known(seen, "cluster_id"))
-    return _proof(scored, seen)
+    return _proof(scored, seen, margin_m)
 
 
-def prove_season_separation(scored: "gpd.GeoDataFrame", seen: "gpd.GeoDataFrame", fire_year: int) -> SeparationProof:
+def prove_season_separation(
+    scored: "gpd.GeoDataFrame", seen: "gpd.GeoDataFrame", fire_year: int, margin_m: float
+) -> SeparationProof:
     """Check what a season after training has to itself: its year, its fires, and the ground of each window.
 
     Ground blocks may have been trained on, as they will have been in use: a new season burns on known land. So
-    only clusters of fires must differ.
+    only clusters of fires must differ; the margin is that of the splits.
 
     Args:
         scored: windows of the season to score, contract WINDOWS, at least one; see `on_unseen_ground`.
         seen: windows that training or the choice of the best epoch used, contract WINDOWS, at least one.
         fire_year: the season.
+        margin_m: least distance of footprints, metres (`sampling.splits.margin_m`).
 
     Raises:
         InputError: the checkpoint has seen the season, or a fire, a cluster of fires or a window is on both sides.
@@ -78,21 +85,23 @@ def prove_season_separation(scored: "gpd.GeoDataFrame", seen: "gpd.GeoDataFrame"
     _disjoint("fires", _known(scored, "fire_id"), _known(seen, "fire_id"))
     clusters = (_known(rows[rows["fire_id"].fillna("") != ""], "cluster_id") for rows in (scored, seen))
     _disjoint("clusters", *clusters)
-    return _proof(scored, seen)
+    return _proof(scored, seen, margin_m)
 
 
-def on_unseen_ground(windows: "gpd.GeoDataFrame", seen: "gpd.GeoDataFrame") -> "gpd.GeoDataFrame":
-    """Those of the windows whose footprint overlaps no seen one's."""
-    overlapping = np.unique(_overlapping(windows, shapely.STRtree(seen.geometry.to_numpy())))
-    return windows.drop(windows.index[overlapping]).reset_index(drop=True)
+def on_unseen_ground(windows: "gpd.GeoDataFrame", seen: "gpd.GeoDataFrame", margin_m: float) -> "gpd.GeoDataFrame":
+    """Those of the windows whose footprint keeps the margin (metres) to each seen one's."""
+    near = np.unique(_too_near(windows, shapely.STRtree(seen.geometry.to_numpy()), margin_m))
+    return windows.drop(windows.index[near]).reset_index(drop=True)
 
 
-def _proof(scored: "gpd.GeoDataFrame", seen: "gpd.GeoDataFrame") -> SeparationProof:
+def _proof(scored: "gpd.GeoDataFrame", seen: "gpd.GeoDataFrame", margin_m: float) -> SeparationProof:
     tree = shapely.STRtree(seen.geometry.to_numpy())
-    overlapping = _overlapping(scored, tree)
-    if len(overlapping):
-        names = sorted(set(scored["window_id"].iloc[overlapping]))
-        raise InputError(f"scored windows lie on ground that was trained on: {_some(names)}; {_REMEDY}")
+    near = _too_near(scored, tree, margin_m)
+    if len(near):
+        names = sorted(set(scored["window_id"].iloc[near]))
+        raise InputError(
+            f"scored windows lie within {margin_m:g} m of ground that was trained on: {_some(names)}; {_REMEDY}"
+        )
     _, distances_m = tree.query_nearest(scored.geometry.to_numpy(), return_distance=True)
     return SeparationProof(
         scored_windows=len(scored),
@@ -104,12 +113,13 @@ def _proof(scored: "gpd.GeoDataFrame", seen: "gpd.GeoDataFrame") -> SeparationPr
     )
 
 
-def _overlapping(scored: "gpd.GeoDataFrame", seen: shapely.STRtree) -> NDArray[np.intp]:
-    """Places of the scored windows that overlap a seen one by more than a sliver."""
-    footprints = scored.geometry.to_numpy()
-    of_scored, of_seen = seen.query(footprints, predicate="intersects")
-    overlap_m2 = shapely.area(shapely.intersection(footprints[of_scored], seen.geometries[of_seen]))
-    return of_scored[overlap_m2 > OVERLAP_TOLERANCE_M2]
+def _too_near(scored: "gpd.GeoDataFrame", seen: shapely.STRtree, margin_m: float) -> NDArray[np.intp]:
+    """Places of the scored windows within the margin of a seen one, or on it by more than a sliver."""
+    footprints, apart_m = scored.geometry.to_numpy(), margin_m - DISTANCE_TOLERANCE_M
+    of_scored, of_seen = seen.query(footprints, predicate="dwithin", distance=max(apart_m, 0.0))
+    ours, theirs = footprints[of_scored], seen.geometries[of_seen]
+    overlap_m2 = shapely.area(shapely.intersection(ours, theirs))
+    return of_scored[(shapely.distance(ours, theirs) < apart_m) | (overlap_m2 > OVERLAP_TOLERANCE_M2)]
 
 
 def _known(windows: "gpd.GeoDataFrame", column: str) -> set[str]:

@@ -30,7 +30,7 @@ class EvaluationSpec(ProcessSpec):
     part: str = Field("", description="Folder under it of the set-up that is judged; empty: the world's own.")
     fire_year: int = Field(description="Fire year whose checkpoint is judged on its own test split.")
     year_before: int | None = Field(
-        None, description="Fire year whose checkpoint is judged on the whole year too, as it would have served."
+        None, description="Fire year whose champion is judged on the whole year too, as it would have served."
     )
     first_day_after: int = Field(0, description="Days from containment to the start of a window's time range.")
     ecoregions: Path | None = Field(None, description="Vector file of ecoregions; empty: none.")
@@ -40,6 +40,7 @@ class EvaluationSpec(ProcessSpec):
     min_clear_fraction: float = Field(
         ge=0, le=1, description="Windows of which a smaller share is clear are told beside the headline, 0–1."
     )
+    margin_m: float = Field(ge=0, description="Least distance of what is scored from what was seen, in metres.")
     settings: EvaluationSettings = EvaluationSettings()
     mapping: MappingSettings = Field(MappingSettings(), description="How pixels of whole frames are answered.")
     size_px: int = Field(32, description="Side of a window, pixels.")
@@ -74,17 +75,19 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Season:
-    """How the checkpoint of the year before did in the whole season, or why it was not judged.
+    """How the champion of the year before did in the whole season, or why it was not judged.
 
     Attributes:
         judgement: How; None if it was not.
         note: Why not, or what was left out.
-        left_out: Windows of the year that lie on windows that the checkpoint has seen.
+        left_out: Windows of the year that lie on or too near to windows that the champion has seen.
+        elsewhere: Ecoregions of the season that it has not seen, or why there are none.
     """
 
     judgement: Judgement | None
     note: str
     left_out: int = 0
+    elsewhere: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ class EvaluationReport:
         fire_year: Fire year.
         simulated: Whether the imagery is simulated.
         held_out: The year's checkpoint on the year's test split.
-        season: The checkpoint of the year before on the whole year.
+        season: The champion of the year before on the whole year.
         summary: Key figures.
         predictions_hash: Content hash of the predictions table.
         season_predictions_hash: Content hash of the table of the season's predictions.

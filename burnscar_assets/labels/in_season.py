@@ -1,4 +1,4 @@
-"""Which in-season records are mapped: fires that are contained, large enough, and not yet in the release.
+"""Which in-season records are mapped (contained, large enough, not yet in the release), and all that may show there.
 
 The rules for labels hold here too (`perimeters`). Every record ends up ready or rejected, with one reason; nothing
 depends on the order of the records or on today's date.
@@ -12,10 +12,16 @@ import pandas as pd
 import shapely
 
 from burnscar_assets.labels.duplicates import MIN_COMMON_SHARE
+from burnscar_assets.labels.history import burn_history
 from burnscar_assets.labels.perimeters import clean_perimeters
 from burnscar_assets.labels.wfigs import EXPECTED
 from burnscar_assets.settings import InSeasonSettings, PerimeterSettings
-from burnscar_assets.storage.contracts import IN_SEASON_PERIMETERS, IN_SEASON_REJECTS, RELEASE_RECORDS
+from burnscar_assets.storage.contracts import (
+    IN_SEASON_BURNS,
+    IN_SEASON_PERIMETERS,
+    IN_SEASON_REJECTS,
+    RELEASE_RECORDS,
+)
 
 SAME_FIRE_DAYS: Final = 7
 """Two records of other names that cover each other are one fire if their alarms are at most so many days apart."""
@@ -88,6 +94,27 @@ def clean_in_season(
     rejects = IN_SEASON_REJECTS.conform(pd.concat([part for part in found if len(part)] or [IN_SEASON_REJECTS.empty()]))
     rejects = rejects.sort_values("record_id", ignore_index=True)
     return InSeasonPerimeters(kept, rejects, _summarise(fire_year, kept, rejects))
+
+
+def season_burns(
+    records: gpd.GeoDataFrame, release: gpd.GeoDataFrame, fire_year: int, settings: PerimeterSettings
+) -> gpd.GeoDataFrame:
+    """Every burn that images of a season may show: its own fires, contained or not, and scars that the release knows.
+
+    Args:
+        records: Contract IN_SEASON_RECORDS, of one fire year; the newest perimeter of each fire counts.
+        release: Contract RELEASE_RECORDS, of all years.
+        fire_year: The year.
+        settings: How long scars show.
+
+    Returns:
+        Contract IN_SEASON_BURNS.
+    """
+    newest = records.loc[records["newest_id"] == records["record_id"], RELEASE_RECORDS.column_names]
+    kinds = newest["kind"].where(newest["kind"] == "prescribed", "fire")  # whatever else burned shows as long as a fire
+    known = [rows for rows in (newest.assign(kind=kinds), release) if len(rows)]
+    burns = pd.concat([burn_history(rows, fire_year, settings).burns for rows in known] or [IN_SEASON_BURNS.empty()])
+    return IN_SEASON_BURNS.conform(burns.sort_values("burn_id", ignore_index=True))
 
 
 def superseded_by(fires: gpd.GeoDataFrame, labels: gpd.GeoDataFrame) -> pd.Series:

@@ -15,7 +15,7 @@ from burnscar_assets.errors import CheckpointError, InputError
 from burnscar_assets.evaluation.champion_record import windows_seen
 from burnscar_assets.mapping.frame import Box, Frame, project
 from burnscar_assets.mapping.spec import MapTask
-from burnscar_assets.storage.contracts import BURN_HISTORY, IN_SEASON_PERIMETERS
+from burnscar_assets.storage.contracts import BURN_HISTORY, IN_SEASON_BURNS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import TABLE_CRS, read_years
 
@@ -80,15 +80,14 @@ class KnownGround:
             root: with the set-up's part.
             checkpoint_year: the champion's.
             fire_years: of the maps.
-            in_season: whether burns are the fires that the release doesn't have yet; else all of its records that could
-                show, labels or not.
+            in_season: whether burns are those of the season too, contained or not, which the release doesn't have yet;
+                else all of its records that could show, labels or not.
 
         Raises:
             CheckpointError: what it has seen is missing or damaged.
         """
-        burns = read_years(root, IN_SEASON_PERIMETERS if in_season else BURN_HISTORY, fire_years)
-        renamed = burns.rename(columns={"fire_id": "burn_id", "fire_year": "burn_year"} if in_season else {})
-        return cls(windows_seen(root, checkpoint_year), renamed)
+        burns = read_years(root, IN_SEASON_BURNS if in_season else BURN_HISTORY, fire_years)
+        return cls(windows_seen(root, checkpoint_year), burns)
 
     def check_unseen(self, fire_id: str) -> None:
         """Check that a fire is held out.

@@ -1,1 +1,1 @@
-"""Hard negatives: land without fire that a checkpoint took for burnt, mined for the next round of training."""
+"""Hard negatives: land without fire that a champion took for burnt, mined for the next round of training."""

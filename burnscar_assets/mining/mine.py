@@ -1,4 +1,4 @@
-"""Mining: a year's checkpoint looks at land without fire that it has not seen, and its false positives are kept.
+"""Mining: a year's champion looks at land without fire that it has not seen, and its false positives are kept.
 
 Nothing here touches ground of validation or test. What was found lies in the table `mined_negatives`, and, for
 sampling, in one vector file whose polygons name the fire years that may use them: those after the year mined, so that
@@ -13,9 +13,10 @@ from typing import Final
 import geopandas as gpd
 import numpy as np
 
-from burnscar_assets.errors import MissingDataError
+from burnscar_assets.evaluation.champion_record import champion_folder, champion_manifest, serving, windows_seen
 from burnscar_assets.evaluation.judge import answers
-from burnscar_assets.evaluation.spec import REPORT_FILE, EvaluationSpec, load_report
+from burnscar_assets.evaluation.separation import on_unseen_ground
+from burnscar_assets.evaluation.spec import EvaluationSpec
 from burnscar_assets.imagery.dataset import write_dataset_config
 from burnscar_assets.imagery.hrefs import resolve_href
 from burnscar_assets.mining.candidates import draw_candidates
@@ -35,7 +36,6 @@ from burnscar_assets.storage.contracts import (
 )
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, read_years, write_table
-from burnscar_assets.training.manifest import verify_checkpoint
 from burnscar_assets.training.plan import usable_windows
 
 FILE: Final = "mined/hard_negatives.parquet"
@@ -49,8 +49,8 @@ class MiningSummary:
     Attributes:
         fire_year: The year.
         candidates: Windows of land that were looked for.
-        usable: Those with complete and clear imagery.
-        false_positives: Those that the checkpoint calls burnt.
+        usable: Those with complete and clear imagery, none of which the champion has seen.
+        false_positives: Those that the champion calls burnt.
         kept: Those that are kept: the surest, apart from each other.
         threshold: Probability above which it calls a window burnt, fixed on validation.
     """
@@ -66,26 +66,23 @@ class MiningSummary:
 def mine(
     settings: Settings, root: DataRoot, fire_year: int, *, device: str = "cpu", progress: Progress = silent
 ) -> MiningSummary:
-    """Mine a fire year's training ground for windows that its checkpoint takes for burnt.
+    """Mine a fire year's training ground for windows that its champion takes for burnt.
 
     Args:
         settings: of the world.
-        root: its data root; the year's points, checkpoint and evaluation are there.
+        root: its data root; the year's points and champion are there.
         fire_year: the year.
         device: where the model runs: cpu, cuda, or auto.
         progress: told of steps.
 
     Raises:
-        MissingDataError: the year was not trained or evaluated yet.
-        CheckpointError: the checkpoint is damaged.
+        MissingDataError: the year has no champion yet.
+        CheckpointError: the champion is damaged.
         InputError: there is no land to look at.
         SourceUnavailableError: the imagery's source does not answer.
     """
-    folder = root.checkpoint(fire_year)
-    manifest = verify_checkpoint(folder)
-    if not (root.evaluation(fire_year) / REPORT_FILE).exists():
-        raise MissingDataError(f"{fire_year} was not evaluated: run burnscar refresh --years {fire_year}")
-    decision = load_report(root, fire_year).held_out.rules.decision
+    decision = serving(root, fire_year).rules.decision
+    manifest, seen = champion_manifest(root, fire_year), windows_seen(root, fire_year)
     candidates = _candidates(settings, root, fire_year)
     place = _materialize(settings, root, candidates, fire_year, progress)
     usable = usable_windows(
@@ -95,17 +92,19 @@ def mine(
         manifest.every_layer,
         min_clear_fraction=settings.imagery.min_clear_fraction,
     )
+    usable = on_unseen_ground(usable, seen, margin_m=0)
     spec = EvaluationSpec(
         root=place.path,
         fire_year=fire_year,
         sensor=settings.sensor,
         layer=settings.imagery.layer,
         min_clear_fraction=settings.imagery.min_clear_fraction,
+        margin_m=0,
         settings=settings.evaluation,
         device=device,
         classes=settings.training.classes,
     )
-    probability, nbr = answers(spec, folder, usable, progress)
+    probability, nbr = answers(spec, champion_folder(root, fire_year), usable, progress)
     judged = usable.merge(candidates[["point_id", "cell_col", "cell_row"]], on="point_id").assign(
         burnt_probability=probability, nbr=nbr, weights_sha256=manifest.weights_sha256
     )

@@ -17,6 +17,7 @@ from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import SEASON_LOOK_BACK_YEARS, World
 from burnscar_assets.orchestration.versions import CHAIN, COMPARISON, IN_SEASON_VERSIONS
 from burnscar_assets.packed.pack import pack_path
+from burnscar_assets.storage.atomic import read_json
 from burnscar_assets.storage.contracts import ALL_TABLES, BURNED_AREA_MAPS, IN_SEASON_MAPS
 from burnscar_assets.storage.object_manifest import Record
 from burnscar_assets.storage.object_store import UNPARTITIONED as STORED_WHOLE
@@ -41,7 +42,7 @@ NEED_CONFIG = (*DATASET_STAGES, FIRE_SCENES, *GPU_STAGES)
 TABLES = {
     "calfire_release": ("release_records",),
     "fire_perimeters": ("fire_perimeters", "fire_perimeter_rejects"),
-    "in_season_perimeters": ("in_season_perimeters", "in_season_rejects"),
+    "in_season_perimeters": ("in_season_perimeters", "in_season_rejects", "in_season_burns"),
     "sample_points": ("sample_points", "sample_losses"),
     "tiles": ("tiles", "scene_radiometry"),
     "checkpoint": (),
@@ -84,17 +85,19 @@ def missing(world: World, pair: Pair, version: str) -> list[str]:
     store = configured_store()
     if store is None:
         gone = [f"{path} is gone" for path in outputs(world, pair) if not path.exists()]
-        return gone or _maps_of_another(world, pair)
+        return gone or _of_another_champion(world, pair)
     manifest = store.manifest(pair.asset, pair.partition_key)
     if manifest is None:
         return ["it is not in the object store"]
-    return (
-        _maps_of_another(world, pair) if manifest.version == version else ["the object store has another version of it"]
-    )
+    if manifest.version != version:
+        return ["the object store has another version of it"]
+    return _of_another_champion(world, pair)
 
 
-def _maps_of_another(world: World, pair: Pair) -> list[str]:
-    """Why maps lack something where a person made another checkpoint champion: no data version knows of that."""
+def _of_another_champion(world: World, pair: Pair) -> list[str]:
+    """Why a pair lacks something where a person made another checkpoint champion: no data version knows of that."""
+    if pair.stage == "evaluation_metrics":
+        return _season_of_another(world, pair)
     table = {MAPS: BURNED_AREA_MAPS, SEASON_MAPS: IN_SEASON_MAPS}.get(pair.stage)
     if table is None or not table_path(world.root, table, pair.fire_year).exists():
         return []
@@ -106,6 +109,19 @@ def _maps_of_another(world: World, pair: Pair) -> list[str]:
         if champion is not None
         and (maps.loc[maps["checkpoint_year"] == year, "weights_sha256"] != champion.reign.weights_sha256).any()
     ]
+
+
+def _season_of_another(world: World, pair: Pair) -> list[str]:
+    from burnscar_assets.evaluation.spec import REPORT_FILE
+
+    if pair.fire_year is None:
+        return []
+    for root in _roots(world, pair.setup):
+        judged = read_json(root.evaluation(pair.fire_year) / REPORT_FILE).get("season", {}).get("judgement")
+        champion = load_champion(root, judged["checkpoint_year"]) if judged else None
+        if champion is not None and champion.reign.weights_sha256 != judged["weights_sha256"]:
+            return [f"the champion of {champion.fire_year} is another checkpoint than that of the season"]
+    return []
 
 
 def fetch_inputs(world: World, pair: Pair) -> None:

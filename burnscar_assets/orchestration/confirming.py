@@ -7,7 +7,8 @@ with a partition, or it can't be judged, it is made.
 """
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import dagster as dg
@@ -15,13 +16,14 @@ from filelock import Timeout
 
 from burnscar_assets.errors import BurnscarError
 from burnscar_assets.orchestration.artifacts import configured_store, missing
+from burnscar_assets.orchestration.assets.model import checkpoint_holds
 from burnscar_assets.orchestration.assets.samples import points_hold, windows_hold
-from burnscar_assets.orchestration.lineage import Lineage
+from burnscar_assets.orchestration.lineage import Lineage, parents
 from burnscar_assets.orchestration.pairs import INPUT_POINTER_TAG, INPUT_VERSION_TAG, VERSION_TAG, Pair
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.stage import CHANGES, lock_of
 from burnscar_assets.orchestration.staleness import EventLog, StalePair, stale_pairs
-from burnscar_assets.storage.contracts import BURN_HISTORY
+from burnscar_assets.storage.contracts import BURN_HISTORY, FIRE_PERIMETERS
 
 CONFIRMED = "burnscar/confirmed"
 """Metadata of a materialization that nothing was made for: why that was right."""
@@ -44,17 +46,18 @@ class _Rule(NamedTuple):
 _RULES: Mapping[str, _Rule] = {
     "sample_points": _Rule(BURN_HISTORY.name, points_hold),
     "windows": _Rule(BURN_HISTORY.name, windows_hold),
+    "checkpoint": _Rule(FIRE_PERIMETERS.name, checkpoint_holds),
 }
 
 
 def can_be_confirmed(pair: Pair) -> bool:
     """Whether a pair's stage can tell that its result stays."""
-    return pair.asset in _RULES
+    return pair.stage in _RULES
 
 
 def may_hold(pair: Pair, changed: Pair) -> bool:
     """Whether a pair may be confirmed where one of its inputs changed."""
-    return pair.asset in _RULES and _RULES[pair.asset].input == changed.asset
+    return pair.stage in _RULES and _RULES[pair.stage].input == changed.asset
 
 
 def confirm(
@@ -81,16 +84,19 @@ def confirm(
 
 def confirm_one(world: World, log: EventLog, found: StalePair) -> bool:
     """Confirm a stale pair whose inputs are settled, if it can be; who calls this holds its lock."""
-    rule = _RULES.get(found.asset)
+    rule = _RULES.get(found.pair.stage)
     if rule is None or found.inputs != (rule.input,) or found.fire_year is None:
         return False
+    sources = [pair for pair in parents(log.graph, found.pair) if pair.asset == rule.input]
     if configured_store() is not None:  # draws/ is not in it
         return False
     try:
-        with lock_of(world, Pair(rule.input, found.fire_year)).acquire(blocking=False):
-            if missing(world, found.pair, "") or not rule.holds(world, found.fire_year):
+        with ExitStack() as held:
+            for source in sources:
+                held.enter_context(lock_of(world, source).acquire(blocking=False))
+            if missing(world, found.pair, "") or not rule.holds(world.of(found.pair.setup), found.fire_year):
                 return False
-            log.instance.report_runless_asset_event(_event(log, found.pair, rule.input))
+            log.instance.report_runless_asset_event(_event(log, found.pair, sources))
             return True
     except Exception:
         return False
@@ -105,14 +111,16 @@ def _confirm_alone(world: World, log: EventLog, pair: Pair) -> bool:
         return False
 
 
-def _event(log: EventLog, pair: Pair, source: str) -> dg.AssetMaterialization:
-    """The last materialization of a pair again, as of an input's latest content."""
-    partition = pair.partition_key or ""
+def _event(log: EventLog, pair: Pair, sources: Sequence[Pair]) -> dg.AssetMaterialization:
+    """The last materialization of a pair again, as of the latest content of the years of an input."""
+    partition, source = pair.partition_key or "", sources[0].asset
     before = log.latest(pair.key)[partition].asset_materialization
-    latest = log.latest(dg.AssetKey(source))[partition]
-    content = latest.asset_materialization
-    assert before is not None and content is not None  # noqa: S101 - else it would be missing
-    version = hashlib.sha256((content.tags or {})[VERSION_TAG].encode()).hexdigest()  # as Dagster has those of years
+    known = log.latest(dg.AssetKey(source))
+    latest = [known[year] for year in sorted(str(one.partition_key) for one in sources) if year in known]
+    contents = [record.asset_materialization for record in latest]
+    versions = "".join((content.tags or {})[VERSION_TAG] for content in contents if content is not None)
+    assert before is not None and latest  # noqa: S101 - else it would be missing
+    version = hashlib.sha256(versions.encode()).hexdigest()  # as Dagster has those of years
     told: dict[str, Any] = {CHANGES: "", CONFIRMED: f"{source} changed, but {_SAID}"}
     return dg.AssetMaterialization(
         asset_key=pair.key,
@@ -121,6 +129,6 @@ def _event(log: EventLog, pair: Pair, source: str) -> dg.AssetMaterialization:
         tags={
             **(before.tags or {}),
             INPUT_VERSION_TAG + source: version,
-            INPUT_POINTER_TAG + source: str(latest.storage_id),
+            INPUT_POINTER_TAG + source: str(max(record.storage_id for record in latest)),
         },
     )

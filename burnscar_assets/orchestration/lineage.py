@@ -53,7 +53,8 @@ class Lineage:
         """The stale pairs that runs can make now: one for each fire year, or as `run_of` says.
 
         A pair waits while anything before it may still change: unless its inputs that may are of the same run,
-        so that the run makes them first. What failed is not made again, and what comes after it waits.
+        so that the run makes them first. What failed is not made again, and what comes after it waits; but a year that
+        an asset can't be made of doesn't hold up the asset's later years, which do without it.
 
         Args:
             stale: what is to be made.
@@ -64,8 +65,12 @@ class Lineage:
         """
         unsettled: set[Pair] = set()
         chosen: set[Pair] = set()
+        hopeless: set[Pair] = set(failed)
         for pair in self.pairs():
-            waiting = [parent for parent in self._stages_before(pair) if parent in unsettled]
+            before = [p for p in self._stages_before(pair) if p.asset != pair.asset or p not in hopeless]
+            waiting = [parent for parent in before if parent in unsettled]
+            if pair in stale and not hopeless.isdisjoint(before):
+                hopeless.add(pair)
             asked = pair in stale or (bool(waiting) and pair in along)
             held_up = pair in failed or pair in at_work
             if asked and not held_up and all(p in chosen and run_of(p) == run_of(pair) for p in waiting):

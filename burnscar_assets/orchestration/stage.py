@@ -85,12 +85,14 @@ class StageRun:
         metadata: Mapping[str, Any],
         preview: Preview,
         beside: Mapping[Table, pd.DataFrame] | None = None,
+        *,
+        version: str | None = None,
     ) -> dg.MaterializeResult:
-        """Write the stage's table, after those that belong beside it; its data version is the hash of its content."""
+        """Write the stage's table, after those beside it; its content is the data version unless one is given."""
         parts = [*(beside or {}).items(), (table, rows)]
         changes = [self._replace(*part) for part in parts]
         wear = Wear(sum(change.rows for change in changes), sum(len(part) for _, part in parts))
-        return self.table_result(table, rows, changes[-1], metadata, preview, wear=wear)
+        return self.table_result(table, rows, changes[-1], metadata, preview, wear=wear, version=version)
 
     def table_result(
         self,

@@ -25,14 +25,14 @@ STAGE_VERSIONS = {
     "scene_matches": "5",
     "tiles": "5",
     "fire_scenes": "3",
-    "checkpoint": "5",
-    "evaluation_metrics": "10",
+    "checkpoint": "6",
+    "evaluation_metrics": "11",
     "burned_area_maps": "10",
-    "baseline_checkpoint": "3",
+    "baseline_checkpoint": "4",
     COMPARISON: "2",
 }
 
-IN_SEASON_VERSIONS = {"in_season_records": "2", "in_season_perimeters": "2", "in_season_maps": "10"}
+IN_SEASON_VERSIONS = {"in_season_records": "2", "in_season_perimeters": "3", "in_season_maps": "11"}
 """Stages that a world has if it follows an in-season source; they come after the labels."""
 
 OF_SETUPS = frozenset({"baseline_checkpoint", COMPARISON})
@@ -121,6 +121,12 @@ _OF_WHOLE_FRAMES = (
 _SEEN = ("imagery.layer", "imagery.min_clear_fraction")
 """Which windows are trained on and scored."""
 
+_JUDGED = (
+    "sampling.splits", "sampling.ring_gap_m", "sampling.ring_width_m", "sampling.max_fires_per_year", "sampling.seed",
+    "windows.resolution_m", "mapping.buffer_m", "fire_scenes.margin_m", "fire_scenes.margin_share",
+)  # fmt: skip
+"""Which fires judge a checkpoint, and their frames, which training keeps off."""
+
 _FILE = "file "
 
 READ_BY = {
@@ -136,6 +142,8 @@ READ_BY = {
             "perimeters.max_duration_days",
             "perimeters.max_repair_area_change",
             "perimeters.max_area_mismatch",
+            "perimeters.scar_years",
+            "perimeters.scar_years_prescribed",
         )
     ),
     "in_season_maps": Read(
@@ -177,10 +185,11 @@ READ_BY = {
         ),
         ("imagery.dataset_config",),
     ),
-    "checkpoint": Read(("training", *_SEEN), ("training.config",)),
+    "checkpoint": Read(("training", *_SEEN, *_JUDGED), ("training.config",)),
     "evaluation_metrics": Read(
         (
             "evaluation",
+            "sampling.splits.margin_m",
             *_SEEN,
             "windows.size_px",
             "mapping.overlap",
@@ -206,7 +215,7 @@ READ_BY = {
         ),
         ("mapping.reference",),
     ),
-    "baseline_checkpoint": Read(("training.look_back_years", "training.seed", *_SEEN)),
+    "baseline_checkpoint": Read(("training.look_back_years", "training.seed", *_SEEN, *_JUDGED)),
     COMPARISON: Read(("evaluation.bootstrap_samples", "evaluation.confidence", "evaluation.seed", "setups.reference")),
 }
 

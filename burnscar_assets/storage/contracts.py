@@ -136,6 +136,15 @@ BURN_HISTORY: Final = Table(
     ),
 )
 
+IN_SEASON_BURNS: Final = Table(
+    "in_season_burns",
+    "Every burn that maps of the season may show: all fires of the in-season source, contained or not, and those of "
+    "the release whose scars could still show.",
+    keys=("burn_id",),
+    row="burn",
+    columns=BURN_HISTORY.columns,
+)
+
 SAMPLE_POINTS: Final = Table(
     "sample_points",
     "Centres of windows to come, burnt and unburnt, each in one cell of the lattice.",
@@ -319,8 +328,8 @@ PREDICTIONS: Final = Table(
 
 SEASON_PREDICTIONS: Final = Table(
     "season_predictions",
-    "The answer of the fire year before's checkpoint for every window of the year, as it would have served in the "
-    "season; empty if there is no such checkpoint.",
+    "The answer of the fire year before's champion for every window of the year, as it would have served in the "
+    "season; empty if there is no such champion.",
     keys=("window_id",),
     of_setup=True,
     columns=_PREDICTION_COLUMNS,
@@ -328,7 +337,7 @@ SEASON_PREDICTIONS: Final = Table(
 
 EVALUATION_METRICS: Final = Table(
     "evaluation_metrics",
-    "Metrics of the fire year's held-out fires by its checkpoint, and of all its fires by the checkpoint of the year "
+    "Metrics of the fire year's held-out fires by its checkpoint, and of all its fires by the champion of the year "
     "before (scopes `season…`); model beside baseline.",
     keys=("method", "scope", "subset", "fire_id", "metric"),
     row="figure",
@@ -342,8 +351,8 @@ EVALUATION_METRICS: Final = Table(
             "`pooled`, `fire`, `per_fire` (over fires, each counted once), `fire_size`, `days_since_containment`, "
             "`ecoregion`, `stratum`, `label` (those windows whose label is certain), `land` (false alarms), "
             "`calibrated` (after temperature scaling), `reliability`, or `cloudy` (windows that are in no other "
-            "scope); of the checkpoint of the year before: `season` "
-            "(pooled), `season_fire`, `season_fire_size`, …",
+            "scope); of the champion of the year before: `season` (pooled), `season_fire`, `season_fire_size`, …, and "
+            "`season_other_ecoregion` (windows whose ecoregion it has not seen)",
         ),
         Column(
             "subset",
@@ -508,6 +517,7 @@ ALL_TABLES: Final = (
     IN_SEASON_RECORDS,
     IN_SEASON_PERIMETERS,
     IN_SEASON_REJECTS,
+    IN_SEASON_BURNS,
     BURN_HISTORY,
     SAMPLE_POINTS,
     SAMPLE_LOSSES,

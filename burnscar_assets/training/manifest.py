@@ -77,6 +77,9 @@ class CheckpointManifest(BaseModel):
     )
     min_clear_fraction: float = Field(0, description="Least share of each of these that is clear, 0–1.")
     cloudy_windows: dict[str, int] = Field({}, description="Those of its splits left out as less clear.")
+    judged_windows: dict[str, tuple[str, ...]] = Field(
+        {}, description="Windows left out as they reach into the frame of a judged fire, by split."
+    )
     fires: dict[str, int] = Field(description="Fires that it has seen, by split.")
     seen_hash: str = Field(description="Hash of the windows of training and validation, see `plan.seen_hash`.")
     epochs: int = Field(description="Epochs trained.")

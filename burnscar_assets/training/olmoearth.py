@@ -34,6 +34,13 @@ RANDOM_NOTICE: Final = (
     "Figures of this checkpoint say nothing about OlmoEarth."
 )
 
+PRETRAINING_OF_V1: Final = (
+    "285,288 places of 2.56 km all over the world, chosen by features of OpenStreetMap, each seen by Sentinel-1, "
+    "Sentinel-2 and Landsat 8 and 9 in 360 days within 2016–2024 (github.com/allenai/olmoearth_pretrain, "
+    "docs/Pretraining-Dataset.md)"
+)
+UNKNOWN_IMAGERY: Final = "unknown"
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -86,6 +93,23 @@ class Encoder:
     sha256: str | None
     notice: str
     revision: str | None = None
+
+
+def pretraining_imagery(identity: str, *, random: bool) -> str:
+    """What is published of the places and years that an encoder was pretrained on.
+
+    Args:
+        identity: on the hub, as `model_id`.
+        random: whether its weights are random.
+    """
+    if random:
+        return "none, its weights are random"
+    version = identity.removeprefix("allenai/OlmoEarth-").rpartition("-")[0]
+    if version == "v1":
+        return PRETRAINING_OF_V1
+    if any(version == known for known, _ in ARCHITECTURES):
+        return f"{UNKNOWN_IMAGERY} for {version}; published of v1: {PRETRAINING_OF_V1}"
+    return UNKNOWN_IMAGERY
 
 
 def model_id(settings: ModelSettings) -> str:

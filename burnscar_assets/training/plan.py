@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import geopandas as gpd
@@ -17,6 +18,7 @@ from burnscar_assets.storage.hashing import hash_json
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, table_path
 from burnscar_assets.training.config import check_inputs, image_layers, needs_encoder, outline_config, run_config
+from burnscar_assets.training.judged_ground import judged_frames, on_judged_frames
 from burnscar_assets.training.manifest import CheckpointManifest
 from burnscar_assets.training.olmoearth import resolve_encoder
 from burnscar_assets.training.spec import Counts, TrainingSpec
@@ -48,9 +50,9 @@ def plan_training(
     outline = outline_config(settings.training, settings.imagery.layer)
     check_inputs(outline, root.dataset)
     layers = tuple(image_layers(outline))
-    least = settings.imagery.min_clear_fraction
-    windows, cloudy = by_clearness(complete_windows(root, years, settings.imagery.layer, layers), least)
-    check_splits(windows, fire_year, cloudy=len(cloudy))
+    chosen = choose_windows(settings, root, years, layers)
+    check_splits(chosen, fire_year)
+    windows = chosen.windows
     scratch = not needs_encoder(settings.training)
     spec = TrainingSpec(
         fire_year=fire_year,
@@ -64,14 +66,44 @@ def plan_training(
         settings=settings.training,
         encoder=None if scratch else resolve_encoder(settings.training.model, DataRoot(root.path.resolve()), warn),
         names=names_by_split(windows),
-        min_clear_fraction=least,
-        **seen_counts(windows, cloudy),
+        min_clear_fraction=settings.imagery.min_clear_fraction,
+        **seen_counts(chosen),
         seen_hash=seen_hash(windows),
         data_versions=data_versions or {},
         simulated=settings.simulated_imagery,
     )
     run_config(spec, "cpu")  # what nothing fills in is found before a process starts
     return spec
+
+
+@dataclass(frozen=True)
+class ChosenWindows:
+    """The windows that a checkpoint is trained, chosen and judged by, and those that are left out.
+
+    Attributes:
+        windows: those of every split that count.
+        cloudy: those that are less clear than counts.
+        judged: those of training or validation that reach into the frame of a fire that judges the checkpoint.
+    """
+
+    windows: gpd.GeoDataFrame
+    cloudy: gpd.GeoDataFrame
+    judged: gpd.GeoDataFrame
+
+
+def choose_windows(
+    settings: Settings, root: DataRoot, fire_years: Sequence[int], every_layer: Sequence[str] = ()
+) -> ChosenWindows:
+    """Choose what a checkpoint is trained with among the complete windows of some years.
+
+    Raises:
+        MissingDataError: a table is missing.
+        InputError: a judged fire can't be mapped, as it reaches too far beyond its UTM zone.
+    """
+    complete = complete_windows(root, fire_years, settings.imagery.layer, every_layer)
+    clear, cloudy = by_clearness(complete, settings.imagery.min_clear_fraction)
+    judged = on_judged_frames(clear, judged_frames(settings, root, fire_years))
+    return ChosenWindows(clear[~judged].reset_index(drop=True), cloudy, clear[judged].reset_index(drop=True))
 
 
 def complete_windows(
@@ -135,18 +167,20 @@ def usable_windows(
 
 
 def windows_of(root: DataRoot, manifest: CheckpointManifest, layer: str) -> gpd.GeoDataFrame:
-    """`usable_windows` of the years that a checkpoint has seen, by the clearness that it was trained with.
+    """Windows of the years that a checkpoint has seen that counted for it: by its clearness, off judged frames.
 
     Raises:
         MissingDataError: a table is missing.
     """
-    return usable_windows(
+    usable = usable_windows(
         root,
         manifest.fire_years,
         layer,
         manifest.every_layer,
         min_clear_fraction=manifest.min_clear_fraction,
     )
+    judged = [window_id for names in manifest.judged_windows.values() for window_id in names]
+    return usable[~usable["window_id"].isin(judged)].reset_index(drop=True)
 
 
 def acquired_column(layer: str) -> str:
@@ -187,17 +221,13 @@ def count_windows(windows: pd.DataFrame) -> Counts:
     return counts
 
 
-def seen_counts(windows: gpd.GeoDataFrame, cloudy: gpd.GeoDataFrame) -> dict[str, Any]:
-    """What a checkpoint says that it has seen: fields of its manifest; windows for testing are in none of them.
-
-    Args:
-        windows: `usable_windows`.
-        cloudy: those that were left out as cloudy.
-    """
-    seen = seen_windows(windows)
+def seen_counts(chosen: ChosenWindows) -> dict[str, Any]:
+    """What a checkpoint says that it has seen: fields of its manifest; windows for testing are in none of them."""
+    seen = seen_windows(chosen.windows)
     return {
         "windows": count_windows(seen),
-        "cloudy_windows": count_splits(seen_windows(cloudy)),
+        "cloudy_windows": count_splits(seen_windows(chosen.cloudy)),
+        "judged_windows": names_by_split(chosen.judged),
         "fires": {str(split): len(set(rows["fire_id"].dropna()) - {""}) for split, rows in seen.groupby("split")},
     }
 
@@ -212,25 +242,26 @@ def count_splits(windows: pd.DataFrame) -> dict[str, int]:
     return {str(split): len(rows) for split, rows in windows.groupby("split")}
 
 
-def check_splits(windows: pd.DataFrame, fire_year: int, *, cloudy: int) -> None:
+def check_splits(chosen: ChosenWindows, fire_year: int) -> None:
     """Check that there is something of each class to train on, and something to validate on.
 
     Args:
-        windows: `usable_windows`.
+        chosen: the windows, and those left out, for the message.
         fire_year: of the checkpoint, for the message.
-        cloudy: windows that were left out as cloudy, for the message.
 
     Raises:
         InputError: there is not.
     """
+    windows = chosen.windows
     have = {split: set(windows.loc[windows["split"] == split, "category"]) for split in Split}
     missing = [f"train has no {name} windows" for name in CLASS_NAMES if name not in have[Split.TRAIN]]
     if not have[Split.VAL]:
         missing.append("val has no windows")
     if missing:
         raise InputError(
-            f"cannot train for {fire_year}: of {len(windows)} windows with complete and clear tiles ({cloudy} others "
-            f"are cloudy, imagery.min_clear_fraction), {' and '.join(missing)}; "
+            f"cannot train for {fire_year}: of {len(windows)} windows with complete and clear tiles "
+            f"({len(chosen.cloudy)} others are cloudy, imagery.min_clear_fraction; {len(chosen.judged)} lie in frames "
+            f"of judged fires), {' and '.join(missing)}; "
             "take more years (training.look_back_years) or fires, or deal the ground anew (sampling.splits: "
             "block_km smaller, another seed)"
         )

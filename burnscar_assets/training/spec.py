@@ -35,6 +35,9 @@ class TrainingSpec(ProcessSpec):
     names: dict[str, tuple[str, ...]] = Field(description="Names of usable windows in the dataset, by split.")
     min_clear_fraction: float = Field(0, description="Least share of each that is clear, 0–1.")
     cloudy_windows: dict[str, int] = Field({}, description="Windows of training and validation left out as less clear.")
+    judged_windows: dict[str, tuple[str, ...]] = Field(
+        {}, description="Windows left out as they reach into the frame of a judged fire, by split."
+    )
     fires: dict[str, int] = Field(description="Fires of training and validation.")
     seen_hash: str = Field(description="Hash of the windows of training and validation, see `plan.seen_hash`.")
     data_versions: dict[str, str] = Field({}, description="Data versions of what is read, kept in the manifest.")

@@ -270,6 +270,7 @@ def _manifest(
         windows=spec.windows,
         min_clear_fraction=spec.min_clear_fraction,
         cloudy_windows=spec.cloudy_windows,
+        judged_windows=spec.judged_windows,
         fires=spec.fires,
         seen_hash=spec.seen_hash,
         epochs=len(result.history),

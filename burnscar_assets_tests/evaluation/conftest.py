@@ -13,7 +13,7 @@ from burnscar_assets_tests.evaluation.tiny_world import spec_of, train_world
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> DataRoot:
-    """Two fire years, a checkpoint of 2020 that has seen both, and its evaluation."""
+    """Two fire years with a checkpoint each, that of 2020 has seen both, and their evaluations."""
     from huggingface_hub import constants
 
     root = DataRoot(tmp_path_factory.mktemp("evaluated") / "data")
@@ -22,6 +22,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> DataRoot:
         patch.setattr(constants, "HF_HUB_OFFLINE", True)
         patch.setattr(constants, "HF_HUB_CACHE", str(root.path / "hub"))
         train_world(root)
+    evaluate(spec_of(root, fire_year=2019, year_before=None))
     evaluate(spec_of(root))
     return root
 

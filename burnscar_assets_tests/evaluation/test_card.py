@@ -68,11 +68,32 @@ def test_limits_are_told_in_both_forms(trained: DataRoot) -> None:
     assert all(f"- {limit}" in text for limit in card["limits"])
     said = " ".join(card["limits"])
     assert "SIMULATED" in said and "random weights" in said and "3 held-out fires are few" in said
-    assert "**Simulated imagery.**" in text and "Checkpoint of 2019 on all windows" in text
+    assert "**Simulated imagery.**" in text and "Champion of 2019 on all windows" in text
     (ring,) = [line for line in text.splitlines() if line.startswith("| stratum: ring")]
     assert ring.split(" | ")[3] == "–", "one class has no F1"
     assert "below 100 ha" in text and "](worst_windows.png)" in text
     assert (trained.evaluation(2020) / "worst_windows.png").stat().st_size < 400_000
+
+
+@pytest.mark.parametrize(
+    ("encoder", "said"),
+    [
+        ({"random": True}, "pretrained on: none, its weights are random."),
+        ({"random": False, "model_id": "allenai/OlmoEarth-v1-Tiny"}, "pretrained on: 285,288 places of 2.56 km"),
+        ({"random": False}, "pretrained on: unknown for v1_2; published of v1: 285,288 places"),
+        ({"random": False, "model_id": "someone/Else"}, "pretrained on: unknown."),
+        (None, "pretrained on: none, there is no encoder."),
+    ],
+)
+def test_what_is_known_of_the_pretraining_is_told(encoder: dict | None, said: str, trained: DataRoot) -> None:
+    manifest, report = verify_checkpoint(trained.checkpoint(2020)), load_report(trained, 2020)
+    assert manifest.encoder is not None
+    record = None if encoder is None else manifest.encoder.model_copy(update=encoder)
+    metrics = read_table(trained, EVALUATION_METRICS, 2020)
+    card = model_card(spec_of(trained), manifest.model_copy(update={"encoder": record}), report, metrics)
+    assert said in card_markdown(card)
+    pretrained = record is not None and not record.random
+    assert any("may have been in the pretraining" in limit for limit in card["limits"]) == pretrained
 
 
 def test_a_card_without_simulation_does_not_mention_it(trained: DataRoot) -> None:

@@ -109,6 +109,18 @@ def test_intervals_hold_as_often_as_they_say_with_forty_fires(place: str) -> Non
         assert found.given == 150 and found.share >= 0.9 and found.widest < 0.6
 
 
+def test_an_interval_of_fires_without_a_mistake_holds_where_a_rare_fire_fails() -> None:
+    """Nineteen of twenty fires are wholly right: two of three samples of eight show no mistake at all."""
+    rng = np.random.default_rng(5)
+    right = np.where(rng.random((300, 8)) < 0.95, 10, 0)
+    nothing = np.zeros_like(right)
+    ends = np.array([pooled_f1(counts) for counts in np.stack([right, nothing, 10 - right, nothing], axis=1)])
+    flawless = ends[:, 0] == 1
+    truth = 2 * 0.95 / (2 * 0.95 + 0.05)
+    assert 0.6 < flawless.mean() < 0.75
+    assert (ends[flawless, 1] <= truth).all() and (ends[flawless, 2] >= truth).all()
+
+
 def test_no_interval_where_none_would_hold() -> None:
     for fires in (3, 4, 5):
         assert held("pooled", "even", "demo", fires, 50).given == 0

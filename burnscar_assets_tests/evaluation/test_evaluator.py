@@ -15,6 +15,7 @@ from burnscar_assets.classes import BANDS
 from burnscar_assets.cost import COST_FILE
 from burnscar_assets.errors import CheckpointError, InputError, MissingDataError
 from burnscar_assets.evaluation.baseline import tune_threshold, window_nbr
+from burnscar_assets.evaluation.champion_record import SEEN_FILE, champion_folder, load_champion
 from burnscar_assets.evaluation.evaluator import evaluate
 from burnscar_assets.evaluation.judge import describe_windows
 from burnscar_assets.evaluation.season import judge_season
@@ -31,8 +32,8 @@ from burnscar_assets.storage.contracts import (
 )
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import Table, read_table, write_table
-from burnscar_assets.training.manifest import verify_checkpoint
-from burnscar_assets_tests.evaluation.tiny_world import spec_of
+from burnscar_assets.training.manifest import MANIFEST_FILE, verify_checkpoint
+from burnscar_assets_tests.evaluation.tiny_world import MARGIN_M, spec_of
 from burnscar_assets_tests.imported import imported_by
 from burnscar_assets_tests.tiny_dataset import LAYER
 
@@ -161,7 +162,7 @@ def test_a_year_under_cloud_says_so(world: DataRoot) -> None:
         evaluate(spec_of(world))
 
 
-def test_the_season_is_judged_by_the_checkpoint_of_the_year_before(trained: DataRoot) -> None:
+def test_the_season_is_judged_by_the_champion_of_the_year_before(trained: DataRoot) -> None:
     report, season = load_report(trained, 2020), read_table(trained, SEASON_PREDICTIONS, 2020)
     windows, tiles = read_table(trained, WINDOWS, 2020), read_table(trained, TILES, 2020)
     assert set(season["window_id"]) == set(windows["window_id"]) & set(tiles.loc[tiles["complete"], "window_id"])
@@ -172,6 +173,10 @@ def test_the_season_is_judged_by_the_checkpoint_of_the_year_before(trained: Data
     assert judged.rules.decision.burnt + judged.rules.decision.unburnt == 10, (
         "its threshold is fixed on its own validation split"
     )
+    assert judged.separation.nearest_m > MARGIN_M
+    champion = load_champion(trained, 2019)
+    assert champion is not None and champion.rules == judged.rules
+    assert report.season.elsewhere == "none told apart, since no ecoregions are given (evaluation.ecoregions)"
     metrics = read_table(trained, EVALUATION_METRICS, 2020)
     pooled = metrics[(metrics["scope"] == "season") & (metrics["method"] == "model")].set_index("metric")
     right = (season["category"] == season["predicted"]).mean()
@@ -192,23 +197,56 @@ def test_a_season_window_on_ground_that_was_seen_is_left_out(world: DataRoot) ->
     assert "that it has seen: 1" in season.season.note
 
 
-def lose_the_checkpoint(root: DataRoot) -> None:
-    shutil.rmtree(root.checkpoint(2019))
+def test_the_season_is_the_champions_whatever_was_trained_since(world: DataRoot) -> None:
+    before = judge_season(spec_of(world), silent)
+    shutil.rmtree(world.checkpoint(2019))
+    rewrite(world, WINDOWS, swap_splits, 2019)
+    after = judge_season(spec_of(world), silent)
+    assert after.season == before.season and after.predictions.equals(before.predictions)
+    manifest = champion_folder(world, 2019) / MANIFEST_FILE
+    manifest.write_bytes(b"{}")
+    with pytest.raises(CheckpointError, match="the champion of 2019 is damaged"):
+        judge_season(spec_of(world), silent)
 
 
-def change_what_it_has_seen(root: DataRoot) -> None:
-    rewrite(root, WINDOWS, swap_splits, 2019)
+def test_windows_of_ecoregions_that_the_champion_has_not_seen_are_told_apart(world: DataRoot, tmp_path: Path) -> None:
+    windows = read_table(world, WINDOWS, 2020)
+    seen, season = gpd.read_parquet(champion_folder(world, 2019) / SEEN_FILE), windows.total_bounds
+    middle = windows.geometry.centroid.x.median()
+    west, east = box(season[0] - 1e3, season[1] - 1e3, middle, season[3] + 1e3), box(middle, *season[1:3], season[3])
+    regions = [("Known", seen.union_all().convex_hull.buffer(1e3)), ("West", west), ("East", east.buffer(1e3))]
+    path = tmp_path / "regions.geojson"
+    named, shapes = zip(*regions, strict=True)
+    gpd.GeoDataFrame({"US_L3NAME": named}, geometry=list(shapes), crs=windows.crs).to_crs("EPSG:4326").to_file(path)
+    report = evaluate(spec_of(world, ecoregions=path))
+    assert report.season.elsewhere == "East, West"
+    metrics, season_rows = read_table(world, EVALUATION_METRICS, 2020), read_table(world, SEASON_PREDICTIONS, 2020)
+    told = metrics[(metrics["scope"] == "season_other_ecoregion") & (metrics["method"] == "model")].set_index("metric")
+    elsewhere = season_rows[season_rows["ecoregion"].isin(["East", "West"])]
+    assert len(elsewhere) > 0 and (told["windows"] == len(elsewhere)).all()
+    right = (elsewhere["category"] == elsewhere["predicted"]).mean()
+    assert told.loc["accuracy", "value"] == pytest.approx(right)
+    said = f"Ecoregions that the champion has not seen: East, West. {len(elsewhere)} windows, F1 of burnt model"
+    assert said in (world.evaluation(2020) / "MODEL_CARD.md").read_text()
+    everywhere = gpd.GeoSeries([windows.union_all().convex_hull.buffer(1e5)], crs=windows.crs).to_crs("EPSG:4326")
+    gpd.GeoDataFrame({"US_L3NAME": ["All"]}, geometry=everywhere).to_file(path)
+    assert judge_season(spec_of(world, ecoregions=path), silent).season.elsewhere == (
+        "none, it has seen all of the season's"
+    )
+
+
+def lose_the_champion(root: DataRoot) -> None:
+    shutil.rmtree(champion_folder(root, 2019))
 
 
 @pytest.mark.parametrize(
     ("change", "year_before", "note"),
     [
-        (lose_the_checkpoint, 2019, "there is no checkpoint of 2019: run burnscar refresh --years 2019 2020"),
-        (change_what_it_has_seen, 2019, "windows have changed since the checkpoint of 2019"),
+        (lose_the_champion, 2019, "2019 has no champion: run burnscar refresh --years 2019 2020"),
         (lambda root: None, None, "it is the first fire year"),
     ],
 )
-def test_without_a_checkpoint_of_the_year_before_it_says_so_and_goes_on(
+def test_without_a_champion_of_the_year_before_it_says_so_and_goes_on(
     change: Callable[[DataRoot], None], year_before: int | None, note: str, world: DataRoot
 ) -> None:
     change(world)
@@ -223,12 +261,12 @@ def test_a_checkpoint_that_has_seen_the_season_is_refused(world: DataRoot) -> No
 
 
 def test_a_season_is_missing_from_metrics_card_and_report_alike(world: DataRoot) -> None:
-    lose_the_checkpoint(world)
+    lose_the_champion(world)
     report = evaluate(spec_of(world))
     assert load_report(world, 2020) == report and report.summary.season_f1_burnt is None
     assert read_table(world, SEASON_PREDICTIONS, 2020).empty
     assert not read_table(world, EVALUATION_METRICS, 2020)["scope"].str.startswith("season").any()
-    assert "Not judged: there is no checkpoint of 2019" in (world.evaluation(2020) / "MODEL_CARD.md").read_text()
+    assert "Not judged: 2019 has no champion" in (world.evaluation(2020) / "MODEL_CARD.md").read_text()
 
 
 def test_windows_are_described_by_fire_days_and_region(trained: DataRoot, tmp_path: Path) -> None:
@@ -342,7 +380,7 @@ def test_the_process_writes_what_the_function_does_and_imports_nothing_of_traini
 
 
 def test_the_process_says_what_went_wrong(tmp_path: Path) -> None:
-    spec = EvaluationSpec(root=tmp_path / "data", fire_year=2020, min_clear_fraction=0.9)
+    spec = EvaluationSpec(root=tmp_path / "data", fire_year=2020, min_clear_fraction=0.9, margin_m=320)
     code, event, _ = run_process(spec.write(tmp_path / "spec.json"))
     assert (code, event["error"]) == (2, "CheckpointError") and "burnscar refresh --years 2020" in event["message"]
     code, event, _ = run_process(tmp_path / "absent.json")
@@ -350,7 +388,9 @@ def test_the_process_says_what_went_wrong(tmp_path: Path) -> None:
 
 
 def test_spec_round_trip_and_mistakes(tmp_path: Path) -> None:
-    spec = EvaluationSpec(root=tmp_path, fire_year=2020, min_clear_fraction=0.9, data_versions={"tiles/2020": "abc"})
+    spec = EvaluationSpec(
+        root=tmp_path, fire_year=2020, min_clear_fraction=0.9, margin_m=320, data_versions={"tiles/2020": "abc"}
+    )
     path = spec.write(tmp_path / "spec.json")
     assert EvaluationSpec.read(path) == spec
     path.write_text(path.read_text().replace("fire_year", "fire_jahr"))

@@ -77,7 +77,8 @@ def test_rules_of_maps_are_fixed_on_validation_frames_kept_and_told(world: DataR
     assert [(error.fire_id, error.cluster_id) for error in rules.errors] == [("v", "v")]
     assert load_report(world, YEAR) == report and serving(world, YEAR).rules.maps == rules
     assert report.maps is not None and report.maps.fires == 1, "the test fire's frame"
-    assert report.season.judgement is not None and report.season.judgement.rules.maps is None
+    assert report.season.judgement is not None
+    assert report.season.judgement.rules == serving(world, YEAR - 1).rules, "the season has the rules that served"
     text = (world.evaluation(YEAR) / "MODEL_CARD.md").read_text()
     assert f"called burnt above {rules.threshold:.3f} (fixed on validation frames of 1 fires" in text
     assert "Reliability on the frames of 1 held-out fires" in text and "of validation windows" not in text

@@ -96,6 +96,18 @@ def test_an_interval_is_not_cut_off() -> None:
     assert 0 < loss.low < 0.1 < loss.high
 
 
+def test_clusters_that_agree_have_the_exact_binomial_interval() -> None:
+    answers, clusters = fires_with_skills(8, 10)
+    sure = answers.truth.astype(float)
+    flawless = intervals(Answers(answers.truth, answers.truth, sure, sure), clusters)
+    for metric in ("f1_burnt", "accuracy", "auroc"):
+        assert (flawless[metric].low, flawless[metric].high) == pytest.approx((0.6306, 1), abs=1e-4)
+    assert (flawless["brier"].low, flawless["brier"].high) == pytest.approx((0, 0.3694), abs=1e-4)
+    alike = t_interval(0.75, 0.0, 8.0, 0.95, "share")
+    assert (alike.low, alike.high) == pytest.approx((0.3491, 0.9681), abs=1e-4)
+    assert t_interval(0.0, 0.0, 8.0, 0.95, "difference") == Interval(0.0, 0.0), "the same answers differ by nothing"
+
+
 def test_metrics_that_rest_on_one_cluster_get_no_interval() -> None:
     truth = np.array([True] + [False] * 9)
     answers = Answers(truth, truth, truth.astype(float))

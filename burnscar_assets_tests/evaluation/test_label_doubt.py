@@ -18,7 +18,7 @@ from burnscar_assets.storage.tables import TABLE_CRS, read_table, write_table
 from burnscar_assets.training.plan import usable_windows
 from burnscar_assets_tests.evaluation.images_before import BEFORE, add_images_before
 from burnscar_assets_tests.evaluation.prediction_tables import make_predictions
-from burnscar_assets_tests.evaluation.tiny_world import spec_of, write_perimeters
+from burnscar_assets_tests.evaluation.tiny_world import spec_of
 from burnscar_assets_tests.tiny_dataset import LAYER, SIZE_PX, make_tiny_dataset
 
 SIDE = (SIZE_PX, SIZE_PX)
@@ -42,7 +42,6 @@ def doubt_of(root: DataRoot, windows: gpd.GeoDataFrame) -> LabelDoubt:
 def test_windows_with_islands_are_not_certain_and_their_share_is_told(root: DataRoot, offset: float) -> None:
     """Whatever season and haze of the two images add to dNBR, here the ends of what they do on real fires."""
     make_tiny_dataset(root, years=(2020,), windows_per_year=80)
-    write_perimeters(root, 2020)
     perimeters = read_table(root, FIRE_PERIMETERS, 2020)
     write_table(root, FIRE_PERIMETERS, perimeters.set_geometry(perimeters.buffer(20_000)), 2020)
     windows = usable_windows(root, [2020], LAYER, min_clear_fraction=0.9)
@@ -67,7 +66,6 @@ def test_windows_with_islands_are_not_certain_and_their_share_is_told(root: Data
 
 def test_without_unburned_ground_or_under_cloud_nothing_is_known(root: DataRoot) -> None:
     make_tiny_dataset(root, years=(2020,), windows_per_year=20)
-    write_perimeters(root, 2020)
     windows = usable_windows(root, [2020], LAYER, min_clear_fraction=0.9)
     add_images_before(root, 2020, burned_by_window(windows))
     unburnt = windows[windows["category"] == "unburnt"]

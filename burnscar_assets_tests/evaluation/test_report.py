@@ -71,9 +71,13 @@ def test_a_perfect_method_scores_one_everywhere() -> None:
     predictions["calibrated_probability"] = predictions["burnt_probability"]
     predictions["predicted"] = predictions.category
     metrics = evaluate_predictions(predictions, SETTINGS, 2021)
+    effective = value(metrics, "accuracy", column="effective_clusters")
+    assert effective == 8
     for metric in ("accuracy", "f1_macro", "iou_burnt", "auroc", "average_precision"):
-        assert [value(metrics, metric, column=c) for c in ("value", "low", "high")] == [1, 1, 1]
-    assert value(metrics, "brier") == 0
+        told = [value(metrics, metric, column=c) for c in ("value", "low", "high")]
+        assert told == pytest.approx([1, 0.025 ** (1 / effective), 1]), "few fires without a mistake prove little"
+    assert [value(metrics, "brier", column=c) for c in ("value", "low")] == [0, 0]
+    assert value(metrics, "brier", column="high") == pytest.approx(1 - 0.025 ** (1 / effective))
 
 
 def test_baseline_ranks_by_low_nbr_and_a_window_without_nbr_last() -> None:

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from burnscar_assets.labels.in_season import InSeasonPerimeters, clean_in_season, superseded_by
+from burnscar_assets.labels.in_season import InSeasonPerimeters, clean_in_season, season_burns, superseded_by
 from burnscar_assets.labels.perimeters import clean_perimeters
 from burnscar_assets.labels.wfigs import normalise_incidents
 from burnscar_assets.settings import InSeasonSettings, PerimeterSettings
-from burnscar_assets.storage.contracts import FIRE_PERIMETERS, IN_SEASON_PERIMETERS
+from burnscar_assets.storage.contracts import FIRE_PERIMETERS, IN_SEASON_PERIMETERS, RELEASE_RECORDS
 from burnscar_assets_tests.labels.label_records import frap_fires, release_records, square
 from burnscar_assets_tests.labels.wfigs_records import BURNING, irwin, wfigs_fires
 
@@ -66,6 +66,27 @@ def test_contained_fires_are_ready_and_all_others_have_their_reason() -> None:
     assert set(ready["source"]) == {"WFIGS"} and set(ready["contained_by"]) == {"containment"}
     summary = found.summary
     assert (summary.records, summary.ready, summary.not_contained, summary.superseded) == (9, 2, 2, 0)
+
+
+def test_all_that_burned_and_may_show_is_known_contained_or_not() -> None:
+    same = {"attr_IrwinID": irwin(0), "poly_IRWINID": irwin(0), "poly_DateCurrent": "2026-07-02T12:00"}
+    changes = [{}, BURNING, {"attr_ContainmentDateTime": "2026-12-02T20:00"}, {"attr_IncidentTypeCategory": "RX"}]
+    changes += [{"attr_IncidentTypeCategory": "CX"}, same]
+    records = normalise_incidents(wfigs_fires(*changes), 2026, "layer")
+    scars = [
+        {"YEAR_": day.year, "ALARM_DATE": day, "CONT_DATE": day}
+        for day in (ALARM.replace(year=2024), ALARM.replace(year=1950))
+    ]
+    release = release_records(frap_fires(*scars))
+    settings = PerimeterSettings()
+    burns = season_burns(records, release, 2026, settings).set_index("burn_id")
+    older = release.loc[release["fire_year"] == 2024, "record_id"].to_list()
+    assert sorted(burns.index) == sorted([*(fire(number) for number in range(5)), *older])
+    assert (burns.loc[[fire(number) for number in range(5)], "burn_year"] == 2026).all()
+    assert burns.loc[fire(3), "kind"] == "prescribed" and burns.loc[fire(1), "containment_date"] is pd.NaT
+    alone = season_burns(records, RELEASE_RECORDS.empty(), 2026, settings)
+    assert len(alone) == 5
+    assert season_burns(records[:0], RELEASE_RECORDS.empty(), 2026, settings).empty
 
 
 def test_perimeters_have_the_columns_of_labels_and_say_their_source() -> None:

@@ -22,7 +22,7 @@ from burnscar_assets.mapping.ground import OLD_SCAR, OTHER_BURN, SEEN, KnownGrou
 from burnscar_assets.mapping.inference import NO_ANSWER, judge_block
 from burnscar_assets.mapping.making import make_map
 from burnscar_assets.mapping.mosaic import NO_SCENE, Mosaic, Validity, choose
-from burnscar_assets.storage.contracts import BURN_HISTORY, IN_SEASON_PERIMETERS, TILES, WINDOWS
+from burnscar_assets.storage.contracts import BURN_HISTORY, IN_SEASON_BURNS, TILES, WINDOWS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import TABLE_CRS, read_table, write_table
 from burnscar_assets.training.manifest import CheckpointManifest
@@ -214,18 +214,18 @@ def test_burns_of_any_source_are_known_label_or_not(root: DataRoot) -> None:
     burns = burns_of({"label": shapely.box(0, 0, 9, 9), "rejected": shapely.box(9, 0, 18, 9)}, burn_year=2020)
     for kind in ("fire", "prescribed"):
         write_table(root, BURN_HISTORY, BURN_HISTORY.conform(burns.assign(kind=kind, name="")), 2020)
-    fires = gpd.GeoDataFrame(
-        {"fire_id": ["new"], "fire_year": 2021}, geometry=[shapely.box(18, 0, 27, 9)], crs=TABLE_CRS
-    )
-    absent = dict.fromkeys(set(IN_SEASON_PERIMETERS.column_names) - {*fires.columns, "flags"}) | {"simulated": False}
-    write_table(root, IN_SEASON_PERIMETERS, IN_SEASON_PERIMETERS.conform(fires.assign(flags=[[]], **absent)), 2021)
+    season = burns_of({"burning": shapely.box(18, 0, 27, 9), "scar": shapely.box(0, 0, 9, 9)}, burn_year=[2021, 2019])
+    write_table(root, IN_SEASON_BURNS, IN_SEASON_BURNS.conform(season.assign(kind="fire", name="")), 2021)
     manifest = CheckpointManifest.model_construct(fire_years=(2020,), layer=LAYER)
     keep_seen(root, manifest)
-    for in_season, known in ((False, {(): set(), (2020,): {"label", "rejected"}}), (True, {(2021,): {"new"}})):
-        for years, expected in known.items():
-            burns = KnownGround.of(root, 2020, years, in_season=in_season).burns
-            assert set(burns["burn_id"]) == expected and burns.crs == TABLE_CRS
-            assert {"burn_year", "alarm_date", "containment_date"} <= {*burns.columns}
+    known = (((), False, set()), ((2020,), False, {"label", "rejected"}), ((2021,), True, {"burning", "scar"}))
+    for years, in_season, expected in known:
+        burns = KnownGround.of(root, 2020, years, in_season=in_season).burns
+        assert set(burns["burn_id"]) == expected and burns.crs == TABLE_CRS
+        assert {"burn_year", "alarm_date", "containment_date"} <= {*burns.columns}
+    season = KnownGround.of(root, 2020, [2021], in_season=True).burns.sort_values("burn_id")
+    fresh, older = told_apart(season, task_of(root.path, fire_id="new", fire_year=2021))
+    assert fresh.tolist() == [True, False] and older.tolist() == [False, True], "a fire that still burns is masked"
 
 
 def test_ground_that_was_seen_and_other_burns_are_known_pixel_by_pixel(tmp_path: Path) -> None:

@@ -14,13 +14,21 @@ from burnscar_assets.evaluation.calibration import Temperature
 from burnscar_assets.evaluation.champion_record import Champion, Reign, champion_folder
 from burnscar_assets.evaluation.decision import Decision
 from burnscar_assets.evaluation.rules import Rules
+from burnscar_assets.evaluation.spec import REPORT_FILE
 from burnscar_assets.imagery.dataset import open_dataset
 from burnscar_assets.orchestration import artifacts
 from burnscar_assets.orchestration.artifacts import DATASET, DATASET_STAGES, fetch_inputs, missing, publish
 from burnscar_assets.orchestration.execution import Refreshed
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.storage.atomic import write_json
-from burnscar_assets.storage.contracts import BURNED_AREA_MAPS, SAMPLE_POINTS, WINDOWS
+from burnscar_assets.storage.contracts import (
+    BURNED_AREA_MAPS,
+    EVALUATION_METRICS,
+    PREDICTIONS,
+    SAMPLE_POINTS,
+    SEASON_PREDICTIONS,
+    WINDOWS,
+)
 from burnscar_assets.storage.object_store import open_store
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import TABLE_CRS, read_table, table_path, write_table
@@ -129,6 +137,15 @@ def test_stages_that_share_folders_publish_them_together() -> None:
     assert artifacts.artifacts_of("fire_perimeters") == ("fire_perimeters",)
 
 
+def crown(root: DataRoot, fire_year: int, weights: str) -> None:
+    """Make a checkpoint a year's champion."""
+    rules = Rules(NbrThreshold(0, 1, 1, 1), Decision(0.5, "nothing", None, 0, 0), Temperature(1, 0, False, 0, 0))
+    reign = Reign(weights_sha256=weights, by="person", reason="why", decided_at=datetime(2021, 1, 1, tzinfo=UTC))
+    champion = Champion(fire_year=fire_year, reign=reign, rules=rules)
+    champion_folder(root, fire_year).mkdir(parents=True, exist_ok=True)
+    write_json(champion_folder(root, fire_year) / "champion.json", champion.model_dump(mode="json"))
+
+
 def test_maps_by_another_checkpoint_than_the_champion_are_to_be_made(
     world: LabelWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,11 +162,26 @@ def test_maps_by_another_checkpoint_than_the_champion_are_to_be_made(
         ("a" * 64, []),
         ("b" * 64, ["the champion of 2020 is another checkpoint than that of the maps"]),
     ):
-        rules = Rules(NbrThreshold(0, 1, 1, 1), Decision(0.5, "nothing", None, 0, 0), Temperature(1, 0, False, 0, 0))
-        reign = Reign(weights_sha256=weights, by="person", reason="why", decided_at=datetime(2021, 1, 1, tzinfo=UTC))
-        champion = Champion(fire_year=2020, reign=reign, rules=rules)
-        champion_folder(root, 2020).mkdir(parents=True, exist_ok=True)
-        write_json(champion_folder(root, 2020) / "champion.json", champion.model_dump(mode="json"))
+        crown(root, 2020, weights)
         assert missing(world.world, pair, "") == said
     shutil.rmtree(root.maps(2020))
     assert missing(world.world, pair, "") == [f"{root.maps(2020) / 'index.html'} is gone"]
+
+
+def test_a_season_judged_by_another_checkpoint_than_the_champion_is_to_be_judged(
+    world: LabelWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(STORE_VARIABLE)
+    root, pair = world.root, Pair("evaluation_metrics", 2020)
+    crown(root, 2020, "c" * 64)
+    for table in (EVALUATION_METRICS, PREDICTIONS, SEASON_PREDICTIONS):
+        write_table(root, table, table.empty(), 2020)
+    judged = {"checkpoint_year": 2019, "weights_sha256": "a" * 64}
+    for told, champion, said in (
+        (None, "a" * 64, []),
+        (judged, "a" * 64, []),
+        (judged, "b" * 64, ["the champion of 2019 is another checkpoint than that of the season"]),
+    ):
+        write_json(root.evaluation(2020) / REPORT_FILE, {"season": {"judgement": told}})
+        crown(root, 2019, champion)
+        assert missing(world.world, pair, "") == said

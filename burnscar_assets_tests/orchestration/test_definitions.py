@@ -45,7 +45,7 @@ def test_the_chain_of_assets(settings: Settings, root: DataRoot) -> None:
     assert not root.path.exists(), "loading must write nothing"
 
 
-def test_checkpoints_look_back_and_metrics_only_to_the_checkpoint_of_the_year_before(
+def test_checkpoints_look_back_and_metrics_only_to_the_champion_of_the_year_before(
     settings: Settings, root: DataRoot
 ) -> None:
     graph = build_definitions(settings, root).resolve_asset_graph()
@@ -59,8 +59,9 @@ def test_checkpoints_look_back_and_metrics_only_to_the_checkpoint_of_the_year_be
     assert parents("2022", "tiles", "evaluation_metrics") == {"2022"}
     assert parents("2022", "windows", "checkpoint") == {"2020", "2021", "2022"}
     assert parents("2022", "windows", "evaluation_metrics") == {"2022"}
-    assert parents("2022", "checkpoint", "evaluation_metrics") == {"2021", "2022"}
-    assert parents("2019", "checkpoint", "evaluation_metrics") == {"2019"}
+    assert parents("2022", "checkpoint", "evaluation_metrics") == {"2022"}
+    assert parents("2022", "evaluation_metrics", "evaluation_metrics") == {"2021"}, "whose champion served the season"
+    assert parents("2019", "evaluation_metrics", "evaluation_metrics") == set()
     world = World(settings, root)
     assert world.training_years(2022) == [2020, 2021, 2022]
     assert (world.year_before(2022), world.year_before(2019)) == (2021, None)

@@ -43,16 +43,25 @@ def test_a_run_takes_along_what_may_follow_in_its_year(lineage: Lineage) -> None
     assert Pair("sample_points", 2020) not in lineage.can_be_made(stale, {Pair("burn_history", 2020)}, along)
 
 
-def test_metrics_wait_for_the_checkpoint_of_the_year_before_and_follow_it(lineage: Lineage) -> None:
+def test_metrics_wait_for_the_champion_of_the_year_before_and_follow_it(lineage: Lineage) -> None:
     stale = {Pair("checkpoint", 2020), Pair("evaluation_metrics", 2020), Pair("evaluation_metrics", 2021)}
     assert lineage.can_be_made(stale) == [Pair("checkpoint", 2020), Pair("evaluation_metrics", 2020)]
     after = [pair for pair in lineage.after({Pair("checkpoint", 2020)}) if pair.asset == "evaluation_metrics"]
-    assert after == [Pair("evaluation_metrics", 2020), Pair("evaluation_metrics", 2021)]
+    assert after == [Pair("evaluation_metrics", year) for year in (2020, 2021, 2022)]
 
 
 def test_what_failed_is_not_made_again_and_holds_up_what_comes_after(lineage: Lineage) -> None:
     stale = {Pair("windows", 2020), Pair("scene_matches", 2020), Pair("windows", 2021)}
     assert lineage.can_be_made(stale, failed={Pair("windows", 2020)}) == [Pair("windows", 2021)]
+
+
+def test_a_year_whose_metrics_cannot_be_made_does_not_hold_up_the_next(lineage: Lineage) -> None:
+    stale = {Pair("evaluation_metrics", year) for year in (2020, 2021, 2022)}
+    assert lineage.can_be_made(stale) == [Pair("evaluation_metrics", 2020)]
+    assert lineage.can_be_made(stale, failed={Pair("evaluation_metrics", 2020)}) == [Pair("evaluation_metrics", 2021)]
+    blocked = stale | {Pair("checkpoint", 2020)}
+    assert lineage.can_be_made(blocked, failed={Pair("checkpoint", 2020)}) == [Pair("evaluation_metrics", 2021)]
+    assert lineage.can_be_made(stale, at_work={Pair("evaluation_metrics", 2020)}) == []
 
 
 def test_what_may_follow_is_everything_after(lineage: Lineage) -> None:

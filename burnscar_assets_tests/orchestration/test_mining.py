@@ -11,7 +11,7 @@ import yaml
 
 from burnscar_assets.classes import Split, Stratum
 from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE
-from burnscar_assets.evaluation.spec import REPORT_FILE
+from burnscar_assets.evaluation.champion_record import RECORD_FILE, champion_folder
 from burnscar_assets.mining.mine import FILE, mine
 from burnscar_assets.orchestration.execution import Runner, open_runner
 from burnscar_assets.orchestration.partitions import World
@@ -28,14 +28,15 @@ YEAR = 2019
 
 @pytest.fixture(scope="module")
 def mined(trained_world: DataRoot, tmp_path_factory: pytest.TempPathFactory) -> DataRoot:
-    """A trained world whose checkpoint calls everything burnt, and what was mined with it."""
+    """A trained world whose champion calls everything burnt, and what was mined with it, whatever was trained since."""
     root = DataRoot(tmp_path_factory.mktemp("mined") / "data")
     shutil.copytree(trained_world.path, root.path, symlinks=True)
     configure(root, mining={"candidates": 600, "keep": 20, "spacing_windows": 2})
-    report = root.evaluation(YEAR) / REPORT_FILE
-    content = json.loads(report.read_text())
-    content["held_out"]["rules"]["decision"]["threshold"] = -1.0
-    report.write_text(json.dumps(content))
+    record = champion_folder(root, YEAR) / RECORD_FILE
+    content = json.loads(record.read_text())
+    content["rules"]["decision"]["threshold"] = -1.0
+    record.write_text(json.dumps(content))
+    shutil.rmtree(root.checkpoint(YEAR))
     run_command(root, "burnscar", "mine", "--years", str(YEAR), "--config", str(root.world_file))
     return root
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import dagster as dg
 import pytest
 import yaml
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
@@ -11,16 +12,17 @@ from dagster._core.loader import LoadingContextForTest
 
 from burnscar_assets.definitions import build_definitions
 from burnscar_assets.environment import CONFIG_VARIABLE, CONFIGS_DIR, DATA_VARIABLE
+from burnscar_assets.orchestration.assets.model import checkpoint_holds
+from burnscar_assets.orchestration.confirming import CONFIRMED
 from burnscar_assets.orchestration.execution import Runner, open_runner
 from burnscar_assets.orchestration.lineage import Lineage
-from burnscar_assets.orchestration.pairs import Pair
+from burnscar_assets.orchestration.pairs import VERSION_TAG, Pair
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.settings import load_settings
 from burnscar_assets.storage.contracts import SETUP_COMPARISON
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table
-from burnscar_assets_tests.evaluation.tiny_world import write_perimeters
-from burnscar_assets_tests.tiny_dataset import make_tiny_dataset
+from burnscar_assets_tests.tiny_dataset import SPLITS, make_tiny_dataset
 
 YEARS = (2019, 2020)
 COMPARISON = Pair("setup_comparison", None)
@@ -37,6 +39,7 @@ def root(root: DataRoot, monkeypatch: pytest.MonkeyPatch) -> DataRoot:
         "release": {"source": "none"},
         "training": {"look_back_years": 1, "accelerator": "cpu"},
         "evaluation": {"bootstrap_samples": 100},
+        "sampling": {"splits": SPLITS},
         "setups": {"exclude": shipped, "reference": "line"},
         "demo": {},
     }
@@ -99,8 +102,6 @@ def test_the_comparison_waits_for_every_set_up_of_every_year(root: DataRoot) -> 
 @pytest.mark.slow
 def test_a_changed_set_up_makes_stale_its_own_assets_and_the_comparison(root: DataRoot) -> None:
     make_tiny_dataset(root, years=YEARS, windows_per_year=30, seed=3)
-    for year in YEARS:
-        write_perimeters(root, year)
     own = pairs("line/checkpoint", "line/evaluation_metrics", "wood/checkpoint", "wood/evaluation_metrics")
     with runner(root) as opened:
         assert stale(opened) == {*own, COMPARISON}
@@ -128,10 +129,50 @@ def test_a_changed_set_up_makes_stale_its_own_assets_and_the_comparison(root: Da
 
 
 @pytest.mark.slow
+def test_perimeters_that_move_no_window_train_nothing_anew(root: DataRoot) -> None:
+    make_tiny_dataset(root, years=YEARS, windows_per_year=30, seed=3)
+    trained = pairs("line/checkpoint")
+    with runner(root) as opened:
+        tell_of_perimeters(opened, "as they were")
+        make(opened, trained)
+        made = {pair: event_of(opened, pair) for pair in trained}
+        tell_of_perimeters(opened, "edited")
+        assert {*trained} <= stale(opened)
+        assert not opened.refresh(YEARS, assets=["line/checkpoint"]).failures
+        assert not {*trained} & stale(opened)
+        for pair, before in made.items():
+            now = event_of(opened, pair)
+            assert CONFIRMED in now.metadata and CONFIRMED not in before.metadata
+            assert now.tags[VERSION_TAG] == before.tags[VERSION_TAG]
+    world = World(load_settings(root.world_file), root)
+    assert checkpoint_holds(world.of("line"), 2020)
+    splits = world.settings.sampling.splits.model_copy(update={"block_km": 3, "train": 0.1, "val": 0.1})
+    other = world.settings.model_copy(
+        update={"sampling": world.settings.sampling.model_copy(update={"splits": splits})}
+    )
+    assert not checkpoint_holds(World(other, root).of("line"), 2020), "frames of judged fires would take windows"
+
+
+def tell_of_perimeters(opened: Runner, version: str) -> None:
+    """Tell Dagster that perimeters were made, in other words than those that are there."""
+    for year in YEARS:
+        tags = {VERSION_TAG: f"{version} {year}"}
+        told = dg.AssetMaterialization("fire_perimeters", partition=str(year), tags=tags)
+        opened.planner.instance.report_runless_asset_event(told)
+
+
+def event_of(opened: Runner, pair: Pair) -> dg.AssetMaterialization:
+    """The last materialization of a pair."""
+    instance, partition = opened.planner.instance, str(pair.fire_year)
+    wanted = dg.AssetRecordsFilter(asset_key=pair.key, asset_partitions=[partition])
+    found = instance.fetch_materializations(wanted, limit=1).records[0].asset_materialization
+    assert found is not None
+    return found
+
+
+@pytest.mark.slow
 def test_a_broken_set_up_holds_up_neither_the_others_nor_its_own_other_years(root: DataRoot) -> None:
     make_tiny_dataset(root, years=YEARS, windows_per_year=30, seed=3)
-    for year in YEARS:
-        write_perimeters(root, year)
     broken = root.setup("line").evaluation(2019)
     broken.parent.mkdir(parents=True)
     broken.write_text("a file in the place of a folder")

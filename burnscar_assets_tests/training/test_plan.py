@@ -17,7 +17,7 @@ from burnscar_assets.classes import BANDS, CLASS_NAMES, LABEL_PROPERTY
 from burnscar_assets.environment import CONFIGS_DIR
 from burnscar_assets.errors import InputError, MissingDataError, SettingsError
 from burnscar_assets.settings import YearSettings
-from burnscar_assets.storage.contracts import TILES, WINDOWS
+from burnscar_assets.storage.contracts import FIRE_PERIMETERS, TILES, WINDOWS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, write_table
 from burnscar_assets.training.config import check_inputs, config_hash, run_config, write_run_config
@@ -58,7 +58,7 @@ def test_years_of_the_look_back_that_were_made(tiny_world: DataRoot, own_world: 
     without_2020 = tiny_settings(look_back_years=1).model_copy(
         update={"years": YearSettings(first=2018, last=2021, exclude=(2020,))}
     )
-    for table in (WINDOWS, TILES):
+    for table in (FIRE_PERIMETERS, WINDOWS, TILES):
         write_table(own_world, table, read_table(tiny_world, table, 2019), 2019)
         write_table(own_world, table, read_table(tiny_world, table, 2020), 2021)
     assert plan_training(without_2020, own_world, 2021).fire_years == (2019, 2021)
@@ -70,7 +70,7 @@ def test_years_of_the_look_back_that_were_made(tiny_world: DataRoot, own_world: 
 def own_world(tiny_world: DataRoot, tmp_path: Path) -> DataRoot:
     """A world whose tables can be changed; it shares the dataset's configuration."""
     root = DataRoot(tmp_path / "own")
-    for table in (WINDOWS, TILES):
+    for table in (FIRE_PERIMETERS, WINDOWS, TILES):
         write_table(root, table, read_table(tiny_world, table, 2020), 2020)
     root.dataset.mkdir()
     (root.dataset / "config.json").write_bytes((tiny_world.dataset / "config.json").read_bytes())

@@ -23,7 +23,7 @@ from burnscar_assets.training.model import BurnModel, load_model
 from burnscar_assets.training.plan import acquired_column, complete_windows, plan_training, usable_windows
 from burnscar_assets.training.spec import TrainingSpec
 from burnscar_assets.training.trainer import train
-from burnscar_assets_tests.evaluation.tiny_world import spec_of, write_perimeters
+from burnscar_assets_tests.evaluation.tiny_world import spec_of
 from burnscar_assets_tests.tiny_dataset import LAYER, make_tiny_dataset, tiny_image
 from burnscar_assets_tests.training.training_kit import tiny_settings
 
@@ -48,7 +48,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> DataRoot:
     path.write_text(json.dumps(config))
     for year in YEARS:
         _add_layers(root, year)
-        write_perimeters(root, year)
     return root
 
 

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 from burnscar_assets.settings import Settings, parse_settings
 from burnscar_assets.training.manifest import CheckpointManifest
 from burnscar_assets.training.spec import TrainingSpec
+from burnscar_assets_tests.tiny_dataset import SPLITS
 
 Event = dict[str, Any]
 Trained = tuple[TrainingSpec, CheckpointManifest]
@@ -38,6 +39,7 @@ def tiny_settings(**training: Any) -> Settings:
         "years": {"first": 2019, "last": 2020},
         "release": {"source": "none"},
         "training": defaults | training,
+        "sampling": {"splits": SPLITS},
         "demo": {},
     }
     return parse_settings(content, "tiny")

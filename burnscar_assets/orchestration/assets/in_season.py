@@ -14,10 +14,13 @@ from burnscar_assets.orchestration.stage import StageRun, stage
 from burnscar_assets.storage.changes import read_if_whole
 from burnscar_assets.storage.contracts import (
     FIRE_PERIMETERS,
+    IN_SEASON_BURNS,
     IN_SEASON_PERIMETERS,
     IN_SEASON_RECORDS,
     IN_SEASON_REJECTS,
+    RELEASE_RECORDS,
 )
+from burnscar_assets.storage.hashing import hash_json
 from burnscar_assets.storage.tables import read_table
 
 
@@ -72,11 +75,12 @@ def _perimeters(world: World) -> dg.AssetsDefinition:
         PERIMETERS,
         group="in_season",
         kinds={"geoparquet", "geopandas"},
-        deps=[RECORDS, "fire_perimeters"],
-        description="Contained fires that the release doesn't have yet: for mapping, never for training.",
+        deps=[RECORDS, "fire_perimeters", "calfire_release"],  # the release for older scars
+        description="Contained fires that the release doesn't have yet: for mapping, never for training; with all that "
+        "burned and may show on their maps.",
     )
     def in_season_perimeters(run: StageRun) -> dg.MaterializeResult:
-        from burnscar_assets.labels.in_season import clean_in_season
+        from burnscar_assets.labels.in_season import clean_in_season, season_burns
         from burnscar_assets.labels.plots import plot_perimeters
         from burnscar_assets.sampling.land import load_land
 
@@ -86,7 +90,14 @@ def _perimeters(world: World) -> dg.AssetsDefinition:
         cleaned = clean_in_season(records, labels, run.year, settings.in_season, settings.perimeters)
         title = f"In-season perimeters {run.year} (WFIGS)"
         preview = partial(plot_perimeters, cleaned.perimeters, cleaned.rejects, title=title, land=load_land(None))
-        rejects = {IN_SEASON_REJECTS: cleaned.rejects}
-        return run.store(IN_SEASON_PERIMETERS, cleaned.perimeters, figures(cleaned.summary), preview, rejects)
+        release = read_if_whole(root, RELEASE_RECORDS, None)
+        release = RELEASE_RECORDS.empty() if release is None else release
+        burns = season_burns(records, release, run.year, settings.perimeters)
+        beside = {IN_SEASON_REJECTS: cleaned.rejects, IN_SEASON_BURNS: burns}
+        version = hash_json(
+            [IN_SEASON_PERIMETERS.content_hash(cleaned.perimeters), IN_SEASON_BURNS.content_hash(burns)]
+        )
+        found = figures(cleaned.summary) | {"burnscar/burns": len(burns)}
+        return run.store(IN_SEASON_PERIMETERS, cleaned.perimeters, found, preview, beside, version=version)
 
     return in_season_perimeters

@@ -15,7 +15,7 @@ from burnscar_assets.classes import Split
 from burnscar_assets.environment import config_file
 from burnscar_assets.orchestration.automation.conditions import follow
 from burnscar_assets.orchestration.metadata import figures, picture
-from burnscar_assets.orchestration.partitions import World, look_back
+from burnscar_assets.orchestration.partitions import World, look_back, years_before
 from burnscar_assets.orchestration.processes import Event, run_process
 from burnscar_assets.orchestration.runs import gpu_stage_tags
 from burnscar_assets.orchestration.stage import GPU_POOL, StageRun, stage
@@ -49,9 +49,12 @@ def described(world: World, text: str) -> str:
 
 
 def seen_by_checkpoint(world: World) -> list[dg.AssetDep]:
-    """What a checkpoint is made from: a new deal of the ground changes windows, and leaves tiles as they are."""
+    """What a checkpoint is made from: a new deal of the ground changes windows, and leaves tiles as they are.
+
+    Of perimeters it reads the frames of judged fires, whose ground it keeps off.
+    """
     years_seen = look_back(world.settings.training.look_back_years)
-    return [dg.AssetDep(name, partition_mapping=years_seen) for name in ("windows", "tiles")]
+    return [dg.AssetDep(name, partition_mapping=years_seen) for name in ("windows", "tiles", "fire_perimeters")]
 
 
 def checkpoint_asset(world: World) -> dg.AssetsDefinition:
@@ -122,6 +125,19 @@ def _train(run: StageRun, world: World) -> "CheckpointManifest":
     return verify_checkpoint(root.checkpoint(year))
 
 
+def checkpoint_holds(world: World, fire_year: int) -> bool:
+    """Whether a checkpoint would be trained with the same windows if nothing but perimeters changed."""
+    from burnscar_assets.training.manifest import load_manifest
+    from burnscar_assets.training.plan import choose_windows, names_by_split, seen_hash
+
+    for trained in world.by_seed():
+        manifest = load_manifest(trained.root.checkpoint(fire_year))
+        chosen = choose_windows(trained.settings, trained.root, manifest.fire_years, manifest.every_layer)
+        if seen_hash(chosen.windows) != manifest.seen_hash or names_by_split(chosen.judged) != manifest.judged_windows:
+            return False
+    return True
+
+
 def version_of(manifests: "Sequence[CheckpointManifest]") -> str:
     """Data version of a checkpoint: its weights; with several seeds, the weights of all."""
     weights = [manifest.weights_sha256 for manifest in manifests]
@@ -129,19 +145,20 @@ def version_of(manifests: "Sequence[CheckpointManifest]") -> str:
 
 
 def windows_seen(manifest: "CheckpointManifest") -> dict[str, int]:
-    """Numbers of windows that a checkpoint has seen, and of those left out as cloudy, as metadata."""
+    """Numbers of windows that a checkpoint has seen, and of those left out, as metadata."""
     seen = {
         split: sum(sum(of_year.values()) for of_year in years.values()) for split, years in manifest.windows.items()
     }
     cloudy = sum(manifest.cloudy_windows.values())
     return {f"burnscar/{split}_windows": seen.get(split, 0) for split in (Split.TRAIN, Split.VAL)} | {
-        "burnscar/cloudy_windows": cloudy
+        "burnscar/cloudy_windows": cloudy,
+        "burnscar/judged_windows": sum(map(len, manifest.judged_windows.values())),
     }
 
 
 def metrics_asset(world: World) -> dg.AssetsDefinition:
     """The metrics of a set-up; one without a network is judged in the calling process, as it needs no torch."""
-    checkpoint = dg.AssetKey.from_user_string(world.asset("checkpoint"))
+    checkpoint, own = (dg.AssetKey.from_user_string(world.asset(name)) for name in ("checkpoint", "evaluation_metrics"))
     neural = world.setup is None or world.setup.is_neural
     on_gpu: dict[str, Any] = {"pool": GPU_POOL, "op_tags": gpu_stage_tags(world.settings)}
     options = on_gpu if neural else {"automation_condition": follow()}
@@ -152,7 +169,8 @@ def metrics_asset(world: World) -> dg.AssetsDefinition:
         group=model_group(world),
         kinds={"geoparquet", *(("pytorch",) if neural else ())},
         deps=[
-            dg.AssetDep(checkpoint, partition_mapping=look_back(1)),  # the one of the year before served the season
+            checkpoint,
+            dg.AssetDep(own, partition_mapping=years_before(1)),  # whose champion served the season
             "windows",
             "tiles",
             "fire_perimeters",  # for the sizes of fires
@@ -160,8 +178,8 @@ def metrics_asset(world: World) -> dg.AssetsDefinition:
         ],
         description=described(
             world,
-            "Metrics on the year's test fires by its checkpoint, and on all its fires by that of the year before, "
-            "beside a tuned NBR threshold; with a model card and the year's champion.",
+            "Metrics on the year's test fires by its checkpoint, and on all its fires by the champion of the year "
+            "before, beside a tuned NBR threshold; with a model card and the year's champion.",
         ),
         **options,
     )
@@ -241,14 +259,16 @@ def _version(world: World, year: int) -> str | None:
 
 
 def _evaluation_spec(world: World, year: int) -> "EvaluationSpec":
+    from burnscar_assets.evaluation.champion_record import load_champion
     from burnscar_assets.evaluation.spec import EvaluationSpec
-    from burnscar_assets.training.manifest import MANIFEST_FILE, load_manifest
+    from burnscar_assets.training.manifest import load_manifest
 
     root, settings, before = world.root, world.settings, world.year_before(year)
     versions = table_versions(root, TILES, [year]) | table_versions(root, FIRE_SCENES, world.training_years(year))
     versions["checkpoint"] = load_manifest(root.checkpoint(year)).weights_sha256
-    if before is not None and (root.checkpoint(before) / MANIFEST_FILE).exists():
-        versions["checkpoint_before"] = load_manifest(root.checkpoint(before)).weights_sha256
+    champion = None if before is None else load_champion(root, before)
+    if champion is not None:
+        versions["champion_before"] = champion.reign.weights_sha256
     regions = settings.evaluation.ecoregions
     return EvaluationSpec(
         root=root.path,
@@ -261,6 +281,7 @@ def _evaluation_spec(world: World, year: int) -> "EvaluationSpec":
         sensor=settings.sensor,
         layer=settings.imagery.layer,
         min_clear_fraction=settings.imagery.min_clear_fraction,
+        margin_m=settings.sampling.splits.margin_m,
         settings=settings.evaluation,
         mapping=settings.mapping,
         size_px=settings.windows.size_px,

@@ -1,0 +1,68 @@
+"""Ground that is judged whole: frames about validation and test fires, which training keeps off.
+
+Windows of a training fire may lie within such a frame, as a frame reaches beyond the blocks of its fire's split. A
+later year's fires aren't known when a year is sampled, so these windows are left out where a checkpoint is trained.
+"""
+
+from collections.abc import Sequence
+
+import geopandas as gpd
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from burnscar_assets.classes import Split
+from burnscar_assets.crs import GEOGRAPHIC_CRS
+from burnscar_assets.mapping.fires import judged_fires
+from burnscar_assets.mapping.frame import frame_around
+from burnscar_assets.mapping.scene_frames import JUDGED, frames_of_fires
+from burnscar_assets.settings import Settings
+from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.storage.tables import TABLE_CRS
+
+JUDGES: dict[Split, tuple[Split, ...]] = {Split.TRAIN: (Split.VAL, Split.TEST), Split.VAL: (Split.TEST,)}
+"""Splits whose fires' frames windows of a split keep off."""
+
+
+def judged_frames(settings: Settings, root: DataRoot, fire_years: Sequence[int]) -> gpd.GeoDataFrame:
+    """Frames of the fires of some years that are judged: those of their fire scenes and those of their maps.
+
+    Frames without fire need none: they lie on their own split's ground, and training doesn't.
+
+    Args:
+        settings: of the world.
+        root: with its perimeters.
+        fire_years: the years.
+
+    Returns:
+        fire_id, split (val or test) and the frame's footprint, EPSG:3310; two rows a fire.
+
+    Raises:
+        MissingDataError: a year has no perimeters.
+        InputError: a fire reaches too far beyond its UTM zone to be mapped.
+    """
+    rows, footprints = [], []
+    for year in fire_years:
+        for planned in frames_of_fires(judged_fires(settings, root, year, JUDGED), settings, root):
+            task = planned.task
+            mapped = frame_around(task.geometry, settings.windows.resolution_m, task.buffer_m)
+            for frame in (planned.frame, mapped):
+                rows.append({"fire_id": task.fire_id, "split": planned.split.value})
+                footprints.append(frame.footprint)
+    shapes = gpd.GeoSeries(footprints, crs=GEOGRAPHIC_CRS).to_crs(TABLE_CRS)
+    return gpd.GeoDataFrame(rows, columns=["fire_id", "split"], geometry=shapes.to_numpy(), crs=TABLE_CRS)
+
+
+def on_judged_frames(windows: gpd.GeoDataFrame, frames: gpd.GeoDataFrame) -> NDArray[np.bool_]:
+    """(n,) windows to train with, or to choose the best epoch by, that reach into a frame that judges their checkpoint.
+
+    Args:
+        windows: contract WINDOWS.
+        frames: what `judged_frames` gives.
+    """
+    touching = np.zeros(len(windows), dtype=bool)
+    for split, judges in JUDGES.items():
+        ours = np.flatnonzero(windows["split"] == split)
+        tree = shapely.STRtree(frames.geometry[frames["split"].isin(judges)].to_numpy())
+        touching[ours[np.unique(tree.query(windows.geometry.to_numpy()[ours], predicate="intersects")[0])]] = True
+    return touching
