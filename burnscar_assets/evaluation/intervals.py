@@ -26,6 +26,9 @@ FEW_CLUSTERS: Final = 30.0
 UNBOUNDED: Final = frozenset({"nll"})
 """Metrics that may be greater than 1."""
 
+SAYS_NOTHING: Final = (0.005, 0.995)
+"""A share's interval that holds both of these covers 0 to 1, as it is printed, and isn't given."""
+
 _ROUNDING = 1e-9
 """A standard error below this is rounding: all clusters agree."""
 
@@ -139,7 +142,8 @@ def t_interval(value: float, error: float, effective: float, confidence: float, 
     if scale == "positive":
         return Interval(value * float(np.exp(-reach / value)), value * float(np.exp(reach / value)))
     odds, reach = float(logit(value)), reach / (value * (1 - value))
-    return Interval(float(expit(odds - reach)), float(expit(odds + reach)))
+    low, high = float(expit(odds - reach)), float(expit(odds + reach))
+    return NO_INTERVAL if low <= SAYS_NOTHING[0] and high >= SAYS_NOTHING[1] else Interval(low, high)
 
 
 def binomial_interval(share: float, trials: float, confidence: float) -> Interval:

@@ -26,10 +26,10 @@ STAGE_VERSIONS = {
     "tiles": "5",
     "fire_scenes": "3",
     "checkpoint": "6",
-    "evaluation_metrics": "11",
+    "evaluation_metrics": "12",
     "burned_area_maps": "10",
     "baseline_checkpoint": "4",
-    COMPARISON: "2",
+    COMPARISON: "3",
 }
 
 IN_SEASON_VERSIONS = {"in_season_records": "2", "in_season_perimeters": "3", "in_season_maps": "11"}

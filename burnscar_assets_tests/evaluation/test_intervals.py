@@ -108,6 +108,12 @@ def test_clusters_that_agree_have_the_exact_binomial_interval() -> None:
     assert t_interval(0.0, 0.0, 8.0, 0.95, "difference") == Interval(0.0, 0.0), "the same answers differ by nothing"
 
 
+def test_an_interval_that_covers_all_there_is_is_none() -> None:
+    assert np.isnan(t_interval(0.9, 0.3, 6.0, 0.95, "share").low), "it would be printed as 0.00 to 1.00"
+    wide = t_interval(0.9, 0.1, 6.0, 0.95, "share")
+    assert 0.3 < wide.low < 0.5 and 0.98 < wide.high < 1
+
+
 def test_metrics_that_rest_on_one_cluster_get_no_interval() -> None:
     truth = np.array([True] + [False] * 9)
     answers = Answers(truth, truth, truth.astype(float))
