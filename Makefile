@@ -13,7 +13,7 @@ test: $(INSTALLED)  ## set up, then run the whole test suite
 	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 bench: $(INSTALLED)  ## measure the demo, what staying up to date costs, and imagery, training and maps beside rslearn: more than an hour
-	failed=0; for name in start refresh imagery training mapping; do $(BIN)/python benchmarks/$$name.py || failed=1; done; exit $$failed
+	failed=0; for name in start stage refresh imagery training mapping; do $(BIN)/python benchmarks/$$name.py || failed=1; done; exit $$failed
 
 ui: $(INSTALLED)  ## the web UI and daemon on 127.0.0.1:3000, with what `make demo` made
 	$(BIN)/burnscar ui

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 
 from burnscar_assets.demo.fires import SimulatedFire
-from burnscar_assets.demo.ignitions import LATE_DAYS, season_start
+from burnscar_assets.demo.ignitions import LATE_DAYS, SPRING_DAYS, season_start
 from burnscar_assets.demo.noise import generator
 from burnscar_assets.demo.plan import Burn, Granule, ScenePlan
 from burnscar_assets.demo.regions import Region
@@ -16,6 +16,9 @@ CLEARER_OFFSETS_DAYS = (14, 34)
 CLEARER_AT_MOST = 0.3
 LATE_OFFSETS_DAYS = (LATE_DAYS + 6, LATE_DAYS + 16)
 LATE_CLOUD = (0.82, 0.96)
+SPRING_OFFSETS_DAYS = (-SPRING_DAYS - 12, -SPRING_DAYS + 4, -SPRING_DAYS + 14, -SPRING_DAYS + 24)
+"""Passes around a spring fire: one before it, three within 30 days of its containment."""
+
 PHASE_DAYS = 3
 SWATH_EDGE_SHARE = 0.1
 
@@ -27,7 +30,10 @@ def season_scenes(
     seed: int, regions: Sequence[Region], fires: Sequence[SimulatedFire], fire_years: Iterable[int]
 ) -> list[ScenePlan]:
     """Acquisitions of every region in every year; granules of a region are seen in one pass."""
-    late = {(fire.region, fire.fire_year) for fire in fires if fire.key.endswith("-late")}
+    late, spring = (
+        {(fire.region, fire.fire_year) for fire in fires if fire.key.endswith(ending)}
+        for ending in ("-late", "-spring")
+    )
     scenes: list[ScenePlan] = []
     for fire_year in fire_years:
         start = season_start(seed, fire_year)
@@ -36,6 +42,12 @@ def season_scenes(
             passes = [
                 (offset + phase, _usual_cloud(seed, region.name, fire_year, offset)) for offset in SEASON_OFFSETS_DAYS
             ]
+            if (region.name, fire_year) in spring:
+                clouds = [_usual_cloud(seed, region.name, fire_year, offset) for offset in SPRING_OFFSETS_DAYS]
+                passes += [
+                    (offset + phase, min(cloud, CLEARER_AT_MOST))
+                    for offset, cloud in zip(SPRING_OFFSETS_DAYS, clouds, strict=True)
+                ]
             if (region.name, fire_year) in late:
                 rng = generator(seed, "late", region.name, fire_year)
                 passes += [(offset, float(rng.uniform(*LATE_CLOUD))) for offset in LATE_OFFSETS_DAYS]

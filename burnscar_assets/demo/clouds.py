@@ -6,7 +6,7 @@ from datetime import datetime
 import numpy as np
 
 from burnscar_assets.demo.noise import Floats, fractal_noise, generator, upsample
-from burnscar_assets.demo.plan import NODE_PX, ScenePlan
+from burnscar_assets.demo.plan import NODE_PX, Granule, ScenePlan
 
 THICK = 0.55
 """Opacity from which a cloud counts as of high probability (SCL 9)."""
@@ -14,6 +14,12 @@ THICK = 0.55
 CLOUD_HEIGHT_M = (900.0, 2200.0)
 LEAST_COVER = 0.005
 """Targets below this are clear skies."""
+
+HAZE = 0.012
+"""Opacity of haze on a usual day, in the mean."""
+
+SMOKY_SHARE, SMOKE = 0.3, (0.06, 0.3)
+"""Share of days on which smoke drifts over a region, and its opacity where it is thick."""
 
 _EDGE_WIDTH = 0.05
 
@@ -34,11 +40,13 @@ class Sky:
         opacity: of low clouds.
         shadow: of their shadows on the ground, without the ground under the clouds themselves.
         cirrus: opacity of thin high cloud.
+        smoke: opacity of haze and smoke in the deep blue.
     """
 
     opacity: Floats | None
     shadow: Floats | None
     cirrus: Floats | None
+    smoke: Floats
 
 
 def sun_at(acquired: datetime, latitude: float) -> Sun:
@@ -62,8 +70,9 @@ def make_sky(seed: int, scene: ScenePlan, sun: Sun) -> Sky:
     if rng.random() < 0.18:
         veil = fractal_noise((*name, "cirrus"), granule.frame, 6000, 3)
         thin = upsample(np.clip((veil - 0.52) * 0.7, 0, 0.14).astype(np.float32), NODE_PX)
+    smoke = _smoke(name, granule)
     if scene.cloud_target < LEAST_COVER:
-        return Sky(None, None, thin)
+        return Sky(None, None, thin, smoke)
     cell_m = float(rng.uniform(1400, 4200))
     field = fractal_noise((*name, "cloud"), granule.frame, cell_m, 6, 0.55)
     threshold = np.float32(np.quantile(field, 1 - scene.cloud_target))
@@ -74,4 +83,14 @@ def make_sky(seed: int, scene: ScenePlan, sun: Sun) -> Sky:
         upsample(np.clip((noise - threshold) / _EDGE_WIDTH, 0, 1).astype(np.float32), NODE_PX)
         for noise in (field, between)
     )
-    return Sky(opacity, shade * (1 - opacity), thin)
+    return Sky(opacity, shade * (1 - opacity), thin, smoke)
+
+
+def _smoke(name: tuple[str | int, ...], granule: Granule) -> Floats:
+    """Haze all over, and on some days plumes that thin out."""
+    rng = generator(*name, "smoke")
+    opacity = HAZE * rng.exponential() * (0.5 + fractal_noise((*name, "haze"), granule.frame, 4000, 2))
+    if rng.random() < SMOKY_SHARE:
+        plumes = fractal_noise((*name, "smoke"), granule.frame, 2600, 4, 0.6)
+        opacity += rng.uniform(*SMOKE) * np.clip((plumes - 0.45) / 0.25, 0, 1)
+    return upsample(opacity.astype(np.float32), NODE_PX)

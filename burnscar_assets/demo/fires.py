@@ -33,7 +33,8 @@ class SimulatedFire:
         alarm: day of ignition.
         containment: day of containment.
         severity: typical share of vegetation lost, 0–1.
-        geometry: perimeter, islands as holes.
+        geometry: what the fire ran over, islands as holes.
+        perimeter: what the release has of it.
         part_of: key of the complex; empty: none.
         defect: what is wrong with its record, see `ignitions`; empty: nothing.
     """
@@ -46,6 +47,7 @@ class SimulatedFire:
     containment: date
     severity: float
     geometry: BaseGeometry
+    perimeter: BaseGeometry
     part_of: str = ""
     defect: str = ""
 

@@ -111,14 +111,14 @@ def prescribed_records(fires: Sequence[SimulatedFire], units: dict[str, str]) ->
     """Prescribed burns, in PRESCRIBED_FIELDS' order."""
     rows = []
     for number, fire in enumerate(fires):
-        acres = _acres(fire.geometry)
+        acres = _acres(fire.perimeter)
         rows.append(
             {
                 "TREATMENT_ID": f"SIM-{number:04d}", "TREATMENT_NAME": f"SIMULATED RX {fire.region.upper()}",
                 "TREATMENT_TYPE": 1, "UNIT_ID": units[fire.region], "AGENCY": "CDF", "TREATED_AC": acres,
                 "GIS_ACRES": acres, "STATE": "CA", "YEAR_": fire.fire_year, "RX_CONSUM": None, "PRE_CON_CLASS": 2,
                 "POST_CON_CLASS": 1, "END_DATE": fire.containment, "START_DATE": fire.alarm,
-                "geometry": fire.geometry,
+                "geometry": fire.perimeter,
             }
         )  # fmt: skip
     return _as_frame(rows, PRESCRIBED_FIELDS)
@@ -143,11 +143,11 @@ def _fire_record(fire: SimulatedFire, number: int, unit: str, seed: int) -> Reco
         "YEAR_": fire.fire_year, "STATE": "CA", "AGENCY": "CDF", "UNIT_ID": unit,
         "FIRE_NAME": f"SIM {_NAMES[number % len(_NAMES)]}", "INC_NUM": f"{int(rng.integers(1000, 40000)):08d}",
         "ALARM_DATE": fire.alarm, "CONT_DATE": fire.containment, "CAUSE": int(rng.choice([1, 2, 5, 9, 14])),
-        "C_METHOD": int(rng.choice([1, 2, 3, 5, 7])), "OBJECTIVE": 1, "GIS_ACRES": _acres(fire.geometry),
+        "C_METHOD": int(rng.choice([1, 2, 3, 5, 7])), "OBJECTIVE": 1, "GIS_ACRES": _acres(fire.perimeter),
         "COMMENTS": COMMENT, "COMPLEX_NAME": complex_name,
         "IRWINID": _identifier(rng) if has_irwin else None, "FIRE_NUM": None,
         "COMPLEX_ID": _identifier(generator(seed, fire.part_of)) if fire.part_of else None,
-        "DECADES": f"{fire.fire_year // 10 * 10}", "geometry": fire.geometry,
+        "DECADES": f"{fire.fire_year // 10 * 10}", "geometry": fire.perimeter,
     }  # fmt: skip
 
 

@@ -1,5 +1,7 @@
 """A plan for imagery over perimeters that are given: granules of bounded size around each fire.
 
+What burns lies a little beside each perimeter (`outlines`), as it does of real ones.
+
 A fire that fits a granule is covered whole, with its ring and some land around. Of a larger one only a part
 is covered, where its edge runs: windows elsewhere have no scene, and the platform counts and lists them.
 """
@@ -17,6 +19,7 @@ from shapely.geometry.base import BaseGeometry
 from burnscar_assets.demo.acquisitions import scenes_around_fire
 from burnscar_assets.demo.fires import M2_PER_HA
 from burnscar_assets.demo.noise import generator
+from burnscar_assets.demo.outlines import drawn_outline
 from burnscar_assets.demo.plan import Burn, Granule, WorldPlan
 from burnscar_assets.demo.terrain import BIOMES
 from burnscar_assets.storage.tables import TABLE_CRS
@@ -62,8 +65,8 @@ def _burn(seed: int, row: object) -> Burn:
     end: date = row.containment_date.date()  # type: ignore[attr-defined]
     alarm = row.alarm_date  # type: ignore[attr-defined]
     start = end - timedelta(days=1) if pd.isna(alarm) else min(alarm.date(), end)
-    severity = float(np.clip(generator(seed, "severity", fire_id).normal(0.72, 0.1), 0.5, 0.9))
-    return Burn(fire_id, geometry, start, end, severity)
+    severity = float(np.clip(generator(seed, "severity", fire_id).normal(0.68, 0.12), 0.5, 0.9))
+    return Burn(fire_id, drawn_outline(seed, fire_id, geometry), start, end, severity)
 
 
 def _granule(burn: Burn, number: int, x_m: float, y_m: float, side_m: float) -> Granule:

@@ -12,6 +12,7 @@ from shapely.geometry.base import BaseGeometry
 from burnscar_assets.classes import Split
 from burnscar_assets.demo.fires import M2_PER_HA, SimulatedFire, find_room, fire_shape
 from burnscar_assets.demo.noise import generator
+from burnscar_assets.demo.outlines import cut_short, drawn_outline
 from burnscar_assets.demo.regions import Region, quotas
 
 SMALLEST_HA, LARGEST_HA = 4.0, 1450.0
@@ -22,8 +23,17 @@ SEASON_DAYS = 20
 LATE_DAYS = 75
 """A late fire is contained so long after the season's start, under cloud."""
 
+SPRING_DAYS = 75
+"""A spring fire is contained so long before the season's start, while grass cures."""
+
+SPRING_BIOMES: Final = ("foothill", "coast_range", "chaparral")
+"""Grassy enough to burn in May and June."""
+
 GAP_SAME_YEAR_M = 700.0
-GAP_OTHER_YEAR_M = 150.0
+GAP_OTHER_YEAR_M = 60.0
+
+RECENT: Final = "recent-"
+"""Begins the keys of scars of the years just before the demo's."""
 
 EXTRA_DEFECTS: Final = ("containment_missing", "containment_before_alarm", "containment_year_late", "alarm_year_wrong")
 """Defects that make a record no label: such fires come on top of the usable ones, one a year in turn."""
@@ -66,7 +76,7 @@ def simulate_fires(
     for turn, fire_year in enumerate(fire_years):
         usable = _usable(seed, regions, fire_year, turn, fires_per_year)
         wishes += usable + _extra(seed, regions, fire_year, turn)
-    wishes = _with_reburn(wishes, fire_years)
+    wishes = _with_reburns(wishes, fire_years)
     for turn, region in enumerate(regions):
         wishes += _earlier(seed, region, turn, fire_years[0], fire_years[-1])
     return _placed(seed, wishes)
@@ -93,7 +103,7 @@ def _usable(seed: int, regions: Sequence[Region], fire_year: int, turn: int, fir
         region = candidates[(dealt[split] + turn) % len(candidates)]
         dealt[split] += 1
         contained = start + timedelta(days=int(rng.integers(0, SEASON_DAYS + 1)))
-        severity = float(np.clip(rng.normal(0.72, 0.1), 0.5, 0.9))
+        severity = float(np.clip(rng.normal(0.68, 0.12), 0.5, 0.9))
         wishes.append(_Wish(f"{fire_year}-{rank:02d}", "fire", region, fire_year, area_ha, severity, contained))
     wishes = _with_boundary(wishes, regions[0]) if turn == 0 else wishes
     wishes = _with_complex(wishes, fire_year) if turn % 2 else wishes
@@ -135,7 +145,7 @@ def _with_complex(wishes: list[_Wish], fire_year: int) -> list[_Wish]:
 
 
 def _extra(seed: int, regions: Sequence[Region], fire_year: int, turn: int) -> list[_Wish]:
-    """Fires whose records are no labels, and every second year a late one that no clear scene shows."""
+    """Fires whose records are no labels, a grass fire in spring, and every second year one too late for clear skies."""
     rng = generator(seed, "extra", fire_year)
     start = season_start(seed, fire_year)
     wishes = []
@@ -147,6 +157,11 @@ def _extra(seed: int, regions: Sequence[Region], fire_year: int, turn: int) -> l
         wishes.append(
             _Wish(f"{fire_year}-x{number}", "fire", region, fire_year, area_ha, 0.55, contained, defect=defect)
         )
+    grassy = [region for region in regions if region.anchor.biome in SPRING_BIOMES] or list(regions)
+    contained = start - timedelta(days=SPRING_DAYS)
+    spring_ha = float(rng.uniform(40, 160))
+    region = grassy[turn % len(grassy)]
+    wishes.append(_Wish(f"{fire_year}-spring", "fire", region, fire_year, spring_ha, 0.6, contained))
     if turn % 2 == 0:
         region = regions[(turn + 1) % len(regions)]
         contained = start + timedelta(days=LATE_DAYS)
@@ -154,33 +169,43 @@ def _extra(seed: int, regions: Sequence[Region], fire_year: int, turn: int) -> l
     return wishes
 
 
-def _with_reburn(wishes: list[_Wish], fire_years: Sequence[int]) -> list[_Wish]:
-    """Let a fire of the third year (or of the last) burn over one of the year before."""
-    later_year = fire_years[min(2, len(fire_years) - 1)]
-    for later in wishes:
-        for earlier in wishes:
-            if (
-                later.fire_year == later_year
+def _with_reburns(wishes: list[_Wish], fire_years: Sequence[int]) -> list[_Wish]:
+    """Let a fire of every second year from the third on (or of the last) burn over one of a year before."""
+    for later_year in fire_years[2::2] or fire_years[-1:]:
+        pair = next(
+            (
+                (later, earlier)
+                for later in wishes
+                for earlier in wishes
+                if later.fire_year == later_year
                 and earlier.fire_year < later_year
                 and earlier.region.name == later.region.name
                 and 20 < later.area_ha < 400
                 and earlier.area_ha > 40
-                and not (later.defect or earlier.defect or later.on_boundary or later.part_of)
-            ):
-                return [replace(w, over=earlier.key) if w.key == later.key else w for w in wishes]
+                and not (later.defect or earlier.defect or later.on_boundary or later.part_of or earlier.over)
+            ),
+            None,
+        )
+        if pair is not None:
+            later, earlier = pair
+            wishes = [replace(w, over=earlier.key) if w.key == later.key else w for w in wishes]
     return wishes
 
 
 def _earlier(seed: int, region: Region, turn: int, first_year: int, last_year: int) -> list[_Wish]:
-    """A fire from before the demo's years whose scar still shows, and a prescribed burn."""
+    """Fires from before the demo's years whose scars still show, an old and a recent one, and a prescribed burn."""
     rng = generator(seed, "earlier", region.name)
     old_year = first_year - 1 - turn % 8
     rx_year = first_year - 1 + turn % (last_year - first_year + 2)
     old_day = date(old_year, 8, 1) + timedelta(days=int(rng.integers(0, 60)))
     rx_day = date(rx_year, 4, 1) + timedelta(days=int(rng.integers(0, 75)))
     old_ha, rx_ha = float(rng.uniform(60, 320)), float(rng.uniform(12, 50))
+    recent_year = first_year - 1 - turn % 2
+    recent_day = date(recent_year, 9, 1) + timedelta(days=int(rng.integers(0, 30)))
+    recent_ha = float(rng.uniform(30, 140))
     return [
         _Wish(f"old-{region.name}", "old", region, old_year, old_ha, 0.7, old_day),
+        _Wish(f"{RECENT}{region.name}", "old", region, recent_year, recent_ha, 0.75, recent_day),
         _Wish(f"rx-{region.name}", "prescribed", region, rx_year, rx_ha, 0.34, rx_day),
     ]
 
@@ -192,17 +217,21 @@ def _placed(seed: int, wishes: list[_Wish]) -> list[SimulatedFire]:
         near: BaseGeometry | None = fires[wish.over].geometry if wish.over else None
         if wish.on_boundary:
             near = _strip_at_zone_boundary(wish.region)
-        keep_off = [
-            (other.geometry, GAP_SAME_YEAR_M if other.fire_year == wish.fire_year else GAP_OTHER_YEAR_M)
-            for other in fires.values()
-            if other.region == wish.region.name and other.key != wish.over
-        ]
+        near_by = [other for other in fires.values() if other.region == wish.region.name and other.key != wish.over]
+        keep_off = [(other.geometry, _gap_m(wish, other)) for other in near_by]
         ground = wish.region.ground
         area_ha = min(wish.area_ha, LARGEST_SHARE_OF_REGION * ground.area / M2_PER_HA)
         shape = fire_shape(seed, wish.key, area_ha)
         placed = find_room(shape, ground, keep_off, (seed, "room", wish.key), near)
         fires[wish.key] = _as_fire(seed, wish, placed)
     return [fires[key] for key in sorted(fires)]
+
+
+def _gap_m(wish: _Wish, other: SimulatedFire) -> float:
+    """Least distance of two fires; recent scars lie anywhere, so that fires burn over some of them."""
+    if RECENT in wish.key or RECENT in other.key:
+        return 0.0
+    return GAP_SAME_YEAR_M if other.fire_year == wish.fire_year else GAP_OTHER_YEAR_M
 
 
 def _strip_at_zone_boundary(region: Region) -> BaseGeometry:
@@ -223,6 +252,7 @@ def _as_fire(seed: int, wish: _Wish, placed: BaseGeometry) -> SimulatedFire:
         containment=wish.containment,
         severity=wish.severity,
         geometry=placed,
+        perimeter=cut_short(seed, wish.key, drawn_outline(seed, wish.key, placed)),
         part_of=wish.part_of,
         defect=wish.defect,
     )

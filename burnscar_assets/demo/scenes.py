@@ -7,16 +7,30 @@ import numpy as np
 import numpy.typing as npt
 
 from burnscar_assets.classes import BAND_RESOLUTION_M, BANDS, BASELINE_OFFSET_DN
-from burnscar_assets.demo.burns import BurnLayer, BurnState, burn_state, make_burn_layers, wild_ground
+from burnscar_assets.demo.burns import BurnLayer, BurnState, burn_state, fire_ground, make_burn_layers
 from burnscar_assets.demo.clouds import THICK, Sky, Sun, make_sky, sun_at
 from burnscar_assets.demo.noise import Floats, block_mean, generator
 from burnscar_assets.demo.plan import PIXEL_M, Burn, Granule, ScenePlan
-from burnscar_assets.demo.spectra import CHAR, CLOUD, SKYLIGHT, TEXTURE, Cover, green_table, ground_table
+from burnscar_assets.demo.season import RESPONSE, stress_on, weather_on
+from burnscar_assets.demo.spectra import (
+    CHAR,
+    CLOUD,
+    SKYLIGHT,
+    SMOKE,
+    SMOKE_DN,
+    TEXTURE,
+    Cover,
+    green_table,
+    ground_table,
+)
 from burnscar_assets.demo.terrain import FACTORS, Land, Level, cover_on, green_on, make_land
 
 SCL_RESOLUTION_M = 20
 CLOUDY_CLASSES: Final = (8, 9, 10)
 SENSOR_NOISE_DN = 9
+SHIFT_M = (3.0, 10.0)
+"""How far a scene lies beside its place: 0.3–1 pixel of 10 m."""
+
 _DARKEST_DN = 1
 _BRIGHTEST_DN = 65_535
 
@@ -54,7 +68,10 @@ class _View:
     green: Floats
     char: Floats
     texture: Floats
+    stress: Floats
     light: Floats
+    shift_px: tuple[float, float]
+    smoke: Floats
     opacity: Floats | None
     shadow: Floats | None
     cirrus: Floats | None
@@ -63,7 +80,7 @@ class _View:
 
 def make_ground(seed: int, granule: Granule, burns: tuple[Burn, ...]) -> Ground:
     """Land and burns of a granule; kept for all of its scenes."""
-    land = make_land(seed, granule, wild_ground(granule, burns))
+    land = make_land(seed, granule, fire_ground(granule, burns))
     return Ground(seed, granule, land, make_burn_layers(seed, granule, burns, land.levels[1].cover))
 
 
@@ -73,11 +90,11 @@ def render(ground: Ground, scene: ScenePlan) -> Scene:
     sun = sun_at(scene.acquired, scene.granule.centre_lonlat[1])
     sky = make_sky(ground.seed, scene, sun)
     state = burn_state(ground.burns, ground.land.levels[1].cover, scene.acquired.date())
-    views = {factor: _view(ground, scene, sun, sky, state, factor) for factor in FACTORS}
+    weather = weather_on(ground.seed, scene)
+    views = {factor: _view(ground, scene, sun, sky, state, weather, factor) for factor in FACTORS}
     calibration = rng.normal(1.0, 0.015, len(BANDS)).astype(np.float32)
-    haze = np.float32(abs(rng.normal(0, 25)))
     reflectance = {
-        band: _band(views[BAND_RESOLUTION_M[band] // PIXEL_M], index, calibration[index], haze, rng)
+        band: _band(views[BAND_RESOLUTION_M[band] // PIXEL_M], index, calibration[index], rng)
         for index, band in enumerate(BANDS)
     }
     view = views[SCL_RESOLUTION_M // PIXEL_M]
@@ -103,7 +120,16 @@ def outside_swath(scene: ScenePlan, size: int) -> npt.NDArray[np.bool_]:
     return across + (lean if scene.swath_edge < 0 else -lean) < share
 
 
-def _view(ground: Ground, scene: ScenePlan, sun: Sun, sky: Sky, state: BurnState, factor: int) -> _View:
+def _shift_m(seed: int, scene: ScenePlan) -> tuple[float, float]:
+    """How far a scene lies east and south of its place, metres."""
+    rng = generator(seed, "shift", scene.granule.region, scene.acquired.isoformat())
+    length, turn = rng.uniform(*SHIFT_M), rng.uniform(0, 2 * np.pi)
+    return float(length * np.cos(turn)), float(length * np.sin(turn))
+
+
+def _view(
+    ground: Ground, scene: ScenePlan, sun: Sun, sky: Sky, state: BurnState, weather: Floats, factor: int
+) -> _View:
     level, granule = ground.land.levels[factor], ground.granule
     day = scene.acquired.timetuple().tm_yday
     cover = cover_on(ground.land, level, ground.seed, granule.region, scene.acquired.year, day)
@@ -112,12 +138,17 @@ def _view(ground: Ground, scene: ScenePlan, sun: Sun, sky: Sky, state: BurnState
         layer if layer is None or factor == 1 else block_mean(layer, factor)
         for layer in (sky.opacity, sky.shadow, sky.cirrus)
     )
+    smoke, weather_here = (layer if factor == 1 else block_mean(layer, factor) for layer in (sky.smoke, weather))
+    east_m, south_m = _shift_m(ground.seed, scene)
     return _View(
         cover=cover,
         green=green_on(level, cover, day) * (1 - burned.loss),
         char=burned.char,
         texture=level.texture,
+        stress=stress_on(ground.seed, scene, level, weather_here),
         light=_illumination(level, sun),
+        shift_px=(east_m / (factor * PIXEL_M), south_m / (factor * PIXEL_M)),
+        smoke=smoke,
         opacity=opacity,
         shadow=shadow,
         cirrus=cirrus,
@@ -136,22 +167,35 @@ def _illumination(level: Level, sun: Sun) -> Floats:
     return (np.float32(0.35) + np.float32(0.65) * relative).astype(np.float32)
 
 
-def _band(view: _View, index: int, gain: np.float32, haze: np.float32, rng: np.random.Generator) -> Floats:
+def _band(view: _View, index: int, gain: np.float32, rng: np.random.Generator) -> Floats:
     """Reflectance of one band × 10,000, clouds included."""
     ground, green = ground_table()[:, index], green_table()[:, index]
     pixels = ground[view.cover]
     pixels += view.green * (green - ground)[view.cover]
     pixels += view.char * (CHAR[index] * (1 + view.texture) - pixels)
     pixels *= view.light * (1 + TEXTURE[index] * view.texture)
-    pixels *= gain
+    pixels *= gain * (1 + RESPONSE[index] * view.stress)
+    pixels = _shifted(pixels, *view.shift_px)
     if view.shadow is not None:
         pixels *= 1 - (1 - SKYLIGHT[index]) * view.shadow
-    pixels += haze * SKYLIGHT[index]
+    pixels += view.smoke * (SMOKE[index] * (SMOKE_DN - pixels))
     if view.cirrus is not None:
         pixels += view.cirrus * (np.float32(0.6) * CLOUD[index] - pixels)
     if view.opacity is not None:
         pixels += view.opacity * (CLOUD[index] * (1 + np.float32(0.4) * view.texture) - pixels)
     pixels += rng.standard_normal(pixels.shape, np.float32) * np.float32(SENSOR_NOISE_DN)
+    return pixels
+
+
+def _shifted(pixels: Floats, east_px: float, south_px: float) -> Floats:
+    """The image moved by less than a pixel, bilinear; at two edges the outermost pixels stay."""
+    for axis, part in ((1, east_px), (0, south_px)):
+        neighbour = np.roll(pixels, 1 if part > 0 else -1, axis)
+        edge = (slice(None),) * axis + (0 if part > 0 else -1,)
+        neighbour[edge] = pixels[edge]
+        neighbour -= pixels
+        neighbour *= np.float32(abs(part))
+        pixels = pixels + neighbour
     return pixels
 
 

@@ -71,6 +71,12 @@ SKYLIGHT: Final = np.array((0.62, 0.56, 0.46, 0.40, 0.38, 0.36, 0.34, 0.33, 0.32
 ]
 """What is left of a band's signal in the shadow of a cloud: more in the blue, where the sky shines."""
 
+SMOKE: Final = np.array((1.0, 0.9, 0.68, 0.52, 0.46, 0.40, 0.36, 0.31, 0.28, 0.27, 0.07, 0.03), np.float32)[_COLUMNS]
+"""How much of a band smoke and haze take, relative to the deep blue: next to nothing at 2.2 µm."""
+
+SMOKE_DN: Final = np.float32(2300)
+"""Reflectance of thick smoke × 10,000."""
+
 TEXTURE: Final = np.array((0.5, 0.6, 0.8, 1.0, 0.9, 0.8, 0.8, 0.8, 0.8, 0.6, 0.9, 1.0), np.float32)[_COLUMNS]
 """How strongly brightness texture shows in a band, relative to red."""
 

@@ -21,7 +21,10 @@ STUBBLE_DAYS = 35
 GROWING_DAYS = 130
 
 TAME = (Cover.CROP_GREEN, Cover.URBAN, Cover.WATER, Cover.LAVA)
-"""Covers that perimeters seldom hold."""
+"""Covers that fires stop at more often than not: they reach up to every outline, and fewer of them lie within."""
+
+TAME_WITHIN = 0.25
+"""What is left within outlines of the share of a TAME cover."""
 
 _NOISE_SPREAD = 0.125
 """Standard deviation of fractal noise over a region, about."""
@@ -116,7 +119,7 @@ def make_land(seed: int, granule: Granule, wild: npt.NDArray[np.bool_]) -> Land:
     Args:
         seed: the world's seed.
         granule: where.
-        wild: 10 m pixels without fields, towns, lakes and lava, as perimeters seldom hold any.
+        wild: 10 m pixels within the outlines of fires, where fields, towns, lakes and lava are fewer.
     """
     finest, parcel_keys = _finest_level(seed, granule, wild)
     levels = {factor: finest if factor == 1 else _coarser(finest, factor) for factor in FACTORS}
@@ -156,7 +159,8 @@ def _finest_level(seed: int, granule: Granule, wild: npt.NDArray[np.bool_]) -> t
     parcels = np.stack((np.floor(x_m / PARCEL_M[0]), np.floor(y_m / PARCEL_M[1])), axis=-1).astype(np.int64)
     for special, share in biome.special.items():
         field = upsample(fractal_noise((*name, int(special)), frame, _SPECIAL_CELL_M[special], 3), NODE_PX)
-        cover[(field > _upper(share)) & ~(wild & (special in TAME))] = special
+        within = share * TAME_WITHIN if special in TAME else share
+        cover[field > np.where(wild, np.float32(_upper(within)), np.float32(_upper(share)))] = special
     parcel, keys = _number_parcels(parcels, cover == Cover.CROP_GREEN)
     density = upsample(fractal_noise((*name, "density"), frame, 420, 3, 0.6), NODE_PX)
     full = np.array([_FULL_COVER[c] for c in Cover], np.float32)[cover]

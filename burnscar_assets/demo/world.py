@@ -23,6 +23,7 @@ from burnscar_assets.demo.plan import ScenePlan, WorldPlan, project
 from burnscar_assets.demo.regions import choose_regions
 from burnscar_assets.demo.stac import rebased, write_catalogue
 from burnscar_assets.demo.studio import ITEM_FILE, SceneTask, draw, read_item, scene_folder
+from burnscar_assets.demo.truth import TRUTH_FILE, write_truth
 from burnscar_assets.errors import SettingsError, StorageError
 from burnscar_assets.imagery.parallel import run_batches
 from burnscar_assets.imagery.stac_index import write_index
@@ -33,7 +34,7 @@ from burnscar_assets.storage.contracts import FIRE_PERIMETERS
 from burnscar_assets.storage.hashing import hash_json
 from burnscar_assets.storage.paths import DataRoot
 
-GENERATOR_VERSION: Final = 1
+GENERATOR_VERSION: Final = 2
 """Raised whenever the same settings would give another world."""
 
 MANIFEST: Final = "manifest.json"
@@ -48,6 +49,7 @@ platform. No scene is an observation of the Earth, and no figure computed from i
   classification, STAC items, `index.parquet`, `catalog.json`), but in granules of 7 to 16 km instead of 110 km.
   A fire too large for its granules is covered in part.
 - `land.geojson`: the ground that scenes show, and in which years.
+- `true_burns.parquet`: what truly burned. Perimeters are drawn beside it, as agencies draw them; no stage reads it.
 """
 
 
@@ -76,6 +78,7 @@ class SimulatedWorld:
         index: stac-geoparquet of all scenes.
         catalogue: static STAC catalogue of the same scenes.
         land: GeoJSON of the ground that scenes show, with the years of each part.
+        truth: GeoParquet of what truly burned; read by no stage.
         fires: burns that scenes show, old and prescribed ones included.
         scenes: number of scenes.
         bytes: size of the imagery.
@@ -86,6 +89,7 @@ class SimulatedWorld:
     index: Path
     catalogue: Path
     land: Path
+    truth: Path
     fires: int
     scenes: int
     bytes: int
@@ -130,6 +134,9 @@ def build_world(
     if not plan.scenes:
         raise SettingsError("there is no fire to simulate imagery over: choose other years or perimeters")
     _draw_scenes(plan, root.simulated / "imagery" / "scenes", digest, progress, workers)
+    progress("writing what truly burned", 0, 1)
+    with storage_errors(root.simulated):
+        write_truth(root.simulated / TRUTH_FILE, plan, workers)
     progress("writing the STAC index", 0, 1)
     return _write_around(root.simulated, plan, labels, digest)
 
@@ -222,6 +229,7 @@ def _write_around(folder: Path, plan: WorldPlan, labels: Path | None, digest: st
         index=imagery / "index.parquet",
         catalogue=catalogue,
         land=folder / "land.geojson",
+        truth=folder / TRUTH_FILE,
         fires=len(plan.burns),
         scenes=len(items),
         bytes=sum(path.stat().st_size for path in imagery.rglob("*.tif")),
@@ -271,10 +279,13 @@ def _whole_world(folder: Path, labels: Path | None, digest: str) -> SimulatedWor
         return None
     if manifest.get("world") != digest:
         return None
-    imagery = folder / "imagery"
-    index, catalogue, land = imagery / "index.parquet", imagery / "catalog.json", folder / "land.geojson"
-    needed = [index, catalogue, land, *(imagery / href for href in manifest["items"]), *([labels] if labels else [])]
+    imagery, land, truth = folder / "imagery", folder / "land.geojson", folder / TRUTH_FILE
+    index, catalogue = imagery / "index.parquet", imagery / "catalog.json"
+    around = [index, catalogue, land, truth, *([labels] if labels else [])]
+    needed = [*around, *(imagery / href for href in manifest["items"])]
     if not all(path.is_file() for path in needed):
         return None
     scenes = len(manifest["items"])
-    return SimulatedWorld(labels, index, catalogue, land, manifest["fires"], scenes, manifest["bytes"], made=False)
+    return SimulatedWorld(
+        labels, index, catalogue, land, truth, manifest["fires"], scenes, manifest["bytes"], made=False
+    )

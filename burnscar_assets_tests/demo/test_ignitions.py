@@ -7,7 +7,7 @@ from shapely import box
 from burnscar_assets.classes import Split
 from burnscar_assets.demo.acquisitions import season_scenes
 from burnscar_assets.demo.fires import M2_PER_HA, SimulatedFire
-from burnscar_assets.demo.ignitions import EXTRA_DEFECTS, simulate_fires
+from burnscar_assets.demo.ignitions import EXTRA_DEFECTS, RECENT, simulate_fires
 from burnscar_assets.demo.plan import ScenePlan
 from burnscar_assets.demo.regions import Region, choose_regions, quotas
 from burnscar_assets.errors import SettingsError
@@ -69,11 +69,34 @@ def test_what_the_world_promises_is_there(fires: list[SimulatedFire]) -> None:
     assert set(EXTRA_DEFECTS) <= {fire.defect for fire in fires}
 
 
-def test_fires_of_a_year_keep_apart(fires: list[SimulatedFire]) -> None:
-    for a in fires:
-        for b in fires:
+def test_fires_of_a_year_keep_apart_but_not_from_recent_scars(fires: list[SimulatedFire]) -> None:
+    apart = [fire for fire in fires if not fire.key.startswith(RECENT)]
+    for a in apart:
+        for b in apart:
             if a.key < b.key and a.region == b.region and a.fire_year == b.fire_year:
                 assert a.geometry.distance(b.geometry) >= 699
+    scars = [fire for fire in fires if fire.key.startswith(RECENT)]
+    assert any(fire.geometry.intersects(scar.geometry) for fire in usable(fires) for scar in scars)
+
+
+def test_every_spring_grass_burns_and_is_seen_before_and_after(
+    fires: list[SimulatedFire], scenes: list[ScenePlan]
+) -> None:
+    spring = [fire for fire in fires if fire.key.endswith("-spring")]
+    assert {fire.fire_year for fire in spring} == set(YEARS)
+    assert all(4 <= fire.containment.month <= 6 for fire in spring)
+    for fire in spring:
+        days = [s.acquired.date() for s in scenes if s.granule.region == fire.region and s.cloud_target <= 0.3]
+        assert any(0 < (fire.alarm - day).days <= 60 for day in days)
+        assert any(0 < (day - fire.containment).days <= 30 for day in days)
+
+
+def test_perimeters_lie_beside_what_burned(fires: list[SimulatedFire]) -> None:
+    good = usable(fires)
+    shared = [a.geometry.intersection(a.perimeter).area / a.geometry.union(a.perimeter).area for a in good]
+    assert all(fire.perimeter.is_valid for fire in fires)
+    assert 0.88 < np.median(shared) < 0.97
+    assert 0 < sum(share < 0.87 for share in shared) < 0.15 * len(good)
 
 
 def test_granules_see_their_fires_in_both_zones(regions: list[Region], fires: list[SimulatedFire]) -> None:

@@ -89,7 +89,7 @@ def threshold_score(samples: Samples) -> float:
 
 def test_an_nbr_threshold_is_good_but_clearly_not_enough(samples: Samples) -> None:
     assert min(np.bincount(samples["burnt"])) > 200
-    assert 0.78 < threshold_score(samples) < 0.91
+    assert 0.70 < threshold_score(samples) < 0.85
 
 
 def test_twelve_bands_tell_more_than_nbr(samples: Samples) -> None:
@@ -97,4 +97,4 @@ def test_twelve_bands_tell_more_than_nbr(samples: Samples) -> None:
     model = RandomForestClassifier(150, min_samples_leaf=2, random_state=0).fit(bands[train], burnt[train])
     score = balanced_accuracy_score(burnt[~train], model.predict(bands[~train]))
     assert score > threshold_score(samples) + 0.03
-    assert score > 0.88
+    assert score > 0.84

@@ -112,6 +112,17 @@ def test_land_is_where_scenes_are(world: SimulatedWorld) -> None:
     assert all(ground.buffer(1e-3).contains(shapely.geometry.shape(item["geometry"])) for item in items)
 
 
+def test_true_burns_lie_beside_the_perimeters_and_are_missed(root: DataRoot, world: SimulatedWorld) -> None:
+    truth = gpd.read_parquet(world.truth)
+    assert truth.crs.to_epsg() == 3310
+    assert truth.burn_id.is_unique
+    assert len(truth) == world.fires
+    before = contents(root)
+    world.truth.unlink()
+    assert build_world(tiny_settings(), root, workers=1, scale=TINY).made
+    assert contents(root) == before
+
+
 def test_a_second_call_does_nothing(root: DataRoot, world: SimulatedWorld) -> None:
     before = {path: path.stat().st_mtime_ns for path in root.simulated.rglob("*")}
     again = build_world(tiny_settings(), root, workers=1, scale=TINY)
