@@ -123,7 +123,7 @@ _SEEN = ("imagery.layer", "imagery.min_clear_fraction")
 
 _JUDGED = (
     "sampling.splits", "sampling.ring_gap_m", "sampling.ring_width_m", "sampling.max_fires_per_year", "sampling.seed",
-    "windows.resolution_m", "mapping.buffer_m", "fire_scenes.margin_m", "fire_scenes.margin_share",
+    "windows.resolution_m", "fire_scenes.margin_m", "fire_scenes.margin_share",
 )  # fmt: skip
 """Which fires judge a checkpoint, and their frames, which training keeps off."""
 

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from burnscar_assets.classes import Split
 from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.mapping.fires import judged_fires
-from burnscar_assets.mapping.frame import frame_around
 from burnscar_assets.mapping.scene_frames import JUDGED, frames_of_fires
 from burnscar_assets.settings import Settings
 from burnscar_assets.storage.paths import DataRoot
@@ -25,7 +24,7 @@ JUDGES: dict[Split, tuple[Split, ...]] = {Split.TRAIN: (Split.VAL, Split.TEST), 
 
 
 def judged_frames(settings: Settings, root: DataRoot, fire_years: Sequence[int]) -> gpd.GeoDataFrame:
-    """Frames of the fires of some years that are judged: those of their fire scenes and those of their maps.
+    """Frames of the fires of some years that are judged.
 
     Frames without fire need none: they lie on their own split's ground, and training doesn't.
 
@@ -35,7 +34,7 @@ def judged_frames(settings: Settings, root: DataRoot, fire_years: Sequence[int])
         fire_years: the years.
 
     Returns:
-        fire_id, split (val or test) and the frame's footprint, EPSG:3310; two rows a fire.
+        fire_id, split (val or test) and the frame's footprint, EPSG:3310.
 
     Raises:
         MissingDataError: a year has no perimeters.
@@ -44,11 +43,8 @@ def judged_frames(settings: Settings, root: DataRoot, fire_years: Sequence[int])
     rows, footprints = [], []
     for year in fire_years:
         for planned in frames_of_fires(judged_fires(settings, root, year, JUDGED), settings, root):
-            task = planned.task
-            mapped = frame_around(task.geometry, settings.windows.resolution_m, task.buffer_m)
-            for frame in (planned.frame, mapped):
-                rows.append({"fire_id": task.fire_id, "split": planned.split.value})
-                footprints.append(frame.footprint)
+            rows.append({"fire_id": planned.task.fire_id, "split": planned.split.value})
+            footprints.append(planned.frame.footprint)
     shapes = gpd.GeoSeries(footprints, crs=GEOGRAPHIC_CRS).to_crs(TABLE_CRS)
     return gpd.GeoDataFrame(rows, columns=["fire_id", "split"], geometry=shapes.to_numpy(), crs=TABLE_CRS)
 

@@ -11,7 +11,7 @@ import pytest
 from burnscar_assets.classes import Split
 from burnscar_assets.errors import MissingDataError
 from burnscar_assets.mapping.fires import judged_fires
-from burnscar_assets.mapping.frame import Box, Frame, frame_around
+from burnscar_assets.mapping.frame import Box, Frame
 from burnscar_assets.mapping.scene_frames import frames_of_fires
 from burnscar_assets.settings import Settings, SplitSettings
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS
@@ -34,27 +34,21 @@ def judged_world(tmp_path_factory: pytest.TempPathFactory) -> DataRoot:
     return root
 
 
-def settings_of(seed: int, buffer_m: float = 300) -> Settings:
+def settings_of(seed: int) -> Settings:
     """Settings by which some fires of the tiny world are judged, among those that it trains on."""
     settings = tiny_settings()
     splits = SplitSettings(block_km=3, margin_m=75, train=0.7, val=0.15, seed=seed)
     changed = {
         "sampling": settings.sampling.model_copy(update={"splits": splits, "ring_gap_m": 0, "ring_width_m": 10.0}),
-        "mapping": settings.mapping.model_copy(update={"buffer_m": buffer_m}),
         "fire_scenes": settings.fire_scenes.model_copy(update={"margin_m": (200.0, 400.0)}),
     }
     return settings.model_copy(update=changed)
 
 
 def frames_of(settings: Settings, root: DataRoot) -> list[tuple[Split, Frame]]:
-    """The frames of every judged fire: that of its scene, and that of its map as the mapper makes it."""
-    found = []
-    for year in YEARS:
-        fires = judged_fires(settings, root, year, [Split.VAL, Split.TEST])
-        for planned in frames_of_fires(fires, settings, root):
-            mapped = frame_around(planned.task.geometry, 10, settings.mapping.buffer_m)
-            found += [(planned.split, planned.frame), (planned.split, mapped)]
-    return found
+    """The frames of every judged fire's scene, which its map has too."""
+    fires = (judged_fires(settings, root, year, [Split.VAL, Split.TEST]) for year in YEARS)
+    return [(one.split, one.frame) for some in fires for one in frames_of_fires(some, settings, root)]
 
 
 def shares_a_pixel(window: pd.Series, frame: Frame) -> bool:
@@ -96,8 +90,6 @@ def test_frames_are_those_of_judged_fires_alone(judged_world: DataRoot) -> None:
     frames = judged_frames(settings, judged_world, YEARS)
     assert len(frames) == len(frames_of(settings, judged_world)) and set(frames["split"]) == {"val", "test"}
     assert judged_frames(tiny_settings(), judged_world, YEARS).empty
-    larger = judged_frames(settings_of(41, buffer_m=1000), judged_world, YEARS)
-    assert (larger.area.to_numpy() > frames.area.to_numpy()).tolist() == [False, True] * (len(frames) // 2)
     fires = pd.concat([read_table(judged_world, FIRE_PERIMETERS, year) for year in YEARS]).set_index("fire_id")
     inside = gpd.GeoSeries(fires.loc[frames["fire_id"]].geometry.to_numpy(), crs=frames.crs)
     assert np.asarray(inside.within(frames.geometry.buffer(1))).all()
