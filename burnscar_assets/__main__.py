@@ -1,5 +1,7 @@
 """What `burnscar` and `python -m burnscar_assets` start: the command line, with one word where Ctrl-C ends it."""
 
+import atexit
+import os
 import signal
 import sys
 from types import FrameType
@@ -17,11 +19,17 @@ def main() -> int:
         from burnscar_assets.cli import main as run  # a second of imports, in which a person may think better of it
 
         code = run()
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done: Ctrl-C would only break off Python's own end
+        _leave_quietly(code)
     except KeyboardInterrupt:
         print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
         return INTERRUPTED
     return code
+
+
+def _leave_quietly(code: int) -> None:
+    """All is done: Ctrl-C ends what threads still wait for, and then breaks nothing off of Python's own end."""
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, lambda *_: os._exit(code))
 
 
 def _break_off(number: int, frame: FrameType | None) -> None:

@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.slow]
 YEAR = "2020"
 REFRESH = ("burnscar", "refresh", "--in-process", "--no-gpu", "--years", YEAR)
 STALL_S, TIMEOUT_S, SOON_S = 30, 2, 60
-STAGES = "fire_perimeters,burn_history,sample_points,windows,scene_matches,tiles"
+STAGES = "fire_perimeters,burn_history,sample_points,windows,scene_matches,tiles,fire_scenes"
 
 
 @pytest.fixture(scope="module")
