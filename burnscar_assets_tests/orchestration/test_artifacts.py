@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import geopandas as gpd
@@ -13,11 +14,13 @@ from burnscar_assets.evaluation.baseline import NbrThreshold
 from burnscar_assets.evaluation.calibration import Temperature
 from burnscar_assets.evaluation.champion_record import Champion, Reign, champion_folder
 from burnscar_assets.evaluation.decision import Decision
+from burnscar_assets.evaluation.map_rules import FRAMES, MapRules
 from burnscar_assets.evaluation.rules import Rules
 from burnscar_assets.evaluation.spec import REPORT_FILE
 from burnscar_assets.imagery.dataset import open_dataset
 from burnscar_assets.orchestration import artifacts
 from burnscar_assets.orchestration.artifacts import DATASET, DATASET_STAGES, fetch_inputs, missing, publish
+from burnscar_assets.orchestration.assets.model import metrics_version
 from burnscar_assets.orchestration.execution import Refreshed
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.storage.atomic import write_json
@@ -137,9 +140,9 @@ def test_stages_that_share_folders_publish_them_together() -> None:
     assert artifacts.artifacts_of("fire_perimeters") == ("fire_perimeters",)
 
 
-def crown(root: DataRoot, fire_year: int, weights: str) -> None:
+def crown(root: DataRoot, fire_year: int, weights: str, maps: MapRules | None = None) -> None:
     """Make a checkpoint a year's champion."""
-    rules = Rules(NbrThreshold(0, 1, 1, 1), Decision(0.5, "nothing", None, 0, 0), Temperature(1, 0, False, 0, 0))
+    rules = Rules(NbrThreshold(0, 1, 1, 1), Decision(0.5, "nothing", None, 0, 0), Temperature(1, 0, False, 0, 0), maps)
     reign = Reign(weights_sha256=weights, by="person", reason="why", decided_at=datetime(2021, 1, 1, tzinfo=UTC))
     champion = Champion(fire_year=fire_year, reign=reign, rules=rules)
     champion_folder(root, fire_year).mkdir(parents=True, exist_ok=True)
@@ -185,3 +188,14 @@ def test_a_season_judged_by_another_checkpoint_than_the_champion_is_to_be_judged
         write_json(root.evaluation(2020) / REPORT_FILE, {"season": {"judgement": told}})
         crown(root, 2019, champion)
         assert missing(world.world, pair, "") == said
+
+
+def test_metrics_have_another_version_where_the_champion_has_other_rules(world: LabelWorld) -> None:
+    write_table(world.root, EVALUATION_METRICS, EVALUATION_METRICS.empty(), 2020)
+
+    def version(rules: MapRules) -> str:
+        crown(world.root, 2020, "a" * 64, rules)
+        return metrics_version(world.world, 2020)
+
+    rules = MapRules(1.0, 0.0, 0.5, FRAMES)
+    assert version(rules) == version(replace(rules)) != version(replace(rules, threshold=0.4))

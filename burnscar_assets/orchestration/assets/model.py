@@ -196,8 +196,8 @@ def metrics_asset(world: World) -> dg.AssetsDefinition:
             plot_evaluation, predictions, metrics, title=f"{title} {year}", simulated=settings.simulated_imagery
         )
         metadata = _judgement(run, predictions, title)
-        changes = table_changes(EVALUATION_METRICS, before, metrics)
-        return run.table_result(EVALUATION_METRICS, metrics, changes, metadata, preview, version=_version(world, year))
+        changes, version = table_changes(EVALUATION_METRICS, before, metrics), metrics_version(world, year)
+        return run.table_result(EVALUATION_METRICS, metrics, changes, metadata, preview, version=version)
 
     return evaluation_metrics
 
@@ -246,10 +246,17 @@ def _judge(run: StageRun, world: World, *, in_process: bool) -> None:
         run_process(run.context, world, "burnscar_assets.evaluation.evaluator", path, follow)
 
 
-def _version(world: World, year: int) -> str | None:
-    """Data version of a set-up's metrics: of all seeds and of their predictions, which a comparison reads."""
+def metrics_version(world: World, year: int) -> str:
+    """Data version of a set-up's metrics: of all seeds and of their predictions, which a comparison reads.
+
+    Of the world's own: of its metrics, and of its champion's rules, by which maps and the next season are made.
+    """
+    from burnscar_assets.evaluation.champion_record import load_champion
+
     if world.setup is None:
-        return None
+        champion = load_champion(world.root, year)
+        rules = None if champion is None else champion.model_dump(mode="json", include={"rules"})
+        return hash_json([EVALUATION_METRICS.content_hash(read_table(world.root, EVALUATION_METRICS, year)), rules])
     tables = [
         table.content_hash(read_table(judged.root, table, year))
         for judged in world.by_seed()
