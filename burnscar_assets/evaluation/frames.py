@@ -97,11 +97,13 @@ def judge_frames(
         progress: told of frames.
 
     Raises:
-        InputError: the checkpoint reads other layers than maps are made of.
+        InputError: the checkpoint reads other layers than maps are made of, or the scenes are of another.
         MissingDataError: an image is gone.
     """
     from burnscar_assets.training.model import load_model
 
+    for scene in scenes:
+        scene.check_layer(spec.layer)
     model = model_of_maps(load_model(checkpoint, spec.device, spec.classes), spec.layer, spec.sensor)
     frames = []
     for number, scene in enumerate(scenes):
@@ -121,7 +123,7 @@ def _judged(spec: EvaluationSpec, model: WindowModel, scene: FireScene, left_out
     truth[frame.covers(near(left_out, frame), frame.box, touched=True)] = TRUTH_UNKNOWN
     probability = np.full(frame.shape, NO_ANSWER, np.float32)
     for box in blocks_of(frame, scene.name, spec.settings.max_frame_km2):
-        image = scene.after(lattice.reach(box))
+        image = scene.after(lattice.reach(box)).of_bands(scene.bands, spec.sensor.names)
         answer = judge_block(
             model, image, box, scene.moments, lattice,
             min_clear_share=spec.mapping.min_clear_share, batch_size=spec.mapping.batch_size,

@@ -25,7 +25,7 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window as Part
 
 from burnscar_assets.classes import BURNT, UNBURNT, UNLABELLED, Split
-from burnscar_assets.errors import MissingDataError
+from burnscar_assets.errors import InputError, MissingDataError
 from burnscar_assets.imagery.dataset import before_layer
 from burnscar_assets.imagery.items import acquisition_time, processing_baseline
 from burnscar_assets.mapping.frame import Box, Frame
@@ -87,6 +87,18 @@ class FireScene:
     reason: str
     image_hash: str
     folder: Path
+
+    def check_layer(self, layer: str) -> None:
+        """Check that the images are of the layer that a model reads: those of another have other radiometry or days.
+
+        Raises:
+            InputError: they are of another.
+        """
+        if layer != self.layer:
+            raise InputError(
+                f"fire scenes are of layer {self.layer} (the world's imagery.layer), and the set-up reads {layer}: "
+                "choose a set-up without a layer of its own"
+            )
 
     def after(self, box: Box | None = None) -> Mosaic:
         """The image after the fire, of all bands.

@@ -116,10 +116,11 @@ def open_images(
         progress: told of searches.
 
     Raises:
-        InputError: a scene can't be read.
+        InputError: a scene can't be read, or the fire's is of another layer than the map's.
         SourceUnavailableError: the archive does not answer.
     """
     if scene is not None:
+        scene.check_layer(spec.imagery.layer)
         yield _OfFireScene(scene, spec.sensor)
         return
     archive = open_archive(spec.data_root, task.work / DATASET, spec.imagery.layer, spec.settings.mosaics)

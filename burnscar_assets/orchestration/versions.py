@@ -26,13 +26,13 @@ STAGE_VERSIONS = {
     "tiles": "5",
     "fire_scenes": "3",
     "checkpoint": "6",
-    "evaluation_metrics": "12",
-    "burned_area_maps": "10",
+    "evaluation_metrics": "13",
+    "burned_area_maps": "11",
     "baseline_checkpoint": "4",
     COMPARISON: "3",
 }
 
-IN_SEASON_VERSIONS = {"in_season_records": "2", "in_season_perimeters": "3", "in_season_maps": "11"}
+IN_SEASON_VERSIONS = {"in_season_records": "2", "in_season_perimeters": "3", "in_season_maps": "12"}
 """Stages that a world has if it follows an in-season source; they come after the labels."""
 
 OF_SETUPS = frozenset({"baseline_checkpoint", COMPARISON})

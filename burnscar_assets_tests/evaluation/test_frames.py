@@ -144,6 +144,14 @@ def test_without_a_frame_the_rules_of_windows_stand_in_and_the_card_says_so(
     assert "Calibration and threshold of maps are those of validation windows" in text
 
 
+def test_frames_of_another_layer_than_the_set_up_reads_fix_nothing(world: DataRoot) -> None:
+    add_scenes(world, ("v", Split.VAL))
+    table = read_table(world, FIRE_SCENES, YEAR)
+    write_table(world, FIRE_SCENES, table.assign(layer="sentinel2_other"), YEAR)
+    rules = of_maps(world)
+    assert rules.fixed_on == WINDOWS and "sentinel2_other" in rules.note
+
+
 def test_a_year_without_fire_scenes_names_the_command(world: DataRoot) -> None:
     table_path(world, FIRE_SCENES, YEAR).unlink()
     with pytest.raises(MissingDataError, match="burnscar refresh"):
