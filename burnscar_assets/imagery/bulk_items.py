@@ -165,6 +165,7 @@ class _StacSearch:
         options: SearchOptions,
     ) -> None:
         self._source = source
+        self._sensor = sensor_of(source)
         self._geometries = geometries
         self._query = query_config
         self._options = options
@@ -197,7 +198,8 @@ class _StacSearch:
                 if number + AT_ONCE < len(groups):
                     ahead.append(pool.submit(self._search, groups[number + AT_ONCE]))
                 for positions, scenes in found:
-                    yield self._match(positions, scenes)
+                    for alike in self._matched_alike(positions):
+                        yield self._match(alike, scenes)
         finally:
             if isinstance(self._source.client.session, PatientSession):
                 self._source.client.session.stop()  # nobody waits for searches that nobody wants any more
@@ -208,7 +210,7 @@ class _StacSearch:
         bounds = shapely.bounds(self._shapes)
         wide = (bounds[:, 2:] - bounds[:, :2] > WIDEST_WINDOW_DEGREES).any(axis=1) | ~np.isfinite(bounds).all(axis=1)
         narrow = np.flatnonzero(~wide).tolist()
-        groups = group_requests([self._request(i) for i in narrow], self._source.limit, sensor_of(self._source))
+        groups = group_requests([self._request(i) for i in narrow], self._source.limit, self._sensor)
         return [[narrow[i] for i in group] for group in groups] + [[i] for i in np.flatnonzero(wide).tolist()]
 
     def _request(self, position: int) -> Request:
@@ -254,6 +256,18 @@ class _StacSearch:
         scenes = (self._checks.scene(item, needed, times, shape) for item in items)
         return [scene for scene in scenes if scene is not None]
 
+    def _matched_alike(self, positions: list[int]) -> list[list[int]]:
+        """Windows that are matched with the same scenes: of composites, those of one time range.
+
+        Matching goes by overlap in time, so composites must be those of each window before.
+        """
+        if self._sensor.kind == "scenes":
+            return [positions]
+        by_times: dict[TimeRange | None, list[int]] = {}
+        for i in positions:
+            by_times.setdefault(self._times[i], []).append(i)
+        return list(by_times.values())
+
     def _match(self, positions: list[int], scenes: list[StacItem]) -> MatchedPart:
         geometries = [self._geometries[i] for i in positions]
         items = retrying(lambda: self._prefer(self._relevant(positions, scenes)), self._source, self._options)
@@ -265,7 +279,11 @@ class _StacSearch:
         shapes = np.array([shapely.geometry.shape(scene.geometry) for scene in scenes], dtype=object)
         touched = set(tree.query(shapes, predicate="intersects")[0].tolist()) if scenes else set()
         times = {self._times[i] for i in positions}
-        return [scene for i, scene in enumerate(scenes) if i in touched and any(_overlap(scene, t) for t in times)]
+        return [scene for i, scene in enumerate(scenes) if i in touched and any(self._is_of(scene, t) for t in times)]
+
+    def _is_of(self, scene: StacItem, times: TimeRange | None) -> bool:
+        """Whether a search for a time range lists a scene."""
+        return times is None or scene.time_range is None or self._sensor.is_of(scene.time_range, times)
 
     def _prefer(self, scenes: list[StacItem]) -> list[SourceItem]:
         """Scenes as items, those that rslearn would leave out or that are too cloudy left out, in rslearn's order."""
@@ -297,15 +315,6 @@ def _rank(value: Any, sort_by: str) -> tuple[bool, Any] | None:
         return None if sort_by == CLOUD_COVER else (True, number)
     is_number = isinstance(number, int | float) and math.isfinite(number)
     return (False, number) if is_number else None
-
-
-def _overlap(scene: StacItem, times: TimeRange | None) -> bool:
-    """Whether a STAC search for a time range, ends included, lists a scene."""
-    return (
-        times is None
-        or scene.time_range is None
-        or (scene.time_range[0] <= times[1] and scene.time_range[1] >= times[0])
-    )
 
 
 def _on_the_globe(geometries: Sequence[STGeometry]) -> Any:

@@ -130,15 +130,8 @@ class IndexClient(StacClient):
         scenes = [scene for position in found if (scene := self._scene(listed, int(position))) is not None]
         if date_time is not None:
             start, end = date_time if isinstance(date_time, tuple) else (date_time, date_time)
-            scenes = [scene for scene in scenes if self._is_of(scene, start, end)]
+            scenes = [scene for scene in scenes if self.sensor.is_of(_times(scene), (start, end))]
         return [scene for scene in scenes if ids is None or scene.id in ids]
-
-    def _is_of(self, scene: StacItem, start: datetime, end: datetime) -> bool:
-        """Whether a scene is of a time range; a composite is only if all its days are: others show what was before."""
-        first, last = _times(scene)
-        if self.sensor.kind == "composites":
-            return start <= first and last <= end
-        return first <= end and last >= start
 
     def _hrefs(self, item: StacDict, bands: Sequence[str]) -> dict[str, str]:
         return band_hrefs(item["assets"], bands, self.assets, self.sensor)

@@ -1,6 +1,6 @@
 """What a sensor's file says, checked; nothing is read here."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -156,6 +156,17 @@ class Sensor(Section):
     def shown(self) -> tuple[str, str, str]:
         """Names of the bands that pictures show as red, green and blue: burnt ground is brown to red in them."""
         return self.band("swir2"), self.band("nir"), self.band("red")
+
+    def is_of(self, taken: tuple[datetime, datetime], wanted: tuple[datetime, datetime]) -> bool:
+        """Whether an image is of a time range, ends included; a composite only if all its days are.
+
+        Args:
+            taken: first and last moment of the image; a composite's other days show what was before or after.
+            wanted: the time range.
+        """
+        if self.kind == "composites":
+            return wanted[0] <= taken[0] and taken[1] <= wanted[1]
+        return taken[0] <= wanted[1] and taken[1] >= wanted[0]
 
     def told(self) -> dict[str, Any]:
         """What the record of a map says of its imagery."""

@@ -15,8 +15,10 @@ from rslearn.utils.geometry import Projection, STGeometry
 
 from burnscar_assets.environment import CONFIG_VARIABLE
 from burnscar_assets.imagery.archive import CogArchive
+from burnscar_assets.imagery.bulk_items import search_in_parts
 from burnscar_assets.imagery.dataset import data_source, open_dataset, validate_layers, write_dataset_config
 from burnscar_assets.imagery.engine import WindowImage, WindowRequest, read_windows
+from burnscar_assets.imagery.search_options import SearchOptions
 from burnscar_assets.sensors.load import default_sensor, load_sensor
 from burnscar_assets.sensors.sensor import Sensor
 from burnscar_assets.settings import ImagerySettings
@@ -164,6 +166,22 @@ def test_a_composite_is_of_a_window_only_with_all_its_days(tmp_path: Path) -> No
         return {item.name for group in groups for item in group.items}
 
     assert found("composites") == {"whole"} and found("scenes") == {"whole", "earlier"}
+
+
+def test_windows_that_share_a_search_get_the_composites_of_their_own_days(tmp_path: Path) -> None:
+    sensor = load_sensor("hls").model_copy(update={"kind": "composites"})
+    scene = SensorScene("c", random_reflectance(sensor), "2022-07-20T00:00:00Z", "2022-08-10T00:00:00Z")
+    source = CogArchive(str(write_sensor_archive(tmp_path, sensor, scene)), sensor=sensor.model_dump(mode="json"))
+    late = window(sensor)
+    early = STGeometry(
+        late.projection, late.shp, (datetime(2022, 7, 10, tzinfo=UTC), datetime(2022, 8, 15, tzinfo=UTC))
+    )
+    found = {
+        position: ([item.name for group in groups for item in group.items], [item.name for item in ranked])
+        for part in search_in_parts(source, [late, early], QueryConfig(), SearchOptions(candidates=3))
+        for position, groups, ranked in zip(part.positions, part.groups, part.ranked, strict=True)
+    }
+    assert found == {0: ([], []), 1: (["c"], ["c"])}, "the fire is between the first day of the composite and the late"
 
 
 def test_the_configuration_of_sentinel_2_names_no_sensor(root: DataRoot) -> None:
