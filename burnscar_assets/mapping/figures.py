@@ -150,7 +150,7 @@ def sample_figures(
 def agreement_figures(
     burned: Codes, probability: npt.NDArray[np.float32], frame: Frame, perimeter: shapely.Geometry
 ) -> dict[str, float | None]:
-    """How a map agrees with an official perimeter (in the map's CRS), where it has an answer."""
+    """How a map agrees with an official perimeter (in the map's CRS), where it is judged: `NO_ANSWER` elsewhere."""
     found = compare(burned, burned != NO_ANSWER, perimeter, frame.transform, frame.crs, probability=probability)
     return found.figures()
 

@@ -1,5 +1,6 @@
 """A map's folder: rasters, outlines, STAC item and, last of all, `map.json` with figures and provenance."""
 
+import hashlib
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -58,7 +59,7 @@ from burnscar_assets.storage.atomic import atomic_folder, read_json, storage_err
 from burnscar_assets.storage.hashing import hash_file, hash_json
 from burnscar_assets.training.manifest import CheckpointManifest
 
-FORMAT: Final = 5
+FORMAT: Final = 6
 """Raised when the same inputs come to give another folder."""
 
 NO_OFFSET: Final = (
@@ -90,6 +91,7 @@ class MapInputs:
         ground: what is known of the ground; None if nothing is.
         boxes: blocks that are mapped.
         sample: points that a person drew on this map; None if there are none.
+        judged: (height, width) pixels that agreement and reliability count; None: all with an answer.
     """
 
     task: MapTask
@@ -101,6 +103,7 @@ class MapInputs:
     ground: Ground | None
     boxes: tuple[Box, ...]
     sample: MapSample | None = None
+    judged: npt.NDArray[np.bool_] | None = None
 
     @cached_property
     def digest(self) -> str:
@@ -113,6 +116,7 @@ class MapInputs:
             self.rates if isinstance(self.rates, str) else self.rates.identity,
             None if self.sample is None else self.sample.digest,
             None if self.ground is None else [part.wkb_hex for part in _known_parts(self.ground)],
+            None if self.judged is None else hashlib.sha256(np.packbits(self.judged).tobytes()).hexdigest(),
         ]
         place = [self.frame.epsg, self.frame.resolution_m, self.frame.box.bounds, [box.bounds for box in self.boxes]]
         rules = [self.rules.slope, self.rules.intercept, self.rules.threshold, self.rules.note]
@@ -275,9 +279,11 @@ class _Writer:
         rules = inputs.rules
         agreement = reliability = None
         if task.fire_id:
-            probability = rules.calibrate(self._answered)
-            agreement = agreement_figures(self._burned, probability, self._frame, self._perimeter())
-            reliability = reliability_figures(self._answered, self._perimeter_pixels(), self._frame, rules)
+            judged = np.True_ if inputs.judged is None else inputs.judged
+            burned = np.where(judged, self._burned, NO_ANSWER).astype(np.uint8)
+            answered = np.where(judged, self._answered, np.float32(-1))
+            agreement = agreement_figures(burned, rules.calibrate(answered), self._frame, self._perimeter())
+            reliability = reliability_figures(answered, self._perimeter_pixels(), self._frame, rules)
         return {
             "fire_id": task.fire_id,
             "fire_name": task.title if task.fire_id else None,

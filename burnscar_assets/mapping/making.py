@@ -14,7 +14,7 @@ from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.evaluation.map_rules import MapRules
 from burnscar_assets.mapping.averaging import Lattice
 from burnscar_assets.mapping.blocks import BlockStore, MadeBlock
-from burnscar_assets.mapping.fire_scenes import FireScene
+from burnscar_assets.mapping.fire_scenes import TRUTH_UNKNOWN, FireScene
 from burnscar_assets.mapping.folder import MapInputs, is_whole, write_map
 from burnscar_assets.mapping.frame import Box, Frame, frame_around, project
 from burnscar_assets.mapping.ground import KnownGround
@@ -80,7 +80,8 @@ def make_map(
         spec: how.
         judge: by what.
         progress: told of blocks.
-        scene: the fire's scene, whose frame and images the map has; without one, images are searched in the archive.
+        scene: the fire's scene, whose frame and images the map has, and whose truth says which of its pixels are judged;
+            without one, images are searched in the archive.
 
     Raises:
         InputError: a scene can't be read, or the area is too wide for a map.
@@ -97,6 +98,7 @@ def make_map(
         inputs = MapInputs(
             task, spec, frame, judge.manifest, judge.rules, images.facts, ground, tuple(boxes),
             None if judge.reference is None else judge.reference.on(frame, task),
+            None if scene is None else scene.truth() != TRUTH_UNKNOWN,
         )  # fmt: skip
         if is_whole(task.folder, inputs.digest):
             return MapOutcome(task, frame, read_json(task.folder / MAP_FILE), made=False)

@@ -193,6 +193,27 @@ def test_no_pixel_is_judged_in_two_splits(root: DataRoot, split: Split) -> None:
     assert ((truth != 255) != judged).mean() < 0.001, "but for pixels whose centre is on the edge of a block"
 
 
+def test_a_map_is_not_judged_on_ground_of_validation(root: DataRoot) -> None:
+    settings = settings_of(root, AFTER)
+    (scene,), _ = make(root, whole_ground(settings, Split.TEST), fires_of(FIRE))
+    (planned,) = frames_of_fires(fires_of(FIRE), settings, root)
+    task = planned.task.model_copy(update={"folder": root.path / "map", "work": root.path / "w"})
+    spec = spec_of(root, settings.imagery, task, block_px=64)
+    whole = make_map(task, spec, judge_of(FormulaModel()), scene=scene).record
+    splits = settings.sampling.splits.model_copy(update={"block_km": 0.5, "train": 0.4, "val": 0.3})
+    dealt = settings.model_copy(update={"sampling": settings.sampling.model_copy(update={"splits": splits})})
+    (scene,), _ = make(root, dealt, fires_of(FIRE))
+    part = make_map(task, spec, judge_of(FormulaModel()), scene=scene).record
+    assert whole is not None and part is not None and whole["inputs_sha256"] != part["inputs_sha256"]
+    judged, own = scene.truth() != 255, scene.truth() == 1
+    assert whole["agreement"]["official_ha"] > part["agreement"]["official_ha"] == pytest.approx(own.sum() / 100)
+    burnt_share = sum(one["share"] * one["burnt_share"] for one in part["reliability"]["before"])
+    assert burnt_share == pytest.approx(own.sum() / judged.sum())
+    for said in ("area_ha", "clear_fraction", "severity_ha"):
+        assert whole[said] == part[said], said
+    assert whole["files"]["burned.tif"] == part["files"]["burned.tif"]
+
+
 def test_frames_without_fire_lie_on_their_splits_land_off_every_burn(root: DataRoot) -> None:
     settings = settings_of(root, AFTER).model_copy(update={"fire_scenes": DEMO.fire_scenes})
     side_m = 8 * settings.sampling.splits.block_km * 1000
