@@ -8,6 +8,7 @@ import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
+from datetime import datetime, time, timedelta
 from typing import Any
 
 import numpy as np
@@ -252,7 +253,7 @@ def _mosaic(layers: list[Classes]) -> Classes:
 
 
 def _sun(item: Item) -> Sun | None:
-    """As the scene records it, else computed from its time and place; None where it has no time either."""
+    """As the scene records it, else computed from its time and place; None where it has no time of day either."""
     properties = getattr(item, "properties", {})
     azimuth = _within(properties, SUN_AZIMUTH, 360)
     elevation, zenith = _within(properties, SUN_ELEVATION, 90), _within(properties, SUN_ZENITH, 90)
@@ -260,12 +261,17 @@ def _sun(item: Item) -> Sun | None:
         elevation = 90 - zenith
     if azimuth is not None and elevation is not None:
         return Sun(azimuth, elevation)
-    if item.geometry.time_range is None:
-        logger.warning("scene %s has no time: shadow is looked for all around its clouds", item.name)
+    if item.geometry.time_range is None or _is_days(*item.geometry.time_range):
+        logger.warning("scene %s has no time of day: shadow is looked for all around its clouds", item.name)
         return None
     centre = item.geometry.to_projection(WGS84_PROJECTION).shp.centroid
     computed = sun_at(item.geometry.time_range[0], centre.x, centre.y)
     return Sun(computed.azimuth if azimuth is None else azimuth, computed.elevation if elevation is None else elevation)
+
+
+def _is_days(start: datetime, end: datetime) -> bool:
+    """Whether a scene's time is but a day, which indexes from file names have as its midnight, or several days."""
+    return start.time() == time() or end - start >= timedelta(days=1)
 
 
 def _within(properties: Mapping[str, Any], names: Sequence[str], most: float) -> float | None:

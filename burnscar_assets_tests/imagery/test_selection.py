@@ -244,18 +244,26 @@ def test_the_recorded_sun_is_used(tmp_path: Path) -> None:
     assert view_windows([look], source, AT_ONCE) == [View(1, 0)]
 
 
-def test_a_scene_without_a_time_has_its_shadow_looked_for_all_around(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    "times",
+    [
+        None,
+        (datetime(2022, 8, 2, tzinfo=UTC), datetime(2022, 8, 2, tzinfo=UTC)),
+        (datetime(2022, 8, 2, 18, 50, tzinfo=UTC), datetime(2022, 8, 20, 18, 50, tzinfo=UTC)),
+    ],
+)
+def test_a_scene_without_a_time_of_day_has_its_shadow_looked_for_all_around(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, times: tuple[datetime, datetime] | None
 ) -> None:
     scl = ground()
     scl[50:70, 50:70] = 3
-    scl[50:70, 20:40] = CLOUD
+    scl[70:90, 20:40] = CLOUD
     source = archive(tmp_path, scene(tmp_path, "s", 1, scl))
     item = source.get_item_by_name("s")
-    item.geometry.time_range = None
+    item.geometry.time_range = times
     look = Look(UTM, tuple(int(v) for v in window(column=104, row=104).shp.bounds), item)
     assert view_windows([look], source, AT_ONCE) == [View(0, 0)]
-    assert "scene s has no time" in caplog.text
+    assert "scene s has no time of day" in caplog.text
 
 
 def test_pixels_of_a_mosaic_are_judged_by_the_scene_that_gives_them(tmp_path: Path) -> None:
