@@ -21,7 +21,8 @@ def band_hrefs(
     Returns:
         Address by band; bands that the item does not have are left out.
     """
-    ways: list[Mapping[str, str]] = [{}, *sensor.assets.values()]
+    possible = [name for name in sensor.assets if assets.keys().isdisjoint(sensor.absent.get(name, ()))]
+    ways: list[Mapping[str, str]] = [{}, *(sensor.assets[name] for name in possible)]
     way = _best(ways, assets, sensor)
     common = {band.name: band.common_name for band in sensor.bands}
     found = {}

@@ -96,6 +96,11 @@ class Sensor(Section):
         description="By catalogue, the asset key of each band that isn't called by its name there; of several, an "
         "item is read by the one that fits it best.",
     )
+    absent: dict[str, tuple[str, ...]] = Field(
+        {},
+        description="By catalogue, asset keys that its items never have: one that has any of them is not read by its "
+        "names, even if they fit best.",
+    )
     first_day: date | None = Field(None, description="Day of its first image; empty: any day may have one.")
     scene_km: float = Field(110, gt=0, description="Side of a scene, to plan searches, in km.")
     scenes_per_day: float = Field(0.4, gt=0, description="Scenes a day that cover a place, to plan searches.")
@@ -107,6 +112,13 @@ class Sensor(Section):
         if empty:
             raise ValueError(f"{empty[0]} has no keys: leave it out")
         return value
+
+    @model_validator(mode="after")
+    def _absent_keys_are_of_catalogues(self) -> Self:
+        unknown = sorted(self.absent.keys() - self.assets.keys())
+        if unknown:
+            raise ValueError(f"absent names {', '.join(unknown)}, which assets doesn't: give its keys there")
+        return self
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:

@@ -15,6 +15,7 @@ from rslearn.utils.geometry import Projection, STGeometry
 
 from burnscar_assets.environment import CONFIG_VARIABLE
 from burnscar_assets.imagery.archive import CogArchive
+from burnscar_assets.imagery.band_assets import band_hrefs
 from burnscar_assets.imagery.bulk_items import search_in_parts
 from burnscar_assets.imagery.dataset import data_source, open_dataset, validate_layers, write_dataset_config
 from burnscar_assets.imagery.engine import WindowImage, WindowRequest, read_windows
@@ -139,8 +140,6 @@ def test_numbers_of_another_type_are_set_aside(root: DataRoot) -> None:
 
 
 def test_each_product_of_hls_is_read_by_its_own_names(tmp_path: Path) -> None:
-    from burnscar_assets.imagery.band_assets import band_hrefs
-
     sensor = load_sensor("hls")
     for product, keys in sensor.assets.items():
         others = {"B10": {"href": "thermal"}, "B11": {"href": "B11"}, "B06": {"href": "B06"}, "B05": {"href": "B05"}}
@@ -148,6 +147,15 @@ def test_each_product_of_hls_is_read_by_its_own_names(tmp_path: Path) -> None:
         assert band_hrefs(assets, sensor.names, {}, sensor) == {name: keys[name] for name in sensor.names}, product
     lacking = {key: {"href": key} for key in sensor.assets["hls-l30"].values() if key != "B06"} | {"B11": {"href": "t"}}
     assert "swir1" not in band_hrefs(lacking, sensor.names, {}, sensor), "B11 of L30 is thermal"
+
+
+@pytest.mark.parametrize("without", ["B8A", "B12", "B11"])
+def test_an_s30_item_of_hls_that_lacks_a_band_is_not_read_as_l30(without: str) -> None:
+    sensor = load_sensor("hls")
+    keys = sensor.assets["hls-s30"]
+    there = {"B01", "B05", "B06", "B07", "B08", "B09", "B10", *keys.values()} - {without}
+    found = band_hrefs({key: {"href": key} for key in there}, sensor.names, {}, sensor)
+    assert found == {name: keys[name] for name in sensor.names if keys[name] != without}
 
 
 def test_a_composite_is_of_a_window_only_with_all_its_days(tmp_path: Path) -> None:

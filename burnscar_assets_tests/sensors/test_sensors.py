@@ -106,6 +106,7 @@ def test_the_shipped_sentinel_2_leaves_what_stages_read_as_it_was_and_others_don
         ({"radiometry": {"rule": "sentinel2-baseline", "scale": 1}}, "takes scale 0.0001"),
         ({"radiometry": {"rule": "guess", "scale": 1}}, "radiometry.rule: Input should be 'sentinel2-baseline' or"),
         ({"assets": {"x": {"q": "quality"}}}, "assets name q, which is no band: there are b, g, r, n, s"),
+        ({"absent": {"x": ["q"]}}, "absent names x, which assets doesn't"),
         ({"name": "own"}, "must hold a mapping with title, bands, radiometry, …, and no name"),
     ],
 )
