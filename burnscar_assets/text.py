@@ -1,6 +1,7 @@
 """Text from outside made harmless: what no name needs, and what breaks a terminal, a picture, a page or QGIS."""
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 import pandas as pd
@@ -21,6 +22,11 @@ def clean(text: str) -> str:
 def printable(text: str) -> str:
     """Text with its lines and blanks, without unseen characters, as a terminal or a page shows it."""
     return "\n".join(_UNSEEN.sub("", _BREAKS.sub(" ", line)) for line in text.split("\n"))
+
+
+def some_of(names: Sequence[str], most: int = 5) -> str:
+    """The first of many names, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def as_drawn(text: object) -> str:

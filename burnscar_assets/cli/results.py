@@ -1,15 +1,17 @@
-"""The commands that show results, judge them or hand them on: champion, compare, mine, funnel, sql, windows, export."""
+"""The commands that show results, judge or exchange them: champion, compare, mine, funnel, sql, and those of files."""
 
 import argparse
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from burnscar_assets.classes import BASELINE_OFFSET_DN
 from burnscar_assets.cli.arguments import fire_year, open_world
 from burnscar_assets.environment import data_root
 from burnscar_assets.errors import SettingsError
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.terminal import say, show, show_table
+from burnscar_assets.terminal import note, say, show, show_table
+from burnscar_assets.text import some_of
 
 
 def add_models(commands: Any, shared: argparse.ArgumentParser) -> None:
@@ -53,6 +55,21 @@ def add_files(commands: Any, shared: argparse.ArgumentParser, placed: argparse.A
     windows.add_argument("--csv", type=Path, required=True, help="points with lon, lat, time and label")
     windows.add_argument("--dataset", type=Path, required=True, help="rslearn dataset to add them to")
     windows.set_defaults(command=_windows)
+
+    index = commands.add_parser("index", parents=[shared], help="make an archive of a folder of your own GeoTIFFs")
+    index.add_argument("folder", type=Path, metavar="FOLDER", help="GeoTIFFs, also in folders below")
+    index.add_argument("--sensor", required=True, metavar="NAME", help="whose images they are: a shipped one or yours")
+    index.add_argument("--out", type=Path, required=True, metavar="FILE", help="the archive's index, index.parquet")
+    index.add_argument(
+        "--days", type=Path, metavar="FILE", help="CSV with columns file, start, end (default: names and tags tell)"
+    )
+    index.add_argument(
+        "--offset",
+        type=int,
+        choices=(0, BASELINE_OFFSET_DN),
+        help="what each number of Sentinel-2 carries, where no file's name tells its baseline (_N0511_)",
+    )
+    index.set_defaults(command=_index)
 
     export = commands.add_parser("export", parents=[placed], help="write windows as GeoTIFFs, for QGIS")
     export.add_argument("--geotiff", type=Path, required=True, metavar="DIR", help="folder to write to")
@@ -159,6 +176,27 @@ def _windows(options: argparse.Namespace) -> int:
     windows = windows_from_csv(options.csv, settings.windows, settings.sampling.splits, settings.sensor)
     changes = write_csv_windows(windows, options.dataset)
     print(f"{changes.made} made, {changes.replaced} replaced, {changes.kept} kept in {options.dataset}")
+    return 0
+
+
+def _index(options: argparse.Namespace) -> int:
+    from burnscar_assets.imagery.own_images import index_images
+    from burnscar_assets.sensors.load import load_sensor
+    from burnscar_assets.terminal import live_progress
+
+    sensor = load_sensor(options.sensor)
+    with live_progress() as progress:
+        done = index_images(options.folder, sensor, options.out, options.days, options.offset, progress)
+    note(f"{len(names)} files left out, as they {why}: {some_of(names, 12)}" for why, names in done.left_out.items())
+    folder, above = options.folder.resolve(), options.out.resolve().parent
+    if not folder.is_relative_to(above):
+        note([f"the index lies elsewhere than the images: allow their folder in imagery.allowed_hosts, {folder}"])
+    first, last = done.days
+    say(f"{done.images} images of {done.files} files, {first} to {last}, in {options.out}")
+    say(
+        f"settings: imagery.archive {options.out}, imagery.sensor {options.sensor}, imagery.max_cloud_cover 100, as "
+        "the images don't say how cloudy they are"
+    )
     return 0
 
 

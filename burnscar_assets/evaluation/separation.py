@@ -11,6 +11,7 @@ import shapely
 from numpy.typing import NDArray
 
 from burnscar_assets.errors import InputError
+from burnscar_assets.text import some_of
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -100,7 +101,7 @@ def _proof(scored: "gpd.GeoDataFrame", seen: "gpd.GeoDataFrame", margin_m: float
     if len(near):
         names = sorted(set(scored["window_id"].iloc[near]))
         raise InputError(
-            f"scored windows lie within {margin_m:g} m of ground that was trained on: {_some(names)}; {_REMEDY}"
+            f"scored windows lie within {margin_m:g} m of ground that was trained on: {some_of(names)}; {_REMEDY}"
         )
     _, distances_m = tree.query_nearest(scored.geometry.to_numpy(), return_distance=True)
     return SeparationProof(
@@ -129,8 +130,4 @@ def _known(windows: "gpd.GeoDataFrame", column: str) -> set[str]:
 def _disjoint(what: str, scored: set[str], seen: set[str]) -> None:
     shared = sorted(scored & seen)
     if shared:
-        raise InputError(f"{what} among those scored that were trained on: {_some(shared)}; {_REMEDY}")
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+        raise InputError(f"{what} among those scored that were trained on: {some_of(shared)}; {_REMEDY}")

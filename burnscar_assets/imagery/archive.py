@@ -39,6 +39,7 @@ from rslearn.utils.stac import StacItem  # noqa: TID253
 from burnscar_assets.classes import BASELINE_OFFSET_DN
 from burnscar_assets.errors import InputError
 from burnscar_assets.gdal_drivers import open_raster
+from burnscar_assets.imagery.band_assets import BAND_NUMBERS
 from burnscar_assets.imagery.gdal import FORGETTING, gdal_options
 from burnscar_assets.imagery.hrefs import AddressRule, is_remote, resolve_href
 from burnscar_assets.imagery.index_client import IndexClient
@@ -59,13 +60,21 @@ from burnscar_assets.network.relay import explained
 from burnscar_assets.sensors.load import default_sensor
 from burnscar_assets.sensors.sensor import LAYER_DTYPE, NO_DATA_DN, Sensor
 
-RECORDED_PROPERTIES = [CLOUD_COVER, *BASELINE_PROPERTIES, *PRODUCT_NAMES, OFFSET_APPLIED, "created", "updated"]
+RECORDED_PROPERTIES = [
+    CLOUD_COVER,
+    *BASELINE_PROPERTIES,
+    *PRODUCT_NAMES,
+    OFFSET_APPLIED,
+    BAND_NUMBERS,
+    "created",
+    "updated",
+]
 
 OPEN_FILES = 96
 
 
 class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
-    """Scenes of a sensor, one file per band, local or remote, listed by a STAC index."""
+    """Scenes of a sensor, a file per band or one of all, local or remote, listed by a STAC index."""
 
     def __init__(
         self,
@@ -150,6 +159,19 @@ class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
         local = not (is_remote(address) or address.startswith("/vsi") or is_remote(index))
         return local and not Path(address).is_relative_to(Path(index.removeprefix("file://")).parent)
 
+    def get_raster_bands(self, layer_name: str, item: SourceItem) -> list[list[str]]:
+        """Bands of each file of a scene, in the file's order; one that the layer lacks goes by its number."""
+        numbers = item.properties.get(BAND_NUMBERS) or {}
+        wanted = [band for (band,) in self.asset_bands.values()]
+        names = {numbers[band]: band for band in wanted if band in numbers}
+        together = [names.get(number, f"#{number}") for number in range(1, max(names, default=0) + 1)]
+        return [*([together] if together else []), *([band] for band in wanted if band not in numbers)]
+
+    def _get_asset_key_by_bands(self, bands: list[str]) -> str:
+        """The key of a file; one of several bands has those of all of them, and any will do."""
+        known = [band for band in bands if [band] in self.asset_bands.values()]
+        return super()._get_asset_key_by_bands(known[:1] or bands)
+
     def offers(self, item: SourceItem, asset_key: str) -> bool:
         """Whether a scene has a file of a band, also of one that the layer does not have."""
         return asset_key in item.asset_urls or self.client.address(item.name, asset_key) is not None
@@ -181,7 +203,8 @@ class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
                 rasterio.Env(**gdal_options()),
                 open_raster(self.get_asset_url(item, band), self.client.checks.rule.hosts) as source,
             ):
-                numbers, nodata = source.read(1), source.nodata
+                numbers = source.read((item.properties.get(BAND_NUMBERS) or {}).get(band, 1))
+                nodata = source.nodata
             sample = BandSample.of(band, numbers[~equals_nodata(numbers, nodata) & (numbers != 0)])
             samples += [sample] if sample is not None else []
         said = statements_of_item(item.properties, baseline_of(item.name, item.properties))
@@ -216,7 +239,7 @@ class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
                     rasterio.Env(**gdal_options()),
                     open_raster(self.get_asset_url(item, band), self.client.checks.rule.hosts) as source,
                 ):
-                    pixels = source.read()
+                    pixels = source.read([(item.properties.get(BAND_NUMBERS) or {}).get(band, 1)])
                     projection, bounds = get_raster_projection_and_bounds(source)
                     metadata = RasterMetadata(nodata_value=source.nodata)
                 harmonize = (_without_offset() if offset and band in self.sensor.names else None) or (

@@ -12,7 +12,7 @@ import shapely
 from rslearn.utils.stac import StacClient, StacItem  # noqa: TID253
 
 from burnscar_assets.errors import InputError
-from burnscar_assets.imagery.band_assets import band_hrefs
+from burnscar_assets.imagery.band_assets import BAND_NUMBERS, band_hrefs, band_numbers
 from burnscar_assets.imagery.hrefs import AddressRule, is_remote
 from burnscar_assets.imagery.item_checks import ItemChecks, Reason
 from burnscar_assets.imagery.items import CLOUD_COVER, percent
@@ -163,7 +163,9 @@ class IndexClient(StacClient):
             hrefs = self._hrefs(item, self.bands)
             usable = len(hrefs) == len(self.bands) and self._is_clear(item)
             by_href = {asset["href"]: asset for asset in item["assets"].values()}
+            numbers = band_numbers(item["assets"], hrefs, self.sensor)
             told = item | {"assets": {band: by_href[href] for band, href in hrefs.items()}}
+            told |= {"properties": item["properties"] | {BAND_NUMBERS: numbers}} if numbers else {}
             listed.made[position] = self.checks.scene(told) if usable else None
         return listed.made[position]
 

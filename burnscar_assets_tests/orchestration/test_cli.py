@@ -23,7 +23,7 @@ def _own_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["demo"], ["plan"], ["refresh"], ["ui"], ["sql"], ["windows"], ["export"], ["doctor"]]
+    "command", [[], ["demo"], ["plan"], ["refresh"], ["ui"], ["sql"], ["windows"], ["index"], ["export"], ["doctor"]]
 )
 def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
