@@ -12,8 +12,10 @@ import geopandas as gpd
 import numpy as np
 
 from burnscar_assets.classes import Split
+from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.errors import InputError
 from burnscar_assets.evaluation.frame_pixels import FramePixels, Reliability
+from burnscar_assets.evaluation.ground import frame_clusters
 from burnscar_assets.evaluation.map_rules import MapRules, fix_map_rules
 from burnscar_assets.evaluation.rules import Rules
 from burnscar_assets.evaluation.spec import EvaluationSpec
@@ -26,6 +28,7 @@ from burnscar_assets.mapping.inference import NO_ANSWER, WindowModel, judge_bloc
 from burnscar_assets.mapping.mosaic import Validity
 from burnscar_assets.progress import Progress
 from burnscar_assets.sampling.randomness import key_of
+from burnscar_assets.storage.tables import TABLE_CRS
 from burnscar_assets.training.manifest import CheckpointManifest
 
 BLOCK_PX: Final = 512
@@ -87,7 +90,7 @@ def judge_frames(
     left_out: gpd.GeoDataFrame,
     progress: Progress,
 ) -> list[FramePixels]:
-    """The pixels of fires' frames, by a checkpoint's probability and the truth.
+    """The pixels of fires' frames, by a checkpoint's probability and the truth; clusters are pieces of ground.
 
     Args:
         spec: of the evaluation, with the settings of maps.
@@ -105,10 +108,12 @@ def judge_frames(
     for scene in scenes:
         scene.check_layer(spec.layer)
     model = model_of_maps(load_model(checkpoint, spec.device, spec.classes), spec.layer, spec.sensor)
+    places = gpd.GeoSeries([scene.frame.footprint for scene in scenes], crs=GEOGRAPHIC_CRS).to_crs(TABLE_CRS)
+    clusters = frame_clusters([scene.cluster_id for scene in scenes], places.to_numpy())
     frames = []
-    for number, scene in enumerate(scenes):
+    for number, (scene, cluster) in enumerate(zip(scenes, clusters, strict=True)):
         progress("frames judged", number, len(scenes))
-        frames.append(_judged(spec, model, scene, left_out))
+        frames.append(_judged(spec, model, scene, cluster, left_out))
     progress("frames judged", len(scenes), len(scenes))
     return frames
 
@@ -117,7 +122,9 @@ def _scenes(spec: EvaluationSpec, fire_year: int, split: Split) -> list[FireScen
     return [scene for scene in read_fire_scenes(spec.data_root, fire_year, [split]) if scene.fire_id is not None]
 
 
-def _judged(spec: EvaluationSpec, model: WindowModel, scene: FireScene, left_out: gpd.GeoDataFrame) -> FramePixels:
+def _judged(
+    spec: EvaluationSpec, model: WindowModel, scene: FireScene, cluster: str, left_out: gpd.GeoDataFrame
+) -> FramePixels:
     lattice = Lattice(spec.size_px, spec.mapping.stride_of(spec.size_px))
     frame, truth = scene.frame, scene.truth()
     truth[frame.covers(near(left_out, frame), frame.box, touched=True)] = TRUTH_UNKNOWN
@@ -131,7 +138,7 @@ def _judged(spec: EvaluationSpec, model: WindowModel, scene: FireScene, left_out
         clear = image.validity[box.slices_in(image.box)] == Validity.VALID
         probability[box.slices_in(frame.box)] = np.where(clear, answer, NO_ANSWER)
     pixel_ha = frame.resolution_m**2 / SQUARE_M_PER_HA
-    return FramePixels.of(str(scene.fire_id), scene.cluster_id, probability, truth, pixel_ha)
+    return FramePixels.of(str(scene.fire_id), cluster, probability, truth, pixel_ha)
 
 
 def blocks_of(frame: Frame, name: str, max_km2: float) -> list[Box]:

@@ -1,6 +1,7 @@
 """Clusters of fires as pieces of ground: what burned in several years is one, whatever its fires are called."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     import geopandas as gpd
 
 NEAR_M = 1000.0
-"""Clusters whose burnt windows and rings come as near as this share their ground: the width of a ring."""
+"""Clusters whose burnt windows and rings, or frames, come as near as this share their ground: the width of a ring."""
 
 _ABOUT_THE_FIRE = (Stratum.BURNT, Stratum.RING)
 
@@ -36,20 +37,35 @@ def ground_clusters(windows: "gpd.GeoDataFrame") -> list[str]:
     names, number = np.unique(
         (fires["fire_year"].astype(str) + "/" + blocks[of_fire]).to_numpy(str), return_inverse=True
     )
-    pieces = names[_pieces(fires, number, len(names))[number]]
+    near = fires["stratum"].isin(_ABOUT_THE_FIRE).to_numpy(dtype=bool)
+    pieces = names[_pieces(fires.geometry.to_numpy()[near], number[near], len(names))[number]]
     found = blocks.astype(object)
     found[of_fire] = pieces
     return [str(name) for name in found]
 
 
-def _pieces(fires: "gpd.GeoDataFrame", number: NDArray[np.intp], count: int) -> NDArray[np.intp]:
-    """(count,) first cluster of the piece that each cluster belongs to."""
+def frame_clusters(cluster_ids: Sequence[str], footprints: NDArray[Any]) -> list[str]:
+    """The piece of ground of each fire's frame, across fire years, as `ground_clusters` has that of windows.
+
+    Args:
+        cluster_ids: (n,) cluster of each fire, which names no other in any year.
+        footprints: (n,) polygons of the frames in a metric CRS.
+
+    Returns:
+        (n,) the first cluster of each piece; the same in any order.
+    """
+    if not cluster_ids:
+        return []
+    names, number = np.unique(np.asarray(cluster_ids, dtype=str), return_inverse=True)
+    return [str(name) for name in names[_pieces(footprints, number, len(names))[number]]]
+
+
+def _pieces(footprints: NDArray[Any], clusters: NDArray[np.intp], count: int) -> NDArray[np.intp]:
+    """(count,) first cluster of the piece that each cluster belongs to, by footprints of the clusters."""
     import shapely
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    near = fires["stratum"].isin(_ABOUT_THE_FIRE).to_numpy(dtype=bool)
-    footprints, clusters = fires.geometry.to_numpy()[near], number[near]
     one, other = shapely.STRtree(footprints).query(footprints, predicate="dwithin", distance=NEAR_M)
     links = coo_array((np.ones(len(one)), (clusters[one], clusters[other])), shape=(count, count))
     _, piece = connected_components(links, directed=False)

@@ -80,7 +80,7 @@ def make_map(
         spec: how.
         judge: by what.
         progress: told of blocks.
-        scene: the fire's scene, whose frame and images the map has, and whose truth says which of its pixels are judged;
+        scene: the fire's scene, whose frame and images the map has, and whose truth says which pixels are judged;
             without one, images are searched in the archive.
 
     Raises:

@@ -117,7 +117,9 @@ def test_pixels_are_answered_as_maps_answer_them_off_what_was_trained_on(world: 
 def test_frames_of_years_before_join_where_the_year_has_few(world: DataRoot) -> None:
     add_scenes(world, ("v", Split.VAL))
     add_scenes(world, ("w", Split.VAL), year=2019)
-    assert [error.fire_id for error in of_maps(world).errors] == ["v", "w"]
+    errors = of_maps(world).errors
+    assert [error.fire_id for error in errors] == ["v", "w"]
+    assert {error.cluster_id for error in errors} == {"v"}, "ground that burned in both years is one cluster"
     one = spec_of(world).model_copy(update={"settings": EvaluationSettings(validation_frames=1)})
     assert [error.fire_id for error in of_maps(world, one).errors] == ["v"]
 

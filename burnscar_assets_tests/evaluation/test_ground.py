@@ -2,8 +2,9 @@
 
 import geopandas as gpd
 import pandas as pd
+import shapely
 
-from burnscar_assets.evaluation.ground import NEAR_M, ground_clusters
+from burnscar_assets.evaluation.ground import NEAR_M, frame_clusters, ground_clusters
 from burnscar_assets_tests.evaluation.prediction_tables import make_predictions
 
 
@@ -47,6 +48,13 @@ def test_pieces_do_not_depend_on_the_order_of_windows() -> None:
     named = pd.Series(ground_clusters(rows), index=rows.index)
     shuffled = rows.sample(frac=1, random_state=1)
     assert pd.Series(ground_clusters(shuffled), index=shuffled.index).loc[rows.index].equals(named)
+
+
+def test_frames_near_each_other_are_one_piece_and_those_of_a_cluster_stay_together() -> None:
+    frames = shapely.box([0, 2 * NEAR_M, 9e4, 2e5], 0, [NEAR_M, 3 * NEAR_M, 9.1e4, 2.1e5], NEAR_M)
+    assert frame_clusters(["c", "b", "d", "b"], frames) == ["b", "b", "d", "b"]
+    assert frame_clusters(["c", "b", "d"], frames[[0, 2, 3]]) == ["c", "b", "d"]
+    assert frame_clusters([], frames[:0]) == []
 
 
 def test_land_alone_keeps_its_blocks() -> None:
