@@ -22,7 +22,7 @@ from burnscar_assets.mining.settings import MiningSettings
 from burnscar_assets.operations import AutomationSettings, ComputeSettings
 from burnscar_assets.plausible import meant_number
 from burnscar_assets.section import Section
-from burnscar_assets.sensors.load import DEFAULT, load_sensor
+from burnscar_assets.sensors.load import DEFAULT, default_sensor, load_sensor
 from burnscar_assets.sensors.sensor import Sensor
 from burnscar_assets.settings.imagery import ImagerySettings
 from burnscar_assets.settings.labels import (
@@ -76,9 +76,8 @@ class Settings(Section):
         parts = [content.get(part, {}) for part in ("imagery", "windows")] if isinstance(content, dict) else []
         imagery, windows = parts if parts and all(isinstance(part, dict) for part in parts) else ({}, {})
         name = imagery.get("sensor", DEFAULT)
-        if name == DEFAULT or not isinstance(name, str):
+        if not isinstance(name, str) or (sensor := load_sensor(name)) == default_sensor():
             return content
-        sensor = load_sensor(name)
         of_windows = {"size_px": sensor.window_px, "resolution_m": sensor.resolution_m}
         of_imagery = {"dataset_config": DATASET_OF_SENSOR, "layer": sensor.layer}
         return content | {"windows": of_windows | windows, "imagery": of_imagery | imagery}

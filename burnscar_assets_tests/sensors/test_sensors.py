@@ -70,8 +70,16 @@ def test_a_sensor_of_ones_own_is_one_file_beside_the_settings(beside: Path) -> N
     assert world(beside, sensor="sensors/own.yaml").sensor == settings.sensor
     names = feature_names(settings.sensor)
     assert "nbr_mean" in names and "ndvi_mean" in names and not any(name.startswith("nbr2") for name in names)
-    write(beside, DEFAULT, title="Other")
-    assert world(beside).sensor.title == "Other", "of two files of one name, the one beside the settings counts"
+
+
+def test_of_two_files_of_one_name_the_one_beside_the_settings_counts(beside: Path) -> None:
+    write(beside, DEFAULT)
+    content = yaml.safe_load((CONFIGS_DIR / "demo.yaml").read_text())
+    (beside / "world.yaml").write_text(yaml.safe_dump(content | {"imagery": {"archive": "a.parquet"}, "windows": {}}))
+    settings = load_settings(beside / "world.yaml")
+    assert settings.sensor.title == "Five bands"
+    assert (settings.windows.size_px, settings.windows.resolution_m) == (24, 20)
+    assert (settings.imagery.layer, settings.imagery.dataset_config) == ("five", "dataset-sensor.json")
 
 
 def test_what_the_settings_say_counts_more_than_the_sensor(beside: Path) -> None:
