@@ -187,6 +187,9 @@ def _index(options: argparse.Namespace) -> int:
     sensor = load_sensor(options.sensor)
     with live_progress() as progress:
         done = index_images(options.folder, sensor, options.out, options.days, options.offset, progress)
+    if done.by_order:
+        order = ", ".join(sensor.names)
+        note([f"{len(done.by_order)} files name no bands, which are taken for {order}: {some_of(done.by_order)}"])
     note(f"{len(names)} files left out, as they {why}: {some_of(names, 12)}" for why, names in done.left_out.items())
     folder, above = options.folder.resolve(), options.out.resolve().parent
     if not folder.is_relative_to(above):

@@ -79,12 +79,14 @@ class IndexSummary:
         images: how many it lists.
         files: how many files they have.
         days: first and last day of them.
+        by_order: files whose bands no description names, taken in the sensor's order.
         left_out: files that are no images of the sensor, by the reason.
     """
 
     images: int
     files: int
     days: Days
+    by_order: list[str]
     left_out: dict[str, list[str]]
 
 
@@ -139,7 +141,8 @@ def index_images(
     write_index(items, out)
     firsts, lasts = zip(*(dated[item["id"]] for item in items), strict=True)
     used = {name for image in images for name in image.files} - {n for names in left_out.values() for n in names}
-    return IndexSummary(len(items), len(used), (min(firsts), max(lasts)), left_out)
+    by_order = sorted(name for name in used if len(files[name].descriptions) > 1 and not any(files[name].descriptions))
+    return IndexSummary(len(items), len(used), (min(firsts), max(lasts)), by_order, left_out)
 
 
 def _checked(

@@ -14,8 +14,9 @@ from rasterio.crs import CRS
 from rasterio.transform import from_origin
 from rasterio.warp import transform_bounds
 from rslearn.config import QueryConfig
-from rslearn.tile_stores import get_tile_store_with_layer
+from rslearn.tile_stores import DefaultTileStore, TileStoreWithLayer, get_tile_store_with_layer
 from rslearn.utils.geometry import Projection, STGeometry
+from upath import UPath
 
 from burnscar_assets.cli import main
 from burnscar_assets.environment import CONFIG_VARIABLE
@@ -121,9 +122,8 @@ def test_two_days_on_two_grids_by_description_and_by_order(folder: Path, sensor:
     write_in_degrees(folder / "before_2021-07-01.tif", before)
     write(folder / "fire" / "20210901.tif", after[[4, 3, 0, 2, 1]], ["swir2", "N", "Blue", "red", "g, 560 nm"])
     done = index_images(folder, sensor, folder / "index.parquet")
-    assert (done.images, done.files, done.days, done.left_out) == (
-        2, 2, (date(2021, 7, 1), date(2021, 9, 1)), {}
-    )  # fmt: skip
+    assert (done.images, done.files, done.days, done.left_out) == (2, 2, (date(2021, 7, 1), date(2021, 9, 1)), {})
+    assert done.by_order == ["before_2021-07-01.tif"]
     late = pixels_of(window_of(root, sensor, folder / "index.parquet", date(2021, 8, 20), date(2021, 9, 20)))
     assert np.array_equal(late, after[:, 20:36, 20:36]), "each band from where its description says"
     early = pixels_of(window_of(root, sensor, folder / "index.parquet", date(2021, 6, 20), date(2021, 7, 20)))
@@ -261,6 +261,23 @@ def test_numbers_of_sentinel_2_may_carry_an_offset(folder: Path) -> None:
     assert source.get_read_callback(source.get_item_by_name("20220820"), "B02") is None
 
 
+def test_each_band_of_one_file_is_ingested_by_itself(folder: Path, root: DataRoot) -> None:
+    sensor = load_sensor("sentinel2-l2a")
+    pixels = numbers(9, 12)
+    write(folder / "20220820.tif", pixels, sensor.names[::-1])
+    index_images(folder, sensor, folder / "index.parquet", offset=0)
+    source = CogArchive(str(folder / "index.parquet"))
+    item = source.get_item_by_name("20220820")
+    files = DefaultTileStore(convert_rasters_to_cogs=False)
+    files.set_dataset_path(UPath(root.path))
+    store = TileStoreWithLayer(files, "sentinel2_l2a")
+    source.ingest(store, [item], [[]])
+    bounds = (LEFT // METRES, -TOP // METRES, LEFT // METRES + SIDE_PX, -TOP // METRES + SIDE_PX)
+    for number, band in enumerate(sensor.names[::-1]):
+        read = store.read_raster(item, [band], Projection(UTM, METRES, -METRES), bounds).get_chw_array()
+        assert np.array_equal(read[0], pixels[number])
+
+
 def test_files_of_landsat_and_hls_are_known_by_their_products_names(folder: Path) -> None:
     for number in range(1, 8):
         write(folder / f"LC08_L2SP_043034_20220820_20220828_02_T1_SR_B{number}.TIF", numbers(number, 1))
@@ -284,10 +301,12 @@ def test_the_command_says_what_it_made_and_left_out(
 ) -> None:
     write(folder / "20210901.tif", numbers(1), NAMES)
     write(folder / "20210902.tif", numbers(1, 2), ("n", "s"))
+    write(folder / "20210903.tif", numbers(1))
     out = tmp_path / "elsewhere" / "index.parquet"
     assert main(["index", str(folder), "--sensor", "own", "--out", str(out)]) == 0
     told = capfd.readouterr()
-    assert "1 images of 1 files, 2021-09-01 to 2021-09-01" in told.out
+    assert "2 images of 2 files, 2021-09-01 to 2021-09-03" in told.out
+    assert "1 files name no bands, which are taken for b, g, r, n, s: 20210903.tif" in told.err
     assert "1 files left out, as they lack b, g, r: 20210902.tif" in told.err
     assert "imagery.allowed_hosts" in told.err
     assert main(["index", str(folder), "--sensor", "none", "--out", str(out)]) == 1
