@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from burnscar_assets.imagery.hrefs import is_remote
 from burnscar_assets.imagery.items import FALLBACK_SCENE, SerializedItem
@@ -54,10 +54,13 @@ class TileIdentities:
 
     def of(self, window: "Window", groups: Sequence[Sequence[SerializedItem]]) -> TileIdentity:
         """What the tile of a window, made from these groups of scenes, is known by."""
-        place = [window.projection.serialize(), list(window.bounds)]
+        return self.at([window.projection.serialize(), list(window.bounds)], groups)
+
+    def at(self, place: Sequence[Any], groups: Sequence[Sequence[SerializedItem]]) -> TileIdentity:
+        """The same of pixels whose place, and all else that they follow from, is given as JSON."""
         scenes = [[self._scene(item) for item in group] for group in groups]
         files = [state for group in scenes for _, state in group]
-        definition = hash_json([READING, place, self._layer, [[scene for scene, _ in group] for group in scenes]])
+        definition = hash_json([READING, list(place), self._layer, [[scene for scene, _ in group] for group in scenes]])
         return TileIdentity(definition, UNKNOWN_FILES if UNKNOWN_FILES in files else hash_json(files))
 
     def state(self, item: SerializedItem) -> str:

@@ -11,7 +11,8 @@ A frame lies at random about its fire, and some frames have no fire. Nothing is 
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -128,7 +129,11 @@ class FireScene:
 
     def _scenes(self, layer: str) -> tuple[SceneFacts, ...]:
         """What the window's own note of its items says."""
-        noted = json.loads((self.folder / "items.json").read_text(encoding="utf-8")) if not self.reason else []
+        if self.reason:
+            return ()
+        path = self.folder / "items.json"
+        with self._remedy(path):
+            noted = json.loads(path.read_text(encoding="utf-8"))
         groups = [group for entry in noted if entry["layer_name"] == layer for group in entry["serialized_item_groups"]]
         items = [(item, acquisition_time(item)) for group in groups for item in group]
         return tuple(
@@ -158,22 +163,33 @@ class FireScene:
     def _read(self, layer: str, bands: Iterable[str], box: Box | None) -> tuple[Box, npt.NDArray[Any]]:
         """A raster of the window, or a part of it, at its own grid."""
         path = raster_path(self.folder, layer, bands)
+        with self._remedy(path), rasterio.open(path) as source:
+            left, top = (
+                round(source.transform.c / source.transform.a),
+                round(source.transform.f / source.transform.e),
+            )
+            there = Box(left, top, left + source.width, top + source.height)
+            wanted = there if box is None else box
+            if not there.contains(wanted):
+                raise MissingDataError(f"{path} doesn't reach as far as {wanted.bounds}, only {there.bounds}")
+            part = Part(wanted.left - left, wanted.top - top, wanted.width, wanted.height)
+            pixels = source.read(window=part)
+        return wanted, pixels
+
+    @contextmanager
+    def _remedy(self, path: Path) -> Iterator[None]:
+        """Say what to do where a file of the window is gone or damaged, or the window is of another run than the row.
+
+        A run that ended half-way leaves windows that are newer than the table.
+        """
+        remedy = f"run burnscar refresh --years {self.fire_year}"
+        known = read_json(self.folder / "metadata.json").get("options", {})
+        if known.get("image_hash", self.image_hash) != self.image_hash:
+            raise MissingDataError(f"{self.folder} has other images than table {FIRE_SCENES.name} says: {remedy}")
         try:
-            with rasterio.open(path) as source:
-                left, top = (
-                    round(source.transform.c / source.transform.a),
-                    round(source.transform.f / source.transform.e),
-                )
-                there = Box(left, top, left + source.width, top + source.height)
-                wanted = there if box is None else box
-                if not there.contains(wanted):
-                    raise MissingDataError(f"{path} doesn't reach as far as {wanted.bounds}, only {there.bounds}")
-                part = Part(wanted.left - left, wanted.top - top, wanted.width, wanted.height)
-                return wanted, source.read(window=part)
-        except (OSError, RasterioError) as error:
-            raise MissingDataError(
-                f"{path} can't be read ({error}): run burnscar refresh --years {self.fire_year}"
-            ) from error
+            yield
+        except (OSError, ValueError, RasterioError) as error:
+            raise MissingDataError(f"{path} can't be read ({error}): {remedy}") from error
 
 
 def read_fire_scenes(root: DataRoot, fire_year: int, splits: Iterable[Split | str]) -> list[FireScene]:

@@ -12,10 +12,19 @@ from burnscar_assets.mapping.averaging import Lattice
 from burnscar_assets.mapping.fire_scenes import FireScene
 from burnscar_assets.mapping.frame import Box, Frame
 from burnscar_assets.mapping.mosaic import Mosaic, read_mosaics
-from burnscar_assets.mapping.scenes import Archive, Found, SceneFacts, find_before, find_scenes, open_archive
+from burnscar_assets.mapping.scenes import (
+    Archive,
+    Found,
+    SceneFacts,
+    find_before,
+    find_scenes,
+    identity_of,
+    open_archive,
+)
 from burnscar_assets.mapping.spec import MapSpec, MapTask
 from burnscar_assets.progress import Progress
 from burnscar_assets.sensors.sensor import Sensor
+from burnscar_assets.storage.hashing import hash_json
 
 DATASET: Final = "dataset"
 
@@ -40,7 +49,7 @@ class ImageFacts(NamedTuple):
     Attributes:
         after, before: scenes, by their numbers in the images; none if there is no image.
         reason: why there is none after the fire.
-        pixels: hash of all pixels, where that is known.
+        pixels: hash of all pixels; where they aren't read yet, of how they are, and from what files.
         since: when the image before was taken, if that was in an earlier season than the days asked for.
     """
 
@@ -83,7 +92,8 @@ class _OfArchive:
         reason = "too_cloudy" if self._after.reasons.get("too_cloudy") else "no_scene"
         before = () if self._before is None else self._before.scenes
         after, earlier = (tuple(scene.facts for scene in some) for some in (self._after.scenes, before))
-        return ImageFacts(after, earlier, "" if after else reason)
+        identity = identity_of(self._after.archive, [], (self._after.scenes, before))
+        return ImageFacts(after, earlier, "" if after else reason, hash_json(identity.as_entry()))
 
     def after(self, boxes: Sequence[Box]) -> Iterator[Mosaic]:
         return read_mosaics(self._after, self._frame, boxes, self._spec.sensor.names, self._spec.imagery)

@@ -24,6 +24,7 @@ from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.imagery.dataset import before_layer, close_files, open_dataset
 from burnscar_assets.imagery.ledger import open_ledgers
 from burnscar_assets.imagery.searches import MATCHED, is_due
+from burnscar_assets.imagery.tile_identity import TileIdentity, still_valid
 from burnscar_assets.mapping.fire_scenes import (
     NO_NUMBER,
     SOURCE_BANDS,
@@ -34,12 +35,11 @@ from burnscar_assets.mapping.fire_scenes import (
 from burnscar_assets.mapping.frame import Box, Frame
 from burnscar_assets.mapping.mosaic import NO_SCENE, Validity, read_mosaics
 from burnscar_assets.mapping.scene_frames import FIRE, NO_FIRE, PlannedFrame, draw_truth
-from burnscar_assets.mapping.scenes import Archive, Found, Scene, find_before, find_scenes, open_archive
+from burnscar_assets.mapping.scenes import Archive, Found, Scene, find_before, find_scenes, identity_of, open_archive
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.settings import Settings
 from burnscar_assets.storage.atomic import atomic_folder, read_json, storage_errors, write_json
 from burnscar_assets.storage.contracts import FIRE_SCENES
-from burnscar_assets.storage.hashing import hash_json
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.windows.changes import LABEL_BAND, LABEL_RASTER_LAYER
 
@@ -186,8 +186,8 @@ class _Work:
         if not after.scenes:
             return _Done(self._row("too_cloudy" if after.reasons.get("too_cloudy") else "no_scene"))
         scenes = (after.scenes, () if before is None else before.scenes)
-        inputs, there = self._inputs(scenes), self._there()
-        kept = there.get("inputs") == inputs
+        identity, there = self._identity(archive, scenes), self._there()
+        kept = still_valid(there, identity)
         images = None if kept else [None if found is None else self._read(found) for found in (after, before)]
         known = there if images is None else self._known(images, scenes[1])
         if known["clear_fraction"] is None:
@@ -196,7 +196,7 @@ class _Work:
         truth = draw_truth(self._planned, burns, self._settings, since)
         if kept and there["label_hash"] == _hash(truth):
             return _Done(self._row("", scenes, there))
-        options = known | {"inputs": inputs, "label_hash": _hash(truth)} | _shares(truth)
+        options = known | identity.as_entry() | {"label_hash": _hash(truth)} | _shares(truth)
         self._write(options, truth, images, scenes)
         return _Done(self._row("", scenes, options), read=not kept, drawn=True)
 
@@ -214,11 +214,10 @@ class _Work:
         around = Frame(self._frame.epsg, self._frame.resolution_m, self._box)
         return around.blocks(self._settings.mapping.block_px)
 
-    def _inputs(self, scenes: Sequence[Sequence[Scene]]) -> str:
-        """Hash of all that the images follow from."""
-        named = [[[s.item.name, s.acquired.isoformat(), s.baseline] for s in some] for some in scenes]
+    def _identity(self, archive: Archive, scenes: Sequence[Sequence[Scene]]) -> TileIdentity:
+        """What the images are known by; scenes whose files are gone since don't have them read again."""
         place = [self._frame.epsg, self._frame.resolution_m, self._box.bounds, self._frame.box.bounds]
-        return hash_json([self._code, self._layer, self._settings.sensor.digest(), place, named])
+        return identity_of(archive, [self._code, self._layer, self._settings.sensor.digest(), place], scenes)
 
     def _there(self) -> dict[str, Any]:
         """What is known of the window that is there; empty if there is none, or a file of it is gone."""

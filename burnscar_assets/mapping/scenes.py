@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -18,6 +19,7 @@ from burnscar_assets.imagery.dataset import before_layer, data_source, load_wind
 from burnscar_assets.imagery.hrefs import is_remote, resolve_href
 from burnscar_assets.imagery.items import acquisition_time, cloud_cover, processing_baseline, read_all_groups
 from burnscar_assets.imagery.matching import match_scenes
+from burnscar_assets.imagery.tile_identity import TileIdentities, TileIdentity
 from burnscar_assets.mapping.frame import Box, Frame
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.settings import ImagerySettings
@@ -80,6 +82,11 @@ class Archive:
     source: "DataSource"
     config: "LayerConfig"
     tile_store: "TileStoreWithLayer"
+
+    @cached_property
+    def identities(self) -> TileIdentities:
+        """What pixels that are read from it are known by."""
+        return TileIdentities(self.config)
 
 
 @dataclass(frozen=True)
@@ -223,6 +230,11 @@ def find_before(
         candidates.append(Candidate(archive.source.deserialize_item(item), share, age))
     ordered = [found[candidate.item.name] for candidate in rank(candidates, settings.min_clear_fraction)]
     return _found(archive, ordered, table)
+
+
+def identity_of(archive: Archive, about: Sequence[Any], images: Sequence[Sequence[Scene]]) -> TileIdentity:
+    """What images of some scenes are known by, beside what is given as JSON: how they are read, and from what files."""
+    return archive.identities.at(about, [[scene.item.serialize() for scene in some] for some in images])
 
 
 def _match(

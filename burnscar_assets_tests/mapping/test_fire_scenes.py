@@ -15,6 +15,7 @@ import shapely
 from burnscar_assets.checks import scenes_are_whole
 from burnscar_assets.classes import BANDS, Split
 from burnscar_assets.environment import CONFIGS_DIR
+from burnscar_assets.errors import MissingDataError
 from burnscar_assets.imagery.dataset import before_layer
 from burnscar_assets.mapping import scene_making
 from burnscar_assets.mapping.averaging import Lattice
@@ -27,10 +28,11 @@ from burnscar_assets.mapping.scene_frames import PlannedFrame, frames_of_fires, 
 from burnscar_assets.mapping.scene_making import FireSceneSummary, frames_to_look_at_again, make_fire_scenes
 from burnscar_assets.sampling.splits import SplitMap
 from burnscar_assets.settings import Settings, load_settings
+from burnscar_assets.storage.atomic import read_json, write_json
 from burnscar_assets.storage.contracts import FIRE_SCENES
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import TABLE_CRS, write_table
-from burnscar_assets_tests.imagery.small_archive import LEFT, TOP
+from burnscar_assets_tests.imagery.small_archive import LEFT, TOP, write_scene
 from burnscar_assets_tests.mapping.map_kit import (
     SIZE_PX,
     FormulaModel,
@@ -254,6 +256,37 @@ def test_only_what_changed_is_read_or_drawn_again(root: DataRoot) -> None:
     assert [path.name for path in root.fire_scene_windows(YEAR).iterdir()] == ["f0"]
 
 
+def test_images_are_read_again_where_files_or_their_reading_changed(root: DataRoot) -> None:
+    settings, fires = settings_of(root, AFTER, BEFORE), fires_of(FIRE)
+    (first,), _ = make(root, settings, fires)
+    pixels, archive = first.after().pixels, root.path / "archive"
+    write_scene(archive, replace(AFTER, surface=2))
+    (mended,), summary = make(root, settings, fires)
+    assert summary.read == 1 and (mended.after().pixels != pixels).any()
+    assert make(root, settings, fires)[1].read == 0
+    config = read_json(root.dataset / "config.json")
+    config["layers"][settings.imagery.layer]["resampling_method"] = "nearest"
+    write_json(root.dataset / "config.json", config)
+    assert make(root, settings, fires)[1].read == 1
+    shutil.rmtree(archive / "after")
+    assert make(root, settings, fires)[1].read == 0, "scenes that are gone since don't matter"
+
+
+def test_a_window_of_another_run_than_the_table_or_without_its_note_is_refused(root: DataRoot) -> None:
+    settings, fires = settings_of(root, AFTER), fires_of(FIRE)
+    (scene,), _ = make(root, settings, fires)
+    write_scene(root.path / "archive", replace(AFTER, surface=2))
+    make_fire_scenes(frames_of_fires(fires, settings, root), burns_of(), YEAR, settings, root)
+    for read in (scene.after, scene.truth, lambda: scene.scenes_after):
+        with pytest.raises(MissingDataError, match="run burnscar refresh --years 2022"):
+            read()
+    (scene,), _ = make(root, settings, fires)
+    assert scene.scenes_after and scene.truth().any()
+    (scene.folder / "items.json").unlink()
+    with pytest.raises(MissingDataError, match="run burnscar refresh --years 2022"):
+        _ = scene.scenes_after
+
+
 def stamps_of(root: DataRoot) -> dict[str, tuple[int, int]]:
     windows = root.fire_scenes / "windows"
     return {str(p.relative_to(windows)): (p.stat().st_ino, p.stat().st_mtime_ns) for p in windows.rglob("*.tif")}
@@ -332,7 +365,11 @@ def test_a_map_from_a_fire_scene_is_the_one_from_the_archive(root: DataRoot) -> 
         assert searched.record[said] == read.record[said], said
     rasters = {name: sha for name, sha in searched.record["files"].items() if name.endswith(".tif")}
     assert "dnbr.tif" in rasters and rasters.items() <= read.record["files"].items()
-    assert make_map(read.task, spec, judge_of(FormulaModel()), scene=replace(scene, image_hash="other")).made
+    write_scene(root.path / "archive", replace(AFTER, surface=2))
+    table, _ = make_fire_scenes([replace(planned, frame=frame)], burns_of(), YEAR, settings, root)
+    write_table(root, FIRE_SCENES, table, YEAR)
+    (scene,) = read_fire_scenes(root, YEAR, ALL)
+    assert make_map(read.task, spec, judge_of(FormulaModel()), scene=scene).made
 
 
 def test_what_burned_since_an_image_of_an_earlier_season_is_not_judged(root: DataRoot) -> None:

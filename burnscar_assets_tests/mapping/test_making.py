@@ -25,7 +25,7 @@ from burnscar_assets.mapping.spec import MapSpec, MapTask
 from burnscar_assets.mapping.stratified import estimate_area
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets_tests.imagery import small_archive
-from burnscar_assets_tests.imagery.small_archive import LEFT, TOP
+from burnscar_assets_tests.imagery.small_archive import LEFT, TOP, write_scene
 from burnscar_assets_tests.mapping import map_kit
 from burnscar_assets_tests.mapping.map_kit import (
     AS_ANSWERED,
@@ -312,6 +312,8 @@ def test_a_map_is_kept_until_its_inputs_change_or_a_file_is_damaged(root: DataRo
     (first.task.folder / "burned.tif").write_bytes(b"cut short")
     assert make(root, spec).made
     assert first.record is not None and is_whole(first.task.folder, first.record["inputs_sha256"])
+    write_scene(root.path / "archive", SmallScene("one", surface=2))
+    assert make(root, spec).made and not make(root, spec).made, "a file of its scene is another"
 
 
 def test_ground_that_was_trained_on_has_no_answer_in_a_fire_and_says_so(root: DataRoot) -> None:
