@@ -251,6 +251,15 @@ def sensor_of_layer(config: "LayerConfig") -> Sensor:
     return default_sensor() if said is None else Sensor.model_validate(said)
 
 
+def decisive_config(config: "LayerConfig") -> dict[str, Any]:
+    """A layer's configuration as JSON has it, its sensor by the digest of what decides results."""
+    content: dict[str, Any] = config.model_dump(mode="json")
+    arguments = (content["data_source"] or {}).get("init_args", {})
+    if SENSOR_ARGUMENT in arguments:
+        arguments[SENSOR_ARGUMENT] = sensor_of_layer(config).digest()
+    return content
+
+
 def close_files(source: "DataSource") -> None:
     """Close what a data source keeps open from one window to the next."""
     from burnscar_assets.imagery.archive import CogArchive

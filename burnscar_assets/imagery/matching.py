@@ -14,6 +14,7 @@ import pandas as pd
 from burnscar_assets.errors import InputError
 from burnscar_assets.imagery.dataset import (
     data_source,
+    decisive_config,
     fallback_layer,
     image_layers,
     load_windows,
@@ -224,7 +225,7 @@ class _LayerMatching:
         """What decides the matches of all windows."""
         settings = self._settings
         configs = [self._config, *([self._second] if self._second else [])]
-        alike: list[Any] = [config.model_dump(mode="json") for config in configs]
+        alike: list[Any] = [decisive_config(config) for config in configs]
         alike += [_source_state(search) for search in searches]
         alike += [settings.max_cloud_cover, settings.candidates, list(settings.exclude), list(settings.allowed_hosts)]
         return alike + ([] if self._rule is None else [settings.min_clear_fraction])

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from burnscar_assets.imagery.dataset import decisive_config
 from burnscar_assets.imagery.hrefs import is_remote
 from burnscar_assets.imagery.items import FALLBACK_SCENE, SerializedItem
 from burnscar_assets.imagery.ledger import Entry
@@ -45,7 +46,7 @@ class TileIdentities:
 
     def __init__(self, config: "LayerConfig") -> None:
         """Take what of the layer's configuration decides pixels."""
-        layer = config.model_dump(mode="json")
+        layer = decisive_config(config)
         source = layer["data_source"]
         source["init_args"] = {key: v for key, v in source["init_args"].items() if key not in MATCHING_ARGUMENTS}
         source["query_config"] = None

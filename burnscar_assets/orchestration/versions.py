@@ -5,7 +5,6 @@ Raise a stage's version when its code comes to give another result for the same 
 """
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from burnscar_assets.environment import CONFIGS_DIR, config_file
@@ -67,14 +66,15 @@ def stage_settings(asset: str, settings: Settings) -> dict[str, Any]:
     values = {name: value for name, value in every.items() if _is_read(name, read.settings)}
     files = {every[field]: config_file(every[field]) for field in read.files if every[field] is not None}
     if "imagery.layer" in values:
-        files |= _sensor_file(settings)
+        own |= _sensor(settings)
     return values | own | {f"{_FILE}{name}": hash_file(path) for name, path in files.items()}
 
 
-def _sensor_file(settings: Settings) -> dict[str, Path]:
-    """The file of the world's sensor; not the shipped Sentinel-2's, which the stages' own versions stand for."""
+def _sensor(settings: Settings) -> dict[str, str]:
+    """What of the sensor's file decides results; not of the shipped Sentinel-2's, which stages' own versions stand for."""
     path = sensor_file(settings.imagery.sensor)
-    return {} if path == CONFIGS_DIR / FOLDER / f"{DEFAULT}.yaml" else {f"{FOLDER}/{path.name}": path}
+    is_shipped = path == CONFIGS_DIR / FOLDER / f"{DEFAULT}.yaml"
+    return {} if is_shipped else {f"{_FILE}{FOLDER}/{path.name}": settings.sensor.digest()}
 
 
 def _setup(asset: str) -> Setup | None:

@@ -1,7 +1,7 @@
 """What a sensor's file says, checked; nothing is read here."""
 
 from datetime import date, datetime
-from typing import Any, Final, Literal, Self
+from typing import Any, ClassVar, Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -71,6 +71,8 @@ class Producer(Section):
 
 class Sensor(Section):
     """What the images of an instrument are made of."""
+
+    transport: ClassVar[frozenset[str]] = frozenset({"title", "producer", "scene_km", "scenes_per_day"})
 
     name: str = Field(description="The file's name without its ending.")
     title: str = Field(min_length=1, description="What people call it.")

@@ -9,7 +9,7 @@ import pytest
 import shapely
 import yaml
 from rasterio.crs import CRS
-from rslearn.config import QueryConfig
+from rslearn.config import LayerConfig, QueryConfig
 from rslearn.tile_stores import get_tile_store_with_layer
 from rslearn.utils.geometry import Projection, STGeometry
 
@@ -17,7 +17,13 @@ from burnscar_assets.environment import CONFIG_VARIABLE
 from burnscar_assets.imagery.archive import CogArchive
 from burnscar_assets.imagery.band_assets import band_hrefs
 from burnscar_assets.imagery.bulk_items import search_in_parts
-from burnscar_assets.imagery.dataset import data_source, open_dataset, validate_layers, write_dataset_config
+from burnscar_assets.imagery.dataset import (
+    data_source,
+    decisive_config,
+    open_dataset,
+    validate_layers,
+    write_dataset_config,
+)
 from burnscar_assets.imagery.engine import WindowImage, WindowRequest, read_windows
 from burnscar_assets.imagery.search_options import SearchOptions
 from burnscar_assets.sensors.load import default_sensor, load_sensor
@@ -197,6 +203,16 @@ def test_the_configuration_of_sentinel_2_names_no_sensor(root: DataRoot) -> None
     layer = open_dataset(root.dataset).layers["sentinel2_l2a"]
     assert "sensor" not in layer.data_source.init_args
     assert tuple(layer.band_sets[0].bands) == default_sensor().names
+
+
+def test_a_layer_is_known_by_what_of_its_sensor_decides_results() -> None:
+    def known(sensor: Sensor) -> Any:
+        source = {"class_path": "a.B", "init_args": {"sensor": sensor.model_dump(mode="json")}}
+        return decisive_config(LayerConfig(type="raster", band_sets=[sensor.band_set()], data_source=source))
+
+    sensor = load_sensor("hls")
+    assert known(sensor) == known(sensor.model_copy(update={"title": "Other", "scene_km": 9}))
+    assert known(sensor) != known(sensor.model_copy(update={"nodata": 9}))
 
 
 def test_composites_of_a_sensor_of_ones_own_are_read_as_its_file_says(

@@ -99,7 +99,10 @@ def test_the_shipped_sentinel_2_leaves_what_stages_read_as_it_was_and_others_don
     path = write(beside)
     own = world(beside, sensor="own")
     before = {stage: stage_settings(stage, own) for stage in CHAIN}
-    path.write_text(yaml.safe_dump(OWN | {"title": "Other"}))
+    producer = {"name": "n", "url": "u", "credit": "c"}
+    path.write_text(yaml.safe_dump(OWN | {"title": "Other", "producer": producer, "scene_km": 9, "scenes_per_day": 1}))
+    assert before == {stage: stage_settings(stage, own) for stage in CHAIN}, "names and plans decide no result"
+    path.write_text(yaml.safe_dump(OWN | {"nodata": 9}))
     changed = {stage for stage in CHAIN if stage_settings(stage, own) != before[stage]}
     assert changed == {stage for stage in CHAIN if "imagery.layer" in before[stage]} >= {"tiles", "burned_area_maps"}
 
