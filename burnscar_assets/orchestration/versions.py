@@ -71,7 +71,7 @@ def stage_settings(asset: str, settings: Settings) -> dict[str, Any]:
 
 
 def _sensor(settings: Settings) -> dict[str, str]:
-    """What of the sensor's file decides results; not of the shipped Sentinel-2's, which stages' own versions stand for."""
+    """What of the sensor's file decides results; of the shipped Sentinel-2's that is part of stages' own versions."""
     path = sensor_file(settings.imagery.sensor)
     is_shipped = path == CONFIGS_DIR / FOLDER / f"{DEFAULT}.yaml"
     return {} if is_shipped else {f"{_FILE}{FOLDER}/{path.name}": settings.sensor.digest()}
