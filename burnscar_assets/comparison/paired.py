@@ -25,6 +25,7 @@ from burnscar_assets.evaluation.intervals import (
     NO_INTERVAL,
     Interval,
     effective_clusters,
+    effective_of_metrics,
     t_interval,
 )
 from burnscar_assets.evaluation.metrics import Answers, binary_metrics, weighted_metrics
@@ -111,7 +112,10 @@ def compare(
     effective = effective_clusters(clusters, has_fire)
     points = {name: [binary_metrics(seed) for seed in seeds] for name, seeds in answers.items()}
     resampled = _resampled(answers, clusters, has_fire, settings)
-    scored = {name: _scored(points[name], resampled[name], effective, settings.confidence) for name in answers}
+    behind = {
+        name: [effective_of_metrics(seed, clusters, has_fire) for seed in seeds] for name, seeds in answers.items()
+    }
+    scored = {name: _scored(points[name], resampled[name], behind[name], settings.confidence) for name in answers}
     differences: dict[tuple[str, str, str], Difference] = {}
     for metric in COMPARED:
         values = {name: scored[name].value[metric] for name in answers}
@@ -151,11 +155,14 @@ def _resampled(
 def _scored(
     by_seed: Sequence[Mapping[str, float]],
     drawn: Mapping[str, NDArray[np.float64]],
-    effective: float,
+    behind: Sequence[Mapping[str, float]],
     confidence: float,
 ) -> Scored:
+    effective = {metric: min(one[metric] for one in behind) for metric in COMPARED}
     value = {metric: float(np.mean([point[metric] for point in by_seed])) for metric in COMPARED}
-    interval = {metric: _own_interval(value[metric], drawn[metric], effective, confidence) for metric in COMPARED}
+    interval = {
+        metric: _own_interval(value[metric], drawn[metric], effective[metric], confidence) for metric in COMPARED
+    }
     return Scored(value, interval, {metric: [point[metric] for point in by_seed] for metric in COMPARED})
 
 

@@ -3,8 +3,8 @@
 Windows of one fire are not independent, so what varies are clusters: a cluster of fires with all its windows, or, for
 land without fire, a block of ground. The standard error is that of the stratified delete-one jackknife (fires and
 blocks are strata; Rust and Rao 1996); Student's t has as many degrees of freedom as the effective number of clusters
-less one, and shares reach from 0 to 1 on the scale of log odds, so that no interval is cut off. How often such
-intervals hold is measured in `burnscar_assets_tests/evaluation/test_coverage.py`.
+that tell of the metric less one, and shares reach from 0 to 1 on the scale of log odds, so that no interval is cut off.
+How often such intervals hold is measured in `burnscar_assets_tests/evaluation/test_coverage.py`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from burnscar_assets.evaluation.metrics import Answers, weighted_metrics
+from burnscar_assets.evaluation.metrics import METRICS, Answers, weighted_metrics, windows_behind
 
 MIN_CLUSTERS: Final = 6.0
 """With fewer effective clusters than this there is no interval: it would say next to nothing, or not hold."""
@@ -67,6 +67,16 @@ def effective_clusters(clusters: Sequence[str], has_fire: NDArray[np.bool_]) -> 
     return float(sizes.sum() ** 2 / np.square(sizes).sum()) if len(sizes) else 0.0
 
 
+def effective_of_metrics(answers: Answers, clusters: Sequence[str], has_fire: NDArray[np.bool_]) -> dict[str, float]:
+    """Effective number of the clusters that tell of each metric: those with windows in its denominator."""
+    names, effective = np.asarray(clusters, dtype=str), effective_clusters(clusters, has_fire)
+    behind = {
+        metric: min(effective_clusters(names[inside].tolist(), has_fire[inside]) for inside in windows)
+        for metric, windows in windows_behind(answers).items()
+    }
+    return dict.fromkeys(METRICS, effective) | behind
+
+
 def clusters_by_kind(
     clusters: Sequence[str], has_fire: NDArray[np.bool_]
 ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
@@ -87,8 +97,9 @@ def clusters_by_kind(
 def metric_intervals(
     answers: Answers, clusters: Sequence[str], has_fire: NDArray[np.bool_], confidence: float
 ) -> dict[str, Interval]:
-    """Interval of every metric over clusters; see `cluster_intervals`."""
-    return cluster_intervals(partial(weighted_metrics, answers), clusters, has_fire, confidence)
+    """Interval of every metric over the clusters that tell of it; see `cluster_intervals`."""
+    effective = effective_of_metrics(answers, clusters, has_fire)
+    return cluster_intervals(partial(weighted_metrics, answers), clusters, has_fire, confidence, effective=effective)
 
 
 def cluster_intervals(
@@ -97,6 +108,7 @@ def cluster_intervals(
     has_fire: NDArray[np.bool_],
     confidence: float,
     scale: Scale = "share",
+    effective: Mapping[str, float] | None = None,
 ) -> dict[str, Interval]:
     """Interval of every value of a statistic over clusters.
 
@@ -109,16 +121,23 @@ def cluster_intervals(
         has_fire: (n,) whether the window belongs to a fire.
         confidence: coverage, 0–1.
         scale: what the values can be; metrics of UNBOUNDED are from 0 on.
+        effective: effective number of the clusters that tell of each value; None: all tell of all.
     """
     plain = {name: float(value[0]) for name, value in statistic(np.ones((1, len(has_fire)))).items()}
-    effective = effective_clusters(clusters, has_fire)
-    if effective < MIN_CLUSTERS:
+    trials = effective or dict.fromkeys(plain, effective_clusters(clusters, has_fire))
+    if max(trials.values()) < MIN_CLUSTERS:
         return dict.fromkeys(plain, NO_INTERVAL)
     errors = _standard_errors(statistic, plain, clusters, has_fire)
     return {
         name: t_interval(
-            value, errors[name], effective, confidence, "positive" if scale == "share" and name in UNBOUNDED else scale
+            value,
+            errors[name],
+            trials[name],
+            confidence,
+            "positive" if scale == "share" and name in UNBOUNDED else scale,
         )
+        if trials[name] >= MIN_CLUSTERS
+        else NO_INTERVAL
         for name, value in plain.items()
     }
 

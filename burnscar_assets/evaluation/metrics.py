@@ -112,6 +112,29 @@ def weighted_metrics(answers: Answers, weights: NDArray[Any]) -> dict[str, NDArr
     }
 
 
+def windows_behind(answers: Answers) -> dict[str, tuple[NDArray[np.bool_], ...]]:
+    """Metrics that not all windows tell of, each with the (n,) windows in its denominator.
+
+    One that is of two classes has the windows of each: it is as uncertain as the class that has fewer.
+    """
+    truth, called = answers.truth.astype(bool), answers.predicted.astype(bool)
+    both = (truth, ~truth)
+    return {
+        "balanced_accuracy": both,
+        "precision_burnt": (called,),
+        "recall_burnt": (truth,),
+        "f1_burnt": (truth | called,),
+        "iou_burnt": (truth | called,),
+        "precision_unburnt": (~called,),
+        "recall_unburnt": (~truth,),
+        "f1_unburnt": (~(truth & called),),
+        "iou_unburnt": (~(truth & called),),
+        "f1_macro": both,
+        "auroc": both,
+        "average_precision": (truth,),
+    }
+
+
 def reliability_bins(probability: NDArray[np.float64]) -> NDArray[np.intp]:
     """(n,) bin of each probability, 0 to RELIABILITY_BINS - 1; a bin holds its lower end, the last one also 1."""
     ends = np.linspace(0, 1, RELIABILITY_BINS + 1)[1:-1]

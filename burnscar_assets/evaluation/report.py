@@ -25,6 +25,7 @@ from burnscar_assets.evaluation.intervals import (
     Statistic,
     cluster_intervals,
     effective_clusters,
+    metric_intervals,
 )
 from burnscar_assets.evaluation.metrics import (
     COUNTS,
@@ -32,7 +33,6 @@ from burnscar_assets.evaluation.metrics import (
     Answers,
     binary_metrics,
     reliability_bins,
-    weighted_metrics,
 )
 from burnscar_assets.evaluation.subsets import subsets
 from burnscar_assets.settings import EvaluationSettings
@@ -216,7 +216,7 @@ class _Judge:
 
     def _judged(self, answers: Answers, inside: np.ndarray, **names: str) -> Iterator[dict[str, Any]]:
         chosen = answers.take(inside)
-        intervals = self._intervals(partial(weighted_metrics, chosen), inside)
+        intervals = self._intervals_of_metrics(chosen, inside)
         yield from self._named(_told(binary_metrics(chosen), METRICS, intervals), inside, **names)
 
     def _fires_of(self, answers: Answers, method: str) -> Iterator[dict[str, Any]]:
@@ -265,7 +265,7 @@ class _Judge:
         everything = np.ones(len(self._rows), dtype=bool)
         calibrated = self._rows["calibrated_probability"].to_numpy(dtype=np.float64)
         scaled = Answers(answers.truth, answers.predicted, calibrated, calibrated)
-        intervals = self._intervals(partial(weighted_metrics, scaled), everything)
+        intervals = self._intervals_of_metrics(scaled, everything)
         rows = _told(binary_metrics(scaled), _OF_PROBABILITY, intervals)
         yield from self._named(rows, everything, method=MODEL, scope=CALIBRATED)
         bins = reliability_bins(answers.ranking)
@@ -279,6 +279,10 @@ class _Judge:
     def _intervals(self, statistic: Statistic, inside: np.ndarray) -> dict[str, Interval]:
         clusters, of_fire = self._clusters[inside].tolist(), self._fires[inside] != ""
         return cluster_intervals(statistic, clusters, of_fire, self._settings.confidence)
+
+    def _intervals_of_metrics(self, answers: Answers, inside: np.ndarray) -> dict[str, Interval]:
+        clusters, of_fire = self._clusters[inside].tolist(), self._fires[inside] != ""
+        return metric_intervals(answers, clusters, of_fire, self._settings.confidence)
 
     def _named(self, rows: Iterable[dict[str, Any]], inside: np.ndarray, **names: str) -> Iterator[dict[str, Any]]:
         counted = self._counted(inside)

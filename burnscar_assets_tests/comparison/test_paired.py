@@ -57,6 +57,14 @@ def test_the_clearly_better_one_wins_with_its_margin(count: int) -> None:
     assert comparison.differences["f1_burnt", "a", "b"].verdict == "worse"
 
 
+def test_fires_that_say_nothing_of_a_metric_give_it_no_interval() -> None:
+    truth, clusters = fires(8)
+    truth = truth & np.isin(clusters, ["f0", "f1", "f2"])
+    right = truth.astype(float)
+    interval = compared({"a": [Answers(truth, truth, right, right)]}, clusters).scored["a"].interval
+    assert np.isnan(interval["f1_burnt"].low) and "f1_burnt" in COMPARED
+
+
 def test_differences_of_both_orders_mirror_each_other_and_order_of_windows_does_not_matter() -> None:
     truth, clusters = fires(10)
     given = {"a": [answers(truth, 0.8, 1)], "b": [answers(truth, 0.9, 2)]}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from burnscar_assets.evaluation.intervals import MIN_CLUSTERS, cluster_intervals
+from burnscar_assets.evaluation.intervals import MIN_CLUSTERS, cluster_intervals, effective_of_metrics
 from burnscar_assets.evaluation.metrics import Answers, weighted_metrics
 
 SIZES = {
@@ -72,7 +72,9 @@ def pooled_f1(counts: NDArray[np.int64]) -> tuple[float, float, float]:
         return {"f1_burnt": 2 * cells[0] / (2 * cells[0] + cells[1] + cells[2])}
 
     plain = weighted_metrics(answers, np.ones((1, len(rows))))["f1_burnt"][0]
-    found = cluster_intervals(statistic, clusters.tolist(), np.ones(len(rows), dtype=bool), 0.95)["f1_burnt"]
+    of_fires = np.ones(len(rows), dtype=bool)
+    effective = effective_of_metrics(answers, clusters.tolist(), of_fires)
+    found = cluster_intervals(statistic, clusters.tolist(), of_fires, 0.95, effective=effective)["f1_burnt"]
     return float(plain), found.low, found.high
 
 

@@ -108,6 +108,20 @@ def test_clusters_that_agree_have_the_exact_binomial_interval() -> None:
     assert t_interval(0.0, 0.0, 8.0, 0.95, "difference") == Interval(0.0, 0.0), "the same answers differ by nothing"
 
 
+def test_clusters_that_say_nothing_of_a_metric_are_no_trials_of_it() -> None:
+    clusters = [f"c{n}" for n in range(10) for _ in range(10)]
+    inside = np.arange(100) % 10 < 5
+    for burnt, given in ((2, False), (8, True)):
+        truth = inside & (np.arange(100) < burnt * 10)
+        sure = truth.astype(float)
+        found = intervals(Answers(truth, truth, sure, sure), clusters)
+        for metric in ("f1_burnt", "iou_burnt", "recall_burnt", "precision_burnt", "average_precision", "auroc"):
+            low, high = (0.6306, 1) if given else (np.nan, np.nan)
+            assert (found[metric].low, found[metric].high) == pytest.approx((low, high), abs=1e-4, nan_ok=True), metric
+        assert (found["accuracy"].low, found["accuracy"].high) == pytest.approx((0.6915, 1), abs=1e-4)
+        assert found["recall_unburnt"].low > 0.64
+
+
 def test_an_interval_that_covers_all_there_is_is_none() -> None:
     assert np.isnan(t_interval(0.9, 0.3, 6.0, 0.95, "share").low), "it would be printed as 0.00 to 1.00"
     wide = t_interval(0.9, 0.1, 6.0, 0.95, "share")
