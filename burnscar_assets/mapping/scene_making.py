@@ -22,8 +22,6 @@ import pandas as pd
 from burnscar_assets.classes import BURNT, UNLABELLED
 from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.imagery.dataset import before_layer, close_files, open_dataset
-from burnscar_assets.imagery.ledger import open_ledgers
-from burnscar_assets.imagery.searches import MATCHED, is_due
 from burnscar_assets.imagery.tile_identity import TileIdentity, still_valid
 from burnscar_assets.mapping.fire_scenes import (
     NO_NUMBER,
@@ -35,6 +33,14 @@ from burnscar_assets.mapping.fire_scenes import (
 from burnscar_assets.mapping.frame import Box, Frame
 from burnscar_assets.mapping.mosaic import NO_SCENE, Validity, read_mosaics
 from burnscar_assets.mapping.scene_frames import FIRE, NO_FIRE, PlannedFrame, draw_truth
+from burnscar_assets.mapping.scene_searches import (
+    AFTER,
+    BEFORE,
+    DATASET,
+    forget_other_searches,
+    remove_fetched,
+    search_name,
+)
 from burnscar_assets.mapping.scenes import Archive, Found, Scene, find_before, find_scenes, identity_of, open_archive
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.settings import Settings
@@ -47,8 +53,6 @@ if TYPE_CHECKING:
     from rslearn.dataset import Dataset
 
 Pixels = npt.NDArray[np.uint16]
-DATASET: Final = "dataset"
-AFTER, BEFORE = "after", "before"
 _HASH_LENGTH: Final = 16
 
 
@@ -117,11 +121,13 @@ def make_fire_scenes(
     """
     write_scenes_config(root, settings.imagery.layer, settings.sensor.names)
     done: list[_Done] = []
+    searched: set[str] = set()
     with _archive(settings, root, fire_year) as archive:
         for number, frame in enumerate(planned):
             progress("reading fire scenes", number, len(planned))
-            done.append(_Work(frame, settings, root, code).bring(archive, burns))
+            done.append(_Work(frame, settings, root, code).bring(archive, burns, searched))
     progress("reading fire scenes", len(planned), len(planned))
+    forget_other_searches(root, fire_year, settings.imagery.layer, searched)
     _remove_others(root, fire_year, {found.row["frame_id"] for found in done if found.row["complete"]})
     rows = gpd.GeoDataFrame(
         [found.row for found in done] or None,
@@ -140,36 +146,6 @@ def make_fire_scenes(
     return table, summary
 
 
-def frames_to_look_at_again(
-    scenes: pd.DataFrame, fire_year: int, settings: Settings, root: DataRoot, now: datetime
-) -> list[str]:
-    """Frames without a clear image after for which some may have come since they were last searched, as for windows.
-
-    Args:
-        scenes: table `fire_scenes` of the year.
-        fire_year: the year.
-        settings: what is clear, and how late imagery may come.
-        root: of the world.
-        now: the time, with its zone.
-    """
-    imagery = settings.imagery
-    poor = ~scenes["complete"].astype(bool) | (scenes["clear_fraction"] < imagery.min_clear_fraction)
-    work, years = root.fire_scene_work(fire_year) / DATASET, [str(fire_year), str(fire_year + 1)]
-    with open_ledgers(work, MATCHED, imagery.layer, years) as ledgers:
-        known = {name: entry for ledger in ledgers.values() for name, entry in ledger.entries.items()}
-
-    def due(frame_id: str) -> bool:
-        mine = [entry for name, entry in known.items() if name.startswith(f"{_search_name(AFTER, frame_id)}_")]
-        return not mine or any(is_due(entry, imagery.late_days, now) for entry in mine)
-
-    return [frame_id for frame_id in scenes.loc[poor, "frame_id"] if due(frame_id)]
-
-
-def _search_name(what: str, frame_id: str) -> str:
-    """What the searches of a frame are called in the dataset that remembers them."""
-    return f"{what}_{frame_id}"
-
-
 class _Work:
     """The work on one frame."""
 
@@ -180,9 +156,10 @@ class _Work:
         self._year = int(planned.task.fire_year or planned.task.start.year)
         self._root, self._folder = root, root.fire_scene_windows(self._year) / planned.name
 
-    def bring(self, archive: Archive, burns: gpd.GeoDataFrame) -> _Done:
-        """Bring the frame's window in line."""
+    def bring(self, archive: Archive, burns: gpd.GeoDataFrame, searched: set[str]) -> _Done:
+        """Bring the frame's window in line; what is searched after the fire is added to `searched`."""
         after, before = self._find(archive)
+        searched.update(after.blocks)
         if not after.scenes:
             return _Done(self._row("too_cloudy" if after.reasons.get("too_cloudy") else "no_scene"))
         scenes = (after.scenes, () if before is None else before.scenes)
@@ -204,10 +181,10 @@ class _Work:
         """Scenes after the fire, and those before it if there are any."""
         task, imagery, name = self._planned.task, self._settings.imagery, self._planned.name
         boxes = self._blocks()
-        after = find_scenes(archive, self._frame, boxes, task.after, imagery, _search_name(AFTER, name))
+        after = find_scenes(archive, self._frame, boxes, task.after, imagery, search_name(AFTER, name))
         if task.before is None or not after.scenes:
             return after, None
-        before = find_before(archive, self._frame, boxes, task.before, task.after, imagery, _search_name(BEFORE, name))
+        before = find_before(archive, self._frame, boxes, task.before, task.after, imagery, search_name(BEFORE, name))
         return after, before if before.scenes else None
 
     def _blocks(self) -> list[Box]:
@@ -350,7 +327,7 @@ def _archive(settings: Settings, root: DataRoot, fire_year: int) -> Iterator[Arc
     finally:
         close_files(archive.source)
     if archive.config.data_source is not None and archive.config.data_source.ingest:
-        shutil.rmtree(work, ignore_errors=True)
+        remove_fetched(work)
 
 
 def _remove_others(root: DataRoot, fire_year: int, names: set[str]) -> None:

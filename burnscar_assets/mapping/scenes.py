@@ -96,11 +96,13 @@ class Found:
     Attributes:
         archive: where they are read from.
         scenes: all of them, first choice first.
+        blocks: names of what was searched: a block and its days each.
         reasons: why blocks have none, and how many; such as `too_cloudy`.
     """
 
     archive: Archive
     scenes: tuple[Scene, ...]
+    blocks: frozenset[str]
     reasons: dict[str, int]
 
 
@@ -252,7 +254,9 @@ def _match(
 def _found(archive: Archive, ordered: Sequence[dict[str, Any]], table: pd.DataFrame) -> Found:
     scenes = tuple(scene for item in ordered if (scene := _scene(archive.source, item)) is not None)
     reasons = table.loc[~table["matched"], "reason"].value_counts().sort_index()
-    return Found(archive, scenes, {str(reason): int(count) for reason, count in reasons.items()})
+    return Found(
+        archive, scenes, frozenset(table["window_id"]), {str(reason): int(count) for reason, count in reasons.items()}
+    )
 
 
 def _save_windows(

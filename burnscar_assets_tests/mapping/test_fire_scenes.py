@@ -25,7 +25,8 @@ from burnscar_assets.mapping.inference import judge_block
 from burnscar_assets.mapping.making import make_map
 from burnscar_assets.mapping.mosaic import Validity
 from burnscar_assets.mapping.scene_frames import PlannedFrame, frames_of_fires, frames_without_fire
-from burnscar_assets.mapping.scene_making import FireSceneSummary, frames_to_look_at_again, make_fire_scenes
+from burnscar_assets.mapping.scene_making import FireSceneSummary, make_fire_scenes
+from burnscar_assets.mapping.scene_searches import frames_to_look_at_again
 from burnscar_assets.sampling.splits import SplitMap
 from burnscar_assets.settings import Settings, load_settings
 from burnscar_assets.storage.atomic import read_json, write_json
@@ -346,6 +347,29 @@ def test_frames_are_searched_again_while_imagery_may_still_come(root: DataRoot) 
         assert frames_to_look_at_again(table, year, settings, root, now + timedelta(hours=hours)) == expected
     shutil.rmtree(root.fire_scene_work(year))
     assert frames_to_look_at_again(table, year, settings, root, now) == ["f0"], "nobody remembers a search"
+
+
+def test_searches_of_days_that_were_corrected_are_not_due_for_ever(root: DataRoot) -> None:
+    now = datetime.now(UTC)
+    corrected, first = now - timedelta(days=205), now - timedelta(days=5)
+    settings, year = settings_of(root, SmallScene("after", cloud=90)), corrected.year
+    for contained, expected in ((first, ["f0"]), (corrected, [])):
+        fires = fires_of(FIRE, fire_year=year, alarm_date=contained - timedelta(days=4), containment_date=contained)
+        table, _ = make_fire_scenes(frames_of_fires(fires, settings, root), burns_of(), year, settings, root)
+        assert frames_to_look_at_again(table, year, settings, root, now + timedelta(hours=30)) == expected
+
+
+def test_searches_in_an_archive_that_is_fetched_from_are_remembered_and_nothing_else(root: DataRoot) -> None:
+    settings = settings_of(root, AFTER)
+    config = read_json(root.dataset / "config.json")
+    config["layers"][settings.imagery.layer]["data_source"]["ingest"] = True
+    write_json(root.dataset / "config.json", config)
+    frames = frames_of_fires(fires_of(FIRE, degrees(90_000, -91_000, 91_000, -90_000)), settings, root)
+    table, summary = make_fire_scenes(frames, burns_of(), YEAR, settings, root)
+    assert (summary.read, summary.without_image) == (1, 1)
+    assert frames_to_look_at_again(table, YEAR, settings, root, datetime.now(UTC)) == []
+    assert [path.name for path in (root.fire_scene_work(YEAR) / "dataset").iterdir()] == [".burnscar"]
+    assert make_fire_scenes(frames, burns_of(), YEAR, settings, root)[1].read == 0
 
 
 def test_a_map_from_a_fire_scene_is_the_one_from_the_archive(root: DataRoot) -> None:

@@ -150,7 +150,7 @@ def _search_requests(world: World, now: datetime) -> Iterator[dg.RunRequest]:
 
 
 def _frame_requests(world: World, now: datetime) -> Iterator[dg.RunRequest]:
-    from burnscar_assets.mapping.scene_making import frames_to_look_at_again
+    from burnscar_assets.mapping.scene_searches import frames_to_look_at_again
 
     root = world.root
     for year in map(int, world.fire_years.get_partition_keys()):
