@@ -146,6 +146,8 @@ def _limits(manifest: CheckpointManifest, report: EvaluationReport) -> Iterator[
         yield "The temperature is at its bound or was not fitted: calibrated probabilities are not to be trusted."
     if (maps := report.held_out.rules.for_maps).note:
         yield f"Calibration and threshold of maps are those of {maps.fixed_on}: {maps.note}."
+    if maps.at_bound:
+        yield "The calibration of maps is at its bound: their probabilities are not to be trusted."
     yield f"Noise of the labels: {report.label_noise.note}."
     if report.season.judgement is None:
         yield f"Not judged on a season after its training data: {report.season.note}."

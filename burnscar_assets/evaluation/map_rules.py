@@ -31,6 +31,9 @@ WINDOWS: Final = "validation windows"
 _EQUAL = 1e-12
 """Mean IoU that differs by less is the same but for rounding."""
 
+_TO_THE_END: Final = {"ftol": 1e-15, "gtol": 1e-10}
+"""Where hardly a pixel is wrong the loss is far below 1, and scipy's own limits would end the fit half way."""
+
 
 @dataclass(frozen=True)
 class FrameErrors:
@@ -136,7 +139,9 @@ def _fit(weights: NDArray[np.float64]) -> tuple[tuple[float, float], bool]:
     from scipy.optimize import minimize
 
     bounds = ((1 / BOUNDS[1], 1 / BOUNDS[0]), (-MOST, MOST))
-    found = minimize(_loss, (1.0, 0.0), args=(weights,), jac=True, method="L-BFGS-B", bounds=bounds)
+    found = minimize(
+        _loss, (1.0, 0.0), args=(weights,), jac=True, method="L-BFGS-B", bounds=bounds, options=_TO_THE_END
+    )
     slope, intercept = (float(value) for value in found.x)
     at_bound = any(value in ends for value, ends in zip((slope, intercept), bounds, strict=True))
     return (slope, intercept), at_bound

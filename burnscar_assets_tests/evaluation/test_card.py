@@ -1,6 +1,7 @@
 """The model card: whole, the same each time, and plain about limits."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -73,6 +74,16 @@ def test_limits_are_told_in_both_forms(trained: DataRoot) -> None:
     assert ring.split(" | ")[3] == "–", "one class has no F1"
     assert "below 100 ha" in text and "](worst_windows.png)" in text
     assert (trained.evaluation(2020) / "worst_windows.png").stat().st_size < 400_000
+
+
+def test_a_calibration_of_maps_at_its_bound_is_told(trained: DataRoot) -> None:
+    report = load_report(trained, 2020)
+    judged = report.held_out
+    bound = replace(judged.rules.for_maps, at_bound=True)
+    report = replace(report, held_out=replace(judged, rules=replace(judged.rules, maps=bound)))
+    manifest, table = verify_checkpoint(trained.checkpoint(2020)), read_table(trained, EVALUATION_METRICS, 2020)
+    limits = model_card(spec_of(trained), manifest, report, table)["limits"]
+    assert any("calibration of maps is at its bound" in limit for limit in limits)
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,23 @@ def test_of_equally_good_thresholds_the_middle_of_the_widest_gap_is_taken() -> N
     assert raw == pytest.approx(middle, abs=0.02) and rules.mean_iou == 1
 
 
+@pytest.mark.parametrize("noise", [1e-3, 1e-5])
+def test_the_fit_goes_on_where_hardly_a_pixel_is_wrong(noise: float) -> None:
+    centres, known = np.array([-4.0, 4.0]), np.zeros((2, len(EDGES) - 1))
+    bins = np.searchsorted(EDGES, centres) - 1
+    known[:, bins] = [[1 - noise, noise], [noise, 1 - noise]]
+    found = fix_map_rules([FramePixels("f", "c", np.round(known * 1e7).astype(np.int64), 0.01)], 0.95)
+    assert found is not None
+    middle = (EDGES[bins] + EDGES[bins + 1]) / 2
+    slope = 2 * np.log((1 - noise) / noise) / (middle[1] - middle[0])
+    assert found.slope == pytest.approx(slope, rel=1e-4) and not found.at_bound
+
+
+def test_a_fit_at_its_bound_says_so() -> None:
+    probability = 1 / (1 + np.exp(-np.array([[-0.01, -0.01, 0.01, 0.01]])))
+    assert fixed(FramePixels.of("f", "c", probability, np.array([[0, 0, 1, 1]]), 0.01)).at_bound
+
+
 def test_pixels_without_an_answer_or_a_truth_do_not_count() -> None:
     probability = np.array([[-1.0, 0.3, 0.7, 0.6]])
     counted = FramePixels.of("f", "c", probability, np.array([[1, 255, 1, 0]]), 0.01)
