@@ -5,6 +5,7 @@ first one of the order that shows the ground there. So blocks leave no trace in 
 """
 
 import os
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pandas as pd
+import shapely
 
 from burnscar_assets.errors import InputError, MissingDataError, SourceUnavailableError
 from burnscar_assets.imagery.dataset import before_layer, data_source, load_windows, open_dataset, quiet_rslearn
@@ -223,13 +225,14 @@ def find_before(
 
     rows = _save_windows(archive.dataset, frame, boxes, after, name, days)
     found, table = _match(archive, rows, settings, before_layer(settings.layer), progress)
-    clear = table.explode("item_ids").groupby("item_ids")["clear_fraction"].max()
+    items = {name: archive.source.deserialize_item(item) for name, item in found.items()}
+    clear = _clear_shares(archive, frame, boxes, list(items.values()), settings, progress)
     candidates = []
     for item in sorted(found.values(), key=_order):
-        seen, acquired = clear[item["name"]], acquisition_time(item)
-        share = 1 - (cloud_cover(item) or 0) / 100 if pd.isna(seen) else float(seen)
+        name, acquired = item["name"], acquisition_time(item)
+        share = clear.get(name, 1 - (cloud_cover(item) or 0) / 100)
         age = days.end - acquired if acquired else timedelta()
-        candidates.append(Candidate(archive.source.deserialize_item(item), share, age))
+        candidates.append(Candidate(items[name], share, age))
     ordered = [found[candidate.item.name] for candidate in rank(candidates, settings.min_clear_fraction)]
     return _found(archive, ordered, table)
 
@@ -237,6 +240,38 @@ def find_before(
 def identity_of(archive: Archive, about: Sequence[Any], images: Sequence[Sequence[Scene]]) -> TileIdentity:
     """What images of some scenes are known by, beside what is given as JSON: how they are read, and from what files."""
     return archive.identities.at(about, [[scene.item.serialize() for scene in some] for some in images])
+
+
+def _clear_shares(
+    archive: Archive,
+    frame: Frame,
+    boxes: Sequence[Box],
+    items: "Sequence[Item]",
+    settings: ImagerySettings,
+    progress: Progress,
+) -> dict[str, float]:
+    """Share of the ground that each scene shows of the map's parts that is clear, 0–1; of those that tell, by name."""
+    from rslearn.utils.geometry import Projection
+
+    from burnscar_assets.imagery.engine import ReadOptions
+    from burnscar_assets.imagery.views import Look, tells_ground, view_windows
+
+    projection = Projection(frame.crs, frame.resolution_m, -frame.resolution_m)
+    tree = shapely.STRtree([shapely.box(*box.bounds) for box in boxes])
+    looks = [
+        Look(projection, boxes[place].bounds, item)
+        for item in items
+        if tells_ground(archive.source, item)
+        for place in tree.query(item.geometry.to_projection(projection).shp, predicate="intersects").tolist()
+    ]
+    clear: dict[str, float] = defaultdict(float)
+    shown: dict[str, float] = defaultdict(float)
+    for look, view in zip(looks, view_windows(looks, archive.source, ReadOptions.of(settings), progress), strict=True):
+        if view is not None:
+            area = Box(*look.bounds).width * Box(*look.bounds).height
+            clear[look.item.name] += view.clear * area
+            shown[look.item.name] += (1 - view.nodata) * area
+    return {name: clear[name] / area for name, area in shown.items() if area > 0}
 
 
 def _match(

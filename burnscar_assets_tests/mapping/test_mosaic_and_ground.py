@@ -17,16 +17,18 @@ from burnscar_assets.errors import InputError
 from burnscar_assets.evaluation.champion_record import SEEN_FILE, champion_folder
 from burnscar_assets.imagery.stac_index import write_index
 from burnscar_assets.mapping.averaging import Lattice
-from burnscar_assets.mapping.frame import Box, frame_around
+from burnscar_assets.mapping.frame import Box, Frame, frame_around
 from burnscar_assets.mapping.ground import OLD_SCAR, OTHER_BURN, SEEN, KnownGround, told_apart
 from burnscar_assets.mapping.inference import NO_ANSWER, judge_block
 from burnscar_assets.mapping.making import make_map
 from burnscar_assets.mapping.mosaic import NO_SCENE, Mosaic, Validity, choose
+from burnscar_assets.mapping.scenes import TimeSpan, find_before, open_archive
 from burnscar_assets.storage.contracts import BURN_HISTORY, IN_SEASON_BURNS, TILES, WINDOWS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import TABLE_CRS, read_table, write_table
 from burnscar_assets.training.manifest import CheckpointManifest
 from burnscar_assets.training.plan import seen_windows, windows_of
+from burnscar_assets_tests.imagery.clouded_archive import CLEAR, ground, whole_scene
 from burnscar_assets_tests.imagery.small_archive import (
     EPSG,
     LEFT,
@@ -53,6 +55,25 @@ def test_the_first_clear_scene_wins_then_the_first_with_data(seen: np.ndarray, t
         assert chosen[y, x] == (NO_SCENE if number is None else number)
         kind = Validity.NO_DATA if firsts[1] is None else Validity.UNCLEAR if firsts[0] is None else Validity.VALID
         assert validity[y, x] == kind
+
+
+@pytest.mark.parametrize("block_px", [60, 97, 240])
+def test_the_image_before_is_ranked_by_the_whole_frame_whatever_the_blocks(root: DataRoot, block_px: int) -> None:
+    scl = ground(1.0)
+    scl[:50, :50] = CLEAR
+    items = [
+        whole_scene(root.path / "archive", "earlier", "2022-06-10T18:50:00Z", ground(), 20.0),
+        whole_scene(root.path / "archive", "later", "2022-07-10T18:50:00Z", scl, 30.0),
+        whole_scene(root.path / "archive", "last", "2022-07-20T18:50:00Z", ground(0.5), 10.0),
+    ]
+    write_index(items, root.path / "archive" / "index.parquet")
+    imagery = make_dataset(root, root.path / "archive" / "index.parquet", packed=True)
+    archive = open_archive(root, root.path / "map", imagery.layer, 3)
+    side = SIDE_M // 10
+    frame = Frame(EPSG, 10, Box(LEFT // 10, -TOP // 10, LEFT // 10 + side, -TOP // 10 + side))
+    days = TimeSpan(datetime(2022, 6, 1, tzinfo=UTC), datetime(2022, 7, 30, tzinfo=UTC))
+    found = find_before(archive, frame, frame.blocks(block_px), days, None, imagery, "before")
+    assert [scene.item.name for scene in found.scenes] == ["earlier", "last", "later"]
 
 
 def archive_with_clouds(root: DataRoot) -> Path:
