@@ -83,8 +83,10 @@ class _OfFireScene:
 class _OfArchive:
     """Images put together from scenes that were found for this map."""
 
-    def __init__(self, spec: MapSpec, frame: Frame, found: tuple[Found, Found | None]) -> None:
-        self._spec, self._frame = spec, frame
+    def __init__(
+        self, spec: MapSpec, frame: Frame, found: tuple[Found, Found | None], first_day: datetime | None
+    ) -> None:
+        self._spec, self._frame, self._first_day = spec, frame, first_day
         self._after, self._before = found
 
     @property
@@ -93,7 +95,9 @@ class _OfArchive:
         before = () if self._before is None else self._before.scenes
         after, earlier = (tuple(scene.facts for scene in some) for some in (self._after.scenes, before))
         identity = identity_of(self._after.archive, [], (self._after.scenes, before))
-        return ImageFacts(after, earlier, "" if after else reason, hash_json(identity.as_entry()))
+        taken = [scene.acquired for scene in earlier]
+        since = min(taken) if taken and self._first_day and min(taken) < self._first_day else None
+        return ImageFacts(after, earlier, "" if after else reason, hash_json(identity.as_entry()), since)
 
     def after(self, boxes: Sequence[Box]) -> Iterator[Mosaic]:
         return read_mosaics(self._after, self._frame, boxes, self._spec.sensor.names, self._spec.imagery)
@@ -135,7 +139,8 @@ def open_images(
         return
     archive = open_archive(spec.data_root, task.work / DATASET, spec.imagery.layer, spec.settings.mosaics)
     try:
-        yield _OfArchive(spec, frame, _find(task, spec, archive, frame, boxes, lattice, progress))
+        found = _find(task, spec, archive, frame, boxes, lattice, progress)
+        yield _OfArchive(spec, frame, found, task.before_start)
     finally:
         close_files(archive.source)
     if archive.config.data_source is not None and archive.config.data_source.ingest:

@@ -21,6 +21,7 @@ from burnscar_assets.mapping import scene_making
 from burnscar_assets.mapping.averaging import Lattice
 from burnscar_assets.mapping.fire_scenes import FireScene, read_fire_scenes
 from burnscar_assets.mapping.frame import frame_around, project
+from burnscar_assets.mapping.ground import KnownGround
 from burnscar_assets.mapping.inference import judge_block
 from burnscar_assets.mapping.making import make_map
 from burnscar_assets.mapping.mosaic import Validity
@@ -408,3 +409,17 @@ def test_what_burned_since_an_image_of_an_earlier_season_is_not_judged(root: Dat
     assert (scene.truth()[between] == 255).all() and (scene.truth()[before] == 0).all()
     _, summary = make(root, settings, fires_of(FIRE), burns)
     assert (summary.read, summary.drawn_anew) == (0, 0)
+
+
+def test_what_burned_since_such_an_image_has_no_answer_in_season_either(root: DataRoot) -> None:
+    settings = settings_of(root, AFTER, SmallScene("earlier", time="2021-08-10T18:50:00Z"))
+    autumn = {"alarm_date": datetime(2021, 10, 1, tzinfo=UTC), "containment_date": datetime(2021, 10, 9, tzinfo=UTC)}
+    nothing = gpd.GeoDataFrame({"fire_id": []}, geometry=[], crs=TABLE_CRS)
+    known = KnownGround(nothing, burns_of((OTHER, 2021)).assign(**autumn))
+    (planned,) = frames_of_fires(fires_of(FIRE), settings, root)
+    task = planned.task.model_copy(update={"folder": root.path / "map", "work": root.path / "w", "buffer_m": 300.0})
+    outcome = make_map(task, spec_of(root, settings.imagery, task), judge_of(FormulaModel(), ground=known))
+    with rasterio.open(task.folder / "burned.tif") as source:
+        burned = source.read(1)
+    between = outcome.frame.covers(OTHER, outcome.frame.box)
+    assert between.any() and (burned[between] == 255).all() and (burned[~between] != 255).all()
