@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pyproj
@@ -23,9 +24,9 @@ from burnscar_assets.sensors.load import load_sensor
 from burnscar_assets.sensors.sensor import Sensor
 from burnscar_assets.settings import Settings, parse_settings
 from burnscar_assets.setups import Setup
-from burnscar_assets.storage.contracts import TILES, WINDOWS
+from burnscar_assets.storage.contracts import FIRE_PERIMETERS, TILES, WINDOWS
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.storage.tables import read_table, write_table
+from burnscar_assets.storage.tables import TABLE_CRS, read_table, write_table
 from burnscar_assets.training.manifest import verify_checkpoint
 from burnscar_assets.training.model import load_model
 from burnscar_assets.windows.points_csv import windows_from_csv, write_csv_windows
@@ -95,6 +96,8 @@ def world(tmp_path_factory: pytest.TempPathFactory, settings: Settings) -> DataR
     )
     write_csv_windows(windows, root.dataset)
     write_table(root, WINDOWS, windows, YEAR)
+    no_fires = gpd.GeoDataFrame({name: [] for name in FIRE_PERIMETERS.column_names}, crs=TABLE_CRS)
+    write_table(root, FIRE_PERIMETERS, no_fires, YEAR)
     matches, summary = match_scenes(windows, root.dataset, settings.imagery)
     assert summary.matched == len(windows)
     tiles, _ = materialize_tiles(windows, matches, root.dataset, settings.imagery)
