@@ -31,7 +31,7 @@ from burnscar_assets.terminal import live_progress
 FULL = Size(2016, 2023, fires_per_year=200, scale=Scale(granule_m=14_400, fires_a_region=7), shared_scenes=True)
 QUICK = Size(2019, 2020, fires_per_year=7, scale=Scale(granule_m=5400, fires_a_region=2.5))
 
-REFRESH = ("-m", "burnscar_assets.cli", "refresh", "--no-gpu", "--in-process")
+REFRESH = ("-m", "burnscar_assets", "refresh", "--no-gpu", "--in-process")
 PLAIN = (str(Path(__file__).parent / "kit" / "plain_stages.py"),)
 LOAD = (
     "-c",

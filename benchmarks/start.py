@@ -36,7 +36,7 @@ from burnscar_assets.storage.paths import DataRoot
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 QUICK = Size(2019, 2020, fires_per_year=7, scale=Scale(granule_m=5400, fires_a_region=2.5))
-COMMAND = ("-m", "burnscar_assets.cli")
+COMMAND = ("-m", "burnscar_assets")
 WITHOUT_WRITING = "PYTHONDONTWRITEBYTECODE"
 REPEATS = 3
 GIB = 2**30
