@@ -15,6 +15,9 @@ from burnscar_assets.imagery.scene_radiometry import radiometry_table
 from burnscar_assets.labels.history import burn_history
 from burnscar_assets.labels.perimeters import clean_perimeters
 from burnscar_assets.labels.release import fetch_release
+from burnscar_assets.mapping.fires import judged_fires
+from burnscar_assets.mapping.scene_frames import JUDGED, frames_of_fires, frames_without_fire
+from burnscar_assets.mapping.scene_making import make_fire_scenes
 from burnscar_assets.process import collect_seldom
 from burnscar_assets.sampling.land import load_land
 from burnscar_assets.sampling.points import sample_points
@@ -23,6 +26,7 @@ from burnscar_assets.storage.contracts import (
     BURN_HISTORY,
     FIRE_PERIMETER_REJECTS,
     FIRE_PERIMETERS,
+    FIRE_SCENES,
     RELEASE_RECORDS,
     SAMPLE_LOSSES,
     SAMPLE_POINTS,
@@ -48,6 +52,7 @@ def run_all(settings: Settings, root: DataRoot) -> None:
             _label(settings, root, int(fire_year))
             _sample(settings, root, int(fire_year))
             _image(settings, root, int(fire_year))
+            _frame(settings, root, int(fire_year))
 
 
 def _label(settings: Settings, root: DataRoot, fire_year: int) -> None:
@@ -89,6 +94,14 @@ def _image(settings: Settings, root: DataRoot, fire_year: int) -> None:
     tiles = materialize_tiles(windows, matches, root.dataset, settings.imagery)[0]
     write_table(root, SCENE_RADIOMETRY, radiometry_table(root.dataset, tiles), fire_year)
     write_table(root, TILES, tiles, fire_year)
+
+
+def _frame(settings: Settings, root: DataRoot, fire_year: int) -> None:
+    perimeters, burns = read_table(root, FIRE_PERIMETERS, fire_year), read_table(root, BURN_HISTORY, fire_year)
+    land = load_land(root.resolve(settings.sampling.land) if settings.sampling.land else None, fire_year)
+    frames = frames_of_fires(judged_fires(settings, root, fire_year, JUDGED), settings, root)
+    frames += frames_without_fire(perimeters, burns, land, settings, root)
+    write_table(root, FIRE_SCENES, make_fire_scenes(frames, burns, fire_year, settings, root)[0], fire_year)
 
 
 if __name__ == "__main__":
