@@ -15,6 +15,7 @@ from burnscar_assets.mapping.block_polygons import polygons_by_blocks
 from burnscar_assets.mapping.blocks import BlockStore, MadeBlock, empty_block
 from burnscar_assets.mapping.folder import MapInputs, write_map
 from burnscar_assets.mapping.frame import Box, Frame
+from burnscar_assets.mapping.map_images import ImageFacts
 from burnscar_assets.mapping.polygons import burned_polygons
 from burnscar_assets.settings import ImagerySettings
 from burnscar_assets.storage.paths import DataRoot
@@ -60,8 +61,7 @@ def test_memory_does_not_follow_the_area(root: DataRoot, tmp_path: Path) -> None
             frame,
             judge_of(FormulaModel()).manifest,
             AS_ANSWERED,
-            (),
-            (),
+            ImageFacts((), ()),
             None,
             tuple(frame.blocks(128)),
         )

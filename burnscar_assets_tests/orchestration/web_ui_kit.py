@@ -32,8 +32,8 @@ PATIENCE_S = 120.0
 MARK = "WEB_UI_TEST"
 LOOPBACK = "127.0.0.1"
 SIZE = (1600, 1200)
-WIDE = (3400, 1800)
-"""Wide enough for a lineage whose nodes tell their state in words."""
+WIDE = (3400, 2400)
+"""Large enough for a lineage whose nodes tell their state in words."""
 
 GROUP = re.compile(r"[a-z_]+\d+")
 """Text of a group that isn't expanded: its name, and how many assets are in it."""
