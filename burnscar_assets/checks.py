@@ -279,7 +279,7 @@ def scenes_are_whole(scenes: pd.DataFrame, windows: Path) -> Finding:
     broken = []
     for row in complete.itertuples(index=False):
         known = read_json(windows / row.frame_id / "metadata.json").get("options", {})
-        if (known.get("image_hash"), known.get("label_hash")) != (row.image_hash, row.label_hash):
+        if any(known.get(name) != getattr(row, name) for name in ("image_hash", "label_hash", "split", "cluster_id")):
             broken.append(f"{row.frame_id}: no such window")
     fires = complete[complete["role"] == "fire"]
     shared = fires.groupby("cluster_id")["split"].nunique()

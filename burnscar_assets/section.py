@@ -1,12 +1,17 @@
-"""What every section of the settings is: frozen, strict, and with a digest of what decides a result."""
+"""What every section of settings is: frozen, strict, with a digest of what decides a result; and files of one each."""
 
 import hashlib
 import json
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from burnscar_assets.errors import SettingsError
 from burnscar_assets.network.masking import masked
+
+Named = TypeVar("Named", bound="Section")
 
 
 class Section(BaseModel):
@@ -24,3 +29,32 @@ class Section(BaseModel):
     def digest(self) -> str:
         """Short hash of the decisive values."""
         return hashlib.sha256(json.dumps(self.decisive(), sort_keys=True).encode()).hexdigest()[:12]
+
+
+def read_named(path: Path, kind: str, section: type[Named]) -> Named:
+    """Read a file that is named for what it holds, such as a sensor or a set-up.
+
+    Args:
+        path: the YAML file; its name without the ending becomes the field `name`.
+        kind: what it holds, for errors.
+        section: what that is.
+
+    Raises:
+        SettingsError: in one line, naming the file and, for every mistake at once, field and what is allowed.
+    """
+    known = ", ".join(name for name in section.model_fields if name != "name")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{kind} {path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict) or "name" in content:
+        raise SettingsError(f"{kind} {path} must hold a mapping, and no name; a {kind} has {known}")
+    try:
+        return section.model_validate(content | {"name": path.stem})
+    except ValidationError as error:
+        mistakes = []
+        for mistake in error.errors():
+            unknown = mistake["type"] == "extra_forbidden" and len(mistake["loc"]) == 1
+            allowed = f"no such field; a {kind} has {known}" if unknown else mistake["msg"]
+            mistakes.append(f"{'.'.join(map(str, mistake['loc'])) or '(file)'}: {allowed}")
+        raise SettingsError(f"{kind} {path}: {'; '.join(mistakes)}") from error

@@ -6,17 +6,16 @@ one (`configs/setups/`); of two files of one name the one beside the settings co
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
-import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from burnscar_assets.environment import CONFIGS_DIR, data_root, settings_path
 from burnscar_assets.errors import SettingsError
-from burnscar_assets.section import Section
+from burnscar_assets.section import Section, read_named
 from burnscar_assets.settings import Settings, parse_settings
 from burnscar_assets.storage.paths import OWN
 
@@ -160,31 +159,12 @@ def load_setup(name: str) -> Setup:
     """Read one set-up by its name.
 
     Raises:
-        SettingsError: there is none, or naming its file, field and what is allowed, for every mistake at once.
+        SettingsError: there is none, or see `read_named`.
     """
     files = setup_files()
     if name not in files:
         raise SettingsError(f"no set-up {name!r}: there are {', '.join(files) or 'none'}")
-    path = files[name]
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"set-up {path} is not valid YAML: {error}") from error
-    if not isinstance(content, dict) or "name" in content:
-        raise SettingsError(f"set-up {path} must hold a mapping with title, kind, training, …, and no name")
-    try:
-        return Setup.model_validate(content | {"name": name})
-    except ValidationError as error:
-        mistakes = "\n".join(_told(error))
-        raise SettingsError(f"set-up {path} has {error.error_count()} mistake(s):\n{mistakes}") from error
-
-
-def _told(error: ValidationError) -> Iterator[str]:
-    known = ", ".join(name for name in Setup.model_fields if name != "name")
-    for mistake in error.errors():
-        place = ".".join(map(str, mistake["loc"])) or "(file)"
-        allowed = f"no such field; a set-up has {known}" if mistake["type"] == "extra_forbidden" else mistake["msg"]
-        yield f"  {place}: {allowed}"
+    return read_named(files[name], "set-up", Setup)
 
 
 def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,8 +5,8 @@ for a mean over fires. The odds of burned ground, truth over map, are compared o
 the ground that the map answers for. A map that misses small fires is off by hectares and not by a factor, so a few
 hectares are added to what is mapped before it is compared, as many as make the fires' errors most alike. Each cluster
 of fires is left out once, and that choice and the mean are made anew from the others: how far they are off on it is how
-far they will be off on a new map (Stone 1974), with Student's t for the effective
-number of clusters. How often such intervals hold is measured in `burnscar_assets_tests/mapping/test_fire_rates.py`.
+far they will be off on a new map (Stone 1974), with Student's t for the effective number of clusters. How often such
+intervals hold is measured in `burnscar_assets_tests/mapping/test_fire_rates.py`.
 """
 
 from collections.abc import Sequence

@@ -5,6 +5,7 @@ drawn anew beside the images that are there. A kill leaves each window as it was
 """
 
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -50,7 +51,7 @@ from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.windows.changes import LABEL_BAND, LABEL_RASTER_LAYER
 
 if TYPE_CHECKING:
-    from rslearn.dataset import Dataset
+    from rslearn.dataset import Dataset, Window
 
 Pixels = npt.NDArray[np.uint16]
 _HASH_LENGTH: Final = 16
@@ -171,11 +172,12 @@ class _Work:
             return _Done(self._row("no_data"))
         since = None if known["before_since"] is None else datetime.fromisoformat(known["before_since"])
         truth = draw_truth(self._planned, burns, self._settings, since)
-        if kept and there["label_hash"] == _hash(truth):
-            return _Done(self._row("", scenes, there))
-        options = known | identity.as_entry() | {"label_hash": _hash(truth)} | _shares(truth)
-        self._write(options, truth, images, scenes)
-        return _Done(self._row("", scenes, options), read=not kept, drawn=True)
+        window = self._window(known | identity.as_entry() | {"label_hash": _hash(truth)} | _shares(truth))
+        done = _Done(self._row("", scenes, window.options), not kept, there.get("label_hash") != _hash(truth))
+        noted = json.loads(json.dumps(window.get_metadata()))
+        if not kept or noted != read_json(self._folder / "metadata.json"):  # the truth, the split or the days differ
+            self._write(window, truth, images, scenes)
+        return done
 
     def _find(self, archive: Archive) -> tuple[Found, Found | None]:
         """Scenes after the fire, and those before it if there are any."""
@@ -243,32 +245,35 @@ class _Work:
         start = self._planned.task.before_start
         return min(taken).isoformat() if start and taken and min(taken) < start else None
 
+    def _window(self, known: dict[str, Any]) -> "Window":
+        """The frame's window, with its tags and what is known of it."""
+        from rslearn.dataset import Window
+        from rslearn.utils.geometry import Projection
+
+        frame, task, planned = self._frame, self._planned.task, self._planned
+        tags = {"split": planned.split.value, "cluster_id": planned.cluster_id, "fire_id": task.fire_id or ""}
+        return Window(
+            open_dataset(self._root.fire_scenes).storage, str(self._year), planned.name,
+            Projection(frame.crs, frame.resolution_m, -frame.resolution_m), self._box.bounds, (task.start, task.end),
+            known | tags | {"frame": list(frame.box.bounds)},
+        )  # fmt: skip
+
     def _write(
         self,
-        options: dict[str, Any],
+        window: "Window",
         truth: npt.NDArray[np.uint8],
         images: Sequence[_Image | None] | None,
         scenes: Sequence[Sequence[Scene]],
     ) -> None:
         """Put the window in place whole; without images, those that are there stay."""
-        from rslearn.dataset import Window
-        from rslearn.utils.geometry import Projection
-
-        frame, task, planned = self._frame, self._planned.task, self._planned
-        projection = Projection(frame.crs, frame.resolution_m, -frame.resolution_m)
-        dataset = open_dataset(self._root.fire_scenes)
-        tags = {"split": planned.split.value, "cluster_id": planned.cluster_id, "fire_id": task.fire_id or ""}
-        window = Window(
-            dataset.storage, str(self._year), planned.name, projection, self._box.bounds, (task.start, task.end),
-            tags | {"frame": list(frame.box.bounds)} | options,
-        )  # fmt: skip
+        dataset, with_before = open_dataset(self._root.fire_scenes), window.options["before"]
         label = np.full((1, self._box.height, self._box.width), UNLABELLED, np.uint8)
-        label[0][frame.box.slices_in(self._box)] = truth
+        label[0][self._frame.box.slices_in(self._box)] = truth
         rasters: list[npt.NDArray[Any]] = [label]
         if images is not None:
-            rasters = [part for image in images[: 1 + options["before"]] if image is not None for part in image]
+            rasters = [part for image in images[: 1 + with_before] if image is not None for part in image]
             rasters.append(label)
-        layers = self._layers(with_before=options["before"])
+        layers = self._layers(with_before=with_before)
         with atomic_folder(self._folder) as new:
             write_json(new / "metadata.json", window.get_metadata())
             write_json(new / "items.json", _items([self._layer, before_layer(self._layer)], scenes))
@@ -341,7 +346,7 @@ def _remove_others(root: DataRoot, fire_year: int, names: set[str]) -> None:
 
 
 def _write_raster(
-    dataset: "Dataset", folder: Path, layer: str, bands: Sequence[str], window: Any, raster: npt.NDArray[Any]
+    dataset: "Dataset", folder: Path, layer: str, bands: Sequence[str], window: "Window", raster: npt.NDArray[Any]
 ) -> None:
     """Write a layer of a window as rslearn does, with its marker."""
     from rslearn.utils.raster_array import RasterArray, RasterMetadata

@@ -8,11 +8,9 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-import yaml
-from pydantic import ValidationError
-
 from burnscar_assets.environment import CONFIGS_DIR, config_file
 from burnscar_assets.errors import SettingsError
+from burnscar_assets.section import read_named
 from burnscar_assets.sensors.sensor import Sensor
 
 DEFAULT: Final = "sentinel2-l2a"
@@ -43,26 +41,12 @@ def load_sensor(name: str) -> Sensor:
     """Read a sensor, see `sensor_file`.
 
     Raises:
-        SettingsError: there is none; or naming its file, fields and what is allowed, in one line.
+        SettingsError: there is none, or it has mistakes, see `read_named`.
     """
-    return _read(sensor_file(name))
+    return read_named(sensor_file(name), "sensor", Sensor)
 
 
 @cache
 def default_sensor() -> Sensor:
     """The shipped Sentinel-2, which specifications and datasets mean that name no sensor."""
-    return _read(CONFIGS_DIR / FOLDER / f"{DEFAULT}.yaml")
-
-
-def _read(path: Path) -> Sensor:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"sensor {path} is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict) or "name" in content:
-        raise SettingsError(f"sensor {path} must hold a mapping with title, bands, radiometry, …, and no name")
-    try:
-        return Sensor.model_validate(content | {"name": path.stem})
-    except ValidationError as error:
-        mistakes = [f"{'.'.join(map(str, each['loc'])) or '(file)'}: {each['msg']}" for each in error.errors()]
-        raise SettingsError(f"sensor {path}: {'; '.join(mistakes)}") from error
+    return read_named(CONFIGS_DIR / FOLDER / f"{DEFAULT}.yaml", "sensor", Sensor)

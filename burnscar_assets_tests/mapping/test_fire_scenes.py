@@ -1,5 +1,6 @@
 """Fire scenes over a small archive: where frames lie, what is true of their pixels, and that they are read once."""
 
+import json
 import shutil
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -251,6 +252,12 @@ def test_only_what_changed_is_read_or_drawn_again(root: DataRoot) -> None:
     _, summary = make(root, settings, fires, burnt_beside)
     assert (summary.read, summary.drawn_anew) == (0, 1)
     assert images_of(stamps_of(root)) == images_of(stamps), "images stay the files that they were"
+    dealt_anew = fires.assign(split=Split.VAL.value, cluster_id="d")
+    found, summary = make(root, settings, dealt_anew, burnt_beside)
+    assert summary.read == 0 and images_of(stamps_of(root)) == images_of(stamps)
+    tags = [json.loads((scene.folder / "metadata.json").read_text())["options"] for scene in found]
+    assert [(tag["split"], tag["cluster_id"]) for tag in tags] == [("val", "d")] * 2
+    make(root, settings, fires, burnt_beside)
     moved = fires.assign(geometry=[fires.geometry[0], shapely.affinity.translate(fires.geometry[1], 100, 0)])
     _, summary = make(root, settings, moved)
     assert (summary.read, summary.drawn_anew) == (1, 0)
