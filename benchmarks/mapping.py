@@ -74,7 +74,7 @@ class Mapping:
         write_config(self._root / "dataset", f"{place.server}/local", packed=True)
         trained = make_dataset(place.folder / "trained", size.trained, packed=True)
         self._spec = make_spec(place.folder, "model", trained, size.trained, 1)
-        place.python("-m", "burnscar_assets.training.trainer", self._spec.write(place.folder / "model.json"))
+        place.python("-m", "burnscar_assets.models.trainer", self._spec.write(place.folder / "model.json"))
 
     def figures(self) -> Iterator[Figure]:
         """All figures."""

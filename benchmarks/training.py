@@ -106,7 +106,7 @@ class Training:
     def _ours(self) -> Run:
         spec = make_spec(self._folder, "ours", self._packed, self._size.counts, self._size.epochs)
         path = spec.write(self._folder / "ours.json")
-        return self._run("ours", "-m", "burnscar_assets.training.trainer", path)
+        return self._run("ours", "-m", "burnscar_assets.models.trainer", path)
 
     def _peer(self, workers: int) -> Run:
         name = f"peer{workers}"

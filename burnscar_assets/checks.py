@@ -16,7 +16,7 @@ from burnscar_assets.clock import is_within
 from burnscar_assets.errors import CheckpointError, InputError
 from burnscar_assets.evaluation.report import BASELINE, MODEL, POOLED
 from burnscar_assets.funnel import unexplained
-from burnscar_assets.imagery.clearness import is_clear_enough
+from burnscar_assets.reader.clearness import is_clear_enough
 from burnscar_assets.storage.contracts import RELEASE_RECORDS
 from burnscar_assets.storage.tables import TABLE_CRS, Table
 
@@ -216,7 +216,7 @@ def funnel_adds_up(funnel: pd.DataFrame) -> Finding:
 
 def checkpoint_is_verified(folder: Path) -> Finding:
     """The manifest and the files that it names are those that were trained."""
-    from burnscar_assets.training.manifest import verify_checkpoint
+    from burnscar_assets.models.manifest import verify_checkpoint
 
     try:
         manifest = verify_checkpoint(folder)

@@ -19,10 +19,10 @@ from typing import Final
 
 from burnscar_assets.environment import CONFIGS_DIR, INSTANCE_FILE, config_file
 from burnscar_assets.errors import BurnscarError, InputError, SettingsError
+from burnscar_assets.models.olmoearth import model_id
 from burnscar_assets.network.addresses import host_of, with_secrets
 from burnscar_assets.settings import Settings
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.training.olmoearth import model_id
 
 DISTRIBUTION: Final = "burnscar-assets"
 MIN_FREE_GB: Final = 5

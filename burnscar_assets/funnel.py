@@ -13,7 +13,8 @@ from typing import Final
 import pandas as pd
 
 from burnscar_assets.classes import BURNT, CLASS_NAMES, Split, Stratum
-from burnscar_assets.imagery.clearness import is_clear_enough
+from burnscar_assets.models.manifest import MANIFEST_FILE
+from burnscar_assets.reader.clearness import is_clear_enough
 from burnscar_assets.storage.atomic import read_json
 from burnscar_assets.storage.contracts import (
     FIRE_PERIMETER_REJECTS,
@@ -27,7 +28,6 @@ from burnscar_assets.storage.contracts import (
 )
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, table_path
-from burnscar_assets.training.manifest import MANIFEST_FILE
 
 CLOUDY: Final = "cloudy"
 """Reason of windows with complete tiles that don't count, as too little of them is clear."""

@@ -17,7 +17,7 @@ from burnscar_assets.evaluation.report import (
     POOLED,
     across_years,
 )
-from burnscar_assets.imagery.clearness import is_clear_enough
+from burnscar_assets.reader.clearness import is_clear_enough
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.contracts import (
     BURNED_AREA_MAPS,

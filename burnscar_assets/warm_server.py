@@ -30,26 +30,26 @@ from burnscar_assets.parent import WATCH_INTERVAL_S, child_environment, ending_w
 from burnscar_assets.process import prepare_environment
 
 _ALWAYS: Final = ("dagster_pipes",)
-_MODEL: Final = ("torch", "rslearn.models.olmoearth_pretrain.model", "burnscar_assets.packed.data")
+_MODEL: Final = ("torch", "rslearn.models.olmoearth_pretrain.model", "burnscar_assets.dataset.packed.data")
 PRELOADED: Final[Mapping[str, Sequence[str]]] = {
-    "burnscar_assets.training.trainer": (
+    "burnscar_assets.models.trainer": (
         *_MODEL,
         "rslearn.lightning_cli",
         "rslearn.train.lightning_module",
-        "burnscar_assets.training.bulk_data",
-        "burnscar_assets.training.callbacks",
+        "burnscar_assets.dataset.bulk_data",
+        "burnscar_assets.models.callbacks",
     ),
     "burnscar_assets.evaluation.evaluator": (
         *_MODEL,
         "matplotlib.backends.backend_agg",
         "matplotlib.figure",
-        "burnscar_assets.training.model",
+        "burnscar_assets.models.model",
     ),
     "burnscar_assets.mapping.mapper": (
         *_MODEL,
-        "burnscar_assets.imagery.archive",
-        "burnscar_assets.imagery.engine",
-        "burnscar_assets.training.model",
+        "burnscar_assets.catalog.archive",
+        "burnscar_assets.reader",
+        "burnscar_assets.models.model",
     ),
 }
 """What stages import within functions, by their entry points: only what they do whatever they work on, as the first

@@ -14,11 +14,11 @@ from dagster._daemon.types import DaemonHeartbeat
 from hypothesis import given
 from hypothesis import strategies as st
 
+from burnscar_assets.catalog import gcp_scenes
+from burnscar_assets.catalog.searches import is_due, search_times
 from burnscar_assets.checks import was_looked_at_lately
 from burnscar_assets.clock import TOLERANCE_S, is_within
 from burnscar_assets.errors import SourceUnavailableError
-from burnscar_assets.imagery import gcp_scenes
-from burnscar_assets.imagery.searches import is_due, search_times
 from burnscar_assets.labels.local_source import check_whole, stamp
 from burnscar_assets.orchestration.automation.watching import Cursor
 from burnscar_assets.orchestration.queue import daemon_is_running

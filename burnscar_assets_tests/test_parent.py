@@ -21,7 +21,7 @@ STARTS_A_PROCESS = """
 
 STARTS_WORKERS = """
     import os, time
-    from burnscar_assets.imagery.parallel import run_batches
+    from burnscar_assets.dataset.parallel import run_batches
 
     def work(task):
         os.write(1, f"{os.getpid()}\\n".encode())

@@ -11,16 +11,18 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from burnscar_assets.baselines.plots import plot_threshold, plot_trees
 from burnscar_assets.comparison.plots import plot_comparison
+from burnscar_assets.dataset.tile_plots import plot_matches
+from burnscar_assets.dataset.window_plots import plot_windows
 from burnscar_assets.evaluation.plots import plot_evaluation
 from burnscar_assets.evaluation.report import evaluate_predictions
-from burnscar_assets.imagery.plots import plot_matches
 from burnscar_assets.labels.plots import plot_history, plot_perimeters, plot_release, plot_season
 from burnscar_assets.mapping.images import Bands, read_images
 from burnscar_assets.mapping.index_map import map_images
 from burnscar_assets.mapping.index_plots import plot_index_map
 from burnscar_assets.mapping.plots import plot_maps
+from burnscar_assets.models.baselines.plots import plot_threshold, plot_trees
+from burnscar_assets.models.plots import plot_learning_curves
 from burnscar_assets.sampling.plots import plot_points
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.contracts import (
@@ -31,12 +33,10 @@ from burnscar_assets.storage.contracts import (
     RELEASE_RECORDS,
     SCENE_MATCHES,
 )
-from burnscar_assets.training.plots import plot_learning_curves
-from burnscar_assets.windows.plots import plot_windows
+from burnscar_assets_tests.dataset.window_tables import FIRES, windows_of
 from burnscar_assets_tests.evaluation.prediction_tables import make_predictions
 from burnscar_assets_tests.mapping.image_files import bands, disc, write_image
 from burnscar_assets_tests.sampling.fire_worlds import perimeters_of, sample
-from burnscar_assets_tests.windows.window_tables import FIRES, windows_of
 
 NAMES = ["$\\frac{$", "$$", "$x$ and $y$", "\\alpha_{", "100 % {}", "\\$5$"]
 _LOSSES = [{"epoch": 0, "train_loss": 1.0, "val_loss": 1.0}, {"epoch": 1, "train_loss": 0.5, "val_loss": 0.6}]

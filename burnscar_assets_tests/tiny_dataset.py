@@ -14,11 +14,11 @@ import pandas as pd
 from shapely.geometry import box
 
 from burnscar_assets.classes import BANDS, CLASS_NAMES, LABEL_PROPERTY, UNLABELLED
+from burnscar_assets.dataset.windows import DATA_STORAGE, WINDOW_STORAGE
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS, FIRE_SCENES, TILES, WINDOWS
 from burnscar_assets.storage.hashing import hash_json
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import TABLE_CRS, read_table, write_table
-from burnscar_assets.windows.dataset import DATA_STORAGE, WINDOW_STORAGE
 
 LAYER = "sentinel2_l2a"
 SIZE_PX = 32

@@ -4,16 +4,16 @@ from collections.abc import Iterable, Mapping
 from itertools import product
 from typing import Any
 
+from burnscar_assets.dataset.config import image_layers, open_dataset
+from burnscar_assets.dataset.shelf import open_shelf
+from burnscar_assets.dataset.tiles import measure_tiles
 from burnscar_assets.errors import MissingDataError
-from burnscar_assets.imagery.dataset import image_layers, open_dataset
-from burnscar_assets.imagery.shelf import open_shelf
-from burnscar_assets.imagery.tiles import measure_tiles
+from burnscar_assets.models.manifest import verify_checkpoint
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.storage.contracts import ALL_TABLES, SETUP_COMPARISON
 from burnscar_assets.storage.hashing import hash_file, hash_json
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import Table, read_table, table_path
-from burnscar_assets.training.manifest import verify_checkpoint
 
 
 def content_hashes(root: DataRoot, fire_years: Iterable[int]) -> dict[str, str]:

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from burnscar_assets.classes import BANDS
-from burnscar_assets.windows.dataset import LABEL_LAYER, LABEL_LAYER_CONFIG
+from burnscar_assets.dataset.windows import LABEL_LAYER, LABEL_LAYER_CONFIG
 
 LAYER: Final = "sentinel2_l2a"
 
 PACKED: Final = {
-    "storage": {"class_path": "burnscar_assets.packed.storage.PackedWindowStorageFactory"},
-    "window_data_storage": {"class_path": "burnscar_assets.packed.data.PackedDataStorageFactory"},
+    "storage": {"class_path": "burnscar_assets.dataset.packed.storage.PackedWindowStorageFactory"},
+    "window_data_storage": {"class_path": "burnscar_assets.dataset.packed.data.PackedDataStorageFactory"},
 }
 
 

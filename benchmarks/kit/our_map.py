@@ -19,8 +19,8 @@ from burnscar_assets.evaluation.map_rules import WINDOWS, MapRules
 from burnscar_assets.mapping.making import Judge, make_map
 from burnscar_assets.mapping.settings import MappingSettings
 from burnscar_assets.mapping.spec import MapSpec, MapTask
+from burnscar_assets.models.model import BurnModel, load_model
 from burnscar_assets.settings import ImagerySettings
-from burnscar_assets.training.model import BurnModel, load_model
 from kit.clock import CLOCK
 from kit.map_windows import BATCH, SIZE_PX, STRIDE_PX
 from kit.windows import DAYS_AFTER, DAYS_BEFORE

@@ -20,14 +20,14 @@ from burnscar_assets.settings import ImagerySettings
 
 def windows(table: gpd.GeoDataFrame, dataset: Path, matches: Path, settings: ImagerySettings) -> int:
     """Write the windows with their labels; how many were made."""
-    from burnscar_assets.windows.dataset import write_windows
+    from burnscar_assets.dataset.windows import write_windows
 
     return write_windows(table, dataset).made
 
 
 def match(table: gpd.GeoDataFrame, dataset: Path, matches: Path, settings: ImagerySettings) -> int:
     """Match all windows; how many found scenes."""
-    from burnscar_assets.imagery.matching import match_scenes
+    from burnscar_assets.catalog.matching import match_scenes
 
     rows, summary = match_scenes(table, dataset, settings)
     rows.to_parquet(matches)
@@ -36,7 +36,7 @@ def match(table: gpd.GeoDataFrame, dataset: Path, matches: Path, settings: Image
 
 def tiles(table: gpd.GeoDataFrame, dataset: Path, matches: Path, settings: ImagerySettings) -> int:
     """Make all tiles; how many are complete."""
-    from burnscar_assets.imagery.materialize import materialize_tiles
+    from burnscar_assets.dataset.materialize import materialize_tiles
 
     return materialize_tiles(table, pd.read_parquet(matches), dataset, settings)[1].complete
 

@@ -21,7 +21,7 @@ from rslearn.utils.vector_format import GeojsonCoordinateMode, GeojsonVectorForm
 from upath import UPath
 
 from burnscar_assets.classes import LABEL_PROPERTY
-from burnscar_assets.windows.dataset import LABEL_LAYER, TAGS
+from burnscar_assets.dataset.windows import LABEL_LAYER, TAGS
 
 
 def make(dataset_path: Path, rows: list[dict[str, Any]]) -> int:

@@ -7,11 +7,15 @@ everything that tells, remembers, checks and draws is taken away.
 import sys
 from pathlib import Path
 
+from burnscar_assets.catalog.matching import match_scenes
 from burnscar_assets.classes import BANDS
-from burnscar_assets.imagery.dataset import validate_layers, write_dataset_config
-from burnscar_assets.imagery.matching import match_scenes
-from burnscar_assets.imagery.materialize import materialize_tiles
-from burnscar_assets.imagery.scene_radiometry import radiometry_table
+from burnscar_assets.dataset.config import validate_layers, write_dataset_config
+from burnscar_assets.dataset.definition import define_windows
+from burnscar_assets.dataset.label_layer import bring_labels
+from burnscar_assets.dataset.label_rasters import describe_labels
+from burnscar_assets.dataset.materialize import materialize_tiles
+from burnscar_assets.dataset.scene_radiometry import radiometry_table
+from burnscar_assets.dataset.windows import write_windows
 from burnscar_assets.labels.history import burn_history
 from burnscar_assets.labels.perimeters import clean_perimeters
 from burnscar_assets.labels.release import fetch_release
@@ -37,10 +41,6 @@ from burnscar_assets.storage.contracts import (
 )
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, write_table
-from burnscar_assets.windows.dataset import write_windows
-from burnscar_assets.windows.definition import define_windows
-from burnscar_assets.windows.label_layer import bring_labels
-from burnscar_assets.windows.label_rasters import describe_labels
 
 
 def run_all(settings: Settings, root: DataRoot) -> None:

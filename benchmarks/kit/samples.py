@@ -16,8 +16,8 @@ from typing import Any
 
 import yaml
 
+from burnscar_assets.dataset.packed.pixels import iter_pixels
 from burnscar_assets.environment import CONFIGS_DIR
-from burnscar_assets.packed.pixels import iter_pixels
 from kit.datasets import LAYER
 from kit.scenes import FIRE_YEAR
 

@@ -12,11 +12,11 @@ import time
 from pathlib import Path
 from typing import IO, Any
 
+from burnscar_assets.models.spec import TrainingSpec
 from burnscar_assets.orchestration.warm import WarmStages
-from burnscar_assets.training.spec import TrainingSpec
 from burnscar_assets.warm_server import Request
 
-MODULE = "burnscar_assets.training.trainer"
+MODULE = "burnscar_assets.models.trainer"
 
 
 def main(spec: Path, folder: Path) -> None:

@@ -16,11 +16,11 @@ from typing import Any
 import torch  # noqa: TID253 - a process of its own
 from lightning.pytorch import LightningDataModule  # noqa: TID253 - as above
 
-from burnscar_assets.training.bulk_data import BulkDataModule
-from burnscar_assets.training.bulk_split import Batch, Samples
-from burnscar_assets.training.config import run_config
-from burnscar_assets.training.fit import instantiate
-from burnscar_assets.training.spec import TrainingSpec
+from burnscar_assets.dataset.bulk_data import BulkDataModule
+from burnscar_assets.dataset.bulk_split import Batch, Samples
+from burnscar_assets.models.config import run_config
+from burnscar_assets.models.fit import instantiate
+from burnscar_assets.models.spec import TrainingSpec
 from kit.clock import CLOCK, times
 
 WARM_STEPS = 2

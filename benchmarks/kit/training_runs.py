@@ -13,14 +13,14 @@ import yaml
 from numpy.typing import NDArray
 
 from burnscar_assets.classes import BANDS, CLASS_NAMES, LABEL_PROPERTY
+from burnscar_assets.dataset.windows import DATA_STORAGE, LABEL_LAYER, LABEL_LAYER_CONFIG, WINDOW_STORAGE
 from burnscar_assets.environment import CONFIGS_DIR
+from burnscar_assets.models.config import run_config
+from burnscar_assets.models.olmoearth import resolve_encoder
+from burnscar_assets.models.spec import TrainingSpec
 from burnscar_assets.settings import TrainingSettings
 from burnscar_assets.storage.hashing import hash_json
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.training.config import run_config
-from burnscar_assets.training.olmoearth import resolve_encoder
-from burnscar_assets.training.spec import TrainingSpec
-from burnscar_assets.windows.dataset import DATA_STORAGE, LABEL_LAYER, LABEL_LAYER_CONFIG, WINDOW_STORAGE
 from kit.clock import CLOCK
 
 LAYER: Final = "sentinel2_l2a"

@@ -14,12 +14,12 @@ import pyogrio
 import yaml
 from shapely.affinity import translate
 
+from burnscar_assets.dataset.parallel import run_batches
 from burnscar_assets.demo.plan import ScenePlan
 from burnscar_assets.demo.stac import make_item
 from burnscar_assets.demo.studio import ITEM_FILE, SceneTask, draw, read_item, scene_folder
 from burnscar_assets.demo.world import DEFAULT_SCALE, Scale, build_world, plan_world
 from burnscar_assets.environment import CONFIGS_DIR
-from burnscar_assets.imagery.parallel import run_batches
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.settings import Settings, load_settings
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS, WINDOWS

@@ -170,7 +170,7 @@ def _sql(options: argparse.Namespace) -> int:
 
 
 def _windows(options: argparse.Namespace) -> int:
-    from burnscar_assets.windows.points_csv import windows_from_csv, write_csv_windows
+    from burnscar_assets.dataset.points_csv import windows_from_csv, write_csv_windows
 
     settings = open_world()[0]
     windows = windows_from_csv(options.csv, settings.windows, settings.sampling.splits, settings.sensor)
@@ -180,7 +180,7 @@ def _windows(options: argparse.Namespace) -> int:
 
 
 def _index(options: argparse.Namespace) -> int:
-    from burnscar_assets.imagery.own_images import index_images
+    from burnscar_assets.catalog.own_images import index_images
     from burnscar_assets.sensors.load import load_sensor
     from burnscar_assets.terminal import live_progress
 
@@ -204,7 +204,7 @@ def _index(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from burnscar_assets.packed.export import export_geotiffs
+    from burnscar_assets.dataset.packed.export import export_geotiffs
     from burnscar_assets.terminal import live_progress
 
     groups = [str(year) for year in options.years] if options.years else None

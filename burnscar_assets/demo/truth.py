@@ -16,10 +16,10 @@ from shapely import union_all
 from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
+from burnscar_assets.dataset.parallel import run_batches
 from burnscar_assets.demo.burns import BURNED_FROM
 from burnscar_assets.demo.plan import PIXEL_M, Burn, Granule, WorldPlan, project
 from burnscar_assets.demo.scenes import Ground, make_ground
-from burnscar_assets.imagery.parallel import run_batches
 from burnscar_assets.storage.atomic import atomic_file
 from burnscar_assets.storage.tables import TABLE_CRS
 

@@ -14,6 +14,8 @@ from typing import Any, Final
 import geopandas as gpd
 from shapely.geometry import mapping
 
+from burnscar_assets.catalog.stac_index import write_index
+from burnscar_assets.dataset.parallel import run_batches
 from burnscar_assets.demo.acquisitions import season_scenes
 from burnscar_assets.demo.cogs import NOTICE
 from burnscar_assets.demo.frap import NOTICE_FILE, is_release_of, write_release
@@ -25,8 +27,6 @@ from burnscar_assets.demo.stac import rebased, write_catalogue
 from burnscar_assets.demo.studio import ITEM_FILE, SceneTask, draw, read_item, scene_folder
 from burnscar_assets.demo.truth import TRUTH_FILE, write_truth
 from burnscar_assets.errors import SettingsError, StorageError
-from burnscar_assets.imagery.parallel import run_batches
-from burnscar_assets.imagery.stac_index import write_index
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.settings import DemoSettings, Settings
 from burnscar_assets.storage.atomic import atomic_file, storage_errors, write_json

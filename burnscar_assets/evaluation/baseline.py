@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from burnscar_assets.errors import InputError
-from burnscar_assets.imagery.indices import nbr
+from burnscar_assets.sensors.indices import nbr
 from burnscar_assets.sensors.sensor import Sensor
 
 

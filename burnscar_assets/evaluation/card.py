@@ -27,10 +27,10 @@ from burnscar_assets.evaluation.report import (
 )
 from burnscar_assets.evaluation.spec import EvaluationReport, EvaluationSpec
 from burnscar_assets.evaluation.subsets import SCOPES, STRATUM
+from burnscar_assets.models.manifest import CheckpointManifest
+from burnscar_assets.models.olmoearth import pretraining_imagery
 from burnscar_assets.storage.atomic import atomic_file, write_json
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.training.manifest import CheckpointManifest
-from burnscar_assets.training.olmoearth import pretraining_imagery
 
 JSON_FILE: Final = "model_card.json"
 MARKDOWN_FILE: Final = "MODEL_CARD.md"

@@ -38,14 +38,14 @@ from burnscar_assets.evaluation.rules import Rules
 from burnscar_assets.evaluation.season import check_seen
 from burnscar_assets.evaluation.separation import prove_separation
 from burnscar_assets.evaluation.spec import EvaluationSpec, load_report
+from burnscar_assets.models.manifest import MANIFEST_FILE, CheckpointManifest, verify_checkpoint
+from burnscar_assets.models.plan import seen_windows, windows_of
 from burnscar_assets.progress import Progress
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.atomic import atomic_folder, write_json
 from burnscar_assets.storage.contracts import PREDICTIONS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table
-from burnscar_assets.training.manifest import MANIFEST_FILE, CheckpointManifest, verify_checkpoint
-from burnscar_assets.training.plan import seen_windows, windows_of
 
 FIRST: Final = "the first checkpoint of its fire year"
 SAW_HELD_OUT: Final = "the champion was trained on ground that is held out now, so that its maps would prove nothing"

@@ -16,7 +16,7 @@ from burnscar_assets.storage.paths import DataRoot
 if TYPE_CHECKING:
     import geopandas as gpd
 
-    from burnscar_assets.training.manifest import CheckpointManifest
+    from burnscar_assets.models.manifest import CheckpointManifest
 
 FOLDER: Final = "champion"
 RECORD_FILE: Final = "champion.json"
@@ -115,7 +115,7 @@ def champion_manifest(root: DataRoot, fire_year: int) -> "CheckpointManifest":
     Raises:
         CheckpointError: it is missing or damaged.
     """
-    from burnscar_assets.training.manifest import verify_checkpoint
+    from burnscar_assets.models.manifest import verify_checkpoint
 
     try:
         return verify_checkpoint(champion_folder(root, fire_year))

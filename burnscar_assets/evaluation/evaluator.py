@@ -26,13 +26,13 @@ from burnscar_assets.evaluation.report import CLOUDY, evaluate_predictions, summ
 from burnscar_assets.evaluation.season import check_seen, judge_season
 from burnscar_assets.evaluation.separation import prove_separation
 from burnscar_assets.evaluation.spec import EvaluationReport, EvaluationSpec, Judgement, write_report
+from burnscar_assets.models.manifest import verify_checkpoint
+from burnscar_assets.models.plan import by_clearness, complete_windows, seen_windows, windows_of
 from burnscar_assets.process import Report, run_stage, step_reports
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.storage.contracts import EVALUATION_METRICS, PREDICTIONS, SEASON_PREDICTIONS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import write_table
-from burnscar_assets.training.manifest import verify_checkpoint
-from burnscar_assets.training.plan import by_clearness, complete_windows, seen_windows, windows_of
 
 
 def evaluate(spec: EvaluationSpec, progress: Progress = silent) -> EvaluationReport:

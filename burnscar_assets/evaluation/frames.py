@@ -26,10 +26,10 @@ from burnscar_assets.mapping.frame import Box, Frame
 from burnscar_assets.mapping.ground import near
 from burnscar_assets.mapping.inference import NO_ANSWER, WindowModel, judge_block, model_of_maps
 from burnscar_assets.mapping.mosaic import Validity
+from burnscar_assets.models.manifest import CheckpointManifest
 from burnscar_assets.progress import Progress
 from burnscar_assets.sampling.randomness import key_of
 from burnscar_assets.storage.tables import TABLE_CRS
-from burnscar_assets.training.manifest import CheckpointManifest
 
 BLOCK_PX: Final = 512
 """Side of the blocks that frames are answered in, which decides what of a large one is drawn."""
@@ -103,7 +103,7 @@ def judge_frames(
         InputError: the checkpoint reads other layers than maps are made of, or the scenes are of another.
         MissingDataError: an image is gone.
     """
-    from burnscar_assets.training.model import load_model
+    from burnscar_assets.models.model import load_model
 
     for scene in scenes:
         scene.check_layer(spec.layer)

@@ -20,13 +20,13 @@ from burnscar_assets.evaluation.label_doubt import LabelDoubt
 from burnscar_assets.evaluation.rules import Rules
 from burnscar_assets.evaluation.spec import EvaluationSpec
 from burnscar_assets.evaluation.subsets import DAYS, ECOREGION, ecoregion_of, read_ecoregions
+from burnscar_assets.models.plan import acquired_column
 from burnscar_assets.progress import Progress
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS, PREDICTIONS
 from burnscar_assets.storage.tables import read_table
-from burnscar_assets.training.plan import acquired_column
 
 if TYPE_CHECKING:
-    from burnscar_assets.training.model import BurnModel
+    from burnscar_assets.models.model import BurnModel
 
 _CARRIED = ["window_id", "fire_year", "fire_id", "cluster_id", "stratum", "split", "category", "geometry"]
 _DESCRIBED = ["fire_area_ha", DAYS, ECOREGION, "label_certain"]
@@ -114,7 +114,7 @@ def answers(
     watch: Stopwatch | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(n,) probability of burnt and (n,) mean NBR of windows (as `usable_windows`), by a checkpoint."""
-    from burnscar_assets.training.model import load_model
+    from burnscar_assets.models.model import load_model
 
     progress("loading the checkpoint", 0, 0)
     watch = watch or Stopwatch()
@@ -159,7 +159,7 @@ def _batches(
 
 def _tiles(spec: EvaluationSpec, rows: gpd.GeoDataFrame, layer: str, bands: Sequence[str]) -> NDArray[Any]:
     """Tiles of windows, (n, bands, height, width)."""
-    from burnscar_assets.imagery.tiles import read_tiles
+    from burnscar_assets.dataset.tiles import read_tiles
 
     return np.stack([np.asarray(tile) for tile in read_tiles(spec.data_root.dataset, rows, layer, bands)])
 

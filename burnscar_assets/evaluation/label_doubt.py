@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from pyproj import Transformer
 
 from burnscar_assets.classes import BURNT, CLASS_NAMES
+from burnscar_assets.dataset.config import before_layer, open_dataset
+from burnscar_assets.dataset.tiles import read_tiles
 from burnscar_assets.evaluation.label_noise import (
     EDGE_M,
     FEWEST_UNBURNED,
@@ -24,10 +26,8 @@ from burnscar_assets.evaluation.label_noise import (
     unburned_offsets,
     uncertain_windows,
 )
-from burnscar_assets.imagery.clearness import is_clear_enough
-from burnscar_assets.imagery.dataset import before_layer, open_dataset
-from burnscar_assets.imagery.indices import FloatArray, dnbr, nbr
-from burnscar_assets.imagery.tiles import read_tiles
+from burnscar_assets.reader.clearness import is_clear_enough
+from burnscar_assets.sensors.indices import FloatArray, dnbr, nbr
 from burnscar_assets.sensors.sensor import Sensor
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS, TILES
 from burnscar_assets.storage.paths import DataRoot

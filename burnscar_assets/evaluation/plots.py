@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 
 from burnscar_assets.classes import BURNT, CLASS_COLORS, CLASS_NAMES
+from burnscar_assets.dataset.tile_plots import chip_images, composites
 from burnscar_assets.evaluation.intervals import MIN_CLUSTERS
 from burnscar_assets.evaluation.report import BASELINE, FIRE, MODEL, POOLED, RELIABILITY
 from burnscar_assets.evaluation.spec import EvaluationSpec
-from burnscar_assets.imagery.plots import chip_images, composites
 from burnscar_assets.sensors.sensor import Sensor
 from burnscar_assets.storage.atomic import atomic_file
 from burnscar_assets.storage.paths import DataRoot

@@ -22,11 +22,11 @@ from burnscar_assets.evaluation.metrics import Answers, binary_metrics
 from burnscar_assets.evaluation.report import MODEL, answers_of, fire_ids_of
 from burnscar_assets.evaluation.season import check_seen
 from burnscar_assets.evaluation.spec import EvaluationSpec
+from burnscar_assets.models.manifest import verify_checkpoint
+from burnscar_assets.models.plan import seen_windows, windows_of
 from burnscar_assets.process import Report, run_stage
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.settings import EvaluationSettings
-from burnscar_assets.training.manifest import verify_checkpoint
-from burnscar_assets.training.plan import seen_windows, windows_of
 
 HELD_OUT: Final = "held-out fires, threshold from validation"
 NO_GAP: Final = "… without the windows near the perimeter"

@@ -19,10 +19,10 @@ from burnscar_assets.evaluation.report import CLOUDY, SEASON, SEASON_ELSEWHERE
 from burnscar_assets.evaluation.separation import on_unseen_ground, prove_season_separation
 from burnscar_assets.evaluation.spec import EvaluationSpec, Judgement, Season
 from burnscar_assets.evaluation.subsets import ECOREGION, ecoregion_of, read_ecoregions
+from burnscar_assets.models.manifest import CheckpointManifest
+from burnscar_assets.models.plan import by_clearness, complete_windows, seen_hash
 from burnscar_assets.progress import Progress
 from burnscar_assets.storage.contracts import SEASON_PREDICTIONS
-from burnscar_assets.training.manifest import CheckpointManifest
-from burnscar_assets.training.plan import by_clearness, complete_windows, seen_hash
 
 FIRST_YEAR: Final = "it is the first fire year: no checkpoint was there before it"
 SEASON_CLOUDY: Final = f"{SEASON}_{CLOUDY}"

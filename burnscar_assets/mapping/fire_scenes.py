@@ -25,10 +25,11 @@ import rasterio
 from rasterio.errors import RasterioError
 from rasterio.windows import Window as Part
 
+from burnscar_assets.catalog.items import acquisition_time, processing_baseline
 from burnscar_assets.classes import BURNT, UNBURNT, UNLABELLED, Split
+from burnscar_assets.dataset.changes import LABEL_BAND, LABEL_RASTER_LAYER
+from burnscar_assets.dataset.config import before_layer
 from burnscar_assets.errors import InputError, MissingDataError
-from burnscar_assets.imagery.dataset import before_layer
-from burnscar_assets.imagery.items import acquisition_time, processing_baseline
 from burnscar_assets.mapping.frame import Box, Frame
 from burnscar_assets.mapping.mosaic import NO_SCENE, Mosaic
 from burnscar_assets.mapping.scenes import SceneFacts
@@ -36,7 +37,6 @@ from burnscar_assets.storage.atomic import read_json, write_json
 from burnscar_assets.storage.contracts import FIRE_SCENES
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table
-from burnscar_assets.windows.changes import LABEL_BAND, LABEL_RASTER_LAYER
 
 TRUTH_BURNT: Final = 1
 TRUTH_UNBURNT: Final = 0

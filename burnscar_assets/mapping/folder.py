@@ -55,9 +55,9 @@ from burnscar_assets.mapping.scenes import SceneFacts
 from burnscar_assets.mapping.severity import classify, dnbr, severity_ha
 from burnscar_assets.mapping.spec import MAP_FILE, MapSpec, MapTask
 from burnscar_assets.mapping.stac import ITEM_FILE, map_item
+from burnscar_assets.models.manifest import CheckpointManifest
 from burnscar_assets.storage.atomic import atomic_folder, read_json, storage_errors, write_json
 from burnscar_assets.storage.hashing import hash_file, hash_json
-from burnscar_assets.training.manifest import CheckpointManifest
 
 FORMAT: Final = 6
 """Raised when the same inputs come to give another folder."""

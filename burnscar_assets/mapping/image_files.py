@@ -16,9 +16,9 @@ from rasterio.windows import Window
 
 from burnscar_assets.errors import InputError
 from burnscar_assets.gdal_drivers import open_raster
-from burnscar_assets.imagery.indices import FloatArray
-from burnscar_assets.imagery.pixels import PixelFacts, read_pixels
 from burnscar_assets.mapping.image_place import Place, common_place, place_of
+from burnscar_assets.reader.pixels import PixelFacts, read_pixels
+from burnscar_assets.sensors.indices import FloatArray
 
 NIR_NAMES: Final = ("B08", "B8", "B8A", "NIR", "NIR08")
 SWIR_NAMES: Final = ("B12", "SWIR2", "SWIR22")

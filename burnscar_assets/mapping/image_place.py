@@ -20,10 +20,10 @@ from rasterio.warp import reproject
 
 from burnscar_assets.crs import GEOGRAPHIC_CRS, usable_crs
 from burnscar_assets.errors import InputError
-from burnscar_assets.imagery.indices import FloatArray
 from burnscar_assets.mapping.aoi import UTM_LATITUDES
 from burnscar_assets.mapping.grid import Grid, grid_of, measures_ground
 from burnscar_assets.sampling.lattice import utm_epsg_of
+from burnscar_assets.sensors.indices import FloatArray
 
 SAY_CRS: Final = "give a GeoTIFF that says its coordinate system"
 SOUTHERN_EPSG: Final = 100

@@ -16,9 +16,9 @@ import numpy as np
 
 from burnscar_assets.classes import BASELINE_OFFSET_DN
 from burnscar_assets.errors import InputError
-from burnscar_assets.imagery.indices import FloatArray
-from burnscar_assets.imagery.pixels import Radiometry, stated_radiometry
-from burnscar_assets.imagery.radiometry import (
+from burnscar_assets.mapping.image_files import NIR_NAMES, SWIR_NAMES, Band, Numbers, OpenImage
+from burnscar_assets.reader.pixels import Radiometry, stated_radiometry
+from burnscar_assets.reader.radiometry import (
     DN_PER_REFLECTANCE,
     BandSample,
     Conversion,
@@ -27,7 +27,7 @@ from burnscar_assets.imagery.radiometry import (
     is_standard,
     what_pixels_show,
 )
-from burnscar_assets.mapping.image_files import NIR_NAMES, SWIR_NAMES, Band, Numbers, OpenImage
+from burnscar_assets.sensors.indices import FloatArray
 
 NEGATIVE_DN: Final = -200
 """Ground without light comes out this low after a correction of the atmosphere, not lower, but for a few pixels."""

@@ -13,8 +13,6 @@ from rasterio.transform import from_gcps
 
 from burnscar_assets.crs import usable_crs
 from burnscar_assets.errors import InputError
-from burnscar_assets.imagery.indices import FloatArray, nbr
-from burnscar_assets.imagery.pixels import PixelFacts, read_pixels
 from burnscar_assets.mapping.aoi import polygons_of
 from burnscar_assets.mapping.grid import Grid
 from burnscar_assets.mapping.image_files import (
@@ -29,6 +27,8 @@ from burnscar_assets.mapping.image_files import (
 from burnscar_assets.mapping.image_place import on_grid, place_of, target_grid
 from burnscar_assets.mapping.image_radiometry import Measured, doubts_of_pair, measured
 from burnscar_assets.mapping.polygon_files import PERIMETER_LAYER
+from burnscar_assets.reader.pixels import PixelFacts, read_pixels
+from burnscar_assets.sensors.indices import FloatArray, nbr
 from burnscar_assets.vectors import read_layers
 
 COARSER: Final = 1.5

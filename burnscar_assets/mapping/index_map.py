@@ -16,7 +16,6 @@ import shapely
 from numpy.typing import NDArray
 
 from burnscar_assets.errors import InputError
-from burnscar_assets.imagery.indices import FloatArray, dnbr
 from burnscar_assets.mapping.agreement import Agreement, compare, enclosed, rasterized
 from burnscar_assets.mapping.grid import NO_ANSWER, Grid
 from burnscar_assets.mapping.images import Images
@@ -29,6 +28,7 @@ from burnscar_assets.mapping.severity import (
     phenology_offset,
     severity_ha,
 )
+from burnscar_assets.sensors.indices import FloatArray, dnbr
 
 LEAST_BURNED_DNBR: Final = next(s.low for s in SEVERITY_CLASSES if s.code == UNBURNED_CODE + 1)
 TWO_KINDS: Final = 0.75

@@ -14,7 +14,7 @@ from burnscar_assets.mapping.mosaic import NO_SCENE, Mosaic, Validity
 from burnscar_assets.sensors.sensor import Sensor
 
 if TYPE_CHECKING:
-    from burnscar_assets.training.model import WindowModel as AnyModel
+    from burnscar_assets.models.model import WindowModel as AnyModel
 
 NO_ANSWER: Final = -1.0
 """Probability where no window counts."""
@@ -23,7 +23,7 @@ Ints = npt.NDArray[np.int64]
 
 
 class WindowModel(Protocol):
-    """What a map asks of a model; `training.model.BurnModel` is one."""
+    """What a map asks of a model; `models.model.BurnModel` is one."""
 
     def normalize(self, pixels: npt.NDArray[np.uint16]) -> Any:
         """What the network is given of (bands, height, width) digital numbers: an array or tensor of that shape."""
@@ -43,7 +43,7 @@ def model_of_maps(model: "AnyModel", layer: str, sensor: Sensor) -> WindowModel:
     Raises:
         InputError: it was trained on another sensor, or reads other layers or bands.
     """
-    from burnscar_assets.training.model import BurnModel
+    from burnscar_assets.models.model import BurnModel
 
     trained = model.manifest.sensor
     if (trained.name, trained.names) != (sensor.name, sensor.names):

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import shapely
 
-from burnscar_assets.imagery.stac_columns import CORNERS, SPEC_VERSION, geo_metadata
+from burnscar_assets.catalog.stac_columns import CORNERS, SPEC_VERSION, geo_metadata
 from burnscar_assets.mapping.stac import StacDict
 from burnscar_assets.storage.atomic import write_if_changed
 

@@ -23,10 +23,10 @@ from burnscar_assets.mapping.map_images import MapImages, open_images
 from burnscar_assets.mapping.mosaic import Mosaic, Validity
 from burnscar_assets.mapping.reference import Reference
 from burnscar_assets.mapping.spec import MAP_FILE, MapSpec, MapTask
+from burnscar_assets.models.manifest import CheckpointManifest
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.sensors.sensor import Sensor
 from burnscar_assets.storage.atomic import read_json
-from burnscar_assets.training.manifest import CheckpointManifest
 
 BLOCKS = "blocks"
 

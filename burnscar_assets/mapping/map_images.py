@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import repeat
 from typing import Final, NamedTuple, Protocol
 
-from burnscar_assets.imagery.dataset import close_files
+from burnscar_assets.dataset.config import close_files
 from burnscar_assets.mapping.averaging import Lattice
 from burnscar_assets.mapping.fire_scenes import FireScene
 from burnscar_assets.mapping.frame import Box, Frame

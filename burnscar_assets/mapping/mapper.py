@@ -35,11 +35,11 @@ from burnscar_assets.mapping.pages.site import write_pages
 from burnscar_assets.mapping.reference import Reference, read_reference
 from burnscar_assets.mapping.results import map_row, remove_others
 from burnscar_assets.mapping.spec import MapSpec
+from burnscar_assets.models.manifest import CheckpointManifest
 from burnscar_assets.process import Report, run_stage, step_reports
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.storage.changes import replace_table
 from burnscar_assets.storage.contracts import BURNED_AREA_MAPS
-from burnscar_assets.training.manifest import CheckpointManifest
 
 TRIAL_WINDOWS: Final = 64
 
@@ -142,7 +142,7 @@ def _judge(
     spec: MapSpec, champion: Champion, manifest: CheckpointManifest, scenes: Scenes, progress: Progress
 ) -> Judge:
     """The champion's checkpoint with its rules for maps, both from before any map; and what it has seen."""
-    from burnscar_assets.training.model import load_model
+    from burnscar_assets.models.model import load_model
 
     root, year = spec.data_root, spec.checkpoint_year
     reference = _reference(spec, scenes)

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
+from burnscar_assets.catalog.hrefs import is_remote
 from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.errors import InputError, SourceUnavailableError
-from burnscar_assets.imagery.clearness import Clearness
-from burnscar_assets.imagery.hrefs import is_remote
 from burnscar_assets.mapping.frame import Box, Frame, project
 from burnscar_assets.mapping.scenes import Found, Scene
+from burnscar_assets.reader.clearness import Clearness
 from burnscar_assets.settings import ImagerySettings
 
 if TYPE_CHECKING:
     from rslearn.config import LayerConfig
 
-    from burnscar_assets.imagery.engine import Failure
-    from burnscar_assets.imagery.radiometry import RadiometryDecision
+    from burnscar_assets.reader.radiometry import RadiometryDecision
+    from burnscar_assets.reader.request import Failure
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +116,7 @@ class _Reader:
     def __init__(self, found: Found, frame: Frame, bands: Sequence[str], settings: ImagerySettings) -> None:
         from rslearn.utils.geometry import Projection
 
-        from burnscar_assets.imagery.engine import ReadOptions
+        from burnscar_assets.reader.request import ReadOptions
 
         self._projection = Projection(frame.crs, frame.resolution_m, -frame.resolution_m)
         self._found, self._frame, self._bands = found, frame, list(bands)
@@ -158,8 +158,8 @@ class _Reader:
 
     def _seen(self, boxes: Sequence[Box], looks: list[tuple[int, int]]) -> dict[tuple[int, int], Classes]:
         """What scenes show of blocks, a `Clearness` a pixel, by block and scene; where quality files can be read."""
-        from burnscar_assets.imagery.views import Look, classified, ground_grid, ground_of, tells_ground
         from burnscar_assets.progress import silent
+        from burnscar_assets.reader.views import Look, classified, ground_grid, ground_of, tells_ground
 
         source = self._found.archive.source
         ground = ground_of(source)
@@ -184,7 +184,8 @@ class _Reader:
 
     def _pixels(self, boxes: Sequence[Box], needed: Sequence[Sequence[int]]) -> dict[tuple[int, int], Pixels] | None:
         """Bands of scenes over blocks; None if the numbers of one are in doubt: the map goes on without it."""
-        from burnscar_assets.imagery.engine import WindowRequest, read_windows
+        from burnscar_assets.reader.read import read_windows
+        from burnscar_assets.reader.request import WindowRequest
 
         archive = self._found.archive
         requests = [

@@ -15,10 +15,10 @@ from burnscar_assets.mapping.aoi import Aoi
 from burnscar_assets.mapping.fires import held_out_fires, safe_name, task_of
 from burnscar_assets.mapping.scenes import TimeSpan
 from burnscar_assets.mapping.spec import MapSpec, MapTask
+from burnscar_assets.models.manifest import MANIFEST_FILE, load_manifest
 from burnscar_assets.settings import Settings
 from burnscar_assets.setups import OWN
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.training.manifest import MANIFEST_FILE, load_manifest
 
 DEVICES: Final = {"cpu": "cpu", "gpu": "cuda", "auto": "auto"}
 """Where a model runs, by `training.accelerator`."""

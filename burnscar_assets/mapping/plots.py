@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from burnscar_assets.imagery.plots import Composite, composites
+from burnscar_assets.dataset.tile_plots import Composite, composites
 from burnscar_assets.mapping.fire_scenes import TRUTH_BURNT, FireScene
 from burnscar_assets.mapping.mosaic import Mosaic
 from burnscar_assets.sensors.sensor import Sensor

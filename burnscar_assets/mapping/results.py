@@ -9,8 +9,8 @@ from typing import Any
 from burnscar_assets.mapping.catalogue import refresh_collection
 from burnscar_assets.mapping.making import MapOutcome
 from burnscar_assets.mapping.spec import MAP_FILE, MapSpec
+from burnscar_assets.models.manifest import CheckpointManifest
 from burnscar_assets.storage.atomic import storage_errors
-from burnscar_assets.training.manifest import CheckpointManifest
 
 _AGREEMENT = (
     "iou", "omission", "commission", "boundary_distance_m_median", "boundary_distance_m_p95", "islands_ha",

@@ -22,8 +22,9 @@ import pandas as pd
 
 from burnscar_assets.classes import BURNT, UNLABELLED
 from burnscar_assets.crs import GEOGRAPHIC_CRS
-from burnscar_assets.imagery.dataset import before_layer, close_files, open_dataset
-from burnscar_assets.imagery.tile_identity import TileIdentity, still_valid
+from burnscar_assets.dataset.changes import LABEL_BAND, LABEL_RASTER_LAYER
+from burnscar_assets.dataset.config import before_layer, close_files, open_dataset
+from burnscar_assets.dataset.tile_identity import TileIdentity, still_valid
 from burnscar_assets.mapping.fire_scenes import (
     NO_NUMBER,
     SOURCE_BANDS,
@@ -48,7 +49,6 @@ from burnscar_assets.settings import Settings
 from burnscar_assets.storage.atomic import atomic_folder, read_json, storage_errors, write_json
 from burnscar_assets.storage.contracts import FIRE_SCENES
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.windows.changes import LABEL_BAND, LABEL_RASTER_LAYER
 
 if TYPE_CHECKING:
     from rslearn.dataset import Dataset, Window

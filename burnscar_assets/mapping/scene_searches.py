@@ -9,8 +9,8 @@ from typing import Final
 
 import pandas as pd
 
-from burnscar_assets.imagery.ledger import FOLDER, Ledger, open_ledgers
-from burnscar_assets.imagery.searches import MATCHED, is_due
+from burnscar_assets.catalog.searches import MATCHED, is_due
+from burnscar_assets.dataset.ledger import FOLDER, Ledger, open_ledgers
 from burnscar_assets.settings import Settings
 from burnscar_assets.storage.atomic import storage_errors
 from burnscar_assets.storage.paths import DataRoot

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import pandas as pd
 import shapely
 
+from burnscar_assets.catalog.hrefs import is_remote, resolve_href
+from burnscar_assets.catalog.items import acquisition_time, cloud_cover, processing_baseline, read_all_groups
+from burnscar_assets.catalog.matching import match_scenes
+from burnscar_assets.dataset.config import before_layer, data_source, load_windows, open_dataset, quiet_rslearn
+from burnscar_assets.dataset.tile_identity import TileIdentities, TileIdentity
 from burnscar_assets.errors import InputError, MissingDataError, SourceUnavailableError
-from burnscar_assets.imagery.dataset import before_layer, data_source, load_windows, open_dataset, quiet_rslearn
-from burnscar_assets.imagery.hrefs import is_remote, resolve_href
-from burnscar_assets.imagery.items import acquisition_time, cloud_cover, processing_baseline, read_all_groups
-from burnscar_assets.imagery.matching import match_scenes
-from burnscar_assets.imagery.tile_identity import TileIdentities, TileIdentity
 from burnscar_assets.mapping.frame import Box, Frame
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.settings import ImagerySettings
@@ -124,7 +124,7 @@ def open_archive(root: DataRoot, folder: Path, layer: str, mosaics: int) -> Arch
     """
     from rslearn.tile_stores import get_tile_store_with_layer
 
-    from burnscar_assets.imagery.engine import supports
+    from burnscar_assets.reader.support import supports
 
     config = _config_of_map(root.dataset / "config.json", folder, layer, mosaics)
     if read_json(folder / "config.json") != config:
@@ -221,7 +221,7 @@ def find_before(
         SourceUnavailableError: the archive does not answer.
         InputError: it can't be read.
     """
-    from burnscar_assets.imagery.selection import Candidate, rank
+    from burnscar_assets.catalog.selection import Candidate, rank
 
     rows = _save_windows(archive.dataset, frame, boxes, after, name, days)
     found, table = _match(archive, rows, settings, before_layer(settings.layer), progress)
@@ -253,8 +253,8 @@ def _clear_shares(
     """Share of the ground that each scene shows of the map's parts that is clear, 0–1; of those that tell, by name."""
     from rslearn.utils.geometry import Projection
 
-    from burnscar_assets.imagery.engine import ReadOptions
-    from burnscar_assets.imagery.views import Look, tells_ground, view_windows
+    from burnscar_assets.reader.request import ReadOptions
+    from burnscar_assets.reader.views import Look, tells_ground, view_windows
 
     projection = Projection(frame.crs, frame.resolution_m, -frame.resolution_m)
     tree = shapely.STRtree([shapely.box(*box.bounds) for box in boxes])

@@ -20,6 +20,7 @@ from burnscar_assets.mapping.pages.site import write_pages
 from burnscar_assets.mapping.plan import common_of, reference_of
 from burnscar_assets.mapping.results import map_row, remove_others
 from burnscar_assets.mapping.spec import MapSpec
+from burnscar_assets.models.manifest import MANIFEST_FILE
 from burnscar_assets.process import Report, run_stage, step_reports
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.settings import Settings
@@ -29,7 +30,6 @@ from burnscar_assets.storage.changes import replace_table
 from burnscar_assets.storage.contracts import IN_SEASON_MAPS, IN_SEASON_PERIMETERS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table
-from burnscar_assets.training.manifest import MANIFEST_FILE
 
 
 class SeasonSpec(MapSpec):

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from burnscar_assets.errors import InputError
-from burnscar_assets.imagery.indices import FloatArray, nbr
-from burnscar_assets.imagery.indices import dnbr as difference
 from burnscar_assets.mapping.grid import Grid
+from burnscar_assets.sensors.indices import FloatArray, nbr
+from burnscar_assets.sensors.indices import dnbr as difference
 
 NO_SEVERITY: Final = 0
 """In a raster of severity classes: no data."""

@@ -13,13 +13,14 @@ from typing import Final
 import geopandas as gpd
 import numpy as np
 
+from burnscar_assets.catalog.hrefs import resolve_href
+from burnscar_assets.dataset.config import write_dataset_config
 from burnscar_assets.evaluation.champion_record import champion_folder, champion_manifest, serving, windows_seen
 from burnscar_assets.evaluation.judge import answers
 from burnscar_assets.evaluation.separation import on_unseen_ground
 from burnscar_assets.evaluation.spec import EvaluationSpec
-from burnscar_assets.imagery.dataset import write_dataset_config
-from burnscar_assets.imagery.hrefs import resolve_href
 from burnscar_assets.mining.candidates import draw_candidates
+from burnscar_assets.models.plan import usable_windows
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.sampling.accounts import cells_of
 from burnscar_assets.sampling.land import YEARS_COLUMN, load_land
@@ -36,7 +37,6 @@ from burnscar_assets.storage.contracts import (
 )
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, read_years, write_table
-from burnscar_assets.training.plan import usable_windows
 
 FILE: Final = "mined/hard_negatives.parquet"
 """What sampling.hard_negatives names, under the data root."""
@@ -180,10 +180,10 @@ def _materialize(
 
     What was searched and read there before is kept, as in any dataset.
     """
-    from burnscar_assets.imagery.matching import match_scenes
-    from burnscar_assets.imagery.materialize import materialize_tiles
-    from burnscar_assets.windows.dataset import write_windows
-    from burnscar_assets.windows.definition import define_windows
+    from burnscar_assets.catalog.matching import match_scenes
+    from burnscar_assets.dataset.definition import define_windows
+    from burnscar_assets.dataset.materialize import materialize_tiles
+    from burnscar_assets.dataset.windows import write_windows
 
     place = DataRoot(root.path / "mining")
     write_dataset_config(settings.imagery, root)

@@ -9,14 +9,15 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from burnscar_assets.dataset.config import write_dataset_config
+from burnscar_assets.dataset.layout import is_packed
+from burnscar_assets.dataset.ledger import FOLDER as LEDGERS
+from burnscar_assets.dataset.packed.pack import pack_path
 from burnscar_assets.environment import STORE_VARIABLE
 from burnscar_assets.evaluation.champion_record import RECORD_FILE, champion_folder, load_champion
-from burnscar_assets.imagery.dataset import write_dataset_config
-from burnscar_assets.imagery.ledger import FOLDER as LEDGERS
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import SEASON_LOOK_BACK_YEARS, World
 from burnscar_assets.orchestration.versions import CHAIN, COMPARISON, IN_SEASON_VERSIONS
-from burnscar_assets.packed.pack import pack_path
 from burnscar_assets.storage.atomic import read_json
 from burnscar_assets.storage.contracts import ALL_TABLES, BURNED_AREA_MAPS, IN_SEASON_MAPS
 from burnscar_assets.storage.object_manifest import Record
@@ -24,7 +25,6 @@ from burnscar_assets.storage.object_store import UNPARTITIONED as STORED_WHOLE
 from burnscar_assets.storage.object_store import ObjectStore, Owns, open_store, remember
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, table_path
-from burnscar_assets.windows.layout import is_packed
 
 DATASET = "dataset"
 DATASET_STAGES = ("windows", "scene_matches", "tiles")

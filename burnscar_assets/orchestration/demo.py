@@ -16,6 +16,7 @@ from burnscar_assets.demo.world import SimulatedWorld, build_world
 from burnscar_assets.environment import CONFIGS_DIR, DATA_VARIABLE
 from burnscar_assets.errors import InputError, SettingsError
 from burnscar_assets.mapping.pages.records import PAGE_FILE
+from burnscar_assets.models.manifest import load_manifest
 from burnscar_assets.orchestration.execution import Refreshed, Runner, open_runner
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.reporting import listening
@@ -29,7 +30,6 @@ from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, table_path
 from burnscar_assets.summary import comparison_table, count_table, map_table, score_table
 from burnscar_assets.terminal import Console, show_table
-from burnscar_assets.training.manifest import load_manifest
 
 DEFAULT_ROOT = "data/demo"
 LABEL_ASSETS = ("calfire_release", "fire_perimeters", "burn_history")

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import dagster as dg
 
+from burnscar_assets.catalog.version import catalogue_version
 from burnscar_assets.errors import BurnscarError
-from burnscar_assets.imagery.catalogue import catalogue_version
 from burnscar_assets.labels.watch import SourceState, observe_source
 from burnscar_assets.network.masking import mask_address
 from burnscar_assets.orchestration.pairs import VERSION_TAG, Pair

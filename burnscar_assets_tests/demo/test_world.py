@@ -10,10 +10,10 @@ import rasterio.warp
 import shapely
 from shapely import Point
 
+from burnscar_assets.catalog.stac_index import read_index
 from burnscar_assets.classes import BANDS
 from burnscar_assets.demo.world import Scale, SimulatedWorld, build_world
 from burnscar_assets.errors import SettingsError
-from burnscar_assets.imagery.stac_index import read_index
 from burnscar_assets.settings import Settings
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS
 from burnscar_assets.storage.hashing import hash_file

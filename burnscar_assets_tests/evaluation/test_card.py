@@ -9,11 +9,11 @@ import pytest
 from burnscar_assets.evaluation.card import card_markdown, model_card
 from burnscar_assets.evaluation.report import evaluate_predictions
 from burnscar_assets.evaluation.spec import load_report
+from burnscar_assets.models.manifest import verify_checkpoint
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.contracts import EVALUATION_METRICS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table
-from burnscar_assets.training.manifest import verify_checkpoint
 from burnscar_assets_tests.evaluation.prediction_tables import make_predictions
 from burnscar_assets_tests.evaluation.tiny_world import spec_of
 

@@ -32,13 +32,13 @@ from burnscar_assets.evaluation.champion_record import (
 from burnscar_assets.evaluation.metrics import Answers
 from burnscar_assets.evaluation.report import MODEL, answers_of
 from burnscar_assets.evaluation.spec import load_report
+from burnscar_assets.models.manifest import verify_checkpoint
+from burnscar_assets.models.plan import seen_windows, windows_of
 from burnscar_assets.progress import silent
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.contracts import PREDICTIONS, TILES, WINDOWS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, write_table
-from burnscar_assets.training.manifest import verify_checkpoint
-from burnscar_assets.training.plan import seen_windows, windows_of
 from burnscar_assets_tests.evaluation.prediction_tables import make_predictions
 from burnscar_assets_tests.evaluation.tiny_world import spec_of
 from burnscar_assets_tests.tiny_dataset import LAYER

@@ -20,6 +20,7 @@ from burnscar_assets.evaluation.evaluator import evaluate
 from burnscar_assets.evaluation.judge import describe_windows
 from burnscar_assets.evaluation.season import judge_season
 from burnscar_assets.evaluation.spec import EvaluationReport, EvaluationSpec, load_report
+from burnscar_assets.models.manifest import MANIFEST_FILE, verify_checkpoint
 from burnscar_assets.progress import silent
 from burnscar_assets.sensors.load import default_sensor
 from burnscar_assets.storage.contracts import (
@@ -32,7 +33,6 @@ from burnscar_assets.storage.contracts import (
 )
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import Table, read_table, write_table
-from burnscar_assets.training.manifest import MANIFEST_FILE, verify_checkpoint
 from burnscar_assets_tests.evaluation.tiny_world import MARGIN_M, spec_of
 from burnscar_assets_tests.imported import imported_by
 from burnscar_assets_tests.tiny_dataset import LAYER
@@ -67,8 +67,8 @@ def test_test_windows_are_predicted_and_nothing_else(trained: DataRoot) -> None:
 
 
 def test_probabilities_are_those_of_the_loaded_model(trained: DataRoot) -> None:
-    from burnscar_assets.imagery.tiles import read_tile
-    from burnscar_assets.training.model import load_model
+    from burnscar_assets.dataset.tiles import read_tile
+    from burnscar_assets.models.model import load_model
 
     predictions, tiles = read_table(trained, PREDICTIONS, 2020), read_table(trained, TILES, 2020)
     row = predictions.iloc[3]
@@ -80,8 +80,8 @@ def test_probabilities_are_those_of_the_loaded_model(trained: DataRoot) -> None:
 
 
 def test_the_threshold_is_tuned_on_the_training_split_alone(trained: DataRoot) -> None:
-    from burnscar_assets.imagery.tiles import read_tiles
-    from burnscar_assets.training.plan import usable_windows
+    from burnscar_assets.dataset.tiles import read_tiles
+    from burnscar_assets.models.plan import usable_windows
 
     seen = usable_windows(trained, (2019, 2020), LAYER, min_clear_fraction=0.9)
     train = seen[seen["split"] == "train"]

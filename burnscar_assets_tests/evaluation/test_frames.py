@@ -22,15 +22,15 @@ from burnscar_assets.mapping.frame import Box, Frame, project
 from burnscar_assets.mapping.inference import judge_block, model_of_maps
 from burnscar_assets.mapping.scene_frames import frames_of_fires
 from burnscar_assets.mapping.scene_making import make_fire_scenes
+from burnscar_assets.models.manifest import verify_checkpoint
+from burnscar_assets.models.model import load_model
+from burnscar_assets.models.plan import seen_windows, windows_of
 from burnscar_assets.progress import silent
 from burnscar_assets.sensors.load import default_sensor
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.contracts import FIRE_SCENES
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import TABLE_CRS, read_table, table_path, write_table
-from burnscar_assets.training.manifest import verify_checkpoint
-from burnscar_assets.training.model import load_model
-from burnscar_assets.training.plan import seen_windows, windows_of
 from burnscar_assets_tests.evaluation.tiny_world import spec_of
 from burnscar_assets_tests.mapping.map_kit import SmallScene, degrees
 from burnscar_assets_tests.mapping.test_fire_scenes import burns_of, fires_of, settings_of

@@ -10,12 +10,12 @@ from burnscar_assets.evaluation.evaluator import evaluate
 from burnscar_assets.evaluation.label_doubt import LabelDoubt, doubt_labels, edge_distances_m
 from burnscar_assets.evaluation.report import evaluate_predictions
 from burnscar_assets.evaluation.spec import load_report
+from burnscar_assets.models.plan import usable_windows
 from burnscar_assets.sensors.load import default_sensor
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.contracts import EVALUATION_METRICS, FIRE_PERIMETERS, PREDICTIONS, TILES, WINDOWS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import TABLE_CRS, read_table, write_table
-from burnscar_assets.training.plan import usable_windows
 from burnscar_assets_tests.evaluation.images_before import BEFORE, add_images_before
 from burnscar_assets_tests.evaluation.prediction_tables import make_predictions
 from burnscar_assets_tests.evaluation.tiny_world import spec_of

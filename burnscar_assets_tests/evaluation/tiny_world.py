@@ -30,8 +30,8 @@ MARGIN_M = SETTINGS.sampling.splits.margin_m
 
 def train_world(root: DataRoot) -> None:
     """Fill a data root: checkpoints of 2019 and, having seen both years, 2020."""
-    from burnscar_assets.training.plan import plan_training
-    from burnscar_assets.training.trainer import train
+    from burnscar_assets.models.plan import plan_training
+    from burnscar_assets.models.trainer import train
 
     make_tiny_dataset(root, years=(2019, 2020), windows_per_year=50, seed=3, incomplete_per_year=2)
     for year in (2019, 2020):

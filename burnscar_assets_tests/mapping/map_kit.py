@@ -15,10 +15,10 @@ from burnscar_assets.mapping.frame import Box, Frame, project
 from burnscar_assets.mapping.making import Judge
 from burnscar_assets.mapping.settings import MappingSettings
 from burnscar_assets.mapping.spec import MapSpec, MapTask
+from burnscar_assets.models.manifest import CheckpointManifest
 from burnscar_assets.settings import ImagerySettings
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.training.manifest import CheckpointManifest
-from burnscar_assets_tests.imagery.small_archive import EPSG, LEFT, SIDE_M, TOP, SmallScene, make_dataset, write_archive
+from burnscar_assets_tests.catalog.small_archive import EPSG, LEFT, SIDE_M, TOP, SmallScene, make_dataset, write_archive
 from burnscar_assets_tests.mapping.fire_error_tables import errors_of
 
 SIZE_PX = 16

@@ -15,9 +15,9 @@ import shapely
 
 from burnscar_assets.checks import scenes_are_whole
 from burnscar_assets.classes import BANDS, Split
+from burnscar_assets.dataset.config import before_layer
 from burnscar_assets.environment import CONFIGS_DIR
 from burnscar_assets.errors import MissingDataError
-from burnscar_assets.imagery.dataset import before_layer
 from burnscar_assets.mapping import scene_making
 from burnscar_assets.mapping.averaging import Lattice
 from burnscar_assets.mapping.fire_scenes import FireScene, read_fire_scenes
@@ -35,7 +35,7 @@ from burnscar_assets.storage.atomic import read_json, write_json
 from burnscar_assets.storage.contracts import FIRE_SCENES
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import TABLE_CRS, write_table
-from burnscar_assets_tests.imagery.small_archive import LEFT, TOP, write_scene
+from burnscar_assets_tests.catalog.small_archive import LEFT, TOP, write_scene
 from burnscar_assets_tests.mapping.map_kit import (
     SIZE_PX,
     FormulaModel,

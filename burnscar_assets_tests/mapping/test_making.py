@@ -24,8 +24,8 @@ from burnscar_assets.mapping.severity import classify, severity_ha
 from burnscar_assets.mapping.spec import MapSpec, MapTask
 from burnscar_assets.mapping.stratified import estimate_area
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets_tests.imagery import small_archive
-from burnscar_assets_tests.imagery.small_archive import LEFT, TOP, write_scene
+from burnscar_assets_tests.catalog import small_archive
+from burnscar_assets_tests.catalog.small_archive import LEFT, TOP, write_scene
 from burnscar_assets_tests.mapping import map_kit
 from burnscar_assets_tests.mapping.map_kit import (
     AS_ANSWERED,

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis.extra.numpy import arrays
 from rasterio.transform import from_origin
 
+from burnscar_assets.catalog.stac_index import write_index
 from burnscar_assets.errors import InputError
 from burnscar_assets.evaluation.champion_record import SEEN_FILE, champion_folder
-from burnscar_assets.imagery.stac_index import write_index
 from burnscar_assets.mapping.averaging import Lattice
 from burnscar_assets.mapping.frame import Box, Frame, frame_around
 from burnscar_assets.mapping.ground import OLD_SCAR, OTHER_BURN, SEEN, KnownGround, told_apart
@@ -23,13 +23,13 @@ from burnscar_assets.mapping.inference import NO_ANSWER, judge_block
 from burnscar_assets.mapping.making import make_map
 from burnscar_assets.mapping.mosaic import NO_SCENE, Mosaic, Validity, choose
 from burnscar_assets.mapping.scenes import TimeSpan, find_before, open_archive
+from burnscar_assets.models.manifest import CheckpointManifest
+from burnscar_assets.models.plan import seen_windows, windows_of
 from burnscar_assets.storage.contracts import BURN_HISTORY, IN_SEASON_BURNS, TILES, WINDOWS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import TABLE_CRS, read_table, write_table
-from burnscar_assets.training.manifest import CheckpointManifest
-from burnscar_assets.training.plan import seen_windows, windows_of
-from burnscar_assets_tests.imagery.clouded_archive import CLEAR, ground, whole_scene
-from burnscar_assets_tests.imagery.small_archive import (
+from burnscar_assets_tests.catalog.clouded_archive import CLEAR, ground, whole_scene
+from burnscar_assets_tests.catalog.small_archive import (
     EPSG,
     LEFT,
     SIDE_M,

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from burnscar_assets.catalog import stac_index
+from burnscar_assets.catalog.patient_session import PatientSession
 from burnscar_assets.errors import BurnscarError
-from burnscar_assets.imagery import stac_index
-from burnscar_assets.imagery.patient_session import PatientSession
 from burnscar_assets.labels.download import RemoteVersion, download
 from burnscar_assets.labels.layer_facts import look_at_layer
 from burnscar_assets.labels.season_watch import look_at_season

@@ -16,14 +16,14 @@ from rasterio.transform import from_origin
 
 from burnscar_assets.errors import InputError
 from burnscar_assets.gdal_drivers import open_raster
-from burnscar_assets.imagery.engine.lasting import _serves_no_image
-from burnscar_assets.imagery.engine.origin import _product_metadata
-from burnscar_assets.imagery.gdal import FORGETTING, bulk_options
 from burnscar_assets.network import relay, relay_process
 from burnscar_assets.network.environment import PROXIES
 from burnscar_assets.network.relay import RefusedConnectionError, explained
 from burnscar_assets.network.relay_process import Relay, Rule
-from burnscar_assets_tests.imagery.small_archive import serve
+from burnscar_assets.reader.gdal import FORGETTING, bulk_options
+from burnscar_assets.reader.lasting import _serves_no_image
+from burnscar_assets.reader.origin import _product_metadata
+from burnscar_assets_tests.catalog.small_archive import serve
 
 NAME = "innocent.example"
 PIXELS = np.random.default_rng(0).integers(0, 9999, (1, 512, 512)).astype("uint16")
@@ -193,7 +193,7 @@ def test_another_one_takes_its_place(folder: Path) -> None:
 def test_many_threads_read_at_once(folder: Path) -> None:
     """Relay and server are other processes: GDAL holds Python's lock here and there while it waits for an answer."""
     program = (
-        "import sys; from pathlib import Path; from burnscar_assets_tests.imagery.small_archive import serve\n"
+        "import sys; from pathlib import Path; from burnscar_assets_tests.catalog.small_archive import serve\n"
         "with serve(Path(sys.argv[1])) as (here, _):\n    print(here, flush=True)\n    sys.stdin.read()"
     )
     command = [sys.executable, "-c", program, str(folder)]

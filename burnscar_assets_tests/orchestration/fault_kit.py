@@ -14,10 +14,10 @@ from typing import Any
 from kit.contents import dataset_contents
 
 from burnscar_assets.evaluation.spec import REPORT_FILE, load_report
+from burnscar_assets.models.manifest import verify_checkpoint
 from burnscar_assets.storage.contracts import ALL_TABLES
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import UNPARTITIONED, read_table
-from burnscar_assets.training.manifest import verify_checkpoint
 from burnscar_assets_tests.orchestration.conftest import BIN, command_environment
 from burnscar_assets_tests.orchestration.small_world import write_settings
 

@@ -11,6 +11,7 @@ import shapely
 from burnscar_assets.classes import Split
 from burnscar_assets.environment import CONFIGS_DIR
 from burnscar_assets.evaluation.spec import load_report
+from burnscar_assets.models.manifest import verify_checkpoint
 from burnscar_assets.orchestration.execution import open_runner
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.settings import load_settings
@@ -24,7 +25,6 @@ from burnscar_assets.storage.contracts import (
     WINDOWS,
 )
 from burnscar_assets.storage.tables import read_table, read_years
-from burnscar_assets.training.manifest import verify_checkpoint
 from burnscar_assets_tests.imported import imported_by
 from burnscar_assets_tests.orchestration.conftest import DemoRun, command_environment
 
@@ -56,7 +56,7 @@ def test_commands_that_look_import_no_more_than_they_need(demo: DemoRun) -> None
 
 
 def test_a_network_without_an_encoder_is_loaded_without_what_trains_it(demo: DemoRun) -> None:
-    load = "import sys, pathlib, burnscar_assets.training.model as m; m.load_model(pathlib.Path(sys.argv[1]))"
+    load = "import sys, pathlib, burnscar_assets.models.model as m; m.load_model(pathlib.Path(sys.argv[1]))"
     loaded = imported_by("-c", load, str(demo.root.setup("unet").checkpoint(2019)))
     assert loaded.code == 0
     assert "torch" in loaded.packages and not {"lightning", "torchmetrics", "wandb"} & loaded.packages

@@ -16,7 +16,7 @@ import pytest
 from burnscar_assets.storage.contracts import SCENE_MATCHES, TILES, WINDOWS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import table_path
-from burnscar_assets_tests.imagery.small_archive import serve
+from burnscar_assets_tests.catalog.small_archive import serve
 from burnscar_assets_tests.orchestration.conftest import BIN, command_environment, run_command
 from burnscar_assets_tests.orchestration.fault_kit import content, copy_world, started
 from burnscar_assets_tests.storage.unreliable_proxy import unreliable_proxy

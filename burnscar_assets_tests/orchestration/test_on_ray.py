@@ -14,15 +14,15 @@ import pytest
 
 from burnscar_assets.classes import Split
 from burnscar_assets.errors import BurnscarError, InputError, SettingsError
+from burnscar_assets.models.manifest import verify_checkpoint
+from burnscar_assets.models.plan import plan_training
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.training.manifest import verify_checkpoint
-from burnscar_assets.training.plan import plan_training
+from burnscar_assets_tests.models.training_kit import tiny_settings
 from burnscar_assets_tests.orchestration.fault_kit import wait_until
 from burnscar_assets_tests.orchestration.place_kit import REPOSITORY, is_alive, run_there, world_on
 from burnscar_assets_tests.orchestration.told_stage import ToldSpec
 from burnscar_assets_tests.tiny_dataset import make_tiny_dataset
-from burnscar_assets_tests.training.training_kit import tiny_settings
 
 HEAD = """
 import sys, ray
@@ -89,7 +89,7 @@ def test_the_trainer_runs_there_with_the_specification_that_it_has_here(world: W
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         spec = plan_training(tiny_settings(max_epochs=1), world.root, 2020)
-    events = run_there(world, spec, "burnscar_assets.training.trainer")
+    events = run_there(world, spec, "burnscar_assets.models.trainer")
     assert [event["event"] for event in events if event["event"] != "step"] == ["start", "reader", "epoch", "done"]
     manifest = verify_checkpoint(spec.checkpoint)
     assert manifest.weights_sha256 == events[-1]["weights_sha256"]

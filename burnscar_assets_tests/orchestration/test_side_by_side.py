@@ -16,6 +16,7 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from burnscar_assets.comparison.compare import COSTS
 from burnscar_assets.errors import BurnscarError
+from burnscar_assets.models.manifest import load_manifest
 from burnscar_assets.orchestration.capacity import Share
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.planning import SmallRun
@@ -23,7 +24,6 @@ from burnscar_assets.orchestration.side_by_side import SideBySide, terminated_as
 from burnscar_assets.storage.contracts import EVALUATION_METRICS, PREDICTIONS, SETUP_COMPARISON
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table
-from burnscar_assets.training.manifest import load_manifest
 from burnscar_assets_tests.orchestration.conftest import run_command
 from burnscar_assets_tests.orchestration.fault_kit import content, copy_world, started, wait_until
 

@@ -11,7 +11,7 @@ import rasterio
 import shapely
 from rasterio.transform import from_origin
 
-from burnscar_assets.imagery.stac_index import StacDict, write_index
+from burnscar_assets.catalog.stac_index import StacDict, write_index
 from burnscar_assets.sensors.sensor import Sensor
 
 EPSG = 32610

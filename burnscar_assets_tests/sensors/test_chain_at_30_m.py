@@ -10,16 +10,19 @@ import pyproj
 import pytest
 import rasterio
 
-from burnscar_assets.baselines.trainer import train_baseline
+from burnscar_assets.catalog.matching import match_scenes
+from burnscar_assets.dataset.config import write_dataset_config
+from burnscar_assets.dataset.materialize import materialize_tiles
+from burnscar_assets.dataset.points_csv import windows_from_csv, write_csv_windows
+from burnscar_assets.dataset.tile_plots import plot_chips
 from burnscar_assets.errors import InputError
-from burnscar_assets.imagery.dataset import write_dataset_config
-from burnscar_assets.imagery.matching import match_scenes
-from burnscar_assets.imagery.materialize import materialize_tiles
-from burnscar_assets.imagery.plots import plot_chips
 from burnscar_assets.mapping.inference import model_of_maps
 from burnscar_assets.mapping.making import Judge, make_map
 from burnscar_assets.mapping.settings import MappingSettings
 from burnscar_assets.mapping.spec import MapSpec
+from burnscar_assets.models.baselines.trainer import train_baseline
+from burnscar_assets.models.manifest import verify_checkpoint
+from burnscar_assets.models.model import load_model
 from burnscar_assets.sensors.load import load_sensor
 from burnscar_assets.sensors.sensor import Sensor
 from burnscar_assets.settings import Settings, parse_settings
@@ -27,9 +30,6 @@ from burnscar_assets.setups import Setup
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS, TILES, WINDOWS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import TABLE_CRS, read_table, write_table
-from burnscar_assets.training.manifest import verify_checkpoint
-from burnscar_assets.training.model import load_model
-from burnscar_assets.windows.points_csv import windows_from_csv, write_csv_windows
 from burnscar_assets_tests.mapping.map_kit import judge_of, task_of
 from burnscar_assets_tests.sensors.sensor_archive import (
     EPSG,

@@ -6,12 +6,12 @@ from rasterio.crs import CRS
 from rslearn.config import QueryConfig
 from rslearn.utils.geometry import Projection
 
+from burnscar_assets.dataset.config import data_source
 from burnscar_assets.errors import InputError
-from burnscar_assets.imagery.clear_rules import RULES, Kind
-from burnscar_assets.imagery.clearness import Clearness, Sun, classify
-from burnscar_assets.imagery.dataset import data_source
-from burnscar_assets.imagery.engine import ReadOptions
-from burnscar_assets.imagery.views import Look, View, ground_of, require_ground, tells_ground, view_windows
+from burnscar_assets.reader.clear_rules import RULES, Kind
+from burnscar_assets.reader.clearness import Clearness, Sun, classify
+from burnscar_assets.reader.request import ReadOptions
+from burnscar_assets.reader.views import Look, View, ground_of, require_ground, tells_ground, view_windows
 from burnscar_assets.sensors.load import load_sensor
 from burnscar_assets.sensors.sensor import ClearGround, Sensor
 from burnscar_assets.storage.paths import DataRoot

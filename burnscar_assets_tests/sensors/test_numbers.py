@@ -13,19 +13,20 @@ from rslearn.config import LayerConfig, QueryConfig
 from rslearn.tile_stores import get_tile_store_with_layer
 from rslearn.utils.geometry import Projection, STGeometry
 
-from burnscar_assets.environment import CONFIG_VARIABLE
-from burnscar_assets.imagery.archive import CogArchive
-from burnscar_assets.imagery.band_assets import band_hrefs
-from burnscar_assets.imagery.bulk_items import search_in_parts
-from burnscar_assets.imagery.dataset import (
+from burnscar_assets.catalog.archive import CogArchive
+from burnscar_assets.catalog.band_assets import band_hrefs
+from burnscar_assets.catalog.bulk_items import search_in_parts
+from burnscar_assets.catalog.search_options import SearchOptions
+from burnscar_assets.dataset.config import (
     data_source,
     decisive_config,
     open_dataset,
     validate_layers,
     write_dataset_config,
 )
-from burnscar_assets.imagery.engine import WindowImage, WindowRequest, read_windows
-from burnscar_assets.imagery.search_options import SearchOptions
+from burnscar_assets.environment import CONFIG_VARIABLE
+from burnscar_assets.reader.read import read_windows
+from burnscar_assets.reader.request import WindowImage, WindowRequest
 from burnscar_assets.sensors.load import default_sensor, load_sensor
 from burnscar_assets.sensors.sensor import Sensor
 from burnscar_assets.settings import ImagerySettings

@@ -12,9 +12,10 @@ from rslearn.config import QueryConfig
 from rslearn.tile_stores import get_tile_store_with_layer
 from rslearn.utils.geometry import Projection, STGeometry
 
-from burnscar_assets.imagery.dataset import data_source, open_dataset, write_dataset_config
-from burnscar_assets.imagery.engine import WindowRequest, read_windows
-from burnscar_assets.imagery.stac_index import StacDict, write_index
+from burnscar_assets.catalog.stac_index import StacDict, write_index
+from burnscar_assets.dataset.config import data_source, open_dataset, write_dataset_config
+from burnscar_assets.reader.read import read_windows
+from burnscar_assets.reader.request import WindowRequest
 from burnscar_assets.sensors.load import load_sensor
 from burnscar_assets.settings import ImagerySettings
 from burnscar_assets.storage.paths import DataRoot

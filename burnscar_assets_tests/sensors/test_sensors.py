@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 import yaml
 
-from burnscar_assets.baselines.features import feature_names
 from burnscar_assets.classes import BANDS
+from burnscar_assets.dataset.tile_plots import composites
 from burnscar_assets.environment import CONFIG_VARIABLE, CONFIGS_DIR
 from burnscar_assets.errors import SettingsError
-from burnscar_assets.imagery.plots import composites
+from burnscar_assets.models.baselines.features import feature_names
 from burnscar_assets.orchestration.versions import CHAIN, stage_settings
 from burnscar_assets.sensors.load import DEFAULT, default_sensor, load_sensor
 from burnscar_assets.settings import Settings, load_settings

@@ -44,9 +44,9 @@ def _tile_assets(world: World) -> list[dg.AssetsDefinition]:
         description="Scenes that each window was matched with (rslearn prepare); windows without one have a reason.",
     )
     def scene_matches(run: StageRun) -> dg.MaterializeResult:
-        from burnscar_assets.imagery.dataset import validate_layers, write_dataset_config
-        from burnscar_assets.imagery.matching import match_scenes
-        from burnscar_assets.imagery.plots import plot_matches
+        from burnscar_assets.catalog.matching import match_scenes
+        from burnscar_assets.dataset.config import validate_layers, write_dataset_config
+        from burnscar_assets.dataset.tile_plots import plot_matches
 
         year = run.year
         write_dataset_config(settings.imagery, root)
@@ -66,9 +66,9 @@ def _tile_assets(world: World) -> list[dg.AssetsDefinition]:
         description="Pixels of each window (rslearn ingest and materialize); incomplete ones are left out.",
     )
     def tiles(run: StageRun) -> dg.MaterializeResult:
-        from burnscar_assets.imagery.materialize import materialize_tiles
-        from burnscar_assets.imagery.plots import plot_chips
-        from burnscar_assets.imagery.scene_radiometry import radiometry_table
+        from burnscar_assets.dataset.materialize import materialize_tiles
+        from burnscar_assets.dataset.scene_radiometry import radiometry_table
+        from burnscar_assets.dataset.tile_plots import plot_chips
 
         year = run.year
         windows = read_table(root, WINDOWS, year)
@@ -109,7 +109,7 @@ def _fire_scenes(world: World) -> dg.AssetsDefinition:
         "the truth of each pixel; every set-up, baseline and map answers on these.",
     )
     def fire_scenes(run: StageRun) -> dg.MaterializeResult:
-        from burnscar_assets.imagery.dataset import write_dataset_config
+        from burnscar_assets.dataset.config import write_dataset_config
         from burnscar_assets.mapping.fire_scenes import read_fire_scenes
         from burnscar_assets.mapping.fires import judged_fires
         from burnscar_assets.mapping.plots import plot_scenes

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
+from burnscar_assets.dataset.config import write_dataset_config
 from burnscar_assets.days import YEAR_AHEAD, image_day
-from burnscar_assets.imagery.dataset import write_dataset_config
 from burnscar_assets.mapping.area import SAMPLE, VALIDATION_FIRES
 from burnscar_assets.orchestration.partitions import World, look_back
 from burnscar_assets.orchestration.processes import Event, run_process

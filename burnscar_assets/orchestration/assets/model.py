@@ -28,7 +28,7 @@ from burnscar_assets.storage.tables import read_table, table_path
 
 if TYPE_CHECKING:
     from burnscar_assets.evaluation.spec import EvaluationSpec
-    from burnscar_assets.training.manifest import CheckpointManifest
+    from burnscar_assets.models.manifest import CheckpointManifest
 
 DEVICES = {"cpu": "cpu", "gpu": "cuda", "auto": "auto"}
 
@@ -76,8 +76,8 @@ def checkpoint_asset(world: World) -> dg.AssetsDefinition:
         ),
     )
     def checkpoint(run: StageRun) -> dg.MaterializeResult:
-        from burnscar_assets.training.manifest import MANIFEST_FILE
-        from burnscar_assets.training.plots import plot_learning_curves
+        from burnscar_assets.models.manifest import MANIFEST_FILE
+        from burnscar_assets.models.plots import plot_learning_curves
 
         year, folder = run.year, world.root.checkpoint(run.year)
         weights_before = read_json(folder / MANIFEST_FILE).get("weights_sha256")
@@ -108,8 +108,8 @@ def checkpoint_asset(world: World) -> dg.AssetsDefinition:
 
 def _train(run: StageRun, world: World) -> "CheckpointManifest":
     """Train one seed's checkpoint in a process of its own."""
-    from burnscar_assets.training.manifest import verify_checkpoint
-    from burnscar_assets.training.plan import plan_training
+    from burnscar_assets.models.manifest import verify_checkpoint
+    from burnscar_assets.models.plan import plan_training
 
     year, root, settings = run.year, world.root, world.settings
 
@@ -121,14 +121,14 @@ def _train(run: StageRun, world: World) -> "CheckpointManifest":
     spec = plan_training(settings, root, year, versions, warn=run.context.log.warning)
     path = spec.write(root.spec("training", year))
     gpus, alone = spec.settings.gpus, spec.settings.devices == 1
-    run_process(run.context, world, "burnscar_assets.training.trainer", path, follow, gpus, alone)
+    run_process(run.context, world, "burnscar_assets.models.trainer", path, follow, gpus, alone)
     return verify_checkpoint(root.checkpoint(year))
 
 
 def checkpoint_holds(world: World, fire_year: int) -> bool:
     """Whether a checkpoint would be trained with the same windows if nothing but perimeters changed."""
-    from burnscar_assets.training.manifest import load_manifest
-    from burnscar_assets.training.plan import choose_windows, names_by_split, seen_hash
+    from burnscar_assets.models.manifest import load_manifest
+    from burnscar_assets.models.plan import choose_windows, names_by_split, seen_hash
 
     for trained in world.by_seed():
         manifest = load_manifest(trained.root.checkpoint(fire_year))
@@ -268,7 +268,7 @@ def metrics_version(world: World, year: int) -> str:
 def _evaluation_spec(world: World, year: int) -> "EvaluationSpec":
     from burnscar_assets.evaluation.champion_record import load_champion
     from burnscar_assets.evaluation.spec import EvaluationSpec
-    from burnscar_assets.training.manifest import load_manifest
+    from burnscar_assets.models.manifest import load_manifest
 
     root, settings, before = world.root, world.settings, world.year_before(year)
     versions = table_versions(root, TILES, [year]) | table_versions(root, FIRE_SCENES, world.training_years(year))

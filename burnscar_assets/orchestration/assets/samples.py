@@ -83,8 +83,8 @@ def points_hold(world: World, fire_year: int) -> bool:
 
 def windows_hold(world: World, fire_year: int) -> bool:
     """Whether the windows of a year would come out the same if nothing but its burn history changed."""
-    from burnscar_assets.imagery.dataset import write_dataset_config
-    from burnscar_assets.windows.label_layer import has_label_raster, labels_hold
+    from burnscar_assets.dataset.config import write_dataset_config
+    from burnscar_assets.dataset.label_layer import has_label_raster, labels_hold
 
     root, settings = world.root, world.settings
     write_dataset_config(settings.imagery, root)
@@ -116,12 +116,12 @@ def _windows(world: World) -> dg.AssetsDefinition:
         "train, val or test.",
     )
     def windows(run: StageRun) -> dg.MaterializeResult:
-        from burnscar_assets.imagery.dataset import write_dataset_config
-        from burnscar_assets.windows.dataset import write_windows
-        from burnscar_assets.windows.definition import define_windows
-        from burnscar_assets.windows.label_layer import bring_labels, has_label_raster
-        from burnscar_assets.windows.label_rasters import describe_labels
-        from burnscar_assets.windows.plots import plot_windows
+        from burnscar_assets.dataset.config import write_dataset_config
+        from burnscar_assets.dataset.definition import define_windows
+        from burnscar_assets.dataset.label_layer import bring_labels, has_label_raster
+        from burnscar_assets.dataset.label_rasters import describe_labels
+        from burnscar_assets.dataset.window_plots import plot_windows
+        from burnscar_assets.dataset.windows import write_windows
 
         year = run.year
         write_dataset_config(settings.imagery, root)

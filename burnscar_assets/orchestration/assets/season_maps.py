@@ -4,7 +4,7 @@ from functools import partial
 
 import dagster as dg
 
-from burnscar_assets.imagery.dataset import write_dataset_config
+from burnscar_assets.dataset.config import write_dataset_config
 from burnscar_assets.orchestration.in_season import PERIMETERS
 from burnscar_assets.orchestration.partitions import SEASON_LOOK_BACK_YEARS, World, years_before
 from burnscar_assets.orchestration.processes import Event, run_process

@@ -52,9 +52,9 @@ def _baseline_checkpoint(world: World) -> dg.AssetsDefinition:
         description=described(world, "Tuned on the training fires of the years up to this one, with its manifest."),
     )
     def baseline_checkpoint(run: StageRun) -> dg.MaterializeResult:
-        from burnscar_assets.baselines.plots import plot_baseline
-        from burnscar_assets.baselines.trainer import train_baseline
-        from burnscar_assets.training.manifest import MANIFEST_FILE
+        from burnscar_assets.models.baselines.plots import plot_baseline
+        from burnscar_assets.models.baselines.trainer import train_baseline
+        from burnscar_assets.models.manifest import MANIFEST_FILE
 
         year, folder = run.year, root.checkpoint(run.year)
         weights_before = read_json(folder / MANIFEST_FILE).get("weights_sha256")

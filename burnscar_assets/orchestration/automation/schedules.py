@@ -132,7 +132,7 @@ def _upkeep(world: World, name: str, cron: str, job: str) -> dg.ScheduleDefiniti
 
 
 def _search_requests(world: World, now: datetime) -> Iterator[dg.RunRequest]:
-    from burnscar_assets.imagery.searches import windows_to_look_at_again
+    from burnscar_assets.catalog.searches import windows_to_look_at_again
 
     root = world.root
     for year in map(int, world.fire_years.get_partition_keys()):

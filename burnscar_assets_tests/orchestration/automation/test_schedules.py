@@ -12,10 +12,10 @@ import yaml
 from dagster._core.storage.defs_state.base import set_defs_state_storage
 from dagster._core.test_utils import freeze_time
 
+from burnscar_assets.catalog.searches import MATCHED, search_times
+from burnscar_assets.dataset.ledger import open_ledgers
 from burnscar_assets.definitions import build_definitions
 from burnscar_assets.environment import CONFIG_VARIABLE, CONFIGS_DIR, DATA_VARIABLE
-from burnscar_assets.imagery.ledger import open_ledgers
-from burnscar_assets.imagery.searches import MATCHED, search_times
 from burnscar_assets.orchestration.automation.schedules import GPU_RUN_TAG
 from burnscar_assets.orchestration.compute import KUBERNETES_TAG
 from burnscar_assets.orchestration.instance import open_instance

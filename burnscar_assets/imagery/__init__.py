@@ -1,1 +1,0 @@
-"""From windows to tiles: catalogues, matching, materializing, through rslearn."""

@@ -1,0 +1,1 @@
+"""From batches to a checkpoint and from a checkpoint to answers: configuration, training, manifests, models."""

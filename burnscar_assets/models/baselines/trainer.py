@@ -1,0 +1,228 @@
+"""Trains a set-up without a network in the calling process, and puts its checkpoint in place whole, with a manifest."""
+
+import json
+import time
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from burnscar_assets.classes import BURNT, CLASS_NAMES, Split
+from burnscar_assets.cost import Cost, peak_memory_mb, write_cost
+from burnscar_assets.dataset.tiles import read_tiles
+from burnscar_assets.models.baselines.features import feature_names, window_features
+from burnscar_assets.models.baselines.model import THRESHOLD_FILE, TREES_FILE
+from burnscar_assets.models.baselines.threshold import burn_index, fit_threshold
+from burnscar_assets.models.baselines.trees import grow_trees
+from burnscar_assets.models.manifest import CheckpointManifest, write_manifest
+from burnscar_assets.models.plan import (
+    ChosenWindows,
+    check_splits,
+    choose_windows,
+    seen_counts,
+    seen_hash,
+    training_years,
+)
+from burnscar_assets.progress import Progress, silent
+from burnscar_assets.settings import Settings
+from burnscar_assets.setups import Setup, ThresholdParameters, TreesParameters
+from burnscar_assets.storage.atomic import atomic_folder, recover
+from burnscar_assets.storage.hashing import hash_file, hash_json
+from burnscar_assets.storage.paths import DataRoot
+
+WINDOWS_AT_ONCE = 256
+PACKAGES = ("numpy", "lightgbm")
+NOTICE = "Trained from nothing: no pretrained weights, and no licence of any."
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of training.
+
+    Attributes:
+        file: name of the model's file.
+        text: what it holds.
+        parameters: numbers that were learnt.
+        epochs: rounds.
+        best_epoch: the round that is kept.
+        history: losses of each round.
+        metrics: those of the round that is kept.
+        index: of a threshold, `value` and `category` of each training window.
+        gain: of trees, the loss that splits on each feature saved.
+    """
+
+    file: str
+    text: str
+    parameters: int
+    epochs: int
+    best_epoch: int
+    history: list[dict[str, float]]
+    metrics: dict[str, float]
+    index: pd.DataFrame = field(default_factory=pd.DataFrame)
+    gain: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrainedBaseline:
+    """A checkpoint that was put in place, and what its picture shows."""
+
+    manifest: CheckpointManifest
+    index: pd.DataFrame
+    gain: dict[str, float]
+
+
+def train_baseline(
+    setup: Setup,
+    settings: Settings,
+    root: DataRoot,
+    fire_year: int,
+    data_versions: dict[str, str],
+    progress: Progress = silent,
+) -> TrainedBaseline:
+    """Train a year's checkpoint of a set-up of kind `threshold` or `trees`.
+
+    Args:
+        setup: which.
+        settings: of the world, with what the set-up replaces.
+        root: data root, with the set-up's part.
+        fire_year: fire year of the checkpoint.
+        data_versions: of what is read, kept in the manifest.
+        progress: told of steps.
+
+    Raises:
+        InputError: a split is empty or a class is missing.
+        MissingDataError: the year has no windows or tiles yet.
+        StorageError: the checkpoint can't be written; the one that was there stays.
+    """
+    started = time.monotonic()
+    years = training_years(settings, root, fire_year)
+    before = None if setup.threshold is None else setup.threshold.before_layer
+    chosen = choose_windows(settings, root, years, [before] if before else [])
+    check_splits(chosen, fire_year)
+    windows = chosen.windows
+    train, val = (windows[windows["split"] == split].reset_index(drop=True) for split in (Split.TRAIN, Split.VAL))
+    if setup.trees is not None:
+        trained = _trees(setup.trees, settings, root, train, val, progress)
+    else:
+        trained = _threshold(setup.threshold or ThresholdParameters(), settings, root, train, progress)
+    folder = root.checkpoint(fire_year)
+    recover(folder)
+    with atomic_folder(folder) as place:
+        (place / trained.file).write_text(trained.text, encoding="utf-8")
+        manifest = _manifest(setup, settings, fire_year, chosen, data_versions, trained, place)
+        write_cost(place, Cost(train_seconds=time.monotonic() - started, train_memory_mb=peak_memory_mb()))
+        write_manifest(place, manifest)
+    return TrainedBaseline(manifest, trained.index, trained.gain)
+
+
+def _threshold(
+    parameters: ThresholdParameters, settings: Settings, root: DataRoot, train: gpd.GeoDataFrame, progress: Progress
+) -> Trained:
+    layers = _layers(parameters, settings)
+    values = _of_windows(layers, root, train, partial(burn_index, parameters.index, settings.sensor), progress)
+    model = fit_threshold(values, _burnt(train), parameters.index)
+    text = json.dumps(asdict(model) | {"before_layer": parameters.before_layer}, indent=2)
+    metrics = {
+        "threshold": model.threshold.threshold,
+        "train_balanced_accuracy": model.threshold.train_balanced_accuracy,
+    }
+    index = pd.DataFrame({"value": values, "category": train["category"].astype(str).to_numpy()})
+    return Trained(THRESHOLD_FILE, text + "\n", 2, 1, 1, [], metrics, index=index)
+
+
+def _trees(
+    parameters: TreesParameters,
+    settings: Settings,
+    root: DataRoot,
+    train: gpd.GeoDataFrame,
+    val: gpd.GeoDataFrame,
+    progress: Progress,
+) -> Trained:
+    sensor, layers = settings.sensor, _layers(None, settings)
+    seen, unseen = (
+        (_of_windows(layers, root, part, partial(window_features, sensor=sensor), progress), _burnt(part))
+        for part in (train, val)
+    )
+    grown = grow_trees(seen, unseen, feature_names(sensor), parameters, settings.training.seed)
+    best = grown.history[grown.trees - 1]
+    leaves = sum(int(line.partition("=")[2]) for line in grown.text.splitlines() if line.startswith("num_leaves="))
+    metrics = {name: value for name, value in best.items() if name != "epoch"}
+    return Trained(
+        TREES_FILE, grown.text, leaves, len(grown.history), grown.trees, grown.history, metrics, gain=grown.gain
+    )
+
+
+def _layers(parameters: ThresholdParameters | None, settings: Settings) -> dict[str, tuple[str, ...]]:
+    """The layers that a model reads, with their bands: the image after the fire, and what it is compared with."""
+    sensor, before = settings.sensor, parameters.before_layer if parameters else None
+    return {settings.imagery.layer: sensor.names} | ({before: sensor.burn_ratio} if before else {})
+
+
+def _of_windows(
+    layers: dict[str, tuple[str, ...]], root: DataRoot, windows: gpd.GeoDataFrame, statistic: Any, progress: Progress
+) -> NDArray[np.float64]:
+    """A statistic of the tiles of windows, given those of each layer, in their order, a few hundred at a time."""
+    found = []
+    for start in range(0, len(windows), WINDOWS_AT_ONCE):
+        progress("windows read", start, len(windows))
+        rows = windows.iloc[start : start + WINDOWS_AT_ONCE]
+        tiles = (read_tiles(root.dataset, rows, layer, bands) for layer, bands in layers.items())
+        found.append(statistic(*(np.stack([np.asarray(tile) for tile in of_layer]) for of_layer in tiles)))
+    return np.concatenate(found)
+
+
+def _burnt(windows: pd.DataFrame) -> NDArray[np.bool_]:
+    return (windows["category"] == CLASS_NAMES[BURNT]).to_numpy(dtype=bool)
+
+
+def _manifest(
+    setup: Setup,
+    settings: Settings,
+    fire_year: int,
+    chosen: ChosenWindows,
+    data_versions: dict[str, str],
+    trained: Trained,
+    place: Path,
+) -> CheckpointManifest:
+    windows = chosen.windows
+    years = tuple(sorted({int(year) for year in windows["fire_year"]}))
+    packages = {name: version(name) for name in PACKAGES}
+    config = setup.decisive()
+    seen = seen_hash(windows)
+    identity = [config, fire_year, settings.training.seed, settings.imagery.layer, seen, data_versions, packages]
+    return CheckpointManifest(
+        kind=setup.kind,
+        fire_year=fire_year,
+        fire_years=years,
+        weights_sha256=hash_file(place / trained.file),
+        files={trained.file: hash_file(place / trained.file)},
+        run_hash=hash_json(identity),
+        config_hash=hash_json(config),
+        settings_digest=settings.training.digest(),
+        data_versions=data_versions,
+        package_versions=packages,
+        seed=settings.training.seed,
+        device="cpu",
+        loader_workers=0,
+        reader="bulk",
+        layer=settings.imagery.layer,
+        layers=_layers(setup.threshold, settings),
+        sensor=settings.sensor,
+        parameters=trained.parameters,
+        trainable_parameters=trained.parameters,
+        min_clear_fraction=settings.imagery.min_clear_fraction,
+        **seen_counts(chosen),
+        seen_hash=seen,
+        epochs=trained.epochs,
+        best_epoch=trained.best_epoch,
+        metrics=trained.metrics,
+        history=trained.history,
+        simulated=settings.simulated_imagery,
+        notice=NOTICE,
+    )

@@ -1,0 +1,137 @@
+"""Which classes a model configuration may name: whoever names a class has its module imported and its code run.
+
+A configuration can come with a checkpoint that somebody else made, so what it names is held against a list: the
+parts of this project, of rslearn and of Lightning that do no more than compute. Encoders that fetch code from a hub
+(`torch.hub`, `trust_remote_code`) are not among them. A person adds classes by the setting `training.classes`.
+"""
+
+import re
+from collections.abc import Collection, Iterator
+from typing import Any, Final
+
+import yaml
+
+_RSLEARN_MODELS: Final = (
+    "conv.Conv",
+    "feature_center_crop.FeatureCenterCrop",
+    "fpn.Fpn",
+    "multitask.MultiTaskModel",
+    "olmoearth_pretrain.model.OlmoEarth",
+    "olmoearth_pretrain.norm.OlmoEarthNormalize",
+    "olmoearth_pretrain.optimizer.LayerDecayAdamW",
+    "olmoearth_pretrain.optimizer.SimpleFreeze",
+    "pick_features.PickFeatures",
+    "pooling_decoder.PoolingDecoder",
+    "pooling_decoder.SegmentationPoolingDecoder",
+    "simple_time_series.SimpleTimeSeries",
+    "singletask.SingleTaskModel",
+    "swin.Swin",
+    "unet.UNetDecoder",
+    "upsample.Upsample",
+)
+_RSLEARN_TRAIN: Final = (
+    "callbacks.freeze_unfreeze.FreezeUnfreeze",
+    "data_module.RslearnDataModule",
+    "lightning_module.RslearnLightningModule",
+    "optimizer.AdamW",
+    "scheduler.CosineAnnealingScheduler",
+    "scheduler.CosineAnnealingWarmRestartsScheduler",
+    "scheduler.PlateauScheduler",
+    "tasks.classification.ClassificationHead",
+    "tasks.classification.ClassificationTask",
+    "tasks.segmentation.SegmentationHead",
+    "tasks.segmentation.SegmentationTask",
+    "transforms.concatenate.Concatenate",
+    "transforms.flip.Flip",
+    "transforms.normalize.Normalize",
+    "transforms.pad.Pad",
+    "transforms.sentinel1.Sentinel1ToDecibels",
+)
+ALLOWED: Final = frozenset(
+    {
+        *(f"rslearn.models.{name}" for name in _RSLEARN_MODELS),
+        *(f"rslearn.train.{name}" for name in _RSLEARN_TRAIN),
+        "burnscar_assets.models.callbacks.BestAndLast",
+        "burnscar_assets.models.callbacks.EpochSeed",
+        "burnscar_assets.models.lora.OlmoEarthLora",
+        "burnscar_assets.models.optimizer.FusedAdamW",
+        "burnscar_assets.models.own_folder.InOwnFolder",
+        "burnscar_assets.models.strategy.WholeModelDDP",
+        "burnscar_assets.models.unet.ConvolutionPyramid",
+        "lightning.pytorch.callbacks.EarlyStopping",
+        "lightning.pytorch.callbacks.LearningRateMonitor",
+    }
+)
+"""Class paths that a configuration may name without a person's word."""
+
+_ENCODER_PACKAGES: Final = ("olmoearth_pretrain.", "olmoearth_pretrain_minimal.", "helios.")
+"""Prefixes that olmoearth-pretrain-minimal resolves within its own package."""
+
+_IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+
+
+MOST_VALUES: Final = 100_000
+"""Of a configuration, each as often as YAML's aliases repeat it; ours have some hundred."""
+
+
+def read_foreign_yaml(text: str) -> Any:
+    """What a YAML text of somebody else holds.
+
+    Raises:
+        ValueError: it is no YAML, is nested too deeply, or repeats itself by aliases beyond what can be looked at.
+    """
+    try:
+        content = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(f"it can't be read ({type(error).__name__})") from error
+    left, seen = [content], 0
+    while left:
+        node = left.pop()
+        left += node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+        seen += 1
+        if seen + len(left) > MOST_VALUES:
+            raise ValueError(f"it stands for more than {MOST_VALUES:,} values")
+    return content
+
+
+def foreign_classes(config: Any, more: Collection[str] = ()) -> list[str]:
+    """Class paths in a model configuration that it may not name.
+
+    A value under `class_path` names a class, whatever it looks like; so may any other text that reads like an import
+    path, since jsonargparse takes one in place of a class with its arguments.
+
+    Args:
+        config: The configuration, or a part of it.
+        more: Class paths that a person has allowed.
+
+    Returns:
+        What is on neither list, sorted.
+    """
+    return sorted(set(_named(config)) - ALLOWED - set(more))
+
+
+def foreign_encoder_classes(config: Any) -> list[str]:
+    """Classes in an OlmoEarth `config.json` that lie outside the package that reads it, sorted."""
+    return sorted(
+        str(value)
+        for key, value in _entries(config)
+        if key == "_CLASS_" and not str(value).startswith(_ENCODER_PACKAGES)
+    )
+
+
+def _named(config: Any) -> Iterator[str]:
+    for key, value in _entries(config):
+        if key == "class_path" or (isinstance(value, str) and _IMPORT_PATH.fullmatch(value)):
+            yield str(value)
+
+
+def _entries(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Each plain value of a tree with the nearest key above it."""
+    if isinstance(node, dict):
+        for name, value in node.items():
+            yield from _entries(value, str(name))
+    elif isinstance(node, list | tuple):
+        for value in node:
+            yield from _entries(value, key)
+    else:
+        yield key, node

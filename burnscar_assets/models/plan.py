@@ -1,0 +1,267 @@
+"""Decides, from the tables alone, what a year's training run sees; finds what would fail before torch loads."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+
+from burnscar_assets.classes import CLASS_NAMES, Split
+from burnscar_assets.errors import InputError, MissingDataError
+from burnscar_assets.models.config import check_inputs, image_layers, needs_encoder, outline_config, run_config
+from burnscar_assets.models.judged_ground import judged_frames, on_judged_frames
+from burnscar_assets.models.manifest import CheckpointManifest
+from burnscar_assets.models.olmoearth import resolve_encoder
+from burnscar_assets.models.spec import Counts, TrainingSpec
+from burnscar_assets.reader.clearness import is_clear_enough
+from burnscar_assets.settings import Settings
+from burnscar_assets.storage.contracts import TILES, WINDOWS
+from burnscar_assets.storage.hashing import hash_json
+from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.storage.tables import read_table, table_path
+
+
+def plan_training(
+    settings: Settings,
+    root: DataRoot,
+    fire_year: int,
+    data_versions: dict[str, str] | None = None,
+    *,
+    warn: Callable[[str], None] = warnings.warn,
+) -> TrainingSpec:
+    """The specification of a year's training run: its own year and those of the look-back that were made.
+
+    Args:
+        settings: of the world, or of a set-up.
+        root: data root.
+        fire_year: whose checkpoint is trained.
+        data_versions: of what it is trained on.
+        warn: called with what a person should know before they use the checkpoint.
+
+    Raises:
+        MissingDataError: the year has no windows or tiles yet.
+        InputError: a split is empty, a class is missing, or the dataset lacks what the model reads.
+        SettingsError, SourceUnavailableError: the model or its configuration is not to be had.
+    """
+    years = training_years(settings, root, fire_year)
+    outline = outline_config(settings.training, settings.imagery.layer)
+    check_inputs(outline, root.dataset)
+    layers = tuple(image_layers(outline))
+    chosen = choose_windows(settings, root, years, layers)
+    check_splits(chosen, fire_year)
+    windows = chosen.windows
+    scratch = not needs_encoder(settings.training)
+    spec = TrainingSpec(
+        fire_year=fire_year,
+        fire_years=years,
+        dataset=root.dataset.resolve(),
+        checkpoint=root.checkpoint(fire_year).resolve(),
+        sensor=settings.sensor,
+        layer=settings.imagery.layer,
+        layers=layers,
+        size_px=int(windows["size_px"].max()),
+        settings=settings.training,
+        encoder=None if scratch else resolve_encoder(settings.training.model, DataRoot(root.path.resolve()), warn),
+        names=names_by_split(windows),
+        min_clear_fraction=settings.imagery.min_clear_fraction,
+        **seen_counts(chosen),
+        seen_hash=seen_hash(windows),
+        data_versions=data_versions or {},
+        simulated=settings.simulated_imagery,
+    )
+    run_config(spec, "cpu")  # what nothing fills in is found before a process starts
+    return spec
+
+
+@dataclass(frozen=True)
+class ChosenWindows:
+    """The windows that a checkpoint is trained, chosen and judged by, and those that are left out.
+
+    Attributes:
+        windows: those of every split that count.
+        cloudy: those that are less clear than counts.
+        judged: those of training or validation that reach into the frame of a fire that judges the checkpoint.
+    """
+
+    windows: gpd.GeoDataFrame
+    cloudy: gpd.GeoDataFrame
+    judged: gpd.GeoDataFrame
+
+
+def choose_windows(
+    settings: Settings, root: DataRoot, fire_years: Sequence[int], every_layer: Sequence[str] = ()
+) -> ChosenWindows:
+    """Choose what a checkpoint is trained with among the complete windows of some years.
+
+    Raises:
+        MissingDataError: a table is missing.
+        InputError: a judged fire can't be mapped, as it reaches too far beyond its UTM zone.
+    """
+    complete = complete_windows(root, fire_years, settings.imagery.layer, every_layer)
+    clear, cloudy = by_clearness(complete, settings.imagery.min_clear_fraction)
+    judged = on_judged_frames(clear, judged_frames(settings, root, fire_years))
+    return ChosenWindows(clear[~judged].reset_index(drop=True), cloudy, clear[judged].reset_index(drop=True))
+
+
+def complete_windows(
+    root: DataRoot, fire_years: Sequence[int], layer: str, every_layer: Sequence[str] = ()
+) -> gpd.GeoDataFrame:
+    """Windows of these years whose tiles of every layer are complete, cloudy ones too, by window_id.
+
+    Args:
+        root: data root.
+        fire_years: years whose windows and tiles were made.
+        layer: raster layer of the image after the fire.
+        every_layer: the layers that are read, if there are others.
+
+    Returns:
+        Table `windows` with `acquired` of the layer's tile, `acquired <layer>` of every layer's, and
+        `clear_fraction`, the least of all of them; NaN where none is known.
+
+    Raises:
+        MissingDataError: a table is missing.
+    """
+    wanted = list(dict.fromkeys((layer, *every_layer)))
+    parts = []
+    for year in fire_years:
+        windows, tiles = read_table(root, WINDOWS, year), read_table(root, TILES, year)
+        for name in wanted:
+            complete = tiles[tiles["complete"].fillna(False) & (tiles["layer"] == name)]
+            columns = {"acquired": acquired_column(name), "clear_fraction": f"clear_fraction {name}"}
+            windows = windows.merge(complete[["window_id", *columns]].rename(columns=columns), on="window_id")
+        clear = [windows.pop(f"clear_fraction {name}").to_numpy(dtype=float, na_value=np.nan) for name in wanted]
+        parts.append(
+            windows.assign(acquired=windows[acquired_column(layer)], clear_fraction=np.fmin.reduce(clear, axis=0))
+        )
+    return pd.concat(parts, ignore_index=True).sort_values("window_id", kind="stable", ignore_index=True)
+
+
+def by_clearness(windows: gpd.GeoDataFrame, least: float) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
+    """Those of `complete_windows` that count, and those that are left out of training and scores as cloudy.
+
+    Args:
+        windows: with `clear_fraction`.
+        least: `imagery.min_clear_fraction`, 0–1.
+    """
+    clear = is_clear_enough(windows["clear_fraction"].to_numpy(), least)
+    return windows[clear].reset_index(drop=True), windows[~clear].reset_index(drop=True)
+
+
+def usable_windows(
+    root: DataRoot,
+    fire_years: Sequence[int],
+    layer: str,
+    every_layer: Sequence[str] = (),
+    *,
+    min_clear_fraction: float,
+) -> gpd.GeoDataFrame:
+    """Those of `complete_windows` that count: all that is trained on or scored is chosen from these.
+
+    Raises:
+        MissingDataError: a table is missing.
+    """
+    return by_clearness(complete_windows(root, fire_years, layer, every_layer), min_clear_fraction)[0]
+
+
+def windows_of(root: DataRoot, manifest: CheckpointManifest, layer: str) -> gpd.GeoDataFrame:
+    """Windows of the years that a checkpoint has seen that counted for it: by its clearness, off judged frames.
+
+    Raises:
+        MissingDataError: a table is missing.
+    """
+    usable = usable_windows(
+        root,
+        manifest.fire_years,
+        layer,
+        manifest.every_layer,
+        min_clear_fraction=manifest.min_clear_fraction,
+    )
+    judged = [window_id for names in manifest.judged_windows.values() for window_id in names]
+    return usable[~usable["window_id"].isin(judged)].reset_index(drop=True)
+
+
+def acquired_column(layer: str) -> str:
+    """Column of `usable_windows` that says when a layer's tile was acquired."""
+    return f"acquired {layer}"
+
+
+def seen_windows(windows: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Those of `usable_windows` that a checkpoint sees: it trains on some, its best epoch is chosen by others."""
+    return windows[windows["split"].isin([Split.TRAIN, Split.VAL])].reset_index(drop=True)
+
+
+def seen_hash(windows: gpd.GeoDataFrame) -> str:
+    """Hash of which of `usable_windows` a checkpoint sees, in which split, and of their label rasters."""
+    seen = seen_windows(windows)
+    return hash_json(sorted(zip(seen["window_id"], seen["split"], seen["label_hash"], strict=True)))
+
+
+def training_years(settings: Settings, root: DataRoot, fire_year: int) -> tuple[int, ...]:
+    """The fire years whose windows a checkpoint sees: its own and those of the look-back that were made.
+
+    Raises:
+        MissingDataError: its own year has no windows or tiles yet.
+    """
+    known = [y for y in range(settings.years.first, fire_year + 1) if y not in settings.years.exclude]
+    candidates = known[-(settings.training.look_back_years + 1) :]
+    made = [y for y in candidates if table_path(root, TILES, y).exists() and table_path(root, WINDOWS, y).exists()]
+    if fire_year not in made:
+        raise MissingDataError(f"no tiles for {fire_year}: run burnscar refresh --years {fire_year}")
+    return tuple(made)
+
+
+def count_windows(windows: pd.DataFrame) -> Counts:
+    """Numbers of `usable_windows` by split, fire year and class."""
+    counts: Counts = {}
+    for (split, year, category), rows in windows.groupby(["split", "fire_year", "category"]):
+        counts.setdefault(str(split), {}).setdefault(int(year), {})[str(category)] = len(rows)
+    return counts
+
+
+def seen_counts(chosen: ChosenWindows) -> dict[str, Any]:
+    """What a checkpoint says that it has seen: fields of its manifest; windows for testing are in none of them."""
+    seen = seen_windows(chosen.windows)
+    return {
+        "windows": count_windows(seen),
+        "cloudy_windows": count_splits(seen_windows(chosen.cloudy)),
+        "judged_windows": names_by_split(chosen.judged),
+        "fires": {str(split): len(set(rows["fire_id"].dropna()) - {""}) for split, rows in seen.groupby("split")},
+    }
+
+
+def names_by_split(windows: pd.DataFrame) -> dict[str, tuple[str, ...]]:
+    """Names of `usable_windows` in the dataset, by split."""
+    return {str(split): tuple(sorted(rows["window_id"])) for split, rows in windows.groupby("split")}
+
+
+def count_splits(windows: pd.DataFrame) -> dict[str, int]:
+    """Numbers of windows by split."""
+    return {str(split): len(rows) for split, rows in windows.groupby("split")}
+
+
+def check_splits(chosen: ChosenWindows, fire_year: int) -> None:
+    """Check that there is something of each class to train on, and something to validate on.
+
+    Args:
+        chosen: the windows, and those left out, for the message.
+        fire_year: of the checkpoint, for the message.
+
+    Raises:
+        InputError: there is not.
+    """
+    windows = chosen.windows
+    have = {split: set(windows.loc[windows["split"] == split, "category"]) for split in Split}
+    missing = [f"train has no {name} windows" for name in CLASS_NAMES if name not in have[Split.TRAIN]]
+    if not have[Split.VAL]:
+        missing.append("val has no windows")
+    if missing:
+        raise InputError(
+            f"cannot train for {fire_year}: of {len(windows)} windows with complete and clear tiles "
+            f"({len(chosen.cloudy)} others are cloudy, imagery.min_clear_fraction; {len(chosen.judged)} lie in frames "
+            f"of judged fires), {' and '.join(missing)}; "
+            "take more years (training.look_back_years) or fires, or deal the ground anew (sampling.splits: "
+            "block_km smaller, another seed)"
+        )

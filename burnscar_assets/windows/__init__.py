@@ -1,1 +1,0 @@
-"""From points to windows of an rslearn dataset."""

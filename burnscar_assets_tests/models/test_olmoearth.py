@@ -1,0 +1,173 @@
+"""The encoder is found where it is, is what the settings name, and random weights are said loudly."""
+
+import http.server
+import json
+import shutil
+import threading
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from burnscar_assets.errors import InputError, SettingsError, SourceUnavailableError
+from burnscar_assets.models.olmoearth import ARCHITECTURES, model_id, random_nano_config, resolve_encoder
+from burnscar_assets.settings import ModelSettings
+from burnscar_assets.storage.hashing import hash_file
+from burnscar_assets.storage.paths import DataRoot
+
+NANO = "allenai/OlmoEarth-v1_2-Nano"
+
+
+@pytest.mark.parametrize(("version", "size"), ARCHITECTURES)
+def test_the_architectures_are_those_of_the_package(version: str, size: str) -> None:
+    import torch
+    from olmoearth_pretrain_minimal import ModelID, OlmoEarthPretrain_v1
+
+    with torch.device("meta"):
+        encoder = OlmoEarthPretrain_v1(size, version.replace("_", ".")).model.encoder
+    architecture = ARCHITECTURES[version, size]
+    assert sum(p.numel() for p in encoder.parameters()) == architecture.parameters
+    assert (encoder.embedding_size, len(encoder.blocks)) == (architecture.embedding_size, architecture.depth)
+    assert model_id(ModelSettings(version=version, size=size)) in {i.repo_id() for i in ModelID}
+
+
+def test_random_weights_have_the_true_nano_architecture(root: DataRoot) -> None:
+    from olmoearth_pretrain_minimal import OlmoEarthPretrain_v1, load_model_from_path
+
+    with pytest.warns(UserWarning, match="RANDOM WEIGHTS"):
+        encoder = resolve_encoder(ModelSettings(allow_random=True), root)
+    ours = load_model_from_path(encoder.path, load_weights=False)
+    true = OlmoEarthPretrain_v1("nano", "v1.2").model
+    assert {k: v.shape for k, v in ours.state_dict().items()} == {k: v.shape for k, v in true.state_dict().items()}
+    assert sum(p.numel() for p in ours.encoder.parameters()) == encoder.parameters == 1_698_096
+    assert encoder.random
+    assert encoder.sha256 is None
+    assert encoder.notice.startswith("RANDOM WEIGHTS")
+    assert root.pretrained in encoder.path.parents
+
+
+def test_without_weights_it_is_an_error_that_says_what_to_do(root: DataRoot) -> None:
+    with pytest.raises(SourceUnavailableError, match=r"training\.model\.weights.*allow_random"):
+        resolve_encoder(ModelSettings(), root)
+    with pytest.raises(SettingsError, match="v1_2 nano only"):
+        resolve_encoder(ModelSettings(size="tiny", allow_random=True), root)
+    with pytest.raises(SettingsError, match="no OlmoEarth v1_1 small; choose one of v1 nano"):
+        resolve_encoder(ModelSettings(version="v1_1", size="small"), root)
+    assert not root.path.exists()
+
+
+@pytest.fixture
+def folder(root: DataRoot) -> Path:
+    """A folder with a configuration and what stands for weights."""
+    path = root.path / "weights"
+    path.mkdir(parents=True)
+    (path / "config.json").write_text(json.dumps(random_nano_config()))
+    (path / "weights.pth").write_bytes(b"weights")
+    return path
+
+
+def test_a_local_folder_comes_first(root: DataRoot, folder: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        encoder = resolve_encoder(ModelSettings(weights="weights", allow_random=True), root)
+    assert (encoder.path, encoder.random, encoder.sha256) == (folder, False, hash_file(folder / "weights.pth"))
+    assert "OlmoEarth Artifact License" in encoder.notice
+
+
+def test_a_local_folder_must_hold_the_model_of_the_settings(root: DataRoot, folder: Path) -> None:
+    with pytest.raises(InputError, match=r"128 channels and 4 blocks.*Tiny has 192 and 12"):
+        resolve_encoder(ModelSettings(size="tiny", weights=str(folder)), root)
+    (folder / "config.json").write_text("{}")
+    with pytest.raises(InputError, match="no OlmoEarth configuration"):
+        resolve_encoder(ModelSettings(weights=str(folder)), root)
+    (folder / "weights.pth").unlink()
+    with pytest.raises(InputError, match=r"has no weights\.pth"):
+        resolve_encoder(ModelSettings(weights=str(folder)), root)
+
+
+class _Hub(http.server.BaseHTTPRequestHandler):
+    """As much of the hub as a download of a file needs."""
+
+    folder: Path
+    requests: list[str]
+
+    def do_HEAD(self) -> None:
+        self._answer()
+
+    def do_GET(self) -> None:
+        self.wfile.write(self._answer())
+
+    def _answer(self) -> bytes:
+        self.requests.append(self.path)
+        path = self.folder / self.path.rpartition("/")[2]
+        if not self.path.startswith(f"/{NANO}/resolve/") or not path.is_file():
+            self.send_response(404)
+            self.send_header("X-Error-Code", "RepoNotFound")
+            self.end_headers()
+            return b""
+        content = path.read_bytes()
+        self.send_response(200)
+        self.send_header("X-Repo-Commit", "c" * 40)
+        self.send_header("ETag", f'"{hash_file(path)}"')
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        return content
+
+    def log_message(self, *arguments: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def hub(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[http.server.ThreadingHTTPServer]:
+    """A hub on this machine that serves the folder."""
+    from huggingface_hub import constants
+
+    _Hub.folder = Path(shutil.copytree(folder, tmp_path / "served"))
+    _Hub.requests = []
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    address = f"http://127.0.0.1:{server.server_port}"
+    template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, address)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "ENDPOINT", address)
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_hub_is_asked_once_then_its_cache(hub: http.server.ThreadingHTTPServer, root: DataRoot) -> None:
+    encoder = resolve_encoder(ModelSettings(), root)
+    assert encoder.sha256 == hash_file(_Hub.folder / "weights.pth")
+    assert (encoder.path / "config.json").is_file()
+    asked = len(_Hub.requests)
+    hub.shutdown()
+    assert resolve_encoder(ModelSettings(), root) == encoder
+    assert len(_Hub.requests) == asked
+
+
+def test_weights_of_the_hub_have_a_revision_and_a_hash(hub: http.server.ThreadingHTTPServer, root: DataRoot) -> None:
+    expected = hash_file(_Hub.folder / "weights.pth")
+    encoder = resolve_encoder(ModelSettings(revision="c" * 40, sha256=expected), root)
+    assert (encoder.revision, encoder.sha256) == ("c" * 40, expected)
+    assert all(f"/resolve/{'c' * 40}/" in path for path in _Hub.requests)
+    with pytest.raises(InputError, match=r"not that of training\.model\.sha256"):
+        resolve_encoder(ModelSettings(sha256="0" * 64), root)
+    (encoder.path / "weights.pth").resolve().write_bytes(b"others")
+    with pytest.raises(InputError, match="is damaged"):
+        resolve_encoder(ModelSettings(), root)
+
+
+def test_an_architecture_of_a_folder_names_no_foreign_class(root: DataRoot, folder: Path) -> None:
+    config = random_nano_config()
+    config["model"]["decoder_config"]["_CLASS_"] = "os.system"
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=r"os\.system, which is no part of OlmoEarth"):
+        resolve_encoder(ModelSettings(weights="weights"), root)
+
+
+def test_a_hub_that_refuses_is_not_a_hub_that_is_away(hub: http.server.ThreadingHTTPServer, root: DataRoot) -> None:
+    with pytest.raises(InputError, match=r"the hub answers 404.*HF_TOKEN"):
+        resolve_encoder(ModelSettings(size="tiny", allow_random=True), root)
