@@ -27,7 +27,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "state": ("STATE",),
     "agency": ("AGENCY",),
     "unit_id": ("UNIT_ID",),
-    "fire_name": ("FIRE_NAME", "TREATMENT_NAME"),
+    "fire_name": ("FIRE_NAME", "TREATMENT_NAME", "NAME"),
     "inc_num": ("INC_NUM", "LOCAL_INCIDENT_NUMBER", "INCIDENT_NUMBER", "TREATMENT_ID"),
     "irwin_id": ("IRWIN_ID",),
     "complex_id": ("COMPLEX_ID",),
@@ -39,14 +39,26 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "reported_acres": ("GIS_ACRES", "GIS_CALCULATED_ACRES", "TREATED_AC", "TREATED_ACRES", "REPORTED_ACRES", "ACRES"),
     "reported_hectares": ("GIS_HECTARES", "HECTARES", "AREA_HA"),
     "global_id": ("GLOBAL_ID",),
+    "flag": ("FLAG",),
 }
 """Names that each field has had, and the aliases of the publisher's Hub; the first that is there is read.
 
 Case, blanks and punctuation don't count (`Alarm Date`, `IRWINID`), nor what follows the ten letters of a shapefile.
 """
 
-_NEEDED_OF_FIRES = ("fire_year", "alarm_date", "containment_date")
-_TEXT = ("state", "agency", "unit_id", "fire_name", "inc_num", "irwin_id", "complex_id", "complex_name", "global_id")
+_NEEDED_OF_FIRES = ("fire_year", "alarm_date")
+_TEXT = (
+    "state",
+    "agency",
+    "unit_id",
+    "fire_name",
+    "inc_num",
+    "irwin_id",
+    "complex_id",
+    "complex_name",
+    "global_id",
+    "flag",
+)
 _SEPARATOR = "\x1f"
 _CUT_AT = 10
 """Letters that a shapefile leaves of a field's name."""
@@ -211,6 +223,8 @@ def _check_years(rows: pd.DataFrame, label: str) -> None:
 
 def _notes(raw: gpd.GeoDataFrame, found: Mapping[str, str], rows: pd.DataFrame) -> Iterator[str]:
     """What is doubtful in a layer's fields, before absurd years are dropped."""
+    if "containment_date" not in found:
+        yield "no field holds containment dates (CONT_DATE): perimeters.assumed_duration_days says what then holds"
     for read, *others in matching_columns(map(str, raw.columns)).values():
         if others:
             yield f"of the fields {read}, {', '.join(others)}, {read} is read"

@@ -43,6 +43,9 @@ FLAGS = (
 )
 """What is noted of a label; none of these rejects it."""
 
+CONTAINED, ASSUMED = "contained", "assumed"
+"""What the day of containment of a label is."""
+
 HAND_DRAWN = 6
 """Code of C_METHOD."""
 
@@ -61,6 +64,8 @@ class PerimeterSummary:
         area_ha: Sum of the areas of the kept perimeters; ground that burnt twice counts twice.
         median_area_ha: Median area of the kept perimeters; None if none was kept.
         median_duration_days: Median days from alarm to containment; None if none was kept.
+        end_assumed: Kept perimeters whose day of containment is assumed.
+        remarked: Kept perimeters that the source remarks something on.
     """
 
     fire_year: int
@@ -72,6 +77,8 @@ class PerimeterSummary:
     area_ha: float
     median_area_ha: float | None
     median_duration_days: float | None
+    end_assumed: int
+    remarked: int
 
 
 @dataclass(frozen=True)
@@ -100,7 +107,7 @@ def clean_perimeters(
     fires = records[wildfires_of(records, fire_year)]
     if fires.empty:
         raise InputError(_no_such_year(records, fire_year))
-    fires = fires.sort_values("record_id", ignore_index=True)
+    fires = _with_ends(fires.sort_values("record_id", ignore_index=True), settings)
     shapes = repair(fires.geometry.to_numpy(), fires["reported_area_ha"].to_numpy(dtype=float))
     fires = fires.set_geometry(gpd.GeoSeries(shapes.geometry, crs=records.crs))
     reasons, details = _judge(fires, fire_year, shapes, settings)
@@ -115,6 +122,15 @@ def clean_perimeters(
     rejects = pd.DataFrame(rejected[columns]).assign(reason=reasons[rejected.index], detail=details[rejected.index])
     rejects = FIRE_PERIMETER_REJECTS.conform(rejects)
     return CleanedPerimeters(perimeters, rejects, _summarise(fire_year, perimeters, rejects))
+
+
+def _with_ends(fires: gpd.GeoDataFrame, settings: PerimeterSettings) -> gpd.GeoDataFrame:
+    """Records with `end_kind`, and where the settings allow it with a day in the place of an unknown containment."""
+    ends, days = fires["containment_date"], settings.assumed_duration_days
+    if days is not None:
+        ends = ends.fillna(fires["alarm_date"] + pd.Timedelta(days=days))
+    kinds = np.where(fires["containment_date"].isna(), ASSUMED, CONTAINED)
+    return fires.assign(containment_date=ends, end_kind=kinds)
 
 
 def wildfires_of(records: gpd.GeoDataFrame, fire_year: int) -> pd.Series:
@@ -145,6 +161,7 @@ def _verdicts(
     alarm, containment = fires["alarm_date"], fires["containment_date"]
     days = (containment - alarm).dt.days.astype("Int64")
     dates = "alarm " + _day(alarm) + ", containment " + _day(containment)
+    no_day = dates + "; perimeters.assumed_duration_days would take one for it"
     lasted = dates + ": " + days.astype("string") + " d"
     centre = fires.geometry.centroid
     place = "centre at x " + _metres(centre.x) + " m, y " + _metres(centre.y) + " m in EPSG:3310"
@@ -154,7 +171,7 @@ def _verdicts(
     yield "unusable_geometry", problem != "", problem
     yield "outside_california", ~fires.geometry.intersects(shapely.box(*CREDIBLE_BOUNDS)), place
     yield "alarm_missing", alarm.isna(), dates
-    yield "containment_missing", containment.isna(), dates
+    yield "containment_missing", containment.isna(), no_day
     yield "containment_before_alarm", days < 0, lasted
     yield "containment_too_late", days > settings.max_duration_days, lasted + f", at most {settings.max_duration_days}"
     yield "year_mismatch", (alarm.dt.year - fire_year).abs() > 1, dates + f", fire year {fire_year}"
@@ -194,6 +211,8 @@ def _summarise(fire_year: int, perimeters: gpd.GeoDataFrame, rejects: pd.DataFra
         area_ha=float(perimeters["area_ha"].sum()),
         median_area_ha=float(perimeters["area_ha"].median()) if any_kept else None,
         median_duration_days=float(days.median()) if any_kept else None,
+        end_assumed=int((perimeters["end_kind"] == ASSUMED).sum()),
+        remarked=int(perimeters["flag"].notna().sum()),
     )
 
 

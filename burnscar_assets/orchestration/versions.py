@@ -16,8 +16,8 @@ from burnscar_assets.storage.hashing import hash_file, hash_json
 COMPARISON = "setup_comparison"
 
 STAGE_VERSIONS = {
-    "calfire_release": "3",
-    "fire_perimeters": "2",
+    "calfire_release": "4",
+    "fire_perimeters": "3",
     "burn_history": "3",
     "sample_points": "4",
     "windows": "3",
@@ -132,7 +132,12 @@ _FILE = "file "
 READ_BY = {
     "calfire_release": Read(("release",)),
     "fire_perimeters": Read(
-        ("perimeters.max_duration_days", "perimeters.max_repair_area_change", "perimeters.max_area_mismatch")
+        (
+            "perimeters.max_duration_days",
+            "perimeters.max_repair_area_change",
+            "perimeters.max_area_mismatch",
+            "perimeters.assumed_duration_days",
+        )
     ),
     "burn_history": Read(("perimeters.scar_years", "perimeters.scar_years_prescribed")),
     "in_season_records": Read(("in_season.source", "in_season.state")),

@@ -132,6 +132,12 @@ class PerimeterSettings(Section):
     max_duration_days: int = Field(
         240, ge=1, description="Longest credible time from alarm to containment, in days; longer is a reject."
     )
+    assumed_duration_days: int | None = Field(
+        None,
+        ge=0,
+        description="Days from alarm to containment that are assumed where no containment date is known; empty: such "
+        "records are rejects.",
+    )
     max_repair_area_change: float = Field(
         0.05, ge=0, le=1, description="Largest share of area that repairing a geometry may change before it is flagged."
     )

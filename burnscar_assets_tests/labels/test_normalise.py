@@ -98,8 +98,8 @@ def test_an_absurd_year_counts_as_none() -> None:
 
 
 def test_a_missing_field_is_named_with_those_there() -> None:
-    with pytest.raises(InputError, match=r"layer x lacks YEAR_, CONT_DATE; its fields are STATE.*release\.fire_layer"):
-        normalise(frap_fires({}).drop(columns=["YEAR_", "CONT_DATE"]), "fire", "layer x")
+    with pytest.raises(InputError, match=r"layer x lacks YEAR_, ALARM_DATE; its fields are STATE.*release\.fire_layer"):
+        normalise(frap_fires({}).drop(columns=["YEAR_", "ALARM_DATE"]), "fire", "layer x")
 
 
 def test_a_year_that_is_text_is_named() -> None:

@@ -94,6 +94,18 @@ def test_flags() -> None:
     assert list(done.summary.flagged) == [flag for flag in FLAGS if flag in done.summary.flagged]
 
 
+def test_a_fire_without_containment_is_a_label_where_a_duration_is_assumed_and_says_so() -> None:
+    limits = PerimeterSettings(assumed_duration_days=3)
+    neither = {"CONT_DATE": pd.NaT, "ALARM_DATE": pd.NaT}
+    done = _clean({}, {"CONT_DATE": pd.NaT, "flag": "smoke"}, neither, limits=limits)
+    found = done.perimeters.set_index("fire_name")
+    assert found["end_kind"].to_dict() == {"FIRE 0": "contained", "FIRE 1": "assumed"}
+    assert found.loc["FIRE 1", "containment_date"] - found.loc["FIRE 1", "alarm_date"] == pd.Timedelta(days=3)
+    assert found["flag"].fillna("").to_dict() == {"FIRE 0": "", "FIRE 1": "smoke"}
+    assert done.rejects["reason"].tolist() == ["alarm_missing"]
+    assert (done.summary.end_assumed, done.summary.remarked) == (1, 1)
+
+
 def test_area_is_computed_in_hectares() -> None:
     done = _clean({"GIS_ACRES": 1.0}, {"geometry": square(1, 2000)})
     assert sorted(done.perimeters["area_ha"]) == pytest.approx([100, 400])
