@@ -1,0 +1,1 @@
+"""Encoders: pretrained feature extractors of rslearn, each a file `encoders/<name>.yaml`."""

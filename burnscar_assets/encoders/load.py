@@ -1,0 +1,68 @@
+"""Reading encoders from their files.
+
+An encoder's file lies in `encoders/` beside the world's settings or is a shipped one (`configs/encoders/`); of two
+files of one name the one beside the settings counts.
+"""
+
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from burnscar_assets.encoders.encoder import Encoder
+from burnscar_assets.environment import CONFIGS_DIR, config_file
+from burnscar_assets.errors import SettingsError
+from burnscar_assets.section import read_named
+
+DEFAULT: Final = "olmoearth"
+FOLDER: Final = "encoders"
+
+
+def encoder_file(name: str) -> Path:
+    """The file of an encoder.
+
+    Args:
+        name: of a file in `encoders/` beside the settings or of a shipped one; or its path, full or from the settings.
+
+    Raises:
+        SettingsError: there is none.
+    """
+    is_path = name.endswith((".yaml", ".yml"))
+    try:
+        return config_file(name if is_path else f"{FOLDER}/{name}.yaml")
+    except SettingsError as error:
+        raise SettingsError(
+            f"no encoder {name!r}: there are {', '.join(sorted(path.stem for path in _shipped_files()))}; put "
+            f"{Path(name).stem}.yaml into the folder {FOLDER} beside the settings for one of your own"
+        ) from error
+
+
+def load_encoder(name: str) -> Encoder:
+    """Read an encoder, see `encoder_file`.
+
+    Raises:
+        SettingsError: there is none, or it has mistakes, see `read_named`.
+    """
+    return read_named(encoder_file(name), "encoder", Encoder)
+
+
+@cache
+def shipped_encoders() -> tuple[Encoder, ...]:
+    """The encoders that come with this project, by name."""
+    return tuple(read_named(path, "encoder", Encoder) for path in sorted(_shipped_files()))
+
+
+def _shipped_files() -> list[Path]:
+    return list((CONFIGS_DIR / FOLDER).glob("*.yaml"))
+
+
+@cache
+def shipped_classes() -> frozenset[str]:
+    """Class paths of shipped encoders, which model configurations may name without a person's word."""
+    found = {encoder.class_path for encoder in shipped_encoders()}
+    return frozenset(found | {encoder.normaliser.class_path for encoder in shipped_encoders() if encoder.normaliser})
+
+
+@cache
+def shipped_architecture_classes() -> tuple[str, ...]:
+    """Prefixes of the classes that files of shipped encoders' architectures may name."""
+    return tuple(sorted({prefix for encoder in shipped_encoders() for prefix in encoder.architecture_classes}))
