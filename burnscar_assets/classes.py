@@ -40,13 +40,3 @@ class Stratum(StrEnum):
 
 BANDS: Final = ("B02", "B03", "B04", "B08", "B05", "B06", "B07", "B8A", "B11", "B12", "B01", "B09")
 """Sentinel-2 L2A bands in the order that OlmoEarth was pretrained on."""
-
-BAND_RESOLUTION_M: Final = {
-    "B02": 10, "B03": 10, "B04": 10, "B08": 10,
-    "B05": 20, "B06": 20, "B07": 20, "B8A": 20, "B11": 20, "B12": 20,
-    "B01": 60, "B09": 60,
-}  # fmt: skip
-"""Native ground sampling distance of each band in metres."""
-
-BASELINE_OFFSET_DN: Final = 1000
-"""What processing baselines from 04.00 (scenes from 2022-01-25) add to every digital number."""

@@ -1,6 +1,6 @@
 """Which of GDAL's drivers may open what comes from outside. GDAL picks a driver by content, never by a file's name.
 
-A file that is called B02.tif or fires.geojson can be a virtual dataset that names other files, or a description of a
+A file that is called blue.tif or fires.geojson can be a virtual dataset that names other files, or a description of a
 service: opened by whatever driver fits, it reads what lies on this machine and asks servers near it.
 """
 

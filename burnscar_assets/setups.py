@@ -30,13 +30,15 @@ class ThresholdParameters(Section):
 
     index: Literal["nbr", "dnbr", "rbr"] = Field("nbr", description="Burn index, mean over the window.")
     before_layer: str | None = Field(
-        None, description="Raster layer of the image before the fire, which dnbr and rbr compare with."
+        None,
+        description="Raster layer of the image before the fire, which dnbr and rbr compare with; empty: that of the "
+        "dataset beside the layer of the image after it.",
     )
 
     @model_validator(mode="after")
-    def _change_needs_two_images(self) -> Self:
-        if (self.index == "nbr") != (self.before_layer is None):
-            raise ValueError("dnbr and rbr need a before_layer, nbr takes none")
+    def _only_change_needs_two_images(self) -> Self:
+        if self.index == "nbr" and self.before_layer is not None:
+            raise ValueError("nbr compares with no image before the fire: leave before_layer out")
         return self
 
 

@@ -85,7 +85,7 @@ def test_every_file_that_comes_with_the_package_is_valid(settings: Settings) -> 
         ({"seeds": [1, 1]}, ("seeds must differ",)),
         ({"seeds": [1], "training": {"seed": 2}}, ("not both",)),
         ({"trees": {"leaves": 3}}, ("trees is not of kind fine_tuned",)),
-        ({"kind": "threshold", "threshold": {"index": "dnbr"}}, ("before_layer",)),
+        ({"kind": "threshold", "threshold": {"index": "nbr", "before_layer": "x"}}, ("before_layer",)),
         ({"kind": "trees", "trees": {"leaves": 1}}, ("trees.leaves", "2")),
     ],
 )

@@ -19,8 +19,8 @@ import numpy as np
 import rasterio
 import requests
 
-from burnscar_assets.classes import BAND_RESOLUTION_M, BANDS
 from burnscar_assets.demo.cogs import TILE_PX
+from burnscar_assets.demo.spectra import BAND_RESOLUTION_M, BANDS
 from kit.scenes import Scene, band_path, scenes
 
 CONNECTIONS = 32

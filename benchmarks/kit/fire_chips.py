@@ -14,12 +14,13 @@ from rasterio.transform import Affine, from_origin
 from rasterio.vrt import WarpedVRT
 from shapely.geometry.base import BaseGeometry
 
-from burnscar_assets.classes import BAND_RESOLUTION_M, BASELINE_OFFSET_DN
 from burnscar_assets.demo.fires import SimulatedFire
 from burnscar_assets.demo.noise import block_mean
 from burnscar_assets.demo.plan import Granule, ScenePlan, project
 from burnscar_assets.demo.scenes import CLOUDY_CLASSES, Ground, make_ground, render
+from burnscar_assets.demo.spectra import BAND_RESOLUTION_M
 from burnscar_assets.demo.truth import truly_burned
+from burnscar_assets.sensors.sensor import BASELINE_OFFSET_DN
 from burnscar_assets.storage.tables import TABLE_CRS
 
 BANDS = ("B02", "B03", "B04", "B08", "B12")

@@ -17,10 +17,10 @@ from pyproj import Transformer
 from shapely.geometry import box, mapping
 from shapely.ops import transform
 
-from burnscar_assets.classes import BAND_RESOLUTION_M
 from burnscar_assets.demo.cogs import write_cog
 from burnscar_assets.demo.noise import Floats, upsample
 from burnscar_assets.demo.plan import Granule
+from burnscar_assets.demo.spectra import BAND_RESOLUTION_M
 from burnscar_assets.sensors.load import default_sensor
 
 EPSG = 32610

@@ -40,7 +40,6 @@ from burnscar_assets.catalog.band_assets import BAND_NUMBERS
 from burnscar_assets.catalog.hrefs import AddressRule, is_remote, resolve_href
 from burnscar_assets.catalog.index_client import IndexClient
 from burnscar_assets.catalog.items import BASELINE_PROPERTIES, CLOUD_COVER, PRODUCT_NAMES, baseline_of, percent
-from burnscar_assets.classes import BASELINE_OFFSET_DN
 from burnscar_assets.errors import InputError
 from burnscar_assets.gdal_drivers import open_raster
 from burnscar_assets.network.masking import mask_address
@@ -48,17 +47,17 @@ from burnscar_assets.network.relay import explained
 from burnscar_assets.reader.gdal import FORGETTING, gdal_options
 from burnscar_assets.reader.pixels import equals_nodata
 from burnscar_assets.reader.radiometry import (
-    BANDS_SAMPLED,
     BASELINE,
     OFFSET_APPLIED,
-    SAMPLED,
+    VISIBLE,
     BandSample,
     conversion_of_sensor,
     decide,
     statements_of_item,
 )
+from burnscar_assets.reader.sample import sampled_bands
 from burnscar_assets.sensors.load import default_sensor
-from burnscar_assets.sensors.sensor import LAYER_DTYPE, NO_DATA_DN, Sensor
+from burnscar_assets.sensors.sensor import BASELINE_OFFSET_DN, LAYER_DTYPE, NO_DATA_DN, Sensor
 
 RECORDED_PROPERTIES = [
     CLOUD_COVER,
@@ -198,14 +197,15 @@ class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
     def _carries_offset(self, item: SourceItem) -> bool:
         """Whether a scene's numbers carry an offset, by the pixels where they prove it."""
         samples = []
-        for band in [band for band in SAMPLED if band in self.asset_bands][:BANDS_SAMPLED]:
+        for band in sampled_bands(self.sensor, self.asset_bands):
             with (
                 rasterio.Env(**gdal_options()),
                 open_raster(self.get_asset_url(item, band), self.client.checks.rule.hosts) as source,
             ):
                 numbers = source.read((item.properties.get(BAND_NUMBERS) or {}).get(band, 1))
                 nodata = source.nodata
-            sample = BandSample.of(band, numbers[~equals_nodata(numbers, nodata) & (numbers != 0)])
+            visible = band in self.sensor.bands_of(VISIBLE)
+            sample = BandSample.of(band, numbers[~equals_nodata(numbers, nodata) & (numbers != 0)], visible=visible)
             samples += [sample] if sample is not None else []
         said = statements_of_item(item.properties, baseline_of(item.name, item.properties))
         decision = decide(item.name, said, samples)

@@ -125,8 +125,8 @@ def add_map_image(commands: Any) -> None:
     parser.add_argument(
         "--before", type=Path, nargs="+", metavar="FILE", help="image before the fire, with the same bands"
     )
-    parser.add_argument("--nir", type=int, metavar="N", help="band of near infrared (default: by name, e.g. B08)")
-    parser.add_argument("--swir", type=int, metavar="N", help="band of short-wave infrared (default: by name, B12)")
+    parser.add_argument("--nir", type=int, metavar="N", help="band of near infrared (default: by name)")
+    parser.add_argument("--swir", type=int, metavar="N", help="band of short-wave infrared (default: by name)")
     parser.add_argument(
         "--offset", type=float, metavar="DN", help="in each number, e.g. 1000 (default: what the files say, else 0)"
     )

@@ -5,10 +5,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from burnscar_assets.classes import BASELINE_OFFSET_DN
 from burnscar_assets.cli.arguments import fire_year, open_world
 from burnscar_assets.environment import data_root
 from burnscar_assets.errors import SettingsError
+from burnscar_assets.sensors.sensor import BASELINE_OFFSET_DN
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.terminal import note, say, show, show_table
 from burnscar_assets.text import some_of

@@ -6,13 +6,14 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from burnscar_assets.classes import BAND_RESOLUTION_M, BANDS, BASELINE_OFFSET_DN
 from burnscar_assets.demo.burns import BurnLayer, BurnState, burn_state, fire_ground, make_burn_layers
 from burnscar_assets.demo.clouds import THICK, Sky, Sun, make_sky, sun_at
 from burnscar_assets.demo.noise import Floats, block_mean, generator
 from burnscar_assets.demo.plan import PIXEL_M, Burn, Granule, ScenePlan
 from burnscar_assets.demo.season import RESPONSE, stress_on, weather_on
 from burnscar_assets.demo.spectra import (
+    BAND_RESOLUTION_M,
+    BANDS,
     CHAR,
     CLOUD,
     SKYLIGHT,
@@ -24,6 +25,7 @@ from burnscar_assets.demo.spectra import (
     ground_table,
 )
 from burnscar_assets.demo.terrain import FACTORS, Land, Level, cover_on, green_on, make_land
+from burnscar_assets.sensors.sensor import BASELINE_OFFSET_DN
 
 SCL_RESOLUTION_M = 20
 CLOUDY_CLASSES: Final = (8, 9, 10)

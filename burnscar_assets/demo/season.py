@@ -8,10 +8,9 @@ from typing import Final
 
 import numpy as np
 
-from burnscar_assets.classes import BANDS
 from burnscar_assets.demo.noise import Floats, fractal_noise, generator, upsample
 from burnscar_assets.demo.plan import NODE_PX, ScenePlan
-from burnscar_assets.demo.spectra import Cover
+from burnscar_assets.demo.spectra import BANDS, Cover
 from burnscar_assets.demo.terrain import Level
 
 COMMON_SPREAD = 0.027

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from burnscar_assets.classes import BANDS
+from burnscar_assets.sensors.load import default_sensor
 
 
 class Cover(IntEnum):
@@ -30,6 +30,12 @@ class Cover(IntEnum):
     CROP_STUBBLE = 8
     CROP_PLOUGHED = 9
 
+
+BANDS: Final = default_sensor().names
+"""What simulated scenes have, in the shipped Sentinel-2's order."""
+
+BAND_RESOLUTION_M: Final = {band.name: int(band.metres) for band in default_sensor().bands}
+"""Native ground sampling distance of each band in metres."""
 
 _ORDER = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
 _COLUMNS = [_ORDER.index(band) for band in BANDS]
@@ -61,7 +67,7 @@ _GROUND = {
 }
 
 CHAR: Final = np.array((330, 370, 420, 480, 560, 650, 730, 800, 870, 950, 1450, 1550), np.float32)[_COLUMNS]
-"""Charred ground and wood, bands in `classes.BANDS` order."""
+"""Charred ground and wood, bands in the order of `BANDS`."""
 
 CLOUD: Final = np.array((6400, 6300, 6200, 6300, 6400, 6500, 6600, 6700, 6700, 5200, 4600, 3500), np.float32)[_COLUMNS]
 """Thick cloud."""

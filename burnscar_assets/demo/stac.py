@@ -10,9 +10,9 @@ from rasterio.transform import from_origin
 from shapely import MultiPolygon, box, union_all
 from shapely.geometry import mapping, shape
 
-from burnscar_assets.classes import BAND_RESOLUTION_M, BANDS
 from burnscar_assets.demo.plan import ScenePlan, project
 from burnscar_assets.demo.scenes import SCL_RESOLUTION_M, outside_swath
+from burnscar_assets.demo.spectra import BAND_RESOLUTION_M, BANDS
 from burnscar_assets.storage.atomic import write_json
 
 CREATED: Final = "2026-01-01T00:00:00Z"

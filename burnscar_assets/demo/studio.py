@@ -9,10 +9,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from burnscar_assets.classes import BAND_RESOLUTION_M
 from burnscar_assets.demo.cogs import write_cog
 from burnscar_assets.demo.plan import Burn, Granule, ScenePlan
 from burnscar_assets.demo.scenes import SCL_RESOLUTION_M, make_ground, render
+from burnscar_assets.demo.spectra import BAND_RESOLUTION_M
 from burnscar_assets.demo.stac import StacDict, make_item
 from burnscar_assets.storage.atomic import atomic_folder
 

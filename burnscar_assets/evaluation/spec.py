@@ -36,7 +36,7 @@ class EvaluationSpec(ProcessSpec):
     ecoregions: Path | None = Field(None, description="Vector file of ecoregions; empty: none.")
     world: str = Field("", description="Name of the world, for the model card.")
     sensor: Sensor = Field(default_factory=default_sensor, description="Sensor of the imagery.")
-    layer: str = Field("sentinel2_l2a", description="Raster layer that the model reads.")
+    layer: str = Field(default_factory=lambda: default_sensor().layer, description="Raster layer that the model reads.")
     min_clear_fraction: float = Field(
         ge=0, le=1, description="Windows of which a smaller share is clear are told beside the headline, 0–1."
     )

@@ -19,10 +19,7 @@ from burnscar_assets.gdal_drivers import open_raster
 from burnscar_assets.mapping.image_place import Place, common_place, place_of
 from burnscar_assets.reader.pixels import PixelFacts, read_pixels
 from burnscar_assets.sensors.indices import FloatArray
-
-NIR_NAMES: Final = ("B08", "B8", "B8A", "NIR", "NIR08")
-SWIR_NAMES: Final = ("B12", "SWIR2", "SWIR22")
-"""Names that a band may carry, in the order of preference; compared without case, blanks, `_` and `-`."""
+from burnscar_assets.sensors.sentinel2_files import BAND_IN_NAME, NIR_NAMES, SWIR_NAMES
 
 IMAGE_ENDINGS: Final = (".tif", ".tiff", ".jp2", ".j2k")
 STRIP_PX: Final = 1024
@@ -31,7 +28,6 @@ STRIP_PX: Final = 1024
 SAMPLE_PX: Final = 200_000
 """Pixels of each band that its radiometry is judged by, about."""
 
-_BAND_IN_NAME: Final = re.compile(r"(?<![A-Z0-9])B(?:0?[1-9]|8A|1[0-2])(?![A-Z0-9])")
 _RESOLUTION_IN_NAME: Final = re.compile(r"_(?:10|20|60)M(?=\.|$)")
 
 ImagePath = Path | Sequence[Path]
@@ -220,9 +216,9 @@ def _files_in(folder: Path) -> tuple[Path, ...]:
     products: dict[str, dict[tuple[str, str], dict[str, Path]]] = {}
     for path in sorted(folder.rglob("*")):
         name = path.name.upper()
-        token = _BAND_IN_NAME.findall(name)
+        token = BAND_IN_NAME.findall(name)
         if path.suffix.lower() in IMAGE_ENDINGS and len(token) == 1 and path.parent.name != "QI_DATA":
-            rest = _BAND_IN_NAME.sub("", name)
+            rest = BAND_IN_NAME.sub("", name)
             product = products.setdefault(_RESOLUTION_IN_NAME.sub("", rest), {})
             product.setdefault((str(path.parent), rest), {})[token[0]] = path
     pairs = []
@@ -230,8 +226,8 @@ def _files_in(folder: Path) -> tuple[Path, ...]:
         complete = [pair for grid in product.values() if (pair := _pair_of(grid))]
         pairs += complete[:1]
     if len(pairs) != 1:
-        found = "several images" if pairs else "no near infrared (B8A) beside a B12 of the same resolution"
-        raise InputError(f"{folder} holds {found}: name the two files, such as --after B8A.jp2 B12.jp2")
+        found = "several images" if pairs else f"no near infrared beside a {SWIR_NAMES[0]} of the same resolution"
+        raise InputError(f"{folder} holds {found}: name the two files, as --after NIR.jp2 SWIR.jp2")
     return pairs[0]
 
 
@@ -242,7 +238,7 @@ def _pair_of(files: dict[str, Path]) -> tuple[Path, Path] | None:
 
 
 def _bands_of(source: DatasetReader) -> Iterator[Band]:
-    tokens = _BAND_IN_NAME.findall(Path(source.name).name.upper())
+    tokens = BAND_IN_NAME.findall(Path(source.name).name.upper())
     of_file = tokens[0] if source.count == len(tokens) == 1 else ""
     for number, text in enumerate(source.descriptions, start=1):
         yield Band(source, number, band_name(text) or of_file)
@@ -259,7 +255,7 @@ def _chosen(
     matching = [band for band in found if band.name == name]
     if name is None:
         told = ", ".join(dict.fromkeys(band.source.descriptions[band.number - 1] or "?" for band in found))
-        both = "" if len(found) > 1 else "; a file of one band needs the other one beside it (--after B8A.tif B12.tif)"
+        both = "" if len(found) > 1 else "; a file of one band needs the other one beside it (--after NIR.tif SWIR.tif)"
         raise InputError(
             f"which band of {label} is {what} is not known from their names ({told}): say so with {option}{both}"
         )

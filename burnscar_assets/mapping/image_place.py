@@ -125,9 +125,7 @@ def common_place(places: Sequence[Place], paths: Sequence[Path]) -> Place:
     for place, path in zip(places, paths, strict=True):
         same = (place.crs, place.shape) == (first.crs, first.shape)
         if not (same and place.transform.almost_equals(first.transform)):
-            raise InputError(
-                f"{path} lies on another grid than {paths[0]}: give both bands at one resolution, as B8A and B12 are"
-            )
+            raise InputError(f"{path} lies on another grid than {paths[0]}: give both bands at one resolution")
     return first
 
 

@@ -5,21 +5,17 @@ of a pair, it looks like a fire. So each image has its own radiometry, and what 
 ground and against the other image.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from xml.etree import ElementTree
 
 import numpy as np
 
-from burnscar_assets.classes import BASELINE_OFFSET_DN
 from burnscar_assets.errors import InputError
-from burnscar_assets.mapping.image_files import NIR_NAMES, SWIR_NAMES, Band, Numbers, OpenImage
+from burnscar_assets.mapping.image_files import Band, Numbers, OpenImage
 from burnscar_assets.reader.pixels import Radiometry, stated_radiometry
 from burnscar_assets.reader.radiometry import (
-    DN_PER_REFLECTANCE,
     BandSample,
     Conversion,
     Shown,
@@ -28,6 +24,8 @@ from burnscar_assets.reader.radiometry import (
     what_pixels_show,
 )
 from burnscar_assets.sensors.indices import FloatArray
+from burnscar_assets.sensors.sensor import BASELINE_OFFSET_DN, DN_PER_REFLECTANCE
+from burnscar_assets.sensors.sentinel2_files import is_visible, scale_of_product
 
 NEGATIVE_DN: Final = -200
 """Ground without light comes out this low after a correction of the atmosphere, not lower, but for a few pixels."""
@@ -35,14 +33,6 @@ NEGATIVE_DN: Final = -200
 NEGATIVE_SHARE: Final = 0.01
 SHIFT_DN: Final = (700, 1300)
 """Both bands differing by as much, on most of the ground that two images share, differ by an offset of 1,000."""
-
-_SENTINEL: Final = re.compile(r"B0?(\d{1,2})(A?)")
-_METADATA: Final = "MTD_MSI*.xml"
-_ADD_OFFSET: Final = ("BOA_ADD_OFFSET", "RADIO_ADD_OFFSET")
-_QUANTIFICATION: Final = ("BOA_QUANTIFICATION_VALUE", "QUANTIFICATION_VALUE")
-_MOST_XML_BYTES: Final = 50 << 20
-_SAFE_BANDS: Final = ("B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B9", "B10", "B11", "B12")
-"""Bands by the `band_id` of a product's metadata."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +93,10 @@ def measured(image: OpenImage, numbers: Numbers, offset: float | None, option: s
 def stated_of(image: OpenImage, band: Band) -> Radiometry | None:
     """What an image's files say of a band: its tags, or the metadata of the Sentinel-2 product that it lies in."""
     other = image.swir if band is image.nir else image.nir
-    found = stated_radiometry(band.source, band.number) or _of_product(Path(band.source.name), band.name)
-    return found or stated_radiometry(other.source, other.number)
+    if (stated := stated_radiometry(band.source, band.number)) is not None:
+        return stated
+    of_product = scale_of_product(Path(band.source.name), band.name)
+    return Radiometry(*of_product) if of_product else stated_radiometry(other.source, other.number)
 
 
 def doubts_of_pair(after: Measured, before: Measured) -> Iterator[str]:
@@ -213,44 +205,5 @@ def _unit_dn(kind: np.dtype, numbers: Numbers, stated: Radiometry | None) -> flo
 def _samples(numbers: Numbers, unit: float) -> list[BandSample]:
     if not is_standard(unit / DN_PER_REFLECTANCE) and unit != DN_PER_REFLECTANCE:
         return []
-    known = (BandSample.of(_proving_name(name), values * unit) for name, values in numbers.samples.items())
+    known = (BandSample.of(name, values * unit, visible=is_visible(name)) for name, values in numbers.samples.items())
     return [sample for sample in known if sample is not None]
-
-
-def _proving_name(name: str) -> str:
-    """A band's name as proofs know it; what is not known counts as visible, whose haze proves nothing."""
-    known = _SENTINEL.fullmatch(name)
-    if known:
-        return f"B{int(known[1]):02}" if not known[2] else f"B{known[1]}A"
-    return name if name in (*NIR_NAMES, *SWIR_NAMES) else "B01"
-
-
-def _of_product(path: Path, name: str) -> Radiometry | None:
-    """What the metadata of the Sentinel-2 product around a file say of a band; None if there are none.
-
-    Raises:
-        InputError: the metadata are damaged.
-    """
-    plain = re.sub(r"^B0", "B", name)
-    folder = next((parent for parent in path.parents if parent.suffix.upper() == ".SAFE"), None)
-    found = next(iter(sorted(folder.glob(_METADATA))), None) if folder else None
-    if found is None or plain not in _SAFE_BANDS or found.stat().st_size > _MOST_XML_BYTES:
-        return None
-    try:
-        root = _parsed(found.read_text(encoding="utf-8", errors="replace"))
-        scale = 1 / next(iter(_numbers_of(root, _QUANTIFICATION).values()), float(DN_PER_REFLECTANCE))
-        offset = _numbers_of(root, _ADD_OFFSET).get(str(_SAFE_BANDS.index(plain)), 0.0)
-    except (ElementTree.ParseError, ValueError, ZeroDivisionError) as error:
-        raise InputError(f"{found} is damaged ({error}): get the product again") from error
-    return Radiometry(scale, offset * scale)
-
-
-def _parsed(text: str) -> ElementTree.Element:
-    if "<!ENTITY" in text:
-        raise ValueError("it declares entities, as no product does")
-    return ElementTree.fromstring(text.encode())  # noqa: S314 — without entities, and of bounded size
-
-
-def _numbers_of(root: ElementTree.Element, tags: tuple[str, ...]) -> dict[str, float]:
-    """Numbers of elements by their `band_id`."""
-    return {element.get("band_id", ""): float(element.text or "") for element in root.iter() if element.tag in tags}

@@ -68,7 +68,9 @@ class Judges:
             files = wanted_bands(self._origin, item, bands)
         except UNREADABLE:
             return item.name, []
-        sampled = [file for file in files if {bands[place] for place in file[2]} & {*sampled_bands(bands)}]
+        sampled = [
+            file for file in files if {bands[place] for place in file[2]} & {*sampled_bands(scene.sensor, bands)}
+        ]
         looks = [self._pool.submit(partial(beside.look, self._origin, file, self._patience)) for file in sampled]
         works: list[FileWork] = [look.result() for look in looks]
         return item.name, works

@@ -10,6 +10,7 @@ from burnscar_assets.reader.files import Header
 from burnscar_assets.reader.neighbours import compare
 from burnscar_assets.reader.pixels import Radiometry
 from burnscar_assets.reader.radiometry import (
+    VISIBLE,
     BandSample,
     Conversion,
     Evidence,
@@ -59,7 +60,7 @@ def judge(
     if sensor.radiometry.rule == "fixed":
         return _judge_fixed(scene, sensor, opened, stated)
     conversions = [_conversion(work, opened) for work in opened]
-    decision = known or _decide(scene, opened, conversions, neighbour)
+    decision = known or _decide(scene, sensor, opened, conversions, neighbour)
     for work, conversion in zip(opened, conversions, strict=True):
         if decision.usable and conversion is not None:
             shifted = Conversion(conversion.factor, conversion.shift - decision.offset_dn)
@@ -87,17 +88,19 @@ def _judge_fixed(
 
 def _decide(
     scene: str,
+    sensor: Sensor,
     opened: Sequence[FileWork],
     conversions: Sequence[Conversion | None],
     neighbour: Callable[[], Neighbour | None],
 ) -> RadiometryDecision:
     if any(conversion is None for conversion in conversions):
         return _doubt(scene, [work for work, known in zip(opened, conversions, strict=True) if known is None])
+    visible = sensor.bands_of(VISIBLE)
     samples = [
         sample
         for work, conversion in zip(opened, conversions, strict=True)
         for band, numbers in _numbers(work, conversion).items()
-        if (sample := BandSample.of(band, numbers.compressed())) is not None
+        if (sample := BandSample.of(band, numbers.compressed(), visible=band in visible)) is not None
     ]
     of_files = [
         statement
@@ -109,18 +112,22 @@ def _decide(
     found = None if decision.is_proved else neighbour()
     if found is None:
         return decision
-    return decide(scene, said, samples, overruled, _beside(opened, conversions, *found))
+    return decide(scene, said, samples, overruled, _beside(sensor, opened, conversions, *found))
 
 
 def _beside(
-    opened: Sequence[FileWork], conversions: Sequence[Conversion | None], neighbour: str, files: Sequence[FileWork]
+    sensor: Sensor,
+    opened: Sequence[FileWork],
+    conversions: Sequence[Conversion | None],
+    neighbour: str,
+    files: Sequence[FileWork],
 ) -> Evidence:
     """What a scene's numbers show beside its neighbour's, if those are proved by the neighbour's own pixels."""
     others = [work for work in files if work.header is not None and work.failure is None]
     if not others or len(others) < len(files):
         return Evidence(None, f"neighbour {neighbour} can't be read")
     of_others = [_conversion(work, others) for work in others]
-    decision = _decide(neighbour, others, of_others, lambda: None)
+    decision = _decide(neighbour, sensor, others, of_others, lambda: None)
     if not decision.is_proved:
         return Evidence(None, f"neighbour {neighbour} proves nothing: its own pixels don't")
     bands: dict[str, tuple[np.ma.MaskedArray, np.ma.MaskedArray]] = {}
@@ -130,7 +137,7 @@ def _beside(
         if work.samples.keys() & other.samples.keys() and _is_same_ground(work, other):
             mine, proved = _numbers(work, conversion), _numbers(other, its)
             bands |= {band: (mine[band], proved[band] - decision.offset_dn) for band in mine.keys() & proved.keys()}
-    return compare(neighbour, bands)
+    return compare(neighbour, bands, sensor)
 
 
 def _numbers(work: FileWork, conversion: Conversion | None) -> dict[str, np.ma.MaskedArray]:

@@ -10,11 +10,11 @@ import numpy as np
 
 from burnscar_assets.catalog.footprints import mgrs_tile
 from burnscar_assets.catalog.items import FALLBACK_SCENE, SerializedItem, acquisition_time, processing_baseline
-from burnscar_assets.classes import BASELINE_OFFSET_DN
 from burnscar_assets.reader.radiometry import FEWEST_PIXELS, VISIBLE, Evidence, Floats, statements_of_item
+from burnscar_assets.sensors.sensor import BASELINE_OFFSET_DN, Role, Sensor
 
-SHORTWAVE = "B12"
-COMPARED = VISIBLE | {SHORTWAVE}
+SHORTWAVE: Role = "swir2"
+COMPARED = (*VISIBLE, SHORTWAVE)
 """Bands that are compared: plants change least in them. One visible band and `SHORTWAVE` must agree."""
 
 CLOSE_DN = 250
@@ -58,21 +58,25 @@ def nearest_in_time(scene: SerializedItem, candidates: Iterable[SerializedItem])
     return min(found, key=lambda entry: entry[:2])[2] if found else None
 
 
-def compare(neighbour: str, bands: Mapping[str, tuple[np.ma.MaskedArray, np.ma.MaskedArray]]) -> Evidence:
+def compare(
+    neighbour: str, bands: Mapping[str, tuple[np.ma.MaskedArray, np.ma.MaskedArray]], sensor: Sensor
+) -> Evidence:
     """What a scene's numbers show beside those of a neighbour that are proved.
 
     Args:
         neighbour: its name.
         bands: by band, digital numbers of the scene as they are, and of the neighbour without an offset; the same
             pixels in the same order, those without data masked.
+        sensor: whose scenes they are.
 
     Returns:
         What all compared bands show alike; else evidence that proves nothing.
     """
-    shifts = {band: _shift(*pair) for band, pair in sorted(bands.items()) if band in COMPARED}
+    shifts = {band: _shift(*pair) for band, pair in sorted(bands.items()) if band in sensor.bands_of(COMPARED)}
     measured = ", ".join(f"{band} {text}" for band, (_, text) in shifts.items()) or "no bands in common"
     offsets = {offset for offset, _ in shifts.values()}
-    if SHORTWAVE in shifts and shifts.keys() & VISIBLE and len(offsets) == 1 and None not in offsets:
+    visible = shifts.keys() & {*sensor.bands_of(VISIBLE)}
+    if sensor.band(SHORTWAVE) in shifts and visible and len(offsets) == 1 and None not in offsets:
         (offset,) = offsets
         return Evidence(offset, f"numbers over the same ground, beside those of neighbour {neighbour}: {measured}")
     return Evidence(None, f"neighbour {neighbour} proves nothing ({measured})")

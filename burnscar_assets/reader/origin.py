@@ -23,7 +23,6 @@ from rslearn.utils.raster_format import GeotiffRasterFormat  # noqa: TID253
 
 from burnscar_assets.catalog.archive import CogArchive, hosts_of
 from burnscar_assets.catalog.items import processing_baseline
-from burnscar_assets.classes import BASELINE_OFFSET_DN
 from burnscar_assets.errors import InputError
 from burnscar_assets.gdal_drivers import open_raster
 from burnscar_assets.network.addresses import host_of, may_be_private
@@ -31,6 +30,7 @@ from burnscar_assets.network.masking import mask_address
 from burnscar_assets.network.session import Limits, Session
 from burnscar_assets.reader.files import UnreadableFileError
 from burnscar_assets.reader.radiometry import BY_STORE, Statement, statements_of_item
+from burnscar_assets.sensors.sensor import BASELINE_OFFSET_DN
 
 Correction = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 TimeRange = tuple[datetime, datetime]

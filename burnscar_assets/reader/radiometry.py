@@ -18,10 +18,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from burnscar_assets.classes import BASELINE_OFFSET_DN
 from burnscar_assets.errors import InputError
 from burnscar_assets.reader.pixels import Radiometry, radiometry_of_item
-from burnscar_assets.sensors.sensor import DN_PER_REFLECTANCE, RadiometryRule, Sensor
+from burnscar_assets.sensors.sensor import BASELINE_OFFSET_DN, DN_PER_REFLECTANCE, RadiometryRule, Role, Sensor
 
 OFFSET_FROM_BASELINE: Final = 4.0
 
@@ -34,7 +33,10 @@ OF_RADIOMETRY: Final = (BASELINE, OFFSET_APPLIED, RASTER_BANDS)
 BY_BASELINE: Final = "processing baseline"
 BY_STORE: Final = "the tile store"
 
-SAMPLED: Final = ("B12", "B02", "B11", "B04", "B8A", "B03", "B05", "B08", "B01", "B09", "B06", "B07")
+SAMPLED: Final[tuple[Role, ...]] = (
+    "swir2", "blue", "swir1", "red", "nir_narrow", "green", "rededge1", "nir", "coastal", "water_vapour", "rededge2",
+    "rededge3",
+)  # fmt: skip
 """Bands in the order in which they tell most: water and shadow are dark in all of them, plants in the first ones."""
 
 BANDS_SAMPLED: Final = 3
@@ -52,7 +54,7 @@ BRIGHT_SHARE: Final = 0.001
 DARKEST_WITH_OFFSET: Final = (930, 1150)
 """Where the first percentile of a band with dark ground lies if the offset is still there."""
 
-VISIBLE: Final = frozenset({"B01", "B02", "B03", "B04"})
+VISIBLE: Final[tuple[Role, ...]] = ("coastal", "blue", "green", "red")
 LARGEST_REFLECTANCE: Final = 2.5
 SMALLEST_DN_RANGE: Final = 300
 LARGEST_DN: Final = 30_000
@@ -77,6 +79,7 @@ class BandSample:
         count: pixels with data.
         dark_share: share of them below `DARK_DN`, 0–1.
         low, middle, high: percentiles 1, 50 and 99.9.
+        visible: whether it is of visible light, whose haze proves nothing.
     """
 
     band: str
@@ -85,14 +88,15 @@ class BandSample:
     low: float
     middle: float
     high: float
+    visible: bool
 
     @classmethod
-    def of(cls, band: str, numbers: npt.NDArray[Any]) -> "BandSample | None":
+    def of(cls, band: str, numbers: npt.NDArray[Any], *, visible: bool) -> "BandSample | None":
         """Of pixels with data; None where there are too few."""
         if numbers.size < FEWEST_PIXELS:
             return None
         low, middle, high = np.quantile(numbers, (0.01, 0.5, 0.999)).tolist()
-        return cls(band, int(numbers.size), float((numbers < DARK_DN).mean()), low, middle, high)
+        return cls(band, int(numbers.size), float((numbers < DARK_DN).mean()), low, middle, high, visible)
 
     def __str__(self) -> str:
         return f"{self.band}: 1 % below {self.low:.0f}, {100 * self.dark_share:.2f} % below {DARK_DN}"
@@ -218,7 +222,7 @@ def what_pixels_show(samples: Iterable[BandSample]) -> Shown:
         return Shown.UNPROVED
     least, most = DARKEST_WITH_OFFSET
     dark = [s for s in known if least <= s.low <= most and s.high > s.low]
-    proved = len(dark) > 1 and any(sample.band not in VISIBLE for sample in dark)
+    proved = len(dark) > 1 and any(not sample.visible for sample in dark)
     return Shown.WITH if proved else Shown.UNPROVED
 
 

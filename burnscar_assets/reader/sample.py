@@ -1,6 +1,6 @@
 """A look at some pixels of a file, the same whatever windows are read: what its scene's radiometry is told by."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from rasterio.windows import Window
 from burnscar_assets.reader.fitting import Fitting
 from burnscar_assets.reader.pixels import equals_nodata
 from burnscar_assets.reader.radiometry import BANDS_SAMPLED, SAMPLED
+from burnscar_assets.sensors.sensor import Sensor
 
 READ_WHOLE_PX = 1 << 20
 """Files of so many pixels are read whole, larger ones by an overview, or by a few blocks where they have none."""
@@ -23,9 +24,9 @@ PLACES = (0.5, 0.2, 0.8)
 """Where blocks are taken, as shares of rows and columns."""
 
 
-def sampled_bands(bands: Sequence[str]) -> list[str]:
-    """The bands of a band set that are sampled."""
-    return [band for band in SAMPLED if band in bands][:BANDS_SAMPLED]
+def sampled_bands(sensor: Sensor, bands: Collection[str]) -> list[str]:
+    """The bands of a sensor that are sampled, of those that there are."""
+    return [band for band in sensor.bands_of(SAMPLED) if band in bands][:BANDS_SAMPLED]
 
 
 def sample_pixels(source: rasterio.DatasetReader, fitting: Fitting, band: int) -> np.ma.MaskedArray:

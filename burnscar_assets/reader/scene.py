@@ -206,7 +206,7 @@ class Scene:
     def _gather(self, work: FileWork, fitting: Fitting, origin: Origin, patience: Patience) -> None:
         """Take what the radiometry of the scene is told by, if the file has bands that tell it."""
         work.statements = patience.attempt(lambda: origin.statements(self.item, work.bands[0]), _nothing, remote=True)
-        wanted = sampled_bands(self.band_set.bands)
+        wanted = sampled_bands(self.sensor, self.band_set.bands)
         _, sources, targets = work.bands
         for source_band, target in zip(sources, targets, strict=True):
             if (band := self.band_set.bands[target]) in wanted:

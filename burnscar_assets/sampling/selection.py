@@ -21,8 +21,8 @@ SIZE_CLASSES_HA = (5.0, 100.0, 1_000.0, 10_000.0)
 """Upper ends of the size classes, in hectares; the last class is open."""
 
 _CLASS_ORDER = (2, 1, 3, 4, 0)
-"""Size classes in the order in which a split takes a fire of each. The first class, below half a window of
-32 px at 10 m and so without burnt windows as a rule, only comes when no other fire is left."""
+"""Size classes in the order in which a split takes a fire of each. The first class, too small for burnt windows as a
+rule, only comes when no other fire is left."""
 
 
 def select_fires(perimeters: gpd.GeoDataFrame, settings: SamplingSettings) -> gpd.GeoDataFrame:

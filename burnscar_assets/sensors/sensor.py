@@ -1,5 +1,6 @@
 """What a sensor's file says, checked; nothing is read here."""
 
+from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Any, ClassVar, Final, Literal, Self
 
@@ -20,6 +21,10 @@ DN_PER_REFLECTANCE: Final = 10_000
 """Layers hold reflectance × 10,000 of whatever sensor, with `NO_DATA_DN` where there is none."""
 
 NO_DATA_DN: Final = 0
+
+BASELINE_OFFSET_DN: Final = 1000
+"""What Sentinel-2's processing baselines from 04.00 (scenes from 2022-01-25) add to every digital number."""
+
 LAYER_DTYPE: Final = "uint16"
 
 
@@ -156,6 +161,10 @@ class Sensor(Section):
             if role in band.roles:
                 return band.name
         raise KeyError(f"{self.name} has no band of role {role}")
+
+    def bands_of(self, roles: Iterable[Role]) -> tuple[str, ...]:
+        """Names of the bands of roles, in the roles' order, each once; roles that it has no band of are left out."""
+        return tuple(dict.fromkeys(self.band(role) for role in roles if self.has(role)))
 
     def place(self, role: Role) -> int:
         """Place of the band of a role in the sensor's order, from 0."""

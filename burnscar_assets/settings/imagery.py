@@ -10,7 +10,7 @@ from pydantic import (
 
 from burnscar_assets.network.masking import mask_address
 from burnscar_assets.section import Section
-from burnscar_assets.sensors.load import DEFAULT
+from burnscar_assets.sensors.load import DEFAULT, default_sensor
 
 
 class ImagerySettings(Section):
@@ -29,7 +29,7 @@ class ImagerySettings(Section):
     archive: str | None = Field(
         None, description="What ${BURNSCAR_ARCHIVE} stands for: stac-geoparquet or STAC catalogue, under the data root."
     )
-    layer: str = Field("sentinel2_l2a", description="Raster layer that the model reads.")
+    layer: str = Field(default_factory=lambda: default_sensor().layer, description="Raster layer that the model reads.")
     max_cloud_cover: float = Field(
         60, ge=0, le=100, description="Scenes above this granule cloud cover are no match, in percent."
     )

@@ -10,10 +10,17 @@ from pydantic import (
 
 from burnscar_assets.classes import Stratum
 from burnscar_assets.section import Section
+from burnscar_assets.sensors.load import default_sensor
 
 LEAST_RESOLUTION_M = 0.1
 METRES_PER_DEGREE = 111_320
 """On a meridian, about."""
+
+
+def _default_resolution_m() -> float:
+    """Of the default sensor; a whole number where it is one, as the versions of stages' code have it."""
+    found = default_sensor().resolution_m
+    return int(found) if found.is_integer() else found
 
 
 class SplitSettings(Section):
@@ -86,8 +93,12 @@ class SamplingSettings(Section):
 class WindowSettings(Section):
     """The size of a window in space and time."""
 
-    size_px: int = Field(32, ge=8, le=128, description="Side of a window, in pixels.")
-    resolution_m: float = Field(10, ge=0.1, le=1000, description="Ground sampling distance, in metres.")
+    size_px: int = Field(
+        default_factory=lambda: default_sensor().window_px, ge=8, le=128, description="Side of a window, in pixels."
+    )
+    resolution_m: float = Field(
+        default_factory=_default_resolution_m, ge=0.1, le=1000, description="Ground sampling distance, in metres."
+    )
     days_after: tuple[int, int] = Field(
         (0, 30), description="First and last day after containment that imagery of windows and maps may be from."
     )

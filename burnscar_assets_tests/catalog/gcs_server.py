@@ -18,7 +18,7 @@ import rasterio
 import shapely
 from rasterio.transform import from_origin
 
-from burnscar_assets.classes import BAND_RESOLUTION_M, BANDS
+from burnscar_assets.demo.spectra import BAND_RESOLUTION_M, BANDS
 from burnscar_assets_tests.catalog.small_archive import EPSG, LEFT, TOP, SmallScene, footprint
 
 BUCKET = "gcp-public-data-sentinel-2"

@@ -21,8 +21,8 @@ from rasterio.crs import CRS
 from rasterio.transform import from_origin
 
 from burnscar_assets.catalog.stac_index import StacDict, write_index
-from burnscar_assets.classes import BAND_RESOLUTION_M, BANDS
 from burnscar_assets.dataset.config import open_dataset, write_dataset_config
+from burnscar_assets.demo.spectra import BAND_RESOLUTION_M, BANDS
 from burnscar_assets.environment import CONFIGS_DIR
 from burnscar_assets.settings import ImagerySettings
 from burnscar_assets.storage.atomic import write_json

@@ -17,10 +17,10 @@ from rslearn.data_sources import copernicus
 from burnscar_assets.catalog.bulk_items import get_items_in_bulk
 from burnscar_assets.catalog.granules import drop_done_granules
 from burnscar_assets.catalog.matching import match_scenes
-from burnscar_assets.classes import BAND_RESOLUTION_M, BANDS
 from burnscar_assets.dataset.config import data_source, load_windows, open_dataset
 from burnscar_assets.dataset.materialize import TileSummary, materialize_tiles
 from burnscar_assets.dataset.tiles import read_tile
+from burnscar_assets.demo.spectra import BAND_RESOLUTION_M, BANDS
 from burnscar_assets.errors import SourceUnavailableError
 from burnscar_assets.settings import ImagerySettings
 from burnscar_assets.storage.paths import DataRoot

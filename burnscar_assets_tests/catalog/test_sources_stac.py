@@ -17,9 +17,9 @@ from rslearn.data_sources.planetary_computer import PlanetaryComputer
 
 from burnscar_assets.catalog.matching import match_scenes
 from burnscar_assets.catalog.stac_index import StacDict
-from burnscar_assets.classes import BAND_RESOLUTION_M, BANDS
 from burnscar_assets.dataset.materialize import materialize_tiles
 from burnscar_assets.dataset.tiles import read_tile
+from burnscar_assets.demo.spectra import BAND_RESOLUTION_M, BANDS
 from burnscar_assets.errors import SourceUnavailableError
 from burnscar_assets.storage.contracts import SCENE_MATCHES
 from burnscar_assets.storage.paths import DataRoot

@@ -9,9 +9,9 @@ import pytest
 
 from burnscar_assets.catalog.matching import match_scenes
 from burnscar_assets.catalog.stac_index import write_index
-from burnscar_assets.classes import BAND_RESOLUTION_M, BANDS
 from burnscar_assets.dataset.materialize import materialize_tiles
 from burnscar_assets.dataset.tiles import read_tile
+from burnscar_assets.demo.spectra import BAND_RESOLUTION_M, BANDS
 from burnscar_assets.mapping.making import make_map
 from burnscar_assets.sensors.indices import dnbr, nbr
 from burnscar_assets.storage.paths import DataRoot

@@ -13,11 +13,11 @@ from rasterio.transform import from_origin
 
 from burnscar_assets.catalog.matching import match_scenes
 from burnscar_assets.catalog.stac_index import StacDict, write_index
-from burnscar_assets.classes import BAND_RESOLUTION_M, BANDS
 from burnscar_assets.dataset.ledger import TILES_MADE, open_ledgers
 from burnscar_assets.dataset.materialize import TileSummary, materialize_tiles
 from burnscar_assets.dataset.scene_radiometry import radiometry_table
 from burnscar_assets.dataset.tiles import read_tile
+from burnscar_assets.demo.spectra import BAND_RESOLUTION_M, BANDS
 from burnscar_assets.environment import CONFIGS_DIR
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets_tests.catalog.small_archive import (

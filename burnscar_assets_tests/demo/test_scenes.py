@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 from shapely import Point
 
-from burnscar_assets.classes import BAND_RESOLUTION_M, BANDS
 from burnscar_assets.demo.burns import BURNED_FROM
 from burnscar_assets.demo.clouds import sun_at
 from burnscar_assets.demo.plan import Burn, Granule, ScenePlan
 from burnscar_assets.demo.scenes import Ground, Scene, make_ground, outside_swath, render
-from burnscar_assets.demo.spectra import Cover
+from burnscar_assets.demo.spectra import BAND_RESOLUTION_M, BANDS, Cover
 
 X_M, Y_M = -90_000, 60_000
 FIRE = Burn("f", Point(X_M, Y_M).buffer(700), date(2021, 8, 1), date(2021, 8, 11), 0.8)

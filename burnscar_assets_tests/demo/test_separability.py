@@ -7,13 +7,14 @@ from shapely import union_all
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import balanced_accuracy_score
 
-from burnscar_assets.classes import BAND_RESOLUTION_M, BANDS, Split
+from burnscar_assets.classes import Split
 from burnscar_assets.demo.acquisitions import season_scenes
 from burnscar_assets.demo.ignitions import EXTRA_DEFECTS, simulate_fires
 from burnscar_assets.demo.noise import generator
 from burnscar_assets.demo.plan import ScenePlan, WorldPlan, project
 from burnscar_assets.demo.regions import choose_regions
 from burnscar_assets.demo.scenes import Scene, make_ground, render
+from burnscar_assets.demo.spectra import BAND_RESOLUTION_M, BANDS
 from burnscar_assets.settings import SplitSettings
 
 YEARS = [2019, 2020, 2021, 2022]

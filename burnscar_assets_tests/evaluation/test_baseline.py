@@ -9,11 +9,12 @@ import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burnscar_assets.classes import BANDS, BASELINE_OFFSET_DN
+from burnscar_assets.classes import BANDS
 from burnscar_assets.errors import InputError
 from burnscar_assets.evaluation.baseline import tune_threshold, window_nbr
 from burnscar_assets.evaluation.metrics import Answers, binary_metrics
 from burnscar_assets.sensors.load import default_sensor
+from burnscar_assets.sensors.sensor import BASELINE_OFFSET_DN
 
 labelled = st.lists(st.tuples(st.integers(-20, 20), st.booleans()), min_size=2, max_size=40).filter(
     lambda rows: {True, False} == {r[1] for r in rows} and len({r[0] for r in rows}) > 1

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from burnscar_assets.reader.radiometry import (
-    BANDS_SAMPLED,
     SAMPLED,
+    VISIBLE,
     BandSample,
     Conversion,
     Shown,
@@ -23,7 +23,10 @@ from burnscar_assets.reader.radiometry import (
     statements_of_item,
     what_pixels_show,
 )
+from burnscar_assets.reader.sample import sampled_bands
+from burnscar_assets.sensors.load import default_sensor, load_sensor
 
+VISIBLE_BANDS = ("B01", "B02", "B03", "B04")
 CHIP_BANDS = ["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12"]
 WITHOUT = ("33188", "25630", "275979", "286743", "322265", "511198")
 WITH = ("445", "8845", "74721")
@@ -41,16 +44,29 @@ def ground(darkest: int, brightest: int, seed: int) -> np.ndarray:
 
 
 def samples_of(pixels: np.ndarray, offset: int) -> list[BandSample]:
-    found = [BandSample.of(band, pixels * share + offset) for band, share in (("B12", 1.0), ("B02", 0.9), ("B11", 1.1))]
+    found = [
+        BandSample.of(band, pixels * share + offset, visible=band in VISIBLE_BANDS)
+        for band, share in (("B12", 1.0), ("B02", 0.9), ("B11", 1.1))
+    ]
     return [sample for sample in found if sample]
 
 
 def chip_samples(path: Path, bands: list[str]) -> list[BandSample]:
     with rasterio.open(path) as source:
         planes = dict(zip(bands, source.read(), strict=True))
-    wanted = [band for band in SAMPLED if band in bands][:BANDS_SAMPLED]
-    found = [BandSample.of(band, planes[band][planes[band] > 0]) for band in wanted]
+    found = [
+        BandSample.of(band, planes[band][planes[band] > 0], visible=band in VISIBLE_BANDS)
+        for band in sampled_bands(default_sensor(), bands)
+    ]
     return [sample for sample in found if sample]
+
+
+def test_bands_that_prove_are_chosen_by_what_they_show() -> None:
+    sensor = default_sensor()
+    told_most = ("B12", "B02", "B11", "B04", "B8A", "B03", "B05", "B08", "B01", "B09", "B06", "B07")
+    assert sensor.bands_of(SAMPLED) == told_most and sensor.bands_of(VISIBLE) == VISIBLE_BANDS
+    assert sampled_bands(sensor, CHIP_BANDS) == ["B12", "B02", "B11"]
+    assert sampled_bands(load_sensor("landsat-c2-l2"), ["B5", "B4"]) == ["B4", "B5"]
 
 
 @given(surfaces, offsets, said)
@@ -74,7 +90,7 @@ def test_bright_ground_proves_nothing(level: int, seed: int, statements: list[St
 
 @given(st.integers(0, 199))
 def test_few_pixels_are_no_sample(count: int) -> None:
-    assert BandSample.of("B12", np.zeros(count)) is None
+    assert BandSample.of("B12", np.zeros(count), visible=False) is None
 
 
 @pytest.mark.parametrize(

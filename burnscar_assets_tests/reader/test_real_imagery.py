@@ -15,12 +15,12 @@ from sklearn.metrics import jaccard_score, roc_auc_score
 
 from burnscar_assets.catalog.matching import match_scenes
 from burnscar_assets.catalog.stac_index import write_index
-from burnscar_assets.classes import BASELINE_OFFSET_DN
 from burnscar_assets.dataset.config import open_dataset, write_dataset_config
 from burnscar_assets.dataset.materialize import materialize_tiles
 from burnscar_assets.dataset.tiles import read_tile
 from burnscar_assets.environment import CONFIGS_DIR
 from burnscar_assets.sensors.indices import dnbr, nbr
+from burnscar_assets.sensors.sensor import BASELINE_OFFSET_DN
 from burnscar_assets.settings import ImagerySettings
 from burnscar_assets.storage.paths import DataRoot
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from burnscar_assets.classes import BURNT, CLASS_NAMES, Split
 from burnscar_assets.cost import Cost, peak_memory_mb, write_cost
+from burnscar_assets.dataset.config import before_layer
 from burnscar_assets.dataset.tiles import read_tiles
 from burnscar_assets.models.baselines.features import feature_names, window_features
 from burnscar_assets.models.baselines.model import THRESHOLD_FILE, TREES_FILE
@@ -102,7 +103,7 @@ def train_baseline(
     """
     started = time.monotonic()
     years = training_years(settings, root, fire_year)
-    before = None if setup.threshold is None else setup.threshold.before_layer
+    before = _before(setup.threshold, settings)
     chosen = choose_windows(settings, root, years, [before] if before else [])
     check_splits(chosen, fire_year)
     windows = chosen.windows
@@ -127,7 +128,7 @@ def _threshold(
     layers = _layers(parameters, settings)
     values = _of_windows(layers, root, train, partial(burn_index, parameters.index, settings.sensor), progress)
     model = fit_threshold(values, _burnt(train), parameters.index)
-    text = json.dumps(asdict(model) | {"before_layer": parameters.before_layer}, indent=2)
+    text = json.dumps(asdict(model) | {"before_layer": _before(parameters, settings)}, indent=2)
     metrics = {
         "threshold": model.threshold.threshold,
         "train_balanced_accuracy": model.threshold.train_balanced_accuracy,
@@ -160,8 +161,15 @@ def _trees(
 
 def _layers(parameters: ThresholdParameters | None, settings: Settings) -> dict[str, tuple[str, ...]]:
     """The layers that a model reads, with their bands: the image after the fire, and what it is compared with."""
-    sensor, before = settings.sensor, parameters.before_layer if parameters else None
+    sensor, before = settings.sensor, _before(parameters, settings)
     return {settings.imagery.layer: sensor.names} | ({before: sensor.burn_ratio} if before else {})
+
+
+def _before(parameters: ThresholdParameters | None, settings: Settings) -> str | None:
+    """The layer of the image before the fire; None for what needs none."""
+    if parameters is None or parameters.index == "nbr":
+        return None
+    return parameters.before_layer or before_layer(settings.imagery.layer)
 
 
 def _of_windows(
