@@ -18,7 +18,8 @@ from burnscar_assets.cost import Stopwatch, read_cost, write_cost
 from burnscar_assets.errors import InputError
 from burnscar_assets.evaluation.card import write_card
 from burnscar_assets.evaluation.champion import Challenger, contest
-from burnscar_assets.evaluation.frames import fix_rules_of_maps, held_out_reliability
+from burnscar_assets.evaluation.frames import fix_rules_of_maps
+from burnscar_assets.evaluation.held_out_maps import judge_held_out
 from burnscar_assets.evaluation.judge import describe_windows, fix_rules, predict, predict_cloudy
 from burnscar_assets.evaluation.label_doubt import doubt_labels
 from burnscar_assets.evaluation.plots import write_worst_windows
@@ -30,7 +31,7 @@ from burnscar_assets.models.manifest import verify_checkpoint
 from burnscar_assets.models.plan import by_clearness, complete_windows, seen_windows, windows_of
 from burnscar_assets.process import Report, run_stage, step_reports
 from burnscar_assets.progress import Progress, silent
-from burnscar_assets.storage.contracts import EVALUATION_METRICS, PREDICTIONS, SEASON_PREDICTIONS
+from burnscar_assets.storage.contracts import EVALUATION_METRICS, MAP_SCORES, PREDICTIONS, SEASON_PREDICTIONS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import write_table
 
@@ -64,7 +65,7 @@ def evaluate(spec: EvaluationSpec, progress: Progress = silent) -> EvaluationRep
     of_windows = fix_rules(spec, folder, seen, progress)
     of_maps = fix_rules_of_maps(spec, folder, manifest, of_windows, seen, progress)
     rules = replace(of_windows, maps=of_maps)
-    maps = held_out_reliability(spec, folder, of_maps, seen, progress)
+    maps = judge_held_out(spec, folder, manifest, of_maps, seen, progress)
     watch = Stopwatch()
     predictions = predict(spec, folder, described, rules, progress, watch)
     season = judge_season(spec, progress)
@@ -81,10 +82,12 @@ def evaluate(spec: EvaluationSpec, progress: Progress = silent) -> EvaluationRep
         metrics_hash=EVALUATION_METRICS.content_hash(metrics),
         data_versions=spec.data_versions,
         label_noise=doubt.noise,
-        maps=maps,
+        maps=maps.reliability,
+        map_scores_hash=MAP_SCORES.content_hash(maps.scores),
     )
     write_table(root, PREDICTIONS, predictions, spec.fire_year)
     write_table(root, SEASON_PREDICTIONS, season.predictions, spec.fire_year)
+    write_table(root, MAP_SCORES, maps.scores, spec.fire_year)
     write_table(root, EVALUATION_METRICS, metrics, spec.fire_year)
     write_worst_windows(root, spec, predictions)
     write_card(root, spec, manifest, report, metrics)

@@ -10,11 +10,12 @@ from typing import Final
 
 import geopandas as gpd
 import numpy as np
+from numpy.typing import NDArray
 
 from burnscar_assets.classes import Split
 from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.errors import InputError
-from burnscar_assets.evaluation.frame_pixels import FramePixels, Reliability
+from burnscar_assets.evaluation.frame_pixels import FramePixels
 from burnscar_assets.evaluation.ground import frame_clusters
 from burnscar_assets.evaluation.map_rules import MapRules, fix_map_rules
 from burnscar_assets.evaluation.rules import Rules
@@ -55,10 +56,7 @@ def fix_rules_of_maps(
     Raises:
         MissingDataError: a year has no fire scenes, or an image of one is gone.
     """
-    scenes: list[FireScene] = []
-    for year in sorted(manifest.fire_years, reverse=True):
-        if len(scenes) < spec.settings.validation_frames:
-            scenes += _scenes(spec, year, Split.VAL)
+    scenes = validation_scenes(spec, manifest.fire_years)
     if not scenes:
         return rules.without_frames("no validation fire has an image")
     try:
@@ -69,18 +67,17 @@ def fix_rules_of_maps(
     return found or rules.without_frames(f"the frames of {len(frames)} validation fires show one class")
 
 
-def held_out_reliability(
-    spec: EvaluationSpec, checkpoint: Path, rules: MapRules, seen: gpd.GeoDataFrame, progress: Progress
-) -> Reliability | None:
-    """Whether probabilities mean what they say in the frames of the year's held-out fires, off all that was seen.
+def validation_scenes(spec: EvaluationSpec, fire_years: Sequence[int]) -> list[FireScene]:
+    """Frames of validation fires of the newest of some years and of those before it, until there are enough.
 
-    None where the checkpoint can't answer frames. Arguments and errors are those of `fix_rules_of_maps`.
+    Raises:
+        MissingDataError: a year has no fire scenes.
     """
-    try:
-        frames = judge_frames(spec, checkpoint, _scenes(spec, spec.fire_year, Split.TEST), seen, progress)
-    except InputError:
-        return None
-    return Reliability.of(frames, rules.slope, rules.intercept, spec.settings.confidence)
+    scenes: list[FireScene] = []
+    for year in sorted(fire_years, reverse=True):
+        if len(scenes) < spec.settings.validation_frames:
+            scenes += _scenes(spec, year, Split.VAL)
+    return scenes
 
 
 def judge_frames(
@@ -103,31 +100,37 @@ def judge_frames(
         InputError: the checkpoint reads other layers than maps are made of, or the scenes are of another.
         MissingDataError: an image is gone.
     """
-    from burnscar_assets.models.model import load_model
-
-    for scene in scenes:
-        scene.check_layer(spec.layer)
-    model = model_of_maps(load_model(checkpoint, spec.device, spec.classes), spec.layer, spec.sensor)
     places = gpd.GeoSeries([scene.frame.footprint for scene in scenes], crs=GEOGRAPHIC_CRS).to_crs(TABLE_CRS)
     clusters = frame_clusters([scene.cluster_id for scene in scenes], places.to_numpy())
-    frames = []
+    model, frames = model_of_frames(spec, checkpoint, scenes), []
     for number, (scene, cluster) in enumerate(zip(scenes, clusters, strict=True)):
         progress("frames judged", number, len(scenes))
-        frames.append(_judged(spec, model, scene, cluster, left_out))
+        frames.append(counted(scene, cluster, answer_frame(spec, model, scene), left_out))
     progress("frames judged", len(scenes), len(scenes))
     return frames
 
 
-def _scenes(spec: EvaluationSpec, fire_year: int, split: Split) -> list[FireScene]:
-    return [scene for scene in read_fire_scenes(spec.data_root, fire_year, [split]) if scene.fire_id is not None]
+def model_of_frames(spec: EvaluationSpec, checkpoint: Path, scenes: Sequence[FireScene]) -> WindowModel:
+    """A checkpoint that answers frames as maps do.
+
+    Raises:
+        InputError: it reads other layers than maps are made of, or the scenes are of another.
+    """
+    from burnscar_assets.models.model import load_model
+
+    for scene in scenes:
+        scene.check_layer(spec.layer)
+    return model_of_maps(load_model(checkpoint, spec.device, spec.classes), spec.layer, spec.sensor)
 
 
-def _judged(
-    spec: EvaluationSpec, model: WindowModel, scene: FireScene, cluster: str, left_out: gpd.GeoDataFrame
-) -> FramePixels:
+def answer_frame(spec: EvaluationSpec, model: WindowModel, scene: FireScene) -> NDArray[np.float32]:
+    """(height, width) probability of burnt of a frame's pixels; `NO_ANSWER` where the ground isn't seen or asked for.
+
+    Raises:
+        MissingDataError: an image is gone.
+    """
     lattice = Lattice(spec.size_px, spec.mapping.stride_of(spec.size_px))
-    frame, truth = scene.frame, scene.truth()
-    truth[frame.covers(near(left_out, frame), frame.box, touched=True)] = TRUTH_UNKNOWN
+    frame = scene.frame
     probability = np.full(frame.shape, NO_ANSWER, np.float32)
     for box in blocks_of(frame, scene.name, spec.settings.max_frame_km2):
         image = scene.after(lattice.reach(box)).of_bands(scene.bands, spec.sensor.names)
@@ -137,8 +140,25 @@ def _judged(
         )  # fmt: skip
         clear = image.validity[box.slices_in(image.box)] == Validity.VALID
         probability[box.slices_in(frame.box)] = np.where(clear, answer, NO_ANSWER)
+    return probability
+
+
+def counted(
+    scene: FireScene, cluster: str, probability: NDArray[np.float32], left_out: gpd.GeoDataFrame
+) -> FramePixels:
+    """The pixels of a frame by probability and truth, off the ground of some windows.
+
+    Raises:
+        MissingDataError: the truth is gone.
+    """
+    frame, truth = scene.frame, scene.truth()
+    truth[frame.covers(near(left_out, frame), frame.box, touched=True)] = TRUTH_UNKNOWN
     pixel_ha = frame.resolution_m**2 / SQUARE_M_PER_HA
     return FramePixels.of(str(scene.fire_id), cluster, probability, truth, pixel_ha)
+
+
+def _scenes(spec: EvaluationSpec, fire_year: int, split: Split) -> list[FireScene]:
+    return [scene for scene in read_fire_scenes(spec.data_root, fire_year, [split]) if scene.fire_id is not None]
 
 
 def blocks_of(frame: Frame, name: str, max_km2: float) -> list[Box]:

@@ -106,6 +106,7 @@ class EvaluationReport:
         data_versions: Data versions of what was read.
         label_noise: What dNBR says of the labels' noise.
         maps: Whether probabilities of the held-out fires' maps mean what they say; None if it can't make maps.
+        map_scores_hash: Content hash of the table of the held-out fires' maps.
     """
 
     fire_year: int
@@ -119,6 +120,7 @@ class EvaluationReport:
     data_versions: dict[str, str]
     label_noise: LabelNoise = field(default_factory=LabelNoise)
     maps: Reliability | None = None
+    map_scores_hash: str = ""
 
 
 def write_report(root: DataRoot, report: EvaluationReport) -> Path:

@@ -31,7 +31,7 @@ from burnscar_assets.dataset.changes import LABEL_BAND, LABEL_RASTER_LAYER
 from burnscar_assets.dataset.config import before_layer
 from burnscar_assets.errors import InputError, MissingDataError
 from burnscar_assets.mapping.frame import Box, Frame
-from burnscar_assets.mapping.mosaic import NO_SCENE, Mosaic
+from burnscar_assets.mapping.mosaic import NO_SCENE, Mosaic, Validity
 from burnscar_assets.mapping.scenes import SceneFacts
 from burnscar_assets.storage.atomic import read_json, write_json
 from burnscar_assets.storage.contracts import FIRE_SCENES
@@ -117,6 +117,14 @@ class FireScene:
         """The image before the fire, as `after`; None if there is none."""
         return self._mosaic(before_layer(self.layer), box) if self.moments_before else None
 
+    def clear(self, box: Box | None = None) -> npt.NDArray[np.bool_]:
+        """(height, width) where the image after shows the ground; box and errors as in `after`."""
+        return self._clear(self.layer, box)
+
+    def clear_before(self, box: Box | None = None) -> npt.NDArray[np.bool_] | None:
+        """The same of the image before; None if there is none."""
+        return self._clear(before_layer(self.layer), box) if self.moments_before else None
+
     @property
     def scenes_after(self) -> tuple[SceneFacts, ...]:
         """The scenes of the image after, by their numbers in it."""
@@ -153,6 +161,10 @@ class FireScene:
         truth = np.full(codes.shape, TRUTH_UNKNOWN, np.uint8)
         truth[codes == BURNT], truth[codes == UNBURNT] = TRUTH_BURNT, TRUTH_UNBURNT
         return truth
+
+    def _clear(self, layer: str, box: Box | None) -> npt.NDArray[np.bool_]:
+        _, (_, validity) = self._read(source_layer(layer), SOURCE_BANDS, box)
+        return np.asarray(validity == Validity.VALID)
 
     def _mosaic(self, layer: str, box: Box | None) -> Mosaic:
         there, pixels = self._read(layer, self.bands, box)

@@ -25,7 +25,7 @@ STAGE_VERSIONS = {
     "tiles": "5",
     "fire_scenes": "4",
     "checkpoint": "6",
-    "evaluation_metrics": "13",
+    "evaluation_metrics": "14",
     "burned_area_maps": "11",
     "baseline_checkpoint": "4",
     COMPARISON: "4",

@@ -154,6 +154,18 @@ class EvaluationSettings(Section):
     max_frame_km2: float = Field(
         200, gt=0, description="Of a larger frame, blocks drawn at random are answered, up to about this area, in km²."
     )
+    min_map_coverage: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="Share of a fire, and of its surroundings within 500 m, that images must show for its map to be "
+        "judged, 0–1.",
+    )
+    outline_margin_m: float = Field(
+        30,
+        ge=0,
+        description="Margin about the outline that the second IoU of a map leaves out, to each side, in metres.",
+    )
     worst_windows: int = Field(12, ge=1, le=48, description="Windows most wrong that the report shows, at most.")
     champion_rule: Literal["not_worse", "better", "person"] = Field(
         "not_worse",

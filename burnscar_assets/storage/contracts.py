@@ -377,6 +377,53 @@ EVALUATION_METRICS: Final = Table(
     ),
 )
 
+MAP_SCORES: Final = Table(
+    "map_scores",
+    "How well each held-out fire's frame is mapped, and how much is falsely mapped in frames without fire: by the "
+    "checkpoint, and in the world's own set-up by floors and burn indices too, on the same pixels.",
+    keys=("frame_id", "predictor", "seed"),
+    of_setup=True,
+    columns=(
+        Column("frame_id", "string", "Frame, as in `fire_scenes`."),
+        Column("fire_id", "string", "Fire; empty for a frame without fire."),
+        Column("fire_name", "string", "Name; not unique."),
+        Column("fire_year", "int", "Fire year."),
+        Column("cluster_id", "string", "Cluster of the fire; of a frame without fire, its block of ground."),
+        Column("area_ha", "float", "Area of the fire, in hectares; empty for a frame without fire."),
+        Column("flag", "string", "What a person remarked about the fire's perimeter; empty if nothing."),
+        Column(
+            "predictor",
+            "string",
+            "`model` (the checkpoint); floors: `all_burnt`, `ellipse`; burn indices: `nbr`, `nbr_otsu`, `dnbr`, "
+            "`dnbr_less_mode`, `dnbr_less_mode_tuned`, `rbr`. Those of change are only where there is an image before.",
+        ),
+        Column("seed", "int", "Seed that the checkpoint was trained with; of a baseline that of the world's."),
+        Column("judged", "bool", "Whether the map is judged."),
+        Column("reason", "string", "Why it isn't; empty if it is."),
+        Column("coverage", "float", "Share of the fire that images show, 0–1; empty without fire or image."),
+        Column("ring_coverage", "float", "The same of its surroundings; of a frame without fire, of all of it."),
+        Column("with_before", "bool", "Whether ground counts only where the image before shows it too."),
+        Column("threshold", "float", "Value above which a pixel is called burnt; empty if it isn't judged."),
+        Column("judged_ha", "float", "Ground that counts, in hectares: the same for all predictors."),
+        Column("burnt_ha", "float", "Of it, inside the perimeter."),
+        Column("mapped_ha", "float", "Of it, mapped as burned."),
+        Column("hits_ha", "float", "Of it, both."),
+        Column("unanswered", "float", "Share of it without an answer, which counts as unburnt, 0–1."),
+        Column("iou", "float", "Of mapped and burned ground, 0–1; 0 where nothing is mapped."),
+        Column("iou_off_outline", "float", "The same without a margin about the outline."),
+        Column("f1", "float", "F1 of burnt pixels, 0–1."),
+        Column("omission", "float", "Share of the burned ground that isn't mapped, 0–1."),
+        Column("commission", "float", "Share of the mapped ground that didn't burn, 0–1; empty if nothing is mapped."),
+        Column("area_ratio", "float", "Mapped area over burned area."),
+        Column("boundary_f_1px", "float", "F1 of the outline's pixels that lie within one pixel of the other outline."),
+        Column("boundary_f_2px", "float", "The same within two pixels."),
+        Column("boundary_distance_m_mean", "float", "Mean distance of the outlines, both ways, in metres."),
+        Column("boundary_distance_m_median", "float", "Median of the same."),
+        Column("false_patches", "int", "Patches of falsely mapped ground of half a hectare and more."),
+        Column("geometry", "geometry", "Footprint of the frame."),
+    ),
+)
+
 SETUP_COMPARISON: Final = Table(
     "setup_comparison",
     "Set-ups on the same held-out fires of all years: quality with intervals over fires and seeds, the difference to "
@@ -533,6 +580,7 @@ ALL_TABLES: Final = (
     PREDICTIONS,
     SEASON_PREDICTIONS,
     EVALUATION_METRICS,
+    MAP_SCORES,
     SETUP_COMPARISON,
     BURNED_AREA_MAPS,
     IN_SEASON_MAPS,

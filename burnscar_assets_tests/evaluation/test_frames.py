@@ -14,6 +14,7 @@ from burnscar_assets.evaluation.champion_record import serving
 from burnscar_assets.evaluation.evaluator import evaluate
 from burnscar_assets.evaluation.frame_pixels import FramePixels
 from burnscar_assets.evaluation.frames import blocks_of, fix_rules_of_maps, judge_frames
+from burnscar_assets.evaluation.held_out_maps import judge_held_out
 from burnscar_assets.evaluation.map_rules import FRAMES, WINDOWS, MapRules
 from burnscar_assets.evaluation.spec import EvaluationSpec, load_report
 from burnscar_assets.mapping.averaging import Lattice
@@ -28,7 +29,7 @@ from burnscar_assets.models.plan import seen_windows, windows_of
 from burnscar_assets.progress import silent
 from burnscar_assets.sensors.load import default_sensor
 from burnscar_assets.settings import EvaluationSettings
-from burnscar_assets.storage.contracts import FIRE_SCENES
+from burnscar_assets.storage.contracts import FIRE_SCENES, MAP_SCORES
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import TABLE_CRS, read_table, table_path, write_table
 from burnscar_assets_tests.evaluation.tiny_world import spec_of
@@ -85,6 +86,33 @@ def test_rules_of_maps_are_fixed_on_validation_frames_kept_and_told(world: DataR
     card = json.loads((world.evaluation(YEAR) / "model_card.json").read_text())
     assert card["held_out"]["rules"]["maps"]["errors"][0]["fire_id"] == "v"
     assert card["maps"]["after"][0]["share"] > 0
+
+
+def test_held_out_frames_are_scored_beside_baselines_on_the_same_pixels(world: DataRoot) -> None:
+    add_scenes(world, ("v", Split.VAL), ("t", Split.TEST))
+    report = evaluate(spec_of(world))
+    scores = read_table(world, MAP_SCORES, YEAR)
+    assert report.map_scores_hash == MAP_SCORES.content_hash(scores)
+    without_change = {"model", "all_burnt", "ellipse", "nbr", "nbr_otsu"}
+    assert set(scores["predictor"]) == without_change and set(scores["frame_id"]) == {"t"}
+    assert scores["judged"].all() and scores["judged_ha"].nunique() == 1 and not scores["with_before"].any()
+    rules = report.held_out.rules.for_maps
+    model = scores[scores["predictor"] == "model"].iloc[0]
+    assert model["threshold"] == rules.threshold and model["seed"] == verify_checkpoint(world.checkpoint(YEAR)).seed
+    full = scores[scores["predictor"] == "all_burnt"].iloc[0]
+    assert full["iou"] == pytest.approx(full["burnt_ha"] / full["judged_ha"]) and full["omission"] == 0
+
+
+def test_a_map_of_ground_that_was_trained_on_is_not_judged(world: DataRoot) -> None:
+    add_scenes(world, ("t", Split.TEST))
+    (scene,) = read_fire_scenes(world, YEAR, [Split.TEST])
+    folder, rules = world.checkpoint(YEAR), load_report(world, YEAR).held_out.rules.for_maps
+    ground = project(scene.frame.footprint, "EPSG:4326", TABLE_CRS)
+    seen = gpd.GeoDataFrame(geometry=[ground], crs=TABLE_CRS)
+    scores = judge_held_out(spec_of(world), folder, verify_checkpoint(folder), rules, seen, silent).scores
+    model = scores[scores["predictor"] == "model"].iloc[0]
+    assert not model["judged"] and "trained on its ground" in model["reason"]
+    assert scores.loc[scores["predictor"] != "model", "judged"].all()
 
 
 def test_held_out_frames_decide_nothing(world: DataRoot) -> None:

@@ -1,0 +1,215 @@
+"""The frames of a year's held-out fires, and those without fire: answered once, scored, and read for reliability."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from burnscar_assets.classes import Split
+from burnscar_assets.crs import GEOGRAPHIC_CRS
+from burnscar_assets.errors import InputError
+from burnscar_assets.evaluation.frame_pixels import FramePixels, Reliability
+from burnscar_assets.evaluation.frames import answer_frame, blocks_of, counted, model_of_frames, validation_scenes
+from burnscar_assets.evaluation.ground import frame_clusters
+from burnscar_assets.evaluation.map_baselines import BASELINES, FrameIndices, read_indices, tune
+from burnscar_assets.evaluation.map_rules import MapRules
+from burnscar_assets.evaluation.map_scores import JudgedGround, MapScore, Mask, score_map
+from burnscar_assets.evaluation.report import MODEL
+from burnscar_assets.evaluation.spec import EvaluationSpec
+from burnscar_assets.mapping.fire_scenes import FireScene, read_frames
+from burnscar_assets.mapping.ground import near
+from burnscar_assets.mapping.inference import WindowModel
+from burnscar_assets.models.manifest import CheckpointManifest
+from burnscar_assets.progress import Progress
+from burnscar_assets.settings import EvaluationSettings
+from burnscar_assets.storage.contracts import FIRE_PERIMETERS, MAP_SCORES
+from burnscar_assets.storage.tables import TABLE_CRS, read_table
+
+TRAINED_THERE: Final = "the checkpoint was trained on its ground"
+_FACTS: Final = ("fire_name", "area_ha", "flag")
+
+
+@dataclass(frozen=True)
+class HeldOutMaps:
+    """What came of the frames of a year's held-out fires.
+
+    Attributes:
+        scores: contract MAP_SCORES.
+        reliability: whether probabilities mean what they say there; None if the checkpoint can't answer frames.
+    """
+
+    scores: gpd.GeoDataFrame
+    reliability: Reliability | None
+
+
+@dataclass(frozen=True)
+class _Prediction:
+    """What a predictor calls burnt on a frame, and where it has an answer."""
+
+    called: Mask
+    answered: Mask
+    threshold: float
+
+
+def judge_held_out(
+    spec: EvaluationSpec,
+    checkpoint: Path,
+    manifest: CheckpointManifest,
+    rules: MapRules,
+    seen: gpd.GeoDataFrame,
+    progress: Progress,
+) -> HeldOutMaps:
+    """Answer the frames of the year's held-out fires and score them; in the world's own set-up beside baselines.
+
+    Args:
+        spec: of the evaluation.
+        checkpoint: the checkpoint's folder.
+        manifest: its manifest.
+        rules: calibration and threshold of its maps, fixed on validation fires.
+        seen: windows that it has seen.
+        progress: told of frames.
+
+    Raises:
+        MissingDataError: the year has no fire scenes, or an image of one is gone.
+    """
+    scenes = read_frames(spec.data_root, spec.fire_year, [Split.TEST])
+    places = gpd.GeoSeries([scene.frame.footprint for scene in scenes], crs=GEOGRAPHIC_CRS).to_crs(TABLE_CRS)
+    clusters = frame_clusters([scene.cluster_id for scene in scenes], places.to_numpy())
+    model, why = _model(spec, checkpoint, scenes)
+    thresholds = _tuned(spec, manifest, progress) if spec.part == "" else {}
+    facts, rows, pixels = _facts(spec), [], []
+    for number, (scene, cluster) in enumerate(zip(scenes, clusters, strict=True)):
+        progress("held-out frames judged", number, len(scenes))
+        known = _known(scene, facts) | {"seed": manifest.seed, "geometry": places.iloc[number]}
+        if scene.reason:
+            rows.append(_unjudged(known | {"predictor": MODEL, "reason": scene.reason}))
+            continue
+        ground = ground_of(scene, spec.settings)
+        predictions = dict(_baselines(spec, scene, ground, thresholds))
+        reason = why or (TRAINED_THERE if _is_seen(scene, ground, seen) else "")
+        if model is not None:
+            probability = answer_frame(spec, model, scene)
+            predictions = {MODEL: _by_rules(probability, rules)} | predictions
+            if scene.fire_id is not None:
+                pixels.append(counted(scene, cluster, probability, seen))
+        elif why:
+            rows.append(_unjudged(known | {"predictor": MODEL, "reason": why}))
+        for name, prediction in predictions.items():
+            row = known | {"predictor": name, "reason": ground.reason or (reason if name == MODEL else "")}
+            rows.append(_judged(row, prediction, ground, spec.settings.outline_margin_m))
+    progress("held-out frames judged", len(scenes), len(scenes))
+    reliability = None if model is None else _reliability(pixels, rules, spec.settings)
+    table = gpd.GeoDataFrame(rows, geometry="geometry", crs=TABLE_CRS) if rows else MAP_SCORES.empty()
+    return HeldOutMaps(MAP_SCORES.conform(table), reliability)
+
+
+def ground_of(scene: FireScene, settings: EvaluationSettings) -> JudgedGround:
+    """The pixels of a frame that every predictor is judged on.
+
+    Raises:
+        MissingDataError: an image or the truth is gone.
+    """
+    looked_at = np.zeros(scene.frame.shape, bool)
+    for box in blocks_of(scene.frame, scene.name, settings.max_frame_km2):
+        looked_at[box.slices_in(scene.frame.box)] = True
+    box = scene.frame.box
+    return JudgedGround.of(
+        scene.truth(), scene.clear(box), scene.clear_before(box), looked_at, scene.frame.resolution_m,
+        settings.min_map_coverage, has_fire=scene.fire_id is not None,
+    )  # fmt: skip
+
+
+def _model(spec: EvaluationSpec, checkpoint: Path, scenes: list[FireScene]) -> tuple[WindowModel | None, str]:
+    """The checkpoint as it answers frames, or why it can't."""
+    usable = [scene for scene in scenes if not scene.reason]
+    if not usable:
+        return None, ""
+    try:
+        return model_of_frames(spec, checkpoint, usable), ""
+    except InputError as error:
+        return None, str(error)
+
+
+def _reliability(pixels: list[FramePixels], rules: MapRules, settings: EvaluationSettings) -> Reliability:
+    return Reliability.of(pixels, rules.slope, rules.intercept, settings.confidence)
+
+
+def _by_rules(probability: NDArray[np.float32], rules: MapRules) -> _Prediction:
+    return _Prediction(rules.calibrate(probability) > rules.threshold, probability >= 0, rules.threshold)
+
+
+def _is_seen(scene: FireScene, ground: JudgedGround, seen: gpd.GeoDataFrame) -> bool:
+    return bool((scene.frame.covers(near(seen, scene.frame), scene.frame.box) & ground.judged).any())
+
+
+def _indices(spec: EvaluationSpec, scene: FireScene, ground: JudgedGround) -> FrameIndices:
+    boxes = blocks_of(scene.frame, scene.name, spec.settings.max_frame_km2)
+    return read_indices(scene, spec.sensor, boxes, ground)
+
+
+def _tuned(spec: EvaluationSpec, manifest: CheckpointManifest, progress: Progress) -> dict[str, float]:
+    """Thresholds of baselines by name, from frames of validation fires."""
+    scenes = validation_scenes(spec, manifest.fire_years)
+
+    def frames() -> Iterator[FrameIndices]:
+        for number, scene in enumerate(scenes):
+            progress("frames of validation fires by burn indices", number, len(scenes))
+            ground = ground_of(scene, spec.settings)
+            if not ground.reason:
+                yield _indices(spec, scene, ground)
+
+    return tune(BASELINES, frames())
+
+
+def _baselines(
+    spec: EvaluationSpec, scene: FireScene, ground: JudgedGround, thresholds: Mapping[str, float]
+) -> Iterator[tuple[str, _Prediction]]:
+    """What baselines say of a frame, those that can; none where no thresholds are given."""
+    if not thresholds or ground.reason:
+        return
+    frame = _indices(spec, scene, ground)
+    for one in BASELINES:
+        values, threshold = one.of(frame), thresholds[one.name]
+        if values is not None:
+            yield one.name, _Prediction(values > threshold, np.isfinite(values), threshold)
+
+
+def _facts(spec: EvaluationSpec) -> dict[str, dict[str, Any]]:
+    """Name, area and a person's remark of the year's fires."""
+    columns = ["fire_id", *(name for name in _FACTS if name in FIRE_PERIMETERS.column_names)]
+    fires = read_table(spec.data_root, FIRE_PERIMETERS, spec.fire_year, columns=columns)
+    return {str(fire_id): dict(row) for fire_id, row in fires.set_index("fire_id").iterrows()}
+
+
+def _known(scene: FireScene, facts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    of_fire = facts.get(str(scene.fire_id), {})
+    flag = of_fire.get("flag")
+    return {
+        "frame_id": scene.name,
+        "fire_id": scene.fire_id or "",
+        "fire_name": of_fire.get("fire_name", ""),
+        "fire_year": scene.fire_year,
+        "cluster_id": scene.cluster_id,
+        "area_ha": of_fire.get("area_ha", np.nan),
+        "flag": "" if pd.isna(flag) else flag,
+    }
+
+
+def _unjudged(row: dict[str, Any]) -> dict[str, Any]:
+    nothing = dict.fromkeys((*MapScore.names(), "coverage", "ring_coverage", "threshold"), None)
+    return nothing | {"judged": False, "with_before": False} | row
+
+
+def _judged(row: dict[str, Any], prediction: _Prediction, ground: JudgedGround, margin_m: float) -> dict[str, Any]:
+    shown = {
+        "coverage": ground.coverage, "ring_coverage": ground.ring_coverage, "with_before": ground.with_before,
+    }  # fmt: skip
+    if row["reason"]:
+        return _unjudged(row | shown)
+    score = score_map(prediction.called, prediction.answered, ground, margin_m)
+    return row | shown | asdict(score) | {"judged": True, "threshold": prediction.threshold}

@@ -1,0 +1,66 @@
+"""Floors and burn indices on hand-made frames: the mode of unburned ground, tuning, and what can't be had."""
+
+import numpy as np
+import pytest
+
+from burnscar_assets.evaluation.map_baselines import BASELINES, FrameIndices, tune, unburned_mode
+from burnscar_assets.evaluation.map_scores import JudgedGround, score_map
+
+SIDE = 120
+OFFSET = 0.13
+
+
+def frame_of(*, burnt_side: int = 40, with_before: bool = True, offset: float = OFFSET) -> FrameIndices:
+    """A frame of which a third is water; season has moved dNBR of all ground, and water's at random."""
+    generator = np.random.default_rng(5)
+    truth = np.zeros((SIDE, SIDE), np.uint8)
+    truth[20 : 20 + burnt_side, 20 : 20 + burnt_side] = 1
+    water = np.zeros((SIDE, SIDE), bool)
+    water[:, 80:] = True
+    before = np.where(water, 0.0, 0.5) + generator.normal(0, 0.03, (SIDE, SIDE))
+    change = offset + 0.4 * (truth == 1) + generator.normal(0, 0.03, (SIDE, SIDE))
+    change[water] = -0.2 + generator.normal(0, 0.01, water.sum())
+    clear = np.ones((SIDE, SIDE), bool)
+    ground = JudgedGround.of(truth, clear, clear if with_before else None, clear, 10.0, 0.5)
+    images = before.astype(np.float32), (before - change).astype(np.float32)
+    return FrameIndices(images[1], images[0] if with_before else None, water, ground)
+
+
+def iou(name: str, frame: FrameIndices, threshold: float | None = None) -> float:
+    one = next(one for one in BASELINES if one.name == name)
+    values = one.of(frame)
+    assert values is not None
+    called = values > (one.threshold if threshold is None else threshold)
+    return score_map(called, np.isfinite(values), frame.ground, 30).iou
+
+
+@pytest.mark.parametrize("burnt_side", [10, 40, 70])
+def test_the_mode_is_that_of_unburned_ground_and_water_has_no_part_in_it(burnt_side: int) -> None:
+    frame = frame_of(burnt_side=burnt_side)
+    assert frame.change is not None
+    assert unburned_mode(frame.change, frame.land) == pytest.approx(OFFSET, abs=0.03)
+    with_water = unburned_mode(frame.change, frame.ground.judged)
+    assert with_water is not None and with_water < -0.1
+    assert unburned_mode(frame.change, np.zeros((SIDE, SIDE), bool)) is None
+
+
+def test_an_offset_of_the_season_undoes_dnbr_and_not_dnbr_less_the_mode() -> None:
+    frame = frame_of()
+    assert iou("dnbr", frame) < 0.35 and iou("dnbr_less_mode", frame) > 0.95
+    assert iou("all_burnt", frame) == pytest.approx(1600 / SIDE**2)
+
+
+def test_thresholds_are_tuned_on_the_frames_given_and_others_stay() -> None:
+    found = tune(BASELINES, [frame_of()])
+    assert found["dnbr"] == found["dnbr_less_mode"] == pytest.approx(0.1)
+    assert 0.05 < found["dnbr_less_mode_tuned"] < 0.4
+    assert iou("rbr", frame_of(), found["rbr"]) > 0.95
+    assert iou("nbr", frame_of(), found["nbr"]) >= iou("nbr", frame_of())
+    assert iou("ellipse", frame_of(), found["ellipse"]) >= iou("ellipse", frame_of())
+    assert tune(BASELINES, []) == {one.name: one.threshold for one in BASELINES}
+
+
+def test_without_an_image_before_there_is_no_change() -> None:
+    frame = frame_of(with_before=False)
+    there = {one.name for one in BASELINES if one.of(frame) is not None}
+    assert there == {"all_burnt", "ellipse", "nbr", "nbr_otsu"}
