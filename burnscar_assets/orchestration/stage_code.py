@@ -66,7 +66,7 @@ UNDECISIVE = frozenset(
         "storage.atomic", "storage.paths", "terminal",
     }
 )  # fmt: skip
-"""Modules, or packages of them, that decide no result; so do all named `plots`."""
+"""Modules, or packages of them, that decide no result; so do all whose names end in `plots`."""
 
 _DIGEST_LENGTH = 12
 
@@ -126,7 +126,7 @@ def is_decisive(module: str) -> bool:
     """Whether a module can decide a stage's result."""
     parts = module.split(".")
     packages = {".".join(parts[:length]) for length in range(1, len(parts) + 1)}
-    return parts[-1] != "plots" and not packages & UNDECISIVE
+    return not parts[-1].endswith("plots") and not packages & UNDECISIVE
 
 
 def current_code() -> dict[str, StageCode]:

@@ -22,7 +22,7 @@ from burnscar_assets.models.plan import usable_windows
 from burnscar_assets.models.spec import TrainingSpec
 from burnscar_assets.models.trainer import train
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets_tests.dataset.test_bulk_data import assert_same, rslearn_module
+from burnscar_assets_tests.models.test_bulk_data import assert_same, rslearn_module
 from burnscar_assets_tests.models.test_process import run_rslearn
 from burnscar_assets_tests.models.test_trainer import BrokenOffError
 from burnscar_assets_tests.models.training_kit import Event, Plan, Run, Trained
