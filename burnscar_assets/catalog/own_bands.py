@@ -79,6 +79,24 @@ def find_images(files: Mapping[str, Sequence[str]], sensor: Sensor) -> tuple[lis
     return sorted(images, key=lambda image: image.name), left_out
 
 
+def named_bands(files: Mapping[str, Sequence[str]], sensor: Sensor) -> dict[str, tuple[str, ...]]:
+    """Which bands of a sensor each image has by the names of its bands or files, in the sensor's order, by image.
+
+    Images whose bands nothing names are left out.
+    """
+    spelling = _spelling(sensor)
+    found: dict[str, set[str]] = {}
+    for name, descriptions in files.items():
+        if any(descriptions):
+            found[_stem(name)] = set(_numbers(descriptions, sensor, spelling))
+        elif len(descriptions) == 1:
+            stem, key = _of_one_band(name, descriptions, spelling)
+            if key is not None:
+                found.setdefault(stem, set()).update(_bands({key: name}, sensor))
+    ordered = {name: tuple(band for band in sensor.names if band in bands) for name, bands in found.items()}
+    return {name: bands for name, bands in ordered.items() if bands}
+
+
 def _lacks(bands: Sequence[str], sensor: Sensor) -> str:
     return "name no band of the sensor" if len(bands) == len(sensor.names) else f"lack {', '.join(bands)}"
 

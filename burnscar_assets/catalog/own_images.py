@@ -28,6 +28,7 @@ from burnscar_assets.progress import Progress, silent
 from burnscar_assets.reader.pixels import PixelFacts, Radiometry, data_pixels, stated_radiometry
 from burnscar_assets.reader.radiometry import OFFSET_APPLIED, conversion_of_range, decide_fixed
 from burnscar_assets.sensors.sensor import Sensor
+from burnscar_assets.settings.windows import METRES_PER_DEGREE
 from burnscar_assets.text import some_of
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class OwnFile:
         dtype, nodata: type of its numbers, and the number without data; None where it names none.
         stated: scale and offset that it gives its numbers; None if it gives none.
         has_crs, has_alpha: whether it says where it lies, and whether a band is marked as transparency.
+        metres: side of a pixel; 0 where it doesn't say where it lies.
         tags: its own and those of GDAL's domain IMAGERY.
     """
 
@@ -68,6 +70,7 @@ class OwnFile:
     stated: Radiometry | None
     has_crs: bool
     has_alpha: bool
+    metres: float
     tags: Mapping[str, str]
 
 
@@ -119,20 +122,20 @@ def index_images(
     if out.suffix.lower() not in INDEX_ENDINGS:
         raise InputError(f"{out} must end with {INDEX_ENDINGS[0]}: an index is a stac-geoparquet")
     problems: Problems = defaultdict(list)
-    files = _read_headers(folder, problems, progress)
+    files = read_headers(folder, problems, progress)
     images, left_out = find_images({name: file.descriptions for name, file in files.items()}, sensor)
     given = read_days(days, files) if days is not None else {}
     dated = _checked(images, files, given, sensor, offset, problems)
     items = []
     for done, image in enumerate(images):
         progress("images looked at", done, len(images))
-        shape = _footprint(folder, image, sensor, problems)
+        shape = footprint(folder, image, sensor, problems)
         if shape is None:
             left_out.setdefault("hold no data", []).extend(image.files)
         else:
             items.append(_item(folder, out, image, dated[image.name], shape, offset))
     progress("images looked at", len(images), len(images))
-    _refuse(problems)
+    refuse(problems)
     if not items:
         why = "; ".join(f"{len(names)} {reason}" for reason, names in left_out.items())
         raise InputError(
@@ -166,7 +169,7 @@ def _checked(
         if image.name in dated:
             problems["are called as another image but for the ending: rename them"].append(image.files[0])
         dated |= {image.name: when} if when else {}
-    _refuse(problems)
+    refuse(problems)
     return dated
 
 
@@ -177,7 +180,12 @@ def _form(sensor: Sensor) -> str:
     )
 
 
-def _read_headers(folder: Path, problems: Problems, progress: Progress) -> dict[str, OwnFile]:
+def read_headers(folder: Path, problems: Problems, progress: Progress = silent) -> dict[str, OwnFile]:
+    """What the GeoTIFFs of a folder say of themselves, by their paths below it; what can't be read joins the problems.
+
+    Raises:
+        InputError: there is no such folder, or no GeoTIFF in it.
+    """
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder: give that of the GeoTIFFs")
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS and path.is_file())
@@ -209,11 +217,25 @@ def _header(name: str, source: "DatasetReader") -> OwnFile:
         stated_radiometry(source, 1),
         source.crs is not None,
         ColorInterp.alpha in source.colorinterp,
+        _pixel_side_m(source),
         source.tags() | source.tags(ns="IMAGERY"),
     )
 
 
-def _refuse(problems: Problems) -> None:
+def _pixel_side_m(source: "DatasetReader") -> float:
+    """Side of a file's pixel from north to south, metres."""
+    if source.crs is None:
+        return 0.0
+    factor = METRES_PER_DEGREE if source.crs.is_geographic else source.crs.linear_units_factor[1]
+    return float(np.hypot(source.transform.b, source.transform.e) * factor)
+
+
+def refuse(problems: Problems) -> None:
+    """Name files that can't be indexed, and what to do about each.
+
+    Raises:
+        InputError: there are some.
+    """
     if problems:
         told = [f"{len(names)} {what}: {some_of(names)}" for what, names in problems.items()]
         raise InputError(f"files that can't be indexed: {'; '.join(told)}")
@@ -284,8 +306,8 @@ def _days_of(
     return first, last
 
 
-def _footprint(folder: Path, image: OwnImage, sensor: Sensor, problems: Problems) -> shapely.Geometry | None:
-    """The bounds of an image's data on the globe, degrees; None without data."""
+def footprint(folder: Path, image: OwnImage, sensor: Sensor, problems: Problems) -> shapely.Geometry | None:
+    """The bounds of an image's data on the globe, degrees; None without data or where that joins the problems."""
     from rasterio.errors import RasterioError
 
     shapes = []

@@ -22,6 +22,7 @@ from burnscar_assets.mapping.frame import Box, Frame, frame_around, project, zon
 from burnscar_assets.mapping.ground import told_apart
 from burnscar_assets.mapping.spec import MapTask
 from burnscar_assets.sampling.ground import Pieces
+from burnscar_assets.sampling.land import load_land
 from burnscar_assets.sampling.randomness import key_of, mix, uniform
 from burnscar_assets.sampling.splits import SplitMap
 from burnscar_assets.settings import Settings
@@ -70,17 +71,18 @@ def frames_of_fires(fires: gpd.GeoDataFrame, settings: Settings, root: DataRoot)
     Args:
         fires: what `plan.judged_fires` gives.
         settings: of the world.
-        root: of the world.
+        root: of the world, whose layer of land is read where frames keep to it.
 
     Raises:
         InputError: a fire reaches too far beyond its UTM zone.
     """
-    frames = []
+    frames, land = [], _parts_of_land(fires, settings, root)
     for _, fire in fires.to_crs(GEOGRAPHIC_CRS).iterrows():
         task = _task(fire, settings, root)
         margin_m = settings.fire_scenes.margin_of(float(fire["area_ha"]) * 1e4)
         around = frame_around(task.geometry, settings.windows.resolution_m, margin_m)
         frame = _displaced(around, _SHIFT * margin_m, key_of("fire-scene", settings.sampling.seed, task.name))
+        frame = _within(frame, task.geometry, land)
         frames.append(PlannedFrame(task.name, Split(fire["split"]), str(fire["cluster_id"]), frame, task))
     return frames
 
@@ -161,6 +163,31 @@ def _displaced(frame: Frame, most_m: float, key: np.uint64) -> Frame:
     share = 2 * uniform(mix(key, np.arange(2))) - 1
     columns, rows = np.round(share * most_m / frame.resolution_m).astype(int).tolist()
     return Frame(frame.epsg, frame.resolution_m, frame.box.moved(columns, rows))
+
+
+def _parts_of_land(fires: gpd.GeoDataFrame, settings: Settings, root: DataRoot) -> npt.NDArray[np.object_]:
+    """Parts of the land that frames keep to, EPSG:4326; none where they may reach beyond it."""
+    sampling = settings.sampling
+    if not sampling.only_on_land or sampling.land is None or fires.empty:
+        return np.array([], dtype=object)
+    land = load_land(root.resolve(sampling.land), int(fires["fire_year"].iloc[0]), may_be_empty=True)
+    return shapely.get_parts(shapely.union_all(land.to_crs(GEOGRAPHIC_CRS).geometry.to_numpy()))
+
+
+def _within(frame: Frame, fire: shapely.Geometry, land: npt.NDArray[np.object_]) -> Frame:
+    """What of a frame lies within the bounds of the part of the land that has most of the fire (EPSG:4326)."""
+    shared = shapely.area(shapely.intersection(land, fire))
+    if not shared.any():
+        return frame
+    part = project(land[int(np.argmax(shared))], GEOGRAPHIC_CRS, f"EPSG:{frame.epsg}")
+    west, south, east, north = np.array(part.bounds) / frame.resolution_m
+    box = Box(
+        max(frame.box.left, int(np.ceil(west))),
+        max(frame.box.top, int(np.ceil(-north))),
+        min(frame.box.right, int(np.floor(east))),
+        min(frame.box.bottom, int(np.floor(-south))),
+    )
+    return Frame(frame.epsg, frame.resolution_m, box)
 
 
 def _frame_at(x_m: float, y_m: float, settings: Settings) -> Frame:

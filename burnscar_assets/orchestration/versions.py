@@ -123,7 +123,8 @@ _SEEN = ("imagery.layer", "imagery.min_clear_fraction")
 
 _JUDGED = (
     "sampling.splits", "sampling.ring_gap_m", "sampling.ring_width_m", "sampling.max_fires_per_year", "sampling.seed",
-    "windows.resolution_m", "fire_scenes.margin_m", "fire_scenes.margin_share",
+    "sampling.land", "sampling.only_on_land", "windows.resolution_m", "fire_scenes.margin_m",
+    "fire_scenes.margin_share",
 )  # fmt: skip
 """Which fires judge a checkpoint, and their frames, which training keeps off."""
 
@@ -179,6 +180,7 @@ READ_BY = {
             "fire_scenes",
             "mapping.mosaics",
             "sampling.land",
+            "sampling.only_on_land",
             "sampling.seed",
             "sampling.splits",
             "sampling.ring_gap_m",

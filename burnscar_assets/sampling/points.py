@@ -173,7 +173,9 @@ def _sources(
     every_burn = cache(lambda: Pieces(burns))
     whole_ground = cache(lambda: Pieces([shapely.union_all(ground)]))
     made: dict[Stratum, Callable[[], StratumSource]] = {
-        Stratum.RING: lambda: strata.ring(frame.fires, frame.settings, every_burn()),
+        Stratum.RING: lambda: strata.ring(
+            frame.fires, frame.settings, every_burn(), whole_ground() if frame.settings.only_on_land else None
+        ),
         Stratum.GRANULE: lambda: strata.granule(frame.fires, frame.settings, every_burn(), whole_ground()),
         Stratum.LAND: lambda: strata.OnLand(whole_ground(), every_burn()),
         Stratum.HARD: lambda: strata.hard(cast(gpd.GeoDataFrame, hard_negatives), every_burn()),

@@ -157,9 +157,9 @@ class InShapes:
         return self._pieces.covered_share(drawn.footprint, drawn.box) >= self._least_share
 
 
-def ring(fires: gpd.GeoDataFrame, settings: SamplingSettings, burns: Pieces) -> AroundFire:
+def ring(fires: gpd.GeoDataFrame, settings: SamplingSettings, burns: Pieces, land: Pieces | None = None) -> AroundFire:
     """The ring: windows outside the gap, centres within gap and width of the perimeter."""
-    return AroundFire(fires, settings.ring_gap_m, settings.ring_gap_m + settings.ring_width_m, burns)
+    return AroundFire(fires, settings.ring_gap_m, settings.ring_gap_m + settings.ring_width_m, burns, land)
 
 
 def granule(fires: gpd.GeoDataFrame, settings: SamplingSettings, burns: Pieces, land: Pieces) -> AroundFire:

@@ -70,6 +70,10 @@ class SamplingSettings(Section):
     land: str | None = Field(
         None, description="Vector file of the land to sample, under the data root; empty: California in coarse outline."
     )
+    only_on_land: bool = Field(
+        False,
+        description="Whether rings and frames of fires keep to the land as well, as where it is all that images show.",
+    )
     hard_negatives: str | None = Field(
         None, description="Vector file of confusers (water, lava, fields, …) for stratum hard; under the data root."
     )
@@ -83,6 +87,8 @@ class SamplingSettings(Section):
     def _strata_are_negatives(self) -> Self:
         if Stratum.BURNT in self.unburnt_per_burnt:
             raise ValueError("unburnt_per_burnt takes the strata ring, granule, land, hard, old_scar; not burnt")
+        if self.only_on_land and self.land is None:
+            raise ValueError("only_on_land needs a layer of the land: name one in sampling.land")
         if not 0 <= self.granule_km[0] < self.granule_km[1]:
             raise ValueError("granule_km must be [nearest, farthest], 0 or more")
         if self.min_burnt_share_small > self.min_burnt_share:

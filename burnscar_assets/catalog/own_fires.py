@@ -1,0 +1,191 @@
+"""Which days a person's images are taken for where nothing but the fire that they show tells, and what they cover.
+
+An image that is called post or after, in a name of a file or its folder, is of the days in which images after the fire
+are looked for; one that is called pre or before, of those before its alarm. Which fire that is, is the one on its
+ground; of several, the one that the path names.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Final
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+
+from burnscar_assets.catalog.own_bands import OwnImage, find_images
+from burnscar_assets.catalog.own_days import Days, days_of_file
+from burnscar_assets.catalog.own_images import OwnFile, Problems, footprint, refuse
+from burnscar_assets.crs import GEOGRAPHIC_CRS
+from burnscar_assets.errors import InputError
+from burnscar_assets.progress import Progress, silent
+from burnscar_assets.sampling.land import YEARS_COLUMN
+from burnscar_assets.sensors.sensor import Sensor
+from burnscar_assets.settings.windows import WindowSettings
+from burnscar_assets.storage.tables import TABLE_CRS
+
+_AFTER: Final = re.compile(r"(?<![a-z])(?:post|after)(?![a-z])", re.IGNORECASE)
+_BEFORE: Final = re.compile(r"(?<![a-z])(?:pre|before)(?![a-z])", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class ImagesOfFires:
+    """The images of a folder, each with its days and ground.
+
+    Attributes:
+        days: first and last day of each file of an image, by its path below the folder.
+        by_fire: files of them whose days follow from their fire, not from names, tags or a table.
+        covered: ground of the images after fires: polygons (EPSG:3310) with the fire years that they are of.
+        without_image: fires that no image after them shows, of those asked about: their rows.
+        left_out: files that are no images of the sensor, by the reason.
+    """
+
+    days: dict[str, Days]
+    by_fire: tuple[str, ...]
+    covered: gpd.GeoDataFrame
+    without_image: gpd.GeoDataFrame
+    left_out: dict[str, list[str]]
+
+
+def match_fires(
+    folder: Path,
+    files: Mapping[str, OwnFile],
+    sensor: Sensor,
+    fires: gpd.GeoDataFrame,
+    windows: WindowSettings,
+    given: Mapping[str, Days],
+    progress: Progress = silent,
+) -> ImagesOfFires:
+    """Tell the days and the ground of the images of a folder.
+
+    Args:
+        folder: of the images.
+        files: what each says of itself, by its path below the folder.
+        sensor: whose images they are.
+        fires: columns fire_name, fire_year, alarm_date and containment_date; EPSG:3310.
+        windows: which days after and before a fire images may be of.
+        given: days that a table gives, which count more than names and tags.
+        progress: told of images.
+
+    Raises:
+        InputError: no image lies on a fire; or images are of no fire, or of several, or don't say whether they are of
+            before or after it, though nothing else tells their days.
+    """
+    images, left_out = find_images({name: file.descriptions for name, file in files.items()}, sensor)
+    problems: Problems = defaultdict(list)
+    shapes: dict[str, shapely.Geometry] = {}
+    for done, image in enumerate(images):
+        progress("images looked at", done, len(images))
+        shape = footprint(folder, image, sensor, problems)
+        if shape is not None:
+            shapes[image.name] = shape
+    refuse(problems)
+    progress("images looked at", len(images), len(images))
+    grounds = gpd.GeoSeries(shapes, crs=GEOGRAPHIC_CRS).to_crs(TABLE_CRS) if shapes else gpd.GeoSeries(crs=TABLE_CRS)
+    if images and not grounds.intersects(shapely.union_all(fires.geometry.to_numpy())).any():
+        raise InputError(_no_overlap(grounds, fires))
+    days, by_fire = _days(images, files, sensor, grounds, fires, windows, given, problems)
+    refuse(problems)
+    covered, shown = _covered(images, days, grounds, fires)
+    return ImagesOfFires(days, tuple(by_fire), covered, fires[~shown], left_out)
+
+
+def _days(
+    images: list[OwnImage],
+    files: Mapping[str, OwnFile],
+    sensor: Sensor,
+    grounds: gpd.GeoSeries,
+    fires: gpd.GeoDataFrame,
+    windows: WindowSettings,
+    given: Mapping[str, Days],
+    problems: Problems,
+) -> tuple[dict[str, Days], list[str]]:
+    """Days by file, and the files whose days follow from their fire."""
+    found: dict[str, Days] = {}
+    by_fire: list[str] = []
+    for image in images:
+        told = next((given[name] for name in image.files if name in given), None) or _told(image, files, sensor)
+        if told is None and image.name in grounds.index:
+            told = _of_fire(image, grounds[image.name], fires, windows, problems)
+            by_fire += image.files if told else ()
+        if told is not None:
+            found |= dict.fromkeys(image.files, told)
+    return found, by_fire
+
+
+def _told(image: OwnImage, files: Mapping[str, OwnFile], sensor: Sensor) -> Days | None:
+    """Days of an image by names and tags of its files; of composites both the first and the last are needed."""
+    named = [days_of_file(Path(name).stem, files[name].tags) for name in image.files]
+    if sensor.kind == "scenes":
+        return next(((days[0], days[0]) for days in named if days), None)
+    return next(((days[0], days[1]) for days in named if len(days) > 1), None)
+
+
+def _of_fire(
+    image: OwnImage, ground: shapely.Geometry, fires: gpd.GeoDataFrame, windows: WindowSettings, problems: Problems
+) -> Days | None:
+    """The days before or after its fire; None where it isn't clear which fire or which of the two."""
+    path = image.files[0]
+    stem, folders = Path(path).stem, Path(path).parent.as_posix()
+    after, before = ((bool(p.search(stem)), bool(p.search(folders))) for p in (_AFTER, _BEFORE))
+    is_after, is_before = (after[0] or (after[1] and not before[0])), (before[0] or (before[1] and not after[0]))
+    remedy = "put their days into their names as YYYYMMDD, or give --days FILE with columns file, start, end"
+    if is_after == is_before:
+        problems[f"have no days, nor post or pre in their names, which would tell them by their fire: {remedy}"].append(
+            path
+        )
+        return None
+    on_it = fires[fires.intersects(ground)]
+    if len(on_it) > 1:
+        named = [_plain(str(name)) in _plain(path) for name in on_it["fire_name"].fillna("?")]
+        on_it = on_it[np.array(named)]
+    if len(on_it) != 1:
+        problems[f"have no days, and show no fire or several of which their path names not one: {remedy}"].append(path)
+        return None
+    fire = on_it.iloc[0]
+    (first, last), (near, far) = windows.days_after, windows.days_before
+    if is_after:
+        return _day(fire["containment_date"], first), _day(fire["containment_date"], last)
+    return _day(fire["alarm_date"], -far), _day(fire["alarm_date"], -near)
+
+
+def _covered(
+    images: list[OwnImage], days: Mapping[str, Days], grounds: gpd.GeoSeries, fires: gpd.GeoDataFrame
+) -> tuple[gpd.GeoDataFrame, "pd.Series[bool]"]:
+    """Ground of images after fires by fire year, and which fires any of them shows."""
+    shown = pd.Series(False, index=fires.index)
+    rows = []
+    alarms, years = fires["alarm_date"].dt.tz_localize(None), fires["fire_year"]
+    for image in images:
+        if image.name not in grounds.index or image.files[0] not in days:
+            continue
+        later = fires.intersects(grounds[image.name]) & (alarms <= pd.Timestamp(days[image.files[0]][1]))
+        shown |= later
+        if later.any():
+            rows.append({YEARS_COLUMN: sorted({int(year) for year in years[later]}), "geometry": grounds[image.name]})
+    return gpd.GeoDataFrame(rows, columns=[YEARS_COLUMN, "geometry"], geometry="geometry", crs=TABLE_CRS), shown
+
+
+def _no_overlap(grounds: gpd.GeoSeries, fires: gpd.GeoDataFrame) -> str:
+    boxes = [
+        ", ".join(f"{value:.2f}" for value in shapes.to_crs(GEOGRAPHIC_CRS).total_bounds)
+        for shapes in (grounds, fires.geometry)
+    ]
+    return (
+        f"no image lies on a fire: images are within {boxes[0]} (west, south, east, north), perimeters within "
+        f"{boxes[1]}: give images and perimeters of the same place, or correct the CRS of one of them"
+    )
+
+
+def _day(moment: pd.Timestamp, days: int) -> date:
+    found: date = (moment + timedelta(days=days)).date()
+    return found
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[\W_]+", "", text).casefold()
