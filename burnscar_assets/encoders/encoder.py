@@ -15,7 +15,8 @@ Lacking = Literal["error", "zero", "nearest", "mask"]
 """What is done about bands that a sensor lacks."""
 
 VARIABLES: Final = (
-    "FOLDER", "RANDOM", "PATCH_SIZE", "WIDTH", "BANDS", "STEPS", "METRES", "INPUT", "AUTOCAST", "COMPILE",
+    "FOLDER", "WEIGHTS_FILE", "RANDOM", "PATCH_SIZE", "WIDTH", "BLOCKS", "BANDS", "STEPS", "METRES", "INPUT",
+    "AUTOCAST", "COMPILE",
 )  # fmt: skip
 """What `${…}` as a whole value of `init_args` may name; see `Encoder.init_args`."""
 
@@ -25,6 +26,7 @@ class EncoderBand(Section):
 
     name: str = Field(min_length=1, description="As its authors call it.")
     role: Role | None = Field(None, description="What it shows; a sensor's band of this role feeds it.")
+    instead: Role | None = Field(None, description="Role of the sensor's band that feeds it where none is of its role.")
     nm: float | None = Field(None, gt=0, description="Wavelength in nm, to find the nearest band by.")
     subtract: float = Field(0, description="Normalised is (number − subtract) / divide, of reflectance × 10,000.")
     divide: float = Field(1, gt=0, description="See subtract.")
@@ -85,10 +87,10 @@ class Encoder(Section):
     )
     init_args: dict[str, Any] = Field(
         {},
-        description="Its arguments. A value ${…} becomes: FOLDER with the weights; RANDOM, whether to build it without "
-        "weights (then only the architecture's file is in FOLDER); PATCH_SIZE; WIDTH; BANDS, names of those bands "
-        "that are there; STEPS, images of a window; METRES, side of a pixel; INPUT, name of the input; AUTOCAST, "
-        "bfloat16 or null; COMPILE.",
+        description="Its arguments. A value ${…} becomes: FOLDER with the weights; WEIGHTS_FILE, their name there; "
+        "RANDOM, whether to build it without weights (then only the architecture's file is in FOLDER); PATCH_SIZE; "
+        "WIDTH; BLOCKS; BANDS, names of those bands that are there; STEPS, images of a window; METRES, side of a "
+        "pixel; INPUT, name of the input; AUTOCAST, bfloat16 or null; COMPILE.",
     )
     input: str = Field(min_length=1, description="Name of the input in rslearn's sample.")
     bands: tuple[EncoderBand, ...] = Field(min_length=1, description="In the order in which it reads them.")
