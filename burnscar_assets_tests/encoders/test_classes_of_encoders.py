@@ -23,7 +23,7 @@ TERRAMIND: dict[bool, tuple[list[float], list[float]]] = {
     False: ([-1.19879, -1.29742, -2.01185, -0.88218], [-0.15172, 1.1779, 0.18852, 1.90997]),
     True: ([-0.81904, -1.33971, -1.36505, -1.14193], [0.56467, 0.75322, 0.98295, 1.15194]),
 }
-"""What TerraTorch 1.2.11 answers for `_wave`, by whether blocks are gated: channels of the first and of another patch."""
+"""What TerraTorch 1.2.11 answers for `_wave`, by whether blocks are gated: channels of the first and another patch."""
 
 
 def answer(encoder: nn.Module, images: Tensor, name: str = "image") -> Tensor:
