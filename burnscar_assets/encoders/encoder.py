@@ -25,8 +25,9 @@ class EncoderBand(Section):
     """A band that an encoder reads."""
 
     name: str = Field(min_length=1, description="As its authors call it.")
-    role: Role | None = Field(None, description="What it shows; a sensor's band of this role feeds it.")
-    instead: Role | None = Field(None, description="Role of the sensor's band that feeds it where none is of its role.")
+    role: Role | tuple[Role, ...] | None = Field(
+        None, description="What it shows: the sensor's band of this role feeds it, of several that of the first."
+    )
     nm: float | None = Field(None, gt=0, description="Wavelength in nm, to find the nearest band by.")
     subtract: float = Field(0, description="Normalised is (number − subtract) / divide, of reflectance × 10,000.")
     divide: float = Field(1, gt=0, description="See subtract.")
