@@ -13,6 +13,7 @@ from burnscar_assets.cli.chain import add_chain
 from burnscar_assets.cli.maps import add_map, add_map_image, with_bounding_box
 from burnscar_assets.cli.results import add_files, add_models, add_tables
 from burnscar_assets.cli.services import add_services
+from burnscar_assets.cli.study import add_study
 from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE, data_root
 from burnscar_assets.errors import BurnscarError
 from burnscar_assets.network.environment import share_transport
@@ -65,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     add_chain(commands, shared, placed)
+    add_study(commands, placed)
     add_models(commands, shared)
     add_tables(commands, shared, placed)
     add_files(commands, shared, placed)

@@ -1,0 +1,73 @@
+"""The command that makes a world of a person's own images and perimeters and runs the whole chain over it: study."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from burnscar_assets.sensors.sensor import BASELINE_OFFSET_DN
+
+
+def add_study(commands: Any, placed: argparse.ArgumentParser) -> None:
+    """Add the command to those of a parser."""
+    study = commands.add_parser(
+        "study",
+        parents=[placed],
+        help="train and compare on your own images and fires",
+        description="Make a world of a folder of GeoTIFFs and a file of fire perimeters, and run everything over it: "
+        "labels, windows, tiles, each set-up that fits, the comparison, and pages of maps. What was made is kept; the "
+        "same command goes on where it was stopped.",
+    )
+    study.add_argument("--images", type=Path, required=True, metavar="FOLDER", help="GeoTIFFs, also in folders below")
+    study.add_argument(
+        "--perimeters",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="GeoJSON, GeoPackage, shapefile or zip with name, year (YEAR_) and alarm date (ALARM_DATE) of each fire, "
+        "containment date (CONT_DATE) and a remark (flag) where there are any",
+    )
+    study.add_argument("--sensor", metavar="NAME", help="whose images they are (default: found out from the files)")
+    study.add_argument(
+        "--days",
+        type=Path,
+        metavar="FILE",
+        help="CSV with columns file, start, end (default: names and tags tell, else pre or post and the fire)",
+    )
+    study.add_argument(
+        "--offset",
+        type=int,
+        choices=(0, BASELINE_OFFSET_DN),
+        help="what each number of Sentinel-2 carries, where no file's name tells its baseline",
+    )
+    study.add_argument(
+        "--weights",
+        type=_weights,
+        action="append",
+        default=[],
+        metavar="ENCODER=FOLDER",
+        help="pretrained weights of an encoder, as galileo=FOLDER; its set-ups are left out without; may be repeated",
+    )
+    study.set_defaults(command=_study)
+
+
+def _weights(text: str) -> tuple[str, Path]:
+    name, given, folder = text.partition("=")
+    if not (name and given and folder):
+        raise argparse.ArgumentTypeError(f"{text} is not ENCODER=FOLDER, such as galileo=weights/galileo")
+    return name, Path(folder)
+
+
+def _study(options: argparse.Namespace) -> int:
+    from burnscar_assets.orchestration.study import run_study
+    from burnscar_assets.study.prepare import StudyOptions
+
+    return run_study(
+        StudyOptions(
+            options.images,
+            options.perimeters,
+            options.sensor,
+            options.days,
+            options.offset,
+            dict(options.weights),
+        )
+    )

@@ -1,0 +1,252 @@
+"""Preparing a study: everything between two paths that a person gives, and a world that the ordinary commands run.
+
+What comes about lies in the data root: `world.yaml`, `sensors/own.yaml`, `days.csv`, `images.parquet` (the index) and
+`extent.parquet` (the ground that images show). Settings and sensor are written once and then a person's; the others
+follow from images and perimeters and are written anew where these changed.
+"""
+
+import csv
+import io
+import os
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import geopandas as gpd
+import pandas as pd
+import yaml
+
+from burnscar_assets.catalog.own_days import COLUMNS, Days, read_days
+from burnscar_assets.catalog.own_fires import ImagesOfFires, match_fires
+from burnscar_assets.catalog.own_images import OwnFile, Problems, index_images, read_headers, refuse
+from burnscar_assets.catalog.own_sensor import OWN, infer_sensor
+from burnscar_assets.environment import CONFIG_VARIABLE
+from burnscar_assets.errors import InputError, SettingsError
+from burnscar_assets.labels.perimeters import ASSUMED, clean_perimeters
+from burnscar_assets.labels.release import fetch_release
+from burnscar_assets.progress import Progress, silent
+from burnscar_assets.sensors.load import FOLDER, load_sensor
+from burnscar_assets.sensors.sensor import Sensor
+from burnscar_assets.settings import (
+    PerimeterSettings,
+    ReleaseSettings,
+    Settings,
+    WindowSettings,
+    load_settings,
+    parse_settings,
+)
+from burnscar_assets.storage.atomic import atomic_file, write_if_changed
+from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.study.world_file import Found, world_text
+from burnscar_assets.text import some_of
+
+INDEX, DAYS, EXTENT = "images.parquet", "days.csv", "extent.parquet"
+"""Files of a study in its data root."""
+
+ASSUMED_DAYS: Final = 0
+"""Days from alarm to containment that a new study assumes where no date is known."""
+
+
+@dataclass(frozen=True)
+class StudyOptions:
+    """What a person gives a study.
+
+    Attributes:
+        images: folder of GeoTIFFs.
+        perimeters: vector file of the fires.
+        sensor: name or path of a sensor; None: found out from the files.
+        days: table of the images' days, see `own_days.read_days`.
+        offset: what each number carries beside reflectance, for sensors whose baselines add an offset.
+        weights: folder of pretrained weights by encoder.
+    """
+
+    images: Path
+    perimeters: Path
+    sensor: str | None = None
+    days: Path | None = None
+    offset: int | None = None
+    weights: Mapping[str, Path] | None = None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A world that is ready to run.
+
+    Attributes:
+        settings_file: of the world.
+        settings: read from it.
+        told: what was found and assumed, a sentence each.
+        left_out: what can't be judged, with how many and why, a sentence each.
+    """
+
+    settings_file: Path
+    settings: Settings
+    told: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+
+def prepare_study(options: StudyOptions, root: DataRoot, progress: Progress = silent) -> Prepared:
+    """Write the world of a study, or bring what follows from its images and perimeters in line.
+
+    Raises:
+        InputError: images or perimeters can't be used, or have nothing in common.
+        SettingsError: the data root is that of another world, or its files have mistakes.
+        StorageError: the data root can't be written.
+    """
+    os.environ[CONFIG_VARIABLE] = str(root.world_file)
+    images, perimeters = options.images.resolve(), options.perimeters.resolve()
+    known = _known_world(images, perimeters, root)
+    problems: Problems = defaultdict(list)
+    files = read_headers(images, problems, progress)
+    refuse(problems)
+    sensor, told = _sensor(options, images, files, root, known)
+    fires, rejected = _fires(perimeters, root, known.perimeters if known else None)
+    windows = known.windows if known else WindowSettings()
+    given = {} if options.days is None else read_days(options.days, files)
+    matched = match_fires(images, files, sensor, fires, windows, given, progress)
+    years = sorted({year for some in matched.covered["fire_years"] for year in some})
+    if not years:
+        raise InputError(
+            f"no image in {images} is of after a fire in {perimeters}: post-fire images are needed; see --days"
+        )
+    write_if_changed(root.path / DAYS, _days_table(matched.days))
+    _write_extent(root.path / EXTENT, matched.covered)
+    index_images(images, sensor, root.path / INDEX, root.path / DAYS, options.offset, progress)
+    found = Found(
+        images=images,
+        perimeters=perimeters,
+        sensor=options.sensor or sensor.name,
+        years=tuple(years),
+        every_year=tuple(sorted({int(year) for year in fires["fire_year"]})),
+        fires=len(fires),
+        end_assumed=int((fires["end_kind"] == ASSUMED).sum()),
+        remarked=int(fires["flag"].notna().sum()),
+        by_fire=len(matched.by_fire),
+        composites=sensor.kind == "composites",
+        metres=sensor.resolution_m,
+    )
+    settings = known or _write_world(root.world_file, world_text(found))
+    told = (*told, *_told(found, settings))
+    return Prepared(root.world_file, settings, told, _left_out(matched, rejected, years))
+
+
+def _known_world(images: Path, perimeters: Path, root: DataRoot) -> Settings | None:
+    """The settings of a study that the data root has already; None if it is new.
+
+    Raises:
+        SettingsError: it is of other images or perimeters.
+    """
+    if not root.world_file.exists():
+        return None
+    settings = load_settings(root.world_file)
+    if settings.release.source == str(perimeters) and str(images) in settings.imagery.allowed_hosts:
+        return settings
+    raise SettingsError(
+        f"{root.world_file} is of another world than {images} and {perimeters}: give another --data, or correct "
+        "release.source and imagery.allowed_hosts in it"
+    )
+
+
+def _write_world(path: Path, text: str) -> Settings:
+    settings = parse_settings(yaml.safe_load(text), str(path))
+    write_if_changed(path, text.encode())
+    return settings
+
+
+def _sensor(
+    options: StudyOptions, images: Path, files: Mapping[str, OwnFile], root: DataRoot, known: Settings | None
+) -> tuple[Sensor, tuple[str, ...]]:
+    """The sensor of the images, whose file is written if it is found out, and what to say of it."""
+    if known is not None:
+        return known.sensor, (f"sensor {known.imagery.sensor}, as the settings say",)
+    if options.sensor is not None:
+        return load_sensor(options.sensor), (f"sensor {options.sensor}, as given",)
+    place = root.path / FOLDER / f"{OWN}.yaml"
+    if place.exists():
+        return load_sensor(OWN), (f"sensor {place}, which was there",)
+    inferred = infer_sensor(images, files, images.name)
+    if inferred.text is None:
+        return inferred.sensor, inferred.told
+    write_if_changed(place, inferred.text.encode())
+    return load_sensor(OWN), (*inferred.told, f"so it says in {place}: correct it there")
+
+
+def _fires(perimeters: Path, root: DataRoot, known: PerimeterSettings | None) -> tuple[gpd.GeoDataFrame, pd.DataFrame]:
+    """The fires of a file that are labels, of all years, and the others.
+
+    Raises:
+        InputError: it can't be read, or has no fire that is good enough; the message says why.
+    """
+    limits = known or PerimeterSettings(assumed_duration_days=ASSUMED_DAYS)
+    records = fetch_release(ReleaseSettings(source=str(perimeters)), root).records
+    years = sorted({int(year) for year in records.loc[records["kind"] == "fire", "fire_year"].dropna()})
+    if not years:
+        raise InputError(f"no fire in {perimeters} has a year: give each its fire year in a field YEAR_ or FIRE_YEAR")
+    cleaned = [clean_perimeters(records, year, limits, simulated=False) for year in years]
+    rejected = pd.concat([some.rejects for some in cleaned], ignore_index=True)
+    fires = pd.concat([some.perimeters for some in cleaned if len(some.perimeters)] or [cleaned[0].perimeters])
+    if fires.empty:
+        why = some_of(
+            [f"{name}: {reason}" for name, reason in zip(rejected["fire_name"], rejected["reason"], strict=True)]
+        )
+        raise InputError(f"no fire in {perimeters} can be a label ({why}): correct the file")
+    undated = records[(records["kind"] == "fire") & records["fire_year"].isna()]
+    without = pd.DataFrame({"fire_name": undated["fire_name"], "reason": "no fire year"})
+    return fires.reset_index(drop=True), pd.concat([rejected[["fire_name", "reason"]], without], ignore_index=True)
+
+
+def _days_table(days: Mapping[str, Days]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows([name, *found] for name, found in sorted(days.items()))
+    return text.getvalue().encode()
+
+
+def _write_extent(path: Path, covered: gpd.GeoDataFrame) -> None:
+    """Write the ground that images show, if it isn't there already."""
+    if path.exists():
+        there = gpd.read_parquet(path)
+        same = len(there) == len(covered) and there.geometry.geom_equals_exact(covered.geometry, 0.01).all()
+        if same and [*map(list, there["fire_years"])] == [*map(list, covered["fire_years"])]:
+            return
+    with atomic_file(path) as temporary:
+        covered.to_parquet(temporary, index=False)
+
+
+def _told(found: Found, settings: Settings) -> tuple[str, ...]:
+    """What was assumed, a sentence each."""
+    said = []
+    (first, last), (near, far) = settings.windows.days_after, settings.windows.days_before
+    if found.by_fire and found.composites:
+        said.append(
+            f"{found.by_fire} composites tell no days: those after a fire are taken for days {first} to {last} after "
+            f"its end, those of before it for days {near} to {far} before its alarm"
+        )
+    if found.end_assumed:
+        said.append(
+            f"{found.end_assumed} of {found.fires} fires have no containment date: their end is taken to be "
+            f"{settings.perimeters.assumed_duration_days} days after the alarm (perimeters.assumed_duration_days)"
+        )
+    if found.remarked:
+        said.append(f"{found.remarked} perimeters have a flag: they are mapped, figures are told with and without them")
+    said.append("other burns near these fires aren't known, so commission (what is mapped outside) is an upper bound")
+    return tuple(said)
+
+
+def _left_out(matched: ImagesOfFires, rejected: pd.DataFrame, years: list[int]) -> tuple[str, ...]:
+    """What isn't used and why, a sentence each."""
+    said = []
+    without = matched.without_image
+    if len(without):
+        names = some_of([str(name) for name in without["fire_name"]], 8)
+        gone = without[~without["fire_year"].isin(years)]
+        more = f"; {len(gone)} are of years that no image is of, which are left out" if len(gone) else ""
+        said.append(f"{len(without)} fires have no image of all bands after them: {names}{more}")
+    for reason, some in rejected.groupby("reason"):
+        said.append(f"{len(some)} perimeters are no labels ({reason}): {some_of([*map(str, some['fire_name'])], 8)}")
+    for why, unused in matched.left_out.items():
+        said.append(f"{len(unused)} files are no images of the sensor, as they {why}: {some_of(unused, 6)}")
+    return tuple(said)

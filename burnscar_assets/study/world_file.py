@@ -1,0 +1,92 @@
+"""The settings of a study as a file for people: what was found in the files, what was assumed, what can be changed."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a study's settings follow from.
+
+    Attributes:
+        images, perimeters: full paths.
+        sensor: its name or path.
+        years: fire years with images, in order; every_year: those of all fires.
+        fires: how many perimeters are good enough; end_assumed, remarked: of them, those without a containment date,
+            and those with a remark.
+        by_fire: files whose days follow from their fire.
+        composites: whether images are made of several days.
+        metres: side of a pixel.
+    """
+
+    images: Path
+    perimeters: Path
+    sensor: str
+    years: tuple[int, ...]
+    every_year: tuple[int, ...]
+    fires: int
+    end_assumed: int
+    remarked: int
+    by_fire: int
+    composites: bool
+    metres: float
+
+
+def world_text(found: Found) -> str:
+    """The settings of a new study, with comments."""
+    first, last = found.years[0], found.years[-1]
+    missing = [year for year in range(first, last + 1) if year not in found.years]
+    exclude = f", exclude: {missing}" if missing else ""
+    return f"""\
+# Written by burnscar study. Edit it as you like: burnscar study keeps it, and burnscar plan, refresh and ui follow it
+# with --data and this folder. Delete it to have it written anew.
+name: {_quoted(f"{found.images.name} (own images)")}
+years: {{first: {first}, last: {last}{exclude}}} # fire years that images show
+release:
+  source: {_quoted(str(found.perimeters))}
+perimeters:
+  # {found.end_assumed} of {found.fires} fires have no containment date. So many days after the alarm they are taken to
+  # end, and images after them count from there; empty (null): they are left out.
+  assumed_duration_days: 0
+sampling:
+  land: extent.parquet # the ground that images show, by fire year
+  only_on_land: true # rings and frames of fires keep to it too
+  # Windows of which so much is burnt are burnt ones: what they show is drawn pixel by pixel, edges with it.
+  min_burnt_share: 0.25
+  min_burnt_share_small: 0.05
+  points_per_sqrt_window: 8
+  unburnt_per_burnt: {{ring: 1}}
+  splits:
+    block_km: 20
+windows:
+  # Days after the end of a fire, and before its alarm, that images may be of. Composites without days are taken for
+  # all of these.
+  days_after: [0, 30]
+  days_before: [1, 60]
+imagery:
+  sensor: {_quoted(found.sensor)}
+  archive: images.parquet # the index of {found.images.name}, made by burnscar study
+  allowed_hosts: [{_quoted(str(found.images))}]
+  max_cloud_cover: 100 # the files don't say how cloudy they are
+fire_scenes:
+  # Frames that fires are judged on: cut from the images at random about the fire, so that nothing is in the middle.
+  margin_share: 0.25
+  margin_m: [300, 800]
+  without_fire: 0 # what else burned near these fires isn't known
+training:
+  config: model-unet.yaml
+  max_epochs: 30
+  early_stop_epochs: 6
+  batch_size: 32
+  learning_rate: 3.0e-3
+  accelerator: cpu
+mapping: {{buffer_m: 500}}
+setups:
+  exclude: []
+"""
+
+
+def _quoted(text: str) -> str:
+    return str(yaml.safe_dump(text, default_style='"', width=1000)).strip()
