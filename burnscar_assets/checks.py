@@ -3,6 +3,7 @@
 A check of corruption blocks what comes after it; a check of quality warns. Thresholds of quality are here.
 """
 
+import math
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ import shapely
 from burnscar_assets.classes import BURNT, CLASS_NAMES, Split, Stratum
 from burnscar_assets.clock import is_within
 from burnscar_assets.errors import CheckpointError, InputError
-from burnscar_assets.evaluation.report import BASELINE, MODEL, POOLED
+from burnscar_assets.evaluation.report import BASELINE, MAPS, MAPS_GAIN, MEAN, MODEL, POOLED, best_baseline
 from burnscar_assets.funnel import unexplained
 from burnscar_assets.reader.clearness import is_clear_enough
 from burnscar_assets.storage.contracts import RELEASE_RECORDS
@@ -29,6 +30,7 @@ MIN_CLASS_SHARE: Final = 0.2
 MAX_CLOUDY_SHARE: Final = 0.25
 MAX_MEAN_NODATA: Final = 0.01
 MAX_F1_DROP: Final = 0.1
+MAX_IOU_DROP: Final = 0.1
 MAX_UNMAPPED_SHARE: Final = 0.25
 
 
@@ -232,25 +234,32 @@ def only_test_windows_are_scored(predictions: pd.DataFrame) -> Finding:
 
 
 def model_beats_baseline(metrics: pd.DataFrame) -> Finding:
-    """The model's pooled F1 of burnt is not below the baseline's."""
-    model, baseline = (_pooled(metrics, method, "f1_burnt") for method in (MODEL, BASELINE))
+    """The model maps held-out fires no worse than each baseline on the same pixels; without maps, by F1 of windows."""
+    best = best_baseline(metrics)
+    if best:
+        gain = _figure(metrics, MODEL, MAPS_GAIN, best, "iou")
+        mapped = _figure(metrics, MODEL, MAPS, MEAN, "iou")
+        said = f"maps: mean IoU {mapped:.2f}, over that of {best} on the same fires {gain:+.3f}"
+        return Finding(not gain < 0, said, {"model": mapped, "gain": gain})
+    model, baseline = (_figure(metrics, method, POOLED, "", "f1_burnt") for method in (MODEL, BASELINE))
     return Finding(
         not model < baseline,
-        f"F1 of burnt {model:.2f}, baseline {baseline:.2f}",
+        f"F1 of burnt windows {model:.2f}, baseline {baseline:.2f}; no map is judged",
         {"model": model, "baseline": baseline},
     )
 
 
 def metrics_keep_up(metrics: pd.DataFrame, year_before: pd.DataFrame) -> Finding:
-    """The model's pooled F1 of burnt did not fall much from the fire year before."""
+    """The model's mean IoU of maps didn't fall much from the fire year before; without maps, its F1 of windows."""
     if year_before.empty:
         return Finding(True, "no metrics of the fire year before")
-    now, before = (_pooled(rows, MODEL, "f1_burnt") for rows in (metrics, year_before))
-    return Finding(
-        not now < before - MAX_F1_DROP,
-        f"F1 of burnt {now:.2f}, year before {before:.2f}",
-        {"now": now, "before": before},
-    )
+    what, place, most = "mean IoU of maps", (MAPS, MEAN, "iou"), MAX_IOU_DROP
+    now, before = (_figure(rows, MODEL, *place) for rows in (metrics, year_before))
+    if math.isnan(now) or math.isnan(before):
+        what, place, most = "F1 of burnt windows", (POOLED, "", "f1_burnt"), MAX_F1_DROP
+        now, before = (_figure(rows, MODEL, *place) for rows in (metrics, year_before))
+    said = f"{what} {now:.2f}, year before {before:.2f}"
+    return Finding(not now < before - most, said, {"now": now, "before": before})
 
 
 def maps_are_whole(maps: "gpd.GeoDataFrame", folder: Path) -> Finding:
@@ -315,6 +324,8 @@ def most_fires_are_mapped(maps: pd.DataFrame) -> Finding:
     )
 
 
-def _pooled(metrics: pd.DataFrame, method: str, metric: str) -> float:
-    chosen = (metrics["scope"] == POOLED) & (metrics["method"] == method) & (metrics["metric"] == metric)
-    return float(metrics.loc[chosen, "value"].iloc[0])
+def _figure(metrics: pd.DataFrame, method: str, scope: str, subset: str, metric: str) -> float:
+    """A figure of the table; NaN if it isn't there."""
+    named = (metrics["scope"] == scope) & (metrics["subset"] == subset) & (metrics["metric"] == metric)
+    found = metrics.loc[named & (metrics["method"] == method), "value"]
+    return float(found.iloc[0]) if len(found) else math.nan

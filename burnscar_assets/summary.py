@@ -51,7 +51,7 @@ SCORES: Final = (
 """What a year's line tells: heading, method, metric, scope and subset."""
 
 MAX_LISTED: Final = 8
-COMPARISON_SHOWN = ("set-up", "F1 burnt", "difference", "verdict", "train s", "memory MB")
+COMPARISON_SHOWN = ("set-up", "map IoU", "difference", "verdict", "F1 windows", "train s", "memory MB")
 
 
 def _counts(root: DataRoot, year: int, min_clear_fraction: float) -> dict[str, int]:

@@ -156,7 +156,9 @@ def test_tiles_are_accounted_for() -> None:
 
 def metrics(model: float, baseline: float) -> pd.DataFrame:
     rows = [("model", model), ("nbr_threshold", baseline)]
-    return pd.DataFrame([{"method": m, "scope": "pooled", "metric": "f1_burnt", "value": value} for m, value in rows])
+    return pd.DataFrame(
+        [{"method": m, "scope": "pooled", "subset": "", "metric": "f1_burnt", "value": v} for m, v in rows]
+    )
 
 
 def test_quality_of_the_metrics() -> None:

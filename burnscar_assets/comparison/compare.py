@@ -10,11 +10,13 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from burnscar_assets.comparison.paired import COMPARED, DECISIVE, Comparison, compare
+from burnscar_assets.comparison.maps import MAP_METRICS, MapField, maps_left_out, read_maps
+from burnscar_assets.comparison.paired import COMPARED, Comparison, compare
 from burnscar_assets.comparison.read import Contestant, Field, read_costs, read_field
 from burnscar_assets.comparison.verdict import Verdict, judge
 from burnscar_assets.errors import MissingDataError
 from burnscar_assets.evaluation.ground import ground_clusters
+from burnscar_assets.evaluation.map_baselines import BASELINES
 from burnscar_assets.evaluation.report import MODEL, answers_of, fire_ids_of
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.atomic import write_json
@@ -22,8 +24,14 @@ from burnscar_assets.storage.contracts import SETUP_COMPARISON
 from burnscar_assets.storage.hashing import hash_json
 from burnscar_assets.storage.paths import DataRoot
 
-QUALITY, COST = "quality", "cost"
+MAPS, QUALITY, COST = "maps", "quality", "cost"
+BASELINE: Final = "baseline"
+"""Kind of what is no set-up but stands beside them: floors and burn indices."""
+
 REFERENCE: Final = "reference"
+DECISIVE_BY: Final = {MAPS: MAP_METRICS[0], QUALITY: COMPARED[0]}
+"""The metric that decides, by scope."""
+
 REPORT_FILE: Final = "comparison.json"
 COSTS: Final = ("train_seconds", "train_memory_mb", "gpu_memory_mb", "predict_windows_per_s", "parameters")
 """Costs, each the median over years and seeds."""
@@ -42,7 +50,10 @@ class Report:
         fires: fires that they belong to.
         reference: set-up that the others are compared with.
         left_out: what was left out, and why.
-        verdict: what it comes to.
+        verdict: what it comes to: by maps where they can be compared, else by windows.
+        maps: held-out fires whose maps are compared; 0: windows decide.
+        by_windows: what windows come to, where maps decide.
+        over_baselines: how the best set-up's maps stand beside floors and burn indices, in words.
     """
 
     simulated: bool
@@ -52,6 +63,9 @@ class Report:
     reference: str
     left_out: tuple[str, ...]
     verdict: Verdict
+    maps: int = 0
+    by_windows: Verdict | None = None
+    over_baselines: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,7 +78,7 @@ class Outcome:
     @property
     def version(self) -> str:
         """Hash of what was found; costs, which differ from run to run, are left out."""
-        quality = self.table[self.table["scope"] == QUALITY]
+        quality = self.table[self.table["scope"] != COST]
         return hash_json([SETUP_COMPARISON.content_hash(quality), _plain(asdict(self.report))])
 
 
@@ -95,18 +109,31 @@ def compare_setups(
     comparison = compare(answers, ground_clusters(found.windows), fire_ids != "", settings)
     present = [contestant for contestant in contestants if contestant.name in found.answers]
     titles = {contestant.name: contestant.title for contestant in present}
+    by_windows = judge(comparison, titles, settings.confidence)
+    maps = read_maps(present, found.fire_years)
+    mapped = None if maps is None else maps.compare(settings)
+    by_maps = None if mapped is None else judge(mapped, titles, settings.confidence)
     report = Report(
         simulated=simulated,
         fire_years=found.fire_years,
         windows=len(found.windows),
         fires=len(set(fire_ids) - {""}),
         reference=reference,
-        left_out=found.left_out,
-        verdict=judge(comparison, titles, settings.confidence),
+        left_out=(*found.left_out, *maps_left_out(present, found.fire_years, maps)),
+        verdict=by_maps or by_windows,
+        maps=0 if maps is None or mapped is None else len(maps.fires),
+        by_windows=None if by_maps is None else by_windows,
+        over_baselines="" if maps is None or by_maps is None else _over_baselines(maps, by_maps.best, titles, settings),
     )
-    rows = [row for one in present for row in _rows(one, comparison, found, reference)]
     counted = {"reference": reference, "windows": report.windows, "fires": report.fires}
-    return Outcome(SETUP_COMPARISON.conform(pd.DataFrame(rows).assign(**counted)), report)
+    rows = []
+    for one in present:
+        if maps is not None and mapped is not None and one.name in mapped.scored:
+            rows += [row | _of_maps(maps) for row in _rows(one, mapped, MAPS, reference)]
+        rows += [row | counted for row in (*_rows(one, comparison, QUALITY, reference), *_cost_rows(one, found))]
+    if maps is not None and mapped is not None:
+        rows += _baseline_rows(maps, reference, settings)
+    return Outcome(SETUP_COMPARISON.conform(pd.DataFrame(rows).assign(reference=reference)), report)
 
 
 def write_report(root: DataRoot, report: Report) -> Path:
@@ -125,32 +152,75 @@ def load_report(root: DataRoot) -> Report:
     path = root.comparison / REPORT_FILE
     try:
         said: dict[str, Any] = json.loads(path.read_bytes())
-        verdict = said["verdict"]
-        ends = {name: math.nan if verdict[name] is None else verdict[name] for name in ("margin", "low", "high")}
-        judged = Verdict(**verdict | ends | {"undecided": tuple(verdict["undecided"])})
+        verdicts = {name: None if said[name] is None else _verdict_of(said[name]) for name in ("verdict", "by_windows")}
         lists = {name: tuple(said[name]) for name in ("fire_years", "left_out")}
-        return Report(**said | lists | {"verdict": judged})
+        return Report(**said | lists | verdicts)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise MissingDataError(f"no comparison of set-ups yet ({path}): run burnscar refresh") from error
 
 
-def _rows(one: Contestant, comparison: Comparison, found: Field, reference: str) -> Iterator[dict[str, Any]]:
+def _verdict_of(said: dict[str, Any]) -> Verdict:
+    ends = {name: math.nan if said[name] is None else said[name] for name in ("margin", "low", "high")}
+    return Verdict(**said | ends | {"undecided": tuple(said["undecided"])})
+
+
+def _rows(one: Contestant, comparison: Comparison, scope: str, reference: str) -> Iterator[dict[str, Any]]:
+    """A set-up's values, with differences to the reference where that was compared too."""
     scored = comparison.scored[one.name]
-    known = {"setup": one.name, "title": one.title, "kind": one.kind, "seeds": len(one.roots)}
-    named = dict.fromkeys(_MAY_BE_EMPTY, math.nan) | known | {"scope": QUALITY, "verdict": ""}
-    for metric in COMPARED:
-        own, seeds = scored.interval[metric], scored.by_seed[metric]
-        row = named | {"metric": metric, "value": scored.value[metric], "low": own.low, "high": own.high}
+    for metric, value in scored.value.items():
+        own, seeds, decides = scored.interval[metric], scored.by_seed[metric], metric == comparison.decisive
+        row = _named(one) | {"scope": scope, "metric": metric, "value": value, "low": own.low, "high": own.high}
         row |= {"seed_low": min(seeds), "seed_high": max(seeds)} if len(seeds) > 1 else {}
-        if one.name == reference:
-            yield row | {"verdict": REFERENCE if metric == DECISIVE else ""}
+        difference = comparison.differences.get((metric, one.name, reference))
+        if difference is None:
+            yield row | {"verdict": REFERENCE if decides and one.name == reference else ""}
             continue
-        difference = comparison.differences[metric, one.name, reference]
         ends = {"difference_low": difference.interval.low, "difference_high": difference.interval.high}
-        verdict = difference.verdict if metric == DECISIVE else ""
-        yield row | ends | {"difference": difference.value, "verdict": verdict}
+        yield row | ends | {"difference": difference.value, "verdict": difference.verdict if decides else ""}
+
+
+def _cost_rows(one: Contestant, found: Field) -> Iterator[dict[str, Any]]:
     for metric, value in _costs(one, found.fire_years).items():
-        yield named | {"scope": COST, "metric": metric, "value": value}
+        yield _named(one) | {"scope": COST, "metric": metric, "value": value}
+
+
+def _named(one: Contestant) -> dict[str, Any]:
+    known = {"setup": one.name, "title": one.title, "kind": one.kind, "seeds": len(one.roots), "verdict": ""}
+    return dict.fromkeys(_MAY_BE_EMPTY, math.nan) | known
+
+
+def _of_maps(maps: MapField) -> dict[str, int]:
+    return {"windows": 0, "fires": len(maps.fires)}
+
+
+def _baseline_rows(maps: MapField, reference: str, settings: EvaluationSettings) -> Iterator[dict[str, Any]]:
+    """Floors and burn indices, each beside the reference on the fires that it has maps of."""
+    for one in BASELINES:
+        if one.name not in maps.baselines:
+            continue
+        beside = maps.beside(reference if reference in maps.scores else next(iter(maps.scores)), one.name, settings)
+        named = Contestant(one.name, one.title, BASELINE, (), (DataRoot(Path()),))
+        fires = int(maps.baselines[one.name][DECISIVE_BY[MAPS]].notna().sum())
+        told = {"setup": f"{BASELINE}/{one.name}", "windows": 0, "fires": fires}
+        yield from (row | told for row in _rows(named, beside, MAPS, reference))
+
+
+def _over_baselines(maps: MapField, best: str, titles: Mapping[str, str], settings: EvaluationSettings) -> str:
+    """The least gain of a set-up's maps over a floor or burn index, on the same fires."""
+    gains = {
+        one: maps.beside(best, one.name, settings).differences[DECISIVE_BY[MAPS], best, one.name]
+        for one in BASELINES
+        if one.name in maps.baselines
+    }
+    if not gains:
+        return ""
+    least = min(gains, key=lambda one: gains[one].value)
+    gain, fires = gains[least], int(maps.baselines[least.name][DECISIVE_BY[MAPS]].notna().sum())
+    span = "" if math.isnan(gain.interval.low) else f" [{gain.interval.low:+.3f}, {gain.interval.high:+.3f}]"
+    return (
+        f"Of floors and burn indices on the same pixels, {least.title} comes nearest: over it {titles[best]} gains "
+        f"{gain.value:+.3f}{span} of IoU in the mean of {fires} fires."
+    )
 
 
 def _costs(one: Contestant, years: Sequence[int]) -> Mapping[str, float]:

@@ -13,6 +13,7 @@ fires).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from typing import Final
 
@@ -24,23 +25,37 @@ from burnscar_assets.evaluation.intervals import (
     MIN_CLUSTERS,
     NO_INTERVAL,
     Interval,
+    Statistic,
     effective_clusters,
     effective_of_metrics,
     t_interval,
 )
-from burnscar_assets.evaluation.metrics import Answers, binary_metrics, weighted_metrics
+from burnscar_assets.evaluation.metrics import Answers, weighted_metrics
 from burnscar_assets.settings import EvaluationSettings
 
 COMPARED: Final = (
     "f1_burnt", "precision_burnt", "recall_burnt", "iou_burnt", "balanced_accuracy", "auroc", "brier", "ece",
 )  # fmt: skip
-"""Metrics that are compared; the first one decides."""
+"""Metrics of windows that are compared; the first one decides."""
 
 DECISIVE: Final = COMPARED[0]
 BETTER, WORSE, UNDECIDED = "better", "worse", "no difference shown"
 
 _MIN_DEFINED_SHARE = 0.5
 _CELLS_PER_BATCH = 4_000_000
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What one seed of a set-up came to.
+
+    Attributes:
+        values: named metrics for (r, n) weights of what it was scored on.
+        effective: effective number of the clusters that tell of each metric.
+    """
+
+    values: Statistic
+    effective: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -86,12 +101,14 @@ class Comparison:
         differences: by metric, first and second set-up: both orders.
         fire_clusters: clusters of fires that were resampled.
         effective_clusters: clusters of equal size that would tell as much.
+        decisive: metric that decides.
     """
 
     scored: dict[str, Scored]
     differences: dict[tuple[str, str, str], Difference]
     fire_clusters: int
     effective_clusters: float
+    decisive: str = DECISIVE
 
 
 def compare(
@@ -108,62 +125,88 @@ def compare(
         has_fire: (n,) whether the window belongs to a fire.
         settings: resamples, confidence and seed.
     """
-    fires = len(set(np.asarray(clusters, dtype=str)[has_fire]))
-    effective = effective_clusters(clusters, has_fire)
-    points = {name: [binary_metrics(seed) for seed in seeds] for name, seeds in answers.items()}
-    resampled = _resampled(answers, clusters, has_fire, settings)
-    behind = {
-        name: [effective_of_metrics(seed, clusters, has_fire) for seed in seeds] for name, seeds in answers.items()
+    entries = {
+        name: [Entry(partial(weighted_metrics, seed), effective_of_metrics(seed, clusters, has_fire)) for seed in seeds]
+        for name, seeds in answers.items()
     }
-    scored = {name: _scored(points[name], resampled[name], behind[name], settings.confidence) for name in answers}
-    differences: dict[tuple[str, str, str], Difference] = {}
-    for metric in COMPARED:
-        values = {name: scored[name].value[metric] for name in answers}
-        drawn = {name: resampled[name][metric] for name in answers}
-        for (one, other), found in _simultaneous(values, drawn, effective, settings.confidence).items():
-            differences[metric, one, other] = found
-            differences[metric, other, one] = found.reversed()
-    return Comparison(scored, differences, fires, effective)
+    return compare_entries(entries, clusters, has_fire, settings, COMPARED)
 
 
-def _resampled(
-    answers: Mapping[str, Sequence[Answers]],
+def compare_entries(
+    entries: Mapping[str, Sequence[Entry]],
     clusters: Sequence[str],
     has_fire: NDArray[np.bool_],
     settings: EvaluationSettings,
+    metrics: Sequence[str],
+) -> Comparison:
+    """Score set-ups on the same windows or fires, and compare them in pairs.
+
+    Args:
+        entries: for each set-up, of each of its seeds, all of the same windows or fires in the same order.
+        clusters: (n,) cluster of each.
+        has_fire: (n,) whether it belongs to a fire.
+        settings: resamples, confidence and seed.
+        metrics: that are compared; the first one decides.
+    """
+    fires = len(set(np.asarray(clusters, dtype=str)[has_fire]))
+    effective = effective_clusters(clusters, has_fire)
+    resampled = _resampled(entries, clusters, has_fire, settings, metrics)
+    plain = np.ones((1, len(has_fire)))
+    scored = {
+        name: _scored([one.values(plain) for one in seeds], resampled[name], seeds, metrics, settings.confidence)
+        for name, seeds in entries.items()
+    }
+    differences: dict[tuple[str, str, str], Difference] = {}
+    for metric in metrics:
+        values = {name: scored[name].value[metric] for name in entries}
+        drawn = {name: resampled[name][metric] for name in entries}
+        for (one, other), found in _simultaneous(values, drawn, effective, settings.confidence).items():
+            differences[metric, one, other] = found
+            differences[metric, other, one] = found.reversed()
+    return Comparison(scored, differences, fires, effective, metrics[0])
+
+
+def _resampled(
+    entries: Mapping[str, Sequence[Entry]],
+    clusters: Sequence[str],
+    has_fire: NDArray[np.bool_],
+    settings: EvaluationSettings,
+    metrics: Sequence[str],
 ) -> dict[str, dict[str, NDArray[np.float64]]]:
     """(samples,) values of each set-up and metric; the same fires are drawn for all, seeds for each by itself."""
     samples = settings.bootstrap_samples
     index, draws = draw_weights(clusters, has_fire, samples, settings.seed)
     batch = max(1, _CELLS_PER_BATCH // len(index))
     found: dict[str, dict[str, NDArray[np.float64]]] = {}
-    for number, (name, seeds) in enumerate(sorted(answers.items())):
+    for number, (name, seeds) in enumerate(sorted(entries.items())):
         generator = np.random.default_rng([settings.seed, number])
         times = generator.multinomial(len(seeds), np.full(len(seeds), 1 / len(seeds)), samples)
-        values = {metric: np.zeros(samples) for metric in COMPARED}
-        for seed, answered in enumerate(seeds):
+        values = {metric: np.zeros(samples) for metric in metrics}
+        for seed, entry in enumerate(seeds):
             for start in range(0, samples, batch):
                 rows = slice(start, start + batch)
                 drawn = times[rows, seed]
-                metrics = weighted_metrics(answered, draws[rows, index])
-                for metric in COMPARED:
-                    values[metric][rows] += np.where(drawn > 0, drawn * metrics[metric], 0) / len(seeds)
+                of_draws = entry.values(draws[rows, index])
+                for metric in metrics:
+                    values[metric][rows] += np.where(drawn > 0, drawn * of_draws[metric], 0) / len(seeds)
         found[name] = values
     return found
 
 
 def _scored(
-    by_seed: Sequence[Mapping[str, float]],
+    by_seed: Sequence[Mapping[str, NDArray[np.float64]]],
     drawn: Mapping[str, NDArray[np.float64]],
-    behind: Sequence[Mapping[str, float]],
+    entries: Sequence[Entry],
+    metrics: Sequence[str],
     confidence: float,
 ) -> Scored:
-    effective = {metric: min(one[metric] for one in behind) for metric in COMPARED}
-    value = {metric: float(np.mean([point[metric] for point in by_seed])) for metric in COMPARED}
+    seeds = {metric: [float(point[metric][0]) for point in by_seed] for metric in metrics}
+    value = {metric: float(np.mean(seeds[metric])) for metric in metrics}
     interval = {
-        metric: _own_interval(value[metric], drawn[metric], effective[metric], confidence) for metric in COMPARED
+        metric: _own_interval(value[metric], drawn[metric], min(one.effective[metric] for one in entries), confidence)
+        for metric in metrics
     }
-    return Scored(value, interval, {metric: [point[metric] for point in by_seed] for metric in COMPARED})
+    return Scored(value, interval, seeds)
 
 
 def _own_interval(value: float, drawn: NDArray[np.float64], effective: float, confidence: float) -> Interval:

@@ -2,23 +2,37 @@
 
 import math
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import pandas as pd
 
-from burnscar_assets.comparison.compare import COST, QUALITY, REFERENCE, Outcome, Report
-from burnscar_assets.comparison.paired import DECISIVE
+from burnscar_assets.comparison.compare import (
+    BASELINE,
+    COST,
+    DECISIVE_BY,
+    MAPS,
+    QUALITY,
+    REFERENCE,
+    Outcome,
+    Report,
+)
 
 HEADINGS: Final = (
-    "set-up", "F1 burnt", "seeds", "difference", "verdict", "precision", "recall", "AUROC", "train s", "memory MB",
-    "parameters", "windows/s",
+    "set-up", "map IoU", "seeds", "difference", "verdict", "IoU off outline", "boundary F 2 px", "F1 windows",
+    "F1 difference", "precision", "recall", "AUROC", "train s", "memory MB", "parameters", "windows/s",
 )  # fmt: skip
+"""Of maps first, then of windows; without maps, seeds and verdict are those of windows."""
 
 
 def comparison_rows(table: pd.DataFrame) -> list[tuple[str, ...]]:
-    """A line for each set-up under HEADINGS, best F1 of burnt first."""
-    decisive = table[(table["scope"] == QUALITY) & (table["metric"] == DECISIVE)]
-    ranked = decisive.sort_values(["value", "setup"], ascending=[False, True], kind="stable", na_position="last")
+    """A line under HEADINGS for each set-up, floor and burn index: best maps first, then best windows."""
+    ranked = pd.DataFrame(
+        {scope: _decisive(table, scope).set_index("setup")["value"] for scope in (MAPS, QUALITY)},
+        index=pd.Index(table["setup"].unique(), name="setup"),
+    ).reset_index()
+    ranked = ranked.sort_values(
+        [MAPS, QUALITY, "setup"], ascending=[False, False, True], kind="stable", na_position="last"
+    )
     return [tuple(_cells(table[table["setup"] == name])) for name in ranked["setup"]]
 
 
@@ -32,9 +46,14 @@ def comparison_markdown(outcome: Outcome) -> str:
 def comparison_lines(report: Report) -> Iterator[str]:
     """What a comparison comes to, and what it is of."""
     yield report.verdict.said
+    if report.over_baselines:
+        yield report.over_baselines
+    if report.by_windows is not None:
+        yield f"By windows: {report.by_windows.said}"
     years = ", ".join(map(str, report.fire_years))
+    of_maps = f"On maps of {report.maps} held-out fires and" if report.maps else "No maps are compared. On"
     yield (
-        f"On {report.windows} windows of {report.fires} held-out fires of {years}, the same for all set-ups; "
+        f"{of_maps} {report.windows} windows of {report.fires} held-out fires of {years}, the same for all set-ups; "
         f"differences are to {report.reference}."
     )
     if report.left_out:
@@ -44,20 +63,38 @@ def comparison_lines(report: Report) -> Iterator[str]:
 
 
 def _cells(rows: pd.DataFrame) -> Iterator[str]:
-    row = rows[(rows["scope"] == QUALITY) & (rows["metric"] == DECISIVE)].iloc[0]
-    values = rows.set_index(["scope", "metric"])["value"]
-    yield f"{row['title']} ({row['setup']})"
-    yield _with_ends(row["value"], row["low"], row["high"])
-    yield f"{row['seeds']}" + _span(row["seed_low"], row["seed_high"])
-    ends = row["difference_low"], row["difference_high"]
-    yield "" if row["verdict"] == REFERENCE else _with_ends(row["difference"], *ends, sign="+")
-    yield str(row["verdict"])
-    for metric in ("precision_burnt", "recall_burnt", "auroc"):
-        yield _number(values[QUALITY, metric], ".3f")
-    yield _number(values[COST, "train_seconds"], ",.1f")
-    yield _number(values[COST, "train_memory_mb"], ",.0f")
-    yield _number(values[COST, "parameters"], ",.0f")
-    yield _number(values[COST, "predict_windows_per_s"], ",.0f")
+    first, values = rows.iloc[0], rows.set_index(["scope", "metric"])["value"]
+    maps, windows = (next(_decisive(rows, scope).itertuples(), None) for scope in (MAPS, QUALITY))
+    decisive = maps or windows
+
+    def cell(scope: str, metric: str, form: str) -> str:
+        return _number(values.get((scope, metric), math.nan), form)
+
+    yield first["title"] if first["kind"] == BASELINE else f"{first['title']} ({first['setup']})"
+    yield _value(maps)
+    yield "" if first["kind"] == BASELINE else f"{first['seeds']}" + _span(decisive)
+    yield _difference(maps)
+    yield "" if decisive is None else str(decisive.verdict)
+    yield from (cell(MAPS, metric, ".3f") for metric in ("iou_off_outline", "boundary_f_2px"))
+    yield from (_value(windows), _difference(windows))
+    yield from (cell(QUALITY, metric, ".3f") for metric in ("precision_burnt", "recall_burnt", "auroc"))
+    yield cell(COST, "train_seconds", ",.1f")
+    yield from (cell(COST, name, ",.0f") for name in ("train_memory_mb", "parameters", "predict_windows_per_s"))
+
+
+def _decisive(table: pd.DataFrame, scope: str) -> pd.DataFrame:
+    """The rows of what decides in a scope."""
+    return table[(table["scope"] == scope) & (table["metric"] == DECISIVE_BY[scope])]
+
+
+def _value(row: Any) -> str:
+    return "–" if row is None else _with_ends(row.value, row.low, row.high)
+
+
+def _difference(row: Any) -> str:
+    if row is None or row.verdict == REFERENCE:
+        return ""
+    return _with_ends(row.difference, row.difference_low, row.difference_high, sign="+")
 
 
 def _with_ends(value: float, low: float, high: float, sign: str = "") -> str:
@@ -65,8 +102,9 @@ def _with_ends(value: float, low: float, high: float, sign: str = "") -> str:
     return _number(value, f"{sign}.3f") + span
 
 
-def _span(low: float, high: float) -> str:
-    return "" if math.isnan(low) else f": {low:.3f} to {high:.3f}"
+def _span(row: Any) -> str:
+    """The span of seeds."""
+    return "" if row is None or math.isnan(row.seed_low) else f": {row.seed_low:.3f} to {row.seed_high:.3f}"
 
 
 def _number(value: float, form: str) -> str:

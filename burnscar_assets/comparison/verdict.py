@@ -2,9 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from burnscar_assets.comparison.paired import BETTER, DECISIVE, Comparison
 from burnscar_assets.evaluation.intervals import FEW_CLUSTERS, MIN_CLUSTERS
+from burnscar_assets.evaluation.map_figures import DECISIVE as MAPS_DECIDE
+
+WHAT_DECIDES: Final = {DECISIVE: "F1 of burnt windows", MAPS_DECIDE: "mean IoU of maps"}
+"""What the metric that decides is called."""
 
 
 @dataclass(frozen=True)
@@ -12,7 +17,7 @@ class Verdict:
     """What a comparison comes to.
 
     Attributes:
-        best: set-up with the greatest F1 of burnt.
+        best: set-up with the greatest value of what decides.
         winner: the same if it is shown to be better than every other one; else empty.
         undecided: set-ups that the best one is not shown to be better than.
         margin, low, high: difference to the runner-up, with its interval; NaN if it is unknown.
@@ -29,27 +34,28 @@ class Verdict:
 
 
 def judge(comparison: Comparison, titles: Mapping[str, str], confidence: float) -> Verdict:
-    """The verdict on at least two set-ups, by F1 of burnt; among equal ones the first by name comes first.
+    """The verdict on at least two set-ups, by what decides; among equal ones the first by name comes first.
 
     Args:
         comparison: of the set-ups.
         titles: of each set-up by its name.
         confidence: coverage of the intervals, 0–1.
     """
-    values = {name: scored.value[DECISIVE] for name, scored in comparison.scored.items()}
+    what = WHAT_DECIDES[comparison.decisive]
+    values = {name: scored.value[comparison.decisive] for name, scored in comparison.scored.items()}
     ranked = sorted(values, key=lambda name: (-values[name] if values[name] == values[name] else 1.0, name))
     best, runner_up = ranked[0], ranked[1]
-    differences = {name: comparison.differences[DECISIVE, best, name] for name in ranked[1:]}
+    differences = {name: comparison.differences[comparison.decisive, best, name] for name in ranked[1:]}
     undecided = tuple(name for name, found in differences.items() if found.verdict != BETTER)
     margin = differences[runner_up]
     pairs = len(ranked) * (len(ranked) - 1) // 2
     if undecided:
         names = ", ".join(titles[name] for name in undecided)
-        said = f"No difference shown: {titles[best]} has the greatest F1 of burnt ({values[best]:.3f}), but it is not "
+        said = f"No difference shown: {titles[best]} has the greatest {what} ({values[best]:.3f}), but it is not "
         said += f"shown to be better than {names}."
     else:
         said = (
-            f"{titles[best]} wins: its F1 of burnt ({values[best]:.3f}) is {margin.value:.3f} "
+            f"{titles[best]} wins: its {what} ({values[best]:.3f}) is {margin.value:.3f} "
             f"[{margin.interval.low:.3f}, {margin.interval.high:.3f}] above that of the next, {titles[runner_up]}."
         )
     effective = comparison.effective_clusters

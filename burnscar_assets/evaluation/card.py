@@ -16,6 +16,11 @@ from burnscar_assets.evaluation.report import (
     CLOUDY,
     FIRE,
     LAND,
+    MAPS,
+    MAPS_GAIN,
+    MAPS_NO_FIRE,
+    MAPS_SIZE,
+    MAPS_UNFLAGGED,
     MEAN,
     MEDIAN,
     METHODS,
@@ -36,6 +41,15 @@ JSON_FILE: Final = "model_card.json"
 MARKDOWN_FILE: Final = "MODEL_CARD.md"
 
 _SHOWN = ("f1_burnt", "iou_burnt", "precision_burnt", "recall_burnt", "balanced_accuracy", "auroc", "brier", "ece")
+_OF_MAPS = {
+    "IoU, mean": ("iou", MEAN),
+    "IoU, median": ("iou", MEDIAN),
+    "IoU off the outline": ("iou_off_outline", MEAN),
+    "boundary F, 2 px": ("boundary_f_2px", MEAN),
+    "omission": ("omission", MEAN),
+    "commission": ("commission", MEAN),
+    "mapped / burned": ("area_ratio", MEDIAN),
+}
 _GENERAL_LIMITS = (
     "A window is called burnt or unburnt as a whole; edges of scars finer than a window are not mapped.",
     "Perimeters hold unburned islands, and burnt windows may have some: the labels are that noisy.",
@@ -79,6 +93,7 @@ def model_card(
         "held_out": asdict(report.held_out),
         "season": asdict(report.season),
         "label_noise": asdict(report.label_noise),
+        "no_maps": report.no_maps,
         "maps": None if report.maps is None else asdict(report.maps),
         "metrics": [_figure(row) for row in _told(metrics).to_dict("records")],
         "limits": [*_limits(manifest, report), *_GENERAL_LIMITS],
@@ -104,7 +119,19 @@ def write_card(
 
 def _told(metrics: pd.DataFrame) -> pd.DataFrame:
     """The figures that a card has; of single fires F1 alone, where they are too few for an interval."""
-    scopes = [POOLED, PER_FIRE, *SCOPES, LAND, CALIBRATED, CLOUDY]
+    scopes = [
+        MAPS,
+        MAPS_SIZE,
+        MAPS_UNFLAGGED,
+        MAPS_GAIN,
+        MAPS_NO_FIRE,
+        POOLED,
+        PER_FIRE,
+        *SCOPES,
+        LAND,
+        CALIBRATED,
+        CLOUDY,
+    ]
     scopes += [SEASON, SEASON_ELSEWHERE, *(f"{SEASON}_{scope}" for scope in (PER_FIRE, LAND, CLOUDY))]
     told = metrics["scope"].isin(scopes)
     for scope, of_fires in ((POOLED, FIRE), (SEASON, f"{SEASON}_{FIRE}")):
@@ -181,7 +208,8 @@ def _lines(card: dict[str, Any]) -> Iterator[str]:
     yield f"Windows in frames of judged fires that were left out: {judged or 'none'}."
     yield ""
     yield from (f"- {name}: `{version}`" for name, version in sorted(data["trained_on"].items()))
-    yield from ("", "## Held-out fires", "", *_comparison(card, POOLED), *_beside(card, CLOUDY))
+    yield from ("", "## Maps of held-out fires", "", *_scores_of_maps(card), "")
+    yield from ("## Windows of held-out fires", "", *_comparison(card, POOLED), *_beside(card, CLOUDY))
     rules = held_out["rules"]
     decision, temperature = rules["decision"], rules["temperature"]
     yield (
@@ -189,7 +217,7 @@ def _lines(card: dict[str, Any]) -> Iterator[str]:
         f"{decision['unburnt']} unburnt windows). Temperature {temperature['value']:.2f}."
     )
     yield ""
-    yield from ("## Maps", "", *_maps(rules["maps"], card["maps"]), "")
+    yield from ("## Calibration of maps", "", *_maps(rules["maps"], card["maps"]), "")
     yield from _season(card)
     yield from (
         "## By part",
@@ -205,6 +233,36 @@ def _lines(card: dict[str, Any]) -> Iterator[str]:
         found = _find(card, MODEL, scope, metric)
         yield f"- {scope}, {metric}: {_value(found)}" + (f" ({found['windows']} windows)" if found else "")
     yield from ("", f"![The windows that are most wrong]({WORST_FILE})")
+
+
+def _scores_of_maps(card: dict[str, Any]) -> Iterator[str]:
+    """The maps of held-out fires beside those of floors and burn indices on the same pixels."""
+    methods = list(dict.fromkeys(f["method"] for f in card["metrics"] if f["scope"] == MAPS))
+    if MODEL not in methods:
+        yield f"Not judged: {card['no_maps']}."
+        return
+    yield (
+        "Pixels against perimeters, each fire counted once, the same pixels for all. Gain: the model's IoU less that "
+        "of the line, over the fires that both were judged on."
+    )
+    yield from ("", f"| maps | fires | {' | '.join(_OF_MAPS)} | gain |", "| --- |" + " --- |" * (len(_OF_MAPS) + 2))
+    for method in methods:
+        found = [_find(card, method, MAPS, metric, subset) for metric, subset in _OF_MAPS.values()]
+        fires = next(figure["fires"] for figure in found if figure)
+        gain = _value(_find(card, MODEL, MAPS_GAIN, "iou", method)) if method != MODEL else ""
+        yield f"| {method} | {fires} | {' | '.join(map(_value, found))} | {gain} |"
+    yield ""
+    by_size = [f for f in card["metrics"] if (f["method"], f["scope"]) == (MODEL, MAPS_SIZE)]
+    yield "Mean IoU by size: " + "; ".join(f"{f['subset']} {_value(f)} ({f['fires']})" for f in by_size) + "."
+    if (unflagged := _find(card, MODEL, MAPS_UNFLAGGED, "iou", MEAN)) is not None:
+        yield f"Without fires that the source has a remark on: {_value(unflagged)} ({unflagged['fires']} fires)."
+    false = [
+        f"{f['method']} {_value(f)}"
+        for f in card["metrics"]
+        if (f["scope"], f["metric"]) == (MAPS_NO_FIRE, "false_ha_per_1000_km2")
+    ]
+    if false:
+        yield f"Hectares mapped per 1,000 km² in frames without fire: {', '.join(false)}."
 
 
 def _maps(rules: dict[str, Any], found: dict[str, Any] | None) -> Iterator[str]:

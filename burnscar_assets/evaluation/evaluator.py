@@ -22,6 +22,7 @@ from burnscar_assets.evaluation.frames import fix_rules_of_maps
 from burnscar_assets.evaluation.held_out_maps import judge_held_out
 from burnscar_assets.evaluation.judge import describe_windows, fix_rules, predict, predict_cloudy
 from burnscar_assets.evaluation.label_doubt import doubt_labels
+from burnscar_assets.evaluation.map_figures import map_metrics
 from burnscar_assets.evaluation.plots import write_worst_windows
 from burnscar_assets.evaluation.report import CLOUDY, evaluate_predictions, summarise
 from burnscar_assets.evaluation.season import check_seen, judge_season
@@ -63,14 +64,15 @@ def evaluate(spec: EvaluationSpec, progress: Progress = silent) -> EvaluationRep
     doubt = doubt_labels(root, scored, spec.sensor, spec.layer, min_clear_fraction=spec.min_clear_fraction)
     described = describe_windows(spec, scored, doubt)
     of_windows = fix_rules(spec, folder, seen, progress)
-    of_maps = fix_rules_of_maps(spec, folder, manifest, of_windows, seen, progress)
-    rules = replace(of_windows, maps=of_maps)
-    maps = judge_held_out(spec, folder, manifest, of_maps, seen, progress)
+    map_rules = fix_rules_of_maps(spec, folder, manifest, of_windows, seen, progress)
+    rules = replace(of_windows, maps=map_rules)
+    maps = judge_held_out(spec, folder, manifest, map_rules, seen, progress)
     watch = Stopwatch()
     predictions = predict(spec, folder, described, rules, progress, watch)
     season = judge_season(spec, progress)
     beside = {CLOUDY: predict_cloudy(spec, folder, cloudy, rules, progress), **season.beside}
-    metrics = evaluate_predictions(predictions, spec.settings, spec.fire_year, season.predictions, beside)
+    of_maps = map_metrics(maps.scores, spec.settings)
+    metrics = evaluate_predictions(predictions, spec.settings, spec.fire_year, season.predictions, beside, of_maps)
     report = EvaluationReport(
         fire_year=spec.fire_year,
         simulated=spec.simulated,
@@ -84,6 +86,7 @@ def evaluate(spec: EvaluationSpec, progress: Progress = silent) -> EvaluationRep
         label_noise=doubt.noise,
         maps=maps.reliability,
         map_scores_hash=MAP_SCORES.content_hash(maps.scores),
+        no_maps=maps.why_none,
     )
     write_table(root, PREDICTIONS, predictions, spec.fire_year)
     write_table(root, SEASON_PREDICTIONS, season.predictions, spec.fire_year)

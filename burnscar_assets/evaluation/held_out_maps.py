@@ -17,6 +17,7 @@ from burnscar_assets.evaluation.frame_pixels import FramePixels, Reliability
 from burnscar_assets.evaluation.frames import answer_frame, blocks_of, counted, model_of_frames, validation_scenes
 from burnscar_assets.evaluation.ground import frame_clusters
 from burnscar_assets.evaluation.map_baselines import BASELINES, FrameIndices, read_indices, tune
+from burnscar_assets.evaluation.map_figures import why_no_map
 from burnscar_assets.evaluation.map_rules import MapRules
 from burnscar_assets.evaluation.map_scores import JudgedGround, MapScore, Mask, score_map
 from burnscar_assets.evaluation.report import MODEL
@@ -45,6 +46,11 @@ class HeldOutMaps:
 
     scores: gpd.GeoDataFrame
     reliability: Reliability | None
+
+    @property
+    def why_none(self) -> str:
+        """Why none of the checkpoint's maps of fires is judged; empty if one is."""
+        return why_no_map(self.scores)
 
 
 @dataclass(frozen=True)
@@ -180,8 +186,8 @@ def _baselines(
 
 
 def _facts(spec: EvaluationSpec) -> dict[str, dict[str, Any]]:
-    """Name, area and a person's remark of the year's fires."""
-    columns = ["fire_id", *(name for name in _FACTS if name in FIRE_PERIMETERS.column_names)]
+    """Name and area of the year's fires, and what the source remarks."""
+    columns = ["fire_id", *_FACTS]
     fires = read_table(spec.data_root, FIRE_PERIMETERS, spec.fire_year, columns=columns)
     return {str(fire_id): dict(row) for fire_id, row in fires.set_index("fire_id").iterrows()}
 

@@ -51,6 +51,17 @@ PER_FIRE: Final = "per_fire"
 
 MEAN: Final = "mean"
 MEDIAN: Final = "median"
+MAPS: Final = "maps"
+"""Maps of held-out fires, each counted once; its subsets are MEAN and MEDIAN, its methods those of MAP_SCORES."""
+
+MAPS_POOLED: Final = f"{MAPS}_pooled"
+MAPS_SIZE: Final = f"{MAPS}_fire_size"
+MAPS_UNFLAGGED: Final = f"{MAPS}_unflagged"
+"""Maps of the fires whose perimeters the source has no remark on, where another has one."""
+MAPS_GAIN: Final = f"{MAPS}_gain"
+"""The model's maps less those of a baseline, its subset, on the fires that both were judged on."""
+MAPS_NO_FIRE: Final = f"{MAPS}_no_fire"
+"""What is mapped in frames without fire."""
 LAND: Final = "land"
 CALIBRATED: Final = "calibrated"
 RELIABILITY: Final = "reliability"
@@ -73,6 +84,13 @@ class EvaluationSummary:
 
     Attributes:
         fire_year: Fire year.
+        maps: Held-out fires whose maps are judged.
+        map_iou, map_iou_low, map_iou_high: Mean IoU of their maps, each counted once.
+        map_iou_median: Median of the same.
+        map_boundary_f_2px: Mean F1 of their outlines within two pixels.
+        best_baseline: Floor or burn index that the model gains least on, on the same pixels; empty without one.
+        best_baseline_map_iou: Its mean IoU, over the fires that it can map.
+        map_gain, map_gain_low, map_gain_high: Mean IoU less that of the best baseline, over the same fires.
         windows: Windows scored.
         burnt_windows: Burnt ones among them.
         fires: Fires that the windows belong to.
@@ -96,6 +114,17 @@ class EvaluationSummary:
     """
 
     fire_year: int
+    maps: int
+    map_iou: float | None
+    map_iou_low: float | None
+    map_iou_high: float | None
+    map_iou_median: float | None
+    map_boundary_f_2px: float | None
+    best_baseline: str
+    best_baseline_map_iou: float | None
+    map_gain: float | None
+    map_gain_low: float | None
+    map_gain_high: float | None
     windows: int
     burnt_windows: int
     fires: int
@@ -139,6 +168,7 @@ def evaluate_predictions(
     fire_year: int,
     season: pd.DataFrame | None = None,
     beside: Mapping[str, pd.DataFrame] | None = None,
+    of_maps: Iterable[dict[str, Any]] = (),
 ) -> pd.DataFrame:
     """Metrics of model and baseline: pooled, per fire, and by part.
 
@@ -148,6 +178,7 @@ def evaluate_predictions(
         fire_year: fire year that the metrics are of.
         season: contract SEASON_PREDICTIONS, if the champion of the year before was judged too.
         beside: by scope, predictions that are judged apart.
+        of_maps: rows of the maps' figures, which come first.
 
     Returns:
         Contract EVALUATION_METRICS.
@@ -157,7 +188,7 @@ def evaluate_predictions(
     """
     if predictions.empty:
         raise InputError(f"no predictions for {fire_year}: there is nothing to evaluate")
-    metrics = list(_Judge(predictions, settings).rows())
+    metrics = [*of_maps, *_Judge(predictions, settings).rows()]
     if season is not None and len(season):
         metrics += [row | {"scope": _season_scope(row["scope"])} for row in _Judge(season, settings).rows()]
     for scope, rows in (beside or {}).items():
@@ -351,8 +382,21 @@ def summarise(predictions: pd.DataFrame, metrics: pd.DataFrame) -> EvaluationSum
         return int(value(metric) or 0)
 
     season, cloudy = (metrics.loc[metrics["scope"] == scope, "windows"] for scope in (SEASON, CLOUDY))
+    best = best_baseline(metrics)
+    gain = {column: value("iou", column=column, scope=MAPS_GAIN, subset=best) for column in ("value", "low", "high")}
     return EvaluationSummary(
         fire_year=int(metrics["fire_year"].iloc[0]),
+        maps=int(value("iou", column="fires", scope=MAPS, subset=MEAN) or 0),
+        map_iou=value("iou", scope=MAPS, subset=MEAN),
+        map_iou_low=value("iou", scope=MAPS, subset=MEAN, column="low"),
+        map_iou_high=value("iou", scope=MAPS, subset=MEAN, column="high"),
+        map_iou_median=value("iou", scope=MAPS, subset=MEDIAN),
+        map_boundary_f_2px=value("boundary_f_2px", scope=MAPS, subset=MEAN),
+        best_baseline=best,
+        best_baseline_map_iou=value("iou", best, scope=MAPS, subset=MEAN),
+        map_gain=gain["value"],
+        map_gain_low=gain["low"],
+        map_gain_high=gain["high"],
         windows=len(predictions),
         burnt_windows=int((predictions["category"] == _BURNT_NAME).sum()),
         fires=len(set(fire_ids) - {""}),
@@ -389,6 +433,12 @@ def summarise(predictions: pd.DataFrame, metrics: pd.DataFrame) -> EvaluationSum
         cloudy_windows=int(cloudy.max()) if len(cloudy) else 0,
         cloudy_f1_burnt=value("f1_burnt", scope=CLOUDY),
     )
+
+
+def best_baseline(metrics: pd.DataFrame) -> str:
+    """The baseline that the model's maps gain least on, over the fires that both were judged on; empty without one."""
+    gains = metrics[(metrics["scope"] == MAPS_GAIN) & (metrics["metric"] == "iou")].sort_values(["value", "subset"])
+    return str(gains["subset"].iloc[0]) if len(gains) else ""
 
 
 def _defined(value: float) -> float | None:

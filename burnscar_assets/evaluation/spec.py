@@ -107,6 +107,7 @@ class EvaluationReport:
         label_noise: What dNBR says of the labels' noise.
         maps: Whether probabilities of the held-out fires' maps mean what they say; None if it can't make maps.
         map_scores_hash: Content hash of the table of the held-out fires' maps.
+        no_maps: Why none of the checkpoint's maps is judged; empty if one is.
     """
 
     fire_year: int
@@ -121,6 +122,7 @@ class EvaluationReport:
     label_noise: LabelNoise = field(default_factory=LabelNoise)
     maps: Reliability | None = None
     map_scores_hash: str = ""
+    no_maps: str = ""
 
 
 def write_report(root: DataRoot, report: EvaluationReport) -> Path:

@@ -41,8 +41,8 @@ def subsets(predictions: pd.DataFrame, settings: EvaluationSettings) -> Iterator
     negative = (predictions["category"] != CLASS_NAMES[BURNT]).to_numpy(dtype=bool)
     sizes, days = predictions["fire_area_ha"], predictions[DAYS].astype("Float64")
     named = {
-        FIRE_SIZE: _classes(sizes.where(of_fire), settings.size_classes_ha, "ha"),
-        DAYS: _classes(days.where(of_fire), settings.days_classes, "days"),
+        FIRE_SIZE: classes_of(sizes.where(of_fire), settings.size_classes_ha, "ha"),
+        DAYS: classes_of(days.where(of_fire), settings.days_classes, "days"),
         ECOREGION: _names(predictions[ECOREGION], sorted(set(predictions[ECOREGION].dropna().astype(str)) - {""})),
         STRATUM: [
             (name, inside & negative) for name, inside in _names(predictions[STRATUM], [s.value for s in Stratum])
@@ -51,6 +51,13 @@ def subsets(predictions: pd.DataFrame, settings: EvaluationSettings) -> Iterator
     }
     for scope in SCOPES:
         yield from ((scope, name, inside) for name, inside in named[scope] if inside.any())
+
+
+def classes_of(values: pd.Series, bounds: Sequence[float], unit: str) -> list[tuple[str, NDArray[np.bool_]]]:
+    """Every class by its name, with (n,) which of the values are in it; one that isn't known is in none."""
+    plain = values.to_numpy(dtype=np.float64, na_value=np.nan)
+    number = np.where(np.isnan(plain), -1, np.searchsorted(np.asarray(bounds, dtype=float), plain, side="right"))
+    return [(name, number == place) for place, name in enumerate(class_names(bounds, unit))]
 
 
 def class_names(bounds: Sequence[float], unit: str) -> list[str]:
@@ -88,12 +95,6 @@ def ecoregion_of(windows: "gpd.GeoDataFrame", regions: "gpd.GeoDataFrame") -> li
     joined = gpd.sjoin(centres.set_crs(TABLE_CRS), regions, how="left", predicate="within")
     first = joined.sort_values(["place", ECOREGION], kind="stable").drop_duplicates("place")
     return first[ECOREGION].fillna("").astype(str).to_list()
-
-
-def _classes(values: pd.Series, bounds: Sequence[float], unit: str) -> list[tuple[str, NDArray[np.bool_]]]:
-    plain = values.to_numpy(dtype=np.float64, na_value=np.nan)
-    number = np.where(np.isnan(plain), -1, np.searchsorted(np.asarray(bounds, dtype=float), plain, side="right"))
-    return [(name, number == place) for place, name in enumerate(class_names(bounds, unit))]
 
 
 def _names(values: pd.Series, names: Sequence[str]) -> list[tuple[str, NDArray[np.bool_]]]:

@@ -28,7 +28,7 @@ STAGE_VERSIONS = {
     "evaluation_metrics": "14",
     "burned_area_maps": "11",
     "baseline_checkpoint": "4",
-    COMPARISON: "4",
+    COMPARISON: "5",
 }
 
 IN_SEASON_VERSIONS = {"in_season_records": "2", "in_season_perimeters": "3", "in_season_maps": "12"}

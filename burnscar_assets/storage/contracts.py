@@ -347,12 +347,19 @@ EVALUATION_METRICS: Final = Table(
     of_setup=True,
     columns=(
         Column("fire_year", "int", "Fire year."),
-        Column("method", "string", "`model` (the checkpoint) or `nbr_threshold` (the baseline)."),
+        Column(
+            "method",
+            "string",
+            "`model` (the checkpoint) or `nbr_threshold` (the baseline); of maps, a predictor of `map_scores`.",
+        ),
         Column(
             "scope",
             "string",
-            "`pooled`, `fire`, `per_fire` (over fires, each counted once), `fire_size`, `days_since_containment`, "
-            "`ecoregion`, `stratum`, `label` (those windows whose label is certain), `land` (false alarms), "
+            "Of maps: `maps` (over fires, each counted once), `maps_pooled`, `maps_fire_size`, `maps_unflagged` (fires "
+            "without a remark of the source), `maps_gain` (the model less a baseline), `maps_no_fire` (false alarms). "
+            "Of windows: `pooled`, `fire`, `per_fire` (over fires, each counted once), `fire_size`, "
+            "`days_since_containment`, `ecoregion`, `stratum`, `label` (those whose label is certain), `land` (false "
+            "alarms), "
             "`calibrated` (after temperature scaling), `reliability`, or `cloudy` (windows that are in no other "
             "scope); of the champion of the year before: `season` (pooled), `season_fire`, `season_fire_size`, …, and "
             "`season_other_ecoregion` (windows whose ecoregion it has not seen)",
@@ -360,14 +367,15 @@ EVALUATION_METRICS: Final = Table(
         Column(
             "subset",
             "string",
-            "Part of the scope: `mean` or `median`, a size class, an ecoregion, a stratum, a bin; else empty.",
+            "Part of the scope: `mean` or `median`, a size class, a baseline, an ecoregion, a stratum, a bin; else "
+            "empty.",
         ),
         Column("fire_id", "string", "Fire, in the scopes that are of one; else empty."),
-        Column("metric", "string", "`accuracy`, `f1_burnt`, `iou_burnt`, `auroc`, `false_alarms_per_1000_km2`, …"),
+        Column("metric", "string", "`iou`, `boundary_f_2px`, …; `accuracy`, `f1_burnt`, `iou_burnt`, `auroc`, …"),
         Column("value", "float", "Value of the metric."),
         Column("low", "float", "Lower end of the interval over clusters; empty with fewer than six effective ones."),
         Column("high", "float", "Upper end of the same."),
-        Column("windows", "int", "Windows behind the value."),
+        Column("windows", "int", "Windows behind the value; none of maps."),
         Column("fires", "int", "Fires behind the value."),
         Column(
             "effective_clusters",
@@ -390,7 +398,7 @@ MAP_SCORES: Final = Table(
         Column("fire_year", "int", "Fire year."),
         Column("cluster_id", "string", "Cluster of the fire; of a frame without fire, its block of ground."),
         Column("area_ha", "float", "Area of the fire, in hectares; empty for a frame without fire."),
-        Column("flag", "string", "What a person remarked about the fire's perimeter; empty if nothing."),
+        Column("flag", "string", "What the source remarks on the perimeter; empty: nothing."),
         Column(
             "predictor",
             "string",
@@ -426,22 +434,30 @@ MAP_SCORES: Final = Table(
 
 SETUP_COMPARISON: Final = Table(
     "setup_comparison",
-    "Set-ups on the same held-out fires of all years: quality with intervals over fires and seeds, the difference to "
-    "the reference set-up, and cost. Differences' intervals hold for all pairs of set-ups together.",
+    "Set-ups on the same held-out fires of all years: maps, then windows, with intervals over fires and seeds, the "
+    "difference to the reference set-up, and cost. Differences' intervals hold for all pairs of set-ups together; "
+    "those of floors and burn indices are of one pair each.",
     keys=("setup", "scope", "metric"),
     row="figure",
     columns=(
-        Column("setup", "string", "Set-up; `default` is that of the world's settings."),
-        Column("title", "string", "Its title."),
-        Column("kind", "string", "What is trained: `fine_tuned`, `threshold`, `trees`."),
         Column(
-            "scope", "string", "`quality`, or `cost` (median over years and seeds), which no data version knows of."
+            "setup",
+            "string",
+            "Set-up; `default` is that of the world's settings. Floors and burn indices are `baseline/…`.",
+        ),
+        Column("title", "string", "Its title."),
+        Column("kind", "string", "What is trained: `fine_tuned`, `threshold`, `trees`; `baseline`: nothing."),
+        Column(
+            "scope",
+            "string",
+            "`maps` (over fires, each counted once), `quality` (of windows), or `cost` (median over years and seeds), "
+            "which no data version knows of.",
         ),
         Column(
             "metric",
             "string",
-            "`f1_burnt`, `precision_burnt`, …; `train_seconds`, `train_memory_mb`, `gpu_memory_mb`, "
-            "`predict_windows_per_s`, `parameters`.",
+            "`iou`, `iou_unflagged`, …; `f1_burnt`, `precision_burnt`, …; `train_seconds`, `train_memory_mb`, "
+            "`gpu_memory_mb`, `predict_windows_per_s`, `parameters`.",
         ),
         Column("value", "float", "Value of the metric, the mean over seeds."),
         Column("low", "float", "Lower end of its own interval over fires and seeds."),

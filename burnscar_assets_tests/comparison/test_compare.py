@@ -12,9 +12,10 @@ from burnscar_assets.cost import Cost, write_cost
 from burnscar_assets.errors import InputError, MissingDataError
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.catalog import query
-from burnscar_assets.storage.contracts import EVALUATION_METRICS, PREDICTIONS, SETUP_COMPARISON
+from burnscar_assets.storage.contracts import EVALUATION_METRICS, MAP_SCORES, PREDICTIONS, SETUP_COMPARISON
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import write_table
+from burnscar_assets_tests.evaluation.map_score_tables import scores_of
 from burnscar_assets_tests.evaluation.prediction_tables import make_predictions
 
 SETTINGS = EvaluationSettings(bootstrap_samples=200)
@@ -65,6 +66,68 @@ def test_set_ups_stand_side_by_side(contestants: list[Contestant], root: DataRoo
     said = comparison_markdown(outcome)
     assert "Better wins" in said and "SIMULATED" in said and "absent" in said
     assert len(plot_comparison(outcome.table, title="t", simulated=True).axes) == 3
+
+
+def mapped(root: DataRoot, year: int, own: float, *, seed: int = 0, **baselines: float) -> None:
+    """Write maps of eight fires, which differ among each other, with a mean IoU."""
+    spread = np.linspace(-0.1, 0.1, 8)
+    ious = {"model": own} | baselines
+    scores = scores_of({name: list(value + spread) for name, value in ious.items()}, year=year, seed=seed)
+    write_table(root, MAP_SCORES, scores, year)
+
+
+def test_maps_decide_where_windows_say_otherwise(contestants: list[Contestant], root: DataRoot) -> None:
+    for year in YEARS:
+        mapped(root, year, 0.75, dnbr=0.78, ellipse=0.4)
+        for number, part in enumerate(contestants[1].roots):
+            mapped(part, year, 0.60 + 0.02 * number, seed=number)
+    outcome = compared(contestants)
+    report, table = outcome.report, outcome.table.set_index(["setup", "scope", "metric"])
+    assert report.maps == 16 and report.verdict.winner == "default"
+    assert report.by_windows is not None and report.by_windows.winner == "better"
+    row = table.loc[("better", "maps", "iou")]
+    assert row["verdict"] == "worse" and row["difference"] == pytest.approx(0.61 - 0.75)
+    assert (row["seed_low"], row["seed_high"]) == pytest.approx((0.60, 0.62)) and row["fires"] == 16
+    beside = table.loc[("baseline/dnbr", "maps", "iou")]
+    assert beside["difference"] == pytest.approx(0.03) and beside["verdict"] == "better"
+    assert "dNBR above 0.1" in report.over_baselines and "-0.030" in report.over_baselines
+    write_report(root, report)
+    assert load_report(root) == report
+    cells = comparison_rows(outcome.table)
+    assert [row[0] for row in cells] == [
+        "dNBR above 0.1",
+        "Own (default)",
+        "Better (better)",
+        "an ellipse in the middle",
+    ]
+    assert {len(row) for row in cells} == {len(HEADINGS)}
+    said = comparison_markdown(outcome)
+    assert "Own wins: its mean IoU of maps" in said and "By windows: Better wins" in said
+    assert len(plot_comparison(outcome.table, title="t", simulated=True).axes) == 3
+    before = outcome.version
+    mapped(root, 2020, 0.76, dnbr=0.78)
+    assert compared(contestants).version != before
+
+
+def test_set_ups_that_cannot_map_stay_with_windows_and_say_why(contestants: list[Contestant], root: DataRoot) -> None:
+    for year in YEARS:
+        mapped(root, year, 0.75)
+        for part in contestants[1].roots:
+            scores = scores_of({"model": [float("nan")] * 8}, year=year, reason="the model reads layer x")
+            write_table(part, MAP_SCORES, scores, year)
+    report = compared(contestants).report
+    assert report.maps == 0 and report.by_windows is None and report.verdict.winner == "better"
+    assert "maps of better: the model reads layer x" in report.left_out
+
+
+def test_maps_are_compared_on_the_fires_that_all_were_judged_on(contestants: list[Contestant], root: DataRoot) -> None:
+    for year in YEARS:
+        mapped(root, year, 0.75)
+        for part in contestants[1].roots:
+            mapped(part, year, 0.7)
+    write_table(root, MAP_SCORES, scores_of({"model": [0.5] * 6 + [float("nan")] * 2}, year=2020), 2020)
+    report = compared(contestants).report
+    assert report.maps == 14 and "maps of better: 2 fires that not all set-ups were judged on" in report.left_out
 
 
 def test_only_windows_that_all_answered_are_compared(contestants: list[Contestant], root: DataRoot) -> None:

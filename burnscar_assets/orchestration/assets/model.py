@@ -21,7 +21,7 @@ from burnscar_assets.orchestration.runs import gpu_stage_tags
 from burnscar_assets.orchestration.stage import GPU_POOL, StageRun, stage
 from burnscar_assets.storage.atomic import read_json
 from burnscar_assets.storage.changes import read_if_whole, table_changes
-from burnscar_assets.storage.contracts import EVALUATION_METRICS, FIRE_SCENES, PREDICTIONS, TILES, Table
+from burnscar_assets.storage.contracts import EVALUATION_METRICS, FIRE_SCENES, MAP_SCORES, PREDICTIONS, TILES, Table
 from burnscar_assets.storage.hashing import hash_json
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, table_path
@@ -247,20 +247,22 @@ def _judge(run: StageRun, world: World, *, in_process: bool) -> None:
 
 
 def metrics_version(world: World, year: int) -> str:
-    """Data version of a set-up's metrics: of all seeds and of their predictions, which a comparison reads.
+    """Data version of a set-up's metrics: of all seeds, of their maps' scores and their predictions.
 
-    Of the world's own: of its metrics, and of its champion's rules, by which maps and the next season are made.
+    Of the world's own: of its metrics and its maps' scores, and of its champion's rules, by which maps and the next
+    season are made.
     """
     from burnscar_assets.evaluation.champion_record import load_champion
 
     if world.setup is None:
         champion = load_champion(world.root, year)
         rules = None if champion is None else champion.model_dump(mode="json", include={"rules"})
-        return hash_json([EVALUATION_METRICS.content_hash(read_table(world.root, EVALUATION_METRICS, year)), rules])
+        own = [table.content_hash(read_table(world.root, table, year)) for table in (EVALUATION_METRICS, MAP_SCORES)]
+        return hash_json([*own, rules])
     tables = [
         table.content_hash(read_table(judged.root, table, year))
         for judged in world.by_seed()
-        for table in (EVALUATION_METRICS, PREDICTIONS)
+        for table in (EVALUATION_METRICS, MAP_SCORES, PREDICTIONS)
     ]
     return hash_json(tables)
 

@@ -1,0 +1,150 @@
+"""Set-ups by their maps of the same held-out fires, beside floors and burn indices on the same pixels."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from burnscar_assets.comparison.paired import Comparison, Entry, compare_entries
+from burnscar_assets.comparison.read import Contestant
+from burnscar_assets.evaluation.intervals import effective_clusters
+from burnscar_assets.evaluation.map_baselines import BASELINES
+from burnscar_assets.evaluation.map_figures import DECISIVE, FRAME, fires_judged, why_no_map
+from burnscar_assets.evaluation.report import MODEL
+from burnscar_assets.settings import EvaluationSettings
+from burnscar_assets.storage.contracts import MAP_SCORES
+from burnscar_assets.storage.tables import read_years
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+UNFLAGGED: Final = "iou_unflagged"
+"""IoU of the fires whose perimeters the source has no remark on."""
+
+MAP_METRICS: Final = (
+    DECISIVE, UNFLAGGED, "iou_off_outline", "f1", "omission", "boundary_f_1px", "boundary_f_2px",
+)  # fmt: skip
+"""Means over fires that are compared; the first one decides."""
+
+
+@dataclass(frozen=True)
+class MapField:
+    """Scores of set-ups' maps of the same fires.
+
+    Attributes:
+        fires: the fires that the maps of every set-up are judged on, by FRAME, with `ground`.
+        scores: of each set-up that can map, for each of its seeds, in the order of `fires`.
+        baselines: of floors and burn indices, in the same order; NaN where they have no map.
+    """
+
+    fires: pd.DataFrame
+    scores: dict[str, list[pd.DataFrame]]
+    baselines: dict[str, pd.DataFrame]
+
+    def compare(self, settings: EvaluationSettings) -> Comparison | None:
+        """Set-ups in pairs by their means over fires; None with fewer than two."""
+        return self._compare(settings) if len(self.scores) > 1 else None
+
+    def _compare(self, settings: EvaluationSettings) -> Comparison:
+        entries = {name: [self._entry(rows) for rows in seeds] for name, seeds in self.scores.items()}
+        return compare_entries(entries, self._ground, np.ones(len(self.fires), bool), settings, MAP_METRICS)
+
+    def beside(self, setup: str, baseline: str, settings: EvaluationSettings) -> Comparison:
+        """A set-up and a baseline on the fires that the baseline has maps of."""
+        known = self.baselines[baseline][DECISIVE].notna().to_numpy()
+        both = {setup: self.scores[setup], baseline: [self.baselines[baseline]]}
+        scores = {name: [rows[known].reset_index(drop=True) for rows in seeds] for name, seeds in both.items()}
+        return MapField(self.fires[known].reset_index(drop=True), scores, {})._compare(settings)
+
+    @property
+    def _ground(self) -> list[str]:
+        return [str(name) for name in self.fires["ground"]]
+
+    def _entry(self, rows: pd.DataFrame) -> Entry:
+        columns = {metric: _values(rows, metric) for metric in MAP_METRICS}
+
+        def means(weights: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
+            return {metric: _mean(weights, values) for metric, values in columns.items()}
+
+        ground = np.asarray(self._ground)
+        known = {metric: np.isfinite(values) for metric, values in columns.items()}
+        effective = {
+            metric: effective_clusters(ground[inside].tolist(), np.ones(int(inside.sum()), bool))
+            for metric, inside in known.items()
+        }
+        return Entry(means, effective)
+
+
+def read_maps(contestants: Sequence[Contestant], fire_years: Sequence[int]) -> MapField | None:
+    """Read how set-ups mapped the fires that all of them that can map were judged on.
+
+    Args:
+        contestants: set-ups that are compared; the world's own has the baselines.
+        fire_years: years that are compared.
+
+    Returns:
+        The scores; None if no fire's map was judged for all of them.
+    """
+    tables = _tables(contestants, fire_years)
+    judged = {name: [fires_judged(rows) for rows in seeds] for name, seeds in tables.items() if not _why(seeds)}
+    own = {name: [_by_fire(rows, MODEL) for rows in seeds] for name, seeds in judged.items()}
+    common = sorted(set.intersection(*(set(rows.index) for seeds in own.values() for rows in seeds))) if own else []
+    if not common:
+        return None
+    first = next(iter(own.values()))[0].loc[common].reset_index()
+    scores = {name: [rows.loc[common].reset_index() for rows in seeds] for name, seeds in own.items()}
+    beside = _with_baselines(judged)
+    baselines = {one.name: _by_fire(beside, one.name).reindex(common).reset_index() for one in BASELINES}
+    known = {name: rows for name, rows in baselines.items() if rows[DECISIVE].notna().any()}
+    return MapField(first[[*FRAME, "ground"]], scores, known)
+
+
+def maps_left_out(
+    contestants: Sequence[Contestant], fire_years: Sequence[int], found: MapField | None
+) -> Iterator[str]:
+    """Set-ups without judged maps, and fires that not all were judged on, each with the reason."""
+    common = 0 if found is None else len(found.fires)
+    for name, seeds in _tables(contestants, fire_years).items():
+        if why := _why(seeds):
+            yield f"maps of {name}: {why}"
+            continue
+        most = max(len(_by_fire(fires_judged(rows), MODEL)) for rows in seeds)
+        if most > common:
+            yield f"maps of {name}: {most - common} fires that not all set-ups were judged on"
+
+
+def _tables(contestants: Sequence[Contestant], fire_years: Sequence[int]) -> dict[str, list["gpd.GeoDataFrame"]]:
+    return {one.name: [read_years(root, MAP_SCORES, list(fire_years)) for root in one.roots] for one in contestants}
+
+
+def _why(seeds: Sequence["gpd.GeoDataFrame"]) -> str:
+    """Why a set-up has no judged map with one of its seeds; empty if it has with all."""
+    reasons = ("no map was scored: run burnscar refresh" if rows.empty else why_no_map(rows) for rows in seeds)
+    return next(filter(None, reasons), "")
+
+
+def _by_fire(rows: pd.DataFrame, predictor: str) -> pd.DataFrame:
+    return rows[rows["predictor"] == predictor].set_index(list(FRAME))
+
+
+def _with_baselines(judged: Mapping[str, Sequence[pd.DataFrame]]) -> pd.DataFrame:
+    """The rows of the set-up that has baselines beside it; of none, those of the first."""
+    every = [rows for seeds in judged.values() for rows in seeds]
+    return next((rows for rows in every if (rows["predictor"] != MODEL).any()), every[0])
+
+
+def _values(rows: pd.DataFrame, metric: str) -> NDArray[np.float64]:
+    if metric != UNFLAGGED:
+        return rows[metric].to_numpy(np.float64, na_value=np.nan)
+    flagged = (rows["flag"].fillna("") != "").to_numpy(bool)
+    return np.where(flagged, np.nan, _values(rows, DECISIVE))
+
+
+def _mean(weights: NDArray[Any], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weighted mean over the fires where it is defined."""
+    known = np.isfinite(values)
+    total = weights[:, known].sum(axis=1)
+    return np.divide(weights[:, known] @ values[known], total, out=np.full(len(weights), np.nan), where=total > 0)
