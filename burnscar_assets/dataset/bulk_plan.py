@@ -10,6 +10,7 @@ from rslearn.models.olmoearth_pretrain.norm import OlmoEarthNormalize  # noqa: T
 from rslearn.train.dataset import DataInput, SplitConfig  # noqa: TID253
 from rslearn.train.tasks import Task  # noqa: TID253
 from rslearn.train.transforms.flip import Flip  # noqa: TID253
+from rslearn.train.transforms.normalize import Normalize  # noqa: TID253
 from rslearn.train.transforms.pad import Pad  # noqa: TID253
 from torch import Tensor  # noqa: TID253
 
@@ -92,6 +93,8 @@ def plan_reads(config: SplitConfig, inputs: dict[str, DataInput], task: Task) ->
     for transform in config.transforms or ():
         if type(transform) is OlmoEarthNormalize:
             images |= {name: _normalised(images, name, transform) for name in transform.band_names}
+        elif type(transform) is Normalize:
+            images |= {name: _scaled(images, name, transform) for name in transform.selectors}
         elif type(transform) is Flip:
             chosen = [name for name in transform.image_selectors if not name.startswith(_OF_TARGETS)]
             images |= {name: _mirrored(images, name, transform) for name in chosen}
@@ -154,6 +157,16 @@ def _normalised(images: dict[str, Images], name: str, transform: OlmoEarthNormal
     low = [norms[band]["mean"] - transform.std_multiplier * norms[band]["std"] for band in image.bands]
     high = [norms[band]["mean"] + transform.std_multiplier * norms[band]["std"] for band in image.bands]
     width = [top - bottom for top, bottom in zip(high, low, strict=True)]
+    return replace(image, low=_per_band(low), width=_per_band(width))
+
+
+def _scaled(images: dict[str, Images], name: str, transform: Normalize) -> Images:
+    image = images.get(name)
+    if image is None or image.low is not None or transform.valid_min is not None or transform.bands is not None:
+        raise UnsupportedError(f"normalisation of {name}")
+    low, width = (
+        torch.broadcast_to(said.float(), (len(image.bands),)).tolist() for said in (transform.mean, transform.std)
+    )
     return replace(image, low=_per_band(low), width=_per_band(width))
 
 

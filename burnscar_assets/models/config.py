@@ -24,6 +24,7 @@ from burnscar_assets.models.devices import Device, device_count, on_devices
 from burnscar_assets.models.manifest import CONFIG_FILE
 from burnscar_assets.models.spec import TrainingSpec
 from burnscar_assets.models.tuning import tuned
+from burnscar_assets.sensors.sensor import DN_PER_REFLECTANCE, Sensor
 from burnscar_assets.settings import TrainingSettings
 from burnscar_assets.storage.atomic import atomic_file
 from burnscar_assets.storage.hashing import hash_json
@@ -73,18 +74,19 @@ def needs_encoder(settings: TrainingSettings) -> bool:
     return _ENCODER in _VARIABLE.findall(_code(config_file(settings.config)))
 
 
-def outline_config(settings: TrainingSettings, layer: str) -> dict[str, Any]:
+def outline_config(settings: TrainingSettings, layer: str, sensor: Sensor) -> dict[str, Any]:
     """A configuration with its layers alone filled in: what it reads, before anything else is known.
 
     Args:
         settings: name the configuration.
         layer: raster layer of the image after the fire.
+        sensor: of the imagery.
 
     Raises:
         SettingsError: it is malformed.
     """
     path = config_file(settings.config)
-    names = dict.fromkeys(_VARIABLE.findall(_code(path)), "") | _of_layers(settings, layer)
+    names = dict.fromkeys(_VARIABLE.findall(_code(path)), "") | _of_layers(settings, layer, sensor)
     return _parsed(path, names)
 
 
@@ -141,7 +143,7 @@ def _variables(spec: TrainingSpec, device: Device) -> dict[str, Any]:
     precision = settings.precision
     if precision == "auto":
         precision = "bfloat16" if device == "gpu" else "float32"
-    window_bytes = len(BANDS) * len(spec.layers) * spec.size_px**2 * 4
+    window_bytes = len(spec.sensor.names) * len(spec.layers) * spec.size_px**2 * 4
     windows = sum(n for years in spec.windows.values() for classes in years.values() for n in classes.values())
     encoder = spec.encoder
     of_encoder = {} if encoder is None else {
@@ -152,7 +154,7 @@ def _variables(spec: TrainingSpec, device: Device) -> dict[str, Any]:
     return of_encoder | {
         "BURNSCAR_DATASET": str(spec.dataset),
         "BURNSCAR_GROUPS": [str(year) for year in spec.fire_years],
-        **_of_layers(settings, spec.layer),
+        **_of_layers(settings, spec.layer, spec.sensor),
         "BURNSCAR_PATCH_SIZE": settings.model.patch_size,
         "BURNSCAR_AUTOCAST": None if precision == "float32" else precision,
         "BURNSCAR_PRECISION": _PRECISIONS[precision],
@@ -189,9 +191,15 @@ def _of_named_windows(config: dict[str, Any], spec: TrainingSpec) -> dict[str, A
     return config | {"data": config["data"] | {"init_args": said | splits}}
 
 
-def _of_layers(settings: TrainingSettings, layer: str) -> dict[str, Any]:
+def _of_layers(settings: TrainingSettings, layer: str, sensor: Sensor) -> dict[str, Any]:
     layers = [*settings.earlier_layers, layer]
-    return {_LAYER: layer, _LAYERS: layers, "BURNSCAR_CHANNELS": len(BANDS) * len(layers)}
+    return {
+        _LAYER: layer,
+        _LAYERS: layers,
+        "BURNSCAR_BANDS": list(sensor.names),
+        "BURNSCAR_CHANNELS": len(sensor.names) * len(layers),
+        "BURNSCAR_DN_PER_REFLECTANCE": float(DN_PER_REFLECTANCE),
+    }
 
 
 def _code(path: Path) -> str:
@@ -268,6 +276,6 @@ def _check_constants(config: dict[str, Any]) -> None:
         raise SettingsError(
             f"the model configuration must name the classes {list(CLASS_NAMES)} of property {LABEL_PROPERTY}"
         )
-    sentinel2 = config["data"]["init_args"]["inputs"].get("sentinel2_l2a", {})
-    if tuple(sentinel2.get("bands", ())) != BANDS:
+    sentinel2 = config["data"]["init_args"]["inputs"].get("sentinel2_l2a")
+    if sentinel2 is not None and tuple(sentinel2.get("bands", ())) != BANDS:
         raise SettingsError(f"the model's input sentinel2_l2a must read the bands {', '.join(BANDS)} in this order")

@@ -31,7 +31,6 @@ HEADS = (
     "rslearn.train.tasks.classification.ClassificationHead",
     "rslearn.train.tasks.segmentation.SegmentationHead",
 )
-MODALITY = "sentinel2_l2a"
 
 Images = NDArray[np.uint16] | Mapping[str, NDArray[Any]]
 """(N, bands, height, width) of the one layer that a model reads, or the same of each by its name."""
@@ -96,7 +95,7 @@ class BurnModel:
         return self._pixel_answers(self._forward(samples))
 
     def normalize(self, pixels: NDArray[np.uint16]) -> "Tensor":
-        """What a model of one Sentinel-2 layer is given of digital numbers, on the model's device.
+        """What a model of one layer is given of digital numbers, on the model's device.
 
         Args:
             pixels: (12, …) digital numbers, bands first.
@@ -104,7 +103,7 @@ class BurnModel:
         Returns:
             float32 of the same shape.
         """
-        return self._normalized(MODALITY, pixels)
+        return self._normalized(next(iter(self._inputs)), pixels)
 
     def answer(self, windows: "Tensor", acquired: Sequence[datetime]) -> NDArray[np.floating]:
         """What the model says of windows of what `normalize` gave: of each pixel if it is `per_pixel`, else of each."""
@@ -126,8 +125,9 @@ class BurnModel:
     def _of_one_date(self, windows: "Tensor", acquired: Sequence[datetime]) -> list[dict[str, Any]]:
         from rslearn.train.model_context import RasterImage
 
+        (name,) = self._inputs
         return [
-            {MODALITY: RasterImage(window[:, None], [(moment, moment)])}
+            {name: RasterImage(window[:, None], [(moment, moment)])}
             for window, moment in zip(middle(windows, self._crop_px), acquired, strict=True)
         ]
 

@@ -47,7 +47,7 @@ def plan_training(
         SettingsError, SourceUnavailableError: the model or its configuration is not to be had.
     """
     years = training_years(settings, root, fire_year)
-    outline = outline_config(settings.training, settings.imagery.layer)
+    outline = outline_config(settings.training, settings.imagery.layer, settings.sensor)
     check_inputs(outline, root.dataset)
     layers = tuple(image_layers(outline))
     chosen = choose_windows(settings, root, years, layers)

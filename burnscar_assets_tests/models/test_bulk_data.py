@@ -57,9 +57,10 @@ def test_rslearn_and_bulk_reading_leave_out_the_same_windows(packed_plan: Plan) 
 def assert_same(one: Samples, other: Samples) -> None:
     for a, b in zip(one[0], other[0], strict=True):
         assert a.keys() == b.keys()
-        assert a[IMAGE].image.dtype == b[IMAGE].image.dtype
-        assert torch.equal(a[IMAGE].image, b[IMAGE].image)
-        assert a[IMAGE].timestamps == b[IMAGE].timestamps
+        for name in a:
+            assert a[name].image.dtype == b[name].image.dtype
+            assert torch.equal(a[name].image, b[name].image)
+            assert a[name].timestamps == b[name].timestamps
     for a, b in zip(one[1], other[1], strict=True):
         assert a.keys() == b.keys()
         for name in a:

@@ -65,7 +65,7 @@ def test_labels_are_mirrored_with_their_images(module: Any, mirrored: tuple[bool
     assert targets[0]["valid"].get_hw_tensor()[0, -1] == (not mirrored[0])
 
 
-@pytest.mark.parametrize("selectors", [[LAYER], [LAYER, "target/classes"]])
+@pytest.mark.parametrize("selectors", [["image"], ["image", "target/classes"]])
 def test_images_mirrored_without_their_labels_are_left_to_rslearn(module: Any, selectors: list[str]) -> None:
     module.split_configs["train"].transforms[-1].image_selectors = selectors
     with pytest.raises(UnsupportedError, match="mirroring"):
@@ -210,7 +210,7 @@ def test_another_meaning_of_labels_is_an_error(packed_plan: Plan) -> None:
 def test_a_dataset_without_label_rasters_is_refused(packed_plan: Plan, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"layers": {"sentinel2_l2a": {"type": "raster", "band_sets": []}}}')
     config = run_config(packed_plan(config=UNET), "cpu")
-    del config["data"]["init_args"]["inputs"][LAYER]
+    del config["data"]["init_args"]["inputs"]["image"]
     with pytest.raises(InputError, match="label_raster"):
         check_inputs(config, tmp_path)
 
