@@ -1,5 +1,7 @@
 """Class ids, names and colours, splits and strata: the one place for each of these facts."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
@@ -17,6 +19,17 @@ UNLABELLED: Final = 255
 
 CLASS_COLORS: Final = {"burnt": "#c1440e", "unburnt": "#3a7d44"}
 SPLIT_COLORS: Final = {"train": "#4c72b0", "val": "#dd8452", "test": "#8172b3"}
+_FOLD_COLORS: Final = (
+    "#4c72b0",
+    "#dd8452",
+    "#8172b3",
+    "#55a868",
+    "#937860",
+    "#da8bc3",
+    "#8c8c8c",
+    "#ccb974",
+    "#64b5cd",
+)
 
 
 class Split(StrEnum):
@@ -25,6 +38,41 @@ class Split(StrEnum):
     TRAIN = "train"
     VAL = "val"
     TEST = "test"
+
+
+@dataclass(frozen=True)
+class Fold:
+    """The fold that a checkpoint is judged on; the next one chooses and fixes what is chosen, the others train it.
+
+    Attributes:
+        number: of the fold, from 0.
+        of: how many folds there are.
+    """
+
+    number: int
+    of: int
+
+    @property
+    def roles(self) -> dict[str, Split]:
+        """What the ground of each fold is used for, by the fold's name as a split."""
+        inner = (self.number + 1) % self.of
+        special = {self.number: Split.TEST, inner: Split.VAL}
+        return {name: special.get(number, Split.TRAIN) for number, name in enumerate(fold_names(self.of))}
+
+    def splits(self, role: Split) -> tuple[str, ...]:
+        """Names of the folds that have a role."""
+        return tuple(name for name, given in self.roles.items() if given == role)
+
+
+def fold_names(count: int) -> tuple[str, ...]:
+    """What the splits of a world with so many folds are called."""
+    return tuple(f"fold_{number}" for number in range(count))
+
+
+def split_colors(splits: Iterable[str]) -> dict[str, str]:
+    """Colours of splits in the order in which they are shown: those of training, validation and test, or of folds."""
+    others = sorted(set(splits) - set(SPLIT_COLORS), key=lambda name: (len(name), name))
+    return {name: _FOLD_COLORS[number % len(_FOLD_COLORS)] for number, name in enumerate(others)} or dict(SPLIT_COLORS)
 
 
 class Stratum(StrEnum):

@@ -6,7 +6,7 @@ import geopandas as gpd
 import pandas as pd
 import shapely
 
-from burnscar_assets.classes import BURNT, CLASS_COLORS, CLASS_NAMES, SPLIT_COLORS
+from burnscar_assets.classes import BURNT, CLASS_COLORS, CLASS_NAMES, split_colors
 from burnscar_assets.text import as_drawn
 
 if TYPE_CHECKING:
@@ -83,9 +83,10 @@ def _view(of_fire: gpd.GeoDataFrame) -> shapely.Polygon:
 def _draw_splits(axes: "Axes", windows: gpd.GeoDataFrame) -> None:
     """Bars of windows by class, stacked by split."""
     counts = pd.crosstab(windows["category"].astype(str), windows["split"].astype(str))
-    counts = counts.reindex(index=CLASS_NAMES, columns=[*SPLIT_COLORS], fill_value=0)
+    colors = split_colors(counts.columns)
+    counts = counts.reindex(index=CLASS_NAMES, columns=[*colors], fill_value=0)
     left = pd.Series(0, index=counts.index)
-    for split, color in SPLIT_COLORS.items():
+    for split, color in colors.items():
         axes.barh(counts.index, counts[split], left=left, color=color, label=split)
         left = left + counts[split]
     for place, total in enumerate(left):
@@ -94,7 +95,7 @@ def _draw_splits(axes: "Axes", windows: gpd.GeoDataFrame) -> None:
     axes.invert_yaxis()
     axes.set_title("windows by class and split", fontsize=8)
     axes.tick_params(labelsize=7)
-    axes.legend(fontsize=6, frameon=False, ncols=len(SPLIT_COLORS), loc="lower center")
+    axes.legend(fontsize=6, frameon=False, ncols=len(colors), loc="lower center")
 
 
 def _draw_days(axes: "Axes", windows: gpd.GeoDataFrame) -> None:

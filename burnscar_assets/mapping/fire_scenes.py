@@ -61,7 +61,7 @@ class FireScene:
         name: of its window in the dataset.
         fire_id: the fire; None in a frame without fire.
         fire_year: its year.
-        split: val or test.
+        split: val or test, or its fold.
         cluster_id: the fire's cluster; in a frame without fire, its block of ground.
         frame: pixels that are judged.
         moments: when each scene after the fire was acquired, by its number in the image.
@@ -77,7 +77,7 @@ class FireScene:
     name: str
     fire_id: str | None
     fire_year: int
-    split: Split
+    split: str
     cluster_id: str
     frame: Frame
     moments: tuple[datetime, ...]
@@ -215,7 +215,7 @@ def read_fire_scenes(root: DataRoot, fire_year: int, splits: Iterable[Split | st
 
 def read_frames(root: DataRoot, fire_year: int, splits: Iterable[Split | str]) -> list[FireScene]:
     """The same with those that have no image after, for a `reason`."""
-    wanted = {Split(split).value for split in splits}
+    wanted = {str(split) for split in splits}
     rows = read_table(root, FIRE_SCENES, fire_year, columns=[c for c in FIRE_SCENES.column_names if c != "geometry"])
     chosen = rows[rows["split"].isin(wanted)].sort_values("frame_id")
     return [_scene(root, row) for row in chosen.itertuples(index=False)]
@@ -263,7 +263,7 @@ def _scene(root: DataRoot, row: Any) -> FireScene:
         name=row.frame_id,
         fire_id=None if pd.isna(row.fire_id) or not row.fire_id else row.fire_id,
         fire_year=int(row.fire_year),
-        split=Split(row.split),
+        split=str(row.split),
         cluster_id=row.cluster_id,
         frame=Frame(int(row.utm_epsg), float(row.resolution_m), box),
         moments=tuple(map(datetime.fromisoformat, row.after_times)),

@@ -17,7 +17,7 @@ from burnscar_assets.mapping.scenes import TimeSpan
 from burnscar_assets.mapping.spec import MapTask
 from burnscar_assets.network.masking import mask_address
 from burnscar_assets.sampling.clusters import fire_clusters, fire_splits
-from burnscar_assets.sampling.splits import SplitMap
+from burnscar_assets.sampling.folds import ground_of
 from burnscar_assets.settings import Settings
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS, WINDOWS
 from burnscar_assets.storage.paths import DataRoot
@@ -31,7 +31,7 @@ def held_out_fires(settings: Settings, root: DataRoot, fire_year: int) -> gpd.Ge
     return judged_fires(settings, root, fire_year, [Split.TEST]).drop(columns=["split", "cluster_id"])
 
 
-def judged_fires(settings: Settings, root: DataRoot, fire_year: int, splits: Sequence[Split]) -> gpd.GeoDataFrame:
+def judged_fires(settings: Settings, root: DataRoot, fire_year: int, splits: Sequence[str]) -> gpd.GeoDataFrame:
     """Fires of a year and of some splits, by fire_id, with split and cluster_id; the chosen ones, as held-out fires.
 
     Raises:
@@ -39,9 +39,9 @@ def judged_fires(settings: Settings, root: DataRoot, fire_year: int, splits: Seq
     """
     perimeters = read_table(root, FIRE_PERIMETERS, fire_year)
     clusters = fire_clusters(perimeters, settings.sampling)
-    of_fire = fire_splits(perimeters, clusters, SplitMap(settings.sampling.splits))
+    of_fire = fire_splits(perimeters, clusters, ground_of(settings.sampling.splits, root))
     fires = perimeters.assign(split=perimeters["fire_id"].map(of_fire), cluster_id=perimeters["fire_id"].map(clusters))
-    fires = fires[fires["split"].isin([split.value for split in splits])]
+    fires = fires[fires["split"].isin([str(split) for split in splits])]
     if settings.sampling.max_fires_per_year is not None:
         chosen = set(read_table(root, WINDOWS, fire_year, columns=["fire_id"])["fire_id"].dropna())
         fires = fires[fires["fire_id"].isin(chosen)]

@@ -80,7 +80,7 @@ def plot_scenes(scenes: Sequence[FireScene], sensor: Sensor, *, title: str, simu
         burnt = scene.truth()[::step, ::step] == TRUTH_BURNT
         if burnt.any():
             above.contour(burnt, levels=[0.5], colors="w", linewidths=0.6)
-        above.set_title(f"{scene.split.value}, {'no fire' if scene.fire_id is None else 'fire'}", fontsize=8)
+        above.set_title(f"{scene.split}, {'no fire' if scene.fire_id is None else 'fire'}", fontsize=8)
     figure.suptitle(f"{as_drawn(title)}: {len(scenes)} frames, after above before", fontsize=10)
     if simulated:
         figure.text(0.99, 0.01, "SIMULATED imagery", ha="right", color=NOTE)
@@ -90,8 +90,8 @@ def plot_scenes(scenes: Sequence[FireScene], sensor: Sensor, *, title: str, simu
 def _first_of_each(scenes: Sequence[FireScene]) -> list[FireScene]:
     """A few frames of each split, those of fires first."""
     kinds: dict[tuple[bool, str], list[FireScene]] = {}
-    for scene in sorted(scenes, key=lambda scene: (scene.fire_id is None, scene.split.value, scene.name)):
-        kinds.setdefault((scene.fire_id is None, scene.split.value), []).append(scene)
+    for scene in sorted(scenes, key=lambda scene: (scene.fire_id is None, scene.split, scene.name)):
+        kinds.setdefault((scene.fire_id is None, scene.split), []).append(scene)
     return [scene for some in kinds.values() for scene in some[:SCENES_OF_A_KIND]]
 
 

@@ -21,10 +21,11 @@ from burnscar_assets.mapping.fires import task_of
 from burnscar_assets.mapping.frame import Box, Frame, frame_around, project, zone_of
 from burnscar_assets.mapping.ground import told_apart
 from burnscar_assets.mapping.spec import MapTask
+from burnscar_assets.sampling.folds import ground_of
 from burnscar_assets.sampling.ground import Pieces
 from burnscar_assets.sampling.land import load_land
 from burnscar_assets.sampling.randomness import key_of, mix, uniform
-from burnscar_assets.sampling.splits import SplitMap
+from burnscar_assets.sampling.splits import GroundMap, SplitMap
 from burnscar_assets.settings import Settings
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import TABLE_CRS
@@ -32,11 +33,11 @@ from burnscar_assets.storage.tables import TABLE_CRS
 FIRE, NO_FIRE = "fire", "no_fire"
 """Roles of frames."""
 
-JUDGED: Final = (Split.VAL, Split.TEST)
-"""Splits that have frames."""
-
-_UNLABELLED_GROUND: Final = {Split.VAL: (Split.TRAIN, Split.TEST), Split.TEST: (Split.VAL,)}
-"""Ground that isn't judged in frames of a split, so that no pixel is in two."""
+_UNLABELLED_GROUND: Final[dict[str, tuple[Split, ...]]] = {
+    Split.VAL: (Split.TRAIN, Split.TEST),
+    Split.TEST: (Split.VAL,),
+}
+"""Ground that isn't judged in frames of a split, so that no pixel is in two; folds lie apart."""
 
 _SHIFT: Final = 0.5
 """Largest displacement, of the margin."""
@@ -52,14 +53,14 @@ class PlannedFrame:
 
     Attributes:
         name: of its window.
-        split: val or test.
+        split: val or test, or its fold.
         cluster_id: the fire's cluster, or the frame's block of ground.
         frame: its pixels.
         task: the fire, or the ground without fire, and when images may be from.
     """
 
     name: str
-    split: Split
+    split: str
     cluster_id: str
     frame: Frame
     task: MapTask
@@ -83,8 +84,18 @@ def frames_of_fires(fires: gpd.GeoDataFrame, settings: Settings, root: DataRoot)
         around = frame_around(task.geometry, settings.windows.resolution_m, margin_m)
         frame = _displaced(around, _SHIFT * margin_m, key_of("fire-scene", settings.sampling.seed, task.name))
         frame = _within(frame, task.geometry, land)
-        frames.append(PlannedFrame(task.name, Split(fire["split"]), str(fire["cluster_id"]), frame, task))
+        frames.append(PlannedFrame(task.name, str(fire["split"]), str(fire["cluster_id"]), frame, task))
     return frames
+
+
+def frame_footprints(perimeters: gpd.GeoDataFrame, settings: Settings, root: DataRoot) -> gpd.GeoSeries:
+    """Footprints of the frames that fires would be judged on, in the order of the perimeters, EPSG:4326.
+
+    Raises:
+        InputError: a fire reaches too far beyond its UTM zone.
+    """
+    planned = frames_of_fires(perimeters.assign(split="", cluster_id=""), settings, root)
+    return gpd.GeoSeries([one.frame.footprint for one in planned], crs=GEOGRAPHIC_CRS)
 
 
 def frames_without_fire(
@@ -106,15 +117,16 @@ def frames_without_fire(
     fires = perimeters.sort_values("fire_id", kind="stable").to_crs(GEOGRAPHIC_CRS)
     year, found = int(fires["fire_year"].iloc[0]), []
     burnt = Pieces(np.concatenate([burns.geometry.to_numpy(), perimeters.geometry.to_numpy()]))
-    for split in JUDGED:
-        places = _free_ground(split, year, burnt, land, settings)
+    split_map = ground_of(settings.sampling.splits, root)
+    for split in map(str, settings.sampling.splits.judged):
+        places = _free_ground(split, split_map, year, burnt, land, settings)
         for number, (x_m, y_m, block) in zip(range(settings.fire_scenes.without_fire), places, strict=False):
-            fire = fires.iloc[_lot(fires["fire_id"], "no-fire-days", split.value, year, number)]
+            fire = fires.iloc[_lot(fires["fire_id"], "no-fire-days", split, year, number)]
             frame = _frame_at(x_m, y_m, settings)
             task = _task(fire, settings, root).model_copy(
                 update={
-                    "name": (name := f"{NO_FIRE}_{split.value}_{number:02}"),
-                    "title": f"no fire, {split.value} {number}",
+                    "name": (name := f"{NO_FIRE}_{split}_{number:02}"),
+                    "title": f"no fire, {split} {number}",
                     "area": shapely.to_wkt(frame.footprint, rounding_precision=-1),
                     "fire_id": None,
                 }
@@ -148,7 +160,7 @@ def draw_truth(
     for shape in fresh:
         codes[frame.covers(shape, frame.box)] = UNLABELLED
     codes[frame.covers(own, frame.box)] = BURNT
-    for block in _blocks_of(_UNLABELLED_GROUND[planned.split], place, settings):
+    for block in _blocks_of(_UNLABELLED_GROUND.get(planned.split, ()), place, settings):
         codes[frame.covers(project(block, TABLE_CRS, GEOGRAPHIC_CRS), frame.box)] = UNLABELLED
     return codes
 
@@ -202,20 +214,20 @@ def _frame_at(x_m: float, y_m: float, settings: Settings) -> Frame:
 
 
 def _free_ground(
-    split: Split, year: int, burnt: Pieces, land: gpd.GeoDataFrame, settings: Settings
+    split: str, split_map: GroundMap, year: int, burnt: Pieces, land: gpd.GeoDataFrame, settings: Settings
 ) -> Iterator[tuple[float, float, str]]:
     """Centres of frames that lie on a split's land off every burn and off each other, with their blocks' names."""
-    split_map, half_m = SplitMap(settings.sampling.splits), settings.fire_scenes.without_fire_m * _TURNED / 2
+    half_m = settings.fire_scenes.without_fire_m * _TURNED / 2
     ground = shapely.union_all(land.geometry.to_numpy())
     shapely.prepare(ground)
     west, south, east, north = ground.bounds
-    key, taken = key_of("no-fire", settings.sampling.seed, split.value, year), shapely.Polygon()
+    key, taken = key_of("no-fire", settings.sampling.seed, split, year), shapely.Polygon()
     for turn in range(_ROUNDS):
         numbers = np.arange(turn * _DRAWS, (turn + 1) * _DRAWS)
         x_m = west + uniform(mix(key, numbers, 0)) * (east - west)
         y_m = south + uniform(mix(key, numbers, 1)) * (north - south)
         boxes = shapely.box(x_m - half_m, y_m - half_m, x_m + half_m, y_m + half_m)
-        usable = split_map.splits_touched(shapely.bounds(boxes)) == split.value
+        usable = split_map.splits_touched(shapely.bounds(boxes)) == split
         usable[usable] = shapely.covers(ground, boxes[usable])
         usable[usable] = ~burnt.near(boxes[usable], settings.sampling.ring_gap_m)
         for number in np.flatnonzero(usable).tolist():

@@ -251,7 +251,7 @@ class _Work:
         from rslearn.utils.geometry import Projection
 
         frame, task, planned = self._frame, self._planned.task, self._planned
-        tags = {"split": planned.split.value, "cluster_id": planned.cluster_id, "fire_id": task.fire_id or ""}
+        tags = {"split": planned.split, "cluster_id": planned.cluster_id, "fire_id": task.fire_id or ""}
         return Window(
             open_dataset(self._root.fire_scenes).storage, str(self._year), planned.name,
             Projection(frame.crs, frame.resolution_m, -frame.resolution_m), self._box.bounds, (task.start, task.end),
@@ -295,7 +295,7 @@ class _Work:
             "fire_id": planned.task.fire_id or "",
             "fire_year": self._year,
             "role": NO_FIRE if planned.task.fire_id is None else FIRE,
-            "split": planned.split.value,
+            "split": planned.split,
             "cluster_id": planned.cluster_id,
             "utm_epsg": frame.epsg,
             "min_col": frame.box.left,

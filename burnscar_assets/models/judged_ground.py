@@ -11,10 +11,10 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from burnscar_assets.classes import Split
+from burnscar_assets.classes import Fold, Split
 from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.mapping.fires import judged_fires
-from burnscar_assets.mapping.scene_frames import JUDGED, frames_of_fires
+from burnscar_assets.mapping.scene_frames import frames_of_fires
 from burnscar_assets.settings import Settings
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import TABLE_CRS
@@ -23,7 +23,9 @@ JUDGES: dict[Split, tuple[Split, ...]] = {Split.TRAIN: (Split.VAL, Split.TEST), 
 """Splits whose fires' frames windows of a split keep off."""
 
 
-def judged_frames(settings: Settings, root: DataRoot, fire_years: Sequence[int]) -> gpd.GeoDataFrame:
+def judged_frames(
+    settings: Settings, root: DataRoot, fire_years: Sequence[int], fold: Fold | None = None
+) -> gpd.GeoDataFrame:
     """Frames of the fires of some years that are judged.
 
     Frames without fire need none: they lie on their own split's ground, and training doesn't.
@@ -32,6 +34,7 @@ def judged_frames(settings: Settings, root: DataRoot, fire_years: Sequence[int])
         settings: of the world.
         root: with its perimeters.
         fire_years: the years.
+        fold: that the checkpoint is judged on, in a world with folds.
 
     Returns:
         fire_id, split (val or test) and the frame's footprint, EPSG:3310.
@@ -41,9 +44,12 @@ def judged_frames(settings: Settings, root: DataRoot, fire_years: Sequence[int])
         InputError: a fire reaches too far beyond its UTM zone to be mapped.
     """
     rows, footprints = [], []
+    roles = {} if fold is None else {name: role for name, role in fold.roles.items() if role != Split.TRAIN}
     for year in fire_years:
-        for planned in frames_of_fires(judged_fires(settings, root, year, JUDGED), settings, root):
-            rows.append({"fire_id": planned.task.fire_id, "split": planned.split.value})
+        fires = judged_fires(settings, root, year, [*roles] or settings.sampling.splits.judged)
+        for planned in frames_of_fires(fires, settings, root):
+            role = roles.get(planned.split, planned.split)
+            rows.append({"fire_id": planned.task.fire_id, "split": str(role)})
             footprints.append(planned.frame.footprint)
     shapes = gpd.GeoSeries(footprints, crs=GEOGRAPHIC_CRS).to_crs(TABLE_CRS)
     return gpd.GeoDataFrame(rows, columns=["fire_id", "split"], geometry=shapes.to_numpy(), crs=TABLE_CRS)

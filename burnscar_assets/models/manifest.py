@@ -6,11 +6,13 @@ and `last.ckpt` (for Lightning), `progress.jsonl`, and `manifest.json`, which is
 torch.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from burnscar_assets.classes import Fold
 from burnscar_assets.errors import CheckpointError
 from burnscar_assets.sensors.load import default_sensor
 from burnscar_assets.sensors.sensor import Sensor
@@ -88,6 +90,7 @@ class CheckpointManifest(BaseModel):
     history: list[dict[str, float]] = Field(description="The same for each epoch.")
     simulated: bool = Field(description="Whether the imagery is simulated.")
     notice: str = Field(description="Licence of the weights, or that they were random.")
+    fold: Fold | None = Field(None, description="Fold that it may be judged on; empty: the world has blocks of ground.")
 
     @property
     def every_layer(self) -> tuple[str, ...]:
@@ -145,6 +148,15 @@ def verify_checkpoint(folder: Path) -> CheckpointManifest:
         if hash_file(path) != expected:
             raise CheckpointError(f"{path} is not the file that was trained (its hash is wrong): {_remedy(folder)}")
     return manifest
+
+
+def manifest_of_run(folder: Path, is_of: Callable[[CheckpointManifest], bool]) -> CheckpointManifest | None:
+    """The manifest of a checkpoint that is whole and of a run that is asked for, if there is one."""
+    try:
+        manifest = verify_checkpoint(folder)
+    except CheckpointError:
+        return None
+    return manifest if is_of(manifest) else None
 
 
 def _required(manifest: CheckpointManifest) -> set[str]:

@@ -9,7 +9,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 
-from burnscar_assets.classes import CLASS_NAMES, Split
+from burnscar_assets.classes import CLASS_NAMES, Fold, Split
 from burnscar_assets.errors import InputError, MissingDataError
 from burnscar_assets.models.config import check_inputs, image_layers, needs_encoder, outline_config, run_config
 from burnscar_assets.models.judged_ground import judged_frames, on_judged_frames
@@ -30,6 +30,7 @@ def plan_training(
     fire_year: int,
     data_versions: dict[str, str] | None = None,
     *,
+    fold: Fold | None = None,
     warn: Callable[[str], None] = warnings.warn,
 ) -> TrainingSpec:
     """The specification of a year's training run: its own year and those of the look-back that were made.
@@ -39,6 +40,7 @@ def plan_training(
         root: data root.
         fire_year: whose checkpoint is trained.
         data_versions: of what it is trained on.
+        fold: that the checkpoint is judged on, in a world with folds.
         warn: called with what a person should know before they use the checkpoint.
 
     Raises:
@@ -50,7 +52,7 @@ def plan_training(
     outline = outline_config(settings.training, settings.imagery.layer, settings.sensor)
     check_inputs(outline, root.dataset)
     layers = tuple(image_layers(outline))
-    chosen = choose_windows(settings, root, years, layers)
+    chosen = choose_windows(settings, root, years, layers, fold)
     check_splits(chosen, fire_year)
     windows = chosen.windows
     scratch = not needs_encoder(settings.training)
@@ -71,6 +73,7 @@ def plan_training(
         seen_hash=seen_hash(windows),
         data_versions=data_versions or {},
         simulated=settings.simulated_imagery,
+        fold=fold,
     )
     run_config(spec, "cpu")  # what nothing fills in is found before a process starts
     return spec
@@ -92,22 +95,32 @@ class ChosenWindows:
 
 
 def choose_windows(
-    settings: Settings, root: DataRoot, fire_years: Sequence[int], every_layer: Sequence[str] = ()
+    settings: Settings,
+    root: DataRoot,
+    fire_years: Sequence[int],
+    every_layer: Sequence[str] = (),
+    fold: Fold | None = None,
 ) -> ChosenWindows:
     """Choose what a checkpoint is trained with among the complete windows of some years.
+
+    In a world with folds, it is the checkpoint that is judged on `fold`, and splits are what that makes of the folds.
 
     Raises:
         MissingDataError: a table is missing.
         InputError: a judged fire can't be mapped, as it reaches too far beyond its UTM zone.
     """
-    complete = complete_windows(root, fire_years, settings.imagery.layer, every_layer)
+    complete = complete_windows(root, fire_years, settings.imagery.layer, every_layer, fold)
     clear, cloudy = by_clearness(complete, settings.imagery.min_clear_fraction)
-    judged = on_judged_frames(clear, judged_frames(settings, root, fire_years))
+    judged = on_judged_frames(clear, judged_frames(settings, root, fire_years, fold))
     return ChosenWindows(clear[~judged].reset_index(drop=True), cloudy, clear[judged].reset_index(drop=True))
 
 
 def complete_windows(
-    root: DataRoot, fire_years: Sequence[int], layer: str, every_layer: Sequence[str] = ()
+    root: DataRoot,
+    fire_years: Sequence[int],
+    layer: str,
+    every_layer: Sequence[str] = (),
+    fold: Fold | None = None,
 ) -> gpd.GeoDataFrame:
     """Windows of these years whose tiles of every layer are complete, cloudy ones too, by window_id.
 
@@ -116,6 +129,7 @@ def complete_windows(
         fire_years: years whose windows and tiles were made.
         layer: raster layer of the image after the fire.
         every_layer: the layers that are read, if there are others.
+        fold: that a checkpoint is judged on, in a world with folds: splits are what that makes of the folds.
 
     Returns:
         Table `windows` with `acquired` of the layer's tile, `acquired <layer>` of every layer's, and
@@ -136,7 +150,8 @@ def complete_windows(
         parts.append(
             windows.assign(acquired=windows[acquired_column(layer)], clear_fraction=np.fmin.reduce(clear, axis=0))
         )
-    return pd.concat(parts, ignore_index=True).sort_values("window_id", kind="stable", ignore_index=True)
+    windows = pd.concat(parts, ignore_index=True).sort_values("window_id", kind="stable", ignore_index=True)
+    return windows if fold is None else windows.assign(split=windows["split"].map(fold.roles).astype("string"))
 
 
 def by_clearness(windows: gpd.GeoDataFrame, least: float) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
@@ -157,13 +172,14 @@ def usable_windows(
     every_layer: Sequence[str] = (),
     *,
     min_clear_fraction: float,
+    fold: Fold | None = None,
 ) -> gpd.GeoDataFrame:
     """Those of `complete_windows` that count: all that is trained on or scored is chosen from these.
 
     Raises:
         MissingDataError: a table is missing.
     """
-    return by_clearness(complete_windows(root, fire_years, layer, every_layer), min_clear_fraction)[0]
+    return by_clearness(complete_windows(root, fire_years, layer, every_layer, fold), min_clear_fraction)[0]
 
 
 def windows_of(root: DataRoot, manifest: CheckpointManifest, layer: str) -> gpd.GeoDataFrame:
@@ -178,6 +194,7 @@ def windows_of(root: DataRoot, manifest: CheckpointManifest, layer: str) -> gpd.
         layer,
         manifest.every_layer,
         min_clear_fraction=manifest.min_clear_fraction,
+        fold=manifest.fold,
     )
     judged = [window_id for names in manifest.judged_windows.values() for window_id in names]
     return usable[~usable["window_id"].isin(judged)].reset_index(drop=True)
@@ -202,13 +219,15 @@ def seen_hash(windows: gpd.GeoDataFrame) -> str:
 def training_years(settings: Settings, root: DataRoot, fire_year: int) -> tuple[int, ...]:
     """The fire years whose windows a checkpoint sees: its own and those of the look-back that were made.
 
+    In a world with folds, all that were made.
+
     Raises:
         MissingDataError: its own year has no windows or tiles yet.
     """
     known = [y for y in range(settings.years.first, fire_year + 1) if y not in settings.years.exclude]
-    candidates = known[-(settings.training.look_back_years + 1) :]
+    candidates = known if settings.sampling.splits.folds else known[-(settings.training.look_back_years + 1) :]
     made = [y for y in candidates if table_path(root, TILES, y).exists() and table_path(root, WINDOWS, y).exists()]
-    if fire_year not in made:
+    if fire_year not in made and not (made and settings.sampling.splits.folds):
         raise MissingDataError(f"no tiles for {fire_year}: run burnscar refresh --years {fire_year}")
     return tuple(made)
 

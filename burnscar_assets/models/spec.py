@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from burnscar_assets.classes import Split
+from burnscar_assets.classes import Fold, Split
 from burnscar_assets.models.olmoearth import Encoder
 from burnscar_assets.process import ProcessSpec
 from burnscar_assets.sensors.load import default_sensor
@@ -42,6 +42,7 @@ class TrainingSpec(ProcessSpec):
     seen_hash: str = Field(description="Hash of the windows of training and validation, see `plan.seen_hash`.")
     data_versions: dict[str, str] = Field({}, description="Data versions of what is read, kept in the manifest.")
     simulated: bool = Field(False, description="Whether the imagery is simulated.")
+    fold: Fold | None = Field(None, description="Fold that it is to be judged on; empty: the world has none.")
 
     @property
     def run_folder(self) -> Path:

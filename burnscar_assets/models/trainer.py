@@ -37,6 +37,7 @@ from burnscar_assets.models.manifest import (
     WEIGHTS_FILE,
     CheckpointManifest,
     EncoderRecord,
+    manifest_of_run,
     write_manifest,
 )
 from burnscar_assets.models.olmoearth import CONFIG_FILE as ENCODER_CONFIG_FILE
@@ -113,6 +114,15 @@ def run_hash(spec: TrainingSpec, device: Device) -> str:
             "packages": _package_versions(),
         }
     )
+
+
+def trained_before(spec: TrainingSpec) -> CheckpointManifest | None:
+    """The manifest of the checkpoint that is there, if it is whole and of just this run."""
+
+    def is_ours(there: CheckpointManifest) -> bool:
+        return there.run_hash == run_hash(spec, "gpu" if there.device == "gpu" else "cpu")
+
+    return manifest_of_run(spec.checkpoint, is_ours)
 
 
 def _check_encoder(spec: TrainingSpec) -> None:
@@ -279,6 +289,7 @@ def _manifest(
         history=result.history,
         simulated=spec.simulated,
         notice=_notice(spec),
+        fold=spec.fold,
     )
 
 

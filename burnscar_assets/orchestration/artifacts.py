@@ -17,7 +17,7 @@ from burnscar_assets.environment import STORE_VARIABLE
 from burnscar_assets.evaluation.champion_record import RECORD_FILE, champion_folder, load_champion
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import SEASON_LOOK_BACK_YEARS, World
-from burnscar_assets.orchestration.versions import CHAIN, COMPARISON, IN_SEASON_VERSIONS
+from burnscar_assets.orchestration.versions import CHAIN, COMPARISON, FOLDS_VERSIONS, IN_SEASON_VERSIONS
 from burnscar_assets.storage.atomic import read_json
 from burnscar_assets.storage.contracts import ALL_TABLES, BURNED_AREA_MAPS, IN_SEASON_MAPS
 from burnscar_assets.storage.object_manifest import Record
@@ -35,7 +35,7 @@ SEASON_MAPS = "in_season_maps"
 GPU_STAGES = (*MODEL_STAGES, MAPS, SEASON_MAPS)
 """Stages that run a network."""
 
-UNPARTITIONED = ("calfire_release", COMPARISON)
+UNPARTITIONED = ("calfire_release", *FOLDS_VERSIONS, COMPARISON)
 NEED_CONFIG = (*DATASET_STAGES, FIRE_SCENES, *GPU_STAGES)
 """Stages that read the dataset's config.json, which follows from the settings and isn't in the store."""
 
@@ -60,13 +60,14 @@ def configured_store() -> ObjectStore | None:
 def outputs(world: World, pair: Pair) -> list[Path]:
     """The files and folders that a pair must have left behind when it was made."""
     stage, year = pair.stage, pair.fire_year
-    paths = []
+    paths: list[Path] = []
+    if year is not None and stage in MODEL_STAGES:
+        roots = [trained.root for trained in world.of(pair.setup).trained()]
+        records = (root.checkpoint(year) / "manifest.json" for root in roots)
+        champions = (champion_folder(root, year) / RECORD_FILE for root in roots)
+        paths += records if stage == "checkpoint" else champions
     for root in _roots(world, pair.setup):
         paths += _tables(root, stage, year)
-        if year is not None and stage == "checkpoint":
-            paths.append(root.checkpoint(year) / "manifest.json")
-        if year is not None and stage == "evaluation_metrics":
-            paths.append(champion_folder(root, year) / RECORD_FILE)
         if year is not None and stage == FIRE_SCENES:
             paths.append(root.fire_scene_windows(year))
         if year is not None and stage == MAPS:
@@ -209,7 +210,8 @@ def _files(world: World, artifact: str, year: int | None) -> Iterator[Path]:
         yield from sorted((world.root.dataset / LEDGERS).glob(f"*-{year}.json"))
         return
     made = Pair(artifact, year)
-    for root in _roots(world, made.setup):
+    checkpoints = [trained.root for trained in world.of(made.setup).trained()] if made.stage in MODEL_STAGES else []
+    for root in dict.fromkeys((*_roots(world, made.setup), *checkpoints)):
         yield from _tables(root, made.stage, year)
         if year is not None and made.stage == "checkpoint":
             yield root.checkpoint(year)
@@ -230,7 +232,7 @@ def _tables(root: DataRoot, stage: str, year: int | None) -> list[Path]:
 
 
 def _roots(world: World, setup: str | None) -> list[DataRoot]:
-    """Where the results of a set-up lie: of its first seed, then of the further ones."""
+    """Where the results of a set-up lie: of its first seed, then of the further ones; folds are put together there."""
     if setup is None:
         return [world.root]
     return [trained.root for trained in world.of(setup).by_seed()]
@@ -254,13 +256,15 @@ def _assets_read(world: World, pair: Pair) -> list[str]:
         return [*CHAIN[: CHAIN.index("evaluation_metrics") + 1], *IN_SEASON_VERSIONS]
     if pair.asset in IN_SEASON_VERSIONS:
         return [*CHAIN[: CHAIN.index("burn_history")], *IN_SEASON_VERSIONS]
-    earlier = CHAIN[: CHAIN.index(pair.stage) + 1]
+    if pair.asset in FOLDS_VERSIONS:
+        return [*CHAIN[: CHAIN.index("burn_history")], *FOLDS_VERSIONS]
+    earlier = [*CHAIN[: CHAIN.index(pair.stage) + 1], *world.folds]
     own = f"{pair.setup}/" if pair.setup else ""
     return [f"{own}{stage}" if stage in MODEL_STAGES else stage for stage in earlier]
 
 
 def _years_read(world: World, pair: Pair) -> list[int]:
-    if pair.asset == COMPARISON:
+    if pair.asset in (COMPARISON, *FOLDS_VERSIONS):
         return [int(key) for key in world.fire_years.get_partition_keys()]
     if pair.fire_year is None:
         return []

@@ -94,7 +94,12 @@ def _corruption(world: World) -> list[Check]:
             checks.scenes_are_whole,
             lambda y: [read_table(root, FIRE_SCENES, y), root.fire_scene_windows(y)],
         ),
-        Check("checkpoint", "verified", checks.checkpoint_is_verified, lambda y: [root.checkpoint(y)]),
+        Check(
+            "checkpoint",
+            "verified",
+            _of_all(checks.checkpoint_is_verified),
+            lambda y: [(trained.root.checkpoint(y),) for trained in world.trained()],
+        ),
         Check("evaluation_metrics", "only_test_windows", checks.only_test_windows_are_scored, read(PREDICTIONS)),
         Check(
             "burned_area_maps",
@@ -123,7 +128,7 @@ def _of_setup(world: World) -> list[Check]:
             checkpoint,
             "verified",
             _of_all(checks.checkpoint_is_verified),
-            lambda year: [(root.checkpoint(year),) for root in roots],
+            lambda year: [(trained.root.checkpoint(year),) for trained in world.trained()],
         ),
         Check(metrics, "whole", _of_all(checks.table_is_whole), rows),
         Check(metrics, "only_test_windows", _of_all(checks.only_test_windows_are_scored), answers),
@@ -249,7 +254,7 @@ def _definition(world: World, check: Check, *, blocking: bool) -> dg.AssetChecks
             name=check.name,
             description=(inspect.getdoc(check.judge) or "").partition("\n")[0],
             blocking=blocking,
-            partitions_def=None if check.asset in UNPARTITIONED else world.fire_years,
+            partitions_def=None if check.asset in UNPARTITIONED else world.partitions_of(check.asset),
         )
         def asset_check(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
             given = check.given(None if check.asset in UNPARTITIONED else int(context.partition_key))

@@ -26,14 +26,21 @@ class Lineage:
         self._graph = graph
         self._years = sorted(fire_years)
         self._parents = {} if known is None else known
+        self._keys: dict[dg.PartitionsDefinition | None, set[str]] = {}
 
     def pairs(self, assets: Collection[str] | None = None) -> Iterator[Pair]:
         """All pairs, or those of some assets; the unpartitioned come once."""
         for key in self._graph.toposorted_asset_keys:
             node = self._graph.get(key)
             if node.is_materializable and (assets is None or key.to_user_string() in assets):
-                for year in self._years if node.is_partitioned else [None]:
+                for year in self._years_of(node.partitions_def) if node.is_partitioned else [None]:
                     yield Pair(key.to_user_string(), year)
+
+    def _years_of(self, partitions: dg.PartitionsDefinition | None) -> list[int]:
+        """Those of the years that an asset's partitions have."""
+        if partitions not in self._keys:
+            self._keys[partitions] = set() if partitions is None else {*partitions.get_partition_keys()}
+        return [year for year in self._years if str(year) in self._keys[partitions]]
 
     def parents(self, pair: Pair) -> tuple[Pair, ...]:
         """The pairs that a pair is made from, sources and other years included."""

@@ -1,16 +1,23 @@
-"""Fire years as partitions, and the look-back of training as a partition mapping."""
+"""Fire years as partitions, and the look-back of training as a partition mapping.
+
+In a world with folds a model is trained and judged on all years at once: its stages have one partition, the last year.
+"""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 
 import dagster as dg
 
+from burnscar_assets.classes import Fold
 from burnscar_assets.errors import SettingsError
 from burnscar_assets.settings import Settings, YearSettings
 from burnscar_assets.setups import Setup, load_setup, load_setups
 from burnscar_assets.storage.paths import DataRoot
+
+FOLDS_ASSET = "folds"
+STAGES_OF_MODELS = ("checkpoint", "evaluation_metrics", "burned_area_maps")
 
 SEASON_LOOK_BACK_YEARS = 3
 """Fire years before a season whose newest checkpoint maps it; an older one is no judge of it."""
@@ -24,11 +31,13 @@ class World:
         settings: of the world; for a set-up, with what it replaces.
         root: data root; for a set-up, with its part.
         setup: the set-up whose assets are meant, if it isn't the world's own.
+        fold: the fold that one checkpoint of a world with folds is judged on.
     """
 
     settings: Settings
     root: DataRoot
     setup: Setup | None = None
+    fold: Fold | None = None
 
     @cached_property
     def setups(self) -> dict[str, Setup]:
@@ -46,6 +55,20 @@ class World:
         setup = self.setup
         return [self, *(self._of(setup, seed) for seed in setup.further_seeds())] if setup else [self]
 
+    def by_fold(self) -> "list[World]":
+        """This world once for each fold, or as it is in a world of blocks: each has a checkpoint of its own."""
+        members = self.settings.sampling.splits.members
+        return [replace(self, root=self.root.fold(fold.number), fold=fold) for fold in members] or [self]
+
+    def trained(self) -> "list[World]":
+        """Once for each checkpoint: of every seed, by fold."""
+        return [member for seeded in self.by_seed() for member in seeded.by_fold()]
+
+    @property
+    def folds(self) -> list[str]:
+        """The asset that says which fire is in which fold, if this world has folds."""
+        return [FOLDS_ASSET] if self.settings.sampling.splits.folds else []
+
     def asset(self, stage: str) -> str:
         """Name of the asset that a stage of this set-up makes."""
         return stage if self.setup is None else f"{self.setup.name}/{stage}"
@@ -62,13 +85,35 @@ class World:
         """The partitions of this world."""
         return fire_year_partitions(self.settings.years, datetime.now(UTC).year)
 
+    @cached_property
+    def model_years(self) -> dg.TimeWindowPartitionsDefinition:
+        """The partitions of what models are and answer: all fire years, or the last one in a world with folds."""
+        if not self.folds:
+            return self.fire_years
+        last = int(self.fire_years.get_last_partition_key() or 0)
+        return fire_year_partitions(self.settings.years.model_copy(update={"first": last, "last": last}), last)
+
+    def partitions_of(self, asset: str) -> dg.TimeWindowPartitionsDefinition:
+        """The partitions of an asset that has any."""
+        return self.model_years if asset.rpartition("/")[2] in STAGES_OF_MODELS else self.fire_years
+
+    @property
+    def look_back(self) -> dg.TimeWindowPartitionMapping:
+        """The fire years that a checkpoint is trained on, as partitions."""
+        keys = [int(key) for key in self.fire_years.get_partition_keys()]
+        return look_back(keys[-1] - keys[0] if self.folds else self.settings.training.look_back_years)
+
     def training_years(self, fire_year: int) -> list[int]:
         """The fire years that the checkpoint of `fire_year` is trained on, oldest first."""
         known = [int(key) for key in self.fire_years.get_partition_keys()]
+        if self.folds:
+            return known
         return [year for year in known if year <= fire_year][-(self.settings.training.look_back_years + 1) :]
 
     def year_before(self, fire_year: int) -> int | None:
-        """The fire year before, if there is one."""
+        """The fire year before, if there is one, whose champion served the season; folds know no season."""
+        if self.folds:
+            return None
         return max((int(key) for key in self.fire_years.get_partition_keys() if int(key) < fire_year), default=None)
 
 

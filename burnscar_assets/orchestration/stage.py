@@ -187,7 +187,7 @@ def stage(
             deps=list(deps),
             description=description,
             code_version=code_version(name, world.settings),
-            partitions_def=world.fire_years if partitioned else None,
+            partitions_def=world.partitions_of(name) if partitioned else None,
             metadata=provenance(world),
             output_required=False,
             **options,

@@ -12,7 +12,7 @@ from importlib.util import resolve_name
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from burnscar_assets.orchestration.versions import IN_SEASON_VERSIONS, STAGE_VERSIONS
+from burnscar_assets.orchestration.versions import ALL_VERSIONS
 from burnscar_assets.storage.atomic import read_json, write_json
 from burnscar_assets.storage.hashing import hash_json
 
@@ -26,7 +26,8 @@ ENTRIES = {
     "in_season_records": ("labels.plausibility", "labels.wfigs"),
     "in_season_perimeters": ("labels.in_season",),
     "in_season_maps": ("mapping.season",),
-    "sample_points": ("sampling.land", "sampling.points"),
+    "folds": ("mapping.scene_frames", "sampling.folds"),
+    "sample_points": ("sampling.folds", "sampling.land", "sampling.points"),
     "windows": (
         "dataset.config",
         "dataset.windows",
@@ -131,8 +132,8 @@ def is_decisive(module: str) -> bool:
 
 def current_code() -> dict[str, StageCode]:
     """Version and code of every stage, as they are now."""
-    source, versions = Source(PACKAGE), STAGE_VERSIONS | IN_SEASON_VERSIONS
-    return {stage: StageCode(version, source.digests(ENTRIES[stage])) for stage, version in versions.items()}
+    source = Source(PACKAGE)
+    return {stage: StageCode(version, source.digests(ENTRIES[stage])) for stage, version in ALL_VERSIONS.items()}
 
 
 def recorded_code() -> dict[str, StageCode]:

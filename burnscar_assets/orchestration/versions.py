@@ -4,6 +4,7 @@ Raise a stage's version when its code comes to give another result for the same 
 `stage_code.py` keeps a record of the code that each version stands for.
 """
 
+from collections import ChainMap
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -34,8 +35,14 @@ STAGE_VERSIONS = {
 IN_SEASON_VERSIONS = {"in_season_records": "2", "in_season_perimeters": "3", "in_season_maps": "12"}
 """Stages that a world has if it follows an in-season source; they come after the labels."""
 
+FOLDS_VERSIONS = {"folds": "1"}
+"""Stages that a world has if fires are dealt into folds; they come after the perimeters."""
+
 OF_SETUPS = frozenset({"baseline_checkpoint", COMPARISON})
 """Stages that a world without set-ups beside its own doesn't have."""
+
+ALL_VERSIONS = ChainMap(STAGE_VERSIONS, IN_SEASON_VERSIONS, FOLDS_VERSIONS)
+"""Of every stage that some world has."""
 
 CHAIN = tuple(stage for stage in STAGE_VERSIONS if stage not in OF_SETUPS)
 """The stages of a world without set-ups beside its own, which are its assets too."""
@@ -48,7 +55,7 @@ def code_version(asset: str, settings: Settings) -> str:
         asset: the stage's asset: its name, or that of a set-up and it (`unet/checkpoint`).
         settings: of the world.
     """
-    return f"{(STAGE_VERSIONS | IN_SEASON_VERSIONS)[_stage(asset)]}-{hash_json(stage_settings(asset, settings))[:12]}"
+    return f"{ALL_VERSIONS[_stage(asset)]}-{hash_json(stage_settings(asset, settings))[:12]}"
 
 
 def stage_settings(asset: str, settings: Settings) -> dict[str, Any]:
@@ -128,6 +135,9 @@ _JUDGED = (
 )  # fmt: skip
 """Which fires judge a checkpoint, and their frames, which training keeps off."""
 
+_FOLDS = ("sampling.splits.folds", "sampling.splits.fold_gap_km")
+"""Into how many folds fires are dealt, which worlds of blocks don't have."""
+
 _FILE = "file "
 
 READ_BY = {
@@ -162,6 +172,7 @@ READ_BY = {
         ),
         ("imagery.dataset_config", "mapping.reference"),
     ),
+    "folds": Read((*_JUDGED, "windows.size_px")),
     "sample_points": Read(("sampling", "windows.size_px", "windows.resolution_m")),
     "windows": Read(("windows",)),
     "scene_matches": Read((*_DATASET, *_SELECTION, "imagery.fallback"), _DATASET_FILES),
@@ -197,6 +208,7 @@ READ_BY = {
         (
             "evaluation",
             "sampling.splits.margin_m",
+            *_FOLDS,
             *_SEEN,
             "windows.size_px",
             "mapping.overlap",
@@ -223,7 +235,9 @@ READ_BY = {
         ("mapping.reference",),
     ),
     "baseline_checkpoint": Read(("training.look_back_years", "training.seed", *_SEEN, *_JUDGED)),
-    COMPARISON: Read(("evaluation.bootstrap_samples", "evaluation.confidence", "evaluation.seed", "setups.reference")),
+    COMPARISON: Read(
+        ("evaluation.bootstrap_samples", "evaluation.confidence", "evaluation.seed", "setups.reference", *_FOLDS)
+    ),
 }
 
 

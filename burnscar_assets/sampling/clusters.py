@@ -13,7 +13,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from burnscar_assets.classes import Split
-from burnscar_assets.sampling.splits import SplitMap
+from burnscar_assets.sampling.splits import FoldMap, GroundMap, SplitMap
 from burnscar_assets.settings import SamplingSettings
 from burnscar_assets.storage.hashing import hash_json
 
@@ -32,9 +32,8 @@ def fire_clusters(perimeters: gpd.GeoDataFrame, settings: SamplingSettings) -> p
     """
     fires = perimeters.sort_values("fire_id", kind="stable").reset_index(drop=True)
     reach_m = 2 * (settings.ring_gap_m + settings.ring_width_m)
-    pairs = np.hstack([_within_reach(fires, reach_m), _of_one_complex(fires)])
-    links = coo_array((np.ones(pairs.shape[1]), (pairs[0], pairs[1])), shape=(len(fires), len(fires)))
-    _, component = connected_components(links, directed=False)
+    complexes = fires["complex_id"].fillna("").astype(str).str.strip()
+    component = connected(np.hstack([within_reach(fires, reach_m), of_one(complexes)]), len(fires))
     first = pd.Series(fires["fire_id"].to_numpy()).groupby(component).transform("min")
     ids = [hash_json(["cluster", str(fire_id)])[:_ID_LENGTH] for fire_id in first]
     return pd.Series(ids, index=pd.Index(fires["fire_id"], name="fire_id"), name="cluster_id", dtype="string")
@@ -60,21 +59,30 @@ def cluster_splits(perimeters: gpd.GeoDataFrame, clusters: pd.Series, split_map:
     return by_cluster.idxmax(axis=1).astype("string").rename("split")
 
 
-def fire_splits(perimeters: gpd.GeoDataFrame, clusters: pd.Series, split_map: SplitMap) -> pd.Series:
-    """Split name by fire_id."""
+def fire_splits(perimeters: gpd.GeoDataFrame, clusters: pd.Series, split_map: GroundMap) -> pd.Series:
+    """Split name by fire_id; in a world with folds, the fold that fires of all years gave it."""
+    if isinstance(split_map, FoldMap):
+        return split_map.folds_of(clusters.index)
     of_cluster = cluster_splits(perimeters, clusters, split_map)
     return clusters.map(of_cluster).rename("split")
 
 
-def _within_reach(fires: gpd.GeoDataFrame, reach_m: float) -> npt.NDArray[np.int64]:
+def connected(pairs: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int32]:
+    """(count,) number of the group of each row; pairs of rows, shape (2, n), share one, and so on along the chain."""
+    links = coo_array((np.ones(pairs.shape[1]), (pairs[0], pairs[1])), shape=(count, count))
+    return connected_components(links, directed=False)[1]
+
+
+def within_reach(fires: gpd.GeoDataFrame, reach_m: float) -> npt.NDArray[np.int64]:
+    """Pairs of rows whose geometries are at most so far apart, shape (2, n)."""
     shapes = fires.geometry.to_numpy()
     return shapely.STRtree(shapes).query(shapes, predicate="dwithin", distance=reach_m)
 
 
-def _of_one_complex(fires: gpd.GeoDataFrame) -> npt.NDArray[np.int64]:
-    named = fires["complex_id"].fillna("").astype(str).str.strip()
+def of_one(named: pd.Series) -> npt.NDArray[np.int64]:
+    """Pairs of rows (index 0…n-1) that share a name, shape (2, n); an empty name is none."""
     members = named[named != ""]
-    first = members.groupby(members).transform(lambda of_complex: of_complex.index[0])
+    first = members.groupby(members).transform(lambda rows: rows.index[0])
     return np.vstack([members.index.to_numpy(dtype=np.int64), first.to_numpy(dtype=np.int64)])
 
 

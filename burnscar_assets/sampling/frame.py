@@ -13,7 +13,7 @@ from burnscar_assets.sampling.clusters import fire_clusters, fire_splits
 from burnscar_assets.sampling.lattice import Cells, Lattice
 from burnscar_assets.sampling.randomness import Hashes, key_of, mix
 from burnscar_assets.sampling.selection import select_fires
-from burnscar_assets.sampling.splits import SplitMap
+from burnscar_assets.sampling.splits import GroundMap, SplitMap
 from burnscar_assets.settings import SamplingSettings
 
 
@@ -25,19 +25,25 @@ class SamplingFrame:
         fires: fires to sample, ordered by fire_id, index 0…n-1 (their numbers), with the columns of table
             `fire_perimeters` and cluster_id and split. EPSG:3310.
         lattice: where windows can be.
-        split_map: the deal of the ground.
+        split_map: what the ground is used for.
         settings: numbers, distances and seed.
     """
 
     fires: gpd.GeoDataFrame
     lattice: Lattice
-    split_map: SplitMap
+    split_map: GroundMap
     settings: SamplingSettings
 
     @classmethod
-    def of(cls, perimeters: gpd.GeoDataFrame, settings: SamplingSettings, side_m: float) -> Self:
+    def of(
+        cls,
+        perimeters: gpd.GeoDataFrame,
+        settings: SamplingSettings,
+        side_m: float,
+        ground: GroundMap | None = None,
+    ) -> Self:
         """The frame of a fire year: its selected fires, each with the cluster and split that all fires give it."""
-        split_map = SplitMap(settings.splits)
+        split_map = ground or SplitMap(settings.splits)
         clusters = fire_clusters(perimeters, settings)
         selected = select_fires(perimeters, settings)
         fires = selected.assign(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 import geopandas as gpd
 import pandas as pd
 
-from burnscar_assets.classes import BURNT, CLASS_NAMES, SPLIT_COLORS, Stratum
+from burnscar_assets.classes import BURNT, CLASS_NAMES, Stratum, split_colors
 from burnscar_assets.sampling.land import load_land
 from burnscar_assets.text import as_drawn
 
@@ -53,20 +53,49 @@ def plot_points(
     return figure
 
 
+def plot_folds(folds: gpd.GeoDataFrame, *, title: str, simulated: bool) -> "Figure":
+    """Draw the ground of every fold's fires on a map.
+
+    Args:
+        folds: table `folds`, EPSG:3310.
+        title: heading.
+        simulated: whether the perimeters are simulated, which the heading then says.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 4.8), dpi=90, layout="constrained")
+    figure.suptitle(as_drawn(f"{title} (simulated)" if simulated else title), fontsize=10)
+    axes = figure.add_subplot()
+    load_land(None).plot(ax=axes, color=_LAND_COLOR, aspect=None)
+    for fold, color in split_colors(folds["fold"]).items():
+        mine = folds[folds["fold"] == fold]
+        mine.boundary.plot(ax=axes, color=color, aspect=None, linewidth=0.8)
+        centres = mine.geometry.centroid
+        axes.scatter(centres.x, centres.y, s=9, color=color, label=f"{fold}: {len(mine)} fires")
+    axes.set_aspect("equal")
+    axes.set(xlabel="EPSG:3310, km", ylabel="")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(lambda value, _: f"{value / _KILOMETRE_M:.0f}")
+    axes.tick_params(labelsize=7)
+    axes.legend(fontsize=6, loc="upper right", frameon=False)
+    return figure
+
+
 def _draw_map(axes: "Axes", points: gpd.GeoDataFrame, perimeters: gpd.GeoDataFrame) -> None:
     load_land(None).plot(ax=axes, color=_LAND_COLOR, aspect=None)
     outlines = perimeters.geometry.simplify(_OUTLINE_TOLERANCE_M)
     outlines = outlines[~outlines.is_empty]
     if len(outlines):
         outlines.plot(ax=axes, color=_PERIMETER_COLOR, aspect=None)
+    colors = split_colors(points["split"])
     for (category, split), group in sorted(points.groupby(["category", "split"]), reverse=True):
         axes.scatter(
             group.geometry.x,
             group.geometry.y,
             marker=_CLASS_MARKERS[category],
             s=9,
-            facecolor=SPLIT_COLORS[split] if category == CLASS_NAMES[BURNT] else "none",
-            edgecolor=SPLIT_COLORS[split],
+            facecolor=colors[split] if category == CLASS_NAMES[BURNT] else "none",
+            edgecolor=colors[split],
             linewidth=0.5,
             label=f"{category}, {split}: {len(group)}",
         )
@@ -83,9 +112,9 @@ def _draw_strata(axes: "Axes", points: gpd.GeoDataFrame) -> None:
     """Bars of points by stratum, stacked by split."""
     counts = pd.crosstab(points["stratum"].astype(str), points["split"].astype(str))
     strata = [stratum.value for stratum in Stratum if stratum.value in counts.index][::-1]
-    left = pd.Series(0, index=strata)
-    for split in (name for name in SPLIT_COLORS if name in counts.columns):
-        axes.barh(strata, counts.loc[strata, split], left=left, color=SPLIT_COLORS[split], label=split)
+    left, colors = pd.Series(0, index=strata), split_colors(points["split"])
+    for split in (name for name in colors if name in counts.columns):
+        axes.barh(strata, counts.loc[strata, split], left=left, color=colors[split], label=split)
         left = left + counts.loc[strata, split]
     for place, total in enumerate(left):
         axes.text(total, place, f" {total}", va="center", fontsize=7)

@@ -29,6 +29,7 @@ from burnscar_assets.sampling.lattice import GEOGRAPHIC_CRS
 from burnscar_assets.sampling.negatives import drop_too_close, unburnt_wanted
 from burnscar_assets.sampling.picked import REJECTED_FOR
 from burnscar_assets.sampling.reuse import Inputs, Memory, Resampling
+from burnscar_assets.sampling.splits import FoldMap, GroundMap
 from burnscar_assets.sampling.strata import StratumSource
 from burnscar_assets.settings import SamplingSettings, WindowSettings
 from burnscar_assets.storage.contracts import SAMPLE_LOSSES, SAMPLE_POINTS
@@ -92,6 +93,7 @@ def sample_points(
     *,
     land: gpd.GeoDataFrame | None,
     hard_negatives: gpd.GeoDataFrame | None,
+    split_map: GroundMap | None = None,
     before: Memory | None = None,
     code: str = "",
 ) -> SampledPoints:
@@ -105,18 +107,20 @@ def sample_points(
         windows: size of the windows.
         land: land to draw from, EPSG:3310; a coarse outline of California if there is none.
         hard_negatives: polygons of confusers, EPSG:3310.
+        split_map: what ground is used for; by default, the blocks of the settings.
         before: what an earlier sampling of the year remembers: it saves work, and changes nothing.
         code: version of the code that samples; what other code remembers is not used.
 
     Raises:
         SettingsError: hard negatives are wanted, but no layer of them is given.
     """
-    frame = SamplingFrame.of(perimeters, sampling, windows.side_m)
+    frame = SamplingFrame.of(perimeters, sampling, windows.side_m, split_map)
     losses = _not_selected(perimeters, frame, windows.side_m)
     burns = np.concatenate([history.geometry.to_numpy(), perimeters.geometry.to_numpy()])
     ground = (load_land(None) if land is None else land).geometry.to_numpy()
     source_of = _sources(frame, perimeters, history, fire_year, burns, ground, hard_negatives)
-    key = hash_json([code, sampling.digest(), windows.side_m])
+    of_folds = [split_map.digest()] if isinstance(split_map, FoldMap) else []
+    key = hash_json([code, sampling.digest(), windows.side_m, *of_folds])
     resampling = Resampling(frame, burns, Inputs.of(key, frame, burns, ground), before)
     picked = resampling.pick_burnt()
     burnt, barred = picked.table(Stratum.BURNT), int(picked.rejected.sum())

@@ -4,11 +4,13 @@ from typing import Annotated, Any, Self
 
 from pydantic import (
     Field,
+    SerializerFunctionWrapHandler,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
-from burnscar_assets.classes import Stratum
+from burnscar_assets.classes import Fold, Split, Stratum, fold_names
 from burnscar_assets.section import Section
 from burnscar_assets.sensors.load import default_sensor
 
@@ -35,12 +37,50 @@ class SplitSettings(Section):
     train: float = Field(0.6, gt=0, lt=1, description="Share of blocks for training.")
     val: float = Field(0.15, gt=0, lt=1, description="Share of blocks for validation; the rest is for test.")
     seed: int = Field(0, description="Another seed deals the blocks anew.")
+    folds: int | None = Field(
+        None,
+        ge=3,
+        le=20,
+        description="Instead of blocks, deal fires of all years into so many folds, each judged by a model that was "
+        "trained on the others: for few fires. No walk-forward. Empty: blocks.",
+    )
+    fold_gap_km: float = Field(
+        10, gt=0, le=500, description="Least distance of ground of different folds, in km; nearer fires share a fold."
+    )
 
     @model_validator(mode="after")
     def _leaves_a_test_share(self) -> Self:
         if self.train + self.val >= 1:
             raise ValueError("train + val must leave a share for test (be below 1)")
+        if self.folds and self.fold_gap_m < 2 * self.margin_m:
+            raise ValueError(f"fold_gap_km must be at least twice margin_m ({self.margin_m:g})")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_folds_as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Worlds without folds keep their code versions, which settings that don't concern them are no part of."""
+        values: dict[str, Any] = handler(self)
+        return values if self.folds else {k: v for k, v in values.items() if k not in ("folds", "fold_gap_km")}
+
+    @property
+    def fold_gap_m(self) -> float:
+        """Least distance of ground of different folds, metres."""
+        return self.fold_gap_km * 1000
+
+    @property
+    def judged_apart_m(self) -> float:
+        """Least distance of what is scored from what was seen, metres."""
+        return self.fold_gap_m if self.folds else self.margin_m
+
+    @property
+    def members(self) -> tuple[Fold, ...]:
+        """The folds, each of which a checkpoint is judged on; none in a world of blocks."""
+        return tuple(Fold(number, self.folds) for number in range(self.folds)) if self.folds else ()
+
+    @property
+    def judged(self) -> tuple[str, ...]:
+        """Splits whose fires are judged as whole frames: every fold, else those for validation and test."""
+        return fold_names(self.folds) if self.folds else (Split.VAL, Split.TEST)
 
 
 class SamplingSettings(Section):
@@ -89,6 +129,8 @@ class SamplingSettings(Section):
             raise ValueError("unburnt_per_burnt takes the strata ring, granule, land, hard, old_scar; not burnt")
         if self.only_on_land and self.land is None:
             raise ValueError("only_on_land needs a layer of the land: name one in sampling.land")
+        if self.splits.folds and self.max_fires_per_year:
+            raise ValueError("splits.folds are for few fires: leave out max_fires_per_year")
         if not 0 <= self.granule_km[0] < self.granule_km[1]:
             raise ValueError("granule_km must be [nearest, farthest], 0 or more")
         if self.min_burnt_share_small > self.min_burnt_share:

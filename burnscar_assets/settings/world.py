@@ -92,6 +92,12 @@ class Settings(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _folds_know_no_season(self) -> Self:
+        if self.sampling.splits.folds and self.in_season.enabled:
+            raise ValueError("sampling.splits.folds has no checkpoint from before a season: leave out in_season.source")
+        return self
+
     def decisive_sections(self) -> dict[str, dict[str, Any]]:
         """The sections whose values decide the results of stages, by name."""
         return {

@@ -148,6 +148,20 @@ IN_SEASON_BURNS: Final = Table(
     columns=BURN_HISTORY.columns,
 )
 
+FOLDS: Final = Table(
+    "folds",
+    "Which fold each fire of all years is in, in worlds that have folds in place of blocks of ground.",
+    keys=("fire_year", "fire_id"),
+    row="fire",
+    columns=(
+        Column("fire_id", "string", "Fire."),
+        Column("fire_year", "int", "Fire year."),
+        Column("group_id", "string", "Fires that are connected, so that they share a fold."),
+        Column("fold", "string", "`fold_0`, `fold_1`, …"),
+        Column("geometry", "geometry", "Box of the ground that the fire is judged and sampled on."),
+    ),
+)
+
 SAMPLE_POINTS: Final = Table(
     "sample_points",
     "Centres of windows to come, burnt and unburnt, each in one cell of the lattice.",
@@ -164,7 +178,9 @@ SAMPLE_POINTS: Final = Table(
         ),
         Column("stratum", "string", "`burnt`, `ring`, `granule`, `land`, `hard` or `old_scar`."),
         Column("category", "string", "Class name: `burnt` or `unburnt`."),
-        Column("split", "string", "`train`, `val` or `test`: the split of the ground."),
+        Column(
+            "split", "string", "`train`, `val` or `test`: the split of the ground; in a world with folds, its fold."
+        ),
         Column("utm_epsg", "int", "EPSG code of the UTM zone whose lattice is used."),
         Column("cell_col", "int", "Column of the lattice cell in its zone."),
         Column("cell_row", "int", "Row of the lattice cell in its zone."),
@@ -585,6 +601,7 @@ ALL_TABLES: Final = (
     IN_SEASON_REJECTS,
     IN_SEASON_BURNS,
     BURN_HISTORY,
+    FOLDS,
     SAMPLE_POINTS,
     SAMPLE_LOSSES,
     MINED_NEGATIVES,

@@ -26,6 +26,10 @@ class DataRoot:
         part = f"setups/{name}"
         return DataRoot(self.path, part if seed is None else f"{part}/seed={seed}")
 
+    def fold(self, number: int) -> "DataRoot":
+        """The same results of the checkpoint that is judged on one fold."""
+        return DataRoot(self.path, "/".join(filter(None, (self.part, f"fold={number}"))))
+
     @property
     def results(self) -> Path:
         """Where checkpoints, evaluations and their tables lie."""

@@ -17,7 +17,7 @@ from burnscar_assets.orchestration.stage_code import (
     is_decisive,
     recorded_code,
 )
-from burnscar_assets.orchestration.versions import IN_SEASON_VERSIONS, STAGE_VERSIONS
+from burnscar_assets.orchestration.versions import ALL_VERSIONS
 
 FOR_PICTURES = {
     "fire_perimeters": {"sampling.land"},
@@ -132,7 +132,7 @@ def test_the_entries_are_what_the_bodies_of_assets_call() -> None:
                 decisive = {name for name in called if is_decisive(name)} - FOR_PICTURES.get(node.name, set())
                 assert decisive <= code[node.name].code.keys(), node.name
     assert bodies == len(ENTRIES)
-    assert ENTRIES.keys() == STAGE_VERSIONS.keys() | IN_SEASON_VERSIONS.keys()
+    assert ENTRIES.keys() == ALL_VERSIONS.keys()
 
 
 def _processes(node: ast.AST) -> list[str]:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from burnscar_assets.classes import BURNT, CLASS_NAMES, Split
+from burnscar_assets.classes import BURNT, CLASS_NAMES, Fold, Split
 from burnscar_assets.cost import Cost, peak_memory_mb, write_cost
 from burnscar_assets.dataset.config import before_layer
 from burnscar_assets.dataset.tiles import read_tiles
@@ -21,7 +21,7 @@ from burnscar_assets.models.baselines.features import feature_names, window_feat
 from burnscar_assets.models.baselines.model import THRESHOLD_FILE, TREES_FILE
 from burnscar_assets.models.baselines.threshold import burn_index, fit_threshold
 from burnscar_assets.models.baselines.trees import grow_trees
-from burnscar_assets.models.manifest import CheckpointManifest, write_manifest
+from burnscar_assets.models.manifest import CheckpointManifest, manifest_of_run, write_manifest
 from burnscar_assets.models.plan import (
     ChosenWindows,
     check_splits,
@@ -85,6 +85,9 @@ def train_baseline(
     fire_year: int,
     data_versions: dict[str, str],
     progress: Progress = silent,
+    *,
+    fold: Fold | None = None,
+    keep: bool = False,
 ) -> TrainedBaseline:
     """Train a year's checkpoint of a set-up of kind `threshold` or `trees`.
 
@@ -95,6 +98,8 @@ def train_baseline(
         fire_year: fire year of the checkpoint.
         data_versions: of what is read, kept in the manifest.
         progress: told of steps.
+        fold: that the checkpoint is judged on, in a world with folds.
+        keep: whether one that is there and was trained just so stays, without what its picture shows.
 
     Raises:
         InputError: a split is empty or a class is missing.
@@ -104,19 +109,21 @@ def train_baseline(
     started = time.monotonic()
     years = training_years(settings, root, fire_year)
     before = _before(setup.threshold, settings)
-    chosen = choose_windows(settings, root, years, [before] if before else [])
+    chosen = choose_windows(settings, root, years, [before] if before else [], fold)
     check_splits(chosen, fire_year)
-    windows = chosen.windows
+    folder, windows = root.checkpoint(fire_year), chosen.windows
+    identity = _run_hash(setup, settings, fire_year, chosen, data_versions)
+    if keep and (there := manifest_of_run(folder, lambda manifest: manifest.run_hash == identity)):
+        return TrainedBaseline(there, pd.DataFrame(), {})
     train, val = (windows[windows["split"] == split].reset_index(drop=True) for split in (Split.TRAIN, Split.VAL))
     if setup.trees is not None:
         trained = _trees(setup.trees, settings, root, train, val, progress)
     else:
         trained = _threshold(setup.threshold or ThresholdParameters(), settings, root, train, progress)
-    folder = root.checkpoint(fire_year)
     recover(folder)
     with atomic_folder(folder) as place:
         (place / trained.file).write_text(trained.text, encoding="utf-8")
-        manifest = _manifest(setup, settings, fire_year, chosen, data_versions, trained, place)
+        manifest = _manifest(setup, settings, fire_year, chosen, data_versions, trained, place, identity, fold)
         write_cost(place, Cost(train_seconds=time.monotonic() - started, train_memory_mb=peak_memory_mb()))
         write_manifest(place, manifest)
     return TrainedBaseline(manifest, trained.index, trained.gain)
@@ -197,24 +204,22 @@ def _manifest(
     data_versions: dict[str, str],
     trained: Trained,
     place: Path,
+    identity: str,
+    fold: Fold | None,
 ) -> CheckpointManifest:
     windows = chosen.windows
     years = tuple(sorted({int(year) for year in windows["fire_year"]}))
-    packages = {name: version(name) for name in PACKAGES}
-    config = setup.decisive()
-    seen = seen_hash(windows)
-    identity = [config, fire_year, settings.training.seed, settings.imagery.layer, seen, data_versions, packages]
     return CheckpointManifest(
         kind=setup.kind,
         fire_year=fire_year,
         fire_years=years,
         weights_sha256=hash_file(place / trained.file),
         files={trained.file: hash_file(place / trained.file)},
-        run_hash=hash_json(identity),
-        config_hash=hash_json(config),
+        run_hash=identity,
+        config_hash=hash_json(setup.decisive()),
         settings_digest=settings.training.digest(),
         data_versions=data_versions,
-        package_versions=packages,
+        package_versions=_packages(),
         seed=settings.training.seed,
         device="cpu",
         loader_workers=0,
@@ -226,11 +231,25 @@ def _manifest(
         trainable_parameters=trained.parameters,
         min_clear_fraction=settings.imagery.min_clear_fraction,
         **seen_counts(chosen),
-        seen_hash=seen,
+        seen_hash=seen_hash(windows),
         epochs=trained.epochs,
         best_epoch=trained.best_epoch,
         metrics=trained.metrics,
         history=trained.history,
         simulated=settings.simulated_imagery,
         notice=NOTICE,
+        fold=fold,
     )
+
+
+def _run_hash(
+    setup: Setup, settings: Settings, fire_year: int, chosen: ChosenWindows, data_versions: dict[str, str]
+) -> str:
+    """Hash of everything that training depends on."""
+    seen, training = seen_hash(chosen.windows), settings.training
+    config = setup.decisive()
+    return hash_json([config, fire_year, training.seed, settings.imagery.layer, seen, data_versions, _packages()])
+
+
+def _packages() -> dict[str, str]:
+    return {name: version(name) for name in PACKAGES}

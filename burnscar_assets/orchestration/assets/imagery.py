@@ -100,6 +100,7 @@ def _fire_scenes(world: World) -> dg.AssetsDefinition:
         deps=[
             "fire_perimeters",
             "burn_history",
+            *world.folds,
             *(["windows"] if settings.sampling.max_fires_per_year else []),  # which fires were chosen
             SAMPLING_GROUND,
             IMAGERY_CATALOGUE,
@@ -113,14 +114,14 @@ def _fire_scenes(world: World) -> dg.AssetsDefinition:
         from burnscar_assets.mapping.fire_scenes import read_fire_scenes
         from burnscar_assets.mapping.fires import judged_fires
         from burnscar_assets.mapping.plots import plot_scenes
-        from burnscar_assets.mapping.scene_frames import JUDGED, frames_of_fires, frames_without_fire
+        from burnscar_assets.mapping.scene_frames import frames_of_fires, frames_without_fire
         from burnscar_assets.mapping.scene_making import make_fire_scenes
         from burnscar_assets.sampling.land import load_land
 
-        year, land = run.year, settings.sampling.land
+        year, land, judged = run.year, settings.sampling.land, settings.sampling.splits.judged
         write_dataset_config(settings.imagery, root)
         burns = read_table(root, BURN_HISTORY, year)
-        frames = frames_of_fires(judged_fires(settings, root, year, JUDGED), settings, root)
+        frames = frames_of_fires(judged_fires(settings, root, year, judged), settings, root)
         frames += frames_without_fire(
             read_table(root, FIRE_PERIMETERS, year),
             burns,
@@ -133,7 +134,7 @@ def _fire_scenes(world: World) -> dg.AssetsDefinition:
         )
 
         def preview() -> "Figure":
-            scenes = read_fire_scenes(root, year, JUDGED)
+            scenes = read_fire_scenes(root, year, judged)
             return plot_scenes(
                 scenes, settings.sensor, title=f"Fire scenes {year}", simulated=settings.simulated_imagery
             )

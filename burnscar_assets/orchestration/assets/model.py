@@ -15,10 +15,11 @@ from burnscar_assets.classes import Split
 from burnscar_assets.environment import config_file
 from burnscar_assets.orchestration.automation.conditions import follow
 from burnscar_assets.orchestration.metadata import figures, picture
-from burnscar_assets.orchestration.partitions import World, look_back, years_before
+from burnscar_assets.orchestration.partitions import World, years_before
 from burnscar_assets.orchestration.processes import Event, run_process
 from burnscar_assets.orchestration.runs import gpu_stage_tags
 from burnscar_assets.orchestration.stage import GPU_POOL, StageRun, stage
+from burnscar_assets.orchestration.versions import code_version
 from burnscar_assets.storage.atomic import read_json
 from burnscar_assets.storage.changes import read_if_whole, table_changes
 from burnscar_assets.storage.contracts import EVALUATION_METRICS, FIRE_SCENES, MAP_SCORES, PREDICTIONS, TILES, Table
@@ -45,7 +46,9 @@ def model_group(world: World) -> str:
 
 def described(world: World, text: str) -> str:
     """An asset's description, with its set-up's title."""
-    return text if world.setup is None else f"{world.setup.title}. {text} {world.setup.description}".strip()
+    folds = world.settings.sampling.splits.folds
+    said = f"{text} One for each of {folds} folds of fires of all years; no walk-forward." if folds else text
+    return said if world.setup is None else f"{world.setup.title}. {said} {world.setup.description}".strip()
 
 
 def seen_by_checkpoint(world: World) -> list[dg.AssetDep]:
@@ -53,8 +56,7 @@ def seen_by_checkpoint(world: World) -> list[dg.AssetDep]:
 
     Of perimeters it reads the frames of judged fires, whose ground it keeps off.
     """
-    years_seen = look_back(world.settings.training.look_back_years)
-    return [dg.AssetDep(name, partition_mapping=years_seen) for name in ("windows", "tiles", "fire_perimeters")]
+    return [dg.AssetDep(name, partition_mapping=world.look_back) for name in ("windows", "tiles", "fire_perimeters")]
 
 
 def checkpoint_asset(world: World) -> dg.AssetsDefinition:
@@ -79,9 +81,9 @@ def checkpoint_asset(world: World) -> dg.AssetsDefinition:
         from burnscar_assets.models.manifest import MANIFEST_FILE
         from burnscar_assets.models.plots import plot_learning_curves
 
-        year, folder = run.year, world.root.checkpoint(run.year)
+        year, folder = run.year, world.by_fold()[0].root.checkpoint(run.year)
         weights_before = read_json(folder / MANIFEST_FILE).get("weights_sha256")
-        manifests = [_train(run, trained) for trained in world.by_seed()]
+        manifests = [_train(run, trained) for trained in world.trained()]
         manifest = manifests[0]
         curves = partial(
             plot_learning_curves,
@@ -95,7 +97,7 @@ def checkpoint_asset(world: World) -> dg.AssetsDefinition:
             "burnscar/random_weights": manifest.random_encoder,
             "burnscar/notice": manifest.notice,
             **windows_seen(manifest),
-            "burnscar/seeds": [made.seed for made in manifests],
+            "burnscar/seeds": list(dict.fromkeys(made.seed for made in manifests)),
             "burnscar/epochs": manifest.epochs,
             "burnscar/best_epoch": manifest.best_epoch,
             **{f"burnscar/{name}": value for name, value in manifest.metrics.items()},
@@ -110,6 +112,7 @@ def _train(run: StageRun, world: World) -> "CheckpointManifest":
     """Train one seed's checkpoint in a process of its own."""
     from burnscar_assets.models.manifest import verify_checkpoint
     from burnscar_assets.models.plan import plan_training
+    from burnscar_assets.models.trainer import trained_before
 
     year, root, settings = run.year, world.root, world.settings
 
@@ -117,8 +120,10 @@ def _train(run: StageRun, world: World) -> "CheckpointManifest":
         if event["event"] in ("start", "epoch"):
             run.progress(f"training {year}, epochs", event.get("epoch", 0), settings.training.max_epochs)
 
-    versions = table_versions(root, TILES, world.training_years(year))
-    spec = plan_training(settings, root, year, versions, warn=run.context.log.warning)
+    versions = training_versions(run, world)
+    spec = plan_training(settings, root, year, versions, fold=world.fold, warn=run.context.log.warning)
+    if world.fold and (there := trained_before(spec)):
+        return there
     path = spec.write(root.spec("training", year))
     gpus, alone = spec.settings.gpus, spec.settings.devices == 1
     run_process(run.context, world, "burnscar_assets.models.trainer", path, follow, gpus, alone)
@@ -130,9 +135,9 @@ def checkpoint_holds(world: World, fire_year: int) -> bool:
     from burnscar_assets.models.manifest import load_manifest
     from burnscar_assets.models.plan import choose_windows, names_by_split, seen_hash
 
-    for trained in world.by_seed():
-        manifest = load_manifest(trained.root.checkpoint(fire_year))
-        chosen = choose_windows(trained.settings, trained.root, manifest.fire_years, manifest.every_layer)
+    for trained in world.trained():
+        root, manifest = trained.root, load_manifest(trained.root.checkpoint(fire_year))
+        chosen = choose_windows(trained.settings, root, manifest.fire_years, manifest.every_layer, trained.fold)
         if seen_hash(chosen.windows) != manifest.seen_hash or names_by_split(chosen.judged) != manifest.judged_windows:
             return False
     return True
@@ -174,7 +179,7 @@ def metrics_asset(world: World) -> dg.AssetsDefinition:
             "windows",
             "tiles",
             "fire_perimeters",  # for the sizes of fires
-            dg.AssetDep("fire_scenes", partition_mapping=look_back(world.settings.training.look_back_years)),
+            dg.AssetDep("fire_scenes", partition_mapping=world.look_back),
         ],
         description=described(
             world,
@@ -299,6 +304,12 @@ def _evaluation_spec(world: World, year: int) -> "EvaluationSpec":
         simulated=settings.simulated_imagery,
         data_versions=versions,
     )
+
+
+def training_versions(run: StageRun, world: World) -> dict[str, str]:
+    """Data versions of what a checkpoint is trained on; where runs are taken up at a fold, of the code too."""
+    code = {"code": code_version(run.pair.asset, run.world.settings)} if world.fold else {}
+    return table_versions(world.root, TILES, world.training_years(run.year)) | code
 
 
 def table_versions(root: DataRoot, table: Table, years: list[int]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Assets of the sampling group: points in strata, and the rslearn windows made from them."""
+"""Assets of the sampling group: folds, points in strata, and the rslearn windows made from them."""
 
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,9 +12,16 @@ from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.sources import SAMPLING_GROUND
 from burnscar_assets.orchestration.stage import StageRun, stage
 from burnscar_assets.orchestration.versions import code_version
-from burnscar_assets.storage.contracts import BURN_HISTORY, FIRE_PERIMETERS, SAMPLE_LOSSES, SAMPLE_POINTS, WINDOWS
+from burnscar_assets.storage.contracts import (
+    BURN_HISTORY,
+    FIRE_PERIMETERS,
+    FOLDS,
+    SAMPLE_LOSSES,
+    SAMPLE_POINTS,
+    WINDOWS,
+)
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.storage.tables import read_table
+from burnscar_assets.storage.tables import read_table, read_years
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -22,7 +29,39 @@ if TYPE_CHECKING:
 
 def build_sample_assets(world: World) -> list[dg.AssetsDefinition]:
     """The assets from perimeters to windows."""
-    return [_sample_points(world), _windows(world)]
+    return [*([_folds(world)] if world.folds else []), _sample_points(world), _windows(world)]
+
+
+def _folds(world: World) -> dg.AssetsDefinition:
+    root, settings = world.root, world.settings
+    years = dg.SpecificPartitionsPartitionMapping(world.fire_years.get_partition_keys())
+
+    @stage(
+        world,
+        FOLDS.name,
+        group="sampling",
+        kinds={"geoparquet", "geopandas"},
+        deps=[dg.AssetDep("fire_perimeters", partition_mapping=years)],
+        partitioned=False,
+        automation_condition=follow(),
+        description="The fires of all years dealt into folds by ground: each is judged once, by a model that was not "
+        "trained on it. No walk-forward.",
+    )
+    def folds(run: StageRun) -> dg.MaterializeResult:
+        from burnscar_assets.mapping.scene_frames import frame_footprints
+        from burnscar_assets.sampling.folds import deal_folds, fire_grounds
+        from burnscar_assets.sampling.plots import plot_folds
+
+        perimeters = read_years(root, FIRE_PERIMETERS, map(int, world.fire_years.get_partition_keys()))
+        frames = frame_footprints(perimeters, settings, root)
+        grounds = fire_grounds(perimeters, frames, settings.sampling, settings.windows.side_m)
+        dealt = deal_folds(grounds, settings.sampling.splits)
+        counts = {f"burnscar/{fold}_fires": int(count) for fold, count in dealt["fold"].value_counts().items()}
+        found = {"burnscar/groups": int(dealt["group_id"].nunique())} | dict(sorted(counts.items()))
+        preview = partial(plot_folds, dealt, title="Folds of fires", simulated=settings.simulated_perimeters)
+        return run.store(FOLDS, dealt, found, preview)
+
+    return folds
 
 
 def _sample_points(world: World) -> dg.AssetsDefinition:
@@ -33,11 +72,12 @@ def _sample_points(world: World) -> dg.AssetsDefinition:
         "sample_points",
         group="sampling",
         kinds={"geoparquet", "geopandas"},
-        deps=["fire_perimeters", "burn_history", SAMPLING_GROUND],
+        deps=["fire_perimeters", "burn_history", *world.folds, SAMPLING_GROUND],
         automation_condition=follow(),
         description="Burnt points by fire area and unburnt points in strata, each in a lattice cell of its own.",
     )
     def sample_points(run: StageRun) -> dg.MaterializeResult:
+        from burnscar_assets.sampling.folds import ground_of
         from burnscar_assets.sampling.land import load_land
         from burnscar_assets.sampling.plots import plot_points
         from burnscar_assets.sampling.points import sample_points as sample
@@ -53,6 +93,7 @@ def _sample_points(world: World) -> dg.AssetsDefinition:
             settings.windows,
             land=load_land(root.resolve(sampling.land) if sampling.land else None, year),
             hard_negatives=_confusers(root, sampling.hard_negatives, year),
+            split_map=ground_of(sampling.splits, root),
             before=Memory.read(root.draws(year)),
             code=code_version("sample_points", settings),
         )

@@ -11,7 +11,7 @@ from burnscar_assets.orchestration.assets.model import (
     metrics_asset,
     model_group,
     seen_by_checkpoint,
-    table_versions,
+    training_versions,
     version_of,
     windows_seen,
 )
@@ -22,7 +22,7 @@ from burnscar_assets.orchestration.stage import StageRun, stage
 from burnscar_assets.orchestration.versions import COMPARISON
 from burnscar_assets.storage.atomic import read_json
 from burnscar_assets.storage.changes import replace_table
-from burnscar_assets.storage.contracts import SETUP_COMPARISON, TILES
+from burnscar_assets.storage.contracts import SETUP_COMPARISON
 from burnscar_assets.storage.paths import OWN
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def build_setup_assets(world: World) -> list[dg.AssetsDefinition]:
 
 
 def _baseline_checkpoint(world: World) -> dg.AssetsDefinition:
-    setup, settings, root = world.setup, world.settings, world.root
+    setup, settings = world.setup, world.settings
     assert setup is not None  # noqa: S101 - only set-ups beside the world's own have no network
 
     @stage(
@@ -56,10 +56,15 @@ def _baseline_checkpoint(world: World) -> dg.AssetsDefinition:
         from burnscar_assets.models.baselines.trainer import train_baseline
         from burnscar_assets.models.manifest import MANIFEST_FILE
 
-        year, folder = run.year, root.checkpoint(run.year)
+        year, folder = run.year, world.by_fold()[0].root.checkpoint(run.year)
         weights_before = read_json(folder / MANIFEST_FILE).get("weights_sha256")
-        versions = table_versions(root, TILES, world.training_years(year))
-        trained = [train_baseline(setup, w.settings, w.root, year, versions, run.progress) for w in world.by_seed()]
+        trained = [
+            train_baseline(
+                setup, w.settings, w.root, year, training_versions(run, w), run.progress,
+                fold=w.fold, keep=w.fold is not None and number > 0,
+            )
+            for number, w in enumerate(world.trained())
+        ]  # fmt: skip
         made = trained[0].manifest
         preview = partial(
             plot_baseline, trained[0], title=f"{setup.title} {year}", simulated=settings.simulated_imagery
@@ -68,7 +73,7 @@ def _baseline_checkpoint(world: World) -> dg.AssetsDefinition:
             "dagster/uri": str(folder),
             **windows_seen(made),
             "burnscar/parameters": made.parameters,
-            "burnscar/seeds": [one.manifest.seed for one in trained],
+            "burnscar/seeds": list(dict.fromkeys(one.manifest.seed for one in trained)),
             **{f"burnscar/{name}": value for name, value in made.metrics.items()},
         }
         said = "" if made.weights_sha256 == weights_before else "another model"
@@ -79,7 +84,7 @@ def _baseline_checkpoint(world: World) -> dg.AssetsDefinition:
 
 def _comparison(world: World) -> dg.AssetsDefinition:
     settings, root = world.settings, world.root
-    years = dg.SpecificPartitionsPartitionMapping(world.fire_years.get_partition_keys())
+    years = dg.SpecificPartitionsPartitionMapping(world.model_years.get_partition_keys())
     metrics = ["evaluation_metrics", *(world.of(name).asset("evaluation_metrics") for name in world.setups)]
 
     @stage(
@@ -99,7 +104,7 @@ def _comparison(world: World) -> dg.AssetsDefinition:
         from burnscar_assets.comparison.plots import plot_comparison
         from burnscar_assets.comparison.told import comparison_markdown
 
-        known = [int(key) for key in world.fire_years.get_partition_keys()]
+        known = [int(key) for key in world.model_years.get_partition_keys()]
         simulated = settings.simulated_imagery
         outcome = compare_setups(
             contestants(world), known, settings.setups.reference, settings.evaluation, simulated=simulated
