@@ -7,7 +7,7 @@ Everything from the search to the map's folder is done; told is how much of the 
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ from burnscar_assets.evaluation.map_rules import WINDOWS, MapRules
 from burnscar_assets.mapping.making import Judge, make_map
 from burnscar_assets.mapping.settings import MappingSettings
 from burnscar_assets.mapping.spec import MapSpec, MapTask
-from burnscar_assets.models.model import BurnModel, load_model
+from burnscar_assets.models.model import load_model
+from burnscar_assets.models.predictor import Images, Predictor, Times
 from burnscar_assets.settings import ImagerySettings
 from kit.clock import CLOCK
 from kit.map_windows import BATCH, SIZE_PX, STRIDE_PX
@@ -28,21 +29,23 @@ from kit.windows import DAYS_AFTER, DAYS_BEFORE
 RULES = MapRules(1.0, 0.0, 0.5, WINDOWS)
 
 
-class Timed:
+class Timed(Predictor):
     """A model that says how long it took."""
 
-    def __init__(self, model: BurnModel) -> None:
+    def __init__(self, model: Predictor) -> None:
+        self.manifest, self.layers = model.manifest, model.layers
+        self.per_pixel, self.reach_px = model.per_pixel, model.reach_px
         self._model = model
         self.windows, self.seconds = 0, 0.0
 
-    def normalize(self, pixels: NDArray[np.uint16]) -> Any:
+    def prepare(self, images: Images) -> dict[str, Any]:
         """As the model does."""
-        return self._model.normalize(pixels)
+        return self._model.prepare(images)
 
-    def answer(self, windows: Any, acquired: Sequence[datetime]) -> NDArray[np.floating]:
+    def answer(self, prepared: Mapping[str, Any], times: Times) -> NDArray[np.floating]:
         """As the model does."""
         begin = time.perf_counter()
-        answers = self._model.answer(windows, acquired)
+        answers = self._model.answer(prepared, times)
         self.seconds += time.perf_counter() - begin
         self.windows += len(answers)
         return answers
@@ -61,7 +64,7 @@ def main(root: Path, checkpoint: Path, area: str, day: datetime, folder: Path) -
         settings=MappingSettings(stride_px=STRIDE_PX, batch_size=BATCH),
     )  # fmt: skip
     model = Timed(load_model(checkpoint, classes=[CLOCK]))
-    outcome = make_map(task, spec, Judge(model, model._model.manifest, RULES, None))
+    outcome = make_map(task, spec, Judge(model, model.manifest, RULES, None))
     said = {"done": int(outcome.record is not None), "wall_s": time.perf_counter() - begin}
     print(json.dumps(said | {"model_s": model.seconds, "windows": model.windows}))
 

@@ -25,9 +25,10 @@ from burnscar_assets.mapping.figures import SQUARE_M_PER_HA
 from burnscar_assets.mapping.fire_scenes import TRUTH_UNKNOWN, FireScene, read_fire_scenes
 from burnscar_assets.mapping.frame import Box, Frame
 from burnscar_assets.mapping.ground import near
-from burnscar_assets.mapping.inference import NO_ANSWER, WindowModel, judge_block, model_of_maps
+from burnscar_assets.mapping.inference import NO_ANSWER, check_mappable, judge_block, seen_box
 from burnscar_assets.mapping.mosaic import Validity
 from burnscar_assets.models.manifest import CheckpointManifest
+from burnscar_assets.models.predictor import Predictor
 from burnscar_assets.progress import Progress
 from burnscar_assets.sampling.randomness import key_of
 from burnscar_assets.storage.tables import TABLE_CRS
@@ -110,7 +111,7 @@ def judge_frames(
     return frames
 
 
-def model_of_frames(spec: EvaluationSpec, checkpoint: Path, scenes: Sequence[FireScene]) -> WindowModel:
+def model_of_frames(spec: EvaluationSpec, checkpoint: Path, scenes: Sequence[FireScene]) -> Predictor:
     """A checkpoint that answers frames as maps do.
 
     Raises:
@@ -120,10 +121,12 @@ def model_of_frames(spec: EvaluationSpec, checkpoint: Path, scenes: Sequence[Fir
 
     for scene in scenes:
         scene.check_layer(spec.layer)
-    return model_of_maps(load_model(checkpoint, spec.device, spec.classes), spec.layer, spec.sensor)
+    model = load_model(checkpoint, spec.device, spec.classes)
+    check_mappable(model, spec.layer, spec.sensor)
+    return model
 
 
-def answer_frame(spec: EvaluationSpec, model: WindowModel, scene: FireScene) -> NDArray[np.float32]:
+def answer_frame(spec: EvaluationSpec, model: Predictor, scene: FireScene) -> NDArray[np.float32]:
     """(height, width) probability of burnt of a frame's pixels; `NO_ANSWER` where the ground isn't seen or asked for.
 
     Raises:
@@ -133,12 +136,14 @@ def answer_frame(spec: EvaluationSpec, model: WindowModel, scene: FireScene) -> 
     frame = scene.frame
     probability = np.full(frame.shape, NO_ANSWER, np.float32)
     for box in blocks_of(frame, scene.name, spec.settings.max_frame_km2):
-        image = scene.after(lattice.reach(box)).of_bands(scene.bands, spec.sensor.names)
+        images = scene.images(model.layers, seen_box(model, lattice, box))
+        if images is None:
+            break
         answer = judge_block(
-            model, image, box, scene.moments, lattice,
+            model, images, box, lattice,
             min_clear_share=spec.mapping.min_clear_share, batch_size=spec.mapping.batch_size,
         )  # fmt: skip
-        clear = image.validity[box.slices_in(image.box)] == Validity.VALID
+        clear = images[scene.layer].mosaic.part(box).validity == Validity.VALID
         probability[box.slices_in(frame.box)] = np.where(clear, answer, NO_ANSWER)
     return probability
 

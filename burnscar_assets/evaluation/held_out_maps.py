@@ -24,8 +24,8 @@ from burnscar_assets.evaluation.report import MODEL
 from burnscar_assets.evaluation.spec import EvaluationSpec
 from burnscar_assets.mapping.fire_scenes import FireScene, read_frames
 from burnscar_assets.mapping.ground import near
-from burnscar_assets.mapping.inference import WindowModel
 from burnscar_assets.models.manifest import CheckpointManifest
+from burnscar_assets.models.predictor import Predictor
 from burnscar_assets.progress import Progress
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS, MAP_SCORES
@@ -130,7 +130,7 @@ def ground_of(scene: FireScene, settings: EvaluationSettings) -> JudgedGround:
     )  # fmt: skip
 
 
-def _model(spec: EvaluationSpec, checkpoint: Path, scenes: list[FireScene]) -> tuple[WindowModel | None, str]:
+def _model(spec: EvaluationSpec, checkpoint: Path, scenes: list[FireScene]) -> tuple[Predictor | None, str]:
     """The checkpoint as it answers frames, or why it can't."""
     usable = [scene for scene in scenes if not scene.reason]
     if not usable:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -24,9 +24,6 @@ from burnscar_assets.models.plan import acquired_column
 from burnscar_assets.progress import Progress
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS, PREDICTIONS
 from burnscar_assets.storage.tables import read_table
-
-if TYPE_CHECKING:
-    from burnscar_assets.models.model import BurnModel
 
 _CARRIED = ["window_id", "fire_year", "fire_id", "cluster_id", "stratum", "split", "category", "geometry"]
 _DESCRIBED = ["fire_area_ha", DAYS, ECOREGION, "label_certain"]
@@ -120,16 +117,11 @@ def answers(
     watch = watch or Stopwatch()
     model = load_model(checkpoint, spec.device, spec.classes)
     probabilities, nbr = [np.empty(0)], [np.empty(0)]
-    layers = {layer: bands for layer, bands in model.manifest.layers.items() if layer != spec.layer}
     for rows, images in _batches(spec, windows, progress):
-        if layers:
-            every = {spec.layer: images} | {layer: _tiles(spec, rows, layer, bands) for layer, bands in layers.items()}
-            several = cast("BurnModel", model)
-            with watch.timed(len(rows)):
-                probabilities.append(several.predict_batch(every, {layer: _moments(rows, layer) for layer in every}))
-        else:
-            with watch.timed(len(rows)):
-                probabilities.append(model.predict_batch(images, _moments(rows, spec.layer)))
+        read = {layer: _bands_of(spec, rows, images, layer, bands) for layer, bands in model.layers.items()}
+        times = {layer: _moments(rows, layer) for layer in read}
+        with watch.timed(len(rows)):
+            probabilities.append(model.predict_windows(read, times))
         nbr.append(window_nbr(images, spec.sensor))
     return np.concatenate(probabilities), np.concatenate(nbr)
 
@@ -155,6 +147,16 @@ def _batches(
         rows = windows.iloc[start : start + spec.batch_size]
         yield rows, _tiles(spec, rows, spec.layer, spec.sensor.names)
     progress("windows judged", len(windows), len(windows))
+
+
+def _bands_of(
+    spec: EvaluationSpec, rows: gpd.GeoDataFrame, images: NDArray[np.uint16], layer: str, bands: Sequence[str]
+) -> NDArray[Any]:
+    """Bands of a layer of windows whose images after the fire were read already."""
+    if layer != spec.layer:
+        return _tiles(spec, rows, layer, bands)
+    names = spec.sensor.names
+    return images if tuple(bands) == names else images[:, [names.index(band) for band in bands]]
 
 
 def _tiles(spec: EvaluationSpec, rows: gpd.GeoDataFrame, layer: str, bands: Sequence[str]) -> NDArray[Any]:

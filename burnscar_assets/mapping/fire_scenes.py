@@ -4,14 +4,15 @@ They are read once, by stage `fire_scenes`, and kept as windows of an rslearn da
 fire_scenes`, group = fire year), so that every set-up, baseline and map answers on the same pixels::
 
     for scene in read_fire_scenes(root, 2021, [Split.VAL]):
-        probability = judge_block(model, scene.after(), scene.frame.box, scene.moments, lattice, …)
+        images = scene.images(model.layers, seen_box(model, lattice, scene.frame.box))
+        probability = None if images is None else judge_block(model, images, scene.frame.box, lattice, …)
         truth = scene.truth()
 
 A frame lies at random about its fire, and some frames have no fire. Nothing is read before it is asked for.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,7 +32,7 @@ from burnscar_assets.dataset.changes import LABEL_BAND, LABEL_RASTER_LAYER
 from burnscar_assets.dataset.config import before_layer
 from burnscar_assets.errors import InputError, MissingDataError
 from burnscar_assets.mapping.frame import Box, Frame
-from burnscar_assets.mapping.mosaic import NO_SCENE, Mosaic, Validity
+from burnscar_assets.mapping.mosaic import NO_SCENE, LayerImage, Mosaic, Validity
 from burnscar_assets.mapping.scenes import SceneFacts
 from burnscar_assets.storage.atomic import read_json, write_json
 from burnscar_assets.storage.contracts import FIRE_SCENES
@@ -124,6 +125,24 @@ class FireScene:
     def clear_before(self, box: Box | None = None) -> npt.NDArray[np.bool_] | None:
         """The same of the image before; None if there is none."""
         return self._clear(before_layer(self.layer), box) if self.moments_before else None
+
+    def images(self, layers: Mapping[str, Sequence[str]], box: Box) -> dict[str, LayerImage] | None:
+        """What a model reads of the images after and before, each with its bands; None if there is no image before.
+
+        Args:
+            layers: raster layers that it reads, with their bands.
+            box: pixels wanted.
+
+        Raises:
+            MissingDataError: see `after`.
+        """
+        times = {self.layer: self.moments, before_layer(self.layer): self.moments_before}
+        if not all(times[layer] for layer in layers):
+            return None
+        return {
+            layer: LayerImage(self._mosaic(layer, box).of_bands(self.bands, bands), times[layer])
+            for layer, bands in layers.items()
+        }
 
     @property
     def scenes_after(self) -> tuple[SceneFacts, ...]:

@@ -1,87 +1,64 @@
-"""A model's answers for a block's pixels: windows cut from its image, judged in batches, averaged."""
+"""A model's answers for a block's pixels: at once where they look no farther than a margin, else by windows.
 
-from collections.abc import Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, Protocol
+Windows are cut from the block's images, judged in batches, and averaged.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from burnscar_assets.dataset.config import before_layer
 from burnscar_assets.errors import InputError
 from burnscar_assets.mapping.averaging import Lattice, average, logit
 from burnscar_assets.mapping.frame import Box
-from burnscar_assets.mapping.mosaic import NO_SCENE, Mosaic, Validity
+from burnscar_assets.mapping.mosaic import NO_SCENE, LayerImage, Mosaic, Validity
+from burnscar_assets.models.predictor import Predictor
 from burnscar_assets.sensors.sensor import Sensor
 
-if TYPE_CHECKING:
-    from burnscar_assets.models.model import WindowModel as AnyModel
-
 NO_ANSWER: Final = -1.0
-"""Probability where no window counts."""
+"""Probability where no window counts, or the model has no answer."""
 
+Floats = npt.NDArray[np.floating]
 Ints = npt.NDArray[np.int64]
+Seen = Mapping[str, LayerImage]
+"""By raster layer that a model reads, its image of what a block's answers depend on, with the bands that it reads."""
 
 
-class WindowModel(Protocol):
-    """What a map asks of a model; `models.model.BurnModel` is one."""
-
-    def normalize(self, pixels: npt.NDArray[np.uint16]) -> Any:
-        """What the network is given of (bands, height, width) digital numbers: an array or tensor of that shape."""
-
-    def answer(self, windows: Any, acquired: Sequence[datetime]) -> npt.NDArray[np.floating]:
-        """Probability of burnt of (N, bands, size, size): (N,), or (N, size, size) if it answers pixel by pixel."""
-
-
-def model_of_maps(model: "AnyModel", layer: str, sensor: Sensor) -> WindowModel:
-    """A loaded checkpoint as maps use it.
+def check_mappable(model: Predictor, layer: str, sensor: Sensor) -> None:
+    """Check that maps have what a model reads: images after and before a fire.
 
     Args:
-        model: the checkpoint.
-        layer: raster layer that maps are made of.
+        model: of a checkpoint.
+        layer: raster layer of the image after the fire.
         sensor: whose images these are.
 
     Raises:
         InputError: it was trained on another sensor, or reads other layers or bands.
     """
-    from burnscar_assets.models.model import BurnModel
-
     trained = model.manifest.sensor
     if (trained.name, trained.names) != (sensor.name, sensor.names):
         raise InputError(
             f"the model was trained on {trained.title}, and the imagery is of {sensor.title}: run burnscar refresh, "
             "which trains it anew"
         )
-    layers = model.layers if isinstance(model, BurnModel) else dict.fromkeys(model.manifest.every_layer, sensor.names)
-    if {name: tuple(bands) for name, bands in layers.items()} != {layer: sensor.names}:
+    there = {layer, before_layer(layer)}
+    others = [name for name, bands in model.layers.items() if name not in there or not {*bands} <= {*sensor.names}]
+    if others or layer not in model.layers:
         raise InputError(
-            f"the model reads {', '.join(layers)}: maps are made by set-ups that read one image with all bands of "
-            f"{sensor.title}; choose another with --setup"
+            f"the model reads {', '.join(model.layers)}: maps are made by set-ups that read images of {sensor.title} "
+            f"after the fire ({layer}), and before it if need be ({before_layer(layer)}); choose another with --setup"
         )
-    return model if isinstance(model, BurnModel) else _ByBatches(model)
 
 
-class _ByBatches:
-    """A checkpoint without a network: it takes digital numbers as they are."""
-
-    def __init__(self, model: "AnyModel") -> None:
-        self._model = model
-
-    def normalize(self, pixels: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint16]:
-        return pixels
-
-    def answer(self, windows: npt.NDArray[np.uint16], acquired: Sequence[datetime]) -> npt.NDArray[np.float64]:
-        return self._model.predict_batch(windows, acquired)
+def seen_box(model: Predictor, lattice: Lattice, box: Box) -> Box:
+    """The pixels that a model's answers for a block depend on."""
+    return lattice.reach(box) if model.reach_px is None else box.grown(model.reach_px)
 
 
 def judge_block(
-    model: WindowModel,
-    mosaic: Mosaic,
-    box: Box,
-    moments: Sequence[datetime],
-    lattice: Lattice,
-    *,
-    min_clear_share: float,
-    batch_size: int,
+    model: Predictor, images: Seen, box: Box, lattice: Lattice, *, min_clear_share: float, batch_size: int
 ) -> npt.NDArray[np.float32]:
     """Probability of burnt for each pixel of a block.
 
@@ -89,41 +66,75 @@ def judge_block(
 
     Args:
         model: the model.
-        mosaic: image of what the block's windows see, `lattice.reach(box)`.
+        images: what it reads, over `seen_box`.
         box: the block.
-        moments: when each scene was acquired, by its number in the mosaic.
-        lattice: how windows stand.
-        min_clear_share: windows of which less shows the ground don't count, 0–1.
+        lattice: how windows stand, of a model that answers by windows.
+        min_clear_share: windows of which less shows the ground in every image don't count, 0–1.
         batch_size: windows that go through the model at once.
 
     Returns:
-        (height, width) 0–1, `NO_ANSWER` where no window counts or there is no data.
+        (height, width) 0–1; `NO_ANSWER` where no window counts, an image has no data, or that before the fire doesn't
+        show the ground. Of a model that answers at once, where any image doesn't show it.
     """
+    if model.reach_px is not None:
+        return _at_once(model, images, box)
+    known, probability = _by_windows(model, images, box, lattice, min_clear_share, batch_size)
+    for layer, image in images.items():
+        validity = image.mosaic.validity[box.slices_in(image.mosaic.box)]
+        known &= validity != Validity.NO_DATA if layer == model.manifest.layer else validity == Validity.VALID
+    return np.where(known, probability, NO_ANSWER).astype(np.float32)
+
+
+def _at_once(model: Predictor, images: Seen, box: Box) -> npt.NDArray[np.float32]:
+    """Answers that look no farther than `reach_px`; what isn't seen clearly is no data to the model."""
+    around = seen_box(model, Lattice(1, 1), box)
+    parts = {layer: image.mosaic.part(around) for layer, image in images.items()}
+    if any((part.validity != Validity.VALID).all() for part in parts.values()):
+        return np.full((box.height, box.width), NO_ANSWER, np.float32)
+    times = {
+        layer: [image.moments[int(np.bincount(parts[layer].scene[parts[layer].scene != NO_SCENE]).argmax())]]
+        for layer, image in images.items()
+    }
+    shown = {layer: np.where(part.validity == Validity.VALID, part.pixels, 0) for layer, part in parts.items()}
+    prepared = {name: image[None] for name, image in model.prepare(shown).items()}
+    answer = model.answer(prepared, times)[0][box.slices_in(around)]
+    return np.where(np.isfinite(answer), answer, NO_ANSWER).astype(np.float32)
+
+
+def _by_windows(
+    model: Predictor, images: Seen, box: Box, lattice: Lattice, min_clear_share: float, batch_size: int
+) -> tuple[npt.NDArray[np.bool_], Floats]:
+    """Whether a window that counts sees each pixel, and the mean probability of those that do."""
+    mosaics = [image.mosaic for image in images.values()]
     rows = lattice.starts(box.top, box.bottom)
     columns = lattice.starts(box.left, box.right)
-    down, across = rows - mosaic.box.top, columns - mosaic.box.left
-    clear = _box_sums(mosaic.validity == Validity.VALID, down, across, lattice.size_px)
-    counted = clear >= min_clear_share * lattice.size_px**2
+    down, across = rows - mosaics[0].box.top, columns - mosaics[0].box.left
+    valid = np.logical_and.reduce([mosaic.validity == Validity.VALID for mosaic in mosaics])
+    counted = _box_sums(valid, down, across, lattice.size_px) >= min_clear_share * lattice.size_px**2
     chosen = np.argwhere(counted)
     if not len(chosen):
-        return np.full((box.height, box.width), NO_ANSWER, np.float32)
-    dates = [moments[n] for n in _usual_scene(mosaic, down, across, lattice.size_px)[counted]]
-    normalized = model.normalize(mosaic.pixels)
+        return np.zeros((box.height, box.width), bool), np.zeros((box.height, box.width))
+    dates = {
+        layer: [image.moments[n] for n in _usual_scene(image.mosaic, down, across, lattice.size_px)[counted]]
+        for layer, image in images.items()
+    }
+    prepared = model.prepare({layer: image.mosaic.pixels for layer, image in images.items()})
     answers = []
     for first in range(0, len(chosen), batch_size):
         part = chosen[first : first + batch_size]
-        windows = _cut(normalized, down[part[:, 0]], across[part[:, 1]], lattice.size_px)
-        answers.append(model.answer(windows, dates[first : first + batch_size]))
+        places = down[part[:, 0]], across[part[:, 1]]
+        windows = {name: _cut(image, *places, lattice.size_px) for name, image in prepared.items()}
+        times = {layer: of_layer[first : first + batch_size] for layer, of_layer in dates.items()}
+        answers.append(model.answer(windows, times))
     found = logit(np.concatenate(answers))
     logits = np.zeros((len(rows), len(columns), *found.shape[1:]))
     logits[counted] = found
     mean, weight = average(logits, counted.astype(np.float64), lattice, box)
-    known = (weight > 0) & (mosaic.validity[box.slices_in(mosaic.box)] != Validity.NO_DATA)
-    return np.where(known, 1 / (1 + np.exp(-mean)), NO_ANSWER).astype(np.float32)
+    return weight > 0, 1 / (1 + np.exp(-mean))
 
 
 def _cut(image: Any, rows: Ints, columns: Ints, size: int) -> Any:
-    """(N, bands, size, size) windows of an array or tensor (bands, height, width)."""
+    """(N, channels, size, size) windows of an array or tensor (channels, height, width)."""
     inside = np.arange(size)
     down = rows[:, None, None] + inside[None, :, None]
     across = columns[:, None, None] + inside[None, None, :]

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import shapely
 
 from burnscar_assets.crs import GEOGRAPHIC_CRS
+from burnscar_assets.dataset.config import before_layer
 from burnscar_assets.evaluation.map_rules import MapRules
 from burnscar_assets.mapping.averaging import Lattice
 from burnscar_assets.mapping.blocks import BlockStore, MadeBlock
@@ -18,12 +19,13 @@ from burnscar_assets.mapping.fire_scenes import TRUTH_UNKNOWN, FireScene
 from burnscar_assets.mapping.folder import MapInputs, is_whole, write_map
 from burnscar_assets.mapping.frame import Box, Frame, frame_around, project
 from burnscar_assets.mapping.ground import KnownGround
-from burnscar_assets.mapping.inference import WindowModel, judge_block
+from burnscar_assets.mapping.inference import judge_block, seen_box
 from burnscar_assets.mapping.map_images import MapImages, open_images
-from burnscar_assets.mapping.mosaic import Mosaic, Validity
+from burnscar_assets.mapping.mosaic import LayerImage, Mosaic, Validity
 from burnscar_assets.mapping.reference import Reference
 from burnscar_assets.mapping.spec import MAP_FILE, MapSpec, MapTask
 from burnscar_assets.models.manifest import CheckpointManifest
+from burnscar_assets.models.predictor import Predictor
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.sensors.sensor import Sensor
 from burnscar_assets.storage.atomic import read_json
@@ -36,7 +38,7 @@ class Judge:
     """What judges the pixels of maps.
 
     Attributes:
-        model: gives windows their probability.
+        model: gives pixels their probability.
         manifest: of its checkpoint.
         rules: calibration of its probabilities, the one above which a pixel is called burnt, and the errors of
             validation fires' maps.
@@ -44,7 +46,7 @@ class Judge:
         reference: points that a person drew on its maps; None if there are none.
     """
 
-    model: WindowModel
+    model: Predictor
     manifest: CheckpointManifest
     rules: MapRules
     ground: KnownGround | None
@@ -59,7 +61,7 @@ class MapOutcome:
         task: the task.
         frame: the map's pixels.
         record: what `map.json` says; None if there is no map.
-        reason: why there is none: `no_scene`, `too_cloudy` or `no_data`.
+        reason: why there is none: `no_scene`, `too_cloudy`, `no_data`, or `no_image_before` where the model reads one.
         made: whether it was made now; else it was there.
     """
 
@@ -92,8 +94,11 @@ def make_map(
     lattice = Lattice(spec.size_px, spec.settings.stride_of(spec.size_px))
     boxes = mapped_boxes(task, frame, spec.settings.block_px)
     with open_images(task, spec, frame, boxes, lattice, scene, progress) as images:
-        if images.facts.reason:
-            return MapOutcome(task, frame, None, images.facts.reason)
+        reason = images.facts.reason
+        if not reason and before_layer(spec.imagery.layer) in judge.model.layers and not images.facts.before:
+            reason = "no_image_before"
+        if reason:
+            return MapOutcome(task, frame, None, reason)
         ground = None if judge.ground is None else judge.ground.under(frame, task, images.facts.since)
         inputs = MapInputs(
             task, spec, frame, judge.manifest, judge.rules, images.facts, ground, tuple(boxes),
@@ -127,7 +132,7 @@ def mapped_boxes(task: MapTask, frame: Frame, block_px: int) -> list[Box]:
 
 def _make_blocks(
     inputs: MapInputs,
-    model: WindowModel,
+    model: Predictor,
     images: MapImages,
     lattice: Lattice,
     store: BlockStore,
@@ -135,17 +140,26 @@ def _make_blocks(
 ) -> None:
     """Make the blocks that are not finished yet."""
     task, spec = inputs.task, inputs.spec
+    sensor, layer, earlier_layer = spec.sensor, spec.imagery.layer, before_layer(spec.imagery.layer)
     missing = [box for box in inputs.boxes if store.read(box) is None]
     done = len(inputs.boxes) - len(missing)
-    moments = [scene.acquired for scene in inputs.images.after]
-    later, earlier = images.after([lattice.reach(box) for box in missing]), images.before(missing)
+    moments, moments_before = ([s.acquired for s in some] for some in (inputs.images.after, inputs.images.before))
+    seen = [seen_box(model, lattice, box) for box in missing]
+    reads_before = earlier_layer in model.layers
+    later = images.after(seen)
+    earlier = images.before(seen, sensor.names) if reads_before else images.before(missing, sensor.shown)
     progress(f"mapping {task.title}", done, len(inputs.boxes))
     for box, image, old in zip(missing, later, earlier, strict=True):
+        read = {layer: LayerImage(image.of_bands(sensor.names, model.layers[layer]), moments)}
+        before = old
+        if old is not None and reads_before:
+            read[earlier_layer] = LayerImage(old.of_bands(sensor.names, model.layers[earlier_layer]), moments_before)
+            before = old.of_bands(sensor.names, sensor.shown).part(box)
         probability = judge_block(
-            model, image, box, moments, lattice,
+            model, read, box, lattice,
             min_clear_share=spec.settings.min_clear_share, batch_size=spec.settings.batch_size,
         )  # fmt: skip
-        store.write(box, _made(box, image, old, probability, spec.sensor))
+        store.write(box, _made(box, image, before, probability, sensor))
         done += 1
         progress(f"mapping {task.title}", done, len(inputs.boxes))
 

@@ -39,8 +39,8 @@ class MapImages(Protocol):
     def after(self, boxes: Sequence[Box]) -> Iterable[Mosaic]:
         """Images after the fire of some boxes of the map's grid, in the sensor's bands."""
 
-    def before(self, boxes: Sequence[Box]) -> Iterable[Mosaic | None]:
-        """The same before the fire, in those that are shown; None for each box if there is no such image."""
+    def before(self, boxes: Sequence[Box], bands: Sequence[str]) -> Iterable[Mosaic | None]:
+        """The same before the fire, in some bands; None for each box if there is no such image."""
 
 
 class ImageFacts(NamedTuple):
@@ -74,10 +74,10 @@ class _OfFireScene:
     def after(self, boxes: Sequence[Box]) -> Iterator[Mosaic]:
         return (self._scene.after(box).of_bands(self._scene.bands, self._sensor.names) for box in boxes)
 
-    def before(self, boxes: Sequence[Box]) -> Iterator[Mosaic | None]:
+    def before(self, boxes: Sequence[Box], bands: Sequence[str]) -> Iterator[Mosaic | None]:
         for box in boxes:
             image = self._scene.before(box)
-            yield None if image is None else image.of_bands(self._scene.bands, self._sensor.shown)
+            yield None if image is None else image.of_bands(self._scene.bands, bands)
 
 
 class _OfArchive:
@@ -102,10 +102,10 @@ class _OfArchive:
     def after(self, boxes: Sequence[Box]) -> Iterator[Mosaic]:
         return read_mosaics(self._after, self._frame, boxes, self._spec.sensor.names, self._spec.imagery)
 
-    def before(self, boxes: Sequence[Box]) -> Iterable[Mosaic | None]:
+    def before(self, boxes: Sequence[Box], bands: Sequence[str]) -> Iterable[Mosaic | None]:
         if self._before is None:
             return repeat(None, len(boxes))
-        return read_mosaics(self._before, self._frame, boxes, self._spec.sensor.shown, self._spec.imagery)
+        return read_mosaics(self._before, self._frame, boxes, bands, self._spec.imagery)
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from burnscar_assets.mapping.averaging import Lattice
 from burnscar_assets.mapping.catalogue import refresh_collection
 from burnscar_assets.mapping.fire_scenes import FireScene, read_frames
 from burnscar_assets.mapping.ground import KnownGround, known_or_nothing
-from burnscar_assets.mapping.inference import model_of_maps
+from burnscar_assets.mapping.inference import check_mappable
 from burnscar_assets.mapping.making import Judge, MapOutcome, make_map, map_frame, mapped_boxes
 from burnscar_assets.mapping.pages.records import Unmapped
 from burnscar_assets.mapping.pages.site import write_pages
@@ -151,8 +151,8 @@ def _judge(
     ground = known(root, year, years)
     progress("loading the checkpoint", 0, 0)
     model = load_model(champion_folder(root, year), spec.device, spec.classes)
-    found = model_of_maps(model, spec.imagery.layer, spec.sensor)
-    return Judge(found, manifest, champion.rules.for_maps, ground, reference)
+    check_mappable(model, spec.imagery.layer, spec.sensor)
+    return Judge(model, manifest, champion.rules.for_maps, ground, reference)
 
 
 def _reference(spec: MapSpec, scenes: Scenes) -> Reference | None:
@@ -197,13 +197,17 @@ def estimated_hours(spec: MapSpec, judge: Judge, number: int) -> float:
     windows = sum(len(lattice.starts(box.left, box.right)) * len(lattice.starts(box.top, box.bottom)) for box in boxes)
     if windows <= spec.settings.batch_size:
         return 0.0
-    pixels = np.full((len(spec.sensor.names), TRIAL_WINDOWS, spec.size_px, spec.size_px), 1000, np.uint16)
-    moments = [datetime(2020, 7, 1, tzinfo=UTC)] * TRIAL_WINDOWS
     model = judge.model
-    prepared = model.normalize(pixels).swapaxes(0, 1)
-    model.answer(prepared, moments)
+    shape = (spec.size_px, spec.size_px)
+    images = {
+        name: np.full((TRIAL_WINDOWS, len(bands), *shape), 1000, np.uint16) for name, bands in model.layers.items()
+    }
+    times = dict.fromkeys(images, [datetime(2020, 7, 1, tzinfo=UTC)] * TRIAL_WINDOWS)
+    model.predict(images, times)
     began = time.monotonic()
-    model.answer(prepared, moments)
+    model.predict(images, times)
+    if model.reach_px is not None:
+        windows = sum(box.width * box.height for box in boxes) // spec.size_px**2
     return (time.monotonic() - began) / TRIAL_WINDOWS * windows / 3600
 
 

@@ -4,8 +4,9 @@ import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import IntEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -63,6 +64,23 @@ class Mosaic:
         if tuple(bands) == tuple(wanted):
             return self
         return replace(self, pixels=self.pixels[[bands.index(band) for band in wanted]])
+
+    def part(self, box: Box) -> "Mosaic":
+        """The image of a box within."""
+        rows, columns = box.slices_in(self.box)
+        return Mosaic(box, self.pixels[:, rows, columns], self.scene[rows, columns], self.validity[rows, columns])
+
+
+class LayerImage(NamedTuple):
+    """An image of a raster layer that a model reads.
+
+    Attributes:
+        mosaic: the image, with the bands that the model reads.
+        moments: when each scene was acquired, by its number in the image.
+    """
+
+    mosaic: Mosaic
+    moments: Sequence[datetime]
 
 
 def read_mosaics(

@@ -1,10 +1,9 @@
 """A fine-tuned model for prediction: verified, built from its own checkpoint's folder, weights only."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from burnscar_assets.models.manifest import (
     CheckpointManifest,
     verify_checkpoint,
 )
+from burnscar_assets.models.predictor import Images, Predictor, Times
 from burnscar_assets.models.weights import hash_weights, load_state
 
 if TYPE_CHECKING:
@@ -32,21 +32,9 @@ HEADS = (
     "rslearn.train.tasks.segmentation.SegmentationHead",
 )
 
-Images = NDArray[np.uint16] | Mapping[str, NDArray[Any]]
-"""(N, bands, height, width) of the one layer that a model reads, or the same of each by its name."""
 
-Moments = Sequence[datetime] | Mapping[str, Sequence[datetime]]
-"""N times of acquisition, of the one layer or of each by its name."""
-
-
-class BurnModel:
-    """Gives windows their probability of being burnt.
-
-    Attributes:
-        manifest: What the model is and what it has seen.
-        per_pixel: Whether it answers pixel by pixel; a window's probability is then the mean of its pixels'.
-        layers: Raster layers that it reads, each with its bands.
-    """
+class BurnModel(Predictor):
+    """A network."""
 
     def __init__(self, model: "Module", manifest: CheckpointManifest, device: str, config: Mapping[str, Any]) -> None:
         from burnscar_assets.models.config import image_inputs, image_layers
@@ -60,108 +48,27 @@ class BurnModel:
         self._transforms = _transforms(config)
         self._crop_px = crop_of(dict(config))
 
-    def predict_batch(self, images: Images, acquired: Moments) -> NDArray[np.float64]:
-        """Probability of burnt for each window.
+    def prepare(self, images: Images) -> dict[str, "Tensor"]:
+        """The network's inputs by name, normalised, on its device: bands of every time step, in turn by band."""
+        return {
+            name: self._normalized(name, np.stack([images[layer] for layer in layers], axis=1)).flatten(0, 1)
+            for name, layers in self._inputs.items()
+        }
 
-        Args:
-            images: (N, 12, height, width) digital numbers of Sentinel-2 L2A without the baseline's offset, bands in
-                the order of `classes.BANDS`; of a model that reads several layers, each by its name, bands as in
-                `layers`.
-            acquired: when each was acquired, as in the tiles table: the encoder sees the month.
+    def answer(self, prepared: Mapping[str, "Tensor"], times: Times) -> NDArray[np.floating]:
+        """See `Predictor.answer`: float32 of pixels, float64 of windows."""
+        if not self.per_pixel:
+            return self.answer_windows(prepared, times)
+        answers: NDArray[np.float32] = self._burnt(prepared, times).cpu().numpy()
+        return answers
 
-        Returns:
-            (N,) probabilities in 0–1.
-
-        Raises:
-            ValueError: a layer is missing, the shape is not (N, bands, height, width), or the dates are not N.
-        """
-        samples = self._samples(images, acquired)
-        return self._window_answers(self._forward(samples)) if samples else np.empty(0)
-
-    def predict_pixels(self, images: Images, acquired: Moments) -> NDArray[np.float32]:
-        """Probability of burnt for each pixel, of a model that answers pixel by pixel.
-
-        Arguments and errors are those of `predict_batch`.
-
-        Returns:
-            (N, height, width) probabilities in 0–1.
-
-        Raises:
-            ValueError: the model answers for whole windows only.
-        """
-        samples = self._samples(images, acquired)
-        if not samples:
-            return np.empty((0, *_one(images).shape[2:]), np.float32)
-        return self._pixel_answers(self._forward(samples))
-
-    def normalize(self, pixels: NDArray[np.uint16]) -> "Tensor":
-        """What a model of one layer is given of digital numbers, on the model's device.
-
-        Args:
-            pixels: (12, …) digital numbers, bands first.
-
-        Returns:
-            float32 of the same shape.
-        """
-        return self._normalized(next(iter(self._inputs)), pixels)
-
-    def answer(self, windows: "Tensor", acquired: Sequence[datetime]) -> NDArray[np.floating]:
-        """What the model says of windows of what `normalize` gave: of each pixel if it is `per_pixel`, else of each."""
-        return (self.predict_pixels_normalized if self.per_pixel else self.predict_normalized)(windows, acquired)
-
-    def predict_normalized(self, windows: "Tensor", acquired: Sequence[datetime]) -> NDArray[np.float64]:
-        """As `predict_batch`, of what `normalize` gave.
-
-        Args:
-            windows: (N, 12, height, width), N at least 1.
-            acquired: when each was acquired.
-        """
-        return self._window_answers(self._forward(self._of_one_date(windows, acquired)))
-
-    def predict_pixels_normalized(self, windows: "Tensor", acquired: Sequence[datetime]) -> NDArray[np.float32]:
-        """As `predict_pixels`, of what `normalize` gave; arguments are those of `predict_normalized`."""
-        return self._pixel_answers(self._forward(self._of_one_date(windows, acquired)))
-
-    def _of_one_date(self, windows: "Tensor", acquired: Sequence[datetime]) -> list[dict[str, Any]]:
-        from rslearn.train.model_context import RasterImage
-
-        (name,) = self._inputs
-        return [
-            {name: RasterImage(window[:, None], [(moment, moment)])}
-            for window, moment in zip(middle(windows, self._crop_px), acquired, strict=True)
-        ]
-
-    def _samples(self, images: Images, acquired: Moments) -> list[dict[str, Any]]:
-        """What rslearn's models take of each window: by input, its layers as time steps."""
-        from rslearn.train.model_context import RasterImage
-
-        pixels, moments = self._checked(images, acquired)
-        samples: list[dict[str, Any]] = [{} for _ in _one(pixels)]
-        for name, layers in self._inputs.items() if samples else ():
-            stacked = np.stack([pixels[layer].swapaxes(0, 1) for layer in layers], axis=2)
-            windows = self._normalized(name, middle(stacked, self._crop_px)).swapaxes(0, 1)
-            times = zip(*(moments[layer] for layer in layers), strict=True)
-            for sample, window, steps in zip(samples, windows, times, strict=True):
-                sample[name] = RasterImage(window, [(moment, moment) for moment in steps])
-        return samples
-
-    def _checked(
-        self, images: Images, acquired: Moments
-    ) -> tuple[Mapping[str, NDArray[Any]], Mapping[str, Sequence[datetime]]]:
-        """Images and times by layer."""
-        only = next(iter(self.layers))
-        pixels = images if isinstance(images, Mapping) else {only: images}
-        moments = acquired if isinstance(acquired, Mapping) else {only: acquired}
-        if not self.layers.keys() <= pixels.keys() & moments.keys():
-            raise ValueError(f"need images and dates of {', '.join(self.layers)}, got {', '.join(pixels)}")
-        for layer, bands in self.layers.items():
-            image = pixels[layer]
-            if image.ndim != 4 or image.shape[1] != len(bands) or len(moments[layer]) != len(image):
-                raise ValueError(
-                    f"{layer}: need (N, {len(bands)}, height, width) and N dates, got {image.shape}, "
-                    f"{len(moments[layer])}"
-                )
-        return pixels, moments
+    def answer_windows(self, prepared: Mapping[str, "Tensor"], times: Times) -> NDArray[np.float64]:
+        """See `Predictor.answer_windows`."""
+        burnt = self._burnt(prepared, times)
+        if self.per_pixel:
+            burnt = burnt.mean(dim=(1, 2))
+        answers: NDArray[np.float64] = burnt.cpu().numpy().astype(np.float64)
+        return answers
 
     def _normalized(self, name: str, pixels: NDArray[Any]) -> "Tensor":
         """An input as the model is given it: (bands, …) float32 on the model's device."""
@@ -174,48 +81,30 @@ class BurnModel:
             sample, _ = transform(sample, {})
         return sample[name].image.reshape(pixels.shape)
 
-    def _forward(self, samples: list[dict[str, Any]]) -> "Tensor":
-        """(N, classes) or (N, classes, height, width) probabilities."""
+    def _samples(self, prepared: Mapping[str, "Tensor"], times: Times) -> list[dict[str, Any]]:
+        """What rslearn's models take of each window: by input, its layers as time steps."""
+        from rslearn.train.model_context import RasterImage
+
+        samples: list[dict[str, Any]] = [{} for _ in next(iter(prepared.values()))]
+        for name, layers in self._inputs.items():
+            windows = middle(prepared[name], self._crop_px).unflatten(1, (-1, len(layers)))
+            steps = zip(*(times[layer] for layer in layers), strict=True)
+            for sample, window, moments in zip(samples, windows, steps, strict=True):
+                sample[name] = RasterImage(window, [(moment, moment) for moment in moments])
+        return samples
+
+    def _burnt(self, prepared: Mapping[str, "Tensor"], times: Times) -> "Tensor":
+        """(N,) or (N, height, width) probabilities."""
         import torch
         from rslearn.train.model_context import ModelContext
 
         with torch.inference_mode():
-            outputs: Tensor = self._model(ModelContext(inputs=samples, metadatas=[])).outputs
-        return outputs
-
-    def _window_answers(self, outputs: "Tensor") -> NDArray[np.float64]:
-        burnt = outputs[:, BURNT].float()
-        if self.per_pixel:
-            burnt = burnt.mean(dim=(1, 2))
-        answers: NDArray[np.float64] = burnt.cpu().numpy().astype(np.float64)
-        return answers
-
-    def _pixel_answers(self, outputs: "Tensor") -> NDArray[np.float32]:
-        if not self.per_pixel:
-            raise ValueError("this model answers for whole windows: ask predict_batch")
-        answers: NDArray[np.float32] = outputs[:, BURNT].float().cpu().numpy()
-        return answers
+            context = ModelContext(inputs=self._samples(prepared, times), metadatas=[])
+            outputs: Tensor = self._model(context).outputs
+        return outputs[:, BURNT].float()
 
 
-def _one(images: Images) -> NDArray[Any]:
-    """The images of one layer."""
-    return next(iter(images.values())) if isinstance(images, Mapping) else images
-
-
-class WindowModel(Protocol):
-    """What every checkpoint can be asked, whatever it is."""
-
-    manifest: CheckpointManifest
-
-    @property
-    def per_pixel(self) -> bool:
-        """Whether it answers pixel by pixel too."""
-
-    def predict_batch(self, images: NDArray[np.uint16], acquired: Sequence[datetime]) -> NDArray[np.float64]:
-        """Probability of burnt for each window; see `BurnModel.predict_batch`."""
-
-
-def load_model(folder: Path, device: str = "cpu", classes: Collection[str] = ()) -> WindowModel:
+def load_model(folder: Path, device: str = "cpu", classes: Collection[str] = ()) -> Predictor:
     """Load a year's checkpoint after verifying it; nothing outside its folder is read.
 
     Args:
@@ -229,9 +118,9 @@ def load_model(folder: Path, device: str = "cpu", classes: Collection[str] = ())
     """
     manifest = verify_checkpoint(folder)
     if manifest.kind != "fine_tuned":
-        from burnscar_assets.models.baselines.model import BaselineModel
+        from burnscar_assets.models.baselines.model import read_baseline
 
-        return BaselineModel(folder, manifest)
+        return read_baseline(folder, manifest)
     state = load_state(folder / WEIGHTS_FILE)
     if hash_weights(state) != manifest.weights_sha256:
         raise CheckpointError(f"the weights in {folder} are not those of its manifest: train it anew")

@@ -543,7 +543,12 @@ BURNED_AREA_MAPS: Final = Table(
         Column("fire_name", "string", "Name; not unique."),
         Column("source", "string", "Where the perimeter is from."),
         Column("complete", "bool", "Whether there is a map."),
-        Column("reason", "string", "Why there is none: `no_scene`, `too_cloudy` or `no_data`; empty if there is."),
+        Column(
+            "reason",
+            "string",
+            "Why there is none: `no_scene`, `too_cloudy`, `no_data`, or `no_image_before` where the set-up reads one; "
+            "empty if there is.",
+        ),
         Column("start", "string", "First day that imagery may be from."),
         Column("end", "string", "Last day that imagery may be from."),
         Column("checkpoint_year", "int", "Fire year of the checkpoint."),

@@ -74,7 +74,7 @@ def test_probabilities_are_those_of_the_loaded_model(trained: DataRoot) -> None:
     row = predictions.iloc[3]
     image = np.asarray(read_tile(trained.dataset, "2020", row["window_id"], LAYER, BANDS))[None]
     acquired = tiles.set_index("window_id").loc[row["window_id"], "acquired"].to_pydatetime()
-    probability = load_model(trained.checkpoint(2020)).predict_batch(image, [acquired])
+    probability = load_model(trained.checkpoint(2020)).predict_windows({LAYER: image}, {LAYER: [acquired]})
     assert row["burnt_probability"] == pytest.approx(probability[0], abs=1e-5)
     assert row["nbr"] == pytest.approx(window_nbr(image, default_sensor())[0])
 

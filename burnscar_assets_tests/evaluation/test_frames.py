@@ -20,14 +20,13 @@ from burnscar_assets.evaluation.spec import EvaluationSpec, load_report
 from burnscar_assets.mapping.averaging import Lattice
 from burnscar_assets.mapping.fire_scenes import read_fire_scenes
 from burnscar_assets.mapping.frame import Box, Frame, project
-from burnscar_assets.mapping.inference import judge_block, model_of_maps
+from burnscar_assets.mapping.inference import judge_block
 from burnscar_assets.mapping.scene_frames import frames_of_fires
 from burnscar_assets.mapping.scene_making import make_fire_scenes
 from burnscar_assets.models.manifest import verify_checkpoint
 from burnscar_assets.models.model import load_model
 from burnscar_assets.models.plan import seen_windows, windows_of
 from burnscar_assets.progress import silent
-from burnscar_assets.sensors.load import default_sensor
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.contracts import FIRE_SCENES, MAP_SCORES
 from burnscar_assets.storage.paths import DataRoot
@@ -129,8 +128,10 @@ def test_pixels_are_answered_as_maps_answer_them_off_what_was_trained_on(world: 
     (scene,) = read_fire_scenes(world, YEAR, [Split.VAL])
     spec, folder = spec_of(world), world.checkpoint(YEAR)
     lattice, frame = Lattice(SIZE_PX, 16), scene.frame
-    model = model_of_maps(load_model(folder), LAYER, default_sensor())
-    answer = judge_block(model, scene.after(), frame.box, scene.moments, lattice, min_clear_share=0.75, batch_size=64)
+    model = load_model(folder)
+    seen = scene.images(model.layers, lattice.reach(frame.box))
+    assert seen is not None
+    answer = judge_block(model, seen, frame.box, lattice, min_clear_share=0.75, batch_size=64)
     trained_on = Box(frame.box.left, frame.box.top, frame.box.left + 40, frame.box.top + 30)
     ground = project(frame.metres(trained_on).buffer(-0.1), f"EPSG:{frame.epsg}", TABLE_CRS)
     left_out = gpd.GeoDataFrame(geometry=[ground], crs=TABLE_CRS)

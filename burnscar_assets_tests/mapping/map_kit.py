@@ -1,27 +1,31 @@
 """A small archive without real models: maps over it are made by a model whose answer is a formula."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyproj
 import shapely
 
+from burnscar_assets.classes import BANDS
 from burnscar_assets.evaluation.map_rules import FRAMES, MapRules
 from burnscar_assets.mapping.frame import Box, Frame, project
 from burnscar_assets.mapping.making import Judge
 from burnscar_assets.mapping.settings import MappingSettings
 from burnscar_assets.mapping.spec import MapSpec, MapTask
 from burnscar_assets.models.manifest import CheckpointManifest
+from burnscar_assets.models.predictor import Images, Predictor, Times
+from burnscar_assets.sensors.load import default_sensor
 from burnscar_assets.settings import ImagerySettings
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets_tests.catalog.small_archive import EPSG, LEFT, SIDE_M, TOP, SmallScene, make_dataset, write_archive
 from burnscar_assets_tests.mapping.fire_error_tables import errors_of
 
 SIZE_PX = 16
+LAYER = "sentinel2_l2a"
 ERRORS = tuple(errors_of(f"c{n}", 100.0 + n, 80.0 + 5 * n, 900.0) for n in range(8))
 """Of eight validation fires, whose maps show more or less than burned."""
 
@@ -29,17 +33,22 @@ AS_ANSWERED = MapRules(1.0, 0.0, 0.5, FRAMES, errors=ERRORS)
 AUGUST = datetime(2022, 8, 1, tzinfo=UTC), datetime(2022, 9, 1, tzinfo=UTC)
 
 
-class FormulaModel:
+class FormulaModel(Predictor):
     """Answers by the mean of the first band and by the day; counts the windows that it was asked about."""
+
+    manifest = CheckpointManifest.model_construct(
+        weights_sha256="abc", fire_years=(2022,), fire_year=2022, layer=LAYER, sensor=default_sensor()
+    )
+    layers: ClassVar = {LAYER: BANDS}
 
     def __init__(self, *, per_pixel: bool = False, fail_after: int | None = None) -> None:
         self.per_pixel, self.fail_after, self.calls, self.windows = per_pixel, fail_after, 0, 0
 
-    def normalize(self, pixels: np.ndarray) -> np.ndarray:
-        return pixels.astype(np.float64) / 6000
+    def prepare(self, images: Images) -> dict[str, np.ndarray]:
+        return {layer: pixels.astype(np.float64) / 6000 for layer, pixels in images.items()}
 
-    def answer(self, windows: np.ndarray, acquired: Sequence[datetime]) -> np.ndarray:
-        pixels = self._answer(windows, acquired)
+    def answer(self, prepared: Mapping[str, np.ndarray], times: Times) -> np.ndarray:
+        pixels = self._answer(prepared[LAYER], times[LAYER])
         return pixels if self.per_pixel else pixels.mean(axis=(1, 2))
 
     def _answer(self, windows: np.ndarray, acquired: Sequence[datetime]) -> np.ndarray:
@@ -90,10 +99,9 @@ def task_of(folder: Path, area: shapely.Geometry = INSIDE, **changes: Any) -> Ma
     ).model_copy(update=changes)  # fmt: skip
 
 
-def judge_of(model: FormulaModel, **changes: Any) -> Judge:
-    manifest = CheckpointManifest.model_construct(weights_sha256="abc", fire_years=(2022,), fire_year=2022)
+def judge_of(model: Predictor, **changes: Any) -> Judge:
     known: dict[str, Any] = {"rules": AS_ANSWERED, "ground": None}
-    return Judge(model, manifest, **known | changes)
+    return Judge(model, FormulaModel.manifest, **known | changes)
 
 
 def ground_of(seen_rows: int, other_rows: int, scar_columns: int = 0) -> Any:

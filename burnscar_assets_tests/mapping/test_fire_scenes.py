@@ -147,9 +147,9 @@ def test_images_are_the_archives_reach_as_far_as_any_window_and_are_read_lazily(
         assert (image.scene == 0).all() and (image.validity == Validity.VALID).all()
     part = scene.frame.box.moved(3, 5)
     np.testing.assert_array_equal(scene.after(part).pixels, after.pixels[(slice(None), *part.slices_in(after.box))])
-    answer = judge_block(
-        FormulaModel(), after, scene.frame.box, scene.moments, Lattice(SIZE_PX, 8), min_clear_share=0.5, batch_size=64
-    )
+    seen = scene.images(FormulaModel.layers, Lattice(SIZE_PX, 8).reach(scene.frame.box))
+    assert seen is not None
+    answer = judge_block(FormulaModel(), seen, scene.frame.box, Lattice(SIZE_PX, 8), min_clear_share=0.5, batch_size=64)
     assert answer.shape == scene.frame.shape == scene.truth().shape and (answer > 0).all()
 
 

@@ -23,6 +23,7 @@ from burnscar_assets.mapping.reference import Reference, SampledMap, read_refere
 from burnscar_assets.mapping.severity import classify, severity_ha
 from burnscar_assets.mapping.spec import MapSpec, MapTask
 from burnscar_assets.mapping.stratified import estimate_area
+from burnscar_assets.models.predictor import Images
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets_tests.catalog import small_archive
 from burnscar_assets_tests.catalog.small_archive import LEFT, TOP, write_scene
@@ -406,9 +407,9 @@ def test_memory_does_not_grow_with_the_area(root: DataRoot, monkeypatch: pytest.
     ahead: list[int] = []
 
     class Watching(FormulaModel):
-        def normalize(self, pixels: np.ndarray) -> np.ndarray:
+        def prepare(self, images: Images) -> dict[str, np.ndarray]:
             ahead.append(sum(read) - len(ahead))
-            return super().normalize(pixels)
+            return super().prepare(images)
 
     make(root, spec_of(root, make_archive(root), task_of(root.path), block_px=64), Watching())
     assert len(ahead) >= 4 and max(ahead) <= 2 * mosaic.BLOCKS_AT_ONCE and max(read) <= mosaic.BLOCKS_AT_ONCE

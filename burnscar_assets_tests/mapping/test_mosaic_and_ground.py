@@ -1,5 +1,6 @@
 """Which scene a pixel is of where clouds are known, which windows count, and ground that is known beforehand."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,10 +22,11 @@ from burnscar_assets.mapping.frame import Box, Frame, frame_around
 from burnscar_assets.mapping.ground import OLD_SCAR, OTHER_BURN, SEEN, KnownGround, told_apart
 from burnscar_assets.mapping.inference import NO_ANSWER, judge_block
 from burnscar_assets.mapping.making import make_map
-from burnscar_assets.mapping.mosaic import NO_SCENE, Mosaic, Validity, choose
+from burnscar_assets.mapping.mosaic import NO_SCENE, LayerImage, Mosaic, Validity, choose
 from burnscar_assets.mapping.scenes import TimeSpan, find_before, open_archive
 from burnscar_assets.models.manifest import CheckpointManifest
 from burnscar_assets.models.plan import seen_windows, windows_of
+from burnscar_assets.models.predictor import Times
 from burnscar_assets.storage.contracts import BURN_HISTORY, IN_SEASON_BURNS, TILES, WINDOWS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import TABLE_CRS, read_table, write_table
@@ -158,12 +160,13 @@ def test_windows_that_show_too_little_do_not_count_and_each_is_of_its_usual_day(
     asked: list[datetime] = []
 
     class Noting(FormulaModel):
-        def answer(self, windows: np.ndarray, acquired: list[datetime]) -> np.ndarray:
-            asked.extend(acquired)
-            return np.full(len(windows), 0.25)
+        def answer(self, prepared: Mapping[str, np.ndarray], times: Times) -> np.ndarray:
+            asked.extend(times[LAYER])
+            return np.full(len(prepared[LAYER]), 0.25)
 
     moments = [datetime(2022, 8, 1, tzinfo=UTC), datetime(2022, 8, 9, tzinfo=UTC)]
-    found = judge_block(Noting(), mosaic, box, moments, lattice, min_clear_share=0.75, batch_size=3)
+    seen = {LAYER: LayerImage(mosaic, moments)}
+    found = judge_block(Noting(), seen, box, lattice, min_clear_share=0.75, batch_size=3)
     assert set(asked) == set(moments)
     rows, _ = box.slices_in(reach)
     lacking = validity[box.slices_in(reach)] == Validity.NO_DATA

@@ -29,7 +29,7 @@ from burnscar_assets.storage.contracts import PREDICTIONS, TILES, WINDOWS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, write_table
 from burnscar_assets_tests.evaluation.tiny_world import SETTINGS, spec_of
-from burnscar_assets_tests.tiny_dataset import make_tiny_dataset, tiny_image
+from burnscar_assets_tests.tiny_dataset import LAYER, make_tiny_dataset, tiny_image
 
 SENTINEL2 = default_sensor()
 FEATURES = feature_names(SENTINEL2)
@@ -109,13 +109,14 @@ def test_probabilities_of_any_window(world: DataRoot, setup: Setup) -> None:
     given[0] = 0
     given[1, :, :16] = 0
     when = [datetime(2020, 9, 1, tzinfo=UTC)] * 40
-    found = model.predict_batch(given, when)
+    found = model.predict_windows({LAYER: given}, {LAYER: when})
     assert found.shape == (40,) and ((found >= 0) & (found <= 1)).all()
     assert found[3::2].mean() > found[2::2].mean() + 0.2
-    assert np.array_equal(model.predict_batch(given[5:9], when[:4]), found[5:9])
-    assert not model.per_pixel and model.predict_batch(given[:0], []).shape == (0,)
+    assert np.array_equal(model.predict_windows({LAYER: given[5:9]}, {LAYER: when[:4]}), found[5:9])
+    assert model.per_pixel == (setup.kind == "threshold")
+    assert model.predict_windows({LAYER: given[:0]}, {LAYER: []}).shape == (0,)
     with pytest.raises(ValueError, match="12"):
-        model.predict_batch(given[:, :3], when)
+        model.predict_windows({LAYER: given[:, :3]}, {LAYER: when})
 
 
 def test_a_changed_file_is_not_loaded(world: DataRoot) -> None:
@@ -172,7 +173,9 @@ def test_a_change_is_judged_where_the_image_before_is_there(tmp_path: Path) -> N
         report = evaluate(spec_of(root, part=root.setup(index).part))
         assert report.summary.f1_burnt is not None and report.summary.f1_burnt > 0.75
         with pytest.raises(ValueError, match=BEFORE):
-            load_model(root.setup(index).checkpoint(2020)).predict_batch(images(2), [datetime(2020, 9, 1)] * 2)
+            load_model(root.setup(index).checkpoint(2020)).predict_windows(
+                {LAYER: images(2)}, {LAYER: [datetime(2020, 9, 1)] * 2}
+            )
     after, before = images(4), np.stack([tiny_image("unburnt", np.random.default_rng(9))[[3, 9]]] * 4)
     change = burn_index("nbr", SENTINEL2, after) - [nbr(b[0], b[1]).mean() for b in before]
     assert burn_index("dnbr", SENTINEL2, after, before) == pytest.approx(change, abs=1e-3)

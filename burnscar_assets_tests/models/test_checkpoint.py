@@ -29,6 +29,7 @@ from burnscar_assets.models.weights import hash_weights
 from burnscar_assets.storage.hashing import hash_file
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets_tests.models.training_kit import Trained
+from burnscar_assets_tests.tiny_dataset import LAYER
 
 
 @pytest.mark.parametrize("name", ["weights.pth", "model.yaml", "encoder.json"])
@@ -179,14 +180,17 @@ def test_predictions_are_those_of_training(checkpoint: Path, undisturbed: Traine
     """Normalisation, dates and the order of bands are the same in training and in prediction."""
     images, acquired, burnt = _windows(tiny_world, undisturbed[0].fire_years, "val")
     model = load_model(checkpoint)
-    probabilities = model.predict_batch(images, acquired)
+    probabilities = model.predict_windows({LAYER: images}, {LAYER: acquired})
 
     assert probabilities.shape == (32,)
     loss = -np.log(np.where(burnt, probabilities, 1 - probabilities)).mean()
     assert loss == pytest.approx(load_manifest(checkpoint).metrics["val_loss"], abs=2e-5)
     assert ((probabilities > 0.5) == burnt).mean() == pytest.approx(model.manifest.metrics["val_accuracy"], abs=1e-6)
     split = np.concatenate(
-        [model.predict_batch(images[:5], acquired[:5]), model.predict_batch(images[5:], acquired[5:])]
+        [
+            model.predict_windows({LAYER: images[:5]}, {LAYER: acquired[:5]}),
+            model.predict_windows({LAYER: images[5:]}, {LAYER: acquired[5:]}),
+        ]
     )
     np.testing.assert_allclose(split, probabilities, atol=1e-5)
 
@@ -208,12 +212,16 @@ def test_the_month_matters_so_it_must_be_given(checkpoint: Path, tiny_world: Dat
     images, acquired, _ = _windows(tiny_world, (2020,), "test")
     model = load_model(checkpoint)
     winter = [moment.replace(month=1, day=1) for moment in acquired]
-    assert not np.allclose(model.predict_batch(images, acquired), model.predict_batch(images, winter), atol=1e-4)
+    assert not np.allclose(
+        model.predict_windows({LAYER: images}, {LAYER: acquired}),
+        model.predict_windows({LAYER: images}, {LAYER: winter}),
+        atol=1e-4,
+    )
     with pytest.raises(ValueError, match="N dates"):
-        model.predict_batch(images, acquired[1:])
+        model.predict_windows({LAYER: images}, {LAYER: acquired[1:]})
     with pytest.raises(ValueError, match="12"):
-        model.predict_batch(images[:, :6], acquired)
-    assert model.predict_batch(images[:0], []).shape == (0,)
+        model.predict_windows({LAYER: images[:, :6]}, {LAYER: acquired})
+    assert model.predict_windows({LAYER: images[:0]}, {LAYER: []}).shape == (0,)
 
 
 _STATES = st.dictionaries(

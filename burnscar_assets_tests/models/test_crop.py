@@ -10,7 +10,7 @@ from burnscar_assets.dataset.tiles import read_tiles
 from burnscar_assets.errors import SettingsError
 from burnscar_assets.models.config import run_config
 from burnscar_assets.models.crop import crop_of, middle
-from burnscar_assets.models.model import BurnModel, load_model
+from burnscar_assets.models.model import load_model
 from burnscar_assets.models.plan import acquired_column, usable_windows
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets_tests.models.training_kit import Plan, Run, tiny_settings
@@ -60,17 +60,14 @@ def test_a_trained_model_sees_no_more_than_the_middle(packed_plan: Plan, run: Ru
     manifest, _ = run(spec)
     assert manifest.reader == "bulk"
     model = load_model(spec.checkpoint)
-    assert isinstance(model, BurnModel)
     root = DataRoot(spec.dataset.parent)
     windows = usable_windows(root, spec.fire_years, LAYER, min_clear_fraction=0.9).query("split == 'val'")
     images = np.stack(list(read_tiles(root.dataset, windows, LAYER, BANDS)))
     acquired = list(windows[acquired_column(LAYER)].dt.to_pydatetime())
-    probability = model.predict_batch(images, acquired)
+    probability = model.predict_windows({LAYER: images}, {LAYER: acquired})
     burnt = (windows["category"] == CLASS_NAMES[BURNT]).to_numpy()
     loss = -np.log(np.where(burnt, probability, 1 - probability)).mean()
     assert loss == pytest.approx(manifest.metrics["val_loss"], abs=2e-5)
     other = np.random.default_rng(1).permutation(images)
     other[..., 8:24, 8:24] = images[..., 8:24, 8:24]
-    np.testing.assert_array_equal(model.predict_batch(other, acquired), probability)
-    normalized = model.normalize(other.swapaxes(0, 1)).swapaxes(0, 1)
-    np.testing.assert_allclose(model.answer(normalized, acquired), probability, rtol=1e-6)
+    np.testing.assert_array_equal(model.predict_windows({LAYER: other}, {LAYER: acquired}), probability)

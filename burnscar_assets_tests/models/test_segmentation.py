@@ -17,7 +17,7 @@ from burnscar_assets.dataset.tiles import read_tiles
 from burnscar_assets.errors import InputError, SettingsError
 from burnscar_assets.models.config import check_inputs, run_config
 from burnscar_assets.models.manifest import CheckpointManifest, load_manifest
-from burnscar_assets.models.model import BurnModel, load_model
+from burnscar_assets.models.model import load_model
 from burnscar_assets.models.plan import usable_windows
 from burnscar_assets.models.spec import TrainingSpec
 from burnscar_assets.models.trainer import train
@@ -141,39 +141,38 @@ def test_predictions_are_those_of_training(packed_world: DataRoot, unet: Trained
     spec = unet[0] if config == UNET else _spec(packed_world, tmp_path, config, max_epochs=1)
     manifest: CheckpointManifest = unet[1] if config == UNET else train(spec, lambda event: None)
     model = load_model(spec.checkpoint)
-    assert isinstance(model, BurnModel)
     assert model.per_pixel
     images, acquired, burnt = _windows(packed_world, spec.fire_years, "val")
-    pixels = model.predict_pixels(images, acquired)
+    pixels = model.predict({LAYER: images}, {LAYER: acquired})
     assert (pixels.shape, pixels.dtype) == ((len(images), SIZE_PX, SIZE_PX), np.float32)
-    np.testing.assert_allclose(model.predict_batch(images, acquired), pixels.mean(axis=(1, 2)), atol=1e-6)
+    np.testing.assert_allclose(
+        model.predict_windows({LAYER: images}, {LAYER: acquired}), pixels.mean(axis=(1, 2)), atol=1e-6
+    )
     labelled = pixels[:, :, UNLABELLED_COLUMNS:]
     loss = -np.log(np.where(burnt[:, None, None], labelled, 1 - labelled)).mean()
     assert loss == pytest.approx(manifest.metrics["val_loss"], abs=2e-5)
     split = np.concatenate(
-        [model.predict_pixels(images[:5], acquired[:5]), model.predict_pixels(images[5:], acquired[5:])]
+        [
+            model.predict({LAYER: images[:5]}, {LAYER: acquired[:5]}),
+            model.predict({LAYER: images[5:]}, {LAYER: acquired[5:]}),
+        ]
     )
     np.testing.assert_allclose(split, pixels, atol=1e-5)
-    whole = model.normalize(images.swapaxes(0, 1)).swapaxes(0, 1)
-    np.testing.assert_allclose(model.predict_pixels_normalized(whole, acquired), pixels, atol=1e-6)
-    assert model.predict_pixels(images[:0], []).shape == (0, SIZE_PX, SIZE_PX)
+    assert model.predict({LAYER: images[:0]}, {LAYER: []}).shape == (0, SIZE_PX, SIZE_PX)
 
 
 def test_windows_larger_than_those_of_training_are_answered(unet: Trained) -> None:
     model = load_model(unet[0].checkpoint)
-    assert isinstance(model, BurnModel)
     images = np.random.default_rng(0).integers(1, 4000, (2, len(BANDS), 64, 128)).astype(np.uint16)
     acquired = [datetime(2020, 9, 1)] * 2
-    assert model.predict_pixels(images, acquired).shape == (2, 64, 128)
+    assert model.predict({LAYER: images}, {LAYER: acquired}).shape == (2, 64, 128)
 
 
 def test_a_model_of_windows_has_no_answer_for_pixels(undisturbed: Trained, tiny_world: DataRoot) -> None:
     model = load_model(undisturbed[0].checkpoint)
-    assert isinstance(model, BurnModel)
     assert not model.per_pixel
     images, acquired, _ = _windows(tiny_world, (2020,), "test")
-    with pytest.raises(ValueError, match="whole windows"):
-        model.predict_pixels(images[:2], acquired[:2])
+    assert model.predict({LAYER: images[:2]}, {LAYER: acquired[:2]}).shape == (2,)
 
 
 def _windows(root: DataRoot, fire_years: tuple[int, ...], split: str) -> tuple[np.ndarray, list[datetime], np.ndarray]:
@@ -224,6 +223,5 @@ def test_rslearn_tests_a_checkpoint_as_it_is(unet: Trained, tmp_path: Path) -> N
     judged = json.loads(metrics.read_text())
     images, acquired, burnt = _windows(DataRoot(unet[0].dataset.parent), unet[0].fire_years, "test")
     model = load_model(unet[0].checkpoint)
-    assert isinstance(model, BurnModel)
-    called = model.predict_pixels(images, acquired)[:, :, UNLABELLED_COLUMNS:] > 0.5
+    called = model.predict({LAYER: images}, {LAYER: acquired})[:, :, UNLABELLED_COLUMNS:] > 0.5
     assert judged["test_accuracy"] == pytest.approx((called == burnt[:, None, None]).mean(), abs=1e-4)

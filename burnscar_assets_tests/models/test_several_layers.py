@@ -16,7 +16,7 @@ from burnscar_assets.environment import CONFIGS_DIR
 from burnscar_assets.errors import InputError
 from burnscar_assets.evaluation.evaluator import evaluate
 from burnscar_assets.models.manifest import CheckpointManifest
-from burnscar_assets.models.model import BurnModel, load_model
+from burnscar_assets.models.model import load_model
 from burnscar_assets.models.plan import acquired_column, complete_windows, plan_training, usable_windows
 from burnscar_assets.models.spec import TrainingSpec
 from burnscar_assets.models.trainer import train
@@ -98,19 +98,18 @@ def test_images_before_and_after_are_time_steps(world: DataRoot, tmp_path: Path,
     assert manifest.reader == "bulk"
     assert manifest.every_layer == (BEFORE, LAYER)
     model = load_model(spec.checkpoint)
-    assert isinstance(model, BurnModel)
     images, acquired, burnt = _images(world, manifest.layers, "val")
-    probability = model.predict_batch(images, acquired)
+    probability = model.predict_windows(images, acquired)
     if model.per_pixel:
-        pixels = model.predict_pixels(images, acquired)[:, :, 4:]
+        pixels = model.predict(images, acquired)[:, :, 4:]
         loss = -np.log(np.where(burnt[:, None, None], pixels, 1 - pixels)).mean()
     else:
         loss = -np.log(np.where(burnt, probability, 1 - probability)).mean()
     assert loss == pytest.approx(manifest.metrics["val_loss"], abs=2e-5)
-    exchanged = model.predict_batch({BEFORE: images[LAYER], LAYER: images[BEFORE]}, acquired)
+    exchanged = model.predict_windows({BEFORE: images[LAYER], LAYER: images[BEFORE]}, acquired)
     assert not np.allclose(exchanged, probability)
     with pytest.raises(ValueError, match=f"need images and dates of {BEFORE}, {LAYER}"):
-        model.predict_batch(images[LAYER], acquired[LAYER])
+        model.predict_windows({LAYER: images[LAYER]}, acquired)
 
 
 def test_a_window_counts_that_is_clear_in_every_layer_read(world: DataRoot, tmp_path: Path) -> None:
@@ -170,11 +169,10 @@ def test_radar_stands_beside_the_optical_image(world: DataRoot, tmp_path: Path) 
     assert manifest.reader == "rslearn: transform Sentinel1ToDecibels"
     model = load_model(spec.checkpoint)
     images, acquired, burnt = _images(world, manifest.layers, "val")
-    assert isinstance(model, BurnModel)
-    probability = model.predict_batch(images, acquired)
+    probability = model.predict_windows(images, acquired)
     loss = -np.log(np.where(burnt, probability, 1 - probability)).mean()
     assert loss == pytest.approx(manifest.metrics["val_loss"], abs=2e-5)
-    brighter = model.predict_batch(images | {RADAR: images[RADAR] * 4}, acquired)
+    brighter = model.predict_windows(images | {RADAR: images[RADAR] * 4}, acquired)
     assert not np.allclose(brighter, probability, atol=1e-6)
 
 

@@ -17,6 +17,7 @@ from burnscar_assets.models.tuning import FREEZE, LAYER_DECAY, OLMOEARTH_LORA, S
 from burnscar_assets.models.weights import load_state
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets_tests.models.training_kit import Plan, Run, tiny_settings
+from burnscar_assets_tests.tiny_dataset import LAYER
 
 RANK = 4
 
@@ -124,7 +125,7 @@ def test_additions_of_low_rank_are_all_that_moves(trained: Any, packed_world: Da
     images = np.random.default_rng(0).integers(1, 4000, (3, 12, 32, 32)).astype(np.uint16)
     from datetime import datetime
 
-    answers = model.predict_batch(images, [datetime(2020, 9, 1)] * 3)
+    answers = model.predict_windows({LAYER: images}, {LAYER: [datetime(2020, 9, 1)] * 3})
     assert ((answers > 0) & (answers < 1)).all()
 
 

@@ -16,7 +16,7 @@ from burnscar_assets.dataset.materialize import materialize_tiles
 from burnscar_assets.dataset.points_csv import windows_from_csv, write_csv_windows
 from burnscar_assets.dataset.tile_plots import plot_chips
 from burnscar_assets.errors import InputError
-from burnscar_assets.mapping.inference import model_of_maps
+from burnscar_assets.mapping.inference import check_mappable
 from burnscar_assets.mapping.making import Judge, make_map
 from burnscar_assets.mapping.settings import MappingSettings
 from burnscar_assets.mapping.spec import MapSpec
@@ -30,7 +30,7 @@ from burnscar_assets.setups import Setup
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS, TILES, WINDOWS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import TABLE_CRS, read_table, write_table
-from burnscar_assets_tests.mapping.map_kit import judge_of, task_of
+from burnscar_assets_tests.mapping.map_kit import AS_ANSWERED, task_of
 from burnscar_assets_tests.sensors.sensor_archive import (
     EPSG,
     LEFT,
@@ -143,8 +143,9 @@ def test_a_baseline_of_landsat_maps_scars_at_30_m(setup: Setup, world: DataRoot,
         imagery=settings.imagery, settings=MappingSettings(block_px=128, min_area_ha=0, min_hole_ha=0),
         size_px=settings.windows.size_px, resolution_m=settings.windows.resolution_m, simulated=True,
     )  # fmt: skip
-    judge = judge_of(model_of_maps(load_model(root.checkpoint(YEAR)), spec.imagery.layer, spec.sensor))
-    outcome = make_map(task, spec, Judge(judge.model, manifest, judge.rules, None))
+    model = load_model(root.checkpoint(YEAR))
+    check_mappable(model, spec.imagery.layer, spec.sensor)
+    outcome = make_map(task, spec, Judge(model, manifest, AS_ANSWERED, None))
     assert outcome.record is not None and outcome.record["resolution_m"] == 30
     assert outcome.record["imagery"]["shown"] == ["B7", "B5", "B4"]
     with (
@@ -163,4 +164,4 @@ def test_a_model_of_another_sensor_is_not_asked(world: DataRoot, settings: Setti
     root = world.setup("other")
     train_baseline(KINDS[0], settings, root, YEAR, {})
     with pytest.raises(InputError, match=r"trained on Landsat 8–9 .*imagery is of Harmonized"):
-        model_of_maps(load_model(root.checkpoint(YEAR)), "landsat", load_sensor("hls"))
+        check_mappable(load_model(root.checkpoint(YEAR)), "landsat", load_sensor("hls"))

@@ -23,6 +23,7 @@ _REASONS: Final = {
     "no_scene": "no scene of these days in the archive",
     "too_cloudy": "every scene of these days is too cloudy",
     "no_data": "the scenes of these days have no data there",
+    "no_image_before": "the set-up reads an image from before the fire, and there is none",
 }
 
 _COLUMNS = (

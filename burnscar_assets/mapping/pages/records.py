@@ -189,7 +189,7 @@ class BrokenMap:
 
 @dataclass(frozen=True)
 class Unmapped:
-    """A fire that was to be mapped, and why it wasn't: `no_scene`, `too_cloudy` or `no_data`."""
+    """A fire that was to be mapped, and why it wasn't: `reason` of table `burned_area_maps`."""
 
     name: str
     reason: str

@@ -1,9 +1,9 @@
-"""A set-up without a network for prediction, read from its checkpoint's folder; asked as a network is asked."""
+"""Set-ups without a network as predictors, read from a checkpoint's folder."""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,67 +13,71 @@ from burnscar_assets.evaluation.baseline import NbrThreshold
 from burnscar_assets.models.baselines.threshold import ThresholdModel
 from burnscar_assets.models.baselines.trees import TreesModel
 from burnscar_assets.models.manifest import THRESHOLD_FILE, TREES_FILE, CheckpointManifest
+from burnscar_assets.models.predictor import Images, Predictor, Times
 
 
-class BaselineModel:
-    """Gives windows their probability of being burnt.
-
-    Args:
-        folder: of a verified checkpoint.
-        manifest: its manifest.
-
-    Attributes:
-        manifest: What the model is and what it has seen.
-        per_pixel: Whether it answers pixel by pixel: never.
+def read_baseline(folder: Path, manifest: CheckpointManifest) -> Predictor:
+    """The predictor of a verified checkpoint of kind `threshold` or `trees`.
 
     Raises:
-        CheckpointError: its file can't be read.
+        CheckpointError: its file can't be read, or it is of another kind.
     """
-
-    per_pixel: Final = False
-
-    def __init__(self, folder: Path, manifest: CheckpointManifest) -> None:
-        self.manifest = manifest
-        self._model = _read(folder, manifest)
-        self._before = next((layer for layer in manifest.layers if layer != manifest.layer), None)
-
-    def predict_batch(
-        self, images: NDArray[np.uint16] | Mapping[str, NDArray[np.uint16]], acquired: Any
-    ) -> NDArray[np.float64]:
-        """Probability of burnt for each window, as `models.model.BurnModel` gives it; the dates decide nothing.
-
-        Args:
-            images: (N, bands, height, width) digital numbers; of a model of several layers, those of each layer of the
-                manifest, with its bands.
-            acquired: when each was acquired; of several layers, a mapping.
-
-        Raises:
-            ValueError: the shape is not (N, bands, height, width), or the dates are not N.
-        """
-        if isinstance(images, Mapping):
-            after, before = images[self.manifest.layer], images[str(self._before)]
-            assert isinstance(self._model, ThresholdModel)  # noqa: S101 - trees read one layer
-            return self._model.predict(self.manifest.sensor, after, before) if len(after) else np.empty(0)
-        if self._before is not None:
-            raise ValueError(f"the model reads the layers {', '.join(self.manifest.layers)}: give a mapping")
-        sensor = self.manifest.sensor
-        bands = len(sensor.names)
-        if images.ndim != 4 or images.shape[1] != bands or len(acquired) != len(images):
-            raise ValueError(f"need (N, {bands}, height, width) and N dates, got {images.shape}, {len(acquired)}")
-        if not len(images):
-            return np.empty(0)
-        if isinstance(self._model, TreesModel):
-            return self._model.predict(images)
-        return self._model.predict(sensor, images)
-
-
-def _read(folder: Path, manifest: CheckpointManifest) -> ThresholdModel | TreesModel:
     if manifest.kind == "trees":
-        return TreesModel((folder / TREES_FILE).read_text(encoding="utf-8"), manifest.sensor)
+        return TreesPredictor(TreesModel((folder / TREES_FILE).read_text(encoding="utf-8"), manifest.sensor), manifest)
     if manifest.kind != "threshold":
         raise CheckpointError(f"{folder} holds a model of unknown kind {manifest.kind!r}: train it anew")
     try:
         said = json.loads((folder / THRESHOLD_FILE).read_bytes())
-        return ThresholdModel(NbrThreshold(**said["threshold"]), float(said["width"]), said["index"])
+        model = ThresholdModel(NbrThreshold(**said["threshold"]), float(said["width"]), said["index"])
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{folder / THRESHOLD_FILE} is no threshold: train it anew") from error
+    return ThresholdPredictor(model, manifest)
+
+
+class _Baseline(Predictor):
+    """Takes digital numbers as they are; dates decide nothing."""
+
+    def __init__(self, manifest: CheckpointManifest) -> None:
+        self.manifest = manifest
+        self.layers = manifest.layers or {manifest.layer: manifest.sensor.names}
+        self._before = next((layer for layer in self.layers if layer != manifest.layer), None)
+
+    def prepare(self, images: Images) -> dict[str, NDArray[Any]]:
+        """See `Predictor.prepare`."""
+        return dict(images)
+
+    def _images(self, prepared: Mapping[str, NDArray[Any]]) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        """The images after and before the fire."""
+        return prepared[self.manifest.layer], None if self._before is None else prepared[self._before]
+
+
+class ThresholdPredictor(_Baseline):
+    """A threshold on a burn index: on that of a pixel, or on a window's mean."""
+
+    per_pixel = True
+    reach_px = 0
+
+    def __init__(self, model: ThresholdModel, manifest: CheckpointManifest) -> None:
+        super().__init__(manifest)
+        self._model = model
+
+    def answer(self, prepared: Mapping[str, NDArray[Any]], times: Times) -> NDArray[np.float64]:
+        """See `Predictor.answer`."""
+        return self._model.predict_pixels(self.manifest.sensor, *self._images(prepared))
+
+    def answer_windows(self, prepared: Mapping[str, NDArray[Any]], times: Times) -> NDArray[np.float64]:
+        """See `Predictor.answer_windows`: by the mean of the index, which the threshold was tuned on."""
+        return self._model.predict(self.manifest.sensor, *self._images(prepared))
+
+
+class TreesPredictor(_Baseline):
+    """Boosted trees."""
+
+    def __init__(self, model: TreesModel, manifest: CheckpointManifest) -> None:
+        super().__init__(manifest)
+        self._model = model
+        self.per_pixel = manifest.per_pixel
+
+    def answer(self, prepared: Mapping[str, NDArray[Any]], times: Times) -> NDArray[np.float64]:
+        """See `Predictor.answer`."""
+        return self._model.predict(self._images(prepared)[0])

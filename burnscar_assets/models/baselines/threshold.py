@@ -42,13 +42,40 @@ class ThresholdModel:
         self, sensor: Sensor, images: NDArray[np.uint16], before: NDArray[np.uint16] | None = None
     ) -> NDArray[np.float64]:
         """(n,) probability of burnt; 0 for a window without data. Of what is given, see `burn_index`."""
-        return _probability(burn_index(self.index, sensor, images, before), self.threshold.threshold, self.width)
+        probability = self._probability(burn_index(self.index, sensor, images, before))
+        return np.where(np.isnan(probability), 0.0, probability)
+
+    def predict_pixels(
+        self, sensor: Sensor, images: NDArray[np.uint16], before: NDArray[np.uint16] | None = None
+    ) -> NDArray[np.float64]:
+        """(n, height, width) probability of burnt; NaN for a pixel without data. Arguments are those of `predict`."""
+        return self._probability(pixel_index(self.index, sensor, images, before))
+
+    def _probability(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
+        return _probability(values, self.threshold.threshold, self.width)
 
 
 def burn_index(
     index: str, sensor: Sensor, images: NDArray[np.uint16], before: NDArray[np.uint16] | None = None
 ) -> NDArray[np.float64]:
     """Mean burn index of windows over the pixels that hold data, low where burnt.
+
+    Arguments are those of `pixel_index`.
+
+    Returns:
+        (n,) mean index, unitless; NaN for a window without any data.
+    """
+    ratio = pixel_index(index, sensor, images, before)
+    valid = ~np.isnan(ratio)
+    total = np.where(valid, ratio, 0).sum(axis=(1, 2), dtype=np.float64)
+    pixels = valid.sum(axis=(1, 2))
+    return np.divide(total, pixels, out=np.full(len(images), np.nan), where=pixels > 0)
+
+
+def pixel_index(
+    index: str, sensor: Sensor, images: NDArray[np.uint16], before: NDArray[np.uint16] | None = None
+) -> NDArray[np.float32]:
+    """Burn index of each pixel, low where burnt.
 
     Args:
         index: nbr, or dnbr and rbr, which are high where burnt and so change their sign here.
@@ -57,16 +84,13 @@ def burn_index(
         before: (n, 2, height, width) digital numbers before the fire, bands `burn_ratio`; nbr needs none.
 
     Returns:
-        (n,) mean index, unitless; NaN for a window without any data.
+        (n, height, width) index, unitless; NaN without data.
     """
     ratio = nbr(images[:, sensor.place("nir")], images[:, sensor.place("swir2")])
-    if index in _CHANGES:
-        assert before is not None  # noqa: S101 - whoever asks for a change reads both images
-        ratio = -_CHANGES[index](nbr(before[:, 0], before[:, 1]), ratio)
-    valid = ~np.isnan(ratio)
-    total = np.where(valid, ratio, 0).sum(axis=(1, 2), dtype=np.float64)
-    pixels = valid.sum(axis=(1, 2))
-    return np.divide(total, pixels, out=np.full(len(images), np.nan), where=pixels > 0)
+    if index not in _CHANGES:
+        return ratio
+    assert before is not None  # noqa: S101 - whoever asks for a change reads both images
+    return -_CHANGES[index](nbr(before[:, 0], before[:, 1]), ratio)
 
 
 def fit_threshold(values: NDArray[np.floating], burnt: NDArray[np.bool_], index: str = "nbr") -> ThresholdModel:
@@ -90,8 +114,7 @@ def fit_threshold(values: NDArray[np.floating], burnt: NDArray[np.bool_], index:
 def _probability(values: NDArray[np.floating], threshold: float, width: float) -> NDArray[np.float64]:
     from scipy.special import expit
 
-    distance = (threshold - np.asarray(values, dtype=np.float64)) / width
-    return np.where(np.isnan(distance), 0.0, expit(distance))
+    return np.asarray(expit((threshold - np.asarray(values, dtype=np.float64)) / width))
 
 
 def _loss(probability: NDArray[np.float64], burnt: NDArray[np.bool_]) -> float:
