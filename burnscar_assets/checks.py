@@ -15,7 +15,7 @@ import shapely
 from burnscar_assets.classes import BURNT, CLASS_NAMES, Split, Stratum
 from burnscar_assets.clock import is_within
 from burnscar_assets.errors import CheckpointError, InputError
-from burnscar_assets.evaluation.report import BASELINE, MAPS, MAPS_GAIN, MEAN, MODEL, POOLED, best_baseline
+from burnscar_assets.evaluation.report import BASELINE, MAPS, MAPS_DECIDE, MAPS_GAIN, MEAN, MODEL, POOLED, best_baseline
 from burnscar_assets.funnel import unexplained
 from burnscar_assets.reader.clearness import is_clear_enough
 from burnscar_assets.storage.contracts import RELEASE_RECORDS
@@ -237,8 +237,8 @@ def model_beats_baseline(metrics: pd.DataFrame) -> Finding:
     """The model maps held-out fires no worse than each baseline on the same pixels; without maps, by F1 of windows."""
     best = best_baseline(metrics)
     if best:
-        gain = _figure(metrics, MODEL, MAPS_GAIN, best, "iou")
-        mapped = _figure(metrics, MODEL, MAPS, MEAN, "iou")
+        gain = _figure(metrics, MODEL, MAPS_GAIN, best, MAPS_DECIDE)
+        mapped = _figure(metrics, MODEL, MAPS, MEAN, MAPS_DECIDE)
         said = f"maps: mean IoU {mapped:.2f}, over that of {best} on the same fires {gain:+.3f}"
         return Finding(not gain < 0, said, {"model": mapped, "gain": gain})
     model, baseline = (_figure(metrics, method, POOLED, "", "f1_burnt") for method in (MODEL, BASELINE))
@@ -253,7 +253,7 @@ def metrics_keep_up(metrics: pd.DataFrame, year_before: pd.DataFrame) -> Finding
     """The model's mean IoU of maps didn't fall much from the fire year before; without maps, its F1 of windows."""
     if year_before.empty:
         return Finding(True, "no metrics of the fire year before")
-    what, place, most = "mean IoU of maps", (MAPS, MEAN, "iou"), MAX_IOU_DROP
+    what, place, most = "mean IoU of maps", (MAPS, MEAN, MAPS_DECIDE), MAX_IOU_DROP
     now, before = (_figure(rows, MODEL, *place) for rows in (metrics, year_before))
     if math.isnan(now) or math.isnan(before):
         what, place, most = "F1 of burnt windows", (POOLED, "", "f1_burnt"), MAX_F1_DROP

@@ -5,31 +5,32 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
 
-from burnscar_assets.comparison.maps import MAP_METRICS, MapField, maps_left_out, read_maps
 from burnscar_assets.comparison.paired import COMPARED, Comparison, compare
 from burnscar_assets.comparison.read import Contestant, Field, read_costs, read_field
 from burnscar_assets.comparison.verdict import Verdict, judge
 from burnscar_assets.errors import MissingDataError
 from burnscar_assets.evaluation.ground import ground_clusters
-from burnscar_assets.evaluation.map_baselines import BASELINES
-from burnscar_assets.evaluation.report import MODEL, answers_of, fire_ids_of
+from burnscar_assets.evaluation.report import MAPS_DECIDE, MODEL, answers_of, fire_ids_of
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.atomic import write_json
 from burnscar_assets.storage.contracts import SETUP_COMPARISON
 from burnscar_assets.storage.hashing import hash_json
 from burnscar_assets.storage.paths import DataRoot
 
+if TYPE_CHECKING:
+    from burnscar_assets.comparison.maps import MapField
+
 MAPS, QUALITY, COST = "maps", "quality", "cost"
 BASELINE: Final = "baseline"
 """Kind of what is no set-up but stands beside them: floors and burn indices."""
 
 REFERENCE: Final = "reference"
-DECISIVE_BY: Final = {MAPS: MAP_METRICS[0], QUALITY: COMPARED[0]}
+DECISIVE_BY: Final = {MAPS: MAPS_DECIDE, QUALITY: COMPARED[0]}
 """The metric that decides, by scope."""
 
 REPORT_FILE: Final = "comparison.json"
@@ -103,16 +104,18 @@ def compare_setups(
         MissingDataError: fewer than two set-ups were judged, or the reference was not.
         InputError: they have no window in common.
     """
+    from burnscar_assets.comparison.maps import maps_left_out, read_maps
+
     found = read_field(contestants, fire_years, reference)
     fire_ids = fire_ids_of(found.windows)
     answers = {name: [answers_of(rows, MODEL) for rows in seeds] for name, seeds in found.answers.items()}
-    comparison = compare(answers, ground_clusters(found.windows), fire_ids != "", settings)
+    windows = compare(answers, ground_clusters(found.windows), fire_ids != "", settings)
     present = [contestant for contestant in contestants if contestant.name in found.answers]
     titles = {contestant.name: contestant.title for contestant in present}
-    by_windows = judge(comparison, titles, settings.confidence)
+    by_windows = judge(windows, titles, settings.confidence)
     maps = read_maps(present, found.fire_years)
     mapped = None if maps is None else maps.compare(settings)
-    by_maps = None if mapped is None else judge(mapped, titles, settings.confidence)
+    by_maps = None if mapped is None or len(mapped.scored) < 2 else judge(mapped, titles, settings.confidence)
     report = Report(
         simulated=simulated,
         fire_years=found.fire_years,
@@ -121,17 +124,15 @@ def compare_setups(
         reference=reference,
         left_out=(*found.left_out, *maps_left_out(present, found.fire_years, maps)),
         verdict=by_maps or by_windows,
-        maps=0 if maps is None or mapped is None else len(maps.fires),
+        maps=0 if maps is None else len(maps.fires),
         by_windows=None if by_maps is None else by_windows,
-        over_baselines="" if maps is None or by_maps is None else _over_baselines(maps, by_maps.best, titles, settings),
+        over_baselines="" if maps is None or mapped is None else _over_baselines(maps, mapped, titles, settings),
     )
-    counted = {"reference": reference, "windows": report.windows, "fires": report.fires}
-    rows = []
-    for one in present:
-        if maps is not None and mapped is not None and one.name in mapped.scored:
-            rows += [row | _of_maps(maps) for row in _rows(one, mapped, MAPS, reference)]
-        rows += [row | counted for row in (*_rows(one, comparison, QUALITY, reference), *_cost_rows(one, found))]
+    counted = {"windows": report.windows, "fires": report.fires}
+    rows = [row | counted for one in present for row in (*_rows(one, windows, QUALITY, reference), *_costs(one, found))]
     if maps is not None and mapped is not None:
+        for one in present:
+            rows += [row | {"windows": 0, "fires": report.maps} for row in _rows(one, mapped, MAPS, reference)]
         rows += _baseline_rows(maps, reference, settings)
     return Outcome(SETUP_COMPARISON.conform(pd.DataFrame(rows).assign(reference=reference)), report)
 
@@ -165,8 +166,9 @@ def _verdict_of(said: dict[str, Any]) -> Verdict:
 
 
 def _rows(one: Contestant, comparison: Comparison, scope: str, reference: str) -> Iterator[dict[str, Any]]:
-    """A set-up's values, with differences to the reference where that was compared too."""
-    scored = comparison.scored[one.name]
+    """A set-up's values, with differences to the reference where that was compared too; none if it wasn't itself."""
+    if (scored := comparison.scored.get(one.name)) is None:
+        return
     for metric, value in scored.value.items():
         own, seeds, decides = scored.interval[metric], scored.by_seed[metric], metric == comparison.decisive
         row = _named(one) | {"scope": scope, "metric": metric, "value": value, "low": own.low, "high": own.high}
@@ -179,9 +181,11 @@ def _rows(one: Contestant, comparison: Comparison, scope: str, reference: str) -
         yield row | ends | {"difference": difference.value, "verdict": difference.verdict if decides else ""}
 
 
-def _cost_rows(one: Contestant, found: Field) -> Iterator[dict[str, Any]]:
-    for metric, value in _costs(one, found.fire_years).items():
-        yield _named(one) | {"scope": COST, "metric": metric, "value": value}
+def _costs(one: Contestant, found: Field) -> Iterator[dict[str, Any]]:
+    costs = read_costs(one, found.fire_years)
+    for name in COSTS:
+        value = _median([getattr(cost, name) for cost in costs])
+        yield _named(one) | {"scope": COST, "metric": name, "value": value}
 
 
 def _named(one: Contestant) -> dict[str, Any]:
@@ -189,43 +193,31 @@ def _named(one: Contestant) -> dict[str, Any]:
     return dict.fromkeys(_MAY_BE_EMPTY, math.nan) | known
 
 
-def _of_maps(maps: MapField) -> dict[str, int]:
-    return {"windows": 0, "fires": len(maps.fires)}
-
-
-def _baseline_rows(maps: MapField, reference: str, settings: EvaluationSettings) -> Iterator[dict[str, Any]]:
+def _baseline_rows(maps: "MapField", reference: str, settings: EvaluationSettings) -> Iterator[dict[str, Any]]:
     """Floors and burn indices, each beside the reference on the fires that it has maps of."""
-    for one in BASELINES:
-        if one.name not in maps.baselines:
-            continue
-        beside = maps.beside(reference if reference in maps.scores else next(iter(maps.scores)), one.name, settings)
+    setup = reference if reference in maps.scores else next(iter(maps.scores))
+    for one in maps.beside_baselines(setup, settings):
         named = Contestant(one.name, one.title, BASELINE, (), (DataRoot(Path()),))
-        fires = int(maps.baselines[one.name][DECISIVE_BY[MAPS]].notna().sum())
-        told = {"setup": f"{BASELINE}/{one.name}", "windows": 0, "fires": fires}
-        yield from (row | told for row in _rows(named, beside, MAPS, reference))
+        told = {"setup": f"{BASELINE}/{one.name}", "windows": 0, "fires": one.fires}
+        yield from (row | told for row in _rows(named, one.comparison, MAPS, reference))
 
 
-def _over_baselines(maps: MapField, best: str, titles: Mapping[str, str], settings: EvaluationSettings) -> str:
-    """The least gain of a set-up's maps over a floor or burn index, on the same fires."""
-    gains = {
-        one: maps.beside(best, one.name, settings).differences[DECISIVE_BY[MAPS], best, one.name]
-        for one in BASELINES
-        if one.name in maps.baselines
-    }
+def _over_baselines(
+    maps: "MapField", mapped: Comparison, titles: Mapping[str, str], settings: EvaluationSettings
+) -> str:
+    """The least gain of the best set-up's maps over a floor or burn index, on the same fires."""
+    best = max(sorted(mapped.scored), key=lambda name: mapped.scored[name].value[MAPS_DECIDE])
+    gains = [
+        (one.comparison.differences[MAPS_DECIDE, best, one.name], one) for one in maps.beside_baselines(best, settings)
+    ]
     if not gains:
         return ""
-    least = min(gains, key=lambda one: gains[one].value)
-    gain, fires = gains[least], int(maps.baselines[least.name][DECISIVE_BY[MAPS]].notna().sum())
+    gain, least = min(gains, key=lambda pair: pair[0].value)
     span = "" if math.isnan(gain.interval.low) else f" [{gain.interval.low:+.3f}, {gain.interval.high:+.3f}]"
     return (
         f"Of floors and burn indices on the same pixels, {least.title} comes nearest: over it {titles[best]} gains "
-        f"{gain.value:+.3f}{span} of IoU in the mean of {fires} fires."
+        f"{gain.value:+.3f}{span} of IoU in the mean of {least.fires} fires."
     )
-
-
-def _costs(one: Contestant, years: Sequence[int]) -> Mapping[str, float]:
-    costs = read_costs(one, years)
-    return {name: _median([getattr(cost, name) for cost in costs]) for name in COSTS}
 
 
 def _median(values: Sequence[float | None]) -> float:

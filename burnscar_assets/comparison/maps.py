@@ -12,8 +12,8 @@ from burnscar_assets.comparison.paired import Comparison, Entry, compare_entries
 from burnscar_assets.comparison.read import Contestant
 from burnscar_assets.evaluation.intervals import effective_clusters
 from burnscar_assets.evaluation.map_baselines import BASELINES
-from burnscar_assets.evaluation.map_figures import DECISIVE, FRAME, fires_judged, why_no_map
-from burnscar_assets.evaluation.report import MODEL
+from burnscar_assets.evaluation.map_figures import FRAME, fires_judged, why_no_map
+from burnscar_assets.evaluation.report import MAPS_DECIDE, MODEL
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.contracts import MAP_SCORES
 from burnscar_assets.storage.tables import read_years
@@ -25,9 +25,26 @@ UNFLAGGED: Final = "iou_unflagged"
 """IoU of the fires whose perimeters the source has no remark on."""
 
 MAP_METRICS: Final = (
-    DECISIVE, UNFLAGGED, "iou_off_outline", "f1", "omission", "boundary_f_1px", "boundary_f_2px",
+    MAPS_DECIDE, UNFLAGGED, "iou_off_outline", "f1", "omission", "boundary_f_1px", "boundary_f_2px",
 )  # fmt: skip
 """Means over fires that are compared; the first one decides."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A floor or burn index beside a set-up.
+
+    Attributes:
+        name: its name.
+        title: a few words.
+        fires: fires that both have maps of.
+        comparison: of the two on these.
+    """
+
+    name: str
+    title: str
+    fires: int
+    comparison: Comparison
 
 
 @dataclass(frozen=True)
@@ -44,20 +61,24 @@ class MapField:
     scores: dict[str, list[pd.DataFrame]]
     baselines: dict[str, pd.DataFrame]
 
-    def compare(self, settings: EvaluationSettings) -> Comparison | None:
-        """Set-ups in pairs by their means over fires; None with fewer than two."""
-        return self._compare(settings) if len(self.scores) > 1 else None
-
-    def _compare(self, settings: EvaluationSettings) -> Comparison:
+    def compare(self, settings: EvaluationSettings) -> Comparison:
+        """Set-ups in pairs by their means over fires."""
         entries = {name: [self._entry(rows) for rows in seeds] for name, seeds in self.scores.items()}
         return compare_entries(entries, self._ground, np.ones(len(self.fires), bool), settings, MAP_METRICS)
 
     def beside(self, setup: str, baseline: str, settings: EvaluationSettings) -> Comparison:
         """A set-up and a baseline on the fires that the baseline has maps of."""
-        known = self.baselines[baseline][DECISIVE].notna().to_numpy()
+        known = self.baselines[baseline][MAPS_DECIDE].notna().to_numpy()
         both = {setup: self.scores[setup], baseline: [self.baselines[baseline]]}
         scores = {name: [rows[known].reset_index(drop=True) for rows in seeds] for name, seeds in both.items()}
-        return MapField(self.fires[known].reset_index(drop=True), scores, {})._compare(settings)
+        return MapField(self.fires[known].reset_index(drop=True), scores, {}).compare(settings)
+
+    def beside_baselines(self, setup: str, settings: EvaluationSettings) -> Iterator[Beside]:
+        """A set-up beside every floor and burn index that has a map of one of the fires."""
+        for one in BASELINES:
+            if one.name in self.baselines:
+                fires = int(self.baselines[one.name][MAPS_DECIDE].notna().sum())
+                yield Beside(one.name, one.title, fires, self.beside(setup, one.name, settings))
 
     @property
     def _ground(self) -> list[str]:
@@ -98,7 +119,7 @@ def read_maps(contestants: Sequence[Contestant], fire_years: Sequence[int]) -> M
     scores = {name: [rows.loc[common].reset_index() for rows in seeds] for name, seeds in own.items()}
     beside = _with_baselines(judged)
     baselines = {one.name: _by_fire(beside, one.name).reindex(common).reset_index() for one in BASELINES}
-    known = {name: rows for name, rows in baselines.items() if rows[DECISIVE].notna().any()}
+    known = {name: rows for name, rows in baselines.items() if rows[MAPS_DECIDE].notna().any()}
     return MapField(first[[*FRAME, "ground"]], scores, known)
 
 
@@ -140,7 +161,7 @@ def _values(rows: pd.DataFrame, metric: str) -> NDArray[np.float64]:
     if metric != UNFLAGGED:
         return rows[metric].to_numpy(np.float64, na_value=np.nan)
     flagged = (rows["flag"].fillna("") != "").to_numpy(bool)
-    return np.where(flagged, np.nan, _values(rows, DECISIVE))
+    return np.where(flagged, np.nan, _values(rows, MAPS_DECIDE))
 
 
 def _mean(weights: NDArray[Any], values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ from typing import Final
 
 from burnscar_assets.comparison.paired import BETTER, DECISIVE, Comparison
 from burnscar_assets.evaluation.intervals import FEW_CLUSTERS, MIN_CLUSTERS
-from burnscar_assets.evaluation.map_figures import DECISIVE as MAPS_DECIDE
+from burnscar_assets.evaluation.report import MAPS_DECIDE
 
 WHAT_DECIDES: Final = {DECISIVE: "F1 of burnt windows", MAPS_DECIDE: "mean IoU of maps"}
 """What the metric that decides is called."""

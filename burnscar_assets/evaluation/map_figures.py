@@ -16,6 +16,7 @@ from burnscar_assets.evaluation.ground import frame_clusters
 from burnscar_assets.evaluation.intervals import NO_INTERVAL, Interval, Scale, cluster_intervals, effective_clusters
 from burnscar_assets.evaluation.report import (
     MAPS,
+    MAPS_DECIDE,
     MAPS_GAIN,
     MAPS_NO_FIRE,
     MAPS_POOLED,
@@ -28,14 +29,11 @@ from burnscar_assets.evaluation.report import (
 from burnscar_assets.evaluation.subsets import classes_of
 from burnscar_assets.settings import EvaluationSettings
 
-DECISIVE: Final = "iou"
-"""The score that says which maps are better."""
-
 FRAME: Final = ("fire_year", "frame_id")
 """What names a frame."""
 
 OVER_FIRES: Final[dict[str, Scale]] = {
-    DECISIVE: "share",
+    MAPS_DECIDE: "share",
     "iou_off_outline": "share",
     "f1": "share",
     "omission": "share",
@@ -51,7 +49,7 @@ OVER_FIRES: Final[dict[str, Scale]] = {
 _POOLED: Final[dict[str, tuple[str, str]]] = {
     "omission": ("missed_ha", "burnt_ha"),
     "commission": ("false_ha", "mapped_ha"),
-    DECISIVE: ("hits_ha", "either_ha"),
+    MAPS_DECIDE: ("hits_ha", "either_ha"),
     "f1": ("twice_hits_ha", "both_ha"),
     "area_ratio": ("mapped_ha", "burnt_ha"),
 }
@@ -164,9 +162,9 @@ def map_metrics(scores: gpd.GeoDataFrame, settings: EvaluationSettings) -> Itera
 def paired(fires: pd.DataFrame, one: str, other: str) -> pd.DataFrame:
     """The fires that two predictors were judged on, with `gain`: the first one's IoU less the second's."""
     names = list(FRAME)
-    theirs = fires.loc[fires["predictor"] == other, [*names, DECISIVE]].rename(columns={DECISIVE: "theirs"})
+    theirs = fires.loc[fires["predictor"] == other, [*names, MAPS_DECIDE]].rename(columns={MAPS_DECIDE: "theirs"})
     both = fires[fires["predictor"] == one].merge(theirs, on=names)
-    return both.assign(gain=both[DECISIVE] - both["theirs"])
+    return both.assign(gain=both[MAPS_DECIDE] - both["theirs"])
 
 
 _Figure = tuple[str, str, float, Interval]
@@ -186,8 +184,8 @@ def _parts(maps: FireMaps, method: str, settings: EvaluationSettings) -> Iterato
     for name, inside in classes_of(maps.rows["area_ha"], settings.size_classes_ha, "ha"):
         if inside.any():
             chosen = maps.of(inside)
-            found = chosen.mean(chosen.rows[DECISIVE].to_numpy(float), "share")
-            yield from _named([(name, DECISIVE, *found)], chosen, method=method, scope=MAPS_SIZE)
+            found = chosen.mean(chosen.rows[MAPS_DECIDE].to_numpy(float), "share")
+            yield from _named([(name, MAPS_DECIDE, *found)], chosen, method=method, scope=MAPS_SIZE)
     flagged = (maps.rows["flag"].fillna("") != "").to_numpy(bool)
     if flagged.any() and not flagged.all():
         chosen = maps.of(~flagged)
@@ -199,7 +197,7 @@ def _gain(fires: pd.DataFrame, method: str, confidence: float) -> Iterator[dict[
     maps = FireMaps(paired(fires, MODEL, method), confidence)
     if len(maps.rows):
         found = maps.mean(maps.rows["gain"].to_numpy(float), "difference")
-        yield from _named([(method, DECISIVE, *found)], maps, method=MODEL, scope=MAPS_GAIN)
+        yield from _named([(method, MAPS_DECIDE, *found)], maps, method=MODEL, scope=MAPS_GAIN)
 
 
 def _without_fire(scores: gpd.GeoDataFrame, confidence: float) -> Iterator[dict[str, Any]]:

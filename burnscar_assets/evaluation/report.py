@@ -54,6 +54,9 @@ MEDIAN: Final = "median"
 MAPS: Final = "maps"
 """Maps of held-out fires, each counted once; its subsets are MEAN and MEDIAN, its methods those of MAP_SCORES."""
 
+MAPS_DECIDE: Final = "iou"
+"""The score that says which maps are better."""
+
 MAPS_POOLED: Final = f"{MAPS}_pooled"
 MAPS_SIZE: Final = f"{MAPS}_fire_size"
 MAPS_UNFLAGGED: Final = f"{MAPS}_unflagged"
@@ -383,17 +386,19 @@ def summarise(predictions: pd.DataFrame, metrics: pd.DataFrame) -> EvaluationSum
 
     season, cloudy = (metrics.loc[metrics["scope"] == scope, "windows"] for scope in (SEASON, CLOUDY))
     best = best_baseline(metrics)
-    gain = {column: value("iou", column=column, scope=MAPS_GAIN, subset=best) for column in ("value", "low", "high")}
+    gain = {
+        column: value(MAPS_DECIDE, column=column, scope=MAPS_GAIN, subset=best) for column in ("value", "low", "high")
+    }
     return EvaluationSummary(
         fire_year=int(metrics["fire_year"].iloc[0]),
-        maps=int(value("iou", column="fires", scope=MAPS, subset=MEAN) or 0),
-        map_iou=value("iou", scope=MAPS, subset=MEAN),
-        map_iou_low=value("iou", scope=MAPS, subset=MEAN, column="low"),
-        map_iou_high=value("iou", scope=MAPS, subset=MEAN, column="high"),
-        map_iou_median=value("iou", scope=MAPS, subset=MEDIAN),
+        maps=int(value(MAPS_DECIDE, column="fires", scope=MAPS, subset=MEAN) or 0),
+        map_iou=value(MAPS_DECIDE, scope=MAPS, subset=MEAN),
+        map_iou_low=value(MAPS_DECIDE, scope=MAPS, subset=MEAN, column="low"),
+        map_iou_high=value(MAPS_DECIDE, scope=MAPS, subset=MEAN, column="high"),
+        map_iou_median=value(MAPS_DECIDE, scope=MAPS, subset=MEDIAN),
         map_boundary_f_2px=value("boundary_f_2px", scope=MAPS, subset=MEAN),
         best_baseline=best,
-        best_baseline_map_iou=value("iou", best, scope=MAPS, subset=MEAN),
+        best_baseline_map_iou=value(MAPS_DECIDE, best, scope=MAPS, subset=MEAN),
         map_gain=gain["value"],
         map_gain_low=gain["low"],
         map_gain_high=gain["high"],
@@ -437,7 +442,9 @@ def summarise(predictions: pd.DataFrame, metrics: pd.DataFrame) -> EvaluationSum
 
 def best_baseline(metrics: pd.DataFrame) -> str:
     """The baseline that the model's maps gain least on, over the fires that both were judged on; empty without one."""
-    gains = metrics[(metrics["scope"] == MAPS_GAIN) & (metrics["metric"] == "iou")].sort_values(["value", "subset"])
+    gains = metrics[(metrics["scope"] == MAPS_GAIN) & (metrics["metric"] == MAPS_DECIDE)].sort_values(
+        ["value", "subset"]
+    )
     return str(gains["subset"].iloc[0]) if len(gains) else ""
 
 

@@ -111,13 +111,17 @@ def test_maps_decide_where_windows_say_otherwise(contestants: list[Contestant], 
 
 def test_set_ups_that_cannot_map_stay_with_windows_and_say_why(contestants: list[Contestant], root: DataRoot) -> None:
     for year in YEARS:
-        mapped(root, year, 0.75)
+        mapped(root, year, 0.75, dnbr=0.7)
         for part in contestants[1].roots:
             scores = scores_of({"model": [float("nan")] * 8}, year=year, reason="the model reads layer x")
             write_table(part, MAP_SCORES, scores, year)
-    report = compared(contestants).report
-    assert report.maps == 0 and report.by_windows is None and report.verdict.winner == "better"
+    outcome = compared(contestants)
+    report, table = outcome.report, outcome.table.set_index(["setup", "scope", "metric"])
+    assert report.maps == 16 and report.by_windows is None and report.verdict.winner == "better"
     assert "maps of better: the model reads layer x" in report.left_out
+    assert table.loc[("baseline/dnbr", "maps", "iou"), "difference"] == pytest.approx(-0.05)
+    assert "over it Own gains +0.050" in report.over_baselines
+    assert [row[1] for row in comparison_rows(outcome.table)][-1] == "–"
 
 
 def test_maps_are_compared_on_the_fires_that_all_were_judged_on(contestants: list[Contestant], root: DataRoot) -> None:
