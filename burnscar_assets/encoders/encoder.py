@@ -15,7 +15,7 @@ Lacking = Literal["error", "zero", "nearest", "mask"]
 """What is done about bands that a sensor lacks."""
 
 VARIABLES: Final = (
-    "FOLDER", "WEIGHTS_FILE", "RANDOM", "PATCH_SIZE", "WIDTH", "BLOCKS", "BANDS", "STEPS", "METRES", "INPUT",
+    "FOLDER", "WEIGHTS", "RANDOM", "PATCH_SIZE", "WIDTH", "BLOCKS", "BANDS", "STEPS", "METRES", "INPUT",
     "AUTOCAST", "COMPILE",
 )  # fmt: skip
 """What `${…}` as a whole value of `init_args` may name; see `Encoder.init_args`."""
@@ -88,7 +88,7 @@ class Encoder(Section):
     )
     init_args: dict[str, Any] = Field(
         {},
-        description="Its arguments. A value ${…} becomes: FOLDER with the weights; WEIGHTS_FILE, their name there; "
+        description="Its arguments. A value ${…} becomes: FOLDER with the weights; WEIGHTS, their file; "
         "RANDOM, whether to build it without weights (then only the architecture's file is in FOLDER); PATCH_SIZE; "
         "WIDTH; BLOCKS; BANDS, names of those bands that are there; STEPS, images of a window; METRES, side of a "
         "pixel; INPUT, name of the input; AUTOCAST, bfloat16 or null; COMPILE.",

@@ -28,8 +28,7 @@ class Presto(RslearnPresto):
     Args:
         image: name of the input.
         bands: names of the input's bands, in its order, as Sentinel-2 has them.
-        folder: with the weights.
-        weights_file: file of the tensors there.
+        weights: file of the tensors.
         random: leave the weights as they are drawn.
         pixels: pixels that go through the model at once.
 
@@ -40,9 +39,7 @@ class Presto(RslearnPresto):
 
     width: Final = 128
 
-    def __init__(
-        self, image: str, bands: list[str], folder: str, weights_file: str, random: bool = False, pixels: int = 8192
-    ) -> None:
+    def __init__(self, image: str, bands: list[str], weights: str, random: bool = False, pixels: int = 8192) -> None:
         FeatureExtractor.__init__(self)
         self.image = image
         if unknown := [name for name in bands if name not in INPUT_PRESTO_BANDS]:
@@ -52,7 +49,7 @@ class Presto(RslearnPresto):
         self.month = 6  # rslearn's, for images without a date
         self.model = WholePresto.construct().encoder
         if not random:
-            load_published(self.model, Path(folder) / weights_file, _named)
+            load_published(self.model, Path(weights), _named)
 
     def forward(self, context: ModelContext) -> FeatureMaps:
         """One feature map (windows, 128, rows, columns)."""

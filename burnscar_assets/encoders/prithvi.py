@@ -25,8 +25,7 @@ class Prithvi(PatchEncoder):
         blocks: transformer blocks.
         heads: of each block's attention.
         pretrained_patch: side of a patch that it was pretrained with, in pixels.
-        folder: with the weights.
-        weights_file: file of the tensors there.
+        weights: file of the tensors.
         random: leave the weights as they are drawn.
 
     Raises:
@@ -44,8 +43,7 @@ class Prithvi(PatchEncoder):
         width: int,
         blocks: int,
         heads: int,
-        folder: str,
-        weights_file: str,
+        weights: str,
         pretrained_patch: int = 16,
         random: bool = False,
     ) -> None:
@@ -59,7 +57,7 @@ class Prithvi(PatchEncoder):
             num_heads=heads,
         )
         if not random:
-            load_published(self.model, Path(folder) / weights_file, _named, optional="pos_embed")
+            load_published(self.model, Path(weights), _named, optional="pos_embed")
 
     def tokens(self, images: Tensor) -> Tensor:
         """Features of the last block, averaged over the steps, as rslearn does."""

@@ -30,8 +30,7 @@ class TerraMind(PatchEncoder):
         blocks: transformer blocks.
         heads: of each block's attention.
         gated: whether blocks are gated and without biases, as base and large are, tiny and small not.
-        folder: with the weights.
-        weights_file: file of the tensors there.
+        weights: file of the tensors.
         random: leave the weights as they are drawn.
 
     Raises:
@@ -64,14 +63,13 @@ class TerraMind(PatchEncoder):
         blocks: int,
         heads: int,
         gated: bool,
-        folder: str,
-        weights_file: str,
+        weights: str,
         random: bool = False,
     ) -> None:
         super().__init__(image, bands, patch_size, width)
         self.model = TerraMindTransformer(len(self.known), width, blocks, heads, gated=gated)
         if not random:
-            load_published(self.model, Path(folder) / weights_file, _named)
+            load_published(self.model, Path(weights), _named)
 
     def tokens(self, images: Tensor) -> Tensor:
         """Features of the last block.

@@ -53,7 +53,7 @@ def _published_terramind(own: nn.Module, folder: Path) -> None:
 @pytest.mark.parametrize("gated", [False, True])
 def test_terramind_answers_as_terratorch_does(tmp_path: Path, gated: bool) -> None:
     arguments: dict[str, Any] = {"patch_size": 4, "width": 32, "blocks": 2, "heads": 2, "gated": gated}
-    arguments |= {"folder": str(tmp_path), "weights_file": "weights.pt"}
+    arguments |= {"weights": str(tmp_path / "weights.pt")}
     bands = list(TerraMind.known)
     _published_terramind(TerraMind("image", bands, **arguments, random=True).model, tmp_path)
     features = answer(TerraMind("image", bands, **arguments), 20 * _wave((1, 12, 32, 48), 0).unsqueeze(2))
@@ -74,7 +74,7 @@ def prithvi(tmp_path: Path) -> dict[str, Any]:
     whole = PrithviMAE(embed_dim=48, depth=2, num_heads=3, decoder_embed_dim=32, decoder_depth=1, num_frames=4)
     torch.save(whole.state_dict(), tmp_path / "weights.pt")
     sizes = {"patch_size": 4, "width": 48, "blocks": 2, "heads": 3}
-    return sizes | {"folder": str(tmp_path), "weights_file": "weights.pt"}
+    return sizes | {"weights": str(tmp_path / "weights.pt")}
 
 
 @pytest.mark.parametrize("steps", [1, 2, 4])
@@ -118,7 +118,7 @@ def test_weights_of_another_model_are_refused(prithvi: dict[str, Any], tmp_path:
     with pytest.raises(ValueError, match="has no blocks"):
         TerraMind("image", ["B02"], **prithvi, gated=True)
     with pytest.raises(CheckpointError, match="cannot be read as weights"):
-        Prithvi("image", bands, **prithvi | {"weights_file": "absent.pt"})
+        Prithvi("image", bands, **prithvi | {"weights": "absent.pt"})
     with pytest.raises(ValueError, match="knows no band B8A; it knows B02"):
         Prithvi("image", ["B8A"], **prithvi)
 
@@ -137,23 +137,23 @@ def test_weights_that_would_run_code_are_refused(
         with pytest.raises(CheckpointError, match="cannot be read as weights"):
             build("image", ["B02"], **prithvi, **({"gated": True} if build is TerraMind else {}))
     with pytest.raises(CheckpointError, match="cannot be read as weights"):
-        Presto("image", ["B02"], str(tmp_path), "weights.pt")
+        Presto("image", ["B02"], prithvi["weights"])
     assert not Path("ran").exists()
 
 
 @pytest.fixture
-def presto_folder(real_data: Path) -> Path:
-    """Folder with Presto's published weights, or a skip that says so."""
-    folder = real_data / "weights" / "presto"
-    if not (folder / "default_model.pt").is_file():
-        pytest.skip(f"Presto's weights not found at {folder}")
-    return folder
+def presto_weights(real_data: Path) -> str:
+    """Presto's published weights, or a skip that says so."""
+    path = real_data / "weights" / "presto" / "default_model.pt"
+    if not path.is_file():
+        pytest.skip(f"Presto's weights not found at {path}")
+    return str(path)
 
 
 @pytest.mark.real_data
-def test_presto_answers_as_rslearn_does_with_its_weights(presto_folder: Path) -> None:
-    ours = Presto("image", INPUT_PRESTO_S2_BANDS, str(presto_folder), "default_model.pt", pixels=37)
-    theirs = RslearnPresto(presto_folder)
+def test_presto_answers_as_rslearn_does_with_its_weights(presto_weights: str) -> None:
+    ours = Presto("image", INPUT_PRESTO_S2_BANDS, presto_weights, pixels=37)
+    theirs = RslearnPresto(Path(presto_weights).parent)
     images = torch.rand(2, 10, 2, 6, 9) * 5000
     features = answer(ours, images)
     assert features.shape == (2, ours.width, 6, 9)
@@ -161,20 +161,20 @@ def test_presto_answers_as_rslearn_does_with_its_weights(presto_folder: Path) ->
 
 
 @pytest.mark.real_data
-def test_presto_masks_groups_of_bands_and_the_nearest_of_a_group_stands_in(presto_folder: Path) -> None:
-    five = Presto("image", FIVE_BANDS, str(presto_folder), "default_model.pt")
-    seven = Presto("image", [*FIVE_BANDS[:4], "B8A", "B11", "B12"], str(presto_folder), "default_model.pt")
+def test_presto_masks_groups_of_bands_and_the_nearest_of_a_group_stands_in(presto_weights: str) -> None:
+    five = Presto("image", FIVE_BANDS, presto_weights)
+    seven = Presto("image", [*FIVE_BANDS[:4], "B8A", "B11", "B12"], presto_weights)
     images = torch.rand(1, 5, 1, 4, 4) * 5000
     with_both = images[:, [0, 1, 2, 3, 3, 4, 4]]
     assert list(five.sources) == ["B02", "B03", "B04", "B08", "B11", "B12"]
     assert (answer(five, images) - answer(seven, with_both)).abs().max() > 1e-3  # B8A is a group of its own
-    six = Presto("image", [*FIVE_BANDS[:4], "B11", "B12"], str(presto_folder), "default_model.pt")
+    six = Presto("image", [*FIVE_BANDS[:4], "B11", "B12"], presto_weights)
     torch.testing.assert_close(answer(five, images), answer(six, images[:, [0, 1, 2, 3, 4, 4]]))
     assert (answer(five, images) - answer(five, images * torch.tensor([1, 1, 1, 1, 2])[:, None, None, None])).any()
 
 
 def test_presto_sees_the_month_and_no_neighbour() -> None:
-    encoder = Presto("image", FIVE_BANDS, "", "", random=True)
+    encoder = Presto("image", FIVE_BANDS, "", random=True)
     images = torch.rand(1, 5, 1, 4, 4) * 5000
     june = answer(encoder, images)
     with torch.inference_mode():
@@ -186,4 +186,4 @@ def test_presto_sees_the_month_and_no_neighbour() -> None:
     assert same.sum() == 15
     assert not same[0, 0]
     with pytest.raises(ValueError, match="Presto knows no band B01"):
-        Presto("image", ["B01"], "", "", random=True)
+        Presto("image", ["B01"], "", random=True)

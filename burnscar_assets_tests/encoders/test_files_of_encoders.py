@@ -19,9 +19,8 @@ def built(encoder: Encoder, variant: str) -> nn.Module:
     """The encoder with random weights, given all its bands."""
     said = encoder.variants[variant]
     values: dict[str, Any] = {
-        "FOLDER": "", "WEIGHTS_FILE": said.weights_file or encoder.weights_file, "RANDOM": True, "INPUT": encoder.input,
+        "WEIGHTS": "", "RANDOM": True, "INPUT": encoder.input, "BANDS": [band.name for band in encoder.bands],
         "PATCH_SIZE": encoder.patch_size, "WIDTH": said.width, "BLOCKS": said.blocks,
-        "BANDS": [band.name for band in encoder.bands],
     }  # fmt: skip
     module, _, name = encoder.class_path.rpartition(".")
     model: nn.Module = getattr(import_module(module), name)(**filled(encoder.init_args | said.init_args, values))
