@@ -117,6 +117,7 @@ class Setup(Section):
         """
         content = settings.model_dump(mode="json")
         content["training"] = _merged(content["training"], self.training)
+        content["training"]["further_seeds"] = ()
         if seed is not None or self.seeds:
             content["training"]["seed"] = self.seeds[0] if seed is None else seed
         if self.layer is not None:

@@ -63,8 +63,7 @@ def infer_sensor(folder: Path, files: Mapping[str, OwnFile], title: str) -> Infe
         InputError: the files don't tell it, or tell different things; the message says to give `--sensor`.
     """
     described = {name: file.descriptions for name, file in files.items()}
-    kind = _kind(files.values())
-    fitting = [sensor for sensor in shipped_sensors() if _fits(sensor, described, files, kind)]
+    fitting = [sensor for sensor in shipped_sensors() if _fits(sensor, described, files)]
     if len(fitting) > 1:
         _refuse(folder, f"they could be of {' or '.join(sensor.name for sensor in fitting)}")
     if fitting:
@@ -73,6 +72,7 @@ def infer_sensor(folder: Path, files: Mapping[str, OwnFile], title: str) -> Infe
     names = tuple(band.name for band in bands)
     images = [(image, [files[name] for name in image.files]) for image in _images(described, bands)]
     of_images = [file for _, some in images for file in some]
+    kind = _kind(of_images)
     dtype = _common(folder, of_images, "types of numbers", lambda file: file.dtype)
     nodata = _common(folder, of_images, "numbers without data", lambda file: file.nodata)
     metres = _metres(folder, of_images)
@@ -118,7 +118,7 @@ def _kind(files: Iterable[OwnFile]) -> str:
     return "scenes" if all(count == 1 for count in days) else "composites"
 
 
-def _fits(sensor: Sensor, described: Mapping[str, Sequence[str]], files: Mapping[str, OwnFile], kind: str) -> bool:
+def _fits(sensor: Sensor, described: Mapping[str, Sequence[str]], files: Mapping[str, OwnFile]) -> bool:
     """Whether all bands of a shipped sensor are there by name, in files of its type, resolution and kind."""
     named = {name: texts for name, texts in described.items() if len(texts) == 1 or any(texts)}
     images, _ = find_images(named, sensor)
@@ -126,7 +126,7 @@ def _fits(sensor: Sensor, described: Mapping[str, Sequence[str]], files: Mapping
     finest = min((band.metres for band in sensor.bands), default=0.0)
     return (
         bool(images)
-        and sensor.kind == kind
+        and sensor.kind == _kind(measured)
         and all(file.dtype == sensor.dtype for file in measured)
         and abs(min(file.metres for file in measured) / finest - 1) < _ALIKE
     )

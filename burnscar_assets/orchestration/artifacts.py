@@ -233,8 +233,6 @@ def _tables(root: DataRoot, stage: str, year: int | None) -> list[Path]:
 
 def _roots(world: World, setup: str | None) -> list[DataRoot]:
     """Where the results of a set-up lie: of its first seed, then of the further ones; folds are put together there."""
-    if setup is None:
-        return [world.root]
     return [trained.root for trained in world.of(setup).by_seed()]
 
 

@@ -14,7 +14,7 @@ from burnscar_assets.classes import Fold
 from burnscar_assets.errors import SettingsError
 from burnscar_assets.settings import Settings, YearSettings
 from burnscar_assets.setups import Setup, load_setup, load_setups
-from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.storage.paths import OWN, DataRoot
 
 FOLDS_ASSET = "folds"
 STAGES_OF_MODELS = ("checkpoint", "evaluation_metrics", "burned_area_maps")
@@ -53,7 +53,9 @@ class World:
     def by_seed(self) -> "list[World]":
         """This world, then its set-up trained with further seeds."""
         setup = self.setup
-        return [self, *(self._of(setup, seed) for seed in setup.further_seeds())] if setup else [self]
+        if setup is not None:
+            return [self, *(self._of(setup, seed) for seed in setup.further_seeds())]
+        return [self, *(self._own(seed) for seed in self.settings.training.further_seeds)]
 
     def by_fold(self) -> "list[World]":
         """This world once for each fold, or as it is in a world of blocks: each has a checkpoint of its own."""
@@ -79,6 +81,11 @@ class World:
 
     def _of(self, setup: Setup, seed: int | None = None) -> "World":
         return World(setup.applied_to(self.settings, seed), self.root.setup(setup.name, seed), setup)
+
+    def _own(self, seed: int) -> "World":
+        """The world's own set-up trained with a further seed."""
+        training = self.settings.training.model_copy(update={"seed": seed, "further_seeds": ()})
+        return World(self.settings.model_copy(update={"training": training}), self.root.setup(OWN, seed))
 
     @cached_property
     def fire_years(self) -> dg.TimeWindowPartitionsDefinition:

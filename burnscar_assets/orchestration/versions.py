@@ -236,7 +236,14 @@ READ_BY = {
     ),
     "baseline_checkpoint": Read(("training.look_back_years", "training.seed", *_SEEN, *_JUDGED)),
     COMPARISON: Read(
-        ("evaluation.bootstrap_samples", "evaluation.confidence", "evaluation.seed", "setups.reference", *_FOLDS)
+        (
+            "evaluation.bootstrap_samples",
+            "evaluation.confidence",
+            "evaluation.seed",
+            "setups.reference",
+            "setups.title",
+            *_FOLDS,
+        )
     ),
 }
 

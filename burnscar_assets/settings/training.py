@@ -104,11 +104,22 @@ class TrainingSettings(Section):
         "dropout. auto: all GPUs there are, or one process.",
     )
     seed: int = Field(42, description="Seed of weights, order and augmentation.")
+    further_seeds: tuple[int, ...] = Field(
+        (),
+        description="Seeds that the world's own set-up is trained and judged with as well, so that a comparison knows "
+        "how much chance there is in it; maps are of the first.",
+    )
     logger: Literal["none", "mlflow", "wandb"] = Field(
         "none",
         description="Who else is told of losses and metrics: MLflow (at MLFLOW_TRACKING_URI) or Weights & Biases (with "
         "WANDB_API_KEY); without these variables they write files under the data root.",
     )
+
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> Self:
+        if len({self.seed, *self.further_seeds}) < 1 + len(self.further_seeds):
+            raise ValueError("seed and further_seeds must differ")
+        return self
 
     @model_validator(mode="after")
     def _sides_and_parts_are_whole(self) -> Self:
@@ -169,16 +180,16 @@ class EvaluationSettings(Section):
     worst_windows: int = Field(12, ge=1, le=48, description="Windows most wrong that the report shows, at most.")
     champion_rule: Literal["not_worse", "better", "person"] = Field(
         "not_worse",
-        description="When a year's new checkpoint takes its champion's place: the mean IoU of its maps of the same "
-        "validation fires (without frames of such fires, its F1 of burnt windows) is not below the champion's by more "
-        "than champion_margin; or is above the champion's; or only by a person's word.",
+        description="When a year's new checkpoint takes its champion's place: its F1 of burnt on the same validation "
+        "fires is not below the champion's by more than champion_margin; or is above the champion's; or only by a "
+        "person's word.",
     )
     champion_margin: float = Field(
         0.05,
         ge=0,
         le=1,
-        description="Mean IoU (or F1) that a new champion may be worse by, at the lower end of the interval of the "
-        "paired difference; what champions lost to those before them counts.",
+        description="F1 of burnt that a new champion may be worse by, at the lower end of the interval of the paired "
+        "difference; what champions lost to those before them counts.",
     )
 
     @model_validator(mode="after")
@@ -194,6 +205,9 @@ class SetupsSettings(Section):
     """Which set-ups of `setups/*.yaml` stand beside the world's own, and how they are compared."""
 
     exclude: tuple[str, ...] = Field((), description="Set-ups that are left out, by name or pattern (`olmoearth-*`).")
+    title: str = Field(
+        "The world's own", min_length=1, description="What comparisons call the set-up of this settings file."
+    )
     reference: str = Field(
         "default", description="Set-up that the others are compared with; default: that of this settings file."
     )

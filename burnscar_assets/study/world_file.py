@@ -59,7 +59,7 @@ sampling:
   points_per_sqrt_window: 8
   unburnt_per_burnt: {{ring: 1}}
   splits:
-    block_km: 20
+    folds: 5 # each fire is judged once, by models trained on fires of other folds, 10 km apart; no walk-forward
 windows:
   # Days after the end of a fire, and before its alarm, that images may be of. Composites without days are taken for
   # all of these.
@@ -81,10 +81,13 @@ training:
   early_stop_epochs: 6
   batch_size: 32
   learning_rate: 3.0e-3
+  seed: 0
+  further_seeds: [1, 2]
   accelerator: cpu
 mapping: {{buffer_m: 500}}
 setups:
-  exclude: []
+  title: Plain U-Net
+  exclude: [segmentation, "olmoearth-*", dnbr-threshold, unet]
 """
 
 

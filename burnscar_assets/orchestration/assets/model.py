@@ -262,7 +262,11 @@ def metrics_version(world: World, year: int) -> str:
     if world.setup is None:
         champion = load_champion(world.root, year)
         rules = None if champion is None else champion.model_dump(mode="json", include={"rules"})
-        own = [table.content_hash(read_table(world.root, table, year)) for table in (EVALUATION_METRICS, MAP_SCORES)]
+        own = [
+            table.content_hash(read_table(judged.root, table, year))
+            for judged in world.by_seed()
+            for table in (EVALUATION_METRICS, MAP_SCORES)
+        ]
         return hash_json([*own, rules])
     tables = [
         table.content_hash(read_table(judged.root, table, year))

@@ -122,7 +122,10 @@ def contestants(world: World) -> "list[Contestant]":
     """The world's own set-up and those beside it, as a comparison takes them."""
     from burnscar_assets.comparison.read import Contestant
 
-    own = Contestant(OWN, "The world's own", "fine_tuned", (), (world.root,))
+    settings = world.settings
+    training, roots = settings.training, tuple(trained.root for trained in world.by_seed())
+    seeds = (training.seed, *training.further_seeds) if training.further_seeds else ()
+    own = Contestant(OWN, settings.setups.title, "fine_tuned", seeds, roots)
     others = [
         Contestant(name, setup.title, setup.kind, setup.seeds, tuple(w.root for w in world.of(name).by_seed()))
         for name, setup in world.setups.items()
