@@ -87,4 +87,4 @@ class Stratum(StrEnum):
 
 
 BANDS: Final = ("B02", "B03", "B04", "B08", "B05", "B06", "B07", "B8A", "B11", "B12", "B01", "B09")
-"""Sentinel-2 L2A bands in the order that OlmoEarth was pretrained on."""
+"""Bands of the simulated Sentinel-2 L2A scenes, in the order of its sensor's file."""

@@ -17,9 +17,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from burnscar_assets.environment import CONFIGS_DIR, INSTANCE_FILE, config_file
+from burnscar_assets.encoders.chosen import identity
+from burnscar_assets.encoders.load import load_encoder
+from burnscar_assets.encoders.weights import RANDOM, weight_files
+from burnscar_assets.environment import CONFIGS_DIR, INSTANCE_FILE, config_file, weights_folder
 from burnscar_assets.errors import BurnscarError, InputError, SettingsError
-from burnscar_assets.models.olmoearth import model_id
 from burnscar_assets.network.addresses import host_of, with_secrets
 from burnscar_assets.settings import Settings
 from burnscar_assets.storage.paths import DataRoot
@@ -65,7 +67,7 @@ def checks(settings: Settings, root: DataRoot) -> list[Check]:
         _machine(),
         _gpu(settings),
         *_sources(settings, root),
-        _weights(settings),
+        _weights(settings, root),
         _browser(),
     ]
 
@@ -199,7 +201,7 @@ def _sources(settings: Settings, root: DataRoot) -> Iterator[Check]:
         classes = []
     addresses += [host for module, host in _SOURCE_HOSTS.items() if any(module in path for path in classes)]
     if settings.training.model.weights is None and not settings.training.model.allow_random:
-        addresses.append(("OlmoEarth weights on the hub", _HUB))
+        addresses.append(("pretrained weights on the hub", _HUB))
     with ThreadPoolExecutor(max_workers=4) as pool:
         yield from pool.map(_reachable, addresses)
 
@@ -236,28 +238,33 @@ def _reachable(address: tuple[str, str]) -> Check:
     return Check(name, True, f"{host} answers")
 
 
-def _weights(settings: Settings) -> Check:
-    """OlmoEarth's weights: in the folder of the settings, or in the hub's cache."""
+def _weights(settings: Settings, root: DataRoot) -> Check:
+    """The pretrained encoder's weights: in the folder of the settings, or in the hub's cache."""
     from huggingface_hub import try_to_load_from_cache
 
     model = settings.training.model
-    files = ("config.json", "weights.pth")
-    if model.weights is not None:
-        missing = [name for name in files if not (Path(model.weights) / name).is_file()]
-        found = f"no {' and '.join(missing)} in it" if missing else "found"
-        remedy = "put both files there, or leave training.model.weights empty"
-        return Check("OlmoEarth weights", not missing, f"{model.weights}: {found}", remedy)
     try:
-        repository = model_id(model)
+        encoder = load_encoder(model.encoder)
+        published, what = encoder.published(model.variant), identity(encoder, model.variant)
     except BurnscarError as error:
-        return Check("OlmoEarth weights", False, f"{model.version} {model.size}: no such model", str(error))
-    cached = all(isinstance(try_to_load_from_cache(repository, name), str) for name in files)
-    if cached:
-        return Check("OlmoEarth weights", True, f"{repository} is in the hub's cache")
+        said = f"{model.encoder} {model.variant or ''}".strip()
+        return Check("pretrained weights", False, f"{said}: no such model", str(error))
+    files = [str(Path(published.folder) / name) for name in weight_files(encoder, published)]
+    if published.weights_file is None or model.weights == RANDOM:
+        return Check("pretrained weights", True, f"{what} needs none" if published.weights_file is None else "random")
+    folder = weights_folder(root, encoder.name) if model.weights is None else root.resolve(model.weights)
+    missing = [name for name in files if not (folder / name).is_file()]
+    if model.weights is not None or not missing:
+        found = f"no {' and '.join(missing)} in it" if missing else "found"
+        remedy = f"put {' and '.join(files)} there, or leave training.model.weights empty"
+        return Check("pretrained weights", not missing, f"{folder}: {found}", remedy)
+    repository = published.repository or ""
+    if repository and all(isinstance(try_to_load_from_cache(repository, name), str) for name in files):
+        return Check("pretrained weights", True, f"{what} is in the hub's cache")
     remedy = f"with a network they are fetched by themselves, or now: hf download {repository}"
     if model.allow_random:
         remedy += "; without them training starts from random weights, and says so"
-    return Check("OlmoEarth weights", None, f"{repository} is not in the hub's cache", remedy)
+    return Check("pretrained weights", None, f"{what} is not in the hub's cache", remedy)
 
 
 def _browser() -> Check:

@@ -15,6 +15,10 @@ STORE_VARIABLE = "BURNSCAR_STORE"
 """Address of the object store that results go to and come from; without one they stay under the data root."""
 
 
+WEIGHTS_VARIABLE = "BURNSCAR_WEIGHTS"
+"""Folder with pretrained weights, a folder of each encoder's name; without it, `pretrained` under the data root."""
+
+
 def _shipped(name: str) -> Path:
     """What comes with the package: the build puts it inside, in the repository it lies beside (`setup.py`)."""
     package = Path(__file__).resolve().parent
@@ -33,6 +37,11 @@ def data_root() -> Path:
     """The data root of this process: BURNSCAR_DATA, or data/<name of the settings file> under the current folder."""
     world = Path(os.environ.get(CONFIG_VARIABLE) or "demo").stem
     return Path(os.environ.get(DATA_VARIABLE) or f"data/{world}").resolve()
+
+
+def weights_folder(root: DataRoot, encoder: str) -> Path:
+    """Where a person may put an encoder's files: a folder of its name in BURNSCAR_WEIGHTS or under the data root."""
+    return Path(os.environ.get(WEIGHTS_VARIABLE) or root.pretrained).resolve() / encoder
 
 
 def settings_path(root: Path) -> Path:

@@ -116,8 +116,8 @@ class Setup(Section):
             SettingsError: naming this set-up, the field, and what is allowed.
         """
         content = settings.model_dump(mode="json")
-        content["training"] = _merged(content["training"], self.training)
         content["training"]["further_seeds"] = ()
+        content["training"] = _merged(_of_encoder(content["training"], self.training), self.training)
         if seed is not None or self.seeds:
             content["training"]["seed"] = self.seeds[0] if seed is None else seed
         if self.layer is not None:
@@ -168,6 +168,13 @@ def load_setup(name: str) -> Setup:
     if name not in files:
         raise SettingsError(f"no set-up {name!r}: there are {', '.join(files) or 'none'}")
     return read_named(files[name], "set-up", Setup)
+
+
+def _of_encoder(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of training without what the world says of another encoder than a set-up's."""
+    model = changes.get("model")
+    named = model.get("encoder") if isinstance(model, dict) else None
+    return {**values, "model": {}} if named not in (None, values["model"]["encoder"]) else dict(values)
 
 
 def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,11 +26,12 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from burnscar_assets.encoders.load import DEFAULT_MODULE
 from burnscar_assets.parent import WATCH_INTERVAL_S, child_environment, ending_with, pop_parent
 from burnscar_assets.process import prepare_environment
 
 _ALWAYS: Final = ("dagster_pipes",)
-_MODEL: Final = ("torch", "rslearn.models.olmoearth_pretrain.model", "burnscar_assets.dataset.packed.data")
+_MODEL: Final = ("torch", DEFAULT_MODULE, "burnscar_assets.dataset.packed.data")
 PRELOADED: Final[Mapping[str, Sequence[str]]] = {
     "burnscar_assets.models.trainer": (
         *_MODEL,

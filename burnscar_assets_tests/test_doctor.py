@@ -57,7 +57,7 @@ def test_the_demo_lacks_nothing_here_and_everything_is_named(root: DataRoot) -> 
     results = checks(DEMO, root)
     assert not [check for check in results if check.ok is False]
     names = {check.name for check in results}
-    assert {"Python", "data folder", "free space", "memory and cores", "GPU", "OlmoEarth weights"} <= names
+    assert {"Python", "data folder", "free space", "memory and cores", "GPU", "pretrained weights"} <= names
     assert {"library torch", "library rslearn", "library dagster", "library duckdb"} <= names
     assert all(check.detail for check in results)
     assert all(check.remedy for check in results if check.ok is None)
@@ -122,7 +122,7 @@ def test_sources_of_the_configuration_that_do_not_answer_are_notes(root: DataRoo
     settings = world(
         release={"source": "https://fire.invalid/x.zip"}, imagery={"dataset_config": "dataset-planetary-computer.json"}
     )
-    for name in ("release of perimeters", "Planetary Computer", "OlmoEarth weights on the hub"):
+    for name in ("release of perimeters", "Planetary Computer", "pretrained weights on the hub"):
         check = found(settings, root, name)
         assert check.ok is None and "still works" in check.remedy
 
@@ -172,13 +172,13 @@ def test_weights_are_looked_for_in_the_folder_and_in_the_cache(
     folder.mkdir()
     (folder / "config.json").write_text("{}")
     settings = world(training={"model": {"weights": str(folder)}})
-    assert found(settings, root, "OlmoEarth weights").detail == f"{folder}: no weights.pth in it"
+    assert found(settings, root, "pretrained weights").detail == f"{folder}: no weights.pth in it"
     (folder / "weights.pth").write_text("")
-    assert found(settings, root, "OlmoEarth weights").ok is True
+    assert found(settings, root, "pretrained weights").ok is True
 
     cache = tmp_path / "hub"
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
-    absent = found(DEMO, root, "OlmoEarth weights")
+    absent = found(DEMO, root, "pretrained weights")
     assert absent.ok is None and "random weights" in absent.remedy and "allenai/OlmoEarth-v1_2-Nano" in absent.remedy
     repository = cache / "models--allenai--OlmoEarth-v1_2-Nano"
     (repository / "refs").mkdir(parents=True)
@@ -186,12 +186,12 @@ def test_weights_are_looked_for_in_the_folder_and_in_the_cache(
     for name in ("config.json", "weights.pth"):
         (repository / "snapshots" / "abc").mkdir(parents=True, exist_ok=True)
         (repository / "snapshots" / "abc" / name).write_text("")
-    assert found(DEMO, root, "OlmoEarth weights").ok is True
+    assert found(DEMO, root, "pretrained weights").ok is True
 
 
 def test_a_model_that_was_never_published_is_named(root: DataRoot) -> None:
-    settings = world(training={"model": {"version": "v1_3", "size": "nano"}})
-    check = found(settings, root, "OlmoEarth weights")
+    settings = world(training={"model": {"variant": "v1_3-nano"}})
+    check = found(settings, root, "pretrained weights")
     assert check.ok is False and "v1_3" in check.detail + check.remedy
 
 

@@ -10,7 +10,7 @@ from burnscar_assets.definitions import build_definitions
 from burnscar_assets.environment import CONFIG_VARIABLE, CONFIGS_DIR
 from burnscar_assets.errors import SettingsError
 from burnscar_assets.orchestration.versions import code_version
-from burnscar_assets.settings import Settings, load_settings
+from burnscar_assets.settings import ModelSettings, Settings, load_settings
 from burnscar_assets.setups import load_setup, load_setups
 from burnscar_assets.storage.paths import DataRoot
 
@@ -59,13 +59,20 @@ def test_a_file_becomes_assets_and_changes_nothing_else(folder: Path, settings: 
 def test_a_set_up_replaces_values_field_by_field_and_has_its_own_place(folder: Path, settings: Settings) -> None:
     write(folder, "x", training={"model": {"patch_size": 2}, "max_epochs": 3}, layer="after", seeds=[4, 5])
     applied = load_setup("x").applied_to(settings)
-    assert (applied.training.model.patch_size, applied.training.model.size) == (2, settings.training.model.size)
+    assert (applied.training.model.patch_size, applied.training.model.variant) == (2, settings.training.model.variant)
     assert (applied.training.max_epochs, applied.training.seed, applied.imagery.layer) == (3, 4, "after")
     assert load_setup("x").applied_to(settings, seed=5).training.seed == 5
     root = DataRoot(Path("/d"))
     assert root.setup("x").checkpoint(2020) == Path("/d/setups/x/checkpoints/fire_year=2020")
     assert root.setup("x", 5).evaluation(2020) == Path("/d/setups/x/seed=5/evaluation/fire_year=2020")
     assert root.setup("x").dataset == root.dataset and root.setup("x").tables == root.tables
+
+
+def test_another_encoder_takes_nothing_that_the_world_says_of_its_own(folder: Path, settings: Settings) -> None:
+    write(folder, "x", training={"model": {"encoder": "galileo"}})
+    write(folder, "y", training={"model": {"encoder": "olmoearth"}})
+    assert load_setup("x").applied_to(settings).training.model == ModelSettings(encoder="galileo")
+    assert load_setup("y").applied_to(settings).training.model == settings.training.model != ModelSettings()
 
 
 def test_every_file_that_comes_with_the_package_is_valid(settings: Settings) -> None:
@@ -81,7 +88,7 @@ def test_every_file_that_comes_with_the_package_is_valid(settings: Settings) -> 
         ({"patch": 2}, ("patch", "no such field", "training")),
         ({"title": ""}, ("title",)),
         ({"training": {"epochs": 2}}, ("set-up x", "training.epochs", "max_epochs")),
-        ({"training": {"model": {"patch_size": 9}}}, ("set-up x", "training.model.patch_size", "8")),
+        ({"training": {"model": {"patch_size": 0}}}, ("set-up x", "training.model.patch_size", "1")),
         ({"seeds": [1, 1]}, ("seeds must differ",)),
         ({"seeds": [1], "training": {"seed": 2}}, ("not both",)),
         ({"trees": {"leaves": 3}}, ("trees is not of kind fine_tuned",)),

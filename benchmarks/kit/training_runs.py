@@ -10,13 +10,13 @@ from typing import Any, Final
 
 import numpy as np
 import yaml
+from burnscar_assets.models.olmoearth import resolve_encoder
 from numpy.typing import NDArray
 
 from burnscar_assets.classes import BANDS, CLASS_NAMES, LABEL_PROPERTY
 from burnscar_assets.dataset.windows import DATA_STORAGE, LABEL_LAYER, LABEL_LAYER_CONFIG, WINDOW_STORAGE
 from burnscar_assets.environment import CONFIGS_DIR
 from burnscar_assets.models.config import run_config
-from burnscar_assets.models.olmoearth import resolve_encoder
 from burnscar_assets.models.spec import TrainingSpec
 from burnscar_assets.settings import TrainingSettings
 from burnscar_assets.storage.hashing import hash_json

@@ -6,7 +6,6 @@ from typing import Final
 import torch  # noqa: TID253 - only a training process loads this module
 from rslearn.config import DType  # noqa: TID253 - as above
 from rslearn.dataset.window import get_layer_and_group_from_dir_name  # noqa: TID253
-from rslearn.models.olmoearth_pretrain.norm import OlmoEarthNormalize  # noqa: TID253
 from rslearn.train.dataset import DataInput, SplitConfig  # noqa: TID253
 from rslearn.train.tasks import Task  # noqa: TID253
 from rslearn.train.transforms.flip import Flip  # noqa: TID253
@@ -91,10 +90,8 @@ def plan_reads(config: SplitConfig, inputs: dict[str, DataInput], task: Task) ->
     images = {name: _images(name, said) for name, said in rasters.items()}
     flipped: dict[str, tuple[int, ...]] = {}
     for transform in config.transforms or ():
-        if type(transform) is OlmoEarthNormalize:
-            images |= {name: _normalised(images, name, transform) for name in transform.band_names}
-        elif type(transform) is Normalize:
-            images |= {name: _scaled(images, name, transform) for name in transform.selectors}
+        if type(transform) is Normalize:
+            images |= {name: _normalised(images, name, transform) for name in transform.selectors}
         elif type(transform) is Flip:
             chosen = [name for name in transform.image_selectors if not name.startswith(_OF_TARGETS)]
             images |= {name: _mirrored(images, name, transform) for name in chosen}
@@ -148,30 +145,18 @@ def _images(name: str, said: DataInput) -> Images:
     return Images(name, tuple(map(get_layer_and_group_from_dir_name, said.layers)), tuple(said.bands or ()))
 
 
-def _normalised(images: dict[str, Images], name: str, transform: OlmoEarthNormalize) -> Images:
+def _normalised(images: dict[str, Images], name: str, transform: Normalize) -> Images:
     image = images.get(name)
-    if image is None or image.low is not None or image.bands != tuple(transform.band_names[name]):
+    if image is None or image.low is not None or transform.bands is not None or transform.valid_min is not None:
         raise UnsupportedError(f"normalisation of {name}")
-    norms = transform.norm_config[name]
-    require(set(norms) == set(image.bands) and transform.std_multiplier is not None, f"normalisation of {name}")
-    low = [norms[band]["mean"] - transform.std_multiplier * norms[band]["std"] for band in image.bands]
-    high = [norms[band]["mean"] + transform.std_multiplier * norms[band]["std"] for band in image.bands]
-    width = [top - bottom for top, bottom in zip(high, low, strict=True)]
-    return replace(image, low=_per_band(low), width=_per_band(width))
+    low, width = (_per_band(numbers, len(image.bands)) for numbers in (transform.mean, transform.std))
+    return replace(image, low=low, width=width)
 
 
-def _scaled(images: dict[str, Images], name: str, transform: Normalize) -> Images:
-    image = images.get(name)
-    if image is None or image.low is not None or transform.valid_min is not None or transform.bands is not None:
-        raise UnsupportedError(f"normalisation of {name}")
-    low, width = (
-        torch.broadcast_to(said.float(), (len(image.bands),)).tolist() for said in (transform.mean, transform.std)
-    )
-    return replace(image, low=_per_band(low), width=_per_band(width))
-
-
-def _per_band(values: list[float]) -> Tensor:
-    return torch.tensor(values, dtype=torch.float32)[:, None, None, None]
+def _per_band(numbers: Tensor, bands: int) -> Tensor:
+    """One number for all bands, or one for each, as (bands, 1, 1, 1)."""
+    require(numbers.ndim == 0 or len(numbers) == bands, "normalisation of other bands")
+    return numbers.to(torch.float32).expand(bands)[:, None, None, None]
 
 
 def _mirrored(images: dict[str, Images], name: str, transform: Flip) -> Images:

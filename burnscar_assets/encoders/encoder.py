@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
+from burnscar_assets.errors import SettingsError
 from burnscar_assets.section import Section
 from burnscar_assets.sensors.sensor import Role
 
@@ -115,9 +116,9 @@ class Encoder(Section):
     )
     most_steps: int = Field(1, ge=1, description="Images of a window that it takes at most.")
     wants_dates: bool = Field(False, description="Whether it is told when an image was acquired.")
-    tunings: tuple[Tuning, ...] = Field(("frozen", "freeze-then-unfreeze"), description="Ways to tune it.")
-    layer_decay_prefix: str = Field(
-        "model.blocks", description="By layer-decay: where its blocks are; what rslearn's LayerDecayAdamW can."
+    tunings: tuple[Tuning, ...] = Field(
+        ("freeze-then-unfreeze", "frozen"),
+        description="Ways to tune it; layer-decay takes a class with blocks at model.blocks, where rslearn seeks them.",
     )
     projections: tuple[str, ...] = Field(
         (), description="By lora: names of the linear layers of an attention that are added to, such as q, k, v, proj."
@@ -135,6 +136,7 @@ class Encoder(Section):
     architecture_classes: tuple[str, ...] = Field(
         (), description="Prefixes of the classes that the architecture's file may name under `_CLASS_`."
     )
+    packages: tuple[str, ...] = Field((), description="Packages whose versions a checkpoint keeps.")
     licence: Licence = Field(description="Terms of its weights.")
     pretraining: str = Field("unknown", description="What is published of the places and years of its pretraining.")
     variants: dict[str, Variant] = Field(min_length=1, description="Published models, by name.")
@@ -158,10 +160,32 @@ class Encoder(Section):
         nearest = "nearest" in {self.lacking, *(variant.lacking for variant in self.variants.values())}
         if nearest and any(band.nm is None for band in self.bands):
             raise ValueError("lacking: nearest needs the wavelength nm of each band")
-        unknown = sorted(set(_named([self.init_args, *(v.init_args for v in self.variants.values())])) - set(VARIABLES))
+        unknown = sorted(
+            set(variables([self.init_args, *(v.init_args for v in self.variants.values())])) - set(VARIABLES)
+        )
         if unknown:
             raise ValueError(f"init_args name ${{{unknown[0]}}}; there are {', '.join(VARIABLES)}")
         return self
+
+    def published(self, name: str | None = None) -> "Variant":
+        """A variant with what it leaves to the encoder.
+
+        Args:
+            name: of the variant; empty: the one that is taken unless settings say.
+
+        Raises:
+            SettingsError: there is no such variant; names those that there are.
+        """
+        chosen = self.variant if name is None else name
+        if chosen not in self.variants:
+            raise SettingsError(
+                f"training.model.variant: there is no {self.title} {chosen}; choose one of {', '.join(self.variants)}"
+            )
+        variant = self.variants[chosen]
+        left = ("repository", "revision", "weights_file", "lacking", "pretraining")
+        return variant.model_copy(
+            update={field: getattr(self, field) for field in left if getattr(variant, field) is None}
+        )
 
 
 def filled(node: Any, values: Mapping[str, Any]) -> Any:
@@ -174,11 +198,11 @@ def filled(node: Any, values: Mapping[str, Any]) -> Any:
     return node if name is None else values.get(name, node)
 
 
-def _named(node: Any) -> Iterator[str]:
-    """Names of the variables in arguments."""
+def variables(node: Any) -> Iterator[str]:
+    """Names of the variables in arguments, as often as they stand there."""
     if isinstance(node, dict | list):
         for value in node.values() if isinstance(node, dict) else node:
-            yield from _named(value)
+            yield from variables(value)
     elif (name := _name(node)) is not None:
         yield name
 

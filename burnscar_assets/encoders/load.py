@@ -4,9 +4,10 @@ An encoder's file lies in `encoders/` beside the world's settings or is a shippe
 files of one name the one beside the settings counts.
 """
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from burnscar_assets.encoders.encoder import Encoder
 from burnscar_assets.environment import CONFIGS_DIR, config_file
@@ -14,6 +15,9 @@ from burnscar_assets.errors import SettingsError
 from burnscar_assets.section import read_named
 
 DEFAULT: Final = "olmoearth"
+DEFAULT_MODULE: Final = "rslearn.models.olmoearth_pretrain.model"
+"""Module of its class, which takes seconds to import."""
+
 FOLDER: Final = "encoders"
 
 
@@ -58,11 +62,31 @@ def _shipped_files() -> list[Path]:
 @cache
 def shipped_classes() -> frozenset[str]:
     """Class paths of shipped encoders, which model configurations may name without a person's word."""
-    found = {encoder.class_path for encoder in shipped_encoders()}
-    return frozenset(found | {encoder.normaliser.class_path for encoder in shipped_encoders() if encoder.normaliser})
+    return frozenset(encoder.class_path for encoder in shipped_encoders())
 
 
 @cache
 def shipped_architecture_classes() -> tuple[str, ...]:
     """Prefixes of the classes that files of shipped encoders' architectures may name."""
     return tuple(sorted({prefix for encoder in shipped_encoders() for prefix in encoder.architecture_classes}))
+
+
+def foreign_arguments(class_path: str, bare: Mapping[str, Any]) -> list[str]:
+    """Arguments with which somebody else's checkpoint would have a shipped encoder read more than its own folder.
+
+    Args:
+        class_path: of the encoder.
+        bare: its arguments without weights, see `EncoderRecord`.
+
+    Returns:
+        Names that no shipped file of this class gives, or gives otherwise as to folder and weights.
+    """
+    given: dict[str, Any] = {}
+    for encoder in shipped_encoders():
+        if encoder.class_path == class_path:
+            given |= encoder.init_args
+            for variant in encoder.variants.values():
+                given |= variant.init_args
+    fixed = {"${FOLDER}": "${FOLDER}", "${WEIGHTS}": "${WEIGHTS}", "${RANDOM}": True}
+    wrong = {name for name, said in given.items() if said in list(fixed) and bare.get(name) != fixed[said]}
+    return sorted(wrong | (bare.keys() - given.keys())) if given else []

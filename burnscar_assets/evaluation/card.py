@@ -33,7 +33,6 @@ from burnscar_assets.evaluation.report import (
 from burnscar_assets.evaluation.spec import EvaluationReport, EvaluationSpec
 from burnscar_assets.evaluation.subsets import SCOPES, STRATUM
 from burnscar_assets.models.manifest import CheckpointManifest
-from burnscar_assets.models.olmoearth import pretraining_imagery
 from burnscar_assets.storage.atomic import atomic_file, write_json
 from burnscar_assets.storage.paths import DataRoot
 
@@ -150,7 +149,7 @@ def _figure(row: dict[str, Any]) -> dict[str, Any]:
 def _pretraining(manifest: CheckpointManifest) -> str:
     if manifest.encoder is None:
         return "none, there is no encoder"
-    return pretraining_imagery(manifest.encoder.model_id, random=manifest.encoder.random)
+    return manifest.encoder.pretraining
 
 
 def _limits(manifest: CheckpointManifest, report: EvaluationReport) -> Iterator[str]:

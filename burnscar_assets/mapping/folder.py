@@ -299,7 +299,11 @@ class _Writer:
             "resolution_m": self._frame.resolution_m,
             "imagery": spec.sensor.told(),
             "setup": spec.setup,
-            "checkpoint": {"fire_year": spec.checkpoint_year, "weights_sha256": inputs.manifest.weights_sha256},
+            "checkpoint": {
+                "fire_year": spec.checkpoint_year,
+                "weights_sha256": inputs.manifest.weights_sha256,
+                "notice": inputs.manifest.notice,
+            },
             "trained_on_fire_years": list(inputs.manifest.fire_years),
             "data_versions": spec.data_versions,
             "scenes": [_described(inputs.images.after[number]) for number in sorted(self._used)],

@@ -1,8 +1,9 @@
 """Which classes a model configuration may name: whoever names a class has its module imported and its code run.
 
 A configuration can come with a checkpoint that somebody else made, so what it names is held against a list: the
-parts of this project, of rslearn and of Lightning that do no more than compute. Encoders that fetch code from a hub
-(`torch.hub`, `trust_remote_code`) are not among them. A person adds classes by the setting `training.classes`.
+parts of this project, of rslearn and of Lightning that do no more than compute, and the encoders that are shipped.
+Those that fetch code from a hub (`torch.hub`, `trust_remote_code`) are not among them. A person adds classes by the
+setting `training.classes`.
 """
 
 import re
@@ -11,15 +12,14 @@ from typing import Any, Final
 
 import yaml
 
+from burnscar_assets.encoders.load import shipped_classes
+from burnscar_assets.encoders.tuning import CLASSES as TUNING_CLASSES
+
 _RSLEARN_MODELS: Final = (
     "conv.Conv",
     "feature_center_crop.FeatureCenterCrop",
     "fpn.Fpn",
     "multitask.MultiTaskModel",
-    "olmoearth_pretrain.model.OlmoEarth",
-    "olmoearth_pretrain.norm.OlmoEarthNormalize",
-    "olmoearth_pretrain.optimizer.LayerDecayAdamW",
-    "olmoearth_pretrain.optimizer.SimpleFreeze",
     "pick_features.PickFeatures",
     "pooling_decoder.PoolingDecoder",
     "pooling_decoder.SegmentationPoolingDecoder",
@@ -30,7 +30,6 @@ _RSLEARN_MODELS: Final = (
     "upsample.Upsample",
 )
 _RSLEARN_TRAIN: Final = (
-    "callbacks.freeze_unfreeze.FreezeUnfreeze",
     "data_module.RslearnDataModule",
     "lightning_module.RslearnLightningModule",
     "optimizer.AdamW",
@@ -53,19 +52,16 @@ ALLOWED: Final = frozenset(
         *(f"rslearn.train.{name}" for name in _RSLEARN_TRAIN),
         "burnscar_assets.models.callbacks.BestAndLast",
         "burnscar_assets.models.callbacks.EpochSeed",
-        "burnscar_assets.models.lora.OlmoEarthLora",
         "burnscar_assets.models.optimizer.FusedAdamW",
         "burnscar_assets.models.own_folder.InOwnFolder",
         "burnscar_assets.models.strategy.WholeModelDDP",
+        "burnscar_assets.models.to_pixels.ToPixels",
         "burnscar_assets.models.unet.ConvolutionPyramid",
         "lightning.pytorch.callbacks.EarlyStopping",
         "lightning.pytorch.callbacks.LearningRateMonitor",
     }
 )
-"""Class paths that a configuration may name without a person's word."""
-
-_ENCODER_PACKAGES: Final = ("olmoearth_pretrain.", "olmoearth_pretrain_minimal.", "helios.")
-"""Prefixes that olmoearth-pretrain-minimal resolves within its own package."""
+"""Class paths that a configuration may name without a person's word, beside those of shipped encoders."""
 
 _IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
@@ -94,7 +90,7 @@ def read_foreign_yaml(text: str) -> Any:
     return content
 
 
-def foreign_classes(config: Any, more: Collection[str] = ()) -> list[str]:
+def foreign_classes(config: Any, more: Collection[str] = (), encoders: Collection[str] | None = None) -> list[str]:
     """Class paths in a model configuration that it may not name.
 
     A value under `class_path` names a class, whatever it looks like; so may any other text that reads like an import
@@ -103,20 +99,13 @@ def foreign_classes(config: Any, more: Collection[str] = ()) -> list[str]:
     Args:
         config: The configuration, or a part of it.
         more: Class paths that a person has allowed.
+        encoders: Those of encoders that it may name; by default all that are shipped.
 
     Returns:
         What is on neither list, sorted.
     """
-    return sorted(set(_named(config)) - ALLOWED - set(more))
-
-
-def foreign_encoder_classes(config: Any) -> list[str]:
-    """Classes in an OlmoEarth `config.json` that lie outside the package that reads it, sorted."""
-    return sorted(
-        str(value)
-        for key, value in _entries(config)
-        if key == "_CLASS_" and not str(value).startswith(_ENCODER_PACKAGES)
-    )
+    of_encoders = shipped_classes() if encoders is None else shipped_classes() & set(encoders)
+    return sorted(set(_named(config)) - ALLOWED - set(TUNING_CLASSES) - of_encoders - set(more))
 
 
 def _named(config: Any) -> Iterator[str]:

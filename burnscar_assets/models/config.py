@@ -15,7 +15,11 @@ from typing import Any
 
 import yaml
 
-from burnscar_assets.classes import BANDS, CLASS_NAMES, LABEL_PROPERTY, UNLABELLED
+from burnscar_assets.classes import CLASS_NAMES, LABEL_PROPERTY, UNLABELLED
+from burnscar_assets.encoders.encoder import Encoder
+from burnscar_assets.encoders.feed import feed, normaliser, radar_normaliser
+from burnscar_assets.encoders.load import load_encoder
+from burnscar_assets.encoders.tuning import tuned
 from burnscar_assets.environment import config_file
 from burnscar_assets.errors import InputError, SettingsError
 from burnscar_assets.models.classes import foreign_classes
@@ -23,7 +27,6 @@ from burnscar_assets.models.crop import cropped
 from burnscar_assets.models.devices import Device, device_count, on_devices
 from burnscar_assets.models.manifest import CONFIG_FILE
 from burnscar_assets.models.spec import TrainingSpec
-from burnscar_assets.models.tuning import tuned
 from burnscar_assets.sensors.sensor import DN_PER_REFLECTANCE, Sensor
 from burnscar_assets.settings import TrainingSettings
 from burnscar_assets.storage.atomic import atomic_file
@@ -41,7 +44,7 @@ _LAYER = "BURNSCAR_LAYER"
 _LAYERS = "BURNSCAR_LAYERS"
 _IN_OWN_FOLDER = "burnscar_assets.models.own_folder.InOwnFolder"
 _SEGMENTATION = "rslearn.train.tasks.segmentation.SegmentationTask"
-_PATHS = {"BURNSCAR_DATASET", "BURNSCAR_ENCODER", "BURNSCAR_RUNS", "BURNSCAR_PROJECT", "BURNSCAR_RUN"}
+_PATHS = {"BURNSCAR_DATASET", "BURNSCAR_RUNS", "BURNSCAR_PROJECT", "BURNSCAR_RUN"}
 
 
 def run_config(spec: TrainingSpec, device: Device) -> dict[str, Any]:
@@ -61,12 +64,12 @@ def run_config(spec: TrainingSpec, device: Device) -> dict[str, Any]:
 
 def config_hash(spec: TrainingSpec, device: Device) -> str:
     """Hash of the resolved configuration without this machine's paths and the windows' names."""
-    variables = _variables(spec, device)
+    variables = _variables(spec, device, folder=_ENCODER)
     return hash_json(_resolve(spec, variables | {name: name for name in _PATHS}, device))
 
 
 def needs_encoder(settings: TrainingSettings) -> bool:
-    """Whether the model starts from an OlmoEarth encoder, as its configuration says.
+    """Whether the model starts from a pretrained encoder, as its configuration says.
 
     Raises:
         SettingsError: there is no such configuration.
@@ -75,18 +78,19 @@ def needs_encoder(settings: TrainingSettings) -> bool:
 
 
 def outline_config(settings: TrainingSettings, layer: str, sensor: Sensor) -> dict[str, Any]:
-    """A configuration with its layers alone filled in: what it reads, before anything else is known.
+    """A configuration with its inputs alone filled in: what it reads, before anything else is known.
 
     Args:
-        settings: name the configuration.
+        settings: name the configuration and the encoder.
         layer: raster layer of the image after the fire.
         sensor: of the imagery.
 
     Raises:
-        SettingsError: it is malformed.
+        SettingsError: it is malformed, or the encoder needs bands that the sensor lacks.
     """
     path = config_file(settings.config)
-    names = dict.fromkeys(_VARIABLE.findall(_code(path)), "") | _of_layers(settings, layer, sensor)
+    encoder = load_encoder(settings.model.encoder) if needs_encoder(settings) else None
+    names = dict.fromkeys(_VARIABLE.findall(_code(path)), "") | _of_inputs(settings, sensor, layer, encoder)
     return _parsed(path, names)
 
 
@@ -96,10 +100,15 @@ def image_inputs(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {name: said for name, said in inputs if said["data_type"] == "raster" and not said.get("is_target")}
 
 
-def image_layers(config: dict[str, Any]) -> dict[str, tuple[str, ...]]:
-    """Raster layers that a configuration reads images from, in its order, each with its bands."""
+def image_layers(config: dict[str, Any], sensor: Sensor) -> dict[str, tuple[str, ...]]:
+    """Raster layers that a configuration reads images from, in its order, each with the bands that images come with.
+
+    These are all of the sensor's in its order, of which the model's input takes its own; of another instrument's
+    layer those of the input.
+    """
     inputs = image_inputs(config).values()
-    return {layer: tuple(said.get("bands") or ()) for said in inputs for layer in said["layers"]}
+    bands = {layer: tuple(said.get("bands") or ()) for said in inputs for layer in said["layers"]}
+    return {layer: sensor.names if set(read) <= set(sensor.names) else read for layer, read in bands.items()}
 
 
 def is_per_pixel(config: dict[str, Any]) -> bool:
@@ -113,7 +122,8 @@ def write_run_config(spec: TrainingSpec, folder: Path, device: Device = "cpu") -
     Its paths are relative to the checkpoint's folder, so that it can be moved with the data root.
     """
     path = folder / CONFIG_FILE
-    config = _of_named_windows(_resolve(spec, _variables(spec, device) | _relative_paths(spec), device), spec)
+    variables = _variables(spec, device, folder=_relative_folder(spec)) | _relative_paths(spec)
+    config = _of_named_windows(_resolve(spec, variables, device), spec)
     enter = {"class_path": _IN_OWN_FOLDER, "init_args": {"folder": "."}}
     config["trainer"]["callbacks"] = [enter, *config["trainer"]["callbacks"]]
     with atomic_file(path) as temporary:
@@ -122,11 +132,16 @@ def write_run_config(spec: TrainingSpec, folder: Path, device: Device = "cpu") -
 
 
 def _relative_paths(spec: TrainingSpec) -> dict[str, str]:
-    """Paths as seen from the checkpoint's folder; of an encoder outside of the data root, the absolute one."""
+    """Paths as seen from the checkpoint's folder."""
     paths = {"BURNSCAR_DATASET": os.path.relpath(spec.dataset, spec.checkpoint)}
-    if spec.encoder is not None and spec.encoder.path.is_relative_to(spec.dataset.parent):
-        paths[_ENCODER] = os.path.relpath(spec.encoder.path, spec.checkpoint)
     return paths | dict.fromkeys(("BURNSCAR_RUNS", "BURNSCAR_PROJECT", "BURNSCAR_RUN"), ".")
+
+
+def _relative_folder(spec: TrainingSpec) -> str | None:
+    """The encoder's folder as seen from the checkpoint's; of one outside of the data root, the absolute one."""
+    if spec.encoder is None or not spec.encoder.path.is_relative_to(spec.dataset.parent):
+        return None
+    return os.path.relpath(spec.encoder.path, spec.checkpoint)
 
 
 def in_parts(config: dict[str, Any], step_size: int, parts: int) -> dict[str, Any]:
@@ -138,27 +153,20 @@ def in_parts(config: dict[str, Any], step_size: int, parts: int) -> dict[str, An
     }
 
 
-def _variables(spec: TrainingSpec, device: Device) -> dict[str, Any]:
+def _variables(spec: TrainingSpec, device: Device, folder: str | None = None) -> dict[str, Any]:
+    """Values of a configuration's variables; `folder` stands for that of the encoder's files."""
     settings = spec.settings
     precision = settings.precision
     if precision == "auto":
         precision = "bfloat16" if device == "gpu" else "float32"
-    window_bytes = len(spec.sensor.names) * len(spec.layers) * spec.size_px**2 * 4
+    of_inputs = _of_inputs(settings, spec.sensor, spec.layer, None if spec.encoder is None else spec.encoder.encoder)
+    window_bytes = len(of_inputs["BURNSCAR_BANDS"]) * len(spec.layers) * spec.size_px**2 * 4
     windows = sum(n for years in spec.windows.values() for classes in years.values() for n in classes.values())
-    encoder = spec.encoder
-    of_encoder = {} if encoder is None else {
-        _ENCODER: str(encoder.path),
-        "BURNSCAR_ENCODER_RANDOM": encoder.random,
-        "BURNSCAR_EMBEDDING_SIZE": encoder.embedding_size,
-    }  # fmt: skip
-    return of_encoder | {
+    autocast = None if precision == "float32" else precision
+    return _of_encoder(spec, autocast, folder) | of_inputs | {
         "BURNSCAR_DATASET": str(spec.dataset),
         "BURNSCAR_GROUPS": [str(year) for year in spec.fire_years],
-        **_of_layers(settings, spec.layer, spec.sensor),
-        "BURNSCAR_PATCH_SIZE": settings.model.patch_size,
-        "BURNSCAR_AUTOCAST": None if precision == "float32" else precision,
         "BURNSCAR_PRECISION": _PRECISIONS[precision],
-        "BURNSCAR_COMPILE": settings.compile,
         "BURNSCAR_LEARNING_RATE": settings.learning_rate,
         "BURNSCAR_BATCH_SIZE": settings.batch_size // settings.accumulation // device_count(settings, device),
         "BURNSCAR_ACCUMULATION": settings.accumulation,
@@ -172,12 +180,54 @@ def _variables(spec: TrainingSpec, device: Device) -> dict[str, Any]:
         "BURNSCAR_RUNS": str(spec.checkpoint.parent.parent),
         "BURNSCAR_PROJECT": spec.checkpoint.parent.name,
         "BURNSCAR_RUN": spec.checkpoint.name,
+    }  # fmt: skip
+
+
+def _of_encoder(spec: TrainingSpec, autocast: str | None, folder: str | None) -> dict[str, Any]:
+    """Variables of a pretrained encoder; none if there is none."""
+    chosen = spec.encoder
+    if chosen is None:
+        return {}
+    values = {
+        "FOLDER": folder or str(chosen.path),
+        "RANDOM": chosen.random,
+        "STEPS": spec.steps,
+        "METRES": spec.metres,
+        "AUTOCAST": autocast,
+        "COMPILE": spec.settings.compile,
+    }
+    return {
+        _ENCODER: chosen.constructed(spec.sensor, values),
+        "BURNSCAR_WIDTH": chosen.variant.width,
+        "BURNSCAR_REDUCTION": 1 << math.ceil(math.log2(chosen.features_px)),
+    }
+
+
+def _of_inputs(settings: TrainingSettings, sensor: Sensor, layer: str, encoder: Encoder | None) -> dict[str, Any]:
+    """Variables of what a model reads: layers, bands, and how their numbers are normalised."""
+    layers = [*settings.earlier_layers, layer]
+    read: dict[str, Any] = {_LAYER: layer, _LAYERS: layers, "BURNSCAR_BANDS": [*sensor.names]}
+    if encoder is not None:
+        there = feed(encoder, sensor, encoder.published(settings.model.variant).lacking)
+        read |= {
+            "BURNSCAR_INPUT": encoder.input,
+            "BURNSCAR_BANDS": [*there.read],
+            "BURNSCAR_NORMALISER": normaliser(encoder, there),
+        }
+        if encoder.radar is not None:
+            read |= {
+                "BURNSCAR_RADAR_INPUT": encoder.radar.input,
+                "BURNSCAR_RADAR_NORMALISER": radar_normaliser(encoder),
+            }
+    return read | {
+        "BURNSCAR_CHANNELS": len(read["BURNSCAR_BANDS"]) * len(layers),
+        "BURNSCAR_DN_PER_REFLECTANCE": float(DN_PER_REFLECTANCE),
     }
 
 
 def _resolve(spec: TrainingSpec, variables: dict[str, Any], device: Device) -> dict[str, Any]:
     config = _parsed(config_file(spec.settings.config), variables)
-    config = tuned(config, spec.settings, None if spec.encoder is None else spec.encoder.depth)
+    config = tuned(config, spec.settings, spec.encoder)
     config = cropped(config, list(image_inputs(config)), spec.settings.crop_px, per_pixel=is_per_pixel(config))
     return on_devices(config, device_count(spec.settings, device))
 
@@ -189,17 +239,6 @@ def _of_named_windows(config: dict[str, Any], spec: TrainingSpec) -> dict[str, A
         f"{split}_config": {**said.get(f"{split}_config", {}), "names": [*spec.names[split]]} for split in spec.names
     }
     return config | {"data": config["data"] | {"init_args": said | splits}}
-
-
-def _of_layers(settings: TrainingSettings, layer: str, sensor: Sensor) -> dict[str, Any]:
-    layers = [*settings.earlier_layers, layer]
-    return {
-        _LAYER: layer,
-        _LAYERS: layers,
-        "BURNSCAR_BANDS": list(sensor.names),
-        "BURNSCAR_CHANNELS": len(sensor.names) * len(layers),
-        "BURNSCAR_DN_PER_REFLECTANCE": float(DN_PER_REFLECTANCE),
-    }
 
 
 def _code(path: Path) -> str:
@@ -231,7 +270,7 @@ def _yaml_value(value: Any) -> str:
 
 
 def check_inputs(config: dict[str, Any], dataset: Path) -> None:
-    """Check that the dataset has what the model reads, and that bands and classes are this project's.
+    """Check that the dataset has what the model reads, and that classes are this project's.
 
     Args:
         config: resolved model configuration.
@@ -239,7 +278,7 @@ def check_inputs(config: dict[str, Any], dataset: Path) -> None:
 
     Raises:
         InputError: a layer or band is missing in the dataset.
-        SettingsError: the classes, their property, or the order of the bands differ from `classes.py`.
+        SettingsError: the classes or their property differ from `classes.py`.
     """
     path = dataset / "config.json"
     try:
@@ -276,6 +315,3 @@ def _check_constants(config: dict[str, Any]) -> None:
         raise SettingsError(
             f"the model configuration must name the classes {list(CLASS_NAMES)} of property {LABEL_PROPERTY}"
         )
-    sentinel2 = config["data"]["init_args"]["inputs"].get("sentinel2_l2a")
-    if sentinel2 is not None and tuple(sentinel2.get("bands", ())) != BANDS:
-        raise SettingsError(f"the model's input sentinel2_l2a must read the bands {', '.join(BANDS)} in this order")

@@ -85,8 +85,8 @@ def fit(
                 ) from error
             if parts == step_size:
                 raise InputError(
-                    "memory is too small for training with one window at a time: choose a smaller training.model.size, "
-                    "a larger training.model.patch_size, or another machine"
+                    "memory is too small for training with one window at a time: take a smaller training.model."
+                    "variant, a larger training.model.patch_size, or another machine"
                 ) from error
             said = str(error).partition("\n")[0]
         parts = min(2 * parts, step_size)
@@ -170,7 +170,7 @@ def _fastest(module: Any, settings: TrainingSettings, parts: int, devices: int) 
         )
         bulk.setup("fit")
     except UnsupportedError as error:
-        return module, f"rslearn: {error}"
+        return module, f"rslearn: {error} (its own loader is slower than reading in bulk)"
     return bulk, "bulk"
 
 

@@ -1,7 +1,7 @@
 """The manifest of a checkpoint: what it is, what it has seen, and the hashes by which it is known.
 
 A checkpoint's folder holds `weights.pth` (the model's tensors, all that a prediction needs), `model.yaml`
-(the resolved configuration), `encoder.json` (the architecture of its OlmoEarth encoder, if it has one), `best.ckpt`
+(the resolved configuration), `encoder.json` (the architecture of its encoder, if that has such a file), `best.ckpt`
 and `last.ckpt` (for Lightning), `progress.jsonl`, and `manifest.json`, which is written last. Nothing here imports
 torch.
 """
@@ -13,6 +13,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from burnscar_assets.classes import Fold
+from burnscar_assets.encoders.chosen import EncoderRecord
 from burnscar_assets.errors import CheckpointError
 from burnscar_assets.sensors.load import default_sensor
 from burnscar_assets.sensors.sensor import Sensor
@@ -27,19 +28,6 @@ THRESHOLD_FILE: Final = "threshold.json"
 TREES_FILE: Final = "trees.txt"
 BEST_FILE: Final = "best.ckpt"
 LAST_FILE: Final = "last.ckpt"
-
-
-class EncoderRecord(BaseModel):
-    """The encoder that training started from."""
-
-    model_config = ConfigDict(frozen=True)
-
-    model_id: str
-    random: bool
-    sha256: str | None
-    revision: str | None = None
-    embedding_size: int
-    parameters: int
 
 
 class CheckpointManifest(BaseModel):
@@ -165,7 +153,8 @@ def _required(manifest: CheckpointManifest) -> set[str]:
         return {THRESHOLD_FILE}
     if manifest.kind == "trees":
         return {TREES_FILE}
-    return {WEIGHTS_FILE, CONFIG_FILE} | ({ENCODER_FILE} if manifest.encoder is not None else set())
+    has_architecture = manifest.encoder is not None and manifest.encoder.architecture_file is not None
+    return {WEIGHTS_FILE, CONFIG_FILE} | ({ENCODER_FILE} if has_architecture else set())
 
 
 def _remedy(folder: Path) -> str:

@@ -9,8 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from burnscar_assets.classes import BURNT
+from burnscar_assets.encoders.architecture import foreign_classes_of_architecture
+from burnscar_assets.encoders.chosen import EncoderRecord, point
+from burnscar_assets.encoders.load import foreign_arguments, shipped_architecture_classes
 from burnscar_assets.errors import CheckpointError
-from burnscar_assets.models.classes import foreign_classes, foreign_encoder_classes, read_foreign_yaml
+from burnscar_assets.models.classes import foreign_classes, read_foreign_yaml
 from burnscar_assets.models.crop import crop_of, middle
 from burnscar_assets.models.manifest import (
     CONFIG_FILE,
@@ -26,7 +29,6 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
 
-OLMOEARTH = ("rslearn.models.olmoearth_pretrain.model.OlmoEarth", "burnscar_assets.models.lora.OlmoEarthLora")
 HEADS = (
     "rslearn.train.tasks.classification.ClassificationHead",
     "rslearn.train.tasks.segmentation.SegmentationHead",
@@ -41,10 +43,14 @@ class BurnModel(Predictor):
 
         self.manifest = manifest
         self.per_pixel = manifest.per_pixel
-        self.layers = image_layers(dict(config))
+        self.layers = image_layers(dict(config), manifest.sensor)
         self._model = model
         self._device = device
         self._inputs = {name: tuple(said["layers"]) for name, said in image_inputs(dict(config)).items()}
+        self._places = {
+            name: [self.layers[said["layers"][0]].index(band) for band in said["bands"]]
+            for name, said in image_inputs(dict(config)).items()
+        }
         self._transforms = _transforms(config)
         self._crop_px = crop_of(dict(config))
 
@@ -71,15 +77,16 @@ class BurnModel(Predictor):
         return answers
 
     def _normalized(self, name: str, pixels: NDArray[Any]) -> "Tensor":
-        """An input as the model is given it: (bands, …) float32 on the model's device."""
+        """An input of its layers' bands as the model is given it: (its bands, …) float32 on the model's device."""
         import torch
         from rslearn.train.model_context import RasterImage
 
-        flat = torch.from_numpy(pixels.astype(np.float32)).to(self._device).reshape(len(pixels), 1, 1, -1)
+        own = pixels[self._places[name]]
+        flat = torch.from_numpy(own.astype(np.float32)).to(self._device).reshape(len(own), 1, 1, -1)
         sample = {name: RasterImage(flat)}
         for transform in self._transforms[name]:
             sample, _ = transform(sample, {})
-        return sample[name].image.reshape(pixels.shape)
+        return sample[name].image.reshape(own.shape)
 
     def _samples(self, prepared: Mapping[str, "Tensor"], times: Times) -> list[dict[str, Any]]:
         """What rslearn's models take of each window: by input, its layers as time steps."""
@@ -124,34 +131,42 @@ def load_model(folder: Path, device: str = "cpu", classes: Collection[str] = ())
     state = load_state(folder / WEIGHTS_FILE)
     if hash_weights(state) != manifest.weights_sha256:
         raise CheckpointError(f"the weights in {folder} are not those of its manifest: train it anew")
-    config = _config(folder, classes)
+    config = _config(folder, manifest.encoder, classes)
     if device == "auto":
         import torch
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = _build(folder, config["model"]["init_args"]["model"], device)
+    model = _build(folder, config["model"]["init_args"]["model"], manifest.encoder, device)
     model.load_state_dict(state)
     return BurnModel(model.to(device).eval(), manifest, device, config)
 
 
-def _config(folder: Path, classes: Collection[str]) -> dict[str, Any]:
+def _config(folder: Path, encoder: EncoderRecord | None, classes: Collection[str]) -> dict[str, Any]:
     """A checkpoint's own configuration, which names no class that it may not name."""
-    path, encoder = folder / CONFIG_FILE, folder / ENCODER_FILE
+    path, architecture = folder / CONFIG_FILE, folder / ENCODER_FILE
     try:
         config: dict[str, Any] = read_foreign_yaml(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise CheckpointError(f"{path} is no configuration of a model: {error}; train it anew") from error
-    if foreign := foreign_classes(config, classes):
+    bare = {} if encoder is None else {"class_path": encoder.class_path, "init_args": encoder.bare}
+    own = [] if encoder is None else [encoder.class_path]  # any other may fetch what it reads
+    if foreign := foreign_classes([config, bare], classes, own):
         raise CheckpointError(
             f"{path} names {', '.join(foreign)}, whose code a checkpoint may not run: if you know and trust it, add it "
             "to training.classes of the settings"
         )
-    if encoder.exists() and (foreign := foreign_encoder_classes(json.loads(encoder.read_bytes()))):
-        raise CheckpointError(f"{encoder} names {', '.join(foreign)}, which is no part of OlmoEarth: train it anew")
+    if encoder is not None and (more := foreign_arguments(encoder.class_path, encoder.bare)):
+        raise CheckpointError(f"{folder} has its encoder read more than its folder ({', '.join(more)}): train it anew")
+    if architecture.exists():
+        allowed = (*shipped_architecture_classes(), *classes)
+        if foreign := foreign_classes_of_architecture(json.loads(architecture.read_bytes()), allowed):
+            raise CheckpointError(
+                f"{architecture} names {', '.join(foreign)}, which no shipped encoder has: train it anew"
+            )
     return config
 
 
-def _build(folder: Path, config: dict[str, Any], device: str) -> "Module":
+def _build(folder: Path, config: dict[str, Any], encoder: EncoderRecord | None, device: str) -> "Module":
     """The configured model with random weights, its architecture from the folder's own copy."""
     import tempfile
 
@@ -161,10 +176,11 @@ def _build(folder: Path, config: dict[str, Any], device: str) -> "Module":
     has_known_head = decoder[-1].get("class_path") in HEADS
     if has_known_head:
         decoder.pop()
-    with tempfile.TemporaryDirectory() as encoder:
-        if (folder / ENCODER_FILE).exists():
-            (Path(encoder) / "config.json").write_bytes((folder / ENCODER_FILE).read_bytes())
-        _point_encoder(config, encoder, None if device == "cpu" else "bfloat16")
+    with tempfile.TemporaryDirectory() as bare:
+        if encoder is not None and encoder.architecture_file is not None:
+            (Path(bare) / Path(encoder.architecture_file).name).write_bytes((folder / ENCODER_FILE).read_bytes())
+        if encoder is not None:
+            config = point(config, encoder, {"FOLDER": bare, "AUTOCAST": None if device == "cpu" else "bfloat16"})
         model: Module = _instantiate(config, Module)
     if has_known_head:
         model.decoder.append(_probability_head())
@@ -216,22 +232,3 @@ def _probability_head() -> "Module":
             return ModelOutput(outputs=logits.softmax(dim=1), loss_dict={})
 
     return ProbabilityHead()
-
-
-def _point_encoder(node: Any, path: str, precision: str | None) -> None:
-    """Let every OlmoEarth in the configuration read its architecture from `path`."""
-    if isinstance(node, dict):
-        if node.get("class_path") in OLMOEARTH:
-            node["init_args"] |= {
-                "model_path": path,
-                "model_id": None,
-                "checkpoint_path": None,
-                "random_initialization": True,
-                "autocast_dtype": precision,
-                "compile_model": False,
-            }
-        for value in node.values():
-            _point_encoder(value, path, precision)
-    elif isinstance(node, list):
-        for value in node:
-            _point_encoder(value, path, precision)

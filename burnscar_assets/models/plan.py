@@ -10,11 +10,13 @@ import numpy as np
 import pandas as pd
 
 from burnscar_assets.classes import CLASS_NAMES, Fold, Split
-from burnscar_assets.errors import InputError, MissingDataError
+from burnscar_assets.encoders.chosen import ChosenEncoder
+from burnscar_assets.encoders.tuning import check_tuning
+from burnscar_assets.encoders.weights import resolve_encoder
+from burnscar_assets.errors import InputError, MissingDataError, SettingsError
 from burnscar_assets.models.config import check_inputs, image_layers, needs_encoder, outline_config, run_config
 from burnscar_assets.models.judged_ground import judged_frames, on_judged_frames
 from burnscar_assets.models.manifest import CheckpointManifest
-from burnscar_assets.models.olmoearth import resolve_encoder
 from burnscar_assets.models.spec import Counts, TrainingSpec
 from burnscar_assets.reader.clearness import is_clear_enough
 from burnscar_assets.settings import Settings
@@ -51,11 +53,14 @@ def plan_training(
     years = training_years(settings, root, fire_year)
     outline = outline_config(settings.training, settings.imagery.layer, settings.sensor)
     check_inputs(outline, root.dataset)
-    layers = tuple(image_layers(outline))
+    layers = tuple(image_layers(outline, settings.sensor))
     chosen = choose_windows(settings, root, years, layers, fold)
     check_splits(chosen, fire_year)
     windows = chosen.windows
-    scratch = not needs_encoder(settings.training)
+    encoder = None
+    if needs_encoder(settings.training):
+        encoder = resolve_encoder(settings.training.model, DataRoot(root.path.resolve()), warn)
+        check_feeding(encoder, settings, windows)
     spec = TrainingSpec(
         fire_year=fire_year,
         fire_years=years,
@@ -65,8 +70,9 @@ def plan_training(
         layer=settings.imagery.layer,
         layers=layers,
         size_px=int(windows["size_px"].max()),
+        metres=settings.windows.resolution_m,
         settings=settings.training,
-        encoder=None if scratch else resolve_encoder(settings.training.model, DataRoot(root.path.resolve()), warn),
+        encoder=encoder,
         names=names_by_split(windows),
         min_clear_fraction=settings.imagery.min_clear_fraction,
         **seen_counts(chosen),
@@ -77,6 +83,45 @@ def plan_training(
     )
     run_config(spec, "cpu")  # what nothing fills in is found before a process starts
     return spec
+
+
+def check_feeding(encoder: ChosenEncoder, settings: Settings, windows: pd.DataFrame) -> None:
+    """Check that an encoder can be fed with windows, and tuned as the settings say.
+
+    Args:
+        encoder: with the patch size that is trained with.
+        settings: of the world, or of a set-up.
+        windows: of `usable_windows`, with sides and days of images.
+
+    Raises:
+        SettingsError: sides, time steps or tuning are none that it takes.
+        InputError: it is told when images were acquired, and of some nobody knows.
+    """
+    said, training = encoder.encoder, settings.training
+    check_tuning(training, encoder)
+    steps, (least, largest) = len(training.earlier_layers) + 1, said.sides_px
+    if steps > said.most_steps:
+        raise SettingsError(
+            f"training.earlier_layers: {said.title} takes {said.most_steps} images of a window at most, not {steps}"
+        )
+    for side in (training.crop_px,) if training.crop_px else map(int, windows["size_px"].unique()):
+        if not least <= side <= largest:
+            raise SettingsError(
+                f"{said.title} takes windows of {least} to {largest} px, not {side}: set windows.size_px (or "
+                "training.crop_px, for models that answer for whole windows)"
+            )
+        if said.whole_patches and side % encoder.patch_size:
+            fits = [size for size in said.patch_sizes if side % size == 0]
+            raise SettingsError(
+                f"{side} px are no multiple of a patch's {encoder.patch_size} px: set training.model.patch_size to one "
+                f"of {', '.join(map(str, fits)) or 'none'}, or windows.size_px or training.crop_px to a multiple"
+            )
+    undated = windows.filter(like="acquired").isna().any(axis=1).sum()
+    if said.wants_dates and undated:
+        raise InputError(
+            f"{said.title} is told when images were acquired, and those of {undated} windows have no day: give the "
+            "archive's items a datetime, or choose another training.model.encoder"
+        )
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import Field
 
 from burnscar_assets.classes import Fold, Split
-from burnscar_assets.models.olmoearth import Encoder
+from burnscar_assets.encoders.chosen import ChosenEncoder
 from burnscar_assets.process import ProcessSpec
 from burnscar_assets.sensors.load import default_sensor
 from burnscar_assets.sensors.sensor import Sensor
@@ -29,8 +29,9 @@ class TrainingSpec(ProcessSpec):
     layer: str = Field("sentinel2_l2a", description="Raster layer of the image after the fire.")
     layers: tuple[str, ...] = Field(("sentinel2_l2a",), min_length=1, description="Every raster layer that is read.")
     size_px: int = Field(ge=1, description="Side of the largest window, in pixels.")
+    metres: float = Field(10, gt=0, description="Side of a window's pixel, in metres.")
     settings: TrainingSettings = Field(description="How to train.")
-    encoder: Encoder | None = Field(description="What to start from; empty: from scratch.")
+    encoder: ChosenEncoder | None = Field(description="What to start from; empty: from scratch.")
     windows: Counts = Field(description="Usable windows of training and validation by split, fire year and class.")
     names: dict[str, tuple[str, ...]] = Field(description="Names of usable windows in the dataset, by split.")
     min_clear_fraction: float = Field(0, description="Least share of each that is clear, 0–1.")
@@ -43,6 +44,11 @@ class TrainingSpec(ProcessSpec):
     data_versions: dict[str, str] = Field({}, description="Data versions of what is read, kept in the manifest.")
     simulated: bool = Field(False, description="Whether the imagery is simulated.")
     fold: Fold | None = Field(None, description="Fold that it is to be judged on; empty: the world has none.")
+
+    @property
+    def steps(self) -> int:
+        """Images of a window that are its time steps."""
+        return len(self.settings.earlier_layers) + 1
 
     @property
     def run_folder(self) -> Path:

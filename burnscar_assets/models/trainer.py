@@ -18,6 +18,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from burnscar_assets.cost import Cost, peak_memory_mb, write_cost
+from burnscar_assets.encoders.chosen import record
 from burnscar_assets.errors import CheckpointError, InputError
 from burnscar_assets.models.config import (
     check_inputs,
@@ -36,13 +37,9 @@ from burnscar_assets.models.manifest import (
     LAST_FILE,
     WEIGHTS_FILE,
     CheckpointManifest,
-    EncoderRecord,
     manifest_of_run,
     write_manifest,
 )
-from burnscar_assets.models.olmoearth import CONFIG_FILE as ENCODER_CONFIG_FILE
-from burnscar_assets.models.olmoearth import WEIGHTS_FILE as ENCODER_WEIGHTS_FILE
-from burnscar_assets.models.olmoearth import Encoder
 from burnscar_assets.models.spec import PROGRESS_FILE, RUN_FILE, TrainingSpec
 from burnscar_assets.models.weights import hash_weights, load_state, save_weights
 from burnscar_assets.process import Report, is_follower, run_stage
@@ -51,7 +48,7 @@ from burnscar_assets.storage.hashing import hash_file, hash_json
 
 FROM_SCRATCH = "Trained from scratch, without pretrained weights: no licence but this project's."
 
-PACKAGES = ("torch", "lightning", "rslearn", "olmoearth-pretrain-minimal", "numpy")
+PACKAGES = ("torch", "lightning", "rslearn", "numpy")
 
 
 def train(spec: TrainingSpec, report: Report) -> CheckpointManifest:
@@ -111,7 +108,7 @@ def run_hash(spec: TrainingSpec, device: Device) -> str:
             "windows": spec.windows,
             "data_versions": spec.data_versions,
             "encoder": spec.encoder and [spec.encoder.model_id, spec.encoder.random, spec.encoder.sha256],
-            "packages": _package_versions(),
+            "packages": _package_versions(spec),
         }
     )
 
@@ -126,9 +123,9 @@ def trained_before(spec: TrainingSpec) -> CheckpointManifest | None:
 
 
 def _check_encoder(spec: TrainingSpec) -> None:
-    if spec.encoder is None or spec.encoder.random:
+    if spec.encoder is None or spec.encoder.sha256 is None:
         return
-    path = spec.encoder.path / ENCODER_WEIGHTS_FILE
+    path = spec.encoder.path / str(spec.encoder.variant.weights_file)
     if not path.is_file():
         raise CheckpointError(
             f"{path} can't be seen from here: put the weights under the data root (training.model.weights), which all "
@@ -218,8 +215,8 @@ def _finish(spec: TrainingSpec, device: Device, identity: str, result: FitResult
         save_weights(folder / WEIGHTS_FILE, result.state)
         write_run_config(spec, folder, device)
         needed = [WEIGHTS_FILE, CONFIG_FILE]
-        if spec.encoder is not None:
-            shutil.copyfile(spec.encoder.path / ENCODER_CONFIG_FILE, folder / ENCODER_FILE)
+        if spec.encoder is not None and spec.encoder.encoder.architecture_file is not None:
+            shutil.copyfile(spec.encoder.path / spec.encoder.encoder.architecture_file, folder / ENCODER_FILE)
             needed.append(ENCODER_FILE)
         for name in (BEST_FILE, LAST_FILE, PROGRESS_FILE):
             if (run / name).exists():
@@ -263,7 +260,7 @@ def _manifest(
         config_hash=config_hash(spec, device),
         settings_digest=spec.settings.digest(),
         data_versions=spec.data_versions,
-        package_versions=_package_versions(),
+        package_versions=_package_versions(spec),
         seed=spec.settings.seed,
         device=device,
         loader_workers=spec.settings.loader_workers,
@@ -272,9 +269,9 @@ def _manifest(
         accumulation=result.parts,
         sensor=spec.sensor,
         layer=spec.layer,
-        layers=image_layers(config),
+        layers=image_layers(config, spec.sensor),
         per_pixel=is_per_pixel(config),
-        encoder=None if spec.encoder is None else _record(spec.encoder),
+        encoder=None if spec.encoder is None else record(spec.encoder, spec.sensor, spec.steps, spec.metres),
         parameters=result.parameters,
         trainable_parameters=result.trainable_parameters,
         windows=spec.windows,
@@ -293,23 +290,13 @@ def _manifest(
     )
 
 
-def _record(encoder: Encoder) -> EncoderRecord:
-    return EncoderRecord(
-        model_id=encoder.model_id,
-        random=encoder.random,
-        sha256=encoder.sha256,
-        revision=encoder.revision,
-        embedding_size=encoder.embedding_size,
-        parameters=encoder.parameters,
-    )
-
-
 def _notice(spec: TrainingSpec) -> str:
     return FROM_SCRATCH if spec.encoder is None else spec.encoder.notice
 
 
-def _package_versions() -> dict[str, str]:
-    return {name: version(name) for name in PACKAGES}
+def _package_versions(spec: TrainingSpec) -> dict[str, str]:
+    of_encoder = () if spec.encoder is None else spec.encoder.encoder.packages
+    return {name: version(name) for name in (*PACKAGES, *of_encoder)}
 
 
 def main(arguments: list[str]) -> int:

@@ -8,6 +8,8 @@ from collections import ChainMap
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from burnscar_assets.encoders.load import FOLDER as ENCODERS
+from burnscar_assets.encoders.load import load_encoder
 from burnscar_assets.environment import CONFIGS_DIR, config_file
 from burnscar_assets.sensors.load import DEFAULT, FOLDER, sensor_file
 from burnscar_assets.settings import Settings
@@ -25,7 +27,7 @@ STAGE_VERSIONS = {
     "scene_matches": "6",
     "tiles": "5",
     "fire_scenes": "4",
-    "checkpoint": "6",
+    "checkpoint": "7",
     "evaluation_metrics": "14",
     "burned_area_maps": "11",
     "baseline_checkpoint": "4",
@@ -74,6 +76,8 @@ def stage_settings(asset: str, settings: Settings) -> dict[str, Any]:
     files = {every[field]: config_file(every[field]) for field in read.files if every[field] is not None}
     if "imagery.layer" in values:
         own |= _sensor(settings)
+    if "training.model.encoder" in values:
+        own |= _encoder(str(every["training.model.encoder"]))
     return values | own | {f"{_FILE}{name}": hash_file(path) for name, path in files.items()}
 
 
@@ -82,6 +86,11 @@ def _sensor(settings: Settings) -> dict[str, str]:
     path = sensor_file(settings.imagery.sensor)
     is_shipped = path == CONFIGS_DIR / FOLDER / f"{DEFAULT}.yaml"
     return {} if is_shipped else {f"{_FILE}{FOLDER}/{path.name}": settings.sensor.digest()}
+
+
+def _encoder(name: str) -> dict[str, str]:
+    """What of an encoder's file decides results."""
+    return {f"{_FILE}{ENCODERS}/{name}": load_encoder(name).digest()}
 
 
 def _setup(asset: str) -> Setup | None:

@@ -11,27 +11,36 @@ from burnscar_assets.section import Section
 
 
 class ModelSettings(Section):
-    """Which OlmoEarth encoder is fine-tuned."""
+    """Which pretrained encoder a model starts from, if its configuration has one."""
 
-    version: Literal["v1", "v1_1", "v1_2", "v1_3"] = Field("v1_2", description="OlmoEarth version.")
-    size: Literal["nano", "tiny", "small", "base", "large"] = Field("nano", description="OlmoEarth size.")
-    weights: str | None = Field(
-        None, description="Folder with config.json and weights.pth; empty: from the hub's cache or the hub."
+    encoder: str = Field(
+        "olmoearth", description="Name of an encoder's file, in encoders/ beside the settings file or a shipped one."
     )
-    revision: str = Field(
-        "main",
+    variant: str | None = Field(
+        None, description="Which of its published models, such as v1_2-nano; empty: the one that its file says."
+    )
+    weights: str | None = Field(
+        None,
+        description="Folder with its files; random: none, the true architecture with random weights; empty: from a "
+        "folder of the encoder's name in BURNSCAR_WEIGHTS or in pretrained/ of the data root, the hub's cache, the "
+        "hub.",
+    )
+    revision: str | None = Field(
+        None,
         pattern=r"^[\w-][\w.-]*$",
-        description="Commit of the hub that weights are fetched of; a branch or tag may move.",
+        description="Commit of the hub that weights are fetched of, as a branch or tag may move; empty: what the "
+        "encoder's file says.",
     )
     sha256: str | None = Field(
         None,
         pattern="^[0-9a-f]{64}$",
-        description="SHA-256 that weights.pth must have; empty: any, which the checkpoint's manifest keeps.",
+        description="SHA-256 that the weights' file must have; empty: what the encoder's file says, if it says any. "
+        "The checkpoint's manifest keeps it.",
     )
-    allow_random: bool = Field(
-        False, description="Without weights, start from random ones (v1.2 Nano), and say so loudly."
+    allow_random: bool = Field(False, description="Where no weights are found, start from random ones, and say so.")
+    patch_size: int | None = Field(
+        None, ge=1, le=64, description="Side of a token, in pixels; empty: what the encoder's file says."
     )
-    patch_size: int = Field(4, ge=1, le=8, description="Side of a token, in pixels.")
 
 
 class TrainingSettings(Section):
@@ -122,11 +131,9 @@ class TrainingSettings(Section):
         return self
 
     @model_validator(mode="after")
-    def _sides_and_parts_are_whole(self) -> Self:
+    def _parts_are_whole(self) -> Self:
         if self.batch_size % self.accumulation:
             raise ValueError(f"batch_size {self.batch_size} is no multiple of accumulation {self.accumulation}")
-        if self.crop_px and self.crop_px % self.model.patch_size:
-            raise ValueError(f"crop_px {self.crop_px} is no multiple of model.patch_size {self.model.patch_size}")
         if self.devices != "auto" and self.batch_size % (self.accumulation * self.devices):
             raise ValueError(f"batch_size {self.batch_size} can't be shared by {self.devices} devices: take a multiple")
         return self

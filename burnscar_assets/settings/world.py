@@ -175,7 +175,7 @@ def _allowed(mistake: Any) -> str:
         section = next((kind for kind in kinds if hasattr(kind, "model_fields")), None)
     if mistake["type"] == "extra_forbidden":
         if moved := _MOVED.get(".".join(map(str, mistake["loc"]))):
-            return f"this is {moved} now, for windows and maps alike"
+            return f"this is {moved}"
         return f"no such field; allowed are {', '.join(section.model_fields)}"
     field = getattr(section, "model_fields", {}).get(mistake["loc"][-1] if mistake["loc"] else None)
     return f"{mistake['msg']}{_guess(mistake, field)}"
@@ -196,7 +196,9 @@ def _guess(mistake: Any, field: Any) -> str:
     return ""
 
 
-_MOVED = {f"mapping.{name}": f"windows.{name}" for name in ("days_after", "days_before")}
-"""Fields that older files have in another section."""
+_MOVED = {
+    f"mapping.{name}": f"windows.{name} now, for windows and maps alike" for name in ("days_after", "days_before")
+} | {f"training.model.{name}": "part of training.model.variant now, such as v1_2-nano" for name in ("version", "size")}
+"""Fields that older files have, and where they went."""
 
 _OUT_OF_BOUNDS = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")

@@ -89,10 +89,8 @@ def test_a_calibration_of_maps_at_its_bound_is_told(trained: DataRoot) -> None:
 @pytest.mark.parametrize(
     ("encoder", "said"),
     [
-        ({"random": True}, "pretrained on: none, its weights are random."),
-        ({"random": False, "model_id": "allenai/OlmoEarth-v1-Tiny"}, "pretrained on: 285,288 places of 2.56 km"),
-        ({"random": False}, "pretrained on: unknown for v1_2; published of v1: 285,288 places"),
-        ({"random": False, "model_id": "someone/Else"}, "pretrained on: unknown."),
+        ({}, "pretrained on: none, its weights are random."),
+        ({"random": False, "pretraining": "all the world"}, "pretrained on: all the world."),
         (None, "pretrained on: none, there is no encoder."),
     ],
 )

@@ -191,7 +191,7 @@ def _layers(module: Any) -> None:
 
 
 def _bands(module: Any) -> None:
-    module.inputs[IMAGE].bands.reverse()
+    module.inputs[IMAGE].bands.pop()
 
 
 @pytest.mark.parametrize(

@@ -120,8 +120,20 @@ def _name_a_class_without_its_module(config: dict[str, Any], hub: Path) -> None:
     config["model"]["init_args"]["model"]["class_path"] = "AnySat"
 
 
+def _name_another_encoder(config: dict[str, Any], hub: Path) -> None:
+    galileo = {"class_path": "burnscar_assets.encoders.galileo.Galileo", "init_args": {"folder": str(hub)}}
+    config["model"]["init_args"]["model"]["init_args"]["encoder"].append(galileo)
+
+
 @pytest.mark.parametrize(
-    "attack", [_replace_encoder, _name_a_transform, _name_a_class_as_text, _name_a_class_without_its_module]
+    "attack",
+    [
+        _replace_encoder,
+        _name_a_transform,
+        _name_a_class_as_text,
+        _name_a_class_without_its_module,
+        _name_another_encoder,
+    ],
 )
 def test_a_configuration_runs_no_code_of_its_own(
     attack: Callable[[dict[str, Any], Path], None],
@@ -154,7 +166,7 @@ def test_a_persons_word_allows_a_class(checkpoint: Path) -> None:
     load_model(checkpoint, classes=["my.Callback"])
 
 
-def test_an_architecture_imports_nothing_outside_olmoearth(
+def test_an_architecture_imports_nothing_outside_its_package(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     victim = tmp_path / "was run"
@@ -164,9 +176,27 @@ def test_an_architecture_imports_nothing_outside_olmoearth(
     encoder["model"]["encoder_config"]["tokenization_config"]["_CLASS_"] = "evil.Config"
     (checkpoint / ENCODER_FILE).write_text(json.dumps(encoder))
     _accept_file(checkpoint, ENCODER_FILE)
-    with pytest.raises(CheckpointError, match=r"evil\.Config, which is no part of OlmoEarth"):
+    with pytest.raises(CheckpointError, match=r"evil\.Config, which no shipped encoder has"):
         load_model(checkpoint)
     assert not victim.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"model_path": "/elsewhere"}, "model_path"),
+        ({"random_initialization": False}, "random_initialization"),
+        ({"checkpoint_path": "/elsewhere"}, "checkpoint_path"),
+        ({"forward_kwargs": {"x": "evil.Thing"}}, r"evil\.Thing"),
+    ],
+)
+def test_an_encoder_reads_nothing_outside_the_folder(checkpoint: Path, change: dict[str, Any], said: str) -> None:
+    path = checkpoint / MANIFEST_FILE
+    manifest = json.loads(path.read_text())
+    manifest["encoder"]["bare"] |= change
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(CheckpointError, match=said):
+        load_model(checkpoint)
 
 
 def _accept_file(folder: Path, name: str = WEIGHTS_FILE) -> None:

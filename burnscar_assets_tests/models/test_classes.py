@@ -21,7 +21,7 @@ def test_a_configuration_that_never_ends_is_refused(attack: str, tmp_path: Path)
     (tmp_path / CONFIG_FILE).write_text(ATTACKS[attack])
     began = time.monotonic()
     with pytest.raises(CheckpointError, match="no configuration of a model"):
-        _config(tmp_path, ())
+        _config(tmp_path, None, ())
     assert time.monotonic() - began < 30
 
 

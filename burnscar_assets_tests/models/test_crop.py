@@ -26,7 +26,6 @@ def test_the_middle_has_the_same_margin_on_all_sides() -> None:
 @pytest.mark.parametrize(
     ("training", "said"),
     [
-        ({"crop_px": 20}, "no multiple of model.patch_size 8"),
         ({"crop_px": 40}, "not the middle of windows of 32 px"),
         ({"crop_px": 15, "model": {"allow_random": True, "patch_size": 5}}, "even"),
         ({"crop_px": 0}, "greater than or equal to 1"),
@@ -35,6 +34,11 @@ def test_the_middle_has_the_same_margin_on_all_sides() -> None:
 def test_what_is_no_middle_is_refused(training: dict[str, Any], said: str) -> None:
     with pytest.raises(SettingsError, match=said):
         tiny_settings(**training)
+
+
+def test_a_middle_of_parts_of_patches_is_refused(plan: Plan) -> None:
+    with pytest.raises(SettingsError, match=r"20 px are no multiple of a patch's 8 px.*1, 2, 4, 5"):
+        plan(crop_px=20)
 
 
 @pytest.mark.parametrize("config", ["model-unet.yaml", "model-segmentation.yaml"])

@@ -158,8 +158,9 @@ def test_the_yaml_names_the_classes_and_bands_of_the_project(plan: Plan) -> None
     assert data["task"]["init_args"]["property_name"] == LABEL_PROPERTY
     lists = [data["inputs"]["sentinel2_l2a"]["bands"]]
     normalize = [data[split]["transforms"][0] for split in ("default_config", "train_config")]
-    lists += [transform["init_args"]["band_names"]["sentinel2_l2a"] for transform in normalize]
-    assert lists == [list(BANDS)] * 3
+    assert lists == [list(BANDS)]
+    assert normalize[0] == normalize[1]
+    assert len(normalize[0]["init_args"]["mean"]) == len(BANDS)
     assert [data[f"{s}_config"]["tags"]["split"] for s in ("train", "val", "test")] == ["train", "val", "test"]
 
 

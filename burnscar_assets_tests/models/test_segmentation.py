@@ -183,7 +183,7 @@ def _windows(root: DataRoot, fire_years: tuple[int, ...], split: str) -> tuple[n
 
 def test_folders_are_read_by_rslearn(plan: Plan, run: Run) -> None:
     manifest, _ = run(plan(config=UNET, max_epochs=1))
-    assert manifest.reader == "rslearn: a dataset that is not packed"
+    assert manifest.reader.startswith("rslearn: a dataset that is not packed")
     assert load_manifest(plan().checkpoint).per_pixel
 
 

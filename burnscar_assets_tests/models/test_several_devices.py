@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +69,7 @@ def without_chance(spec: TrainingSpec, folder: Path) -> TrainingSpec:
     config = json.loads((spec.encoder.path / "config.json").read_text())
     config["model"]["encoder_config"] |= {"drop_path": 0.0, "band_dropout_rate": 0.0, "random_band_dropout": False}
     (folder / "config.json").write_text(json.dumps(config))
-    return spec.model_copy(update={"encoder": replace(spec.encoder, path=folder)})
+    return spec.model_copy(update={"encoder": spec.encoder.model_copy(update={"path": folder})})
 
 
 def started(spec: TrainingSpec, folder: Path) -> subprocess.Popen[str]:

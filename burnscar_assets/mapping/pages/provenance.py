@@ -48,5 +48,4 @@ def licences(record: MapRecord, *, simulated: bool) -> list[str]:
         lines = [f"Imagery: {record.imagery.sensor}." if producer is None else producer.credit.replace("{year}", year)]
     if "FRAP" in record.source.upper() and not simulated:
         lines.append("Official perimeter: CAL FIRE FRAP, CC BY 4.0.")
-    lines.append("A set-up that starts from OlmoEarth’s weights is under the OlmoEarth Artifact License (Ai2).")
-    return lines
+    return [*lines, record.checkpoint.notice] if record.checkpoint.notice else lines

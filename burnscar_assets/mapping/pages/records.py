@@ -65,6 +65,7 @@ class Checkpoint(_Part):
 
     fire_year: int | None = None
     weights_sha256: str = ""
+    notice: str = ""
 
 
 class Sample(_Part):

@@ -72,9 +72,7 @@ def checkpoint_asset(world: World) -> dg.AssetsDefinition:
         op_tags=gpu_stage_tags(world.settings),
         description=described(
             world,
-            "OlmoEarth fine-tuned on the training fires of the years up to this one, with its manifest."
-            if world.setup is None
-            else "Trained on the training fires of the years up to this one, with its manifest.",
+            "A model trained on the training fires of the years up to this one, with its manifest.",
         ),
     )
     def checkpoint(run: StageRun) -> dg.MaterializeResult:

@@ -1,5 +1,6 @@
 """The encoder is found where it is, is what the settings name, and random weights are said loudly."""
 
+import copy
 import http.server
 import json
 import shutil
@@ -11,37 +12,60 @@ from typing import Any
 
 import pytest
 
+from burnscar_assets.encoders.chosen import identity
+from burnscar_assets.encoders.load import load_encoder
+from burnscar_assets.encoders.weights import resolve_encoder
 from burnscar_assets.errors import InputError, SettingsError, SourceUnavailableError
-from burnscar_assets.models.olmoearth import ARCHITECTURES, model_id, random_nano_config, resolve_encoder
 from burnscar_assets.settings import ModelSettings
 from burnscar_assets.storage.hashing import hash_file
 from burnscar_assets.storage.paths import DataRoot
 
 NANO = "allenai/OlmoEarth-v1_2-Nano"
+VARIANTS = load_encoder("olmoearth").variants
+CONFIG = VARIANTS["v1_2-nano"].architecture
 
 
-@pytest.mark.parametrize(("version", "size"), ARCHITECTURES)
-def test_the_architectures_are_those_of_the_package(version: str, size: str) -> None:
+@pytest.mark.parametrize("name", VARIANTS)
+def test_architectures_are_those_of_the_package(name: str) -> None:
     import torch
     from olmoearth_pretrain_minimal import ModelID, OlmoEarthPretrain_v1
+    from olmoearth_pretrain_minimal.model_loader import _build_model_from_config
 
+    version, _, size = name.partition("-")
     with torch.device("meta"):
-        encoder = OlmoEarthPretrain_v1(size, version.replace("_", ".")).model.encoder
-    architecture = ARCHITECTURES[version, size]
-    assert sum(p.numel() for p in encoder.parameters()) == architecture.parameters
-    assert (encoder.embedding_size, len(encoder.blocks)) == (architecture.embedding_size, architecture.depth)
-    assert model_id(ModelSettings(version=version, size=size)) in {i.repo_id() for i in ModelID}
+        true = OlmoEarthPretrain_v1(size, version.replace("_", ".")).model
+        ours = _build_model_from_config(VARIANTS[name].architecture)
+    assert {k: v.shape for k, v in ours.state_dict().items()} == {k: v.shape for k, v in true.state_dict().items()}
+    variant = VARIANTS[name]
+    assert sum(p.numel() for p in true.encoder.parameters()) == variant.parameters
+    assert (true.encoder.embedding_size, len(true.encoder.blocks)) == (variant.width, variant.blocks)
+    assert identity(load_encoder("olmoearth"), name) in {i.repo_id() for i in ModelID}
 
 
-def test_random_weights_have_the_true_nano_architecture(root: DataRoot) -> None:
-    from olmoearth_pretrain_minimal import OlmoEarthPretrain_v1, load_model_from_path
+def test_numbers_are_those_of_the_packages_normaliser() -> None:
+    import torch
+    from rslearn.models.olmoearth_pretrain.norm import OlmoEarthNormalize
+    from rslearn.train.model_context import RasterImage
+
+    encoder = load_encoder("olmoearth")
+    assert encoder.radar is not None
+    for name, bands in ((encoder.input, encoder.bands), (encoder.radar.input, encoder.radar.bands)):
+        values = torch.rand(len(bands), 1, 4, 4) * 5000
+        normalise = OlmoEarthNormalize(band_names={name: [band.name for band in bands]})
+        sample, _ = normalise({name: RasterImage(values.clone())}, {})
+        low, width = (torch.tensor([getattr(b, what) for b in bands]) for what in ("subtract", "divide"))
+        ours = (values - low[:, None, None, None]) / width[:, None, None, None]
+        torch.testing.assert_close(sample[name].image, ours)
+
+
+@pytest.mark.parametrize("name", ["v1-nano", "v1_2-nano", "v1_2-tiny"])
+def test_random_weights_have_the_true_architecture(name: str, root: DataRoot) -> None:
+    from olmoearth_pretrain_minimal import load_model_from_path
 
     with pytest.warns(UserWarning, match="RANDOM WEIGHTS"):
-        encoder = resolve_encoder(ModelSettings(allow_random=True), root)
+        encoder = resolve_encoder(ModelSettings(variant=name, allow_random=True), root)
     ours = load_model_from_path(encoder.path, load_weights=False)
-    true = OlmoEarthPretrain_v1("nano", "v1.2").model
-    assert {k: v.shape for k, v in ours.state_dict().items()} == {k: v.shape for k, v in true.state_dict().items()}
-    assert sum(p.numel() for p in ours.encoder.parameters()) == encoder.parameters == 1_698_096
+    assert sum(p.numel() for p in ours.encoder.parameters()) == encoder.variant.parameters
     assert encoder.random
     assert encoder.sha256 is None
     assert encoder.notice.startswith("RANDOM WEIGHTS")
@@ -51,10 +75,12 @@ def test_random_weights_have_the_true_nano_architecture(root: DataRoot) -> None:
 def test_without_weights_it_is_an_error_that_says_what_to_do(root: DataRoot) -> None:
     with pytest.raises(SourceUnavailableError, match=r"training\.model\.weights.*allow_random"):
         resolve_encoder(ModelSettings(), root)
-    with pytest.raises(SettingsError, match="v1_2 nano only"):
-        resolve_encoder(ModelSettings(size="tiny", allow_random=True), root)
-    with pytest.raises(SettingsError, match="no OlmoEarth v1_1 small; choose one of v1 nano"):
-        resolve_encoder(ModelSettings(version="v1_1", size="small"), root)
+    with pytest.raises(SettingsError, match="no OlmoEarth v1_1-small; choose one of v1-nano"):
+        resolve_encoder(ModelSettings(variant="v1_1-small"), root)
+    with pytest.raises(SettingsError, match=r"no encoder 'mine': there are galileo, olmoearth.*folder encoders"):
+        resolve_encoder(ModelSettings(encoder="mine"), root)
+    with pytest.raises(SettingsError, match=r"training\.model\.patch_size.*no patches of 9 px"):
+        resolve_encoder(ModelSettings(patch_size=9), root)
     assert not root.path.exists()
 
 
@@ -63,7 +89,7 @@ def folder(root: DataRoot) -> Path:
     """A folder with a configuration and what stands for weights."""
     path = root.path / "weights"
     path.mkdir(parents=True)
-    (path / "config.json").write_text(json.dumps(random_nano_config()))
+    (path / "config.json").write_text(json.dumps(CONFIG))
     (path / "weights.pth").write_bytes(b"weights")
     return path
 
@@ -78,7 +104,7 @@ def test_a_local_folder_comes_first(root: DataRoot, folder: Path) -> None:
 
 def test_a_local_folder_must_hold_the_model_of_the_settings(root: DataRoot, folder: Path) -> None:
     with pytest.raises(InputError, match=r"128 channels and 4 blocks.*Tiny has 192 and 12"):
-        resolve_encoder(ModelSettings(size="tiny", weights=str(folder)), root)
+        resolve_encoder(ModelSettings(variant="v1_2-tiny", weights=str(folder)), root)
     (folder / "config.json").write_text("{}")
     with pytest.raises(InputError, match="no OlmoEarth configuration"):
         resolve_encoder(ModelSettings(weights=str(folder)), root)
@@ -161,7 +187,8 @@ def test_weights_of_the_hub_have_a_revision_and_a_hash(hub: http.server.Threadin
 
 
 def test_an_architecture_of_a_folder_names_no_foreign_class(root: DataRoot, folder: Path) -> None:
-    config = random_nano_config()
+    config = copy.deepcopy(CONFIG)
+    assert config is not None
     config["model"]["decoder_config"]["_CLASS_"] = "os.system"
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match=r"os\.system, which is no part of OlmoEarth"):
@@ -170,4 +197,4 @@ def test_an_architecture_of_a_folder_names_no_foreign_class(root: DataRoot, fold
 
 def test_a_hub_that_refuses_is_not_a_hub_that_is_away(hub: http.server.ThreadingHTTPServer, root: DataRoot) -> None:
     with pytest.raises(InputError, match=r"the hub answers 404.*HF_TOKEN"):
-        resolve_encoder(ModelSettings(size="tiny", allow_random=True), root)
+        resolve_encoder(ModelSettings(variant="v1_2-tiny", allow_random=True), root)

@@ -7,40 +7,64 @@ runs as it is.
 
 from typing import Any, Final
 
+from burnscar_assets.encoders.chosen import ChosenEncoder
+from burnscar_assets.encoders.feed import FILLED
+from burnscar_assets.errors import SettingsError
 from burnscar_assets.settings import TrainingSettings
 
 FREEZE: Final = "rslearn.train.callbacks.freeze_unfreeze.FreezeUnfreeze"
 SIMPLE_FREEZE: Final = "rslearn.models.olmoearth_pretrain.optimizer.SimpleFreeze"
 LAYER_DECAY: Final = "rslearn.models.olmoearth_pretrain.optimizer.LayerDecayAdamW"
-OLMOEARTH: Final = "rslearn.models.olmoearth_pretrain.model.OlmoEarth"
-OLMOEARTH_LORA: Final = "burnscar_assets.models.lora.OlmoEarthLora"
+LOW_RANK: Final = "burnscar_assets.encoders.lora.LowRank"
+CLASSES: Final = (FREEZE, SIMPLE_FREEZE, LAYER_DECAY, LOW_RANK, FILLED)
+"""What a configuration names for its encoder beside the encoder's own class."""
+
+_ENCODER: Final = "model.encoder.0"
+"""Where rslearn's models have their encoder."""
 
 
-def tuned(config: dict[str, Any], settings: TrainingSettings, depth: int | None) -> dict[str, Any]:
+def tuned(config: dict[str, Any], settings: TrainingSettings, encoder: ChosenEncoder | None) -> dict[str, Any]:
     """A configuration with its encoder tuned as the settings say; changed in place, too.
 
     Args:
         config: resolved, that freezes its encoder and then trains it as a whole.
         settings: `tuning` and what it takes.
-        depth: transformer blocks of the encoder; None for a model that is trained from scratch.
-
-    A model that is trained from scratch has no encoder to tune, and stays as it is.
+        encoder: None for a model that is trained from scratch, which has none to tune, and stays as it is.
     """
-    if depth is None:
+    if encoder is None:
         return config
     callbacks: list[dict[str, Any]] = config["trainer"]["callbacks"]
     if settings.tuning == "lora":
-        for encoder in _encoders(config):
-            encoder["class_path"] = OLMOEARTH_LORA
-            encoder["init_args"] |= {"rank": settings.lora_rank, "alpha": settings.lora_alpha}
+        _add_low_rank(config, settings, encoder)
     if settings.tuning == "layer-decay":
         optimizer = config["model"]["init_args"]["optimizer"]
         optimizer["class_path"] = LAYER_DECAY
-        optimizer["init_args"] |= {"layer_decay_rate": settings.layer_decay, "num_layers": depth}
+        optimizer["init_args"] |= {"layer_decay_rate": settings.layer_decay, "num_layers": encoder.variant.blocks}
+        if any(found["class_path"] == FILLED for found in _encoders(config)):
+            optimizer["init_args"]["encoder_prefix"] = f"{_ENCODER}.encoder"
     config["trainer"]["callbacks"] = [
         changed for callback in callbacks if (changed := _frozen_as_said(callback, settings)) is not None
     ]
     return config
+
+
+def check_tuning(settings: TrainingSettings, encoder: ChosenEncoder) -> None:
+    """Check that an encoder can be tuned as the settings say.
+
+    Raises:
+        SettingsError: it can't.
+    """
+    if settings.tuning not in encoder.encoder.tunings:
+        raise SettingsError(
+            f"training.tuning: {encoder.encoder.title} can't be tuned by {settings.tuning}; choose one of "
+            f"{', '.join(encoder.encoder.tunings)}"
+        )
+
+
+def _add_low_rank(config: dict[str, Any], settings: TrainingSettings, encoder: ChosenEncoder) -> None:
+    found = _encoders(config)
+    adapted = {"projections": [*encoder.encoder.projections], "rank": settings.lora_rank, "alpha": settings.lora_alpha}
+    found[0] = {"class_path": LOW_RANK, "init_args": {"encoder": found[0], **adapted}}
 
 
 def _frozen_as_said(callback: dict[str, Any], settings: TrainingSettings) -> dict[str, Any] | None:
@@ -58,11 +82,7 @@ def _frozen_as_said(callback: dict[str, Any], settings: TrainingSettings) -> dic
     return callback
 
 
-def _encoders(node: Any) -> list[dict[str, Any]]:
-    """Every OlmoEarth in a configuration."""
-    if isinstance(node, list):
-        return [encoder for value in node for encoder in _encoders(value)]
-    if not isinstance(node, dict):
-        return []
-    own = [node] if node.get("class_path") == OLMOEARTH else []
-    return own + [encoder for value in node.values() for encoder in _encoders(value)]
+def _encoders(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """The parts of a model before its decoder, of which the pretrained encoder is the first."""
+    parts: list[dict[str, Any]] = config["model"]["init_args"]["model"]["init_args"]["encoder"]
+    return parts

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from burnscar_assets.encoders.tuning import FREEZE, LAYER_DECAY, LOW_RANK, SIMPLE_FREEZE
 from burnscar_assets.environment import config_file
 from burnscar_assets.errors import SettingsError
 from burnscar_assets.models.config import run_config
 from burnscar_assets.models.manifest import CheckpointManifest
 from burnscar_assets.models.model import load_model
 from burnscar_assets.models.spec import TrainingSpec
-from burnscar_assets.models.tuning import FREEZE, LAYER_DECAY, OLMOEARTH_LORA, SIMPLE_FREEZE
 from burnscar_assets.models.weights import load_state
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets_tests.models.training_kit import Plan, Run, tiny_settings
@@ -55,7 +55,7 @@ def test_each_way_is_written_into_the_configuration(packed_plan: Plan) -> None:
     assert _callbacks(decay)[SIMPLE_FREEZE]["unfreeze_at_epoch"] == 3
     assert FREEZE not in _callbacks(decay)
     lora = run_config(packed_plan(tuning="lora", lora_rank=RANK), "cpu")
-    assert _encoder(lora)["class_path"] == OLMOEARTH_LORA
+    assert _encoder(lora)["class_path"] == LOW_RANK
     assert _encoder(lora)["init_args"].items() >= {"rank": RANK, "alpha": 16}.items()
     assert not {FREEZE, SIMPLE_FREEZE} & _callbacks(lora).keys()
 
@@ -116,7 +116,8 @@ def test_additions_of_low_rank_are_all_that_moves(trained: Any, packed_world: Da
     original = _split(frozen)[0]
     added = {name for name in encoder if name.endswith((".down", ".up"))}
     assert len(added) == 4 * 4 * 2
-    own = {name.replace(".linear.", "."): tensor for name, tensor in encoder.items() if name not in added}
+    plain = {name.replace(".linear.", ".").replace("0.encoder.", "0."): name for name in encoder.keys() - added}
+    own = {name: encoder[told] for name, told in plain.items()}
     assert _same(own, original) == own.keys() == original.keys()
     assert all(encoder[name].abs().sum() > 0 for name in added)
     assert manifest.trainable_parameters < manifest.parameters / 20
@@ -142,7 +143,7 @@ def test_low_rank_training_goes_on_where_it_broke_off(packed_plan: Plan, run: Ru
 
 
 def test_an_addition_starts_at_nothing() -> None:
-    from burnscar_assets.models.lora import LowRankLinear
+    from burnscar_assets.encoders.lora import LowRankLinear
 
     linear = torch.nn.Linear(6, 5)
     adapted, values = LowRankLinear(linear, rank=2, alpha=4), torch.randn(7, 6)

@@ -1,4 +1,4 @@
-"""OlmoEarth with low-rank additions to the projections of its attention; its own weights stay as they are.
+"""Low-rank additions to the projections of an encoder's attention; its own weights stay as they are.
 
 Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models". A few lines of our own, where the `peft` library
 would bring transformers and accelerate along: the additions are plain modules of the encoder, so `model.yaml`,
@@ -6,14 +6,12 @@ checkpoints and prediction treat it as any other.
 """
 
 import math
-from typing import Any, Final
+from typing import Any
 
 import torch  # noqa: TID253 - rslearn loads this module, by the class path in a model's configuration
-from rslearn.models.olmoearth_pretrain.model import OlmoEarth  # noqa: TID253 - as above
+from rslearn.models.component import FeatureExtractor  # noqa: TID253 - as above
+from rslearn.train.model_context import ModelContext  # noqa: TID253
 from torch import Tensor, nn  # noqa: TID253
-
-PROJECTIONS: Final = ("q", "k", "v", "proj")
-"""Linear layers of an attention that get an addition."""
 
 
 class LowRankLinear(nn.Module):
@@ -42,27 +40,29 @@ class LowRankLinear(nn.Module):
         return answer
 
 
-class OlmoEarthLora(OlmoEarth):
-    """OlmoEarth whose attention is adapted and whose own weights are frozen.
+class LowRank(FeatureExtractor):
+    """An encoder whose attention is adapted and whose own weights are frozen.
 
     Args:
+        encoder: whose attention is adapted.
+        projections: names of the linear layers that get an addition, where a module has all of them.
         rank: of the additions.
         alpha: they are scaled by `alpha / rank`.
-        compile_model: as for OlmoEarth; the additions are compiled too.
-        arguments: of OlmoEarth.
 
     Raises:
-        ValueError: the encoder has no attention with the projections that are adapted.
+        ValueError: the encoder has no attention with these projections.
     """
 
-    def __init__(self, rank: int = 8, alpha: float = 16, compile_model: bool = False, **arguments: Any) -> None:
-        super().__init__(**arguments, compile_model=False)
-        self.model.requires_grad_(False)
-        adapted = [module for module in self.model.modules() if all(hasattr(module, name) for name in PROJECTIONS)]
+    def __init__(self, encoder: FeatureExtractor, projections: list[str], rank: int = 8, alpha: float = 16) -> None:
+        super().__init__()
+        self.encoder = encoder.requires_grad_(False)
+        adapted = [module for module in encoder.modules() if all(hasattr(module, name) for name in projections)]
         if not adapted:
-            raise ValueError("the encoder has no attention with the projections that LoRA adapts")
+            raise ValueError(f"the encoder has no attention with the projections {', '.join(projections)}")
         for attention in adapted:
-            for name in PROJECTIONS:
+            for name in projections:
                 setattr(attention, name, LowRankLinear(getattr(attention, name), rank, alpha))
-        if compile_model:
-            self.model.apply_compile()
+
+    def forward(self, context: ModelContext) -> Any:
+        """What the encoder answers."""
+        return self.encoder(context)
