@@ -2,20 +2,25 @@
 
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+import pandas as pd
 from rich.table import Table as RichTable
 
 from burnscar_assets.comparison.told import HEADINGS, comparison_rows
 from burnscar_assets.evaluation.report import (
     BASELINE,
     FIRE,
+    MAPS,
+    MAPS_DECIDE,
+    MAPS_GAIN,
     MEAN,
     MEDIAN,
     MODEL,
     PER_FIRE,
     POOLED,
     across_years,
+    best_baseline,
 )
 from burnscar_assets.reader.clearness import is_clear_enough
 from burnscar_assets.settings import EvaluationSettings
@@ -24,6 +29,7 @@ from burnscar_assets.storage.contracts import (
     EVALUATION_METRICS,
     FIRE_PERIMETER_REJECTS,
     FIRE_PERIMETERS,
+    MAP_SCORES,
     PREDICTIONS,
     SAMPLE_POINTS,
     SETUP_COMPARISON,
@@ -33,12 +39,14 @@ from burnscar_assets.storage.contracts import (
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, read_years
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 COUNTS = ("kept", "rejected", "points", "windows", "tiles", "without_imagery", "cloudy")
+BEST: Final = "best"
+"""In place of a subset: the baseline that the model gains least on."""
+
 FIRES: Final = "fires\n(effective)"
 SCORES: Final = (
+    ("map IoU\nmodel, mean of fires", MODEL, MAPS_DECIDE, MAPS, MEAN),
+    ("map IoU\nmodel less best baseline", MODEL, MAPS_DECIDE, MAPS_GAIN, BEST),
     (FIRES, MODEL, "f1_burnt", POOLED, ""),
     ("f1_burnt\nmodel, pooled", MODEL, "f1_burnt", POOLED, ""),
     ("f1_burnt\nbaseline, pooled", BASELINE, "f1_burnt", POOLED, ""),
@@ -48,7 +56,7 @@ SCORES: Final = (
     ("auroc\nmodel", MODEL, "auroc", POOLED, ""),
     ("auroc\nbaseline", BASELINE, "auroc", POOLED, ""),
 )
-"""What a year's line tells: heading, method, metric, scope and subset."""
+"""What a year's line tells: heading, method, metric, scope and subset; maps first."""
 
 MAX_LISTED: Final = 8
 COMPARISON_SHOWN = ("set-up", "map IoU", "difference", "verdict", "F1 windows", "train s", "memory MB")
@@ -106,14 +114,20 @@ def score_table(root: DataRoot, fire_years: Iterable[int], settings: EvaluationS
         table.add_row(str(year), *_scores(read_years(root, EVALUATION_METRICS, [year])))
     predictions = read_years(root, PREDICTIONS, years)
     if len(years) > 1 and len(predictions):
-        table.add_row("all", *_scores(across_years(predictions, settings)))
+        together = across_years(predictions, settings)
+        if len(scores := read_years(root, MAP_SCORES, years)):
+            from burnscar_assets.evaluation.map_figures import map_metrics
+
+            together = pd.concat([pd.DataFrame(map_metrics(scores, settings)), together], ignore_index=True)
+        table.add_row("all", *_scores(together))
     return table
 
 
-def _scores(metrics: "pd.DataFrame") -> list[str]:
+def _scores(metrics: pd.DataFrame) -> list[str]:
     """The cells of a year under SCORES."""
     cells = []
-    for heading, method, metric, scope, subset in SCORES:
+    for heading, method, metric, scope, part in SCORES:
+        subset = best_baseline(metrics) if part == BEST else part
         named = (metrics["method"] == method) & (metrics["metric"] == metric)
         found = metrics[named & (metrics["scope"] == scope) & (metrics["subset"] == subset)]
         if not len(found) or math.isnan(found["value"].iloc[0]):
@@ -122,16 +136,18 @@ def _scores(metrics: "pd.DataFrame") -> list[str]:
         row = found.iloc[0]
         if heading == FIRES:
             cells.append(f"{row['fires']}\n({row['effective_clusters']:.1f})")
-        elif subset == MEAN and math.isnan(row["low"]):
+        elif scope == PER_FIRE and subset == MEAN and math.isnan(row["low"]):
             each = metrics.loc[named & (metrics["scope"] == FIRE), "value"].dropna().sort_values()
             cells.append(f"{row['value']:.2f}\n{_listed(each)}")
         else:
-            span = "" if math.isnan(row["low"]) else f"\n[{row['low']:.2f}, {row['high']:.2f}]"
-            cells.append(f"{row['value']:.2f}{span}")
+            form = "+.2f" if scope == MAPS_GAIN else ".2f"
+            span = "" if math.isnan(row["low"]) else f"\n[{row['low']:{form}}, {row['high']:{form}}]"
+            beside = f"\n{subset}" if scope == MAPS_GAIN else ""
+            cells.append(f"{row['value']:{form}}{span}{beside}")
     return cells
 
 
-def _listed(values: "pd.Series") -> str:
+def _listed(values: pd.Series) -> str:
     more = len(values) - MAX_LISTED
     return " ".join(f"{value:.2f}" for value in values.head(MAX_LISTED)) + (f" +{more}" if more > 0 else "")
 

@@ -8,12 +8,14 @@ import pytest
 import shapely
 from rich.console import Console
 
+from burnscar_assets.evaluation.map_figures import map_metrics
 from burnscar_assets.evaluation.report import evaluate_predictions
 from burnscar_assets.settings import EvaluationSettings
-from burnscar_assets.storage.contracts import BURNED_AREA_MAPS, EVALUATION_METRICS, PREDICTIONS
+from burnscar_assets.storage.contracts import BURNED_AREA_MAPS, EVALUATION_METRICS, MAP_SCORES, PREDICTIONS
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.storage.tables import write_table
+from burnscar_assets.storage.tables import read_table, write_table
 from burnscar_assets.summary import map_table, score_table
+from burnscar_assets_tests.evaluation.map_score_tables import scores_of
 from burnscar_assets_tests.evaluation.prediction_tables import make_predictions
 
 SETTINGS = EvaluationSettings()
@@ -52,6 +54,18 @@ def test_any_number_of_fires_is_shown(root: DataRoot, fires: int) -> None:
     text = shown(root, [2021, 2022])
     assert "2021" in text and "–" in text
     assert ("[" in text) == (fires == 30)
+
+
+def test_maps_come_first_beside_the_best_baseline_and_all_years_together(root: DataRoot) -> None:
+    for year in (2020, 2021):
+        judged(root, year, 3)
+        scores = scores_of({"model": [0.6, 0.7, 0.8], "dnbr": [0.7, 0.8, 0.9], "all_burnt": [0.2] * 3}, year=year)
+        write_table(root, MAP_SCORES, scores, year)
+        windows = read_table(root, PREDICTIONS, year)
+        metrics = evaluate_predictions(windows, SETTINGS, year, of_maps=map_metrics(scores, SETTINGS))
+        write_table(root, EVALUATION_METRICS, metrics, year)
+    text = shown(root, [2020, 2021])
+    assert text.count("│ 0.70 ") == 3 and text.count("-0.10") == 3 and "dnbr" in text
 
 
 def test_fires_without_a_map_count_and_one_with_nothing_mapped_has_an_iou_of_0(root: DataRoot) -> None:

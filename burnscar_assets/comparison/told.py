@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 
@@ -17,11 +17,16 @@ from burnscar_assets.comparison.compare import (
     Report,
 )
 
+if TYPE_CHECKING:
+    from burnscar_assets.mapping.pages.standings import Standings
+
 HEADINGS: Final = (
     "set-up", "map IoU", "seeds", "difference", "verdict", "IoU off outline", "boundary F 2 px", "F1 windows",
     "F1 difference", "precision", "recall", "AUROC", "train s", "memory MB", "parameters", "windows/s",
 )  # fmt: skip
 """Of maps first, then of windows; without maps, seeds and verdict are those of windows."""
+
+_ON_PAGES: Final = ("set-up", "map IoU", "difference", "verdict", "IoU off outline", "boundary F 2 px", "F1 windows")
 
 
 def comparison_rows(table: pd.DataFrame) -> list[tuple[str, ...]]:
@@ -41,6 +46,17 @@ def comparison_markdown(outcome: Outcome) -> str:
     lines = [f"| {' | '.join(HEADINGS)} |", "| --- |" + " --- |" * (len(HEADINGS) - 1)]
     lines += [f"| {' | '.join(cells)} |" for cells in comparison_rows(outcome.table)]
     return "\n".join([*lines, "", *(f"{line}\n" for line in comparison_lines(outcome.report))])
+
+
+def standings_of(outcome: Outcome) -> "Standings":
+    """What the index over all maps tells of a comparison; nothing where no map was judged."""
+    from burnscar_assets.mapping.pages.standings import Standings
+
+    if not outcome.report.maps:
+        return Standings()
+    places = [HEADINGS.index(heading) for heading in _ON_PAGES]
+    rows = [[cells[place] for place in places] for cells in comparison_rows(outcome.table)]
+    return Standings.of([*comparison_lines(outcome.report)], _ON_PAGES, rows)
 
 
 def comparison_lines(report: Report) -> Iterator[str]:

@@ -7,7 +7,7 @@ import pytest
 from burnscar_assets.comparison.compare import Outcome, compare_setups, load_report, write_report
 from burnscar_assets.comparison.plots import plot_comparison
 from burnscar_assets.comparison.read import Contestant
-from burnscar_assets.comparison.told import HEADINGS, comparison_markdown, comparison_rows
+from burnscar_assets.comparison.told import HEADINGS, comparison_markdown, comparison_rows, standings_of
 from burnscar_assets.cost import Cost, write_cost
 from burnscar_assets.errors import InputError, MissingDataError
 from burnscar_assets.settings import EvaluationSettings
@@ -104,6 +104,8 @@ def test_maps_decide_where_windows_say_otherwise(contestants: list[Contestant], 
     said = comparison_markdown(outcome)
     assert "Own wins: its mean IoU of maps" in said and "By windows: Better wins" in said
     assert len(plot_comparison(outcome.table, title="t", simulated=True).axes) == 3
+    told = standings_of(outcome)
+    assert len(told.rows) == 4 and told.rows[0][1].startswith("0.78") and told.said[0].startswith("Own wins")
     before = outcome.version
     mapped(root, 2020, 0.76, dnbr=0.78)
     assert compared(contestants).version != before

@@ -24,7 +24,8 @@ from burnscar_assets.mapping.pages.outlines import path_of, svg_path, to_pixels
 from burnscar_assets.mapping.pages.page import north_degrees
 from burnscar_assets.mapping.pages.pixels import picture_shape
 from burnscar_assets.mapping.pages.records import Grid, Unmapped, read_map
-from burnscar_assets.mapping.pages.site import write_pages
+from burnscar_assets.mapping.pages.site import write_pages, write_standings
+from burnscar_assets.mapping.pages.standings import Standings
 from burnscar_assets_tests.mapping.page_kit import make_map
 
 TITLE = "Burned area, fire year 2021"
@@ -163,6 +164,22 @@ def test_fires_without_a_map_count_as_such_on_every_page(tmp_path: Path) -> None
     assert "of 1 of 2 fires" in Page(index).text
     only = write_pages(tmp_path / "fire_year=2022", title="2022", simulated=True, unmapped=lacking)
     assert "Under cloud" in Page(only).text, "though there is no map at all"
+
+
+def test_the_index_over_all_maps_says_which_set_up_maps_best(tmp_path: Path) -> None:
+    standings = Standings.of([f"{NASTY} wins"], ["set-up", "map IoU"], [[NASTY, "0.75"], ["dNBR", "0.70"]])
+    write_standings(tmp_path / "maps", standings)
+    assert not (tmp_path / "maps" / "index.html").exists(), "no map yet"
+    folder = tmp_path / "maps" / "fire_year=2021"
+    make_map(folder / "F1", size=(40, 40))
+    write_pages(folder, title=TITLE, simulated=True)
+    page = Page(tmp_path / "maps" / "index.html")
+    assert f"{NASTY} wins" in page.text and "0.75" in page.text and "2021" in page.text
+    before = files_of(tmp_path)
+    write_standings(tmp_path / "maps", standings)
+    assert files_of(tmp_path) == before
+    write_standings(tmp_path / "maps", Standings())
+    assert "wins" not in Page(tmp_path / "maps" / "index.html").text
 
 
 def test_the_index_begins_where_they_agree_least_and_sums_up(tmp_path: Path) -> None:

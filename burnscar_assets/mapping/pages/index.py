@@ -11,11 +11,13 @@ from burnscar_assets.mapping.pages.drawing import FOLDER, THUMBNAIL, Drawing
 from burnscar_assets.mapping.pages.locator import locator, mark_of
 from burnscar_assets.mapping.pages.records import PAGE_FILE, Agreement, BrokenMap, ReadMap, Unmapped
 from burnscar_assets.mapping.pages.reliability import reliability_rows
+from burnscar_assets.mapping.pages.standings import Standings
 from burnscar_assets.mapping.pages.templating import render
 from burnscar_assets.mapping.pages.texts import NOTHING, hectares, known, period, ratio, share
 from burnscar_assets.mapping.pages.totals import Totals, totals
 
 TO_REVIEW: Final = 4
+NO_STANDINGS: Final = Standings()
 YEAR_PREFIX: Final = "fire_year="
 SEASON_PREFIX: Final = "in_season="
 
@@ -115,8 +117,8 @@ def year_page(
     )
 
 
-def years_page(folders: Sequence[MapFolder]) -> str:
-    """The index over all folders as HTML, the latest first."""
+def years_page(folders: Sequence[MapFolder], standings: Standings = NO_STANDINGS) -> str:
+    """The index over all folders as HTML, the latest first, and how set-ups map."""
     marks = [mark_of(a_map, f"{quote(folder.path.name)}/{_href(a_map)}") for folder in folders for a_map in folder.maps]
     return render(
         "years",
@@ -137,6 +139,7 @@ def years_page(folders: Sequence[MapFolder]) -> str:
             for folder in sorted(folders, key=lambda folder: folder.path.name, reverse=True)
         ],
         locator=locator(marks) if marks else "",
+        standings=standings,
     )
 
 

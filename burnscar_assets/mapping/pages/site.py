@@ -20,6 +20,7 @@ from burnscar_assets.mapping.pages.records import (
     read_unmapped,
     write_unmapped,
 )
+from burnscar_assets.mapping.pages.standings import Standings, keep_standings, read_standings
 from burnscar_assets.mapping.pages.totals import totals
 from burnscar_assets.mapping.qgis import PROJECT_FILE, qgis_project
 from burnscar_assets.mapping.stac import MAP_FOLDER
@@ -70,6 +71,23 @@ def write_pages(year_folder: Path, *, title: str, simulated: bool, unmapped: Seq
     return index
 
 
+def write_standings(folder: Path, standings: Standings) -> None:
+    """Tell on the index over all folders of maps how set-ups map; where there is no map yet, it waits for one.
+
+    Args:
+        folder: that holds the folders of maps.
+        standings: the comparison of set-ups.
+
+    Raises:
+        StorageError: a file can't be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with storage_errors(folder), FileLock(folder / _LOCK):
+        keep_standings(folder, standings)
+        if found := [_folder(path, *_read(path)) for path in sorted(_with_index(folder.iterdir()))]:
+            write_if_changed(folder / PAGE_FILE, years_page(found, standings).encode())
+
+
 def _write_map(a_map: ReadMap, title: str, simulated: bool) -> ShownMap:
     drawing = drawing_of(a_map)
     write_if_changed(a_map.folder / PROJECT_FILE, qgis_project(a_map))
@@ -84,7 +102,7 @@ def _write_years(here: Path, maps: Sequence[ReadMap], broken: int, *, simulated:
             _folder(path, maps, broken, simulated) if path == here else _folder(path, *_read(path))
             for path in _folders(here)
         ]
-        write_if_changed(here.parent / PAGE_FILE, years_page(folders).encode())
+        write_if_changed(here.parent / PAGE_FILE, years_page(folders, read_standings(here.parent)).encode())
 
 
 def _folder(path: Path, maps: Sequence[ReadMap], broken: int, simulated: bool = False) -> MapFolder:

@@ -96,13 +96,14 @@ def _comparison(world: World) -> dg.AssetsDefinition:
         deps=[dg.AssetDep(dg.AssetKey.from_user_string(name), partition_mapping=years) for name in metrics],
         partitioned=False,
         automation_condition=follow(),
-        description="Every set-up on the same held-out fires of all years: paired intervals over fires and seeds, cost "
-        "beside quality, and the winner with its margin, or that no difference was shown.",
+        description="Every set-up on the same held-out fires of all years, by its maps first: paired intervals over "
+        "fires and seeds, cost beside quality, and the winner with its margin, or that no difference was shown.",
     )
     def setup_comparison(run: StageRun) -> dg.MaterializeResult:
         from burnscar_assets.comparison.compare import compare_setups, write_report
         from burnscar_assets.comparison.plots import plot_comparison
-        from burnscar_assets.comparison.told import comparison_markdown
+        from burnscar_assets.comparison.told import comparison_markdown, standings_of
+        from burnscar_assets.mapping.pages.site import write_standings
 
         known = [int(key) for key in world.model_years.get_partition_keys()]
         simulated = settings.simulated_imagery
@@ -110,6 +111,7 @@ def _comparison(world: World) -> dg.AssetsDefinition:
             contestants(world), known, settings.setups.reference, settings.evaluation, simulated=simulated
         )
         write_report(root, outcome.report)
+        write_standings(root.maps(None).parent, standings_of(outcome))
         changes = replace_table(root, SETUP_COMPARISON, outcome.table, None)
         metadata = figures(outcome.report) | {"burnscar/comparison": dg.MetadataValue.md(comparison_markdown(outcome))}
         preview = partial(plot_comparison, outcome.table, title="Set-ups side by side", simulated=simulated)
