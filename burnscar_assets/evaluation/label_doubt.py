@@ -1,6 +1,6 @@
 """Which windows' labels are certain, by the images before and after the fire, where there is one before.
 
-The image before a fire is a layer of its own, named after the layer that is judged (`sentinel2_l2a_pre`, see
+The image before a fire is a layer of its own, named after the layer that is judged (`before_layer`, see
 `configs/dataset-pre-post.json`). Without it nothing is known of the labels' noise, and the report says so.
 """
 

@@ -43,7 +43,7 @@ class EvaluationSpec(ProcessSpec):
     margin_m: float = Field(ge=0, description="Least distance of what is scored from what was seen, in metres.")
     settings: EvaluationSettings = EvaluationSettings()
     mapping: MappingSettings = Field(MappingSettings(), description="How pixels of whole frames are answered.")
-    size_px: int = Field(32, description="Side of a window, pixels.")
+    size_px: int = Field(default_factory=lambda: default_sensor().window_px, description="Side of a window, pixels.")
     device: str = Field("cpu", description="Where the model runs: cpu, cuda, or auto.")
     classes: tuple[str, ...] = Field((), description="Classes beyond the known ones that a checkpoint may name.")
     batch_size: int = Field(256, ge=1, description="Windows per prediction step.")

@@ -72,7 +72,9 @@ class MapSpec(ProcessSpec):
     imagery: ImagerySettings = ImagerySettings()
     settings: MappingSettings = MappingSettings()
     size_px: int = Field(description="Side of a window, pixels.")
-    resolution_m: float = Field(10, description="Ground sampling distance, metres.")
+    resolution_m: float = Field(
+        default_factory=lambda: default_sensor().resolution_m, description="Ground sampling distance, metres."
+    )
     confidence: float = Field(0.95, description="Of the interval of the area.")
     reference: Path | None = Field(
         None, description="Vector file of points that a person drew on the maps; empty: none."

@@ -61,7 +61,7 @@ def period(start: str, end: str) -> str:
 
 
 def position(lon: float, lat: float) -> str:
-    """Longitude and latitude to about 10 m."""
+    """Longitude and latitude to four decimals of a degree."""
     return f"{abs(lat):.4f}° {'N' if lat >= 0 else 'S'}, {abs(lon):.4f}° {'E' if lon >= 0 else 'W'}"
 
 
