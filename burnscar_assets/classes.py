@@ -84,7 +84,3 @@ class Stratum(StrEnum):
     LAND = "land"
     HARD = "hard"
     OLD_SCAR = "old_scar"
-
-
-BANDS: Final = ("B02", "B03", "B04", "B08", "B05", "B06", "B07", "B8A", "B11", "B12", "B01", "B09")
-"""Bands of the simulated Sentinel-2 L2A scenes, in the order of its sensor's file."""

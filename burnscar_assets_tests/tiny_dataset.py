@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 from shapely.geometry import box
 
-from burnscar_assets.classes import BANDS, CLASS_NAMES, LABEL_PROPERTY, UNLABELLED
+from burnscar_assets.classes import CLASS_NAMES, LABEL_PROPERTY, UNLABELLED
 from burnscar_assets.dataset.windows import DATA_STORAGE, WINDOW_STORAGE
+from burnscar_assets.demo.spectra import BANDS
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS, FIRE_SCENES, TILES, WINDOWS
 from burnscar_assets.storage.hashing import hash_json
 from burnscar_assets.storage.paths import DataRoot
@@ -169,7 +170,7 @@ def _table_rows(rows: list[dict]) -> list[dict]:
 
 
 def tiny_image(category: str, rng: np.random.Generator) -> np.ndarray:
-    """One uint16 image, (12, 32, 32) DN in the order of classes.BANDS."""
+    """One uint16 image, (12, 32, 32) DN in the sensor's order."""
     severity = rng.uniform(0.15, 1.0) if category == "burnt" else rng.uniform(0, 0.25)
     change = {**dict.fromkeys(BANDS, 0), **_BURNT_CHANGE_DN}
     spectrum = np.array([_UNBURNT_DN[b] + severity * change[b] for b in BANDS])

@@ -15,7 +15,7 @@ import pandas as pd
 from rslearn.dataset import Dataset, Window  # noqa: TID253
 from upath import UPath
 
-from burnscar_assets.classes import BANDS
+from burnscar_assets.demo.spectra import BANDS
 from kit.datasets import LAYER
 from kit.scenes import FIRE_YEAR
 

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from burnscar_assets.classes import BANDS
 from burnscar_assets.dataset.windows import LABEL_LAYER, LABEL_LAYER_CONFIG
+from burnscar_assets.demo.spectra import BANDS
 
 LAYER: Final = "sentinel2_l2a"
 

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 from burnscar_assets.catalog.matching import match_scenes
-from burnscar_assets.classes import BANDS
 from burnscar_assets.dataset.config import validate_layers, write_dataset_config
 from burnscar_assets.dataset.definition import define_windows
 from burnscar_assets.dataset.label_layer import bring_labels
@@ -16,6 +15,7 @@ from burnscar_assets.dataset.label_rasters import describe_labels
 from burnscar_assets.dataset.materialize import materialize_tiles
 from burnscar_assets.dataset.scene_radiometry import radiometry_table
 from burnscar_assets.dataset.windows import write_windows
+from burnscar_assets.demo.spectra import BANDS
 from burnscar_assets.labels.history import burn_history
 from burnscar_assets.labels.perimeters import clean_perimeters
 from burnscar_assets.labels.release import fetch_release

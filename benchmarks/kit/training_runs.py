@@ -13,8 +13,9 @@ import yaml
 from burnscar_assets.models.olmoearth import resolve_encoder
 from numpy.typing import NDArray
 
-from burnscar_assets.classes import BANDS, CLASS_NAMES, LABEL_PROPERTY
+from burnscar_assets.classes import CLASS_NAMES, LABEL_PROPERTY
 from burnscar_assets.dataset.windows import DATA_STORAGE, LABEL_LAYER, LABEL_LAYER_CONFIG, WINDOW_STORAGE
+from burnscar_assets.demo.spectra import BANDS
 from burnscar_assets.environment import CONFIGS_DIR
 from burnscar_assets.models.config import run_config
 from burnscar_assets.models.spec import TrainingSpec

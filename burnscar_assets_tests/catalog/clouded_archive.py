@@ -15,7 +15,7 @@ from rslearn.utils.geometry import Projection, STGeometry
 from burnscar_assets.catalog.archive import CogArchive
 from burnscar_assets.catalog.index_client import forget_indexes
 from burnscar_assets.catalog.stac_index import StacDict, write_index
-from burnscar_assets.classes import BANDS
+from burnscar_assets.demo.spectra import BANDS
 from burnscar_assets.reader.request import ReadOptions
 from burnscar_assets_tests.catalog.small_archive import EPSG, LEFT, SIDE_M, TOP, SmallScene, write_scene
 

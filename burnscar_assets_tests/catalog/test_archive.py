@@ -17,7 +17,7 @@ from burnscar_assets.catalog.archive import CogArchive, has_offset
 from burnscar_assets.catalog.band_assets import band_hrefs
 from burnscar_assets.catalog.index_client import forget_indexes
 from burnscar_assets.catalog.stac_index import write_index
-from burnscar_assets.classes import BANDS
+from burnscar_assets.demo.spectra import BANDS
 from burnscar_assets.errors import InputError
 from burnscar_assets.reader.radiometry import RASTER_BANDS
 from burnscar_assets.sensors.load import default_sensor

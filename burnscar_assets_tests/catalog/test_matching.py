@@ -5,8 +5,8 @@ import pytest
 
 from burnscar_assets.catalog.matching import match_scenes
 from burnscar_assets.catalog.stac_index import write_index
-from burnscar_assets.classes import BANDS
 from burnscar_assets.dataset.config import open_dataset
+from burnscar_assets.demo.spectra import BANDS
 from burnscar_assets.errors import InputError, SourceUnavailableError
 from burnscar_assets.storage.contracts import SCENE_MATCHES
 from burnscar_assets.storage.paths import DataRoot

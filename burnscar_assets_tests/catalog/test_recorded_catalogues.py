@@ -17,8 +17,8 @@ from rslearn.data_sources.planetary_computer import PlanetaryComputer
 
 from burnscar_assets.catalog.matching import match_scenes
 from burnscar_assets.catalog.stac_index import read_index
-from burnscar_assets.classes import BANDS
 from burnscar_assets.dataset.config import data_source, open_dataset
+from burnscar_assets.demo.spectra import BANDS
 from burnscar_assets.errors import InputError
 from burnscar_assets.storage.contracts import WINDOWS
 from burnscar_assets.storage.paths import DataRoot

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 from rslearn.config import DatasetConfig, LayerType
 
-from burnscar_assets.classes import BANDS
 from burnscar_assets.dataset.config import (
     data_source,
     image_layers,
@@ -14,6 +13,7 @@ from burnscar_assets.dataset.config import (
     validate_layers,
     write_dataset_config,
 )
+from burnscar_assets.demo.spectra import BANDS
 from burnscar_assets.environment import CONFIGS_DIR
 from burnscar_assets.errors import InputError, MissingDataError, SettingsError
 from burnscar_assets.settings import ImagerySettings

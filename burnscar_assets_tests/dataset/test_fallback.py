@@ -8,9 +8,9 @@ import pytest
 from rslearn.data_sources.aws_sentinel2_element84 import Sentinel2 as Element84
 
 from burnscar_assets.catalog.matching import match_scenes
-from burnscar_assets.classes import BANDS
 from burnscar_assets.dataset.materialize import materialize_tiles
 from burnscar_assets.dataset.tiles import read_tile
+from burnscar_assets.demo.spectra import BANDS
 from burnscar_assets.errors import SettingsError, SourceUnavailableError
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets_tests.catalog.small_archive import (

@@ -13,12 +13,12 @@ from rasterio.transform import from_origin
 
 from burnscar_assets.catalog.matching import match_scenes
 from burnscar_assets.catalog.stac_index import StacDict, write_index
-from burnscar_assets.classes import BANDS
 from burnscar_assets.dataset.config import open_dataset
 from burnscar_assets.dataset.giving_way import GivingWay
 from burnscar_assets.dataset.materialize import TileSummary, materialize_tiles
 from burnscar_assets.dataset.materialize_batch import TileOutcome
 from burnscar_assets.dataset.tiles import read_tile
+from burnscar_assets.demo.spectra import BANDS
 from burnscar_assets.errors import InputError, SourceUnavailableError
 from burnscar_assets.reader.request import Failure, FailureKind
 from burnscar_assets.settings import ImagerySettings

@@ -14,12 +14,12 @@ import pandas as pd
 import pytest
 
 from burnscar_assets.catalog.matching import match_scenes
-from burnscar_assets.classes import BANDS
 from burnscar_assets.dataset.config import open_dataset
 from burnscar_assets.dataset.materialize import TileSummary, materialize_tiles
 from burnscar_assets.dataset.packed.pack import pack_path
 from burnscar_assets.dataset.shelf import open_shelf
 from burnscar_assets.dataset.tiles import read_tile, read_tiles
+from burnscar_assets.demo.spectra import BANDS
 from burnscar_assets.errors import InputError, MissingDataError, SourceUnavailableError, StorageError
 from burnscar_assets.settings import ImagerySettings
 from burnscar_assets.storage.contracts import TILES

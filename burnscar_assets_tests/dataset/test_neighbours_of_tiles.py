@@ -12,11 +12,11 @@ from affine import Affine
 
 from burnscar_assets.catalog.matching import match_scenes
 from burnscar_assets.catalog.stac_index import StacDict, write_index
-from burnscar_assets.classes import BANDS
 from burnscar_assets.dataset import tile_part
 from burnscar_assets.dataset.materialize import materialize_tiles
 from burnscar_assets.dataset.scene_radiometry import radiometry_table
 from burnscar_assets.dataset.tiles import read_tile
+from burnscar_assets.demo.spectra import BANDS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets_tests.catalog.small_archive import WINDOW_PX, SmallScene, make_dataset, make_windows
 from burnscar_assets_tests.dataset.test_radiometry_of_tiles import LAYER, TEN_METRES, write_as

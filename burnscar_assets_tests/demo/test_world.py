@@ -11,7 +11,7 @@ import shapely
 from shapely import Point
 
 from burnscar_assets.catalog.stac_index import read_index
-from burnscar_assets.classes import BANDS
+from burnscar_assets.demo.spectra import BANDS
 from burnscar_assets.demo.world import Scale, SimulatedWorld, build_world
 from burnscar_assets.errors import SettingsError
 from burnscar_assets.settings import Settings

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from burnscar_assets.classes import BANDS
 from burnscar_assets.dataset.tiles import read_tile
+from burnscar_assets.demo.spectra import BANDS
 from burnscar_assets.storage.contracts import TILES
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, write_table

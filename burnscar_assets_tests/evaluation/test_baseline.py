@@ -9,7 +9,7 @@ import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burnscar_assets.classes import BANDS
+from burnscar_assets.demo.spectra import BANDS
 from burnscar_assets.errors import InputError
 from burnscar_assets.evaluation.baseline import tune_threshold, window_nbr
 from burnscar_assets.evaluation.metrics import Answers, binary_metrics

@@ -10,7 +10,7 @@ import numpy as np
 import pyproj
 import shapely
 
-from burnscar_assets.classes import BANDS
+from burnscar_assets.demo.spectra import BANDS
 from burnscar_assets.evaluation.map_rules import FRAMES, MapRules
 from burnscar_assets.mapping.frame import Box, Frame, project
 from burnscar_assets.mapping.making import Judge

@@ -14,8 +14,9 @@ import rasterio
 import shapely
 
 from burnscar_assets.checks import scenes_are_whole
-from burnscar_assets.classes import BANDS, Split
+from burnscar_assets.classes import Split
 from burnscar_assets.dataset.config import before_layer
+from burnscar_assets.demo.spectra import BANDS
 from burnscar_assets.environment import CONFIGS_DIR
 from burnscar_assets.errors import MissingDataError
 from burnscar_assets.mapping import scene_making

@@ -10,8 +10,8 @@ import pytest
 import rasterio
 import shapely
 
-from burnscar_assets.classes import BANDS
 from burnscar_assets.cli.maps import told
+from burnscar_assets.demo.spectra import BANDS
 from burnscar_assets.errors import InputError
 from burnscar_assets.evaluation.map_rules import WINDOWS, MapRules
 from burnscar_assets.mapping.averaging import Lattice, taper

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from burnscar_assets.classes import BANDS
 from burnscar_assets.cost import read_cost
+from burnscar_assets.demo.spectra import BANDS
 from burnscar_assets.errors import CheckpointError, InputError
 from burnscar_assets.evaluation.evaluator import evaluate
 from burnscar_assets.models.baselines.features import feature_names, window_features

@@ -14,7 +14,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burnscar_assets.classes import BANDS, BURNT, CLASS_NAMES
+from burnscar_assets.classes import BURNT, CLASS_NAMES
+from burnscar_assets.demo.spectra import BANDS
 from burnscar_assets.errors import CheckpointError
 from burnscar_assets.models.manifest import (
     CONFIG_FILE,

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from burnscar_assets.classes import BANDS, BURNT, CLASS_NAMES
+from burnscar_assets.classes import BURNT, CLASS_NAMES
 from burnscar_assets.dataset.tiles import read_tiles
+from burnscar_assets.demo.spectra import BANDS
 from burnscar_assets.errors import SettingsError
 from burnscar_assets.models.config import run_config
 from burnscar_assets.models.crop import crop_of, middle

@@ -10,10 +10,11 @@ import pytest
 import torch
 import yaml
 
-from burnscar_assets.classes import BANDS, BURNT, CLASS_NAMES, UNLABELLED
+from burnscar_assets.classes import BURNT, CLASS_NAMES, UNLABELLED
 from burnscar_assets.dataset.bulk_data import BulkDataModule
 from burnscar_assets.dataset.bulk_plan import UnsupportedError
 from burnscar_assets.dataset.tiles import read_tiles
+from burnscar_assets.demo.spectra import BANDS
 from burnscar_assets.errors import InputError, SettingsError
 from burnscar_assets.models.config import check_inputs, run_config
 from burnscar_assets.models.manifest import CheckpointManifest, load_manifest

@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from burnscar_assets.classes import BANDS, BURNT, CLASS_NAMES
+from burnscar_assets.classes import BURNT, CLASS_NAMES
 from burnscar_assets.dataset.tiles import read_tiles
+from burnscar_assets.demo.spectra import BANDS
 from burnscar_assets.environment import CONFIGS_DIR
 from burnscar_assets.errors import InputError
 from burnscar_assets.evaluation.evaluator import evaluate

@@ -17,9 +17,9 @@ import pytest
 
 from burnscar_assets.catalog.matching import match_scenes
 from burnscar_assets.catalog.stac_index import write_index
-from burnscar_assets.classes import BANDS
 from burnscar_assets.dataset.materialize import materialize_tiles
 from burnscar_assets.dataset.tiles import read_tile
+from burnscar_assets.demo.spectra import BANDS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets_tests.catalog.small_archive import (
     RangeHandler,

@@ -18,11 +18,11 @@ from rasterio.windows import Window as RasterWindow
 
 from burnscar_assets.catalog.matching import match_scenes
 from burnscar_assets.catalog.stac_index import write_index
-from burnscar_assets.classes import BANDS
 from burnscar_assets.dataset.config import open_dataset, write_dataset_config
 from burnscar_assets.dataset.materialize import materialize_tiles
 from burnscar_assets.dataset.scene_radiometry import radiometry_table
 from burnscar_assets.dataset.tiles import read_tile
+from burnscar_assets.demo.spectra import BANDS
 from burnscar_assets.environment import CONFIGS_DIR
 from burnscar_assets.errors import InputError
 from burnscar_assets.settings import ImagerySettings

@@ -14,7 +14,7 @@ from rslearn.utils.geometry import Projection
 from upath import UPath
 
 from burnscar_assets.catalog.archive import BASELINE, CogArchive
-from burnscar_assets.classes import BANDS
+from burnscar_assets.demo.spectra import BANDS
 from burnscar_assets.network.session import Limits
 from burnscar_assets.reader import origin
 from burnscar_assets.reader.origin import DirectOrigin

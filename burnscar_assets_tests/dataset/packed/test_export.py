@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import rasterio
 
-from burnscar_assets.classes import BANDS
 from burnscar_assets.cli import main
 from burnscar_assets.dataset.packed.export import FOOTPRINTS, Exported, export_geotiffs
 from burnscar_assets.dataset.windows import DATA_STORAGE, WINDOW_STORAGE
+from burnscar_assets.demo.spectra import BANDS
 from burnscar_assets.environment import DATA_VARIABLE
 from burnscar_assets.errors import MissingDataError, StorageError
 from burnscar_assets.storage.paths import DataRoot

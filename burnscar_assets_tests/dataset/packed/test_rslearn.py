@@ -17,10 +17,10 @@ from rslearn.train.dataset import DataInput, SplitConfig
 from rslearn.train.tasks.classification import ClassificationTask
 from upath import UPath
 
-from burnscar_assets.classes import BANDS
 from burnscar_assets.dataset.packed.data import PackedDataStorageFactory
 from burnscar_assets.dataset.packed.pixels import read_pixels
 from burnscar_assets.dataset.windows import DATA_STORAGE, WINDOW_STORAGE, write_windows
+from burnscar_assets.demo.spectra import BANDS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets_tests.catalog.small_archive import (
     YEAR,
