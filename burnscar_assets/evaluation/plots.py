@@ -9,7 +9,16 @@ import pandas as pd
 from burnscar_assets.classes import BURNT, CLASS_COLORS, CLASS_NAMES
 from burnscar_assets.dataset.tile_plots import chip_images, composites
 from burnscar_assets.evaluation.intervals import MIN_CLUSTERS
-from burnscar_assets.evaluation.report import BASELINE, FIRE, MODEL, POOLED, RELIABILITY
+from burnscar_assets.evaluation.report import (
+    BASELINE,
+    FIRE,
+    MAPS,
+    MAPS_DECIDE,
+    MEAN,
+    MODEL,
+    POOLED,
+    RELIABILITY,
+)
 from burnscar_assets.evaluation.spec import EvaluationSpec
 from burnscar_assets.sensors.sensor import Sensor
 from burnscar_assets.storage.atomic import atomic_file
@@ -35,7 +44,7 @@ _COMPARED = {
 
 
 def plot_evaluation(predictions: pd.DataFrame, metrics: pd.DataFrame, *, title: str, simulated: bool) -> "Figure":
-    """Confusion matrix, F1 and IoU of each fire, and both methods with their intervals.
+    """Maps beside floors and burn indices, where any is judged; then windows: confusion, each fire, both methods.
 
     Args:
         predictions: contract PREDICTIONS.
@@ -45,14 +54,18 @@ def plot_evaluation(predictions: pd.DataFrame, metrics: pd.DataFrame, *, title: 
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(13.5, 3.8), layout="constrained")
+    has_maps = bool((metrics["scope"] == MAPS).any())
+    figure = Figure(figsize=(16.5 if has_maps else 13.5, 3.8), layout="constrained")
     figure.suptitle(as_drawn(f"{title} (simulated imagery)" if simulated else title), fontsize=11)
-    confusion, fires, comparison, curve = figure.subplots(1, 4, width_ratios=[1, 1.4, 1.3, 1])
+    widths = [1.1] * has_maps + [1, 1.4, 1.3, 1]
+    *maps, confusion, fires, comparison, curve = figure.subplots(1, len(widths), width_ratios=widths)
+    for axes in maps:
+        _draw_maps(axes, metrics)
     _draw_confusion(confusion, predictions)
     _draw_fires(fires, metrics)
     _draw_comparison(comparison, metrics)
     _draw_reliability(curve, metrics)
-    for axes in (confusion, fires, comparison, curve):
+    for axes in figure.axes:
         axes.tick_params(labelsize=8)
         axes.title.set_fontsize(9)
     return figure
@@ -115,6 +128,20 @@ def write_worst_windows(root: DataRoot, spec: EvaluationSpec, predictions: pd.Da
     with atomic_file(path) as temporary:
         figure.savefig(temporary, format="png", dpi=WORST_DPI)
     return path
+
+
+def _draw_maps(axes: "Axes", metrics: pd.DataFrame) -> None:
+    """Mean IoU of the maps of each predictor, the best at the top."""
+    named = (metrics["scope"] == MAPS) & (metrics["subset"] == MEAN) & (metrics["metric"] == MAPS_DECIDE)
+    shown = metrics[named].sort_values("value", kind="stable", na_position="first")
+    for place, row in enumerate(shown.itertuples()):
+        reach = np.nan_to_num(np.array([[row.value - row.low], [row.high - row.value]])).clip(0)
+        color = _COLORS[MODEL if row.method == MODEL else BASELINE]
+        axes.errorbar(row.value, place, xerr=reach, fmt="o", color=color, capsize=3)
+    names = [f"{method}  n={fires}" for method, fires in zip(shown["method"], shown["fires"], strict=True)]
+    axes.set_yticks(range(len(shown)), map(as_drawn, names))
+    axes.set(xlim=(0, 1.02), title="maps: mean IoU over fires")
+    axes.grid(axis="x", alpha=0.3)
 
 
 def _draw_reliability(axes: "Axes", metrics: pd.DataFrame) -> None:

@@ -7,9 +7,12 @@ import pytest
 
 from burnscar_assets.checks import metrics_keep_up, model_beats_baseline
 from burnscar_assets.evaluation.map_figures import fires_judged, map_metrics, paired
+from burnscar_assets.evaluation.plots import plot_evaluation
+from burnscar_assets.evaluation.report import evaluate_predictions
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.contracts import EVALUATION_METRICS
 from burnscar_assets_tests.evaluation.map_score_tables import scores_of
+from burnscar_assets_tests.evaluation.prediction_tables import make_predictions
 
 SETTINGS = EvaluationSettings()
 
@@ -70,6 +73,14 @@ def test_checks_look_at_maps_first() -> None:
     assert model_beats_baseline(metrics(0.7, 0.5, window_f1=0.4)).holds
     assert not metrics_keep_up(metrics(0.5, 0.4), metrics(0.7, 0.4)).holds
     assert metrics_keep_up(metrics(0.65, 0.4, window_f1=0.2), metrics(0.7, 0.4)).holds
+
+
+def test_the_picture_shows_maps_first() -> None:
+    rows = make_predictions(fires=3)
+    scores = scores_of({"model": [0.8, 0.7, 0.9], "dnbr": [0.5, 0.6, 0.4]})
+    metrics = evaluate_predictions(rows, SETTINGS, 2020, of_maps=map_metrics(scores, SETTINGS))
+    axes = plot_evaluation(rows, metrics, title="t", simulated=True).axes
+    assert len(axes) == 5 and [label.get_text() for label in axes[0].get_yticklabels()] == ["dnbr  n=3", "model  n=3"]
 
 
 def test_pairs_are_by_frame_and_year() -> None:
