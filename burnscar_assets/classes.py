@@ -64,6 +64,11 @@ class Fold:
         return tuple(name for name, given in self.roles.items() if given == role)
 
 
+def every_fold(count: int) -> tuple[Fold, ...]:
+    """The folds that fires are dealt into, each of which a checkpoint is judged on."""
+    return tuple(Fold(number, count) for number in range(count))
+
+
 def fold_names(count: int) -> tuple[str, ...]:
     """What the splits of a world with so many folds are called."""
     return tuple(f"fold_{number}" for number in range(count))

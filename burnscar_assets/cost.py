@@ -3,7 +3,7 @@
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -39,6 +39,27 @@ def read_cost(folder: Path) -> Cost:
         return Cost.model_validate_json((folder / COST_FILE).read_bytes())
     except (OSError, ValidationError):
         return Cost()
+
+
+def together(costs: Sequence[Cost], watches: "Sequence[Stopwatch]", parameters: int) -> Cost:
+    """The cost of checkpoints that answer together, as those of folds do: seconds add up, memory is the greatest.
+
+    Args:
+        costs: of training each.
+        watches: of the predictions of each.
+        parameters: of one of them, which all have; 0 if that isn't known.
+    """
+    windows, seconds = sum(one.windows for one in watches), sum(one.seconds for one in watches)
+    known = [cost.train_seconds for cost in costs if cost.train_seconds is not None]
+    memory = [cost.train_memory_mb for cost in costs if cost.train_memory_mb is not None]
+    return costs[0].model_copy(
+        update={
+            "train_seconds": sum(known) if known else None,
+            "train_memory_mb": max(memory, default=None),
+            "parameters": parameters or None,
+            "predict_windows_per_s": windows / seconds if windows and seconds else None,
+        }
+    )
 
 
 class Stopwatch:

@@ -1,7 +1,7 @@
 """The model card of a checkpoint, as JSON and as Markdown: what it has seen, how well it does, and its limits."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +30,7 @@ from burnscar_assets.evaluation.report import (
     SEASON,
     SEASON_ELSEWHERE,
 )
+from burnscar_assets.evaluation.rules import Rules
 from burnscar_assets.evaluation.spec import EvaluationReport, EvaluationSpec
 from burnscar_assets.evaluation.subsets import SCOPES, STRATUM
 from burnscar_assets.models.manifest import CheckpointManifest
@@ -59,9 +60,13 @@ _GENERAL_LIMITS = (
 
 
 def model_card(
-    spec: EvaluationSpec, manifest: CheckpointManifest, report: EvaluationReport, metrics: pd.DataFrame
+    spec: EvaluationSpec, manifests: Sequence[CheckpointManifest], report: EvaluationReport, metrics: pd.DataFrame
 ) -> dict[str, Any]:
-    """What the card says, as JSON has it; no times and no places of this machine."""
+    """What the card says, as JSON has it; no times and no places of this machine.
+
+    Of the checkpoints of a world with folds, what they have in common is told of the first.
+    """
+    manifest = manifests[0]
     said = manifest.model_dump(mode="json")
     return {
         "world": spec.world,
@@ -89,7 +94,11 @@ def model_card(
             "judged_windows": {split: len(names) for split, names in manifest.judged_windows.items()},
             "fires": said["fires"],
         },
-        "held_out": asdict(report.held_out),
+        "held_out": None if report.held_out is None else asdict(report.held_out),
+        "folds": [
+            {"epochs": one.epochs, "best_epoch": one.best_epoch, "fires": one.fires} | asdict(judgement)
+            for one, judgement in zip(manifests, report.folds, strict=False)
+        ],
         "season": asdict(report.season),
         "label_noise": asdict(report.label_noise),
         "no_maps": report.no_maps,
@@ -105,10 +114,14 @@ def card_markdown(card: dict[str, Any]) -> str:
 
 
 def write_card(
-    root: DataRoot, spec: EvaluationSpec, manifest: CheckpointManifest, report: EvaluationReport, metrics: pd.DataFrame
+    root: DataRoot,
+    spec: EvaluationSpec,
+    manifests: Sequence[CheckpointManifest],
+    report: EvaluationReport,
+    metrics: pd.DataFrame,
 ) -> Path:
     """Write `model_card.json` and `MODEL_CARD.md` beside the report; returns the path of the latter."""
-    card = model_card(spec, manifest, report, metrics)
+    card = model_card(spec, manifests, report, metrics)
     folder = root.evaluation(report.fire_year)
     write_json(folder / JSON_FILE, card)
     with atomic_file(folder / MARKDOWN_FILE) as temporary:
@@ -166,17 +179,21 @@ def _limits(manifest: CheckpointManifest, report: EvaluationReport) -> Iterator[
             f"{report.summary.effective_clusters:.1f} clusters of equal size. Below {MIN_CLUSTERS:.0f} there is no "
             f"interval; below {FEW_CLUSTERS:.0f} it holds less often than it says if some fires fail altogether."
         )
-    if report.held_out.rules.decision.fixed_on != "validation":
-        yield "The validation split has one class or one probability: the decision threshold is a default."
-    if report.held_out.rules.temperature.at_bound or not report.held_out.rules.temperature.windows:
-        yield "The temperature is at its bound or was not fitted: calibrated probabilities are not to be trusted."
-    if (maps := report.held_out.rules.for_maps).note:
-        yield f"Calibration and threshold of maps are those of {maps.fixed_on}: {maps.note}."
-    if maps.at_bound:
-        yield "The calibration of maps is at its bound: their probabilities are not to be trusted."
+    yield from dict.fromkeys(limit for one in report.judgements for limit in _limits_of_rules(one.rules))
     yield f"Noise of the labels: {report.label_noise.note}."
     if report.season.judgement is None:
         yield f"Not judged on a season after its training data: {report.season.note}."
+
+
+def _limits_of_rules(rules: Rules) -> Iterator[str]:
+    if rules.decision.fixed_on != "validation":
+        yield "The validation split has one class or one probability: the decision threshold is a default."
+    if rules.temperature.at_bound or not rules.temperature.windows:
+        yield "The temperature is at its bound or was not fitted: calibrated probabilities are not to be trusted."
+    if (maps := rules.for_maps).note:
+        yield f"Calibration and threshold of maps are those of {maps.fixed_on}: {maps.note}."
+    if maps.at_bound:
+        yield "The calibration of maps is at its bound: their probabilities are not to be trusted."
 
 
 def _lines(card: dict[str, Any]) -> Iterator[str]:
@@ -189,7 +206,13 @@ def _lines(card: dict[str, Any]) -> Iterator[str]:
     yield f"Licence of the weights: {card['licence']}"
     yield ""
     yield from ("## Limits", "", *(f"- {limit}" for limit in card["limits"]), "")
-    yield from ("## What it has seen", "", "| split | fire year | class | windows |", "| --- | --- | --- | --- |")
+    yield from (
+        *_folds(card),
+        "## What it has seen",
+        "",
+        "| split | fire year | class | windows |",
+        "| --- | --- | --- | --- |",
+    )
     for split, years in data["windows"].items():
         for year, classes in years.items():
             yield from (f"| {split} | {year} | {name} | {count} |" for name, count in classes.items())
@@ -197,10 +220,10 @@ def _lines(card: dict[str, Any]) -> Iterator[str]:
         ", ".join(f"{split} {count}" for split, count in data[name].items())
         for name in ("fires", "cloudy_windows", "judged_windows")
     )
-    proof = held_out["separation"]
+    nearest_m = min(one["separation"]["nearest_m"] for one in card["folds"] or [held_out])
     yield ""
     yield (
-        f"Fires by split: {fires}. The nearest scored window is {proof['nearest_m']:,.0f} m from a seen one; no fire "
+        f"Fires by split: {fires}. The nearest scored window is {nearest_m:,.0f} m from a seen one; no fire "
         "and no cluster is on both sides."
     )
     yield f"Cloudy windows, less than {data['min_clear_fraction']:.0%} clear, that were left out: {cloudy or 'none'}."
@@ -209,14 +232,15 @@ def _lines(card: dict[str, Any]) -> Iterator[str]:
     yield from (f"- {name}: `{version}`" for name, version in sorted(data["trained_on"].items()))
     yield from ("", "## Maps of held-out fires", "", *_scores_of_maps(card), "")
     yield from ("## Windows of held-out fires", "", *_comparison(card, POOLED), *_beside(card, CLOUDY))
-    rules = held_out["rules"]
-    decision, temperature = rules["decision"], rules["temperature"]
-    yield (
-        f"Called burnt above {decision['threshold']:.3f} (fixed on {decision['fixed_on']}: {decision['burnt']} burnt, "
-        f"{decision['unburnt']} unburnt windows). Temperature {temperature['value']:.2f}."
-    )
-    yield ""
-    yield from ("## Calibration of maps", "", *_maps(rules["maps"], card["maps"]), "")
+    if held_out is not None:
+        rules = held_out["rules"]
+        decision, temperature = rules["decision"], rules["temperature"]
+        yield (
+            f"Called burnt above {decision['threshold']:.3f} (fixed on {decision['fixed_on']}: {decision['burnt']} "
+            f"burnt, {decision['unburnt']} unburnt windows). Temperature {temperature['value']:.2f}."
+        )
+        yield ""
+        yield from ("## Calibration of maps", "", *_maps(rules["maps"], card["maps"]), "")
     yield from _season(card)
     yield from (
         "## By part",
@@ -232,6 +256,28 @@ def _lines(card: dict[str, Any]) -> Iterator[str]:
         found = _find(card, MODEL, scope, metric)
         yield f"- {scope}, {metric}: {_value(found)}" + (f" ({found['windows']} windows)" if found else "")
     yield from ("", f"![The windows that are most wrong]({WORST_FILE})")
+
+
+def _folds(card: dict[str, Any]) -> Iterator[str]:
+    """The checkpoint of each fold, and what it was judged by, in a world with folds."""
+    if not card["folds"]:
+        return
+    yield from (
+        "## Folds",
+        "",
+        f"{card['season']['note']}. Below, what was seen is told of fold 0.",
+        "",
+        "| fold | weights | test fires | test windows | nearest seen, m | best epoch | burnt above | on maps |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    )
+    for number, one in enumerate(card["folds"]):
+        proof, rules = one["separation"], one["rules"]
+        yield (
+            f"| {number} | `{one['weights_sha256'][:12]}` | {proof['scored_fires']} | {proof['scored_windows']} "
+            f"| {proof['nearest_m']:,.0f} | {one['best_epoch']} | {rules['decision']['threshold']:.3f} "
+            f"| {rules['maps']['threshold']:.3f} |"
+        )
+    yield ""
 
 
 def _scores_of_maps(card: dict[str, Any]) -> Iterator[str]:

@@ -49,6 +49,7 @@ from burnscar_assets.storage.tables import read_table
 
 FIRST: Final = "the first checkpoint of its fire year"
 SAW_HELD_OUT: Final = "the champion was trained on ground that is held out now, so that its maps would prove nothing"
+OF_ITS_FOLD: Final = "the checkpoint of its fold: folds have no contest"
 _SEEN_COLUMNS = ["window_id", "fire_year", "fire_id", "cluster_id", "split", "geometry"]
 
 
@@ -113,9 +114,11 @@ def contest(spec: EvaluationSpec, challenger: Challenger, progress: Progress) ->
     champion = load_champion(root, year)
     weights = challenger.manifest.weights_sha256
     if champion is None:
-        return _crown(root, challenger, None, "first", FIRST)
+        return _crown(root, challenger, None, "first", FIRST if spec.fold is None else OF_ITS_FOLD)
     if champion.reign.weights_sha256 == weights:
         return _record(root, champion.model_copy(update={"refused": None, "rules": challenger.rules}))
+    if spec.fold is not None:
+        return _crown(root, challenger, champion, "rule", OF_ITS_FOLD)
     if _has_seen(spec, challenger.predictions):
         return _crown(root, challenger, champion, "rule", SAW_HELD_OUT)
     behind = champion.behind
@@ -221,7 +224,7 @@ def accept_checkpoint(root: DataRoot, fire_year: int, layer: str, reason: str) -
         raise InputError('a champion needs a reason: burnscar champion --years YEAR --accept "REASON"')
     folder = root.checkpoint(fire_year)
     manifest, report = verify_checkpoint(folder), load_report(root, fire_year)
-    if report.held_out.weights_sha256 != manifest.weights_sha256:
+    if report.held_out is None or report.held_out.weights_sha256 != manifest.weights_sha256:
         raise InputError(
             f"the checkpoint of {fire_year} is not the one that was evaluated: run burnscar refresh --years {fire_year}"
         )

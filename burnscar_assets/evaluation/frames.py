@@ -163,7 +163,8 @@ def counted(
 
 
 def _scenes(spec: EvaluationSpec, fire_year: int, split: Split) -> list[FireScene]:
-    return [scene for scene in read_fire_scenes(spec.data_root, fire_year, [split]) if scene.fire_id is not None]
+    scenes = read_fire_scenes(spec.data_root, fire_year, spec.splits(split))
+    return [scene for scene in scenes if scene.fire_id is not None]
 
 
 def blocks_of(frame: Frame, name: str, max_km2: float) -> list[Box]:

@@ -83,11 +83,11 @@ def judge_held_out(
     Raises:
         MissingDataError: the year has no fire scenes, or an image of one is gone.
     """
-    scenes = read_frames(spec.data_root, spec.fire_year, [Split.TEST])
+    scenes = [one for year in spec.scored_years for one in read_frames(spec.data_root, year, spec.splits(Split.TEST))]
     places = gpd.GeoSeries([scene.frame.footprint for scene in scenes], crs=GEOGRAPHIC_CRS).to_crs(TABLE_CRS)
     clusters = frame_clusters([scene.cluster_id for scene in scenes], places.to_numpy())
     model, why = _model(spec, checkpoint, scenes)
-    thresholds = _tuned(spec, manifest, progress) if spec.part == "" else {}
+    thresholds = _tuned(spec, manifest, progress) if spec.data_root.is_own else {}
     facts, rows, pixels = _facts(spec), [], []
     for number, (scene, cluster) in enumerate(zip(scenes, clusters, strict=True)):
         progress("held-out frames judged", number, len(scenes))
@@ -188,8 +188,8 @@ def _baselines(
 def _facts(spec: EvaluationSpec) -> dict[str, dict[str, Any]]:
     """Name and area of the year's fires, and what the source remarks."""
     columns = ["fire_id", *_FACTS]
-    fires = read_table(spec.data_root, FIRE_PERIMETERS, spec.fire_year, columns=columns)
-    return {str(fire_id): dict(row) for fire_id, row in fires.set_index("fire_id").iterrows()}
+    found = (read_table(spec.data_root, FIRE_PERIMETERS, year, columns=columns) for year in spec.scored_years)
+    return {str(fire_id): dict(row) for fire_id, row in pd.concat(found).set_index("fire_id").iterrows()}
 
 
 def _known(scene: FireScene, facts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

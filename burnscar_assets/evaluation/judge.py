@@ -59,7 +59,9 @@ def describe_windows(
         MissingDataError: the year has no perimeters.
         InputError: the ecoregions can't be read.
     """
-    fires = read_table(spec.data_root, FIRE_PERIMETERS, spec.fire_year, columns=["fire_id", "area_ha"])
+    years = sorted(set(windows["fire_year"]))
+    perimeters = (read_table(spec.data_root, FIRE_PERIMETERS, year, columns=["fire_id", "area_ha"]) for year in years)
+    fires = pd.concat(perimeters).drop_duplicates("fire_id")
     area_ha = windows["fire_id"].map(fires.set_index("fire_id")["area_ha"]).astype("float64")
     containment = windows["start_time"] - pd.Timedelta(days=spec.first_day_after)
     regions = None if spec.ecoregions is None else read_ecoregions(spec.ecoregions, spec.settings.ecoregion_field)

@@ -57,7 +57,7 @@ def doubt_labels(
 
     Args:
         root: data root.
-        windows: as `usable_windows`, of one fire year.
+        windows: as `usable_windows`.
         sensor: whose images these are.
         layer: raster layer of the image after the fire.
         min_clear_fraction: images from before the fire that show less of a window tell nothing of it, 0–1.
@@ -84,7 +84,7 @@ def _with_image_before(
     root: DataRoot, windows: gpd.GeoDataFrame, before: str, min_clear_fraction: float
 ) -> gpd.GeoDataFrame:
     """The windows that have a clear image from before the fire, with its `acquired_before`."""
-    tiles = read_table(root, TILES, int(windows["fire_year"].iloc[0]))
+    tiles = pd.concat([read_table(root, TILES, year) for year in sorted(set(windows["fire_year"]))], ignore_index=True)
     tiles = tiles[(tiles["layer"] == before) & tiles["complete"].fillna(False)]
     clear = is_clear_enough(tiles["clear_fraction"].to_numpy(dtype=float), min_clear_fraction)
     moments = tiles.loc[clear, ["window_id", "acquired"]].rename(columns={"acquired": "acquired_before"})
@@ -97,7 +97,11 @@ def _doubt(
     """Doubt about windows of which dNBR and the offset to take off it are known, of so many that were asked about."""
     change = raw_change - offsets.astype(np.float32)[:, np.newaxis, np.newaxis]
     burnt = _burnt(known)
-    distances = edge_distances_m(known, read_table(root, FIRE_PERIMETERS, int(known["fire_year"].iloc[0])).geometry)
+    size = int(known["size_px"].iloc[0])
+    distances = np.empty((len(known), size, size), np.float32)
+    for year, rows in known.groupby("fire_year"):
+        of_year = read_table(root, FIRE_PERIMETERS, int(str(year))).geometry
+        distances[known.index.get_indexer(rows.index)] = edge_distances_m(rows, of_year)
     certain = ~uncertain_windows(change, burnt, distances)
     fires = unburned_islands(change[burnt], known.loc[burnt, "fire_id"].astype(str).to_numpy(dtype=str))
     fires = fires.assign(offset=fires["fire_id"].map(pd.Series(offsets).groupby(known["fire_id"].astype(str)).median()))

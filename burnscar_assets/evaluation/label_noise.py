@@ -75,6 +75,14 @@ class LabelNoise:
     note: str = ""
     fires: tuple[dict[str, Any], ...] = ()
 
+    @classmethod
+    def of_several(cls, found: "Sequence[LabelNoise]") -> "LabelNoise":
+        """Of windows that were looked at in several parts, such as folds, by number."""
+        if len(found) == 1:
+            return found[0]
+        notes = "; ".join(f"fold {number}: {one.note}" for number, one in enumerate(found))
+        return cls(notes, tuple(fire for one in found for fire in one.fires))
+
 
 def unburned_offsets(
     change: NDArray[np.floating], burnt: NDArray[np.bool_], places: Sequence[NDArray[np.str_]]

@@ -172,6 +172,8 @@ def evaluate_predictions(
     season: pd.DataFrame | None = None,
     beside: Mapping[str, pd.DataFrame] | None = None,
     of_maps: Iterable[dict[str, Any]] = (),
+    *,
+    several: bool = False,
 ) -> pd.DataFrame:
     """Metrics of model and baseline: pooled, per fire, and by part.
 
@@ -182,6 +184,7 @@ def evaluate_predictions(
         season: contract SEASON_PREDICTIONS, if the champion of the year before was judged too.
         beside: by scope, predictions that are judged apart.
         of_maps: rows of the maps' figures, which come first.
+        several: whether predictions are of several checkpoints: their probabilities are not ranked with each other.
 
     Returns:
         Contract EVALUATION_METRICS.
@@ -197,7 +200,10 @@ def evaluate_predictions(
     for scope, rows in (beside or {}).items():
         if len(rows):
             metrics += _Judge(rows, settings).pooled(scope)
-    return EVALUATION_METRICS.conform(pd.DataFrame(metrics).assign(fire_year=fire_year))
+    table = pd.DataFrame(metrics).assign(fire_year=fire_year)
+    if several:
+        table = table[~table["metric"].isin(_OF_RANKING) | table["scope"].isin([FIRE, PER_FIRE])]
+    return EVALUATION_METRICS.conform(table)
 
 
 def across_years(predictions: "gpd.GeoDataFrame", settings: EvaluationSettings) -> pd.DataFrame:

@@ -25,6 +25,10 @@ from burnscar_assets.progress import Progress
 from burnscar_assets.storage.contracts import SEASON_PREDICTIONS
 
 FIRST_YEAR: Final = "it is the first fire year: no checkpoint was there before it"
+FOLDS: Final = (
+    "{folds} folds by ground at least {gap_km:g} km apart, each fire judged once by a checkpoint that was not "
+    "trained on it; no walk-forward, as that was trained on fires of later years too"
+)
 SEASON_CLOUDY: Final = f"{SEASON}_{CLOUDY}"
 
 
@@ -55,6 +59,8 @@ def judge_season(spec: EvaluationSpec, progress: Progress) -> SeasonOutcome:
         MissingDataError: a table is missing.
     """
     root, before = spec.data_root, spec.year_before
+    if spec.folds is not None:
+        return _not_judged(FOLDS.format(folds=spec.folds, gap_km=spec.margin_m / 1000))
     if before is None:
         return _not_judged(FIRST_YEAR)
     champion = load_champion(root, before)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import Field, TypeAdapter
 
+from burnscar_assets.classes import Fold, Split, every_fold
 from burnscar_assets.errors import MissingDataError
 from burnscar_assets.evaluation.frame_pixels import Reliability
 from burnscar_assets.evaluation.label_noise import LabelNoise
@@ -28,6 +29,11 @@ class EvaluationSpec(ProcessSpec):
 
     root: Path = Field(description="Data root: dataset, tables and checkpoints.")
     part: str = Field("", description="Folder under it of the set-up that is judged; empty: the world's own.")
+    folds: int | None = Field(
+        None, description="Folds that fires are dealt into, each with a checkpoint that is judged on it; empty: none."
+    )
+    fold: Fold | None = Field(None, description="The fold that one of these checkpoints is judged on.")
+    fire_years: tuple[int, ...] = Field((), description="Fire years that are judged in a world with folds.")
     fire_year: int = Field(description="Fire year whose checkpoint is judged on its own test split.")
     year_before: int | None = Field(
         None, description="Fire year whose champion is judged on the whole year too, as it would have served."
@@ -54,6 +60,23 @@ class EvaluationSpec(ProcessSpec):
     def data_root(self) -> DataRoot:
         """Where to read and write."""
         return DataRoot(self.root, self.part)
+
+    @property
+    def members(self) -> "tuple[EvaluationSpec, ...]":
+        """What each checkpoint is judged by: this, or one for each fold."""
+        return tuple(
+            self.model_copy(update={"part": self.data_root.fold(fold.number).part, "fold": fold})
+            for fold in every_fold(self.folds or 0)
+        ) or (self,)  # fmt: skip
+
+    @property
+    def scored_years(self) -> tuple[int, ...]:
+        """Fire years whose held-out fires are judged."""
+        return self.fire_years or (self.fire_year,)
+
+    def splits(self, role: Split) -> tuple[str, ...]:
+        """Splits of the tables that have a role for the checkpoint."""
+        return (role,) if self.fold is None else self.fold.splits(role)
 
 
 @dataclass(frozen=True)
@@ -97,7 +120,7 @@ class EvaluationReport:
     Attributes:
         fire_year: Fire year.
         simulated: Whether the imagery is simulated.
-        held_out: The year's checkpoint on the year's test split.
+        held_out: The year's checkpoint on the year's test split; None in a world with folds.
         season: The champion of the year before on the whole year.
         summary: Key figures.
         predictions_hash: Content hash of the predictions table.
@@ -108,11 +131,12 @@ class EvaluationReport:
         maps: Whether probabilities of the held-out fires' maps mean what they say; None if it can't make maps.
         map_scores_hash: Content hash of the table of the held-out fires' maps.
         no_maps: Why none of the checkpoint's maps is judged; empty if one is.
+        folds: In a world with folds, the checkpoint of each on its fires of all years.
     """
 
     fire_year: int
     simulated: bool
-    held_out: Judgement
+    held_out: Judgement | None
     season: Season
     summary: EvaluationSummary
     predictions_hash: str
@@ -123,6 +147,12 @@ class EvaluationReport:
     maps: Reliability | None = None
     map_scores_hash: str = ""
     no_maps: str = ""
+    folds: tuple[Judgement, ...] = ()
+
+    @property
+    def judgements(self) -> tuple[Judgement, ...]:
+        """How each checkpoint was judged."""
+        return self.folds if self.held_out is None else (self.held_out,)
 
 
 def write_report(root: DataRoot, report: EvaluationReport) -> Path:

@@ -120,12 +120,13 @@ def frames_without_fire(
     split_map = ground_of(settings.sampling.splits, root)
     for split in map(str, settings.sampling.splits.judged):
         places = _free_ground(split, split_map, year, burnt, land, settings)
+        of_split = split if split in list(Split) else f"{year}_{split}"  # folds are judged on all years together
         for number, (x_m, y_m, block) in zip(range(settings.fire_scenes.without_fire), places, strict=False):
             fire = fires.iloc[_lot(fires["fire_id"], "no-fire-days", split, year, number)]
             frame = _frame_at(x_m, y_m, settings)
             task = _task(fire, settings, root).model_copy(
                 update={
-                    "name": (name := f"{NO_FIRE}_{split}_{number:02}"),
+                    "name": (name := f"{NO_FIRE}_{of_split}_{number:02}"),
                     "title": f"no fire, {split} {number}",
                     "area": shapely.to_wkt(frame.footprint, rounding_precision=-1),
                     "fire_id": None,

@@ -10,7 +10,7 @@ from pydantic import (
     model_validator,
 )
 
-from burnscar_assets.classes import Fold, Split, Stratum, fold_names
+from burnscar_assets.classes import Fold, Split, Stratum, every_fold, fold_names
 from burnscar_assets.section import Section
 from burnscar_assets.sensors.load import default_sensor
 
@@ -75,7 +75,7 @@ class SplitSettings(Section):
     @property
     def members(self) -> tuple[Fold, ...]:
         """The folds, each of which a checkpoint is judged on; none in a world of blocks."""
-        return tuple(Fold(number, self.folds) for number in range(self.folds)) if self.folds else ()
+        return every_fold(self.folds or 0)
 
     @property
     def judged(self) -> tuple[str, ...]:

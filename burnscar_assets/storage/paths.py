@@ -31,6 +31,11 @@ class DataRoot:
         return DataRoot(self.path, "/".join(filter(None, (self.part, f"fold={number}"))))
 
     @property
+    def is_own(self) -> bool:
+        """Whether results are those of the world's own set-up."""
+        return not self.part.startswith("setups/")
+
+    @property
     def results(self) -> Path:
         """Where checkpoints, evaluations and their tables lie."""
         return self.path / self.part

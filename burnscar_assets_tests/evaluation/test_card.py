@@ -40,7 +40,7 @@ def test_intervals_are_told_where_there_are_fires_enough(trained: DataRoot) -> N
     manifest, report = verify_checkpoint(trained.checkpoint(2020)), load_report(trained, 2020)
     season = make_predictions(fires=9, seed=1)
     metrics = evaluate_predictions(make_predictions(fires=9), EvaluationSettings(), 2020, season)
-    card = model_card(spec_of(trained), manifest, report, metrics)
+    card = model_card(spec_of(trained), [manifest], report, metrics)
     for scope, subset in (("pooled", ""), ("per_fire", "mean")):
         named = (metrics["scope"] == scope) & (metrics["subset"] == subset) & (metrics["metric"] == "f1_burnt")
         row = metrics[named & (metrics["method"] == "model")].iloc[0]
@@ -82,7 +82,7 @@ def test_a_calibration_of_maps_at_its_bound_is_told(trained: DataRoot) -> None:
     bound = replace(judged.rules.for_maps, at_bound=True)
     report = replace(report, held_out=replace(judged, rules=replace(judged.rules, maps=bound)))
     manifest, table = verify_checkpoint(trained.checkpoint(2020)), read_table(trained, EVALUATION_METRICS, 2020)
-    limits = model_card(spec_of(trained), manifest, report, table)["limits"]
+    limits = model_card(spec_of(trained), [manifest], report, table)["limits"]
     assert any("calibration of maps is at its bound" in limit for limit in limits)
 
 
@@ -99,7 +99,7 @@ def test_what_is_known_of_the_pretraining_is_told(encoder: dict | None, said: st
     assert manifest.encoder is not None
     record = None if encoder is None else manifest.encoder.model_copy(update=encoder)
     metrics = read_table(trained, EVALUATION_METRICS, 2020)
-    card = model_card(spec_of(trained), manifest.model_copy(update={"encoder": record}), report, metrics)
+    card = model_card(spec_of(trained), [manifest.model_copy(update={"encoder": record})], report, metrics)
     assert said in card_markdown(card)
     pretrained = record is not None and not record.random
     assert any("may have been in the pretraining" in limit for limit in card["limits"]) == pretrained
@@ -109,4 +109,4 @@ def test_a_card_without_simulation_does_not_mention_it(trained: DataRoot) -> Non
     manifest, report = verify_checkpoint(trained.checkpoint(2020)), load_report(trained, 2020)
     real = report.__class__(**{**report.__dict__, "simulated": False})
     metrics = read_table(trained, EVALUATION_METRICS, 2020)
-    assert "imulated" not in card_markdown(model_card(spec_of(trained), manifest, real, metrics))
+    assert "imulated" not in card_markdown(model_card(spec_of(trained), [manifest], real, metrics))

@@ -59,6 +59,12 @@ def seen_by_checkpoint(world: World) -> list[dg.AssetDep]:
     return [dg.AssetDep(name, partition_mapping=world.look_back) for name in ("windows", "tiles", "fire_perimeters")]
 
 
+def judged_by(world: World, *assets: str) -> list[dg.AssetDep]:
+    """Inputs of the year that is judged; in a world with folds, of all years."""
+    years = world.look_back if world.folds else None
+    return [dg.AssetDep(name, partition_mapping=years) for name in assets]
+
+
 def checkpoint_asset(world: World) -> dg.AssetsDefinition:
     """The checkpoint of a set-up that fine-tunes or trains a network."""
 
@@ -173,15 +179,15 @@ def metrics_asset(world: World) -> dg.AssetsDefinition:
         kinds={"geoparquet", *(("pytorch",) if neural else ())},
         deps=[
             checkpoint,
-            dg.AssetDep(own, partition_mapping=years_before(1)),  # whose champion served the season
-            "windows",
-            "tiles",
-            "fire_perimeters",  # for the sizes of fires
+            *([] if world.folds else [dg.AssetDep(own, partition_mapping=years_before(1))]),  # whose champion served
+            *judged_by(world, "windows", "tiles", "fire_perimeters"),  # perimeters for the sizes of fires
             dg.AssetDep("fire_scenes", partition_mapping=world.look_back),
         ],
         description=described(
             world,
-            "Metrics on the year's test fires by its checkpoint, and on all its fires by the champion of the year "
+            "Metrics on the fires of all years, each by the checkpoint that has not seen it; with a model card."
+            if world.folds
+            else "Metrics on the year's test fires by its checkpoint, and on all its fires by the champion of the year "
             "before, beside a tuned NBR threshold; with a model card and the year's champion.",
         ),
         **options,
@@ -253,13 +259,14 @@ def metrics_version(world: World, year: int) -> str:
     """Data version of a set-up's metrics: of all seeds, of their maps' scores and their predictions.
 
     Of the world's own: of its metrics and its maps' scores, and of its champion's rules, by which maps and the next
-    season are made.
+    season are made; of the champion of each fold.
     """
     from burnscar_assets.evaluation.champion_record import load_champion
 
     if world.setup is None:
-        champion = load_champion(world.root, year)
-        rules = None if champion is None else champion.model_dump(mode="json", include={"rules"})
+        champions = [load_champion(one.root, year) for one in world.by_fold()]
+        of_each = [one and one.model_dump(mode="json", include={"rules"}) for one in champions]
+        rules = of_each if world.folds else of_each[0]
         own = [
             table.content_hash(read_table(judged.root, table, year))
             for judged in world.by_seed()
@@ -280,8 +287,10 @@ def _evaluation_spec(world: World, year: int) -> "EvaluationSpec":
     from burnscar_assets.models.manifest import load_manifest
 
     root, settings, before = world.root, world.settings, world.year_before(year)
-    versions = table_versions(root, TILES, [year]) | table_versions(root, FIRE_SCENES, world.training_years(year))
-    versions["checkpoint"] = load_manifest(root.checkpoint(year)).weights_sha256
+    scored = world.training_years(year) if world.folds else [year]
+    versions = table_versions(root, TILES, scored) | table_versions(root, FIRE_SCENES, world.training_years(year))
+    manifests = [load_manifest(one.root.checkpoint(year)) for one in world.by_fold()]
+    versions["checkpoint"] = version_of(manifests)
     champion = None if before is None else load_champion(root, before)
     if champion is not None:
         versions["champion_before"] = champion.reign.weights_sha256
@@ -289,6 +298,8 @@ def _evaluation_spec(world: World, year: int) -> "EvaluationSpec":
     return EvaluationSpec(
         root=root.path,
         part=root.part,
+        folds=settings.sampling.splits.folds,
+        fire_years=manifests[0].fire_years if world.folds else (),
         fire_year=year,
         year_before=before,
         first_day_after=settings.windows.days_after[0],
@@ -297,7 +308,7 @@ def _evaluation_spec(world: World, year: int) -> "EvaluationSpec":
         sensor=settings.sensor,
         layer=settings.imagery.layer,
         min_clear_fraction=settings.imagery.min_clear_fraction,
-        margin_m=settings.sampling.splits.margin_m,
+        margin_m=settings.sampling.splits.judged_apart_m,
         settings=settings.evaluation,
         mapping=settings.mapping,
         size_px=settings.windows.size_px,
