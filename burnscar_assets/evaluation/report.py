@@ -202,7 +202,8 @@ def evaluate_predictions(
             metrics += _Judge(rows, settings).pooled(scope)
     table = pd.DataFrame(metrics).assign(fire_year=fire_year)
     if several:
-        table = table[~table["metric"].isin(_OF_RANKING) | table["scope"].isin([FIRE, PER_FIRE])]
+        unknown = table["metric"].isin(_OF_RANKING) & ~table["scope"].isin([FIRE, PER_FIRE])
+        table.loc[unknown, ["value", "low", "high"]] = math.nan
     return EVALUATION_METRICS.conform(table)
 
 
