@@ -302,7 +302,7 @@ def _scores_of_maps(card: dict[str, Any]) -> Iterator[str]:
     if (unflagged := _find(card, MODEL, MAPS_UNFLAGGED, "iou", MEAN)) is not None:
         yield f"Without fires that the source has a remark on: {_value(unflagged)} ({unflagged['fires']} fires)."
     false = [
-        f"{f['method']} {_value(f)}"
+        f"{f['method']} {f['value']:,.0f}"
         for f in card["metrics"]
         if (f["scope"], f["metric"]) == (MAPS_NO_FIRE, "false_ha_per_1000_km2")
     ]

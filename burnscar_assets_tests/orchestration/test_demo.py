@@ -19,8 +19,10 @@ from burnscar_assets.storage.contracts import (
     ALL_TABLES,
     EVALUATION_METRICS,
     FIRE_PERIMETERS,
+    MAP_SCORES,
     PREDICTIONS,
     SCENE_MATCHES,
+    SETUP_COMPARISON,
     TILES,
     WINDOWS,
 )
@@ -180,6 +182,18 @@ def test_every_table_of_a_year_is_there(demo: DemoRun) -> None:
     manifest = json.loads((demo.root.checkpoint(2022) / "manifest.json").read_text())
     assert manifest["fire_years"] == [2020, 2021, 2022]
     assert set(manifest["data_versions"]) == {"tiles/2020", "tiles/2021", "tiles/2022"}
+
+
+def test_maps_of_held_out_fires_decide_and_the_page_over_all_maps_says_so(demo: DemoRun) -> None:
+    compared = read_table(demo.root, SETUP_COMPARISON, None)
+    by_maps = compared[(compared["scope"] == "maps") & (compared["metric"] == "iou")].set_index("setup")
+    assert {"default", "unet", "baseline/all_burnt", "baseline/dnbr_less_mode"} <= set(by_maps.index)
+    assert by_maps["value"].between(0, 1).all() and by_maps.loc["default", "verdict"] == "reference"
+    scores = read_years(demo.root, MAP_SCORES, YEARS)
+    judged = scores[scores["judged"].astype(bool)]
+    assert (judged.groupby(["fire_year", "frame_id"])["judged_ha"].nunique() == 1).all()
+    said = (demo.root.maps(None).parent / "index.html").read_text()
+    assert "Set-ups by their maps" in said and "floors and burn indices" in said
 
 
 @pytest.mark.real_data
