@@ -143,7 +143,9 @@ def _from_hub(chosen: ChosenEncoder, published: Variant, revision: str) -> Path:
     try:
         _probe_hub(repository, revision, names)
         fetched = [hf_hub_download(repository, name, revision=revision, etag_timeout=HUB_TIMEOUT_S) for name in names]
-    except (OSError, ValueError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # a connection that breaks off is an error of the HTTP library of the hub's client
         raise SourceUnavailableError(
             f"cannot fetch {chosen.model_id} from the hub ({type(error).__name__}): try again with a network, put its "
             f"{' and '.join(names)} in a folder and set training.model.weights to it, or set "

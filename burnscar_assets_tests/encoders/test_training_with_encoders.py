@@ -118,9 +118,12 @@ def test_an_encoder_that_is_told_days_takes_no_images_without(packed_world: Data
         check_feeding(encoder, settings, windows)
 
 
-@pytest.mark.parametrize("encoder", ["olmoearth", "galileo"])
+@pytest.mark.parametrize("encoder", ["olmoearth", "galileo", "presto", "prithvi", "terramind"])
 def test_random_weights_train_on_five_bands(packed_world: DataRoot, beside: Path, run: Run, encoder: str) -> None:
-    spec = planned(packed_world, beside, "five", model={"encoder": encoder, "weights": "random", "patch_size": 8})
+    variant = "tiny" if encoder in {"prithvi", "terramind"} else None
+    patch_size = 1 if encoder == "presto" else 8
+    model = {"encoder": encoder, "variant": variant, "weights": "random", "patch_size": patch_size}
+    spec = planned(packed_world, beside, "five", model=model)
     manifest, _ = run(spec)
     assert manifest.reader == "bulk" and manifest.random_encoder
     answers_follow(spec, manifest, 5)

@@ -1,14 +1,10 @@
 """The encoder is found where it is, is what the settings name, and random weights are said loudly."""
 
 import copy
-import http.server
 import json
-import shutil
-import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,6 +15,7 @@ from burnscar_assets.errors import InputError, SettingsError, SourceUnavailableE
 from burnscar_assets.settings import ModelSettings
 from burnscar_assets.storage.hashing import hash_file
 from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets_tests.encoders.hub import COMMIT, Hub, served
 
 NANO = "allenai/OlmoEarth-v1_2-Nano"
 VARIANTS = load_encoder("olmoearth").variants
@@ -113,72 +110,27 @@ def test_a_local_folder_must_hold_the_model_of_the_settings(root: DataRoot, fold
         resolve_encoder(ModelSettings(weights=str(folder)), root)
 
 
-class _Hub(http.server.BaseHTTPRequestHandler):
-    """As much of the hub as a download of a file needs."""
-
-    folder: Path
-    requests: list[str]
-
-    def do_HEAD(self) -> None:
-        self._answer()
-
-    def do_GET(self) -> None:
-        self.wfile.write(self._answer())
-
-    def _answer(self) -> bytes:
-        self.requests.append(self.path)
-        path = self.folder / self.path.rpartition("/")[2]
-        if not self.path.startswith(f"/{NANO}/resolve/") or not path.is_file():
-            self.send_response(404)
-            self.send_header("X-Error-Code", "RepoNotFound")
-            self.end_headers()
-            return b""
-        content = path.read_bytes()
-        self.send_response(200)
-        self.send_header("X-Repo-Commit", "c" * 40)
-        self.send_header("ETag", f'"{hash_file(path)}"')
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        return content
-
-    def log_message(self, *arguments: Any) -> None:
-        pass
-
-
 @pytest.fixture
-def hub(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[http.server.ThreadingHTTPServer]:
+def hub(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """A hub on this machine that serves the folder."""
-    from huggingface_hub import constants
-
-    _Hub.folder = Path(shutil.copytree(folder, tmp_path / "served"))
-    _Hub.requests = []
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Hub)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    address = f"http://127.0.0.1:{server.server_port}"
-    template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, address)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-    monkeypatch.setattr(constants, "ENDPOINT", address)
-    yield server
-    server.shutdown()
-    server.server_close()
+    with served(Hub({f"{NANO}/{path.name}": path.read_bytes() for path in folder.iterdir()}), monkeypatch) as hub:
+        yield hub
 
 
-def test_the_hub_is_asked_once_then_its_cache(hub: http.server.ThreadingHTTPServer, root: DataRoot) -> None:
+def test_the_hub_is_asked_once_then_its_cache(hub: Hub, root: DataRoot) -> None:
     encoder = resolve_encoder(ModelSettings(), root)
-    assert encoder.sha256 == hash_file(_Hub.folder / "weights.pth")
+    assert encoder.sha256 == hub.sha256(f"{NANO}/weights.pth")
     assert (encoder.path / "config.json").is_file()
-    asked = len(_Hub.requests)
-    hub.shutdown()
+    asked = len(hub.requests)
     assert resolve_encoder(ModelSettings(), root) == encoder
-    assert len(_Hub.requests) == asked
+    assert len(hub.requests) == asked
 
 
-def test_weights_of_the_hub_have_a_revision_and_a_hash(hub: http.server.ThreadingHTTPServer, root: DataRoot) -> None:
-    expected = hash_file(_Hub.folder / "weights.pth")
-    encoder = resolve_encoder(ModelSettings(revision="c" * 40, sha256=expected), root)
-    assert (encoder.revision, encoder.sha256) == ("c" * 40, expected)
-    assert all(f"/resolve/{'c' * 40}/" in path for path in _Hub.requests)
+def test_weights_of_the_hub_have_a_revision_and_a_hash(hub: Hub, root: DataRoot) -> None:
+    expected = hub.sha256(f"{NANO}/weights.pth")
+    encoder = resolve_encoder(ModelSettings(revision=COMMIT, sha256=expected), root)
+    assert (encoder.revision, encoder.sha256) == (COMMIT, expected)
+    assert all(f"/resolve/{COMMIT}/" in path for path in hub.asked("HEAD"))
     with pytest.raises(InputError, match=r"not that of training\.model\.sha256"):
         resolve_encoder(ModelSettings(sha256="0" * 64), root)
     (encoder.path / "weights.pth").resolve().write_bytes(b"others")
@@ -193,8 +145,3 @@ def test_an_architecture_of_a_folder_names_no_foreign_class(root: DataRoot, fold
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match=r"os\.system, which is no part of OlmoEarth"):
         resolve_encoder(ModelSettings(weights="weights"), root)
-
-
-def test_a_hub_that_refuses_is_not_a_hub_that_is_away(hub: http.server.ThreadingHTTPServer, root: DataRoot) -> None:
-    with pytest.raises(InputError, match=r"the hub answers 404.*HF_TOKEN"):
-        resolve_encoder(ModelSettings(variant="v1_2-tiny", allow_random=True), root)

@@ -15,12 +15,14 @@ import pytest
 from rasterio.errors import NotGeoreferencedWarning
 
 from burnscar_assets.comparison.compare import COSTS
+from burnscar_assets.environment import CONFIGS_DIR
 from burnscar_assets.errors import BurnscarError
 from burnscar_assets.models.manifest import load_manifest
 from burnscar_assets.orchestration.capacity import Share
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.planning import SmallRun
 from burnscar_assets.orchestration.side_by_side import SideBySide, terminated_as_interrupted
+from burnscar_assets.settings import load_settings
 from burnscar_assets.storage.contracts import EVALUATION_METRICS, PREDICTIONS, SETUP_COMPARISON
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table
@@ -110,7 +112,7 @@ def test_side_by_side_comes_to_the_same_as_one_after_the_other(small_archive: Da
     found = []
     for cores in (1, 4):
         compute = {"cores": cores, "memory_gib": 16}
-        setups = {"exclude": ["segmentation", "olmoearth-*", "dnbr-threshold"]}
+        setups = {"exclude": load_settings(CONFIGS_DIR / "demo.yaml").setups.exclude}
         root = copy_world(small_archive, DataRoot(tmp_path / str(cores) / "data"), compute=compute, setups=setups)
         run_command(root, "burnscar", "refresh", "--in-process")
         assert "nothing is stale" in run_command(root, "burnscar", "plan").stdout
