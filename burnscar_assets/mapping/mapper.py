@@ -15,7 +15,7 @@ from typing import Final
 import geopandas as gpd
 import numpy as np
 
-from burnscar_assets.classes import Split
+from burnscar_assets.classes import Split, fold_names
 from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.errors import InputError, MissingDataError
 from burnscar_assets.evaluation.champion_record import (
@@ -76,18 +76,12 @@ def make_maps(spec: MapSpec, progress: Progress = silent) -> tuple[MapSummary, l
         StorageError: something can't be written; whole maps stay.
     """
     root = spec.data_root
-    champion = serving(root, spec.checkpoint_year)
-    manifest = champion_manifest(root, spec.checkpoint_year)
-    scenes = _scenes(spec)
-    _check_size(spec, scenes)
-    judge = _judge(spec, champion, manifest, scenes, progress)
-    _check_length(spec, judge)
-    outcomes = _outcomes(spec, judge, scenes, progress)
-    _check_found(spec, outcomes)
+    made_by = [(one, found) for member in spec.members for one, found in _mapped(member, progress)]
+    outcomes = [found for _, found in made_by]
     if spec.fire_year is not None:
         footprints = gpd.GeoSeries([found.frame.footprint for found in outcomes], crs=GEOGRAPHIC_CRS)
         rows = gpd.GeoDataFrame(
-            [map_row(spec, manifest, found) for found in outcomes] or None, geometry=footprints, crs=GEOGRAPHIC_CRS
+            [map_row(spec, *made) for made in made_by] or None, geometry=footprints, crs=GEOGRAPHIC_CRS
         )
         table = BURNED_AREA_MAPS.conform(rows) if outcomes else BURNED_AREA_MAPS.empty()
         remove_others(root.maps(spec.fire_year), [found.task.name for found in outcomes if found.record])
@@ -105,6 +99,19 @@ def make_maps(spec: MapSpec, progress: Progress = silent) -> tuple[MapSummary, l
     return MapSummary(maps, made, len(outcomes) - maps, index), outcomes
 
 
+def _mapped(spec: MapSpec, progress: Progress) -> list[tuple[CheckpointManifest, MapOutcome]]:
+    """What comes of the tasks of one checkpoint, with its manifest."""
+    champion = serving(spec.data_root, spec.checkpoint_year)
+    manifest = champion_manifest(spec.data_root, spec.checkpoint_year)
+    scenes = _scenes(spec)
+    _check_size(spec, scenes)
+    judge = _judge(spec, champion, manifest, scenes, progress)
+    _check_length(spec, judge)
+    outcomes = _outcomes(spec, judge, scenes, progress)
+    _check_found(spec, outcomes)
+    return [(manifest, found) for found in outcomes]
+
+
 def _scenes(spec: MapSpec) -> Scenes:
     """The fire scenes of a year's held-out fires, by fire; those of the season and areas of interest have none.
 
@@ -113,7 +120,9 @@ def _scenes(spec: MapSpec) -> Scenes:
     """
     if spec.fire_year is None:
         return {}
-    scenes = {scene.fire_id: scene for scene in read_frames(spec.data_root, spec.fire_year, [Split.TEST])}
+    years = sorted({task.fire_year for task in spec.tasks if task.fire_year is not None}) or [spec.fire_year]
+    splits = fold_names(max(spec.fold_of.values()) + 1) if spec.fold_of else (Split.TEST,)
+    scenes = {scene.fire_id: scene for year in years for scene in read_frames(spec.data_root, year, splits)}
     lacking = sorted(str(task.fire_id) for task in spec.tasks if task.fire_id not in scenes)
     if lacking:
         raise MissingDataError(

@@ -4,20 +4,24 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+import geopandas as gpd
+import pandas as pd
 import shapely
 
+from burnscar_assets.classes import Split
 from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.environment import config_file
 from burnscar_assets.errors import InputError, MissingDataError
 from burnscar_assets.evaluation.champion_record import FOLDER as CHAMPION
 from burnscar_assets.evaluation.champion_record import champion_folder, serving
 from burnscar_assets.mapping.aoi import Aoi
-from burnscar_assets.mapping.fires import held_out_fires, safe_name, task_of
+from burnscar_assets.mapping.fires import held_out_fires, judged_fires, safe_name, task_of
 from burnscar_assets.mapping.scenes import TimeSpan
 from burnscar_assets.mapping.spec import MapSpec, MapTask
 from burnscar_assets.models.manifest import MANIFEST_FILE, load_manifest
 from burnscar_assets.settings import Settings
 from burnscar_assets.setups import OWN
+from burnscar_assets.storage.hashing import hash_json
 from burnscar_assets.storage.paths import DataRoot
 
 DEVICES: Final = {"cpu": "cpu", "gpu": "cuda", "auto": "auto"}
@@ -26,6 +30,8 @@ DEVICES: Final = {"cpu": "cpu", "gpu": "cuda", "auto": "auto"}
 
 def plan_year(settings: Settings, root: DataRoot, fire_year: int, setup: str = OWN) -> MapSpec:
     """The maps of a fire year: one for each fire that its checkpoint was not trained on.
+
+    In a world with folds, of each fire of all years, by the checkpoint of its fold.
 
     Args:
         settings: of the world, or of a set-up.
@@ -36,15 +42,29 @@ def plan_year(settings: Settings, root: DataRoot, fire_year: int, setup: str = O
     Raises:
         MissingDataError: the year has no perimeters, windows or checkpoint.
     """
-    fires = held_out_fires(settings, root, fire_year)
+    common, title = common_of(settings, root, fire_year, setup), f"Burned area, fire year {fire_year}"
     folder, work = root.maps(fire_year), root.map_work(fire_year)
+    fold_of: dict[str, int] = {}
+    if members := settings.sampling.splits.members:
+        years = load_manifest(champion_folder(root.fold(0), fire_year)).fire_years
+        judged = [judged_fires(settings, root, year, settings.sampling.splits.judged) for year in years]
+        fires = gpd.GeoDataFrame(pd.concat(judged, ignore_index=True))
+        numbers = {name: fold.number for fold in members for name in fold.splits(Split.TEST)}
+        fold_of = dict(zip(fires["fire_id"].astype(str), fires["split"].map(numbers).astype(int), strict=True))
+        title = (
+            f"Burned area, fire years {years[0]} to {years[-1]}, {len(members)} folds by ground at least "
+            f"{settings.sampling.splits.fold_gap_km:g} km apart, no walk-forward"
+        )
+    else:
+        fires = held_out_fires(settings, root, fire_year)
     tasks = [task_of(fire, folder, work, settings) for _, fire in fires.to_crs(GEOGRAPHIC_CRS).iterrows()]
     return MapSpec(
-        **common_of(settings, root, fire_year, setup),
+        **common,
         fire_year=fire_year,
         reference=reference_of(settings),
         tasks=tuple(tasks),
-        title=f"Burned area, fire year {fire_year}",
+        fold_of=fold_of,
+        title=title,
         pages=folder,
     )
 
@@ -135,9 +155,12 @@ def reference_of(settings: Settings) -> Path | None:
 
 
 def common_of(settings: Settings, root: DataRoot, checkpoint_year: int, setup: str) -> dict[str, Any]:
-    """What every specification of maps by a checkpoint says."""
-    serving(root, checkpoint_year)
-    manifest = load_manifest(champion_folder(root, checkpoint_year))
+    """What every specification of maps by a checkpoint, or by those of folds, says."""
+    roots = [root.fold(fold.number) for fold in settings.sampling.splits.members] or [root]
+    for one in roots:
+        serving(one, checkpoint_year)
+    manifests = [load_manifest(champion_folder(one, checkpoint_year)) for one in roots]
+    weights = [manifest.weights_sha256 for manifest in manifests]
     return {
         "root": root.path,
         "part": root.part,
@@ -152,7 +175,10 @@ def common_of(settings: Settings, root: DataRoot, checkpoint_year: int, setup: s
         "confidence": settings.evaluation.confidence,
         "device": DEVICES[settings.training.accelerator],
         "simulated": settings.simulated_imagery,
-        "data_versions": {"checkpoint": manifest.weights_sha256, **manifest.data_versions},
+        "data_versions": {
+            "checkpoint": weights[0] if len(weights) == 1 else hash_json(weights),
+            **manifests[0].data_versions,
+        },
     }
 
 

@@ -25,7 +25,7 @@ def map_row(spec: MapSpec, manifest: CheckpointManifest, found: MapOutcome) -> d
     ground, reliability = record.get("ground") or {}, record.get("reliability") or {}
     return {
         "fire_id": task.fire_id,
-        "fire_year": spec.fire_year,
+        "fire_year": task.fire_year,
         "fire_name": task.title,
         "source": task.source,
         "complete": found.record is not None,

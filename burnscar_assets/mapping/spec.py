@@ -66,6 +66,9 @@ class MapSpec(ProcessSpec):
     checkpoint_year: int = Field(description="Fire year of the checkpoint.")
     fire_year: int | None = Field(None, description="Fire year whose maps these are; empty: an area of interest.")
     tasks: tuple[MapTask, ...] = Field(description="The maps to make.")
+    fold_of: dict[str, int] = Field(
+        {}, description="Fold of each fire, in a world with folds: whose checkpoint maps it."
+    )
     title: str = Field("Burned area", description="Heading of their index.")
     pages: Path | None = Field(None, description="Folder of the maps, for which pages are written; empty: none.")
     sensor: Sensor = Field(default_factory=default_sensor, description="Sensor of the imagery.")
@@ -89,3 +92,15 @@ class MapSpec(ProcessSpec):
     def data_root(self) -> DataRoot:
         """The data root, with the set-up's part."""
         return DataRoot(self.root, self.part)
+
+    @property
+    def members(self) -> "tuple[MapSpec, ...]":
+        """What is made by each checkpoint: all of this, or the maps of each fold."""
+        folds = sorted(set(self.fold_of.values()))
+        return tuple(
+            self.model_copy(update={
+                "part": self.data_root.fold(fold).part,
+                "tasks": tuple(task for task in self.tasks if self.fold_of[str(task.fire_id)] == fold),
+            })
+            for fold in folds
+        ) or (self,)  # fmt: skip

@@ -32,8 +32,8 @@ class DataRoot:
 
     @property
     def is_own(self) -> bool:
-        """Whether results are those of the world's own set-up."""
-        return not self.part.startswith("setups/")
+        """Whether results are those of the world's own set-up, with its first seed."""
+        return not self.part or self.part.startswith("fold=")
 
     @property
     def results(self) -> Path:

@@ -10,7 +10,8 @@ from pydantic import Field
 from burnscar_assets.dataset.config import write_dataset_config
 from burnscar_assets.days import YEAR_AHEAD, image_day
 from burnscar_assets.mapping.area import SAMPLE, VALIDATION_FIRES
-from burnscar_assets.orchestration.partitions import World, look_back
+from burnscar_assets.orchestration.assets.model import judged_by
+from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.processes import Event, run_process
 from burnscar_assets.orchestration.reporting import reporter
 from burnscar_assets.orchestration.runs import gpu_stage_tags
@@ -37,7 +38,6 @@ EXTERNAL = "An area of interest that was mapped: by the job map_area, or by burn
 def build_map_assets(world: World) -> list[dg.AssetsDefinition]:
     """The maps of each fire year, by the world's own set-up."""
     root, settings = world.root, world.settings
-    seen = look_back(settings.training.look_back_years)
 
     @stage(
         world,
@@ -47,10 +47,10 @@ def build_map_assets(world: World) -> list[dg.AssetsDefinition]:
         deps=[
             "checkpoint",
             "evaluation_metrics",  # for the decision threshold, and the errors that the area is corrected for
-            "fire_perimeters",
-            "burn_history",  # what else burned, and older scars
-            *(dg.AssetDep(name, partition_mapping=seen) for name in ("windows", "tiles")),  # ground that was trained on
-            "fire_scenes",  # frames and images
+            # burns: what else burned, and older scars; scenes: frames and images
+            *judged_by(world, "fire_perimeters", "burn_history", "fire_scenes"),
+            # ground that was trained on
+            *(dg.AssetDep(name, partition_mapping=world.look_back) for name in ("windows", "tiles")),
         ],
         pool=GPU_POOL,
         op_tags=gpu_stage_tags(settings),
