@@ -3,7 +3,7 @@
 ::
 
     predictor = load_model(folder)
-    probability = predictor.predict({"sentinel2_l2a": images}, {"sentinel2_l2a": times})
+    probability = predictor.predict({layer: images}, {layer: times})
 
 Networks (`models.model`), thresholds and trees (`models.baselines`) are predictors.
 """

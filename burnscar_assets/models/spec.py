@@ -26,10 +26,18 @@ class TrainingSpec(ProcessSpec):
     dataset: Path = Field(description="Folder of the rslearn dataset.")
     checkpoint: Path = Field(description="Folder of the checkpoint to make; it is replaced whole, at the end.")
     sensor: Sensor = Field(default_factory=default_sensor, description="Sensor of the imagery.")
-    layer: str = Field("sentinel2_l2a", description="Raster layer of the image after the fire.")
-    layers: tuple[str, ...] = Field(("sentinel2_l2a",), min_length=1, description="Every raster layer that is read.")
+    layer: str = Field(
+        default_factory=lambda: default_sensor().layer, description="Raster layer of the image after the fire."
+    )
+    layers: tuple[str, ...] = Field(
+        default_factory=lambda: (default_sensor().layer,),
+        min_length=1,
+        description="Every raster layer that is read.",
+    )
     size_px: int = Field(ge=1, description="Side of the largest window, in pixels.")
-    metres: float = Field(10, gt=0, description="Side of a window's pixel, in metres.")
+    metres: float = Field(
+        default_factory=lambda: default_sensor().resolution_m, gt=0, description="Side of a window's pixel, in metres."
+    )
     settings: TrainingSettings = Field(description="How to train.")
     encoder: ChosenEncoder | None = Field(description="What to start from; empty: from scratch.")
     windows: Counts = Field(description="Usable windows of training and validation by split, fire year and class.")

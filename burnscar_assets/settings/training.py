@@ -7,6 +7,7 @@ from pydantic import (
     model_validator,
 )
 
+from burnscar_assets.encoders.load import DEFAULT
 from burnscar_assets.section import Section
 
 
@@ -14,7 +15,7 @@ class ModelSettings(Section):
     """Which pretrained encoder a model starts from, if its configuration has one."""
 
     encoder: str = Field(
-        "olmoearth", description="Name of an encoder's file, in encoders/ beside the settings file or a shipped one."
+        DEFAULT, description="Name of an encoder's file, in encoders/ beside the settings file or a shipped one."
     )
     variant: str | None = Field(
         None, description="Which of its published models, such as v1_2-nano; empty: the one that its file says."
@@ -211,7 +212,7 @@ class EvaluationSettings(Section):
 class SetupsSettings(Section):
     """Which set-ups of `setups/*.yaml` stand beside the world's own, and how they are compared."""
 
-    exclude: tuple[str, ...] = Field((), description="Set-ups that are left out, by name or pattern (`olmoearth-*`).")
+    exclude: tuple[str, ...] = Field((), description="Set-ups that are left out, by name or pattern (`*-threshold`).")
     title: str = Field(
         "The world's own", min_length=1, description="What comparisons call the set-up of this settings file."
     )
