@@ -215,8 +215,8 @@ def _over_baselines(
     gain, least = min(gains, key=lambda pair: pair[0].value)
     span = "" if math.isnan(gain.interval.low) else f" [{gain.interval.low:+.3f}, {gain.interval.high:+.3f}]"
     return (
-        f"Of floors and burn indices on the same pixels, {least.title} comes nearest: over it {titles[best]} gains "
-        f"{gain.value:+.3f}{span} of IoU in the mean of {least.fires} fires."
+        f"The strongest floor or burn index on the same pixels is {least.title}: the mean IoU of {titles[best]} less "
+        f"its own is {gain.value:+.3f}{span}, over {least.fires} fires."
     )
 
 

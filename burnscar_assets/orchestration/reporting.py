@@ -77,7 +77,7 @@ def in_words(pair: Pair, metadata: Mapping[str, Any]) -> str:
         epochs = [] if value("epochs") is None else [_count(value("epochs"), "epoch")]
         return ", ".join([*epochs, _count(value("train_windows"), "window")])
     if pair.stage == "evaluation_metrics":
-        return ", ".join([_count(value("windows"), "window"), *figure("F1", "f1_burnt")])
+        return ", ".join([*figure("map IoU", "map_iou"), _count(value("windows"), "window"), *figure("F1", "f1_burnt")])
     if pair.stage in (MAPS, SEASON_MAPS):
         without = value("without_imagery")
         missing = [f"{_count(without, 'fire')} without imagery"] if without else []

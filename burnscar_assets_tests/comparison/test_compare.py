@@ -122,7 +122,7 @@ def test_set_ups_that_cannot_map_stay_with_windows_and_say_why(contestants: list
     assert report.maps == 16 and report.by_windows is None and report.verdict.winner == "better"
     assert "maps of better: the model reads layer x" in report.left_out
     assert table.loc[("baseline/dnbr", "maps", "iou"), "difference"] == pytest.approx(-0.05)
-    assert "over it Own gains +0.050" in report.over_baselines
+    assert "the mean IoU of Own less its own is +0.050" in report.over_baselines
     assert [row[1] for row in comparison_rows(outcome.table)][-1] == "–"
 
 

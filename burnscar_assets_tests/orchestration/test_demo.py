@@ -193,7 +193,7 @@ def test_maps_of_held_out_fires_decide_and_the_page_over_all_maps_says_so(demo: 
     judged = scores[scores["judged"].astype(bool)]
     assert (judged.groupby(["fire_year", "frame_id"])["judged_ha"].nunique() == 1).all()
     said = (demo.root.maps(None).parent / "index.html").read_text()
-    assert "Set-ups by their maps" in said and "floors and burn indices" in said
+    assert "Set-ups by their maps" in said and "strongest floor or burn index" in said
 
 
 @pytest.mark.real_data
