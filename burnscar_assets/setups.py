@@ -116,8 +116,8 @@ class Setup(Section):
             SettingsError: naming this set-up, the field, and what is allowed.
         """
         content = settings.model_dump(mode="json")
-        content["training"]["further_seeds"] = ()
         content["training"] = _merged(_of_encoder(content["training"], self.training), self.training)
+        content["training"]["further_seeds"] = ()
         if seed is not None or self.seeds:
             content["training"]["seed"] = self.seeds[0] if seed is None else seed
         if self.layer is not None:

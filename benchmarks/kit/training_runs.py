@@ -10,12 +10,12 @@ from typing import Any, Final
 
 import numpy as np
 import yaml
-from burnscar_assets.models.olmoearth import resolve_encoder
 from numpy.typing import NDArray
 
 from burnscar_assets.classes import CLASS_NAMES, LABEL_PROPERTY
 from burnscar_assets.dataset.windows import DATA_STORAGE, LABEL_LAYER, LABEL_LAYER_CONFIG, WINDOW_STORAGE
 from burnscar_assets.demo.spectra import BANDS
+from burnscar_assets.encoders.weights import resolve_encoder
 from burnscar_assets.environment import CONFIGS_DIR
 from burnscar_assets.models.config import run_config
 from burnscar_assets.models.spec import TrainingSpec
@@ -117,7 +117,7 @@ def make_spec(folder: Path, name: str, dataset: Path, counts: Counts, epochs: in
     config.write_text(text.replace("\n  callbacks:", f"\n  callbacks:{clock}", 1), encoding="utf-8")
     settings = TrainingSettings.model_validate(
         {
-            "model": {"version": "v1_2", "size": "nano", "allow_random": True, "patch_size": PATCH},
+            "model": {"variant": "v1_2-nano", "weights": "random", "patch_size": PATCH},
             "config": str(config),
             "classes": [CLOCK],
             "max_epochs": epochs,
