@@ -233,11 +233,17 @@ def _resolve(spec: TrainingSpec, variables: dict[str, Any], device: Device) -> d
 
 
 def _of_named_windows(config: dict[str, Any], spec: TrainingSpec) -> dict[str, Any]:
-    """The configuration with the names of its windows: a dataset holds cloudy ones too, with complete tiles."""
+    """The configuration with the names of its windows: a dataset holds cloudy ones too, with complete tiles.
+
+    In a world with folds windows are tagged with their fold, which is another split for each checkpoint.
+    """
     said = config["data"]["init_args"]
-    splits = {
-        f"{split}_config": {**said.get(f"{split}_config", {}), "names": [*spec.names[split]]} for split in spec.names
-    }
+    splits = {}
+    for split, names in spec.names.items():
+        of_split = {**said.get(f"{split}_config", {}), "names": [*names]}
+        if spec.fold is not None:
+            of_split["tags"] = {key: tag for key, tag in of_split.get("tags", {}).items() if key != "split"}
+        splits[f"{split}_config"] = of_split
     return config | {"data": config["data"] | {"init_args": said | splits}}
 
 

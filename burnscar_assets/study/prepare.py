@@ -11,6 +11,7 @@ import os
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
@@ -37,8 +38,10 @@ from burnscar_assets.settings import (
     load_settings,
     parse_settings,
 )
+from burnscar_assets.setups import setup_files
 from burnscar_assets.storage.atomic import atomic_file, write_if_changed
 from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.study.fitting import link_weights, unfit_setups
 from burnscar_assets.study.world_file import Found, world_text
 from burnscar_assets.text import some_of
 
@@ -127,9 +130,11 @@ def prepare_study(options: StudyOptions, root: DataRoot, progress: Progress = si
         composites=sensor.kind == "composites",
         metres=sensor.resolution_m,
     )
-    settings = known or _write_world(root.world_file, world_text(found))
+    link_weights(options.weights or {}, root)
+    settings = known or _write_world(root, found)
+    unfit = unfit_setups(settings, root, with_before=False)
     told = (*told, *_told(found, settings))
-    return Prepared(root.world_file, settings, told, _left_out(matched, rejected, years))
+    return Prepared(root.world_file, settings, told, (*_left_out(matched, rejected, years), *_setups(settings, unfit)))
 
 
 def _known_world(images: Path, perimeters: Path, root: DataRoot) -> Settings | None:
@@ -149,9 +154,12 @@ def _known_world(images: Path, perimeters: Path, root: DataRoot) -> Settings | N
     )
 
 
-def _write_world(path: Path, text: str) -> Settings:
-    settings = parse_settings(yaml.safe_load(text), str(path))
-    write_if_changed(path, text.encode())
+def _write_world(root: DataRoot, found: Found) -> Settings:
+    """Write the settings of a new study: those of all set-ups first, which tell which of them fit."""
+    bare = parse_settings(yaml.safe_load(world_text(found)), str(root.world_file))
+    text = world_text(found, unfit_setups(bare, root, with_before=False))
+    settings = parse_settings(yaml.safe_load(text), str(root.world_file))
+    write_if_changed(root.world_file, text.encode())
     return settings
 
 
@@ -233,6 +241,19 @@ def _told(found: Found, settings: Settings) -> tuple[str, ...]:
     if found.remarked:
         said.append(f"{found.remarked} perimeters have a flag: they are mapped, figures are told with and without them")
     said.append("other burns near these fires aren't known, so commission (what is mapped outside) is an upper bound")
+    return tuple(said)
+
+
+def _setups(settings: Settings, unfit: Mapping[str, str]) -> tuple[str, ...]:
+    """Which set-ups are left out, by the reason, and which needn't be any more."""
+    excluded = [name for name in setup_files() if any(fnmatchcase(name, each) for each in settings.setups.exclude)]
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    for name in excluded:
+        by_reason[unfit.get(name, "")].append(name)
+    could = by_reason.pop("", [])
+    said = [f"set-ups, as each {why}: {', '.join(names)}" for why, names in by_reason.items()]
+    if could:
+        said.append(f"set-ups that would fit, as the settings say (setups.exclude): {', '.join(could)}")
     return tuple(said)
 
 

@@ -1,5 +1,6 @@
 """The settings of a study as a file for people: what was found in the files, what was assumed, what can be changed."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,8 +35,14 @@ class Found:
     metres: float
 
 
-def world_text(found: Found) -> str:
-    """The settings of a new study, with comments."""
+def world_text(found: Found, unfit: Mapping[str, str] | None = None) -> str:
+    """The settings of a new study, with comments.
+
+    Args:
+        found: what they follow from.
+        unfit: set-ups that are left out, with why.
+    """
+    left_out = "".join(f"\n    - {name} # {reason}" for name, reason in (unfit or {}).items()) or " []"
     first, last = found.years[0], found.years[-1]
     missing = [year for year in range(first, last + 1) if year not in found.years]
     exclude = f", exclude: {missing}" if missing else ""
@@ -77,7 +84,7 @@ fire_scenes:
   without_fire: 0 # what else burned near these fires isn't known
 training:
   config: model-unet.yaml
-  max_epochs: 30
+  max_epochs: 12
   early_stop_epochs: 6
   batch_size: 32
   learning_rate: 3.0e-3
@@ -87,7 +94,7 @@ training:
 mapping: {{buffer_m: 500}}
 setups:
   title: Plain U-Net
-  exclude: [segmentation, "olmoearth-*", dnbr-threshold, unet]
+  exclude:{left_out}
 """
 
 
