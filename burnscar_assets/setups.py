@@ -45,11 +45,28 @@ class ThresholdParameters(Section):
 class TreesParameters(Section):
     """How gradient-boosted trees are grown (LightGBM)."""
 
+    per: Literal["window", "pixel"] = Field(
+        "window", description="What they tell: a window by its statistics, or a pixel by its own and its surroundings'."
+    )
+    change: bool = Field(
+        False,
+        description="Of trees per pixel, whether they read the image before the fire too: the dataset's layer beside "
+        "that of the image after it.",
+    )
+    pixels_per_class: int = Field(
+        24, ge=1, description="Of trees per pixel, pixels of each class that a window gives at most, drawn at random."
+    )
     rounds: int = Field(200, ge=1, le=10_000, description="Trees at most; the best round on validation is kept.")
     stop_rounds: int = Field(30, ge=1, description="Stop after so many rounds without a better validation loss.")
     learning_rate: float = Field(0.05, gt=0, le=1, description="Shrinkage of each tree.")
     leaves: int = Field(15, ge=2, le=1024, description="Leaves of a tree at most.")
-    min_windows_in_leaf: int = Field(10, ge=1, description="Windows in a leaf at least.")
+    min_windows_in_leaf: int = Field(10, ge=1, description="Windows, or pixels, in a leaf at least.")
+
+    @model_validator(mode="after")
+    def _change_is_of_pixels(self) -> Self:
+        if self.change and self.per == "window":
+            raise ValueError("change is of trees per pixel: say per: pixel")
+        return self
 
 
 class Setup(Section):

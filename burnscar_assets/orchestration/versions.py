@@ -29,12 +29,12 @@ STAGE_VERSIONS = {
     "fire_scenes": "4",
     "checkpoint": "7",
     "evaluation_metrics": "14",
-    "burned_area_maps": "11",
+    "burned_area_maps": "12",
     "baseline_checkpoint": "4",
     COMPARISON: "5",
 }
 
-IN_SEASON_VERSIONS = {"in_season_records": "2", "in_season_perimeters": "3", "in_season_maps": "12"}
+IN_SEASON_VERSIONS = {"in_season_records": "2", "in_season_perimeters": "3", "in_season_maps": "13"}
 """Stages that a world has if it follows an in-season source; they come after the labels."""
 
 FOLDS_VERSIONS = {"folds": "1"}

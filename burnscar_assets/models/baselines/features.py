@@ -24,7 +24,7 @@ STATISTICS: Final = ("mean", "std", *(f"q{100 * quantile:.0f}" for quantile in Q
 
 def feature_names(sensor: Sensor) -> tuple[str, ...]:
     """Names of the statistics of a sensor's windows, in their order."""
-    return tuple(f"{plane}_{name}" for plane in (*sensor.names, *_indices(sensor)) for name in STATISTICS)
+    return tuple(f"{plane}_{name}" for plane in (*sensor.names, *indices_of(sensor)) for name in STATISTICS)
 
 
 def window_features(images: NDArray[np.uint16], sensor: Sensor) -> NDArray[np.float64]:
@@ -38,12 +38,13 @@ def window_features(images: NDArray[np.uint16], sensor: Sensor) -> NDArray[np.fl
         (n, len(feature_names(sensor))): for each band and index its mean, standard deviation and quantiles over the
         pixels that have all bands, digital numbers or unitless; NaN for a window without such a pixel.
     """
-    pairs = [(sensor.place(one), sensor.place(two)) for one, two in _indices(sensor).values()]
+    pairs = [(sensor.place(one), sensor.place(two)) for one, two in indices_of(sensor).values()]
     rows = [_statistics(image, pairs) for image in images]
     return np.array(rows, dtype=np.float64).reshape(len(images), len(feature_names(sensor)))
 
 
-def _indices(sensor: Sensor) -> dict[str, tuple[Role, Role]]:
+def indices_of(sensor: Sensor) -> dict[str, tuple[Role, Role]]:
+    """Those of `INDICES` that a sensor has the bands of."""
     return {name: roles for name, roles in INDICES.items() if sensor.has(*roles)}
 
 

@@ -18,10 +18,17 @@ from burnscar_assets.cost import Cost, peak_memory_mb, write_cost
 from burnscar_assets.dataset.config import before_layer
 from burnscar_assets.dataset.tiles import read_tiles
 from burnscar_assets.models.baselines.features import feature_names, window_features
-from burnscar_assets.models.baselines.model import THRESHOLD_FILE, TREES_FILE
+from burnscar_assets.models.baselines.pixel_examples import pixel_examples
+from burnscar_assets.models.baselines.pixel_features import pixel_feature_names
 from burnscar_assets.models.baselines.threshold import burn_index, fit_threshold
 from burnscar_assets.models.baselines.trees import grow_trees
-from burnscar_assets.models.manifest import CheckpointManifest, manifest_of_run, write_manifest
+from burnscar_assets.models.manifest import (
+    THRESHOLD_FILE,
+    TREES_FILE,
+    CheckpointManifest,
+    manifest_of_run,
+    write_manifest,
+)
 from burnscar_assets.models.plan import (
     ChosenWindows,
     check_splits,
@@ -108,7 +115,7 @@ def train_baseline(
     """
     started = time.monotonic()
     years = training_years(settings, root, fire_year)
-    before = _before(setup.threshold, settings)
+    before = _before(setup, settings)
     chosen = choose_windows(settings, root, years, [before] if before else [], fold)
     check_splits(chosen, fire_year)
     folder, windows = root.checkpoint(fire_year), chosen.windows
@@ -117,9 +124,9 @@ def train_baseline(
         return TrainedBaseline(there, pd.DataFrame(), {})
     train, val = (windows[windows["split"] == split].reset_index(drop=True) for split in (Split.TRAIN, Split.VAL))
     if setup.trees is not None:
-        trained = _trees(setup.trees, settings, root, train, val, progress)
+        trained = _trees(setup, setup.trees, settings, root, train, val, progress)
     else:
-        trained = _threshold(setup.threshold or ThresholdParameters(), settings, root, train, progress)
+        trained = _threshold(setup, setup.threshold or ThresholdParameters(), settings, root, train, progress)
     recover(folder)
     with atomic_folder(folder) as place:
         (place / trained.file).write_text(trained.text, encoding="utf-8")
@@ -130,12 +137,13 @@ def train_baseline(
 
 
 def _threshold(
-    parameters: ThresholdParameters, settings: Settings, root: DataRoot, train: gpd.GeoDataFrame, progress: Progress
-) -> Trained:
-    layers = _layers(parameters, settings)
+    setup: Setup, parameters: ThresholdParameters, settings: Settings, root: DataRoot, train: gpd.GeoDataFrame,
+    progress: Progress,
+) -> Trained:  # fmt: skip
+    layers = _layers(setup, settings)
     values = _of_windows(layers, root, train, partial(burn_index, parameters.index, settings.sensor), progress)
     model = fit_threshold(values, _burnt(train), parameters.index)
-    text = json.dumps(asdict(model) | {"before_layer": _before(parameters, settings)}, indent=2)
+    text = json.dumps(asdict(model) | {"before_layer": _before(setup, settings)}, indent=2)
     metrics = {
         "threshold": model.threshold.threshold,
         "train_balanced_accuracy": model.threshold.train_balanced_accuracy,
@@ -145,19 +153,18 @@ def _threshold(
 
 
 def _trees(
-    parameters: TreesParameters,
-    settings: Settings,
-    root: DataRoot,
-    train: gpd.GeoDataFrame,
-    val: gpd.GeoDataFrame,
-    progress: Progress,
-) -> Trained:
-    sensor, layers = settings.sensor, _layers(None, settings)
-    seen, unseen = (
-        (_of_windows(layers, root, part, partial(window_features, sensor=sensor), progress), _burnt(part))
-        for part in (train, val)
-    )
-    grown = grow_trees(seen, unseen, feature_names(sensor), parameters, settings.training.seed)
+    setup: Setup, parameters: TreesParameters, settings: Settings, root: DataRoot, train: gpd.GeoDataFrame,
+    val: gpd.GeoDataFrame, progress: Progress,
+) -> Trained:  # fmt: skip
+    sensor, layers, seed = settings.sensor, _layers(setup, settings), settings.training.seed
+    if parameters.per == "pixel":
+        names = pixel_feature_names(sensor, change=parameters.change)
+        draw = partial(pixel_examples, sensor, layers, root, per_class=parameters.pixels_per_class, seed=seed)
+        seen, unseen = draw(train, progress=progress), draw(val, progress=progress)
+    else:
+        names, statistic = feature_names(sensor), partial(window_features, sensor=sensor)
+        seen, unseen = ((_of_windows(layers, root, part, statistic, progress), _burnt(part)) for part in (train, val))
+    grown = grow_trees(seen, unseen, names, parameters, seed)
     best = grown.history[grown.trees - 1]
     leaves = sum(int(line.partition("=")[2]) for line in grown.text.splitlines() if line.startswith("num_leaves="))
     metrics = {name: value for name, value in best.items() if name != "epoch"}
@@ -166,17 +173,20 @@ def _trees(
     )
 
 
-def _layers(parameters: ThresholdParameters | None, settings: Settings) -> dict[str, tuple[str, ...]]:
+def _layers(setup: Setup, settings: Settings) -> dict[str, tuple[str, ...]]:
     """The layers that a model reads, with their bands: the image after the fire, and what it is compared with."""
-    sensor, before = settings.sensor, _before(parameters, settings)
-    return {settings.imagery.layer: sensor.names} | ({before: sensor.burn_ratio} if before else {})
+    sensor, before = settings.sensor, _before(setup, settings)
+    bands = sensor.names if setup.trees else sensor.burn_ratio
+    return {settings.imagery.layer: sensor.names} | ({before: bands} if before else {})
 
 
-def _before(parameters: ThresholdParameters | None, settings: Settings) -> str | None:
+def _before(setup: Setup, settings: Settings) -> str | None:
     """The layer of the image before the fire; None for what needs none."""
-    if parameters is None or parameters.index == "nbr":
+    if setup.trees is not None:
+        return before_layer(settings.imagery.layer) if setup.trees.change else None
+    if setup.threshold is None or setup.threshold.index == "nbr":
         return None
-    return parameters.before_layer or before_layer(settings.imagery.layer)
+    return setup.threshold.before_layer or before_layer(settings.imagery.layer)
 
 
 def _of_windows(
@@ -225,8 +235,9 @@ def _manifest(
         loader_workers=0,
         reader="bulk",
         layer=settings.imagery.layer,
-        layers=_layers(setup.threshold, settings),
+        layers=_layers(setup, settings),
         sensor=settings.sensor,
+        per_pixel=setup.trees is not None and setup.trees.per == "pixel",
         parameters=trained.parameters,
         trainable_parameters=trained.parameters,
         min_clear_fraction=settings.imagery.min_clear_fraction,

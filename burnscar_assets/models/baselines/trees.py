@@ -1,7 +1,7 @@
 """Gradient-boosted trees on statistics of bands and indices (LightGBM), saved as LightGBM's own text, never pickled.
 
 One thread and fixed seeds: the same windows and parameters grow the same trees. The number of trees is the one with the
-least loss on the validation windows, which is what they are for.
+least loss on windows, or pixels, of the validation split, which is what they are for.
 """
 
 from collections.abc import Sequence
@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from burnscar_assets.errors import CheckpointError
-from burnscar_assets.models.baselines.features import feature_names, window_features
-from burnscar_assets.sensors.sensor import Sensor
 from burnscar_assets.setups import TreesParameters
 
 if TYPE_CHECKING:
     import lightgbm
+
+Examples = tuple[NDArray[np.floating], NDArray[np.bool_]]
+"""(n, features), and (n,) whether each is burnt."""
 
 SHARE_OF_WINDOWS: Final = 0.8
 SHARE_OF_FEATURES: Final = 0.7
@@ -46,39 +47,37 @@ class TreesModel:
 
     Args:
         text: what `GrownTrees.text` was.
-        sensor: whose windows they were grown on.
+        names: of the features that they were grown on.
 
     Raises:
         CheckpointError: the text is no model of these features.
     """
 
-    def __init__(self, text: str, sensor: Sensor) -> None:
+    def __init__(self, text: str, names: Sequence[str]) -> None:
         import lightgbm
 
-        self._sensor = sensor
         try:
             self._booster = lightgbm.Booster(model_str=text)
         except lightgbm.basic.LightGBMError as error:
             raise CheckpointError(
                 f"the trees can't be read ({error}): run burnscar refresh, which grows them"
             ) from error
-        if tuple(self._booster.feature_name()) != feature_names(sensor):
+        if tuple(self._booster.feature_name()) != tuple(names):
             raise CheckpointError("the trees were grown on other features: grow them anew")
 
-    def predict(self, images: NDArray[np.uint16]) -> NDArray[np.float64]:
-        """(n,) probability of burnt of (n, bands, height, width) digital numbers."""
-        features = window_features(images, self._sensor)
+    def predict(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
+        """(n,) probability of burnt of (n, features)."""
         return np.asarray(self._booster.predict(features, num_threads=1), dtype=np.float64)
 
 
 def grow_trees(
-    train: tuple[NDArray[np.float64], NDArray[np.bool_]],
-    val: tuple[NDArray[np.float64], NDArray[np.bool_]],
+    train: Examples,
+    val: Examples,
     names: Sequence[str],
     parameters: TreesParameters,
     seed: int,
 ) -> GrownTrees:
-    """Grow trees on (n, features) statistics, with their names, and (n,) whether burnt, of both kinds of windows."""
+    """Grow trees on features, with their names, and whether burnt, of windows or pixels of both splits."""
     import lightgbm
 
     losses: dict[str, Any] = {}
