@@ -37,7 +37,7 @@ class FormulaModel(Predictor):
     """Answers by the mean of the first band and by the day; counts the windows that it was asked about."""
 
     manifest = CheckpointManifest.model_construct(
-        weights_sha256="abc", fire_years=(2022,), fire_year=2022, layer=LAYER, sensor=default_sensor()
+        weights_sha256="abc", fire_years=(2022,), fire_year=2022, layer=LAYER, sensor=default_sensor(), notice=""
     )
     layers: ClassVar = {LAYER: BANDS}
 
