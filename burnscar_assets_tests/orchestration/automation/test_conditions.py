@@ -21,7 +21,9 @@ FOLLOWING = ("sample_points", "windows", "scene_matches", "tiles", "fire_scenes"
 READ_BURNS = ("sample_points", "windows", "fire_scenes")
 SOURCES = ("sampling_ground", "imagery_catalogue")
 BASELINES = tuple(
-    f"{setup}/{stage}" for setup in ("boosted-trees", "nbr-threshold") for stage in ("checkpoint", "evaluation_metrics")
+    f"{setup}/{stage}"
+    for setup in ("boosted-trees", "nbr-threshold", "trees-per-pixel")
+    for stage in ("checkpoint", "evaluation_metrics")
 )
 """Set-ups that need no GPU, so that they follow too."""
 
