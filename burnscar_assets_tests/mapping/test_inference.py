@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from burnscar_assets.classes import BANDS
+from burnscar_assets.demo.spectra import BANDS
 from burnscar_assets.errors import InputError
 from burnscar_assets.mapping.averaging import Lattice
 from burnscar_assets.mapping.frame import Box

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from burnscar_assets.classes import BANDS
+from burnscar_assets.demo.spectra import BANDS
 from burnscar_assets.errors import CheckpointError
 from burnscar_assets.models.baselines.trainer import train_baseline
 from burnscar_assets.models.manifest import MANIFEST_FILE, TREES_FILE

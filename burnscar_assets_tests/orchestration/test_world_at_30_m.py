@@ -19,7 +19,7 @@ from burnscar_assets_tests.sensors.landsat_world import write_landsat_archive
 pytestmark = [pytest.mark.slow]
 
 YEARS = (2019, 2020)
-SHIPPED = ("boosted-trees", "olmoearth*", "galileo*", "segmentation", "unet")
+SHIPPED = ("boosted-trees", "trees-per-pixel*", "olmoearth*", "galileo*", "segmentation", "unet")
 TREES = {"title": "Trees", "kind": "trees", "trees": {"rounds": 20, "min_windows_in_leaf": 3}}
 
 

@@ -57,6 +57,7 @@ CHAR = PLANTS | {"nir": 0.14, "swir1": 0.2, "swir2": 0.22}
 KINDS = [
     Setup(name="nbr", title="NBR", kind="threshold"),
     Setup(name="trees", title="Trees", kind="trees", trees={"rounds": 30, "min_windows_in_leaf": 3}),  # type: ignore[arg-type]
+    Setup(name="pixels", title="Pixels", kind="trees", trees={"per": "pixel", "rounds": 30}),  # type: ignore[arg-type]
 ]
 
 
@@ -128,7 +129,7 @@ def test_windows_and_tiles_follow_the_sensor(world: DataRoot, settings: Settings
     assert sum(bool(axes.images) for axes in figure.axes) == 4 * 8
 
 
-@pytest.mark.parametrize("setup", KINDS, ids=["threshold", "trees"])
+@pytest.mark.parametrize("setup", KINDS, ids=["threshold", "trees", "trees per pixel"])
 def test_a_baseline_of_landsat_maps_scars_at_30_m(setup: Setup, world: DataRoot, settings: Settings) -> None:
     root = world.setup(setup.name)
     trained = train_baseline(setup, setup.applied_to(settings), root, YEAR, {})
