@@ -11,7 +11,9 @@ import pytest
 import rasterio
 
 from burnscar_assets.catalog.matching import match_scenes
+from burnscar_assets.classes import CLASS_NAMES
 from burnscar_assets.dataset.config import write_dataset_config
+from burnscar_assets.dataset.label_layer import write_labels
 from burnscar_assets.dataset.materialize import materialize_tiles
 from burnscar_assets.dataset.points_csv import windows_from_csv, write_csv_windows
 from burnscar_assets.dataset.tile_plots import plot_chips
@@ -96,6 +98,10 @@ def world(tmp_path_factory: pytest.TempPathFactory, settings: Settings) -> DataR
         points(root.path / "points.csv"), settings.windows, settings.sampling.splits, settings.sensor
     )
     write_csv_windows(windows, root.dataset)
+    named = zip(windows["window_id"], windows["category"], strict=True)
+    write_labels(
+        windows, {name: np.full((16, 16), CLASS_NAMES.index(told), np.uint8) for name, told in named}, root.dataset
+    )
     write_table(root, WINDOWS, windows, YEAR)
     no_fires = gpd.GeoDataFrame({name: [] for name in FIRE_PERIMETERS.column_names}, crs=TABLE_CRS)
     write_table(root, FIRE_PERIMETERS, no_fires, YEAR)
