@@ -1,4 +1,7 @@
-"""A whole simulated world of Landsat under Dagster, from perimeters to maps: each stage is at 30 m, in its bands."""
+"""A sensor is one file: a whole simulated world of Landsat under Dagster, by a file beside its settings.
+
+The file is the shipped one with names of its own, so that nothing can know them; every stage is at 30 m, in its bands.
+"""
 
 import json
 from pathlib import Path
@@ -7,8 +10,10 @@ import pytest
 import rasterio
 import yaml
 
+from burnscar_assets.environment import CONFIGS_DIR
 from burnscar_assets.models.manifest import verify_checkpoint
-from burnscar_assets.sensors.load import load_sensor
+from burnscar_assets.section import read_named
+from burnscar_assets.sensors.sensor import Sensor
 from burnscar_assets.storage.contracts import EVALUATION_METRICS, MAP_SCORES, SETUP_COMPARISON, TILES, WINDOWS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, read_years
@@ -19,7 +24,8 @@ from burnscar_assets_tests.sensors.landsat_world import write_landsat_archive
 pytestmark = [pytest.mark.slow]
 
 YEARS = (2019, 2020)
-SHIPPED = ("boosted-trees", "trees-per-pixel*", "olmoearth*", "galileo*", "segmentation", "unet")
+CHEAP = ("nbr-threshold", "dnbr-threshold")
+SENSOR = Path("sensors/mine.yaml")
 TREES = {"title": "Trees", "kind": "trees", "trees": {"rounds": 20, "min_windows_in_leaf": 3}}
 
 
@@ -27,16 +33,19 @@ TREES = {"title": "Trees", "kind": "trees", "trees": {"rounds": 20, "min_windows
 def world(small_archive: DataRoot, tmp_path_factory: pytest.TempPathFactory) -> DataRoot:
     """Everything made of the small world's fires and of Landsat's scenes of them; its own model is the U-Net."""
     imagery = {
-        "sensor": "landsat-c2-l2",
+        "sensor": "mine",
         "archive": "landsat/index.parquet",
         "dataset_config": "dataset-sensor-pre-post.json",
     }
+    data = tmp_path_factory.mktemp("landsat") / "data"
+    write_sensor(data / SENSOR)
+    shipped = sorted(path.stem for path in (CONFIGS_DIR / "setups").glob("*.yaml"))
     root = copy_world(
         small_archive,
-        DataRoot(tmp_path_factory.mktemp("landsat") / "data"),
+        DataRoot(data),
         imagery=imagery,
         training={"config": "model-unet.yaml", "max_epochs": 1, "learning_rate": 3e-3},
-        setups={"exclude": [*SHIPPED], "reference": "nbr-threshold"},
+        setups={"exclude": [name for name in shipped if name not in CHEAP], "reference": "nbr-threshold"},
         automation={"enabled": False},
     )
     (root.path / "setups").mkdir()
@@ -46,25 +55,35 @@ def world(small_archive: DataRoot, tmp_path_factory: pytest.TempPathFactory) -> 
     return root
 
 
-def test_each_stage_is_at_30_m_in_landsats_bands(world: DataRoot) -> None:
-    sensor = load_sensor("landsat-c2-l2")
+def write_sensor(path: Path) -> None:
+    content = yaml.safe_load((CONFIGS_DIR / "sensors" / "landsat-c2-l2.yaml").read_text())
+    names = {band["name"]: band["roles"][0] for band in content["bands"]}
+    keys = {names.get(name, name): key for name, key in content["assets"]["landsat-c2-l2"].items()}
+    content |= {"title": "Landsat of mine", "layer": "mine", "assets": {"mine": keys}}
+    content["bands"] = [band | {"name": names[band["name"]]} for band in content["bands"]]
+    path.parent.mkdir(parents=True)
+    path.write_text(yaml.safe_dump(content))
+
+
+def test_each_stage_is_at_30_m_in_the_sensors_bands(world: DataRoot) -> None:
+    sensor = read_named(world.path / SENSOR, "sensor", Sensor)
     windows, tiles = read_years(world, WINDOWS, YEARS), read_years(world, TILES, YEARS)
     assert set(windows["resolution_m"]) == {30} and set(windows["size_px"]) == {16}
-    assert set(tiles["layer"]) == {"landsat", "landsat_pre"}
+    assert set(tiles["layer"]) == {"mine", "mine_pre"}
     assert tiles[tiles["complete"]].groupby("layer").size().min() > 20
     frames = [json.loads(path.read_text()) for path in world.path.glob("fire_scenes/windows/*/*/metadata.json")]
     assert frames and all(abs(frame["projection"]["x_resolution"]) == 30 for frame in frames)
     for year in YEARS:
-        roots = {name: world.setup(name) for name in ("trees", "nbr-threshold", "dnbr-threshold")} | {"own": world}
+        roots = {name: world.setup(name) for name in ("trees", *CHEAP)} | {"own": world}
         for name, root in roots.items():
             manifest = verify_checkpoint(root.checkpoint(year))
             assert manifest.sensor == sensor, name
-            earlier = {"landsat_pre": sensor.burn_ratio} if name == "dnbr-threshold" else {}
-            assert manifest.layers == {"landsat": sensor.names} | earlier
+            earlier = {"mine_pre": sensor.burn_ratio} if name == "dnbr-threshold" else {}
+            assert manifest.layers == {"mine": sensor.names} | earlier
             assert len(read_table(root, EVALUATION_METRICS, year)) and len(read_table(root, MAP_SCORES, year))
     assert verify_checkpoint(world.checkpoint(2020)).per_pixel
     compared = read_table(world, SETUP_COMPARISON, None)["setup"]
-    assert {"default", "trees", "nbr-threshold", "dnbr-threshold"} <= set(compared)
+    assert {"default", "trees", *CHEAP} <= set(compared)
 
 
 def test_maps_and_their_pages_say_30_m_and_whose_images_they_show(world: DataRoot) -> None:
@@ -76,13 +95,13 @@ def test_maps_and_their_pages_say_30_m_and_whose_images_they_show(world: DataRoo
 
 def check_map(place: Path) -> None:
     record = json.loads((place / "map.json").read_text())
-    assert record["resolution_m"] == 30 and record["imagery"]["shown"] == ["B7", "B5", "B4"]
+    assert record["resolution_m"] == 30 and record["imagery"]["shown"] == ["swir2", "nir", "red"]
     for name in ("burned", "probability", "after", "before", "dnbr", "severity"):
         with rasterio.open(place / f"{name}.tif") as source:
             assert source.res == (30, 30), name
     with rasterio.open(place / "after.tif") as source:
-        assert source.descriptions == ("B7", "B5", "B4")
+        assert source.descriptions == ("swir2", "nir", "red")
     page = (place / "index.html").read_text()
-    assert "30 m, " in page and "Landsat 8–9 Collection 2 Level 2" in page
+    assert "30 m, " in page and "Landsat of mine" in page
     assert "Sentinel-2" not in page
     assert "Sentinel" not in (place / "map.qgs").read_text() and "Sentinel" not in (place / "item.json").read_text()
