@@ -11,6 +11,8 @@ import rasterio
 import yaml
 
 from burnscar_assets.environment import CONFIGS_DIR
+from burnscar_assets.mapping.pages.provenance import licences
+from burnscar_assets.mapping.pages.records import read_map
 from burnscar_assets.models.manifest import verify_checkpoint
 from burnscar_assets.section import read_named
 from burnscar_assets.sensors.sensor import Sensor
@@ -104,4 +106,6 @@ def check_map(place: Path) -> None:
     page = (place / "index.html").read_text()
     assert "30 m, " in page and "Landsat of mine" in page
     assert "Sentinel-2" not in page
+    (credit, *_) = licences(read_map(place).record, simulated=False)
+    assert credit == "Landsat imagery courtesy of the U.S. Geological Survey."
     assert "Sentinel" not in (place / "map.qgs").read_text() and "Sentinel" not in (place / "item.json").read_text()
