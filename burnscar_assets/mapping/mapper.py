@@ -70,7 +70,7 @@ def make_maps(spec: MapSpec, progress: Progress = silent) -> tuple[MapSummary, l
     Raises:
         CheckpointError: the champion's checkpoint is damaged.
         MissingDataError: no checkpoint of the year was evaluated, so that none is champion.
-        InputError: the checkpoint reads more than one layer, or was trained on a fire; an area of interest has no
+        InputError: the checkpoint reads what maps lack, or was trained on a fire; an area of interest has no
             scene, is too large, or would take long; a scene can't be read; the sample is none of these maps.
         SourceUnavailableError: the archive does not answer.
         StorageError: something can't be written; whole maps stay.
@@ -224,6 +224,11 @@ def _check_found(spec: MapSpec, outcomes: Sequence[MapOutcome]) -> None:
     for found in outcomes:
         if found.record is None and found.task.fire_id is None:
             task = found.task
+            if found.reason == "no_image_before":
+                raise InputError(
+                    f"{task.title} has no image from before, which the set-up reads: give other days with "
+                    "--before-start and --before-end, or choose another with --setup"
+                )
             why = (
                 f"all scenes are cloudier than {spec.imagery.max_cloud_cover:.0f} % (imagery.max_cloud_cover)"
                 if found.reason == "too_cloudy"

@@ -57,7 +57,7 @@ def _why_unfit(setup: Setup, settings: Settings, root: DataRoot, *, with_before:
     if setup.name == OWN_TWIN:
         return "is the world's own"
     layers = {setup.layer, *setup.training.get("earlier_layers", ())}
-    wants_change = (setup.threshold and setup.threshold.index != "nbr") or getattr(setup.trees, "change", False)
+    wants_change = (setup.threshold and setup.threshold.index != "nbr") or (setup.trees and setup.trees.change)
     own = {None, settings.imagery.layer} | ({before_layer(settings.imagery.layer)} if with_before else set())
     if layers - own or (wants_change and not with_before):
         return "wants other images than there are"
