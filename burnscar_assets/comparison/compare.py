@@ -55,6 +55,7 @@ class Report:
         maps: held-out fires whose maps are compared; 0: windows decide.
         by_windows: what windows come to, where maps decide.
         over_baselines: how the best set-up's maps stand beside floors and burn indices, in words.
+        protocol: how fires are judged, in a world with folds.
     """
 
     simulated: bool
@@ -67,6 +68,7 @@ class Report:
     maps: int = 0
     by_windows: Verdict | None = None
     over_baselines: str = ""
+    protocol: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ def compare_setups(
     settings: EvaluationSettings,
     *,
     simulated: bool,
+    protocol: str = "",
 ) -> Outcome:
     """Compare set-ups on the held-out fires that all of them were judged on.
 
@@ -99,6 +102,7 @@ def compare_setups(
         reference: name of the set-up that the others are compared with.
         settings: resamples, confidence and seed.
         simulated: whether the imagery is simulated.
+        protocol: how fires are judged in a world with folds, whose years were judged together.
 
     Raises:
         MissingDataError: fewer than two set-ups were judged, or the reference was not.
@@ -118,7 +122,7 @@ def compare_setups(
     by_maps = None if mapped is None or len(mapped.scored) < 2 else judge(mapped, titles, settings.confidence)
     report = Report(
         simulated=simulated,
-        fire_years=found.fire_years,
+        fire_years=tuple(sorted(set(map(int, found.windows["fire_year"])))) if protocol else found.fire_years,
         windows=len(found.windows),
         fires=len(set(fire_ids) - {""}),
         reference=reference,
@@ -126,6 +130,7 @@ def compare_setups(
         verdict=by_maps or by_windows,
         maps=0 if maps is None else len(maps.fires),
         by_windows=None if by_maps is None else by_windows,
+        protocol=protocol,
         over_baselines="" if maps is None or mapped is None else _over_baselines(maps, mapped, titles, settings),
     )
     counted = {"windows": report.windows, "fires": report.fires}

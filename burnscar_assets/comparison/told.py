@@ -72,6 +72,8 @@ def comparison_lines(report: Report) -> Iterator[str]:
         f"{of_maps} {report.windows} windows of {report.fires} held-out fires of {years}, the same for all set-ups; "
         f"differences are to {report.reference}."
     )
+    if report.protocol:
+        yield f"{report.protocol}."
     if report.left_out:
         yield f"Left out: {'; '.join(report.left_out)}."
     if report.simulated:

@@ -25,7 +25,7 @@ from burnscar_assets.progress import Progress
 from burnscar_assets.storage.contracts import SEASON_PREDICTIONS
 
 FIRST_YEAR: Final = "it is the first fire year: no checkpoint was there before it"
-FOLDS: Final = (
+_FOLDS: Final = (
     "{folds} folds by ground at least {gap_km:g} km apart, each fire judged once by a checkpoint that was not "
     "trained on it; no walk-forward, as that was trained on fires of later years too"
 )
@@ -47,6 +47,11 @@ class SeasonOutcome:
     beside: Mapping[str, gpd.GeoDataFrame] = field(default_factory=dict)
 
 
+def folds_note(folds: int, gap_km: float) -> str:
+    """How fires are judged in a world with folds, and what that is not."""
+    return _FOLDS.format(folds=folds, gap_km=gap_km)
+
+
 def judge_season(spec: EvaluationSpec, progress: Progress) -> SeasonOutcome:
     """Judge the champion of the year before on all windows of the year that keep the margin to those it has seen.
 
@@ -60,7 +65,7 @@ def judge_season(spec: EvaluationSpec, progress: Progress) -> SeasonOutcome:
     """
     root, before = spec.data_root, spec.year_before
     if spec.folds is not None:
-        return _not_judged(FOLDS.format(folds=spec.folds, gap_km=spec.margin_m / 1000))
+        return _not_judged(folds_note(spec.folds, spec.margin_m / 1000))
     if before is None:
         return _not_judged(FIRST_YEAR)
     champion = load_champion(root, before)

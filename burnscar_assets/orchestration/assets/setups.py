@@ -103,13 +103,16 @@ def _comparison(world: World) -> dg.AssetsDefinition:
         from burnscar_assets.comparison.compare import compare_setups, write_report
         from burnscar_assets.comparison.plots import plot_comparison
         from burnscar_assets.comparison.told import comparison_markdown, standings_of
+        from burnscar_assets.evaluation.season import folds_note
         from burnscar_assets.mapping.pages.site import write_standings
 
+        splits = settings.sampling.splits
         known = [int(key) for key in world.model_years.get_partition_keys()]
         simulated = settings.simulated_imagery
         outcome = compare_setups(
-            contestants(world), known, settings.setups.reference, settings.evaluation, simulated=simulated
-        )
+            contestants(world), known, settings.setups.reference, settings.evaluation, simulated=simulated,
+            protocol=folds_note(splits.folds, splits.fold_gap_km) if splits.folds else "",
+        )  # fmt: skip
         write_report(root, outcome.report)
         write_standings(root.maps(None).parent, standings_of(outcome))
         changes = replace_table(root, SETUP_COMPARISON, outcome.table, None)
