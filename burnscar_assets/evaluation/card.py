@@ -17,6 +17,7 @@ from burnscar_assets.evaluation.report import (
     FIRE,
     LAND,
     MAPS,
+    MAPS_DECIDE,
     MAPS_GAIN,
     MAPS_NO_FIRE,
     MAPS_SIZE,
@@ -29,6 +30,7 @@ from burnscar_assets.evaluation.report import (
     POOLED,
     SEASON,
     SEASON_ELSEWHERE,
+    SEASON_MAPS,
 )
 from burnscar_assets.evaluation.rules import Rules
 from burnscar_assets.evaluation.spec import EvaluationReport, EvaluationSpec
@@ -42,8 +44,8 @@ MARKDOWN_FILE: Final = "MODEL_CARD.md"
 
 _SHOWN = ("f1_burnt", "iou_burnt", "precision_burnt", "recall_burnt", "balanced_accuracy", "auroc", "brier", "ece")
 _OF_MAPS = {
-    "IoU, mean": ("iou", MEAN),
-    "IoU, median": ("iou", MEDIAN),
+    "IoU, mean": (MAPS_DECIDE, MEAN),
+    "IoU, median": (MAPS_DECIDE, MEDIAN),
     "IoU off the outline": ("iou_off_outline", MEAN),
     "boundary F, 2 px": ("boundary_f_2px", MEAN),
     "omission": ("omission", MEAN),
@@ -144,7 +146,7 @@ def _told(metrics: pd.DataFrame) -> pd.DataFrame:
         CALIBRATED,
         CLOUDY,
     ]
-    scopes += [SEASON, SEASON_ELSEWHERE, *(f"{SEASON}_{scope}" for scope in (PER_FIRE, LAND, CLOUDY))]
+    scopes += [SEASON_MAPS, SEASON, SEASON_ELSEWHERE, *(f"{SEASON}_{scope}" for scope in (PER_FIRE, LAND, CLOUDY))]
     told = metrics["scope"].isin(scopes)
     for scope, of_fires in ((POOLED, FIRE), (SEASON, f"{SEASON}_{FIRE}")):
         if (metrics.loc[metrics["scope"] == scope, "effective_clusters"] < MIN_CLUSTERS).any():
@@ -294,12 +296,12 @@ def _scores_of_maps(card: dict[str, Any]) -> Iterator[str]:
     for method in methods:
         found = [_find(card, method, MAPS, metric, subset) for metric, subset in _OF_MAPS.values()]
         fires = next(figure["fires"] for figure in found if figure)
-        gain = _value(_find(card, MODEL, MAPS_GAIN, "iou", method)) if method != MODEL else ""
+        gain = _value(_find(card, MODEL, MAPS_GAIN, MAPS_DECIDE, method)) if method != MODEL else ""
         yield f"| {method} | {fires} | {' | '.join(map(_value, found))} | {gain} |"
     yield ""
     by_size = [f for f in card["metrics"] if (f["method"], f["scope"]) == (MODEL, MAPS_SIZE)]
     yield "Mean IoU by size: " + "; ".join(f"{f['subset']} {_value(f)} ({f['fires']})" for f in by_size) + "."
-    if (unflagged := _find(card, MODEL, MAPS_UNFLAGGED, "iou", MEAN)) is not None:
+    if (unflagged := _find(card, MODEL, MAPS_UNFLAGGED, MAPS_DECIDE, MEAN)) is not None:
         yield f"Without fires that the source has a remark on: {_value(unflagged)} ({unflagged['fires']} fires)."
     false = [
         f"{f['method']} {f['value']:,.0f}"
@@ -350,6 +352,10 @@ def _season(card: dict[str, Any]) -> Iterator[str]:
     year, nearest_m = season["judgement"]["checkpoint_year"], season["judgement"]["separation"]["nearest_m"]
     yield f"Champion of {year} on all windows, the nearest {nearest_m:,.0f} m from a seen one. {season['note']}"
     yield ""
+    if (mapped := _find(card, MODEL, SEASON_MAPS, MAPS_DECIDE, MEAN)) is not None:
+        median = _value(_find(card, MODEL, SEASON_MAPS, MAPS_DECIDE, MEDIAN))
+        yield f"Maps of {mapped['fires']} fires of the season: mean IoU {_value(mapped)}, median {median}."
+        yield ""
     yield from (*_comparison(card, SEASON), *_beside(card, f"{SEASON}_{CLOUDY}"))
     windows, f1 = _told_beside(card, SEASON_ELSEWHERE)
     told = f" {windows} windows, F1 of burnt {f1}." if windows else ""

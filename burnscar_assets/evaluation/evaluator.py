@@ -85,9 +85,9 @@ def evaluate(spec: EvaluationSpec, progress: Progress = silent) -> EvaluationRep
     root = spec.data_root
     members = [judge_checkpoint(one, progress) for one in spec.members]
     predictions = put_together(PREDICTIONS, [one.challenger.predictions for one in members])
-    scores = put_together(MAP_SCORES, [one.maps.scores for one in members])
     cloudy = put_together(PREDICTIONS, [one.cloudy for one in members])
     season = judge_season(spec, progress)
+    scores = put_together(MAP_SCORES, [*(one.maps.scores for one in members), season.maps])
     judged = predictions if spec.folds is None else predictions.assign(cluster_id=ground_clusters(predictions))
     metrics = evaluate_predictions(
         judged, spec.settings, spec.fire_year, season.predictions, {CLOUDY: cloudy, **season.beside},

@@ -20,7 +20,7 @@ from burnscar_assets.evaluation.map_baselines import BASELINES, FrameIndices, re
 from burnscar_assets.evaluation.map_figures import why_no_map
 from burnscar_assets.evaluation.map_rules import MapRules
 from burnscar_assets.evaluation.map_scores import JudgedGround, MapScore, Mask, score_map
-from burnscar_assets.evaluation.report import MODEL
+from burnscar_assets.evaluation.report import MODEL, SEASON
 from burnscar_assets.evaluation.spec import EvaluationSpec
 from burnscar_assets.mapping.fire_scenes import FireScene, read_frames
 from burnscar_assets.mapping.ground import near
@@ -114,8 +114,45 @@ def judge_held_out(
     return HeldOutMaps(MAP_SCORES.conform(table), reliability)
 
 
-def ground_of(scene: FireScene, settings: EvaluationSettings) -> JudgedGround:
+def judge_season_maps(
+    spec: EvaluationSpec,
+    checkpoint: Path,
+    manifest: CheckpointManifest,
+    rules: MapRules,
+    seen: gpd.GeoDataFrame,
+    progress: Progress,
+) -> gpd.GeoDataFrame:
+    """Score maps of all fires of the year that have frames, by a checkpoint of an earlier year.
+
+    Ground within the margin of what it has seen doesn't count. Arguments and errors are those of `judge_held_out`.
+
+    Returns:
+        Contract MAP_SCORES, of predictor `season`; without rows where the checkpoint can't map.
+    """
+    frames = read_frames(spec.data_root, spec.fire_year, [Split.VAL, Split.TEST])
+    scenes = [scene for scene in frames if scene.fire_id is not None and not scene.reason]
+    model, _ = _model(spec, checkpoint, scenes)
+    if model is None:
+        return MAP_SCORES.empty()
+    places = gpd.GeoSeries([scene.frame.footprint for scene in scenes], crs=GEOGRAPHIC_CRS).to_crs(TABLE_CRS)
+    near_seen = seen.set_geometry(seen.geometry.buffer(spec.margin_m))
+    facts, rows = _facts(spec), []
+    for number, scene in enumerate(scenes):
+        progress("frames of the season judged", number, len(scenes))
+        ground = ground_of(scene, spec.settings, off=near_seen)
+        known = _known(scene, facts) | {"seed": manifest.seed, "geometry": places.iloc[number], "predictor": SEASON}
+        answered = None if ground.reason else _by_rules(answer_frame(spec, model, scene), rules)
+        rows.append(_row(known | {"reason": ground.reason or _lacks(model, scene)}, answered, ground, spec.settings))
+    return MAP_SCORES.conform(gpd.GeoDataFrame(rows, geometry="geometry", crs=TABLE_CRS))
+
+
+def ground_of(scene: FireScene, settings: EvaluationSettings, off: gpd.GeoDataFrame | None = None) -> JudgedGround:
     """The pixels of a frame that every predictor is judged on.
+
+    Args:
+        scene: the frame.
+        settings: least coverage, and how much of a large frame is looked at.
+        off: windows whose ground doesn't count.
 
     Raises:
         MissingDataError: an image or the truth is gone.
@@ -123,9 +160,11 @@ def ground_of(scene: FireScene, settings: EvaluationSettings) -> JudgedGround:
     looked_at = np.zeros(scene.frame.shape, bool)
     for box in blocks_of(scene.frame, scene.name, settings.max_frame_km2):
         looked_at[box.slices_in(scene.frame.box)] = True
-    box = scene.frame.box
+    box, clear = scene.frame.box, scene.clear(scene.frame.box)
+    if off is not None:
+        clear &= ~scene.frame.covers(near(off, scene.frame), box, touched=True)
     return JudgedGround.of(
-        scene.truth(), scene.clear(box), scene.clear_before(box), looked_at, scene.frame.resolution_m,
+        scene.truth(), clear, scene.clear_before(box), looked_at, scene.frame.resolution_m,
         settings.min_map_coverage, has_fire=scene.fire_id is not None,
     )  # fmt: skip
 

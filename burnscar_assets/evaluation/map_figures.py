@@ -25,6 +25,8 @@ from burnscar_assets.evaluation.report import (
     MEAN,
     MEDIAN,
     MODEL,
+    SEASON,
+    SEASON_MAPS,
 )
 from burnscar_assets.evaluation.subsets import classes_of
 from burnscar_assets.settings import EvaluationSettings
@@ -145,10 +147,12 @@ def map_metrics(scores: gpd.GeoDataFrame, settings: EvaluationSettings) -> Itera
         settings: confidence of the intervals, and bounds of the classes of size.
 
     Yields:
-        Rows of contract EVALUATION_METRICS without fire_year: scopes `maps…`.
+        Rows of contract EVALUATION_METRICS without fire_year: scopes `maps…` and `season_maps`.
     """
     fires = fires_judged(scores)
     for method in dict.fromkeys(fires["predictor"]):
+        if method == SEASON:
+            continue
         maps = FireMaps(fires[fires["predictor"] == method].reset_index(drop=True), settings.confidence)
         yield from _named(_over_fires(maps), maps, method=method, scope=MAPS)
         pooled = ((metric, *maps.pooled(metric)) for metric in _POOLED)
@@ -157,6 +161,9 @@ def map_metrics(scores: gpd.GeoDataFrame, settings: EvaluationSettings) -> Itera
         if method != MODEL:
             yield from _gain(fires, method, settings.confidence)
     yield from _without_fire(scores, settings.confidence)
+    of_season = FireMaps(fires[fires["predictor"] == SEASON].reset_index(drop=True), settings.confidence)
+    if len(of_season.rows):
+        yield from _named(_over_fires(of_season), of_season, method=MODEL, scope=SEASON_MAPS)
 
 
 def paired(fires: pd.DataFrame, one: str, other: str) -> pd.DataFrame:

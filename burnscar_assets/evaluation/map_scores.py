@@ -88,7 +88,7 @@ class JudgedGround:
         if has_fire and not burnt.any():
             reason = "none of its ground can be judged"
         elif _lacks(coverage, min_coverage):
-            reason = f"less than {min_coverage:.0%} of the fire or its surroundings is clear"
+            reason = f"less than {min_coverage:.0%} of the fire or its surroundings is clear and may be judged"
         return cls((burnt | unburnt) & shown, burnt, outline_px, resolution_m, *coverage, with_before, reason)
 
     @property

@@ -72,6 +72,8 @@ CLOUDY: Final = "cloudy"
 """Windows less clear than those that count: told beside, and part of no other scope."""
 SEASON: Final = "season"
 """Pooled metrics of the champion of the year before; its other scopes are `season_fire` and so on."""
+SEASON_MAPS: Final = f"{SEASON}_maps"
+"""Maps of the season's fires by the champion of the year before; its subsets are MEAN and MEDIAN."""
 SEASON_ELSEWHERE: Final = f"{SEASON}_other_ecoregion"
 """Windows of the season whose ecoregion the champion of the year before has not seen."""
 
@@ -111,6 +113,7 @@ class EvaluationSummary:
         ece, ece_calibrated: Expected calibration error, as it is and with the temperature.
         false_alarms_per_1000_km2, false_alarms_low, false_alarms_high: Windows of land without fire called burnt.
         season_windows: Windows of the whole year that the champion of the year before was judged on.
+        season_map_iou: Mean IoU of its maps of the season's fires.
         season_f1_burnt, season_f1_burnt_low, season_f1_burnt_high: Its F1 of burnt there.
         cloudy_windows: Held-out windows that are left out of all this as cloudy.
         cloudy_f1_burnt: F1 of burnt of the model on these.
@@ -158,6 +161,7 @@ class EvaluationSummary:
     false_alarms_low: float | None
     false_alarms_high: float | None
     season_windows: int
+    season_map_iou: float | None
     season_f1_burnt: float | None
     season_f1_burnt_low: float | None
     season_f1_burnt_high: float | None
@@ -439,6 +443,7 @@ def summarise(predictions: pd.DataFrame, metrics: pd.DataFrame) -> EvaluationSum
         false_alarms_low=value(RATE, scope=LAND, column="low"),
         false_alarms_high=value(RATE, scope=LAND, column="high"),
         season_windows=int(season.max()) if len(season) else 0,
+        season_map_iou=value(MAPS_DECIDE, scope=SEASON_MAPS, subset=MEAN),
         season_f1_burnt=value("f1_burnt", scope=SEASON),
         season_f1_burnt_low=value("f1_burnt", scope=SEASON, column="low"),
         season_f1_burnt_high=value("f1_burnt", scope=SEASON, column="high"),

@@ -13,6 +13,7 @@ from burnscar_assets.evaluation.champion_record import (
     load_champion,
     windows_seen,
 )
+from burnscar_assets.evaluation.held_out_maps import judge_season_maps
 from burnscar_assets.evaluation.judge import describe_windows, predict, predict_cloudy
 from burnscar_assets.evaluation.label_doubt import doubt_labels
 from burnscar_assets.evaluation.report import CLOUDY, SEASON, SEASON_ELSEWHERE
@@ -22,7 +23,7 @@ from burnscar_assets.evaluation.subsets import ECOREGION, ecoregion_of, read_eco
 from burnscar_assets.models.manifest import CheckpointManifest
 from burnscar_assets.models.plan import by_clearness, complete_windows, seen_hash
 from burnscar_assets.progress import Progress
-from burnscar_assets.storage.contracts import SEASON_PREDICTIONS
+from burnscar_assets.storage.contracts import MAP_SCORES, SEASON_PREDICTIONS
 
 FIRST_YEAR: Final = "it is the first fire year: no checkpoint was there before it"
 _FOLDS: Final = (
@@ -40,11 +41,13 @@ class SeasonOutcome:
         season: how it was judged.
         predictions: contract SEASON_PREDICTIONS, perhaps without rows.
         beside: by scope, predictions that are reported beside these: of its cloudy windows, and of other ecoregions.
+        maps: contract MAP_SCORES, of the season's fires; the world's own set-up alone has any.
     """
 
     season: Season
     predictions: gpd.GeoDataFrame
     beside: Mapping[str, gpd.GeoDataFrame] = field(default_factory=dict)
+    maps: gpd.GeoDataFrame = field(default_factory=MAP_SCORES.empty)
 
 
 def folds_note(folds: int, gap_km: float) -> str:
@@ -88,7 +91,11 @@ def judge_season(spec: EvaluationSpec, progress: Progress) -> SeasonOutcome:
     judgement = Judgement(manifest.fire_year, manifest.weights_sha256, rules, separation)
     elsewhere, where = _other_ecoregions(spec, predictions, seen)
     beside = {SEASON_CLOUDY: predict_cloudy(spec, folder, cloudy, rules, progress), SEASON_ELSEWHERE: elsewhere}
-    return SeasonOutcome(Season(judgement, said if left_out else "", left_out, where), predictions, beside)
+    season_of = Season(judgement, said if left_out else "", left_out, where)
+    if not root.is_own:
+        return SeasonOutcome(season_of, predictions, beside)
+    maps = judge_season_maps(spec, folder, manifest, rules.for_maps, seen, progress)
+    return SeasonOutcome(season_of, predictions, beside, maps)
 
 
 def _other_ecoregions(

@@ -378,7 +378,7 @@ EVALUATION_METRICS: Final = Table(
             "alarms), "
             "`calibrated` (after temperature scaling), `reliability`, or `cloudy` (windows that are in no other "
             "scope); of the champion of the year before: `season` (pooled), `season_fire`, `season_fire_size`, …, and "
-            "`season_other_ecoregion` (windows whose ecoregion it has not seen)",
+            "`season_other_ecoregion` (windows whose ecoregion it has not seen); of its maps, `season_maps`",
         ),
         Column(
             "subset",
@@ -419,7 +419,9 @@ MAP_SCORES: Final = Table(
             "predictor",
             "string",
             "`model` (the checkpoint); floors: `all_burnt`, `ellipse`; burn indices: `nbr`, `nbr_otsu`, `dnbr`, "
-            "`dnbr_less_mode`, `dnbr_less_mode_tuned`, `rbr`. Those of change are only where there is an image before.",
+            "`dnbr_less_mode`, `dnbr_less_mode_tuned`, `rbr`. Those of change are only where there is an image before. "
+            "`season`: the champion of the year before on all fires of the year that have frames, off ground that it "
+            "has seen, and so on other pixels.",
         ),
         Column("seed", "int", "Seed that the checkpoint was trained with; of a baseline that of the world's."),
         Column("judged", "bool", "Whether the map is judged."),

@@ -28,7 +28,7 @@ from burnscar_assets.models.model import load_model
 from burnscar_assets.models.plan import seen_windows, windows_of
 from burnscar_assets.progress import silent
 from burnscar_assets.settings import EvaluationSettings
-from burnscar_assets.storage.contracts import FIRE_SCENES, MAP_SCORES
+from burnscar_assets.storage.contracts import EVALUATION_METRICS, FIRE_SCENES, MAP_SCORES
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import TABLE_CRS, read_table, table_path, write_table
 from burnscar_assets_tests.evaluation.tiny_world import spec_of
@@ -92,6 +92,11 @@ def test_held_out_frames_are_scored_beside_baselines_on_the_same_pixels(world: D
     report = evaluate(spec_of(world))
     scores = read_table(world, MAP_SCORES, YEAR)
     assert report.map_scores_hash == MAP_SCORES.content_hash(scores)
+    season = scores["predictor"] == "season"
+    assert set(scores.loc[season, "frame_id"]) == {"t", "v"}, "the season is of all fires with frames"
+    metrics = read_table(world, EVALUATION_METRICS, YEAR)
+    assert set(metrics.loc[metrics["scope"] == "season_maps", "fires"]) == {int(scores.loc[season, "judged"].sum())}
+    scores = scores[~season]
     without_change = {"model", "all_burnt", "ellipse", "nbr", "nbr_otsu"}
     assert set(scores["predictor"]) == without_change and set(scores["frame_id"]) == {"t"}
     assert scores["judged"].all() and scores["judged_ha"].nunique() == 1 and not scores["with_before"].any()
