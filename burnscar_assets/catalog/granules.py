@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from burnscar_assets.catalog.layer_search import stored_layers
+from burnscar_assets.dataset.matched import load_all_matched
 from burnscar_assets.storage.atomic import storage_errors
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def drop_done_granules(dataset: "Dataset", layer: str) -> list[str]:
     if folder is None or not folder.is_dir():
         return []
     waiting = [window for window in dataset.load_windows() if not window.is_layer_completed(layer)]
-    matched = (layers[layer] for _, layers in stored_layers(waiting) if layer in layers)
+    matched = (layers[layer] for _, layers in load_all_matched(waiting) if layer in layers)
     needed = {item["name"] for data in matched for group in data.serialized_item_groups for item in group}
     done = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name not in needed)
     with storage_errors(folder):

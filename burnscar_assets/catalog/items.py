@@ -1,8 +1,8 @@
-"""The scenes that rslearn matched a window with, as they lie in its `items.json`.
+"""The scenes that a window was matched with, and what is known of a scene.
 
-A window whose tile turned out unusable has its scenes set aside: they stay in `items.json` under a name that
-no layer has, and the layer itself has none. rslearn then leaves the window out, in `materialize` as in
-training, just as it leaves out a window for which no scene was found.
+A window whose tile turned out unusable has its scenes set aside: they are noted (`dataset.matched`), and the layer
+itself has none. rslearn then leaves the window out, in `materialize` as in training, just as it leaves out a window for
+which no scene was found.
 """
 
 import re
@@ -11,13 +11,11 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from rslearn.dataset import Dataset, Window
-    from rslearn.dataset.window import WindowLayerData
+from burnscar_assets.dataset.matched import CANDIDATES, SET_ASIDE, load_all_matched, load_matched, save_matched
 
-SET_ASIDE = "set-aside:"
-CANDIDATES = "candidates:"
-"""Under this and a layer's name lie the scenes that a window may have, one group of them, the preferred first."""
+if TYPE_CHECKING:
+    from rslearn.dataset import Window
+    from rslearn.dataset.window import WindowLayerData
 
 CLOUD_COVER = "eo:cloud_cover"
 BASELINE_PROPERTIES = ("s2:processing_baseline", "processing:version")
@@ -36,27 +34,23 @@ SerializedItem = dict[str, Any]
 
 def read_layer(window: "Window", layer: str) -> "WindowLayerData | None":
     """What the layer of a window was matched with, set aside or not; None if it was never matched."""
-    return _matched(window.load_layer_datas(), layer)
+    return _matched(load_matched(window), layer)
 
 
 def read_groups(window: "Window", layer: str) -> list[list[SerializedItem]]:
     """Groups of scenes that the layer of a window was matched with, set aside or not."""
-    return _groups(read_layer(window, layer))
+    return groups_of(load_matched(window), layer)
 
 
-def read_all_groups(
-    dataset: "Dataset", windows: "Mapping[str, Window]", layer: str
-) -> dict[str, list[list[SerializedItem]]]:
-    """As `read_groups`, for many windows by name; packed storage is asked for a group's at once."""
-    from burnscar_assets.dataset.packed.storage import PackedWindowStorage
+def read_all_groups(windows: "Iterable[Window]", layer: str) -> dict[str, list[list[SerializedItem]]]:
+    """`read_groups` of windows, by name."""
+    return {window.name: groups_of(found, layer) for window, found in load_all_matched(windows)}
 
-    if not isinstance(dataset.storage, PackedWindowStorage):
-        return {name: read_groups(window, layer) for name, window in windows.items()}
-    found: dict[str, dict[str, WindowLayerData]] = {}
-    for group in {window.group for window in windows.values()}:
-        names = [window.name for window in windows.values() if window.group == group]
-        found |= dataset.storage.layer_datas(group, names)
-    return {name: _groups(_matched(found.get(name, {}), layer)) for name in windows}
+
+def read_candidates(window: "Window", layer: str) -> list[SerializedItem]:
+    """Scenes that a window may have, the preferred first; empty if its source doesn't list them."""
+    found = load_matched(window).get(CANDIDATES + layer)
+    return [item for group in found.serialized_item_groups for item in group] if found else []
 
 
 def set_aside(window: "Window", layer: str) -> None:
@@ -68,7 +62,7 @@ def use_instead(window: "Window", layer: str, groups: list[list[SerializedItem]]
     """Have rslearn make the window's tile of other scenes than it was matched with, which are set aside; or of none."""
     from rslearn.dataset.window import WindowLayerData
 
-    layers = window.load_layer_datas()
+    layers = load_matched(window)
     aside = layers.get(SET_ASIDE + layer) or layers[layer]
     aside.layer_name = SET_ASIDE + layer
     before, times = layers.get(layer), aside.group_time_ranges
@@ -76,19 +70,19 @@ def use_instead(window: "Window", layer: str, groups: list[list[SerializedItem]]
         return
     times = times if times is not None and len(times) == len(groups) else [None] * len(groups)
     layers |= {aside.layer_name: aside, layer: WindowLayerData(layer, groups, group_time_ranges=times)}
-    window.save_layer_datas(layers)
+    save_matched({window: layers})
 
 
 def take_back(windows: "Iterable[Window]", layer: str, *, drop: bool = False) -> None:
     """Undo `set_aside`; with `drop`, forget the scenes that were set aside, because others are coming."""
     for window in windows:
-        layers = window.load_layer_datas()
+        layers = load_matched(window)
         aside = layers.pop(SET_ASIDE + layer, None)
         if aside is not None:
             if not drop:
                 aside.layer_name = layer
                 layers[layer] = aside
-            window.save_layer_datas(layers)
+            save_matched({window: layers})
 
 
 def acquisition_time(item: SerializedItem) -> datetime | None:
@@ -141,5 +135,7 @@ def _matched(layers: "Mapping[str, WindowLayerData]", layer: str) -> "WindowLaye
     return layers.get(SET_ASIDE + layer, layers.get(layer))
 
 
-def _groups(matched: "WindowLayerData | None") -> list[list[SerializedItem]]:
+def groups_of(found: "Mapping[str, WindowLayerData]", layer: str) -> list[list[SerializedItem]]:
+    """`read_groups` of what `load_matched` found."""
+    matched = _matched(found, layer)
     return [] if matched is None else [group for group in matched.serialized_item_groups if group]

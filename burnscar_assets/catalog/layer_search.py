@@ -5,25 +5,22 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any, Final
 
 from burnscar_assets.catalog.items import (
-    CANDIDATES,
     CLOUD_COVER,
     FALLBACK_SCENE,
-    SET_ASIDE,
     SerializedItem,
     cloud_cover,
     is_excluded,
 )
+from burnscar_assets.dataset.matched import CANDIDATES, SET_ASIDE, load_all_matched, save_matched
 from burnscar_assets.errors import SourceUnavailableError
 
 if TYPE_CHECKING:
     from rslearn.config import LayerConfig
     from rslearn.data_sources import DataSource
     from rslearn.dataset import Window
-    from rslearn.dataset.window import WindowLayerData
     from rslearn.utils.geometry import STGeometry
 
     from burnscar_assets.catalog.before import DaysBefore
@@ -51,24 +48,7 @@ Chosen = list[tuple[list[SerializedItem], TimeRange | None]]
 
 def has_layer(windows: "Iterable[Window]", layer: str) -> set[str]:
     """Names of the windows that were matched before, whatever came of it."""
-    return {window.name for window, layers in stored_layers(windows) if {layer, SET_ASIDE + layer} & layers.keys()}
-
-
-def stored_groups(windows: "Iterable[Window]", layer: str) -> "Iterator[tuple[Window, list[list[SerializedItem]]]]":
-    """Windows, in their order, and the groups of scenes that they were matched with, set aside or not."""
-    for window, layers in stored_layers(windows):
-        matched = layers.get(SET_ASIDE + layer, layers.get(layer))
-        yield window, [group for group in matched.serialized_item_groups if group] if matched else []
-
-
-def stored_layers(windows: "Iterable[Window]") -> "Iterator[tuple[Window, dict[str, WindowLayerData]]]":
-    """What windows were matched with: of many at once, where the storage of windows can do so."""
-    for group, members in groupby(windows, key=lambda window: window.group):
-        while chunk := list(islice(members, COMMIT)):
-            read = getattr(chunk[0].storage, "layer_datas", None)
-            found = read(group, [window.name for window in chunk]) if read else {}
-            for window in chunk:
-                yield window, found.get(window.name, {}) if read else window.load_layer_datas()
+    return {window.name for window, found in load_all_matched(windows) if {layer, SET_ASIDE + layer} & found.keys()}
 
 
 class LayerSearch:
@@ -234,13 +214,13 @@ class LayerSearch:
         from rslearn.dataset.window import WindowLayerData
 
         whole: dict[Window, dict[str, WindowLayerData]] = {}
-        for window, layers in stored_layers(chosen):
+        for window, layers in load_all_matched(chosen):
             layers.pop(SET_ASIDE + self._layer, None)
             for name, found in chosen[window].items():
                 groups, times = [group for group, _ in found], [time for _, time in found]
                 layers |= {name: WindowLayerData(name, groups, group_time_ranges=times)}
             whole[window] = layers
-        _save_layers(whole)
+        save_matched(whole)
 
     def _found_without_cloud_limit(self, windows: "Sequence[Window]") -> set[str]:
         """Names of the windows that would have a scene if clouds did not matter."""
@@ -305,17 +285,6 @@ def _place(window: "Window") -> tuple[str, int, int]:
 
 def _looked_at(groups: "Groups") -> list[Any]:
     return [item for group in groups for item in getattr(group, "ranked", [])]
-
-
-def _save_layers(chosen: "dict[Window, dict[str, WindowLayerData]]") -> None:
-    """Write down what windows of one group are matched with: of all at once, where their storage can do so."""
-    window = next(iter(chosen))
-    save = getattr(window.storage, "save_layer_datas_many", None)
-    if save is not None:
-        save(window.group, {window.name: layers for window, layers in chosen.items()})
-        return
-    for window, layers in chosen.items():
-        window.save_layer_datas(layers)
 
 
 def _without_cloud_limit(source: "DataSource") -> "DataSource | None":

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import geopandas as gpd
 import pandas as pd
 
-from burnscar_assets.catalog.items import SerializedItem, acquisition_time, cloud_cover
-from burnscar_assets.catalog.layer_search import LayerSearch, TimeRange, has_layer, search_in_turn, stored_groups
+from burnscar_assets.catalog.items import SerializedItem, acquisition_time, cloud_cover, groups_of
+from burnscar_assets.catalog.layer_search import LayerSearch, TimeRange, has_layer, search_in_turn
 from burnscar_assets.catalog.searches import MATCHED, is_due, search_times
 from burnscar_assets.dataset.config import (
     data_source,
@@ -25,6 +25,7 @@ from burnscar_assets.dataset.config import (
     selection_of,
 )
 from burnscar_assets.dataset.ledger import Entry, open_ledgers
+from burnscar_assets.dataset.matched import load_all_matched
 from burnscar_assets.errors import InputError
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.settings import ImagerySettings
@@ -118,8 +119,8 @@ def match_scenes(
             searched += count
             set_aside |= matching.set_aside
             mended |= matching.mended
-            for window, groups in stored_groups(found.values(), layer):
-                rows += _rows(window, layer, groups, entries[window.name])
+            for window, matched in load_all_matched(found.values()):
+                rows += _rows(window, layer, groups_of(matched, layer), entries[window.name])
     table = SCENE_MATCHES.conform(pd.DataFrame(rows, columns=SCENE_MATCHES.column_names))
     _tell(set_aside, mended)
     summary = _summary(table, searched, len(found) * len(every if layers is None else layers))

@@ -14,7 +14,7 @@ from rslearn.data_sources import DataSource  # noqa: TID253
 from rslearn.data_sources.utils import match_candidate_items_to_window  # noqa: TID253
 from rslearn.dataset import Window  # noqa: TID253
 
-from burnscar_assets.catalog.items import CANDIDATES, SerializedItem
+from burnscar_assets.catalog.items import SerializedItem, read_candidates
 
 
 def next_match(
@@ -49,9 +49,3 @@ def next_match(
     groups = match_candidate_items_to_window(geometry, list(items), whole) if selection != "granule" else []
     groups = groups or match_candidate_items_to_window(geometry, list(items), query)
     return [[kept[item.name] for item in group.items] for group in groups if group.items]
-
-
-def read_candidates(window: Window, layer: str) -> list[SerializedItem]:
-    """Scenes that a window may have, the preferred first; empty if its source doesn't list them."""
-    found = window.load_layer_datas().get(CANDIDATES + layer)
-    return [item for group in found.serialized_item_groups for item in group] if found else []

@@ -67,7 +67,7 @@ class GivingWay:
         return [[known[name] for name in group] for group in names]
 
     def _candidates(self, window: "Window") -> dict[str, SerializedItem]:
-        from burnscar_assets.catalog.second_choice import read_candidates
+        from burnscar_assets.catalog.items import read_candidates
 
         return {item["name"]: item for item in read_candidates(window, self._layer)}
 

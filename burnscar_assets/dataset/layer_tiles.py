@@ -146,7 +146,7 @@ class LayerTiles:
 
     def _groups(self, windows: "dict[str, Window]") -> dict[str, Groups]:
         """Groups of scenes of each window, which must be those of the table of matches."""
-        found = read_all_groups(self._dataset, windows, self.layer)
+        found = read_all_groups(windows.values(), self.layer)
         for name, scenes in found.items():
             if self._scenes.get(name) != tuple(tuple(item["name"] for item in group) for group in scenes):
                 raise MissingDataError(

@@ -113,7 +113,7 @@ def make_tiles(shard: TileShard) -> Iterator[list[TileOutcome]]:
     with quiet_rslearn():
         with shelf.transaction(shard.group):
             take_back((window for window in windows.values() if window.name not in shard.instead), shard.layer)
-        groups = read_all_groups(dataset, windows, shard.layer) | dict(shard.instead)
+        groups = read_all_groups(windows.values(), shard.layer) | dict(shard.instead)
         reader = _Reader(dataset, source, shard.layer, shard.settings)
         requests = reader.requests(windows, groups)
         try:

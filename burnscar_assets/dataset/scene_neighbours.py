@@ -41,7 +41,7 @@ class SceneNeighbours:
             group: of the windows.
             scenes: names of scenes.
         """
-        from burnscar_assets.catalog.second_choice import read_candidates
+        from burnscar_assets.catalog.items import read_candidates
 
         source = self._dataset.layers[self._layer].data_source
         wanted = {scene: self._windows[group, scene] for scene in sorted(scenes) if (group, scene) in self._windows}

@@ -282,7 +282,7 @@ def _match(
     table, _ = match_scenes(rows, Path(archive.dataset.path), by_granule, progress, layers=[layer])
     windows = load_windows(archive.dataset, rows)
     _fetch(archive, list(windows.values()), settings)
-    groups = read_all_groups(archive.dataset, windows, layer).values()
+    groups = read_all_groups(windows.values(), layer).values()
     return {item["name"]: item for some in groups for group in some for item in group}, table
 
 

@@ -18,6 +18,7 @@ from rslearn.dataset.window import WindowLayerData  # noqa: TID253
 from rslearn.utils.geometry import Projection  # noqa: TID253
 from upath import UPath
 
+from burnscar_assets.dataset.matched import is_note
 from burnscar_assets.dataset.packed.pack import LayerItems, Pack, Vector, metadata_text, pack_groups, pack_path
 from burnscar_assets.dataset.packed.rasters import Grid
 from burnscar_assets.errors import InputError
@@ -98,12 +99,15 @@ class PackedWindowStorage(WindowStorage):
         self.pack(window.group).put_windows([(window.name, metadata_text(window.get_metadata()))])
 
     def get_layer_datas(self, group: str, name: str) -> dict[str, WindowLayerData]:
-        """Items matched to a window, by layer."""
-        return self.layer_datas(group, [name]).get(name, {})
+        """Items matched to a window, by layer; notes of ours are not among them."""
+        found = self.layer_datas(group, [name]).get(name, {})
+        return {layer: data for layer, data in found.items() if not is_note(layer)}
 
     def save_layer_datas(self, group: str, name: str, layer_datas: dict[str, WindowLayerData]) -> None:
-        """Say what was matched to a window."""
-        self.save_layer_datas_many(group, {name: layer_datas})
+        """Say what was matched to a window; notes of ours stay."""
+        found = self.layer_datas(group, [name]).get(name, {})
+        notes = {layer: data for layer, data in found.items() if is_note(layer)}
+        self.save_layer_datas_many(group, {name: layer_datas | notes})
 
     def list_completed_layers(self, group: str, name: str) -> list[tuple[str, int]]:
         """Completed item groups of a window, as layer and number."""
@@ -154,7 +158,7 @@ class PackedWindowStorage(WindowStorage):
         return self.pack(group).completed(layer)
 
     def layer_datas(self, group: str, names: Sequence[str] | None = None) -> dict[str, dict[str, WindowLayerData]]:
-        """Items matched to windows, by window and layer; equal items of one call are one object: don't change them."""
+        """Items matched to windows by window and layer, with notes; equal items are one object: don't change them."""
         return {
             name: {layer: _layer_data(layer, items) for layer, items in layers.items()}
             for name, layers in self.pack(group).layer_items(names).items()
