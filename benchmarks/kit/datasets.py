@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from burnscar_assets.dataset.windows import LABEL_LAYER, LABEL_LAYER_CONFIG
+from burnscar_assets.dataset.config import LABEL_LAYERS
+from burnscar_assets.dataset.windows import LABEL_LAYER
 from burnscar_assets.demo.spectra import BANDS
 
 LAYER: Final = "sentinel2_l2a"
@@ -35,7 +36,9 @@ def write_config(folder: Path, catalogue: str, *, packed: bool) -> Path:
         "resampling_method": "bilinear",
         "data_source": source,
     }
-    content: dict[str, Any] = {"layers": {LABEL_LAYER: LABEL_LAYER_CONFIG, LAYER: layer}} | (PACKED if packed else {})
+    content: dict[str, Any] = {"layers": {LABEL_LAYER: LABEL_LAYERS[LABEL_LAYER], LAYER: layer}} | (
+        PACKED if packed else {}
+    )
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(content), encoding="utf-8")
     return folder

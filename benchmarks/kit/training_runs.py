@@ -13,7 +13,8 @@ import yaml
 from numpy.typing import NDArray
 
 from burnscar_assets.classes import CLASS_NAMES, LABEL_PROPERTY
-from burnscar_assets.dataset.windows import DATA_STORAGE, LABEL_LAYER, LABEL_LAYER_CONFIG, WINDOW_STORAGE
+from burnscar_assets.dataset.config import LABEL_LAYERS
+from burnscar_assets.dataset.windows import DATA_STORAGE, LABEL_LAYER, WINDOW_STORAGE
 from burnscar_assets.demo.spectra import BANDS
 from burnscar_assets.encoders.weights import resolve_encoder
 from burnscar_assets.environment import CONFIGS_DIR
@@ -47,7 +48,7 @@ def make_dataset(folder: Path, counts: Counts, *, packed: bool) -> Path:
 
     content: dict[str, Any] = {
         "layers": {
-            LABEL_LAYER: LABEL_LAYER_CONFIG,
+            LABEL_LAYER: LABEL_LAYERS[LABEL_LAYER],
             LAYER: {"type": "raster", "band_sets": [{"dtype": "uint16", "bands": list(BANDS), "nodata_value": 0}]},
         }
     }

@@ -1,6 +1,6 @@
-"""The rslearn dataset's configuration and windows: writing, checking and opening them.
+"""Configurations of rslearn datasets, all of which are written here; and opening datasets and their windows.
 
-The dataset folder stays one that rslearn's own command line and trainer work on as it is; whatever this
+A dataset's folder stays one that rslearn's own command line and trainer work on as it is; whatever this
 package remembers about it lies in a hidden folder beside the windows (`ledger.py`).
 """
 
@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from burnscar_assets.catalog.hrefs import is_remote
+from burnscar_assets.catalog.hrefs import is_remote, resolve_href
 from burnscar_assets.catalog.items import BASELINE_PROPERTIES, CLOUD_COVER, OF_THE_SUN, PRODUCT_NAMES
+from burnscar_assets.classes import CLASS_NAMES, LABEL_PROPERTY, UNLABELLED
+from burnscar_assets.dataset.changes import LABEL_BAND, LABEL_LAYER, LABEL_RASTER_LAYER
 from burnscar_assets.environment import config_file
 from burnscar_assets.errors import InputError, MissingDataError, SettingsError
 from burnscar_assets.reader.radiometry import OF_RADIOMETRY
@@ -39,8 +41,26 @@ CLOUD_LIMIT = "max_cloud_cover"
 RECORDED = (CLOUD_COVER, *BASELINE_PROPERTIES, *PRODUCT_NAMES, *OF_RADIOMETRY, *OF_THE_SUN)
 """Properties of items that are kept with the scenes that windows are matched with."""
 
+CONFIG_FILE = "config.json"
 FALLBACK = "fallback.json"
 """Name of the second configuration in the dataset's folder."""
+
+LABEL_LAYERS: dict[str, dict[str, Any]] = {
+    LABEL_LAYER: {
+        "type": "vector",
+        "vector_format": {
+            "class_path": "rslearn.utils.vector_format.GeojsonVectorFormat",
+            "init_args": {"coordinate_mode": "PIXEL"},
+        },
+        "class_property_name": LABEL_PROPERTY,
+        "class_names": list(CLASS_NAMES),
+    },
+    LABEL_RASTER_LAYER: {
+        "type": "raster",
+        "band_sets": [{"dtype": "uint8", "bands": [LABEL_BAND], "nodata_value": UNLABELLED}],
+    },
+}
+"""The layers of labels: of a window as a whole, and pixel by pixel."""
 
 
 def before_layer(layer: str) -> str:
@@ -59,7 +79,8 @@ def write_dataset_config(settings: ImagerySettings, root: DataRoot) -> Path:
     `${BURNSCAR_ARCHIVE}` becomes the archive's place: relative to the dataset for one under the data root, so
     that the root can be moved, absolute otherwise. A cloud limit that the configuration has becomes the one of
     the settings. A layer of our archive without band sets gets those of the sensor; the name `${BURNSCAR_LAYER}`
-    becomes that of the settings. Other `${…}` stay; rslearn takes them from the environment.
+    becomes that of the settings; layers of labels are added. Other `${…}` stay, and rslearn takes them from the
+    environment.
 
     The configuration of `imagery.fallback` is put beside it, as `fallback.json`.
 
@@ -70,18 +91,66 @@ def write_dataset_config(settings: ImagerySettings, root: DataRoot) -> Path:
         SettingsError: a configuration is missing, malformed, or wants an archive that the settings don't name.
     """
     content = _dataset_config(settings.dataset_config, settings, root)
-    path = root.dataset / "config.json"
-    if not path.exists() or _read_json(path) != content:
-        write_json(path, content)
+    path = put_config(root.dataset, content)
     fallback = root.dataset / FALLBACK
     if settings.fallback is None:
         fallback.unlink(missing_ok=True)
         return path
     second = _dataset_config(settings.fallback, settings, root)
     _check_fallback(settings, content, second)
-    if _read_json(fallback) != second:
-        write_json(fallback, second)
+    put_config(root.dataset, second, FALLBACK)
     return path
+
+
+def put_config(dataset_path: Path, content: dict[str, Any], name: str = CONFIG_FILE) -> Path:
+    """Put a dataset's configuration in place, if it isn't already; returns its path."""
+    path = dataset_path / name
+    if _read_json(path) != content:
+        write_json(path, content)
+    return path
+
+
+def ensure_label_layer(dataset_path: Path) -> None:
+    """Make sure that a dataset of whoever declares the label layer; without a configuration, write one.
+
+    Raises:
+        InputError: there is a config.json, but it is no JSON or has no such layer.
+    """
+    path = dataset_path / CONFIG_FILE
+    if not path.exists():
+        put_config(dataset_path, {"layers": {LABEL_LAYER: LABEL_LAYERS[LABEL_LAYER]}})
+        return
+    try:
+        declared = json.loads(path.read_text(encoding="utf-8"))["layers"][LABEL_LAYER]["type"] == "vector"
+    except (ValueError, KeyError, TypeError):
+        declared = False
+    if not declared:
+        raise InputError(
+            f"{path} declares no vector layer {LABEL_LAYER!r}: add "
+            f"{json.dumps({LABEL_LAYER: LABEL_LAYERS[LABEL_LAYER]})} to its layers, or name a new folder"
+        )
+
+
+def config_elsewhere(dataset_path: Path, folder: Path) -> dict[str, Any]:
+    """A dataset's configuration for another dataset: archives that it names relative to itself as seen from there.
+
+    Args:
+        dataset_path: folder of the dataset.
+        folder: of the other one.
+
+    Raises:
+        MissingDataError: the dataset has no configuration.
+    """
+    path = dataset_path / CONFIG_FILE
+    content = _read_json(path)
+    if not isinstance(content, dict) or "layers" not in content:
+        raise MissingDataError(f"no dataset in {dataset_path}: run burnscar refresh")
+    for layer in content["layers"].values():
+        arguments = layer.get("data_source", {}).get("init_args", {})
+        index = arguments.get("index")
+        if isinstance(index, str) and (place := resolve_href(index, str(path))) != index:
+            arguments["index"] = place if is_remote(place) else os.path.relpath(place, folder)
+    return content
 
 
 def _dataset_config(name: str, settings: ImagerySettings, root: DataRoot) -> dict[str, Any]:
@@ -108,6 +177,7 @@ def _dataset_config(name: str, settings: ImagerySettings, root: DataRoot) -> dic
             arguments["allowed_hosts"] = list(settings.allowed_hosts)
         if sensor != default_sensor():
             arguments[SENSOR_ARGUMENT] = sensor.model_dump(mode="json", exclude_defaults=True)
+    content["layers"] = LABEL_LAYERS | layers
     replaced: dict[str, Any] = _replace(content, settings, root, source)
     return replaced
 

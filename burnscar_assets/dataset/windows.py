@@ -4,38 +4,18 @@ Windows that didn't change keep what they have, and with it their imagery. How t
 choice: folders as rslearn makes them (`file_layout`), or one packed file a group (`packed_layout`).
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 import geopandas as gpd
 
-from burnscar_assets.classes import CLASS_NAMES, LABEL_PROPERTY
 from burnscar_assets.dataset.changes import LABEL_LAYER, TAGS, WindowChanges
 from burnscar_assets.dataset.file_layout import write_folders
 from burnscar_assets.dataset.layout import DATA_STORAGE, WINDOW_STORAGE, is_packed
 from burnscar_assets.dataset.packed_layout import write_packs
-from burnscar_assets.environment import CONFIGS_DIR
-from burnscar_assets.errors import InputError
 from burnscar_assets.progress import Progress, silent
-from burnscar_assets.storage.atomic import write_json
 
-__all__ = [
-    "DATA_STORAGE", "LABEL_LAYER", "LABEL_LAYER_CONFIG", "TAGS", "WINDOW_STORAGE", "WindowChanges",
-    "ensure_label_layer", "is_packed", "write_windows",
-]  # fmt: skip
-
-LABEL_LAYER_CONFIG: Final = {
-    "type": "vector",
-    "vector_format": {
-        "class_path": "rslearn.utils.vector_format.GeojsonVectorFormat",
-        "init_args": {"coordinate_mode": "PIXEL"},
-    },
-    "class_property_name": LABEL_PROPERTY,
-    "class_names": list(CLASS_NAMES),
-}
-"""How the label layer is declared in a dataset's config.json."""
+__all__ = ["DATA_STORAGE", "LABEL_LAYER", "TAGS", "WINDOW_STORAGE", "WindowChanges", "is_packed", "write_windows"]
 
 
 def write_windows(
@@ -62,25 +42,3 @@ def write_windows(
     groups = set(windows["fire_year"].astype(str)) | {str(year) for year in fire_years}
     write = write_packs if is_packed(dataset_path) else write_folders
     return write(windows, dataset_path, groups, progress, remove_others=remove_others)
-
-
-def ensure_label_layer(dataset_path: Path) -> None:
-    """Make sure that the dataset's config.json declares the label layer; without a config.json, write one.
-
-    Raises:
-        InputError: there is a config.json, but it is no JSON or has no such layer.
-    """
-    path = dataset_path / "config.json"
-    if not path.exists():
-        write_json(path, {"layers": {LABEL_LAYER: LABEL_LAYER_CONFIG}})
-        return
-    try:
-        layers = json.loads(path.read_text(encoding="utf-8"))["layers"]
-        declared = layers[LABEL_LAYER]["type"] == "vector"
-    except (ValueError, KeyError, TypeError):
-        declared = False
-    if not declared:
-        raise InputError(
-            f"{path} declares no vector layer {LABEL_LAYER!r}: add it as in "
-            f"{CONFIGS_DIR / 'dataset.json'}, or name a new folder"
-        )

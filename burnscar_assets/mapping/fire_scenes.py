@@ -29,12 +29,12 @@ from rasterio.windows import Window as Part
 from burnscar_assets.catalog.items import acquisition_time, processing_baseline
 from burnscar_assets.classes import BURNT, UNBURNT, UNLABELLED, Split
 from burnscar_assets.dataset.changes import LABEL_BAND, LABEL_RASTER_LAYER
-from burnscar_assets.dataset.config import before_layer
+from burnscar_assets.dataset.config import before_layer, put_config
 from burnscar_assets.errors import InputError, MissingDataError
 from burnscar_assets.mapping.frame import Box, Frame
 from burnscar_assets.mapping.mosaic import NO_SCENE, LayerImage, Mosaic, Validity
 from burnscar_assets.mapping.scenes import SceneFacts
-from burnscar_assets.storage.atomic import read_json, write_json
+from burnscar_assets.storage.atomic import read_json
 from burnscar_assets.storage.contracts import FIRE_SCENES
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table
@@ -254,9 +254,7 @@ def raster_path(folder: Path, layer: str, bands: Iterable[str]) -> Path:
 
 def write_scenes_config(root: DataRoot, layer: str, bands: tuple[str, ...]) -> None:
     """Put the dataset's configuration in place, if it isn't already."""
-    path, content = root.fire_scenes / "config.json", {"layers": _layers(layer, bands)}
-    if read_json(path) != content:
-        write_json(path, content)
+    put_config(root.fire_scenes, {"layers": _layers(layer, bands)})
 
 
 def _layers(layer: str, bands: tuple[str, ...]) -> dict[str, Any]:

@@ -4,7 +4,6 @@ One order for the whole map, rather than one for each block, makes a pixel's sce
 first one of the order that shows the ground there. So blocks leave no trace in a map.
 """
 
-import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,16 +15,23 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import pandas as pd
 import shapely
 
-from burnscar_assets.catalog.hrefs import is_remote, resolve_href
 from burnscar_assets.catalog.items import acquisition_time, cloud_cover, processing_baseline, read_all_groups
 from burnscar_assets.catalog.matching import match_scenes
-from burnscar_assets.dataset.config import before_layer, data_source, load_windows, open_dataset, quiet_rslearn
+from burnscar_assets.dataset.config import (
+    CONFIG_FILE,
+    before_layer,
+    config_elsewhere,
+    data_source,
+    load_windows,
+    open_dataset,
+    put_config,
+    quiet_rslearn,
+)
 from burnscar_assets.dataset.tile_identity import TileIdentities, TileIdentity
-from burnscar_assets.errors import InputError, MissingDataError, SourceUnavailableError
+from burnscar_assets.errors import InputError, SourceUnavailableError
 from burnscar_assets.mapping.frame import Box, Frame
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.settings import ImagerySettings
-from burnscar_assets.storage.atomic import read_json, write_json
 from burnscar_assets.storage.paths import DataRoot
 
 if TYPE_CHECKING:
@@ -126,9 +132,7 @@ def open_archive(root: DataRoot, folder: Path, layer: str, mosaics: int) -> Arch
 
     from burnscar_assets.reader.support import supports
 
-    config = _config_of_map(root.dataset / "config.json", folder, layer, mosaics)
-    if read_json(folder / "config.json") != config:
-        write_json(folder / "config.json", config)
+    put_config(folder, _config_of_map(root.dataset, folder, layer, mosaics))
     dataset = open_dataset(folder)
     source = data_source(dataset, layer)
     tiles = get_tile_store_with_layer(dataset.get_tile_store(), layer, dataset.layers[layer])
@@ -138,26 +142,20 @@ def open_archive(root: DataRoot, folder: Path, layer: str, mosaics: int) -> Arch
     return Archive(dataset, source, dataset.layers[layer], tiles)
 
 
-def _config_of_map(path: Path, folder: Path, layer: str, mosaics: int) -> dict[str, Any]:
-    """The world's configuration with the one layer, covered several times, and its archive as seen from the folder.
+def _config_of_map(dataset_path: Path, folder: Path, layer: str, mosaics: int) -> dict[str, Any]:
+    """The world's configuration with the one layer, covered several times.
 
     The layer before the fire is the same a year earlier, or as much earlier as the world's own such layer says.
     """
-    content = read_json(path)
-    if not content:
-        raise MissingDataError(f"no dataset in {path.parent}: run burnscar refresh")
-    layers = content.get("layers", {})
+    content = config_elsewhere(dataset_path, folder)
+    layers = content["layers"]
     chosen, earlier = layers.get(layer), layers.get(before_layer(layer), {}).get("data_source", _YEAR_EARLIER)
     if not isinstance(chosen, dict) or "data_source" not in chosen:
-        raise InputError(f"{path} has no layer {layer!r} with a data source: correct imagery.layer")
+        raise InputError(
+            f"{dataset_path / CONFIG_FILE} has no layer {layer!r} with a data source: correct imagery.layer"
+        )
     source = {name: value for name, value in chosen["data_source"].items() if name not in _SHIFTS}
     source["query_config"] = {"space_mode": "MOSAIC", "max_matches": mosaics}
-    arguments = source.get("init_args", {})
-    if isinstance(arguments.get("index"), str):
-        index = resolve_href(arguments["index"], str(path))
-        if not is_remote(index) and arguments["index"] != index:
-            index = os.path.relpath(index, folder)
-        source["init_args"] = arguments | {"index": index}
     shifts = {name: earlier[name] for name in _SHIFTS if name in earlier}
     both = {layer: source, before_layer(layer): source | shifts}
     return content | {"layers": {name: chosen | {"data_source": found} for name, found in both.items()}}

@@ -13,8 +13,7 @@ from typing import Final
 import geopandas as gpd
 import numpy as np
 
-from burnscar_assets.catalog.hrefs import resolve_href
-from burnscar_assets.dataset.config import write_dataset_config
+from burnscar_assets.dataset.config import config_elsewhere, put_config, write_dataset_config
 from burnscar_assets.evaluation.champion_record import champion_folder, champion_manifest, serving, windows_seen
 from burnscar_assets.evaluation.judge import answers
 from burnscar_assets.evaluation.separation import on_unseen_ground
@@ -25,7 +24,7 @@ from burnscar_assets.progress import Progress, silent
 from burnscar_assets.sampling.accounts import cells_of
 from burnscar_assets.sampling.land import YEARS_COLUMN, load_land
 from burnscar_assets.settings import Settings
-from burnscar_assets.storage.atomic import atomic_file, read_json, write_json
+from burnscar_assets.storage.atomic import atomic_file
 from burnscar_assets.storage.contracts import (
     BURN_HISTORY,
     FIRE_PERIMETERS,
@@ -187,7 +186,7 @@ def _materialize(
 
     place = DataRoot(root.path / "mining")
     write_dataset_config(settings.imagery, root)
-    _write_config(root.dataset / "config.json", place.dataset / "config.json")
+    put_config(place.dataset, config_elsewhere(root.dataset, place.dataset))
     windows = define_windows(candidates, settings.windows)
     write_windows(windows, place.dataset, progress, fire_years=[fire_year])
     matches, _ = match_scenes(windows, place.dataset, settings.imagery, progress)
@@ -195,14 +194,3 @@ def _materialize(
     for table, rows in ((WINDOWS, windows), (SCENE_MATCHES, matches), (TILES, tiles)):
         write_table(place, table, rows, fire_year)
     return place
-
-
-def _write_config(source: Path, target: Path) -> None:
-    """The world's dataset configuration for a dataset elsewhere: what it names relative to itself, by full paths."""
-    content = read_json(source)
-    for layer in content["layers"].values():
-        arguments = layer.get("data_source", {}).get("init_args", {})
-        if isinstance(arguments.get("index"), str):
-            arguments["index"] = resolve_href(arguments["index"], str(source))
-    if read_json(target) != content:
-        write_json(target, content)

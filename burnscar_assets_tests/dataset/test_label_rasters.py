@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 
 from burnscar_assets.classes import BURNT, UNBURNT, UNLABELLED, Stratum
 from burnscar_assets.dataset import label_layer
+from burnscar_assets.dataset.config import LABEL_LAYERS
 from burnscar_assets.dataset.label_layer import bring_labels, has_label_raster, labels_hold, write_labels
 from burnscar_assets.dataset.label_rasters import Labels, describe_labels, draw_labels
 from burnscar_assets.dataset.packed.pack import pack_path
-from burnscar_assets.dataset.windows import DATA_STORAGE, LABEL_LAYER_CONFIG, WINDOW_STORAGE, write_windows
+from burnscar_assets.dataset.windows import DATA_STORAGE, WINDOW_STORAGE, write_windows
 from burnscar_assets.storage.contracts import BURN_HISTORY, WINDOWS
 from burnscar_assets_tests.dataset.window_tables import FIRES, windows_of
 from burnscar_assets_tests.sampling.fire_worlds import YEAR, Fire, history_of, perimeters_of
@@ -29,8 +30,6 @@ PERIMETERS = perimeters_of(FIRES)
 MARGIN_M = 20.0
 TOLERANCE_M = 1.0
 """Nearer than this to a bound, a pixel may be either: margins are polygons, and projections stretch a little."""
-
-SHIPPED = json.loads((Path(__file__).resolve().parents[2] / "configs" / "dataset.json").read_text(encoding="utf-8"))
 
 
 def centres_of(window: pd.Series) -> np.ndarray:
@@ -147,8 +146,7 @@ def test_a_burnt_window_whose_fire_is_unknown_says_nothing() -> None:
 def dataset(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A dataset of the sampled windows, without label rasters yet."""
     storage = {"storage": {"class_path": WINDOW_STORAGE}, "window_data_storage": {"class_path": DATA_STORAGE}}
-    layers = {"label": LABEL_LAYER_CONFIG, "label_raster": SHIPPED["layers"]["label_raster"]}
-    config = {"layers": layers} | (storage if request.param == "packed" else {})
+    config = {"layers": LABEL_LAYERS} | (storage if request.param == "packed" else {})
     (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
     write_windows(TABLE, tmp_path)
     return tmp_path
@@ -261,15 +259,8 @@ def test_labels_hold_while_no_pixel_would_be_another(dataset: Path) -> None:
 
 def test_a_dataset_may_have_no_such_layer(tmp_path: Path) -> None:
     assert not has_label_raster(tmp_path)
-    (tmp_path / "config.json").write_text(json.dumps({"layers": {"label": LABEL_LAYER_CONFIG}}), encoding="utf-8")
+    (tmp_path / "config.json").write_text(json.dumps({"layers": {"label": LABEL_LAYERS["label"]}}), encoding="utf-8")
     assert not has_label_raster(tmp_path)
-
-
-@pytest.mark.parametrize("path", sorted((Path(__file__).resolve().parents[2] / "configs").glob("dataset*.json")))
-def test_every_shipped_dataset_has_the_layer(path: Path) -> None:
-    shipped = json.loads(path.read_text(encoding="utf-8"))["layers"]["label_raster"]
-    assert shipped == SHIPPED["layers"]["label_raster"]
-    assert shipped["band_sets"][0]["nodata_value"] == UNLABELLED
 
 
 def test_many_windows_of_a_large_fire_are_drawn_fast() -> None:

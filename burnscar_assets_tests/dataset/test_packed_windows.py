@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from burnscar_assets.dataset.config import LABEL_LAYERS, ensure_label_layer
 from burnscar_assets.dataset.packed.pack import Pack, pack_path
 from burnscar_assets.dataset.packed.rasters import Grid, Raster, RasterRow
 from burnscar_assets.dataset.windows import (
     DATA_STORAGE,
-    LABEL_LAYER_CONFIG,
     WINDOW_STORAGE,
     WindowChanges,
-    ensure_label_layer,
     is_packed,
     write_windows,
 )
@@ -27,7 +26,7 @@ from burnscar_assets_tests.sampling.fire_worlds import YEAR
 WINDOWS = windows_of()
 COUNT = len(WINDOWS)
 CONFIG: dict[str, Any] = {
-    "layers": {"label": LABEL_LAYER_CONFIG},
+    "layers": {"label": LABEL_LAYERS["label"]},
     "storage": {"class_path": WINDOW_STORAGE},
     "window_data_storage": {"class_path": DATA_STORAGE},
 }

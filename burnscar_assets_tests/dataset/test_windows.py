@@ -12,7 +12,8 @@ import pytest
 import shapely
 
 from burnscar_assets.dataset import file_layout
-from burnscar_assets.dataset.windows import LABEL_LAYER_CONFIG, WindowChanges, ensure_label_layer, write_windows
+from burnscar_assets.dataset.config import ensure_label_layer
+from burnscar_assets.dataset.windows import WindowChanges, write_windows
 from burnscar_assets.errors import InputError, StorageError
 from burnscar_assets_tests.dataset.window_tables import windows_of
 from burnscar_assets_tests.sampling.fire_worlds import YEAR
@@ -186,11 +187,6 @@ def test_progress_ends_at_the_total(tmp_path: Path) -> None:
     write_windows(WINDOWS, tmp_path, lambda what, done, total: told.append((what, done, total)))
     assert told[-1] == ("windows", COUNT, COUNT)
     assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
-
-
-def test_the_label_layer_is_that_of_the_shipped_configuration() -> None:
-    shipped = Path(__file__).resolve().parents[2] / "configs" / "dataset.json"
-    assert json.loads(shipped.read_text(encoding="utf-8"))["layers"]["label"] == LABEL_LAYER_CONFIG
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"layers": {}}', '{"layers": {"label": {"type": "raster"}}}'])
