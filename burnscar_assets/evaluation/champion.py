@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from burnscar_assets.classes import BURNT, CLASS_NAMES, Split
+from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.errors import CheckpointError, InputError, MissingDataError
 from burnscar_assets.evaluation.champion_record import (
     RECORD_FILE,
@@ -30,26 +31,34 @@ from burnscar_assets.evaluation.champion_record import (
     load_champion,
     windows_seen,
 )
-from burnscar_assets.evaluation.ground import ground_clusters
+from burnscar_assets.evaluation.frames import answer_frame, model_of_frames, validation_scenes
+from burnscar_assets.evaluation.ground import frame_clusters, ground_clusters
+from burnscar_assets.evaluation.held_out_maps import ground_of, is_seen
 from burnscar_assets.evaluation.intervals import cluster_intervals
 from burnscar_assets.evaluation.judge import answers
+from burnscar_assets.evaluation.map_rules import MapRules
+from burnscar_assets.evaluation.map_scores import score_map
 from burnscar_assets.evaluation.metrics import Answers, weighted_metrics
 from burnscar_assets.evaluation.rules import Rules
 from burnscar_assets.evaluation.season import check_seen
 from burnscar_assets.evaluation.separation import prove_separation
 from burnscar_assets.evaluation.spec import EvaluationSpec, load_report
+from burnscar_assets.mapping.fire_scenes import FireScene
 from burnscar_assets.models.manifest import MANIFEST_FILE, CheckpointManifest, verify_checkpoint
 from burnscar_assets.models.plan import seen_windows, windows_of
+from burnscar_assets.models.predictor import Predictor
 from burnscar_assets.progress import Progress
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.atomic import atomic_folder, write_json
 from burnscar_assets.storage.contracts import PREDICTIONS
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.storage.tables import read_table
+from burnscar_assets.storage.tables import TABLE_CRS, read_table
 
 FIRST: Final = "the first checkpoint of its fire year"
 SAW_HELD_OUT: Final = "the champion was trained on ground that is held out now, so that its maps would prove nothing"
 OF_ITS_FOLD: Final = "the checkpoint of its fold: folds have no contest"
+BY_MAPS: Final = "mean IoU of maps"
+BY_WINDOWS: Final = "F1 of burnt windows"
 _SEEN_COLUMNS = ["window_id", "fire_year", "fire_id", "cluster_id", "split", "geometry"]
 
 
@@ -79,12 +88,13 @@ class Challenger:
 
 @dataclass(frozen=True)
 class Contest:
-    """A challenger beside the champion on the same windows.
+    """A challenger beside the champion on the same fires' frames or windows.
 
     Attributes:
         fires: fires that they belong to.
-        champion, challenger: F1 of burnt, 0–1; NaN if undefined.
+        champion, challenger: values of what decides, 0–1; NaN if undefined.
         low, high: interval of the challenger's less the champion's; NaN with too few clusters.
+        what: decides.
     """
 
     fires: int
@@ -92,10 +102,11 @@ class Contest:
     challenger: float
     low: float
     high: float
+    what: str = BY_WINDOWS
 
     @property
     def difference(self) -> float:
-        """The challenger's F1 less the champion's."""
+        """The challenger's value less the champion's."""
         return self.challenger - self.champion
 
 
@@ -147,11 +158,17 @@ def _has_seen(spec: EvaluationSpec, held_out: gpd.GeoDataFrame) -> bool:
 
 
 def _compare(spec: EvaluationSpec, champion: Champion, challenger: Challenger, progress: Progress) -> Contest:
-    """Judge both on the challenger's validation windows, which the champion must not have been trained on."""
+    """Judge both on frames of validation fires; without any, on the challenger's validation windows.
+
+    The champion must not have been trained on either.
+    """
     folder, windows = champion_folder(spec.data_root, spec.fire_year), challenger.validation
     champion_manifest(spec.data_root, spec.fire_year)
     seen = windows_seen(spec.data_root, spec.fire_year)
-    prove_separation(windows, seen[seen["split"] == Split.TRAIN], spec.margin_m)
+    trained_on = seen[seen["split"] == Split.TRAIN]
+    prove_separation(windows, trained_on, spec.margin_m)
+    if (found := _compare_maps(spec, champion, challenger, trained_on, progress)) is not None:
+        return found
     truth = (windows["category"] == CLASS_NAMES[BURNT]).to_numpy(dtype=bool)
 
     def judged(place: Path, rules: Rules) -> Answers:
@@ -160,6 +177,76 @@ def _compare(spec: EvaluationSpec, champion: Champion, challenger: Challenger, p
 
     old, new = judged(folder, champion.rules), judged(challenger.folder, challenger.rules)
     return compare_pair(old, new, windows, spec.settings.confidence)
+
+
+def _compare_maps(
+    spec: EvaluationSpec,
+    champion: Champion,
+    challenger: Challenger,
+    trained_on: gpd.GeoDataFrame,
+    progress: Progress,
+) -> Contest | None:
+    """Judge both on frames of validation fires; None if there are none that both can map."""
+    scenes = validation_scenes(spec, challenger.manifest.fire_years)
+    folders = (champion_folder(spec.data_root, spec.fire_year), challenger.folder)
+    if not scenes:
+        return None
+    try:
+        models = [model_of_frames(spec, place, scenes) for place in folders]
+    except InputError:
+        return None
+    judged = list(zip(models, (champion.rules.for_maps, challenger.rules.for_maps), strict=True))
+    ious = _frame_ious(spec, scenes, judged, trained_on, progress)
+    known = [bool(np.isfinite(pair).all()) for pair in ious]
+    frames = [scene for scene, is_known in zip(scenes, known, strict=True) if is_known]
+    return compare_maps(ious[known], frames, spec.settings.confidence) if frames else None
+
+
+def _frame_ious(
+    spec: EvaluationSpec,
+    scenes: Sequence[FireScene],
+    judged: Sequence[tuple[Predictor, MapRules]],
+    trained_on: gpd.GeoDataFrame,
+    progress: Progress,
+) -> NDArray[np.float64]:
+    """(n, 2) IoU of each frame by each of two checkpoints with its rules; NaN where it can't be judged.
+
+    Raises:
+        InputError: the champion was trained on ground that counts.
+    """
+    ious = np.full((len(scenes), len(judged)), np.nan)
+    for number, scene in enumerate(scenes):
+        progress("frames of validation fires judged", number, len(scenes))
+        ground = ground_of(scene, spec.settings)
+        if is_seen(scene, ground, trained_on):
+            raise InputError(f"the champion was trained on ground of fire {scene.fire_id}")
+        if ground.reason:
+            continue
+        for place, (model, rules) in enumerate(judged):
+            probability = answer_frame(spec, model, scene)
+            called = rules.calibrate(probability) > rules.threshold
+            ious[number, place] = score_map(called, probability >= 0, ground, spec.settings.outline_margin_m).iou
+    return ious
+
+
+def compare_maps(ious: NDArray[np.float64], frames: Sequence[FireScene], confidence: float) -> Contest:
+    """Two checkpoints by their maps of the same fires, each counted once, with an interval over pieces of ground.
+
+    Args:
+        ious: (n, 2) IoU of each fire's frame by the champion and by the challenger.
+        frames: (n,) the frames.
+        confidence: of the interval, 0–1.
+    """
+    places = gpd.GeoSeries([scene.frame.footprint for scene in frames], crs=GEOGRAPHIC_CRS).to_crs(TABLE_CRS)
+    clusters = frame_clusters([scene.cluster_id for scene in frames], places.to_numpy())
+    gains = ious[:, 1] - ious[:, 0]
+
+    def mean(weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        return {"": weights @ gains / weights.sum(axis=1)}
+
+    found = cluster_intervals(mean, clusters, np.ones(len(gains), bool), confidence, "difference")[""]
+    old, new = (float(value) for value in ious.mean(axis=0))
+    return Contest(len(frames), old, new, found.low, found.high, BY_MAPS)
 
 
 def compare_pair(champion: Answers, challenger: Answers, windows: gpd.GeoDataFrame, confidence: float) -> Contest:
@@ -193,7 +280,7 @@ def judge_challenge(found: Contest, behind: float, settings: EvaluationSettings)
         settings: rule and margin.
     """
     said = (
-        f"F1 of burnt {found.challenger:.3f} against the champion's {found.champion:.3f} on the same {found.fires} "
+        f"{found.what} {found.challenger:.3f} against the champion's {found.champion:.3f} on the same {found.fires} "
         "validation fires"
     )
     if settings.champion_rule == "person":

@@ -54,8 +54,8 @@ class Champion(BaseModel):
     behind: float = Field(
         0.0,
         le=0,
-        description="By how much the champions since the best one were lower in F1 of burnt, in sum: what each lost to "
-        "the one before it on validation fires counts, so that small losses don't add up.",
+        description="By how much the champions since the best one were lower in what decides, in sum: what each lost "
+        "to the one before it on validation fires counts, so that small losses don't add up.",
     )
     before: tuple[Reign, ...] = ()
     refused: Refusal | None = None

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from burnscar_assets.classes import Split
 from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.errors import InputError
-from burnscar_assets.evaluation.frame_pixels import FramePixels, Reliability
+from burnscar_assets.evaluation.frame_pixels import Reliability
 from burnscar_assets.evaluation.frames import answer_frame, blocks_of, counted, model_of_frames, validation_scenes
 from burnscar_assets.evaluation.ground import frame_clusters
 from burnscar_assets.evaluation.map_baselines import BASELINES, FrameIndices, read_indices, tune
@@ -32,6 +32,7 @@ from burnscar_assets.storage.contracts import FIRE_PERIMETERS, MAP_SCORES
 from burnscar_assets.storage.tables import TABLE_CRS, read_table
 
 TRAINED_THERE: Final = "the checkpoint was trained on its ground"
+NO_IMAGE_BEFORE: Final = "there is no image before the fire, which the model reads"
 _FACTS: Final = ("fire_name", "area_ha", "flag")
 
 
@@ -92,24 +93,22 @@ def judge_held_out(
     for number, (scene, cluster) in enumerate(zip(scenes, clusters, strict=True)):
         progress("held-out frames judged", number, len(scenes))
         known = _known(scene, facts) | {"seed": manifest.seed, "geometry": places.iloc[number]}
-        if scene.reason:
-            rows.append(_unjudged(known | {"predictor": MODEL, "reason": scene.reason}))
+        if scene.reason or (model is None and not thresholds):
+            rows.append(_unjudged(known | {"predictor": MODEL, "reason": scene.reason or why}))
             continue
         ground = ground_of(scene, spec.settings)
-        predictions = dict(_baselines(spec, scene, ground, thresholds))
-        reason = why or (TRAINED_THERE if _is_seen(scene, ground, seen) else "")
-        if model is not None:
-            probability = answer_frame(spec, model, scene)
-            predictions = {MODEL: _by_rules(probability, rules)} | predictions
-            if scene.fire_id is not None:
-                pixels.append(counted(scene, cluster, probability, seen))
-        elif why:
-            rows.append(_unjudged(known | {"predictor": MODEL, "reason": why}))
-        for name, prediction in predictions.items():
-            row = known | {"predictor": name, "reason": ground.reason or (reason if name == MODEL else "")}
-            rows.append(_judged(row, prediction, ground, spec.settings.outline_margin_m))
+        probability = None if model is None else answer_frame(spec, model, scene)
+        if probability is not None and scene.fire_id is not None:
+            pixels.append(counted(scene, cluster, probability, seen))
+        reason = ground.reason or why or (TRAINED_THERE if is_seen(scene, ground, seen) else _lacks(model, scene))
+        own = None if probability is None else _by_rules(probability, rules)
+        rows.append(_row(known | {"predictor": MODEL, "reason": reason}, own, ground, spec.settings))
+        for name, prediction in _baselines(spec, scene, ground, thresholds):
+            rows.append(_row(known | {"predictor": name, "reason": ""}, prediction, ground, spec.settings))
     progress("held-out frames judged", len(scenes), len(scenes))
-    reliability = None if model is None else _reliability(pixels, rules, spec.settings)
+    reliability = (
+        None if model is None else Reliability.of(pixels, rules.slope, rules.intercept, spec.settings.confidence)
+    )
     table = gpd.GeoDataFrame(rows, geometry="geometry", crs=TABLE_CRS) if rows else MAP_SCORES.empty()
     return HeldOutMaps(MAP_SCORES.conform(table), reliability)
 
@@ -180,16 +179,19 @@ def _model(spec: EvaluationSpec, checkpoint: Path, scenes: list[FireScene]) -> t
         return None, str(error)
 
 
-def _reliability(pixels: list[FramePixels], rules: MapRules, settings: EvaluationSettings) -> Reliability:
-    return Reliability.of(pixels, rules.slope, rules.intercept, settings.confidence)
-
-
 def _by_rules(probability: NDArray[np.float32], rules: MapRules) -> _Prediction:
     return _Prediction(rules.calibrate(probability) > rules.threshold, probability >= 0, rules.threshold)
 
 
-def _is_seen(scene: FireScene, ground: JudgedGround, seen: gpd.GeoDataFrame) -> bool:
+def is_seen(scene: FireScene, ground: JudgedGround, seen: gpd.GeoDataFrame) -> bool:
+    """Whether windows that a checkpoint has seen lie on ground that counts."""
     return bool((scene.frame.covers(near(seen, scene.frame), scene.frame.box) & ground.judged).any())
+
+
+def _lacks(model: Predictor | None, scene: FireScene) -> str:
+    """Why a model can't answer a frame that others can; empty if it can."""
+    needs_before = model is not None and set(model.layers) != {scene.layer}
+    return NO_IMAGE_BEFORE if needs_before and not scene.moments_before else ""
 
 
 def _indices(spec: EvaluationSpec, scene: FireScene, ground: JudgedGround) -> FrameIndices:
@@ -250,11 +252,11 @@ def _unjudged(row: dict[str, Any]) -> dict[str, Any]:
     return nothing | {"judged": False, "with_before": False} | row
 
 
-def _judged(row: dict[str, Any], prediction: _Prediction, ground: JudgedGround, margin_m: float) -> dict[str, Any]:
-    shown = {
-        "coverage": ground.coverage, "ring_coverage": ground.ring_coverage, "with_before": ground.with_before,
-    }  # fmt: skip
-    if row["reason"]:
-        return _unjudged(row | shown)
-    score = score_map(prediction.called, prediction.answered, ground, margin_m)
-    return row | shown | asdict(score) | {"judged": True, "threshold": prediction.threshold}
+def _row(
+    row: dict[str, Any], prediction: _Prediction | None, ground: JudgedGround, settings: EvaluationSettings
+) -> dict[str, Any]:
+    row |= {"coverage": ground.coverage, "ring_coverage": ground.ring_coverage, "with_before": ground.with_before}
+    if row["reason"] or prediction is None:
+        return _unjudged(row)
+    score = score_map(prediction.called, prediction.answered, ground, settings.outline_margin_m)
+    return row | asdict(score) | {"judged": True, "threshold": prediction.threshold}

@@ -188,16 +188,16 @@ class EvaluationSettings(Section):
     worst_windows: int = Field(12, ge=1, le=48, description="Windows most wrong that the report shows, at most.")
     champion_rule: Literal["not_worse", "better", "person"] = Field(
         "not_worse",
-        description="When a year's new checkpoint takes its champion's place: its F1 of burnt on the same validation "
-        "fires is not below the champion's by more than champion_margin; or is above the champion's; or only by a "
-        "person's word.",
+        description="When a year's new checkpoint takes its champion's place: the mean IoU of its maps of the same "
+        "validation fires (without frames of such fires, its F1 of burnt windows) is not below the champion's by more "
+        "than champion_margin; or is above the champion's; or only by a person's word.",
     )
     champion_margin: float = Field(
         0.05,
         ge=0,
         le=1,
-        description="F1 of burnt that a new champion may be worse by, at the lower end of the interval of the paired "
-        "difference; what champions lost to those before them counts.",
+        description="Mean IoU (or F1) that a new champion may be worse by, at the lower end of the interval of the "
+        "paired difference; what champions lost to those before them counts.",
     )
 
     @model_validator(mode="after")

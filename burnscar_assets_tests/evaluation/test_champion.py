@@ -9,6 +9,7 @@ import geopandas as gpd
 import numpy as np
 import pytest
 
+from burnscar_assets.classes import Split
 from burnscar_assets.cli import main
 from burnscar_assets.errors import CheckpointError, InputError, MissingDataError
 from burnscar_assets.evaluation.champion import (
@@ -29,17 +30,21 @@ from burnscar_assets.evaluation.champion_record import (
     serving,
     windows_seen,
 )
+from burnscar_assets.evaluation.map_rules import FRAMES, MapRules
 from burnscar_assets.evaluation.metrics import Answers
 from burnscar_assets.evaluation.report import MODEL, answers_of
+from burnscar_assets.evaluation.rules import Rules
 from burnscar_assets.evaluation.spec import load_report
 from burnscar_assets.models.manifest import verify_checkpoint
 from burnscar_assets.models.plan import seen_windows, windows_of
 from burnscar_assets.progress import silent
 from burnscar_assets.settings import EvaluationSettings
+from burnscar_assets.storage.atomic import write_json
 from burnscar_assets.storage.contracts import PREDICTIONS, TILES, WINDOWS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, write_table
 from burnscar_assets_tests.evaluation.prediction_tables import make_predictions
+from burnscar_assets_tests.evaluation.test_frames import add_scenes
 from burnscar_assets_tests.evaluation.tiny_world import spec_of
 from burnscar_assets_tests.tiny_dataset import LAYER
 
@@ -51,6 +56,36 @@ def crowned(root: DataRoot) -> Champion:
     champion = load_champion(root, 2020)
     assert champion is not None
     return champion
+
+
+def of_maps(rules: Rules, threshold: float) -> Rules:
+    """Rules of maps that call everything burnt below 0, and nothing at 1."""
+    return replace(rules, maps=MapRules(1.0, 0.0, threshold, FRAMES))
+
+
+def challenge_by_maps(root: DataRoot, champion_above: float, challenger_above: float) -> Champion:
+    """The champion's checkpoint against itself, with other thresholds of maps: windows can't tell them apart."""
+    add_scenes(root, ("v", Split.VAL))
+    champion, judged = crowned(root), load_report(root, 2020).held_out
+    given = champion.model_copy(update={"rules": of_maps(champion.rules, champion_above)})
+    write_json(champion_folder(root, 2020) / "champion.json", given.model_dump(mode="json"))
+    manifest = verify_checkpoint(root.checkpoint(2020)).model_copy(update={"weights_sha256": OTHER})
+    seen = seen_windows(windows_of(root, manifest, LAYER))
+    challenger = Challenger(
+        root.checkpoint(2020), manifest, seen, of_maps(judged.rules, challenger_above),
+        read_table(root, PREDICTIONS, 2020),
+    )  # fmt: skip
+    return contest(spec_of(root), challenger, silent)
+
+
+def test_maps_of_validation_fires_decide_and_not_windows(world: DataRoot) -> None:
+    refused = challenge_by_maps(world, -1.0, 1.0).refused
+    assert refused is not None and "mean IoU of maps 0.000" in refused.reason and "1 validation fires" in refused.reason
+
+
+def test_a_challenger_whose_maps_are_better_takes_its_place(world: DataRoot) -> None:
+    reign = challenge_by_maps(world, 1.0, -1.0).reign
+    assert reign.weights_sha256 == OTHER and "mean IoU of maps" in reign.reason
 
 
 def challenge(root: DataRoot, *, wrong: bool = False) -> Champion:
