@@ -154,7 +154,7 @@ def _tiles(root: DataRoot, fire_year: int, layer: str, min_clear_fraction: float
         *_passed("off_frames", "windows", "windows", clear, used, dict.fromkeys(clear, JUDGED)),
         *(
             _Row(f"{split}_{name}", "examples", int(counts.get((split, name), 0)))
-            for split in Split
+            for split in (Split if examples["split"].isin(list(Split)).all() else sorted(set(examples["split"])))
             for name in CLASS_NAMES
         ),
     ]

@@ -9,7 +9,7 @@ import pytest
 
 from burnscar_assets.errors import CheckpointError, InputError
 from burnscar_assets.models.manifest import WEIGHTS_FILE, CheckpointManifest, load_manifest, verify_checkpoint
-from burnscar_assets.models.trainer import run_hash, train
+from burnscar_assets.models.trainer import run_hash, train, trained_before
 from burnscar_assets_tests.models.training_kit import Event, Plan, Run, Trained
 
 
@@ -164,3 +164,12 @@ def test_the_run_hash_follows_what_a_run_depends_on(plan: Plan) -> None:
     assert run_hash(spec, "cpu") == run_hash(plan("elsewhere"), "cpu")
     for change in ({"data_versions": {"tiles 2020": "abd"}}, {"settings": plan(seed=3).settings}, {"windows": {}}):
         assert run_hash(spec.model_copy(update=change), "cpu") != run_hash(spec, "cpu")
+
+
+def test_a_checkpoint_of_just_this_run_is_known_and_no_other(undisturbed: Trained, checkpoint: Path) -> None:
+    spec, manifest = undisturbed
+    assert trained_before(spec) == manifest
+    for change in ({"data_versions": {"tiles 2020": "other"}}, {"seen_hash": "other"}):
+        assert trained_before(spec.model_copy(update=change)) is None
+    (checkpoint / WEIGHTS_FILE).write_bytes(b"cut short")
+    assert trained_before(spec.model_copy(update={"checkpoint": checkpoint})) is None
