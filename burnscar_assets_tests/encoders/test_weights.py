@@ -4,14 +4,16 @@ import copy
 import json
 import warnings
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from burnscar_assets.encoders.chosen import identity
-from burnscar_assets.encoders.load import load_encoder
+from burnscar_assets.encoders.load import DEFAULT, DEFAULT_MODULE, load_encoder
 from burnscar_assets.encoders.weights import resolve_encoder
 from burnscar_assets.errors import InputError, SettingsError, SourceUnavailableError
+from burnscar_assets.sensors.load import default_sensor
 from burnscar_assets.settings import ModelSettings
 from burnscar_assets.storage.hashing import hash_file
 from burnscar_assets.storage.paths import DataRoot
@@ -67,6 +69,27 @@ def test_random_weights_have_the_true_architecture(name: str, root: DataRoot) ->
     assert encoder.sha256 is None
     assert encoder.notice.startswith("RANDOM WEIGHTS")
     assert root.pretrained in encoder.path.parents
+
+
+@pytest.mark.slow
+def test_features_of_v1_3_are_its_location_tokens(root: DataRoot) -> None:
+    import torch
+    from rslearn.models.olmoearth_pretrain.model import OlmoEarth
+    from rslearn.train.model_context import ModelContext, RasterImage
+
+    encoder = resolve_encoder(ModelSettings(variant="v1_3-base", weights="random", patch_size=4), root)
+    values = {"FOLDER": str(encoder.path), "RANDOM": True, "METRES": 10, "AUTOCAST": None, "COMPILE": False}
+    model = OlmoEarth(**encoder.constructed(default_sensor(), values)["init_args"])
+    assert model.use_location_token_output
+    moment = datetime(2020, 9, 1, tzinfo=UTC)
+    images = RasterImage(torch.rand(12, 1, 16, 16), [(moment, moment)])
+    with torch.inference_mode():
+        (features,) = model(ModelContext([{"sentinel2_l2a": images}], [])).feature_maps
+    assert features.shape == (1, encoder.variant.width, 4, 4)
+
+
+def test_what_is_imported_beforehand_is_the_default_encoders_class() -> None:
+    assert load_encoder(DEFAULT).class_path.rpartition(".")[0] == DEFAULT_MODULE
 
 
 def test_without_weights_it_is_an_error_that_says_what_to_do(root: DataRoot) -> None:
