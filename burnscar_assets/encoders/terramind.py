@@ -77,7 +77,9 @@ class TerraMind(PatchEncoder):
         Raises:
             ValueError: there are several steps.
         """
-        features: Tensor = self.model(images.squeeze(2))
+        if images.shape[2] != 1:
+            raise ValueError(f"TerraMind takes one image of a window, not {images.shape[2]}")
+        features: Tensor = self.model(images[:, :, 0])
         return features
 
 

@@ -66,6 +66,8 @@ def test_terramind_answers_as_terratorch_does(tmp_path: Path, gated: bool) -> No
     some = TerraMind("image", FIVE_BANDS, **arguments)
     given = images[:, [bands.index(name) for name in FIVE_BANDS]]
     torch.testing.assert_close(answer(some, given), answer(TerraMind("image", bands, **arguments), images))
+    with pytest.raises(ValueError, match="one image of a window, not 2"):
+        answer(some, given.expand(-1, -1, 2, -1, -1))
 
 
 @pytest.fixture
