@@ -27,6 +27,7 @@ from burnscar_assets.storage.atomic import write_json
 from burnscar_assets.storage.contracts import (
     BURNED_AREA_MAPS,
     EVALUATION_METRICS,
+    MAP_SCORES,
     PREDICTIONS,
     SAMPLE_POINTS,
     SEASON_PREDICTIONS,
@@ -191,7 +192,8 @@ def test_a_season_judged_by_another_checkpoint_than_the_champion_is_to_be_judged
 
 
 def test_metrics_have_another_version_where_the_champion_has_other_rules(world: LabelWorld) -> None:
-    write_table(world.root, EVALUATION_METRICS, EVALUATION_METRICS.empty(), 2020)
+    for table in (EVALUATION_METRICS, MAP_SCORES):
+        write_table(world.root, table, table.empty(), 2020)
 
     def version(rules: MapRules) -> str:
         crown(world.root, 2020, "a" * 64, rules)
