@@ -84,10 +84,10 @@ fire_scenes:
   without_fire: 0 # what else burned near these fires isn't known
 training:
   config: model-unet.yaml
-  max_epochs: 12
-  early_stop_epochs: 6
-  batch_size: 32
-  learning_rate: 3.0e-3
+  max_epochs: 30
+  early_stop_epochs: 12 # few windows make few steps an epoch, and losses that jump
+  batch_size: 8
+  learning_rate: 1.0e-3
   seed: 0
   further_seeds: [1, 2]
   accelerator: cpu

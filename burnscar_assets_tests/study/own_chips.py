@@ -13,7 +13,7 @@ from rasterio.crs import CRS
 from rasterio.transform import from_origin
 
 BANDS = ("B02", "B03", "B04", "B08", "B12")
-METRES, SIDE_PX = 20, 110
+METRES, SIDE_PX = 20, 170
 UTM = CRS.from_epsg(32610)
 LEFT, TOP, APART_M = 600_000, 4_300_000, 15_000
 
@@ -50,7 +50,7 @@ def write_chips(folder: Path, chips: tuple[Chip, ...] = CHIPS) -> Path:
     for number, chip in enumerate(chips):
         left, top = LEFT + number * APART_M, TOP - number % 2 * APART_M
         transform = from_origin(left, top, METRES, METRES)
-        column, row = 48 + 3 * (number % 3), 55 - 4 * (number % 3)
+        column, row = 78 + 3 * (number % 3), 85 - 4 * (number % 3)
         centre = shapely.Point(left + column * METRES, top - row * METRES)
         fire = shapely.affinity.scale(centre.buffer(500, quad_segs=16), 1.2, 0.9)
         burnt = rasterio.features.geometry_mask([fire], (SIDE_PX, SIDE_PX), transform, invert=True)
