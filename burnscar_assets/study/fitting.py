@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
+
+import yaml
 
 from burnscar_assets.dataset.config import before_layer
 from burnscar_assets.encoders.feed import feed
@@ -10,12 +13,15 @@ from burnscar_assets.encoders.weights import RANDOM
 from burnscar_assets.errors import InputError, SettingsError
 from burnscar_assets.models.config import needs_encoder
 from burnscar_assets.settings import ModelSettings, Settings
-from burnscar_assets.setups import Setup, load_setup, setup_files
-from burnscar_assets.storage.atomic import storage_errors
+from burnscar_assets.setups import FOLDER, Setup, load_setup, setup_files
+from burnscar_assets.storage.atomic import storage_errors, write_if_changed
 from burnscar_assets.storage.paths import DataRoot
 
-OWN_TWIN = "unet"
+OWN_TWIN: Final = "unet"
 """The shipped set-up that a study's own is the same as."""
+
+ENCODER_RATE: Final = 1.0e-4
+"""Learning rate of an encoder that is tuned as a whole; a network without pretraining takes ten times as much."""
 
 
 def unfit_setups(settings: Settings, root: DataRoot, *, with_before: bool) -> dict[str, str]:
@@ -28,6 +34,25 @@ def unfit_setups(settings: Settings, root: DataRoot, *, with_before: bool) -> di
     """
     reasons = {name: _why_unfit(load_setup(name), settings, root, with_before=with_before) for name in setup_files()}
     return {name: reason for name, reason in reasons.items() if reason}
+
+
+def write_tuned_setups(settings: Settings, root: DataRoot, *, with_before: bool) -> None:
+    """Put set-ups that tune an encoder beside the settings, with as much training as few windows bear.
+
+    What validation folds of 33 real fires liked; a file that is there stays.
+    """
+    unfit = unfit_setups(settings, root, with_before=with_before)
+    for name, path in setup_files().items():
+        setup = load_setup(name)
+        tunes = setup.is_neural and needs_encoder(setup.applied_to(settings).training)
+        place = root.path / FOLDER / path.name
+        if name in unfit or not tunes or place.exists():
+            continue
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        rate = {} if content["training"].get("tuning") == "frozen" else {"learning_rate": ENCODER_RATE}
+        content["training"] = {"max_epochs": 12, "early_stop_epochs": 4} | rate | content["training"]
+        text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+        write_if_changed(place, f"# Of burnscar study: the shipped set-up, trained for less long.\n{text}".encode())
 
 
 def link_weights(weights: Mapping[str, Path], root: DataRoot) -> None:

@@ -41,7 +41,7 @@ from burnscar_assets.settings import (
 from burnscar_assets.setups import setup_files
 from burnscar_assets.storage.atomic import atomic_file, write_if_changed
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.study.fitting import link_weights, unfit_setups
+from burnscar_assets.study.fitting import link_weights, unfit_setups, write_tuned_setups
 from burnscar_assets.study.world_file import Found, world_text
 from burnscar_assets.text import some_of
 
@@ -132,6 +132,7 @@ def prepare_study(options: StudyOptions, root: DataRoot, progress: Progress = si
     )
     link_weights(options.weights or {}, root)
     settings = known or _write_world(root, found)
+    write_tuned_setups(settings, root, with_before=False)
     unfit = unfit_setups(settings, root, with_before=False)
     told = (*told, *_told(found, settings))
     return Prepared(root.world_file, settings, told, (*_left_out(matched, rejected, years), *_setups(settings, unfit)))
