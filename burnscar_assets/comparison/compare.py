@@ -56,6 +56,7 @@ class Report:
         by_windows: what windows come to, where maps decide.
         over_baselines: how the best set-up's maps stand beside floors and burn indices, in words.
         protocol: how fires are judged, in a world with folds.
+        caveat: what the world's settings say of its figures.
     """
 
     simulated: bool
@@ -69,6 +70,7 @@ class Report:
     by_windows: Verdict | None = None
     over_baselines: str = ""
     protocol: str = ""
+    caveat: str = ""
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,7 @@ def compare_setups(
         maps=0 if maps is None else len(maps.fires),
         by_windows=None if by_maps is None else by_windows,
         protocol=protocol,
+        caveat=settings.caveat,
         over_baselines="" if maps is None or mapped is None else _over_baselines(maps, mapped, titles, settings),
     )
     counted = {"windows": report.windows, "fires": report.fires}

@@ -74,6 +74,8 @@ def comparison_lines(report: Report) -> Iterator[str]:
     )
     if report.protocol:
         yield f"{report.protocol}."
+    if report.caveat:
+        yield report.caveat
     if report.left_out:
         yield f"Left out: {'; '.join(report.left_out)}."
     if report.simulated:

@@ -106,7 +106,7 @@ def model_card(
         "no_maps": report.no_maps,
         "maps": None if report.maps is None else asdict(report.maps),
         "metrics": [_figure(row) for row in _told(metrics).to_dict("records")],
-        "limits": [*_limits(manifest, report), *_GENERAL_LIMITS],
+        "limits": [*_limits(spec, manifest, report), *_GENERAL_LIMITS],
     }
 
 
@@ -167,10 +167,12 @@ def _pretraining(manifest: CheckpointManifest) -> str:
     return manifest.encoder.pretraining
 
 
-def _limits(manifest: CheckpointManifest, report: EvaluationReport) -> Iterator[str]:
+def _limits(spec: EvaluationSpec, manifest: CheckpointManifest, report: EvaluationReport) -> Iterator[str]:
     """Limits of this very checkpoint."""
     if report.simulated:
         yield "SIMULATED imagery: the figures say that the chain works, not how well a model maps real fires."
+    if spec.settings.caveat:
+        yield spec.settings.caveat
     if manifest.random_encoder:
         yield "The encoder started from random weights: it was never pretrained."
     elif manifest.encoder is not None:

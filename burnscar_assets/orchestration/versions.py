@@ -249,6 +249,7 @@ READ_BY = {
             "evaluation.bootstrap_samples",
             "evaluation.confidence",
             "evaluation.seed",
+            "evaluation.caveat",
             "setups.reference",
             "setups.title",
             *_FOLDS,

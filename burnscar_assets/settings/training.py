@@ -185,6 +185,9 @@ class EvaluationSettings(Section):
         ge=0,
         description="Margin about the outline that the second IoU of a map leaves out, to each side, in metres.",
     )
+    caveat: str = Field(
+        "", description="A sentence on this world's figures that model cards, comparisons and pages say with them."
+    )
     worst_windows: int = Field(12, ge=1, le=48, description="Windows most wrong that the report shows, at most.")
     champion_rule: Literal["not_worse", "better", "person"] = Field(
         "not_worse",

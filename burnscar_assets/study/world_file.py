@@ -91,6 +91,9 @@ training:
   seed: 0
   further_seeds: [1, 2]
   accelerator: cpu
+evaluation:
+  caveat: Other burns near these fires aren't known, so what is mapped outside a perimeter may have burned, and
+    commission is an upper bound.
 mapping: {{buffer_m: 500}}
 setups:
   title: Plain U-Net

@@ -54,6 +54,7 @@ def test_a_study_is_killed_goes_on_and_ends_in_comparison_and_pages(
     assert main(given) == 0, capsys.readouterr().err
     said = capsys.readouterr().out
     assert "left out: 1 fires have no image of all bands after them: GINKGO" in said
+    assert "commission is an upper bound" in said
     assert f"comparison: {root.comparison}" in said and "maps of the fires: open" in said
     fires = read_years(root, FIRE_PERIMETERS, YEARS)
     assert set(fires["end_kind"]) == {"assumed"} and fires["flag"].notna().sum() == 1
