@@ -156,11 +156,14 @@ def classes_are_balanced(rows: pd.DataFrame) -> Finding:
 
 
 def training_has_both_classes(rows: pd.DataFrame) -> Finding:
-    """The training split has both classes, if it has anything: a model can't learn from one."""
+    """The training split has both classes, if it has anything: a model can't learn from one.
+
+    In a world with folds a checkpoint learns from all years at once, and one of few fires may have burnt windows alone.
+    """
     of_folds = ~rows["split"].isin(list(Split))  # each trains the checkpoints of others
     counts = rows.loc[(rows["split"] == Split.TRAIN) | of_folds, "category"].value_counts()
     figures = {f"train_{name}": int(counts.get(name, 0)) for name in CLASS_NAMES}
-    holds = len(counts) in (0, len(CLASS_NAMES))
+    holds = len(counts) in (0, len(CLASS_NAMES)) or bool(of_folds.any())
     detail = "train: " + ", ".join(f"{figures[f'train_{name}']} {name}" for name in CLASS_NAMES)
     remedy = "" if holds else "; take more fires, or deal the ground anew (sampling.splits)"
     return Finding(holds, detail + remedy, dict(figures))
