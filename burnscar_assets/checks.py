@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import pandas as pd
 import shapely
 
-from burnscar_assets.classes import BURNT, CLASS_NAMES, Split, Stratum
+from burnscar_assets.classes import CLASS_NAMES, MIXED, Split, Stratum
 from burnscar_assets.clock import is_within
 from burnscar_assets.errors import CheckpointError, InputError
 from burnscar_assets.evaluation.report import BASELINE, MAPS, MAPS_DECIDE, MAPS_GAIN, MEAN, MODEL, POOLED, best_baseline
@@ -102,7 +102,7 @@ def _fault(table: Table, rows: pd.DataFrame) -> str:
 def labels_agree(
     points: "gpd.GeoDataFrame", perimeters: "gpd.GeoDataFrame", history: "gpd.GeoDataFrame", side_m: float
 ) -> Finding:
-    """Burnt points lie at their fire, and no unburnt point lies in a burn.
+    """Burnt points and those on edges lie at their fire, and no unburnt point lies in a burn.
 
     Args:
         points: table `sample_points`.
@@ -110,17 +110,24 @@ def labels_agree(
         history: table `burn_history` of the year; points on old scars may lie in its burns.
         side_m: side of a window in metres: no burnt centre is farther from its fire.
     """
-    is_burnt = points["category"] == CLASS_NAMES[BURNT]
-    burnt, unburnt = points[is_burnt], points[~is_burnt]
-    own = perimeters.set_index("fire_id").geometry.reindex(burnt["fire_id"]).to_numpy()
+    burnt, unburnt, edges = (points[points["category"] == name] for name in (*CLASS_NAMES, MIXED))
+    wanted = [Stratum(name).category for name in points["stratum"]]
+    fires = perimeters.set_index("fire_id").geometry
     figures = {
-        "stratum_of_other_class": int((is_burnt != (points["stratum"] == Stratum.BURNT)).sum()),
-        "burnt_off_their_fire": int((~shapely.dwithin(own, burnt.geometry.to_numpy(), side_m)).sum()),
+        "stratum_of_other_class": int((points["category"] != wanted).sum()),
+        "burnt_off_their_fire": _count_off(burnt, fires, side_m),
+        "edges_off_their_fire": _count_off(edges, fires, side_m),
         "unburnt_in_a_fire": _count_inside(unburnt, perimeters),
         "unburnt_in_a_scar": _count_inside(unburnt[unburnt["stratum"] != Stratum.OLD_SCAR], history),
     }
     wrong = [f"{count} {name.replace('_', ' ')}" for name, count in figures.items() if count]
     return Finding(not wrong, ", ".join(wrong) or f"{len(points)} labels agree with the burns", dict(figures))
+
+
+def _count_off(points: "gpd.GeoDataFrame", fires: "gpd.GeoSeries", reach_m: float) -> int:
+    """Points that are farther from their fire."""
+    own = fires.reindex(points["fire_id"]).to_numpy()
+    return int((~shapely.dwithin(own, points.geometry.to_numpy(), reach_m)).sum())
 
 
 def _count_inside(points: "gpd.GeoDataFrame", shapes: "gpd.GeoDataFrame") -> int:
@@ -144,6 +151,7 @@ def splits_are_disjoint(windows: "gpd.GeoDataFrame") -> Finding:
 
 def classes_are_balanced(rows: pd.DataFrame) -> Finding:
     """In every split each class has its share."""
+    rows = rows[rows["category"] != MIXED]
     shares = {
         f"{split}_{name}": float((part["category"] == name).mean())
         for split, part in rows.groupby("split")
@@ -161,7 +169,8 @@ def training_has_both_classes(rows: pd.DataFrame) -> Finding:
     In a world with folds a checkpoint learns from all years at once, and one of few fires may have burnt windows alone.
     """
     of_folds = ~rows["split"].isin(list(Split))  # each trains the checkpoints of others
-    counts = rows.loc[(rows["split"] == Split.TRAIN) | of_folds, "category"].value_counts()
+    training = ((rows["split"] == Split.TRAIN) | of_folds) & (rows["category"] != MIXED)
+    counts = rows.loc[training, "category"].value_counts()
     figures = {f"train_{name}": int(counts.get(name, 0)) for name in CLASS_NAMES}
     holds = len(counts) in (0, len(CLASS_NAMES)) or bool(of_folds.any())
     detail = "train: " + ", ".join(f"{figures[f'train_{name}']} {name}" for name in CLASS_NAMES)

@@ -17,7 +17,13 @@ UNBURNT: Final = 1
 UNLABELLED: Final = 255
 """In a label raster: what a pixel shows isn't known, and no model is trained or scored on it."""
 
-CLASS_COLORS: Final = {"burnt": "#c1440e", "unburnt": "#3a7d44"}
+MIXED: Final = "mixed"
+"""Category of windows of no single class, as the outline of a burn crosses them: label rasters say what a pixel is."""
+
+CATEGORIES: Final = (*CLASS_NAMES, MIXED)
+"""What a point or window is as a whole."""
+
+CLASS_COLORS: Final = {"burnt": "#c1440e", "unburnt": "#3a7d44", MIXED: "#b8860b"}
 SPLIT_COLORS: Final = {"train": "#4c72b0", "val": "#dd8452", "test": "#8172b3"}
 _FOLD_COLORS: Final = (
     "#4c72b0",
@@ -89,3 +95,9 @@ class Stratum(StrEnum):
     LAND = "land"
     HARD = "hard"
     OLD_SCAR = "old_scar"
+    EDGE = "edge"
+
+    @property
+    def category(self) -> str:
+        """What its windows are as a whole."""
+        return {Stratum.BURNT: CLASS_NAMES[BURNT], Stratum.EDGE: MIXED}.get(self, CLASS_NAMES[UNBURNT])

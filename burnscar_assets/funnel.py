@@ -12,7 +12,7 @@ from typing import Final
 
 import pandas as pd
 
-from burnscar_assets.classes import BURNT, CLASS_NAMES, Split, Stratum
+from burnscar_assets.classes import BURNT, CATEGORIES, CLASS_NAMES, MIXED, Split, Stratum
 from burnscar_assets.models.manifest import MANIFEST_FILE
 from burnscar_assets.reader.clearness import is_clear_enough
 from burnscar_assets.storage.atomic import read_json
@@ -33,6 +33,8 @@ CLOUDY: Final = "cloudy"
 """Reason of windows with complete tiles that don't count, as too little of them is clear."""
 JUDGED: Final = "judged_frame"
 """Reason of windows that the year's checkpoint isn't trained with, as they reach into the frame of a judged fire."""
+ANSWERS_FOR_WINDOWS: Final = "mixed"
+"""Reason of windows on edges that the year's checkpoint isn't trained with, as it answers for windows as a whole."""
 UNACCOUNTED: Final = "unaccounted"
 """Reason of what is lost without a reason."""
 UNEXPECTED: Final = "unexpected"
@@ -53,9 +55,9 @@ def funnel(root: DataRoot, fire_year: int, layer: str, min_clear_fraction: float
     """From the records of a fire year to its examples.
 
     Steps are `records`, `perimeters`, `fires_with_points` (burnt ones), `points_wanted`, `points`, `windows`,
-    `tiles` (complete), `clear`, `off_frames` (of judged fires, once the year's checkpoint was trained), and of these
-    each `<split>_<class>`: what the checkpoint is trained on, chosen by and tested with. The funnel ends at the first
-    table that has not been made.
+    `tiles` (complete), `clear`, `off_frames` (of judged fires, once the year's checkpoint was trained; without those
+    on edges unless it answers pixel by pixel), and of these each `<split>_<category>`: what the checkpoint is trained
+    on, chosen by and tested with. The funnel ends at the first table that has not been made.
 
     Args:
         root: data root.
@@ -145,17 +147,25 @@ def _tiles(root: DataRoot, fire_year: int, layer: str, min_clear_fraction: float
     clear = usable[is_clear_enough(tiles.loc[complete, "clear_fraction"].to_numpy(), min_clear_fraction)]
     trained = read_json(root.checkpoint(fire_year) / MANIFEST_FILE)
     judged = {name for names in trained.get("judged_windows", {}).values() for name in names}
-    used = clear[~clear.isin(judged)]
+    mixed = set() if trained.get("per_pixel") else set(windows.loc[windows["category"] == MIXED, "window_id"])
+    used = clear[~clear.isin(judged | mixed)]
     examples = windows[windows["window_id"].isin(used)]
     counts = examples.groupby(["split", "category"]).size()
     return [
         *_passed("tiles", "windows", "windows", windows["window_id"], usable, reasons),
         *_passed("clear", "windows", "windows", usable, clear, dict.fromkeys(usable, CLOUDY)),
-        *_passed("off_frames", "windows", "windows", clear, used, dict.fromkeys(clear, JUDGED)),
+        *_passed(
+            "off_frames",
+            "windows",
+            "windows",
+            clear,
+            used,
+            dict.fromkeys(clear, JUDGED) | dict.fromkeys(mixed, ANSWERS_FOR_WINDOWS),
+        ),
         *(
             _Row(f"{split}_{name}", "examples", int(counts.get((split, name), 0)))
             for split in (Split if examples["split"].isin(list(Split)).all() else sorted(set(examples["split"])))
-            for name in CLASS_NAMES
+            for name in (CATEGORIES if (split, MIXED) in counts else CLASS_NAMES)
         ),
     ]
 

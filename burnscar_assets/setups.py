@@ -106,6 +106,11 @@ class Setup(Section):
         """Whether it trains a network, which a GPU speeds up."""
         return self.kind == "fine_tuned"
 
+    @property
+    def per_pixel(self) -> bool:
+        """Whether it trains trees on label rasters; of a network its configuration says so."""
+        return self.trees is not None and self.trees.per == "pixel"
+
     def further_seeds(self) -> tuple[int, ...]:
         """The seeds after the first."""
         return self.seeds[1:]

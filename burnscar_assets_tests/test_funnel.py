@@ -82,6 +82,15 @@ def test_each_step_is_the_one_before_less_its_losses(made: DataRoot) -> None:
     assert sum(examples) == by_name["off_frames"].count
 
 
+@pytest.mark.parametrize("per_pixel", [False, True])
+def test_windows_on_edges_are_examples_of_models_of_pixels(made: DataRoot, *, per_pixel: bool) -> None:
+    write_rows(made, WINDOWS, [row | {"category": "mixed"} if n == 0 else row for n, row in enumerate(WINDOW_ROWS)])
+    write_json(made.checkpoint(YEAR) / "manifest.json", {"per_pixel": per_pixel})
+    by_name = {step.name: step for step in steps(funnel(made, YEAR, LAYER, CLEAR))}
+    assert by_name["off_frames"].lost == ({} if per_pixel else {"mixed": 1})
+    assert ("train_mixed" in by_name) == per_pixel
+
+
 def test_cloudy_windows_are_counted_and_are_no_examples(made: DataRoot) -> None:
     by_name = {step.name: step for step in steps(funnel(made, YEAR, LAYER, 0.95))}
     assert (by_name["tiles"].count, by_name["clear"].count) == (2, 1)

@@ -75,12 +75,13 @@ def draw_labels(
         margin_m: pixels nearer than this to an edge are unlabelled, in metres.
 
     Returns:
-        (size_px, size_px) uint8 by window_id. A burnt window whose fire has no perimeter is unlabelled throughout.
+        (size_px, size_px) uint8 by window_id. A burnt or mixed window whose fire has no perimeter is
+        unlabelled throughout.
     """
     drawn: dict[str, NDArray[np.uint8]] = {}
     known = set(perimeters["fire_id"])
     for row in windows.itertuples(index=False):
-        lost = row.category == CLASS_NAMES[BURNT] and row.fire_id not in known
+        lost = row.category != CLASS_NAMES[UNBURNT] and row.fire_id not in known
         drawn[row.window_id] = np.full((row.size_px, row.size_px), UNLABELLED if lost else UNBURNT, np.uint8)
     for _, rows in windows.groupby("utm_epsg"):
         names = rows["window_id"].to_numpy()

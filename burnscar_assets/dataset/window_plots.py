@@ -6,7 +6,7 @@ import geopandas as gpd
 import pandas as pd
 import shapely
 
-from burnscar_assets.classes import BURNT, CLASS_COLORS, CLASS_NAMES, split_colors
+from burnscar_assets.classes import BURNT, CATEGORIES, CLASS_COLORS, CLASS_NAMES, split_colors
 from burnscar_assets.text import as_drawn
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _draw_splits(axes: "Axes", windows: gpd.GeoDataFrame) -> None:
     """Bars of windows by class, stacked by split."""
     counts = pd.crosstab(windows["category"].astype(str), windows["split"].astype(str))
     colors = split_colors(counts.columns)
-    counts = counts.reindex(index=CLASS_NAMES, columns=[*colors], fill_value=0)
+    counts = counts.reindex(index=CATEGORIES, columns=[*colors], fill_value=0)
     left = pd.Series(0, index=counts.index)
     for split, color in colors.items():
         axes.barh(counts.index, counts[split], left=left, color=color, label=split)

@@ -45,7 +45,7 @@ from burnscar_assets.evaluation.separation import prove_separation
 from burnscar_assets.evaluation.spec import EvaluationSpec, load_report
 from burnscar_assets.mapping.fire_scenes import FireScene
 from burnscar_assets.models.manifest import MANIFEST_FILE, CheckpointManifest, verify_checkpoint
-from burnscar_assets.models.plan import seen_windows, windows_of
+from burnscar_assets.models.plan import of_one_class, seen_windows, windows_of
 from burnscar_assets.models.predictor import Predictor
 from burnscar_assets.progress import Progress
 from burnscar_assets.settings import EvaluationSettings
@@ -83,7 +83,7 @@ class Challenger:
     @property
     def validation(self) -> gpd.GeoDataFrame:
         """Windows that its epoch, threshold and temperature were chosen on."""
-        return self.seen[self.seen["split"] == Split.VAL].reset_index(drop=True)
+        return of_one_class(self.seen[self.seen["split"] == Split.VAL])
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from burnscar_assets.evaluation.label_doubt import LabelDoubt
 from burnscar_assets.evaluation.rules import Rules
 from burnscar_assets.evaluation.spec import EvaluationSpec
 from burnscar_assets.evaluation.subsets import DAYS, ECOREGION, ecoregion_of, read_ecoregions
-from burnscar_assets.models.plan import acquired_column
+from burnscar_assets.models.plan import acquired_column, of_one_class
 from burnscar_assets.progress import Progress
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS, PREDICTIONS
 from burnscar_assets.storage.tables import read_table
@@ -35,9 +35,10 @@ def fix_rules(spec: EvaluationSpec, checkpoint: Path, seen: gpd.GeoDataFrame, pr
     Args:
         spec: of the evaluation.
         checkpoint: the checkpoint's folder.
-        seen: windows of both splits that it has seen, with `acquired`.
+        seen: windows of both splits that it has seen, with `acquired`; those of no single class don't count.
         progress: told of steps.
     """
+    seen = of_one_class(seen)
     train, val = (seen[seen["split"] == split].reset_index(drop=True) for split in (Split.TRAIN, Split.VAL))
     nbr = np.concatenate(
         [np.empty(0), *(window_nbr(images, spec.sensor) for _, images in _batches(spec, train, progress))]

@@ -23,7 +23,7 @@ from burnscar_assets.evaluation.report import MODEL, answers_of, fire_ids_of
 from burnscar_assets.evaluation.season import check_seen
 from burnscar_assets.evaluation.spec import EvaluationSpec
 from burnscar_assets.models.manifest import verify_checkpoint
-from burnscar_assets.models.plan import seen_windows, windows_of
+from burnscar_assets.models.plan import of_one_class, seen_windows, windows_of
 from burnscar_assets.process import Report, run_stage
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.settings import EvaluationSettings
@@ -72,7 +72,7 @@ def score_checkpoint(spec: EvaluationSpec, progress: Progress = silent) -> pd.Da
     usable = windows_of(root, manifest, spec.layer)
     check_seen(usable, manifest)
     rules = fix_rules(spec, folder, seen_windows(usable), progress)
-    year: gpd.GeoDataFrame = usable[usable["fire_year"] == spec.fire_year].reset_index(drop=True)
+    year: gpd.GeoDataFrame = of_one_class(usable[usable["fire_year"] == spec.fire_year])
     return score_by_protocols(predict(spec, folder, describe_windows(spec, year), rules, progress), spec.settings)
 
 

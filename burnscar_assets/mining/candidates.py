@@ -58,6 +58,7 @@ def draw_candidates(
             "seed": sampling.seed + SEED_STEP,
             "unburnt_per_burnt": {Stratum.LAND: count / burnt},
             "hard_negatives": None,
+            "edge_share": 0,
         }
     )
     drawn = sample_points(perimeters, history, fire_year, others, windows, land=land, hard_negatives=None).points

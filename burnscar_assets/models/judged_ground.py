@@ -16,11 +16,21 @@ from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.mapping.fires import judged_fires
 from burnscar_assets.mapping.scene_frames import frames_of_fires
 from burnscar_assets.settings import Settings
+from burnscar_assets.storage.contracts import FIRE_PERIMETERS
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.storage.tables import TABLE_CRS
+from burnscar_assets.storage.tables import TABLE_CRS, table_path
 
 JUDGES: dict[Split, tuple[Split, ...]] = {Split.TRAIN: (Split.VAL, Split.TEST), Split.VAL: (Split.TEST,)}
 """Splits whose fires' frames windows of a split keep off."""
+
+
+def judged_years(settings: Settings, root: DataRoot, fire_years: Sequence[int]) -> list[int]:
+    """Years whose fires may judge a checkpoint that sees some years: these; in a world with folds, all of the world."""
+    if not settings.sampling.splits.folds:
+        return list(fire_years)
+    last = settings.years.last or max(fire_years)
+    world = (year for year in range(settings.years.first, last + 1) if year not in settings.years.exclude)
+    return sorted({*fire_years, *(year for year in world if table_path(root, FIRE_PERIMETERS, year).exists())})
 
 
 def judged_frames(

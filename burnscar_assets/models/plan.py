@@ -9,13 +9,20 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 
-from burnscar_assets.classes import CLASS_NAMES, Fold, Split
+from burnscar_assets.classes import CLASS_NAMES, MIXED, Fold, Split
 from burnscar_assets.encoders.chosen import ChosenEncoder
 from burnscar_assets.encoders.tuning import check_tuning
 from burnscar_assets.encoders.weights import resolve_encoder
 from burnscar_assets.errors import InputError, MissingDataError, SettingsError
-from burnscar_assets.models.config import check_inputs, image_layers, needs_encoder, outline_config, run_config
-from burnscar_assets.models.judged_ground import judged_frames, on_judged_frames
+from burnscar_assets.models.config import (
+    check_inputs,
+    image_layers,
+    is_per_pixel,
+    needs_encoder,
+    outline_config,
+    run_config,
+)
+from burnscar_assets.models.judged_ground import judged_frames, judged_years, on_judged_frames
 from burnscar_assets.models.manifest import CheckpointManifest
 from burnscar_assets.models.spec import Counts, TrainingSpec
 from burnscar_assets.reader.clearness import is_clear_enough
@@ -54,7 +61,7 @@ def plan_training(
     outline = outline_config(settings.training, settings.imagery.layer, settings.sensor)
     check_inputs(outline, root.dataset)
     layers = tuple(image_layers(outline, settings.sensor))
-    chosen = choose_windows(settings, root, years, layers, fold)
+    chosen = choose_windows(settings, root, years, layers, fold, per_pixel=is_per_pixel(outline))
     check_splits(chosen, fire_year)
     windows = chosen.windows
     encoder = None
@@ -145,18 +152,21 @@ def choose_windows(
     fire_years: Sequence[int],
     every_layer: Sequence[str] = (),
     fold: Fold | None = None,
+    *,
+    per_pixel: bool = False,
 ) -> ChosenWindows:
     """Choose what a checkpoint is trained with among the complete windows of some years.
 
     In a world with folds, it is the checkpoint that is judged on `fold`, and splits are what that makes of the folds.
+    Windows on the edges of fires are for checkpoints that are trained on label rasters, `per_pixel`.
 
     Raises:
         MissingDataError: a table is missing.
         InputError: a judged fire can't be mapped, as it reaches too far beyond its UTM zone.
     """
-    complete = complete_windows(root, fire_years, settings.imagery.layer, every_layer, fold)
+    complete = complete_windows(root, fire_years, settings.imagery.layer, every_layer, fold, edges=per_pixel)
     clear, cloudy = by_clearness(complete, settings.imagery.min_clear_fraction)
-    judged = on_judged_frames(clear, judged_frames(settings, root, fire_years, fold))
+    judged = on_judged_frames(clear, judged_frames(settings, root, judged_years(settings, root, fire_years), fold))
     return ChosenWindows(clear[~judged].reset_index(drop=True), cloudy, clear[judged].reset_index(drop=True))
 
 
@@ -166,6 +176,8 @@ def complete_windows(
     layer: str,
     every_layer: Sequence[str] = (),
     fold: Fold | None = None,
+    *,
+    edges: bool = False,
 ) -> gpd.GeoDataFrame:
     """Windows of these years whose tiles of every layer are complete, cloudy ones too, by window_id.
 
@@ -175,6 +187,7 @@ def complete_windows(
         layer: raster layer of the image after the fire.
         every_layer: the layers that are read, if there are others.
         fold: that a checkpoint is judged on, in a world with folds: splits are what that makes of the folds.
+        edges: whether those of training and validation on the edges of fires, of no single class, are wanted too.
 
     Returns:
         Table `windows` with `acquired` of the layer's tile, `acquired <layer>` of every layer's, and
@@ -196,7 +209,10 @@ def complete_windows(
             windows.assign(acquired=windows[acquired_column(layer)], clear_fraction=np.fmin.reduce(clear, axis=0))
         )
     windows = pd.concat(parts, ignore_index=True).sort_values("window_id", kind="stable", ignore_index=True)
-    return windows if fold is None else windows.assign(split=windows["split"].map(fold.roles).astype("string"))
+    if fold is not None:
+        windows = windows.assign(split=windows["split"].map(fold.roles).astype("string"))
+    seen = windows["split"] != Split.TEST
+    return windows[(windows["category"] != MIXED) | (seen & edges)].reset_index(drop=True)
 
 
 def by_clearness(windows: gpd.GeoDataFrame, least: float) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
@@ -233,16 +249,17 @@ def windows_of(root: DataRoot, manifest: CheckpointManifest, layer: str) -> gpd.
     Raises:
         MissingDataError: a table is missing.
     """
-    usable = usable_windows(
-        root,
-        manifest.fire_years,
-        layer,
-        manifest.every_layer,
-        min_clear_fraction=manifest.min_clear_fraction,
-        fold=manifest.fold,
+    complete = complete_windows(
+        root, manifest.fire_years, layer, manifest.every_layer, manifest.fold, edges=manifest.per_pixel
     )
+    usable = by_clearness(complete, manifest.min_clear_fraction)[0]
     judged = [window_id for names in manifest.judged_windows.values() for window_id in names]
     return usable[~usable["window_id"].isin(judged)].reset_index(drop=True)
+
+
+def of_one_class(windows: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Windows without those on the edges of fires, which have no class as a whole."""
+    return windows[windows["category"] != MIXED].reset_index(drop=True)
 
 
 def acquired_column(layer: str) -> str:
@@ -278,7 +295,7 @@ def training_years(settings: Settings, root: DataRoot, fire_year: int) -> tuple[
 
 
 def count_windows(windows: pd.DataFrame) -> Counts:
-    """Numbers of `usable_windows` by split, fire year and class."""
+    """Numbers of `usable_windows` by split, fire year and category."""
     counts: Counts = {}
     for (split, year, category), rows in windows.groupby(["split", "fire_year", "category"]):
         counts.setdefault(str(split), {}).setdefault(int(year), {})[str(category)] = len(rows)

@@ -15,7 +15,7 @@ PROGRESS_FILE = "progress.jsonl"
 RUN_FILE = "run.json"
 
 Counts = dict[str, dict[int, dict[str, int]]]
-"""Numbers of windows by split, fire year and class."""
+"""Numbers of windows by split, fire year and category."""
 
 
 class TrainingSpec(ProcessSpec):

@@ -27,9 +27,6 @@ Ints = npt.NDArray[np.int64]
 
 _M2_PER_HA = 10_000.0
 
-_PURPOSE = "burnt"
-"""Names the random choices among burnt cells."""
-
 
 def burnt_points_wanted(area_ha: npt.ArrayLike, side_m: float, settings: SamplingSettings) -> Ints:
     """Burnt points that fires of these areas (hectares) want, before any cap."""
@@ -38,28 +35,40 @@ def burnt_points_wanted(area_ha: npt.ArrayLike, side_m: float, settings: Samplin
     return np.maximum(wanted, 1).astype(np.int64)
 
 
-def burnt_cells(frame: SamplingFrame, chosen: npt.NDArray[np.bool_] | None = None) -> pd.DataFrame:
-    """Cells that are burnt enough to be windows of a fire, of all fires or of those chosen.
+def cells_near_fires(frame: SamplingFrame, stratum: Stratum, chosen: npt.NDArray[np.bool_]) -> pd.DataFrame:
+    """Cells that could meet the perimeters of the chosen fires, as windows of a stratum.
 
     Returns:
         One row a fire and cell: the columns of `accounts.pick_table`, x_m and y_m of the centre (EPSG:3310),
         chance (a hash), share (burnt, 0–1), own_ground (whether the fire's split has the ground).
     """
-    shapes, settings = frame.fires.geometry.to_numpy(), frame.settings
-    fire, cells = _cells_near(shapes, np.arange(len(shapes)) if chosen is None else np.flatnonzero(chosen), frame)
+    shapes = frame.fires.geometry.to_numpy()
+    fire, cells = _cells_near(shapes, np.flatnonzero(chosen), frame)
     footprints = frame.lattice.footprints(cells)
     x_m, y_m = frame.lattice.centres(cells)
-    table = pick_table(Stratum.BURNT, fire, cells).assign(
+    return pick_table(stratum, fire, cells).assign(
         x_m=x_m,
         y_m=y_m,
-        chance=frame.chances(_PURPOSE, fire, cells),
+        chance=frame.chances(stratum.value, fire, cells),
         share=Pieces(shapes).covered_share(footprints, fire),
         own_ground=frame.split_map.splits_touched(shapely.bounds(footprints)) == frame.splits[fire],
     )
+
+
+def burnt_cells(frame: SamplingFrame, chosen: npt.NDArray[np.bool_] | None = None) -> pd.DataFrame:
+    """Those of `cells_near_fires` that are burnt enough to be windows of a fire, of all fires or of those chosen."""
+    everything, settings = np.ones(len(frame.fires), dtype=bool), frame.settings
+    table = cells_near_fires(frame, Stratum.BURNT, everything if chosen is None else chosen)
     inside = table[table["share"] >= settings.min_burnt_share]
     rest = table[~table["fire"].isin(inside["fire"]) & (table["share"] >= settings.min_burnt_share_small)]
     best = rest.sort_values(["own_ground", "share", "chance"], ascending=False, kind="stable")
     return pd.concat([inside, best.drop_duplicates("fire")], ignore_index=True)
+
+
+def burnt_points_allowed(frame: SamplingFrame) -> Ints:
+    """Burnt points that each fire may have: those that it wants, up to its cap."""
+    wanted = burnt_points_wanted(frame.fires["area_ha"], frame.lattice.side_m, frame.settings)
+    return np.minimum(wanted, frame.settings.max_points_per_fire)
 
 
 def spread_burnt(frame: SamplingFrame, chosen: npt.NDArray[np.bool_]) -> PickedStratum:
@@ -67,23 +76,41 @@ def spread_burnt(frame: SamplingFrame, chosen: npt.NDArray[np.bool_]) -> PickedS
 
     Rejected are the cells inside fires whose ground is of another split.
     """
-    losses, settings, fires = Losses(), frame.settings, frame.fires
-    cells = burnt_cells(frame, chosen)
-    wanted = np.where(chosen, burnt_points_wanted(fires["area_ha"], frame.lattice.side_m, settings), 0)
-    allowed = np.minimum(wanted, settings.max_points_per_fire)
-    least_area_ha = settings.min_burnt_share_small * frame.lattice.side_m**2 / _M2_PER_HA
-    rows_of_fire = cells.groupby("fire").indices
-    picked = [cells.head(0)]
-    for fire in np.flatnonzero(chosen).tolist():
-        losses.add(fire, Stratum.BURNT, accounts.CAPPED, wanted[fire] - allowed[fire])
+    area_ha, side_m = frame.fires["area_ha"].to_numpy(dtype=float), frame.lattice.side_m
+    allowed = np.where(chosen, burnt_points_allowed(frame), 0)
+    wanted = np.where(chosen, burnt_points_wanted(area_ha, side_m, frame.settings), 0)
+    too_small = area_ha < frame.settings.min_burnt_share_small * side_m**2 / _M2_PER_HA
+    nowhere = np.where(too_small, accounts.SMALLER_THAN_WINDOW, accounts.NO_WINDOW_INSIDE)
+    spread_out = spread_over_fires(frame, Stratum.BURNT, burnt_cells(frame, chosen), allowed, nowhere)
+    for fire, capped in enumerate(wanted - allowed):
+        spread_out.losses.add(fire, Stratum.BURNT, accounts.CAPPED, capped)
+    return replace(spread_out, wanted=wanted)
+
+
+def spread_over_fires(
+    frame: SamplingFrame, stratum: Stratum, cells: pd.DataFrame, wanted: Ints, nowhere: npt.NDArray[np.str_]
+) -> PickedStratum:
+    """Windows of each fire that lie apart from each other, on ground of its split.
+
+    Args:
+        frame: the fires.
+        stratum: of the windows.
+        cells: those that the windows are chosen from, as in `cells_near_fires`.
+        wanted: how many each fire wants, shape (n,).
+        nowhere: reason, for each fire, that it has none if there is no cell, shape (n,).
+    """
+    losses, rows_of_fire, picked = Losses(), cells.groupby("fire").indices, [cells.head(0)]
+    for fire in np.flatnonzero(wanted).tolist():
         mine = cells.iloc[rows_of_fire.get(fire, [])]
         own = mine[mine["own_ground"]]
-        picked.append(spread(own, int(allowed[fire]), frame.least_m, extent_of(own)))
-        too_small = fires["area_ha"].iat[fire] < least_area_ha
-        _explain(losses, fire, int(allowed[fire]) - len(picked[-1]), mine, too_small)
-    picks, none = pd.concat(picked, ignore_index=True), PickedStratum.empty(len(fires))
-    barred = np.bincount(cells["fire"][~cells["own_ground"]].to_numpy(dtype=np.int64), minlength=len(fires))
-    none.rejected[:, REJECTED_FOR.index(accounts.OTHER_GROUND)] = barred
+        picked.append(spread(own, int(wanted[fire]), frame.least_m, extent_of(own)))
+        missing = int(wanted[fire]) - len(picked[-1])
+        barred = min(missing, len(mine) - len(own))
+        losses.add(fire, stratum, accounts.OTHER_GROUND, barred)
+        losses.add(fire, stratum, accounts.NO_ROOM if len(mine) else str(nowhere[fire]), missing - barred)
+    picks, none = pd.concat(picked, ignore_index=True), PickedStratum.empty(len(frame.fires))
+    other = np.bincount(cells["fire"][~cells["own_ground"]].to_numpy(dtype=np.int64), minlength=len(frame.fires))
+    none.rejected[:, REJECTED_FOR.index(accounts.OTHER_GROUND)] = other
     return _of_table(replace(none, wanted=wanted, losses=losses), picks)
 
 
@@ -96,14 +123,19 @@ def pick_burnt(frame: SamplingFrame, spread_out: PickedStratum | None = None) ->
     """
     if spread_out is None:
         spread_out = spread_burnt(frame, np.ones(len(frame.fires), dtype=bool))
+    return thin_out(frame, Stratum.BURNT, spread_out, frame.settings.max_points_per_complex)
+
+
+def thin_out(frame: SamplingFrame, stratum: Stratum, spread_out: PickedStratum, most_a_complex: int) -> PickedStratum:
+    """What other fires leave of the windows that each fire has by itself: the complex's cap, and the spacing."""
     losses = Losses()
     losses.update(spread_out.losses)
-    picks = spread_out.table(Stratum.BURNT)
-    picks["chance"] = frame.chances(_PURPOSE, spread_out.fire, cells_of(picks))
-    picks = _cap_complexes(picks, frame, losses)
+    picks = spread_out.table(stratum)
+    picks["chance"] = frame.chances(stratum.value, spread_out.fire, cells_of(picks))
+    picks = _cap_complexes(picks, frame, most_a_complex, losses)
     priority = picks["chance"].rank(method="first").to_numpy(dtype=np.int64)
     keep = far_enough(cells_of(picks), priority, frame.settings.spacing_windows)
-    losses.add_all(picks["fire"].to_numpy()[~keep], Stratum.BURNT, accounts.TOO_CLOSE)
+    losses.add_all(picks["fire"].to_numpy()[~keep], stratum, accounts.TOO_CLOSE)
     return _of_table(replace(spread_out, losses=losses), picks[keep])
 
 
@@ -131,22 +163,12 @@ def _cells_near(shapes: npt.NDArray[np.object_], fires: Ints, frame: SamplingFra
     return np.concatenate(numbers), Cells.concatenate(found)
 
 
-def _explain(losses: Losses, fire: int, missing: int, cells: pd.DataFrame, too_small: bool) -> None:
-    """Enter why a fire has fewer points than allowed."""
-    if cells.empty:
-        reason = accounts.SMALLER_THAN_WINDOW if too_small else accounts.NO_WINDOW_INSIDE
-        losses.add(fire, Stratum.BURNT, reason, missing)
-        return
-    barred = min(missing, int((~cells["own_ground"]).sum()))
-    losses.add(fire, Stratum.BURNT, accounts.OTHER_GROUND, barred)
-    losses.add(fire, Stratum.BURNT, accounts.NO_ROOM, missing - barred)
-
-
-def _cap_complexes(picks: pd.DataFrame, frame: SamplingFrame, losses: Losses) -> pd.DataFrame:
+def _cap_complexes(picks: pd.DataFrame, frame: SamplingFrame, most: int, losses: Losses) -> pd.DataFrame:
     """Take the first picks of every fire of a complex in turn, up to the complex's cap."""
     named = picks.assign(complex=frame.complexes()[picks["fire"].to_numpy(dtype=np.int64)])
     in_turn = named.sort_values(["rank", "chance"], kind="stable")
-    over = (in_turn["complex"] != "") & (in_turn.groupby("complex").cumcount() >= frame.settings.max_points_per_complex)
+    over = (in_turn["complex"] != "") & (in_turn.groupby("complex").cumcount() >= most)
     over = over.reindex(picks.index).to_numpy(dtype=bool)
-    losses.add_all(picks["fire"].to_numpy()[over], Stratum.BURNT, accounts.CAPPED)
+    for stratum, capped in picks[over].groupby("stratum"):
+        losses.add_all(capped["fire"].to_numpy(), Stratum(stratum), accounts.CAPPED)
     return picks[~over].reset_index(drop=True)

@@ -133,9 +133,9 @@ def pick_unburnt(stratum: Stratum, source: StratumSource, wanted: Ints, frame: S
     )
 
 
-def drop_too_close(burnt: pd.DataFrame, unburnt: pd.DataFrame, frame: SamplingFrame) -> tuple[pd.DataFrame, Losses]:
-    """The unburnt picks that keep the spacing from burnt ones, from strata before theirs, and from each other."""
-    picks, order = pd.concat([burnt, unburnt], ignore_index=True), [stratum.value for stratum in Stratum]
+def drop_too_close(burnt: pd.DataFrame, others: pd.DataFrame, frame: SamplingFrame) -> tuple[pd.DataFrame, Losses]:
+    """The other picks that keep the spacing from burnt ones, from strata before theirs, and from each other."""
+    picks, order = pd.concat([burnt, others], ignore_index=True), [stratum.value for stratum in Stratum]
     fire = picks["fire"].to_numpy(dtype=np.int64)
     chance = frame.chances("thin", fire, cells_of(picks))
     priority = np.empty(len(picks), dtype=np.int64)

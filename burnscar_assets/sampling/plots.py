@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 import geopandas as gpd
 import pandas as pd
 
-from burnscar_assets.classes import BURNT, CLASS_NAMES, Stratum, split_colors
+from burnscar_assets.classes import BURNT, CLASS_NAMES, MIXED, Stratum, split_colors
 from burnscar_assets.sampling.land import load_land
 from burnscar_assets.text import as_drawn
 
@@ -18,7 +18,7 @@ _KILOMETRE_M = 1000.0
 _LAND_COLOR: Final = "#f0eee9"
 _PERIMETER_COLOR: Final = "#d9c2b8"
 _LOSS_COLOR: Final = "#8c8c8c"
-_CLASS_MARKERS: Final = {"burnt": "o", "unburnt": "^"}
+_CLASS_MARKERS: Final = {"burnt": "o", "unburnt": "^", MIXED: "s"}
 
 
 def plot_points(

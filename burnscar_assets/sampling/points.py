@@ -1,4 +1,4 @@
-"""Points of a fire year: the centres of its burnt and unburnt windows, and what was lost on the way.
+"""Points of a fire year: the centres of its burnt and unburnt windows and of those on edges, and what was lost.
 
 Each point is one cell of the lattice of its UTM zone; no cell is used twice in a year, and no two windows
 overlap. All points of a fire, and all fires of a cluster, are of one split and on its ground. Unburnt
@@ -37,7 +37,7 @@ from burnscar_assets.storage.hashing import hash_json
 from burnscar_assets.storage.tables import TABLE_CRS
 
 _ID_LENGTH = 16
-_OF_A_FIRE = (Stratum.BURNT, Stratum.RING, Stratum.GRANULE)
+_OF_A_FIRE = (Stratum.BURNT, Stratum.RING, Stratum.GRANULE, Stratum.EDGE)
 """Strata whose points belong to a fire; the others belong to their block of ground."""
 
 
@@ -132,9 +132,12 @@ def sample_points(
         parts.append(picked.table(stratum))
         losses.update(picked.losses)
         rejected.update(dict(zip(REJECTED_FOR, picked.rejected.sum(axis=0).tolist(), strict=True)))
-    unburnt, lost = drop_too_close(burnt, pd.concat(parts, ignore_index=True), frame)
+    picked = resampling.pick_edges()
+    parts.append(picked.table(Stratum.EDGE))
+    losses.update(picked.losses)
+    others, lost = drop_too_close(burnt, pd.concat(parts, ignore_index=True), frame)
     losses.update(lost)
-    points = _points_table(pd.concat([burnt, unburnt], ignore_index=True), frame, fire_year)
+    points = _points_table(pd.concat([burnt, others], ignore_index=True), frame, fire_year)
     lost_table = _losses_table(losses, perimeters, frame, fire_year)
     summary = _summary(fire_year, points, lost_table, len(perimeters), frame, barred, rejected)
     return SampledPoints(points, lost_table, summary, resampling.memory)
@@ -195,14 +198,13 @@ def _points_table(picks: pd.DataFrame, frame: SamplingFrame, fire_year: int) -> 
     lon, lat = frame.lattice.centres(cells, GEOGRAPHIC_CRS)
     fires = frame.fires.iloc[picks["fire"].to_numpy(dtype=np.int64)].reset_index(drop=True)
     of_fire = picks["stratum"].isin([s.value for s in _OF_A_FIRE]).to_numpy(dtype=bool)
-    burnt = (picks["stratum"] == Stratum.BURNT.value).to_numpy(dtype=bool)
     table = gpd.GeoDataFrame(
         {
             "fire_year": fire_year,
             "fire_id": np.where(of_fire, fires["fire_id"].astype(str), ""),
             "cluster_id": np.where(of_fire, fires["cluster_id"].astype(str), frame.split_map.block_names(x_m, y_m)),
             "stratum": picks["stratum"],
-            "category": np.where(burnt, CLASS_NAMES[BURNT], CLASS_NAMES[UNBURNT]),
+            "category": [Stratum(name).category for name in picks["stratum"]],
             "split": fires["split"],
             "utm_epsg": picks["utm_epsg"],
             "cell_col": picks["cell_col"],
@@ -250,7 +252,9 @@ def _summary(
         fires_sampled=int(burnt["fire_id"].nunique()),
         clusters=int(burnt["cluster_id"].nunique()),
         points=len(points),
-        unburnt_per_burnt=(len(points) - len(burnt)) / len(burnt) if len(burnt) else None,
+        unburnt_per_burnt=float((points["category"] == CLASS_NAMES[UNBURNT]).sum()) / len(burnt)
+        if len(burnt)
+        else None,
         points_by_stratum=_counts(points["stratum"]),
         points_by_split=_counts(points["split"]),
         burnt_by_split=_counts(burnt["split"]),

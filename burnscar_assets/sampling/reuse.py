@@ -1,9 +1,10 @@
 """Points that stay as they are when a year is sampled again.
 
-The burnt windows that a fire has by itself are remembered; what the year's other fires leave of them is found anew.
-Negatives of a fire hang on the fire, on the ground, and on whether each window that is drawn for it keeps off every
-burn. So the windows drawn are remembered, with that answer. Where fire and ground are as before, and no answer changed,
-the picks are those of before; the other fires are sampled anew. The result is the same as without memory.
+The burnt windows, and those on its edge, that a fire has by itself are remembered; what the year's other fires leave of
+them is found anew. Negatives of a fire hang on the fire, on the ground, and on whether each window that is drawn for it
+keeps off every burn. So the windows drawn are remembered, with that answer. Where fire and ground are as before, and no
+answer changed, the picks are those of before; the other fires are sampled anew. The result is the same as without
+memory.
 """
 
 import hashlib
@@ -21,6 +22,7 @@ import shapely
 from burnscar_assets.classes import Stratum
 from burnscar_assets.sampling.accounts import Losses
 from burnscar_assets.sampling.burnt import pick_burnt, spread_burnt
+from burnscar_assets.sampling.edges import pick_edges, spread_edges
 from burnscar_assets.sampling.frame import SamplingFrame
 from burnscar_assets.sampling.ground import Pieces, Shapes
 from burnscar_assets.sampling.lattice import Cells, Lattice
@@ -82,7 +84,7 @@ class Memory:
 
     Attributes:
         inputs: what it was drawn from.
-        strata: by stratum; of the burnt one, what each fire has on its own.
+        strata: by stratum; of the burnt one and of edges, what each fire has on its own.
     """
 
     inputs: Inputs
@@ -165,16 +167,12 @@ class Resampling:
         return Memory(self._inputs, self._picked)
 
     def pick_burnt(self) -> PickedStratum:
-        """The burnt windows, as `burnt.pick_burnt` picks them; what is remembered is what each fire has on its own."""
-        fires = len(self._frame.fires)
-        kept, stays = PickedStratum.empty(fires), np.zeros(fires, dtype=bool)
-        if self._before is not None and Stratum.BURNT in self._before.strata:
-            old_number = self._old_numbers(self._before)
-            stays = old_number >= 0
-            kept = self._before.strata[Stratum.BURNT].of_fires(old_number, stays)
-        spread_out = kept if stays.all() else kept.joined(spread_burnt(self._frame, ~stays))
-        self._picked[Stratum.BURNT] = spread_out
-        return pick_burnt(self._frame, spread_out)
+        """The burnt windows, as `burnt.pick_burnt` picks them."""
+        return pick_burnt(self._frame, self._of_fires(Stratum.BURNT, spread_burnt))
+
+    def pick_edges(self) -> PickedStratum:
+        """The windows on the edges of fires, as `edges.pick_edges` picks them."""
+        return pick_edges(self._frame, self._of_fires(Stratum.EDGE, spread_edges))
 
     def pick_unburnt(self, stratum: Stratum, source: Callable[[], StratumSource], wanted: Ints) -> PickedStratum:
         """The unburnt windows of a stratum, as `pick_unburnt` picks them; the source is only made if it is needed."""
@@ -185,6 +183,17 @@ class Resampling:
         picked = kept.joined(pick_unburnt(stratum, source(), again, self._frame)) if again.any() else kept
         self._picked[stratum] = picked
         return picked
+
+    def _of_fires(self, stratum: Stratum, spread: Callable[..., PickedStratum]) -> PickedStratum:
+        """What each fire has of a stratum on its own, which is remembered: of fires as they were, that of before."""
+        fires = len(self._frame.fires)
+        kept, stays = PickedStratum.empty(fires), np.zeros(fires, dtype=bool)
+        if self._before is not None and stratum in self._before.strata:
+            old_number = self._old_numbers(self._before)
+            stays = old_number >= 0
+            kept = self._before.strata[stratum].of_fires(old_number, stays)
+        self._picked[stratum] = kept if stays.all() else kept.joined(spread(self._frame, ~stays))
+        return self._picked[stratum]
 
     def _kept(self, stratum: Stratum, wanted: Ints) -> tuple[PickedStratum, npt.NDArray[np.bool_]]:
         """What stays of a stratum, by the fires' new numbers, and the fires of which all of it stays."""

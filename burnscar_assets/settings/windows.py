@@ -107,6 +107,13 @@ class SamplingSettings(Section):
         {Stratum.RING: 0.5, Stratum.GRANULE: 0.3, Stratum.LAND: 0.2},
         description="Unburnt points of each stratum per burnt point: together, the class balance.",
     )
+    edge_share: float = Field(
+        0.5,
+        ge=0,
+        le=4,
+        description="Windows on the edge of a fire (stratum edge) per burnt window that it may have, on ground for "
+        "training and validation: only models that answer pixel by pixel are trained with them.",
+    )
     land: str | None = Field(
         None, description="Vector file of the land to sample, under the data root; empty: California in coarse outline."
     )
@@ -125,8 +132,10 @@ class SamplingSettings(Section):
 
     @model_validator(mode="after")
     def _strata_are_negatives(self) -> Self:
-        if Stratum.BURNT in self.unburnt_per_burnt:
-            raise ValueError("unburnt_per_burnt takes the strata ring, granule, land, hard, old_scar; not burnt")
+        if {Stratum.BURNT, Stratum.EDGE} & set(self.unburnt_per_burnt):
+            raise ValueError(
+                "unburnt_per_burnt takes the strata ring, granule, land, hard, old_scar; not burnt or edge"
+            )
         if self.only_on_land and self.land is None:
             raise ValueError("only_on_land needs a layer of the land: name one in sampling.land")
         if self.splits.folds and self.max_fires_per_year:

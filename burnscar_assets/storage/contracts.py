@@ -176,8 +176,8 @@ SAMPLE_POINTS: Final = Table(
             "string",
             "Cluster of fires (touching perimeters, complexes, rings); for land: its ground block.",
         ),
-        Column("stratum", "string", "`burnt`, `ring`, `granule`, `land`, `hard` or `old_scar`."),
-        Column("category", "string", "Class name: `burnt` or `unburnt`."),
+        Column("stratum", "string", "`burnt`, `ring`, `granule`, `land`, `hard`, `old_scar` or `edge`."),
+        Column("category", "string", "Class name, `burnt` or `unburnt`; `mixed` on the edge of a fire."),
         Column(
             "split", "string", "`train`, `val` or `test`: the split of the ground; in a world with folds, its fold."
         ),
@@ -237,7 +237,7 @@ WINDOWS: Final = Table(
         Column("fire_id", "string", "Fire; empty for land without fire."),
         Column("cluster_id", "string", "Cluster of fires."),
         Column("stratum", "string", "Stratum of the point."),
-        Column("category", "string", "`burnt` or `unburnt`."),
+        Column("category", "string", "`burnt` or `unburnt`; `mixed` on the edge of a fire, where label rasters tell."),
         Column("split", "string", "`train`, `val` or `test`."),
         Column("utm_epsg", "int", "EPSG code of the projection."),
         Column("min_col", "int", "Left edge, pixels of the projection."),

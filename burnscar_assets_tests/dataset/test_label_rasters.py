@@ -107,14 +107,17 @@ def labels() -> Labels:
 
 
 def test_sampled_windows_are_labelled_as_they_were_sampled(labels: Labels) -> None:
-    """Both UTM zones: burnt windows are mostly burnt, and no pixel of an unburnt window is burnt."""
+    """Both UTM zones: burnt windows are mostly burnt, no pixel of an unburnt one is, and windows on edges are mixed."""
     described = describe_labels(TABLE, labels)
     assert set(TABLE["utm_epsg"]) == {32610, 32611}
     assert list(labels) == TABLE["window_id"].tolist()
     burnt = described["category"] == "burnt"
     assert described.loc[burnt, "burnt_share"].min() > 0.7
-    assert described.loc[~burnt, "burnt_share"].max() == 0
-    assert described.loc[~burnt, "unlabelled_share"].max() == 0
+    unburnt = described["category"] == "unburnt"
+    assert described.loc[unburnt, "burnt_share"].max() == 0
+    edges = described[described["category"] == "mixed"]
+    assert len(edges) and (edges["unlabelled_share"] > 0).all() and 0.1 < edges["burnt_share"].mean() < 0.7
+    assert described.loc[unburnt, "unlabelled_share"].max() == 0
     assert WINDOWS.content_hash(described) != WINDOWS.content_hash(TABLE)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from burnscar_assets.classes import Split
+from burnscar_assets.classes import Fold, Split
 from burnscar_assets.errors import MissingDataError
 from burnscar_assets.mapping.fires import judged_fires
 from burnscar_assets.mapping.frame import Box, Frame
@@ -16,9 +16,9 @@ from burnscar_assets.mapping.scene_frames import frames_of_fires
 from burnscar_assets.models.judged_ground import judged_frames
 from burnscar_assets.models.plan import choose_windows, plan_training, seen_windows
 from burnscar_assets.settings import Settings, SplitSettings
-from burnscar_assets.storage.contracts import FIRE_PERIMETERS
+from burnscar_assets.storage.contracts import FIRE_PERIMETERS, FOLDS, TILES, WINDOWS
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.storage.tables import read_table, table_path
+from burnscar_assets.storage.tables import read_table, table_path, write_table
 from burnscar_assets_tests.models.training_kit import tiny_settings
 from burnscar_assets_tests.tiny_dataset import make_tiny_dataset
 
@@ -83,6 +83,29 @@ def test_the_plan_of_a_training_run_leaves_them_out_and_counts_them(judged_world
     assert judged == set(chosen.judged["window_id"])
     assert not judged & {name for names in spec.names.values() for name in names}
     assert not plan_training(tiny_settings(), judged_world, 2020).judged_windows
+
+
+def test_a_year_without_windows_judges_a_fold_too(judged_world: DataRoot, tmp_path: Path) -> None:
+    shutil.copytree(judged_world.path, tmp_path / "data")
+    root, settings = DataRoot(tmp_path / "data"), tiny_settings()
+    windows, fires = (read_table(root, table, 2020) for table in (WINDOWS, FIRE_PERIMETERS))
+    scene = fires[fires["fire_id"] == "train_2020_0"].assign(fire_id="judged", fire_year=2019)
+    write_table(root, FIRE_PERIMETERS, scene, 2019)
+    for table in (WINDOWS, TILES):
+        table_path(root, table, 2019).unlink()
+    fold_of = {"train": "fold_0", "val": "fold_1", "test": "fold_2"}
+    write_table(root, WINDOWS, windows.assign(split=windows["split"].map(fold_of)), 2020)
+    every = pd.concat([fires, scene], ignore_index=True)
+    folds = every["fire_id"].str.partition("_")[0].map(fold_of).fillna("fold_1")
+    dealt = every[["fire_id", "fire_year", "geometry"]].assign(group_id=every["fire_id"], fold=folds)
+    write_table(root, FOLDS, dealt, None)
+    splits = settings.sampling.splits.model_copy(update={"folds": 3})
+    settings = settings.model_copy(update={"sampling": settings.sampling.model_copy(update={"splits": splits})})
+    chosen = choose_windows(settings, root, [2020], fold=Fold(1, 3))
+    frame = next(one.frame for one in frames_of_fires(judged_fires(settings, root, 2019, ["fold_1"]), settings, root))
+    kept = seen_windows(chosen.windows)
+    assert not any(shares_a_pixel(window, frame) for _, window in kept.iterrows())
+    assert any(shares_a_pixel(window, frame) for _, window in chosen.judged.iterrows())
 
 
 def test_frames_are_those_of_judged_fires_alone(judged_world: DataRoot) -> None:

@@ -30,6 +30,7 @@ def assert_sound(
     assert_cells_apart(points, footprints, settings)
     assert_split_on_its_ground(points, footprints, settings)
     assert_burnt_are_burnt(points, footprints, perimeters, settings, windows)
+    assert_edges_are_crossed(points, footprints, perimeters)
     assert_unburnt_keep_off_burns(points, footprints, perimeters, history, settings)
     assert_strata_keep_their_distance(points, perimeters, settings)
     assert_clusters(points, perimeters, settings)
@@ -81,6 +82,14 @@ def assert_burnt_are_burnt(
     assert (in_complex <= settings.max_points_per_complex).all()
 
 
+def assert_edges_are_crossed(points: gpd.GeoDataFrame, footprints: np.ndarray, perimeters: gpd.GeoDataFrame) -> None:
+    """The outline of their fire crosses windows on edges, none of which is on ground for testing."""
+    edges = points["stratum"] == "edge"
+    assert (edges == (points["category"] == "mixed")).all() and not (points["split"][edges] == "test").any()
+    outlines = perimeters.set_index("fire_id").boundary.loc[points["fire_id"][edges]].to_numpy()
+    assert shapely.intersects(footprints[edges.to_numpy(dtype=bool)], outlines).all()
+
+
 def assert_unburnt_keep_off_burns(
     points: gpd.GeoDataFrame,
     footprints: np.ndarray,
@@ -129,7 +138,12 @@ def assert_account(
     wanted = burnt_points_wanted(perimeters["area_ha"], windows.side_m, settings)
     total = pd.Series(had, dtype=float).add(lost.astype(float), fill_value=0)
     assert total.loc[perimeters["fire_id"]].tolist() == wanted.tolist()
-    unburnt_lost = int(sampled.losses.loc[sampled.losses["stratum"] != "burnt", "points"].sum())
-    unburnt = len(sampled.points) - len(burnt) + unburnt_lost
+    lost_by = sampled.losses.groupby("stratum")["points"].sum()
+    unburnt = int(
+        (sampled.points["category"] == "unburnt").sum() + lost_by.drop(["burnt", "edge"], errors="ignore").sum()
+    )
     asked = len(burnt) * sum(settings.unburnt_per_burnt.values())
     assert abs(unburnt - asked) <= had.size
+    edges = int((sampled.points["category"] == "mixed").sum() + lost_by.get("edge", 0))
+    allowed = np.minimum(wanted, settings.max_points_per_fire)
+    assert edges <= settings.edge_share * allowed.sum() + len(perimeters)

@@ -116,7 +116,7 @@ def train_baseline(
     started = time.monotonic()
     years = training_years(settings, root, fire_year)
     before = _before(setup, settings)
-    chosen = choose_windows(settings, root, years, [before] if before else [], fold)
+    chosen = choose_windows(settings, root, years, [before] if before else [], fold, per_pixel=setup.per_pixel)
     check_splits(chosen, fire_year)
     folder, windows = root.checkpoint(fire_year), chosen.windows
     identity = _run_hash(setup, settings, fire_year, chosen, data_versions)
@@ -237,7 +237,7 @@ def _manifest(
         layer=settings.imagery.layer,
         layers=_layers(setup, settings),
         sensor=settings.sensor,
-        per_pixel=setup.trees is not None and setup.trees.per == "pixel",
+        per_pixel=setup.per_pixel,
         parameters=trained.parameters,
         trainable_parameters=trained.parameters,
         min_clear_fraction=settings.imagery.min_clear_fraction,

@@ -141,7 +141,14 @@ def checkpoint_holds(world: World, fire_year: int) -> bool:
 
     for trained in world.trained():
         root, manifest = trained.root, load_manifest(trained.root.checkpoint(fire_year))
-        chosen = choose_windows(trained.settings, root, manifest.fire_years, manifest.every_layer, trained.fold)
+        chosen = choose_windows(
+            trained.settings,
+            root,
+            manifest.fire_years,
+            manifest.every_layer,
+            trained.fold,
+            per_pixel=manifest.per_pixel,
+        )
         if seen_hash(chosen.windows) != manifest.seen_hash or names_by_split(chosen.judged) != manifest.judged_windows:
             return False
     return True
