@@ -116,6 +116,7 @@ def test_balance_is_looked_at_in_each_split() -> None:
         ("train", ["burnt", "burnt"], False),
         ("train", ["unburnt"], False),
         ("val", ["burnt"], True),
+        ("fold_1", ["burnt"], True),
     ],
 )
 def test_training_on_one_class_is_refused(split: str, categories: list[str], holds: bool) -> None:
