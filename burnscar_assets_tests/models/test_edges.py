@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import geopandas as gpd
+import numpy as np
 import pytest
 
 from burnscar_assets.classes import MIXED, Split
+from burnscar_assets.evaluation import judge
+from burnscar_assets.evaluation.spec import EvaluationSpec
 from burnscar_assets.models.manifest import CheckpointManifest
 from burnscar_assets.models.plan import (
     choose_windows,
@@ -67,3 +71,23 @@ def test_a_checkpoint_finds_again_what_it_has_seen(with_edges: DataRoot) -> None
         assert seen_hash(found) == seen_hash(chosen.windows)
         assert (MIXED in set(found["category"])) == per_pixel
         assert len(of_one_class(found)) == (found["category"] != MIXED).sum() < 80
+
+
+def test_rules_of_windows_are_fixed_without_them(with_edges: DataRoot, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = choose_windows(tiny_settings(), with_edges, [2020], per_pixel=True).windows
+    told: list[str] = []
+
+    def answers(spec: object, checkpoint: object, windows: gpd.GeoDataFrame, *_: object) -> tuple[np.ndarray, None]:
+        told.extend(windows["category"])
+        return np.where(windows["category"] == "burnt", 0.9, 0.1), None
+
+    def batches(spec: object, windows: gpd.GeoDataFrame, *_: object) -> list[tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]]:
+        told.extend(windows["category"])
+        return [(windows, windows)]
+
+    monkeypatch.setattr(judge, "answers", answers)
+    monkeypatch.setattr(judge, "_batches", batches)
+    monkeypatch.setattr(judge, "window_nbr", lambda windows, _: np.where(windows["category"] == "burnt", -0.2, 0.5))
+    spec = EvaluationSpec.model_construct(sensor=None)
+    rules = judge.fix_rules(spec, Path("none"), seen, lambda *_: None)
+    assert set(told) == {"burnt", "unburnt"} and 0.1 < rules.decision.threshold < 0.9
