@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import yaml
 
 from burnscar_assets.dataset.config import before_layer
 from burnscar_assets.encoders.feed import feed
 from burnscar_assets.encoders.load import load_encoder
-from burnscar_assets.encoders.weights import RANDOM
+from burnscar_assets.encoders.weights import RANDOM, resolve_encoder
+from burnscar_assets.environment import weights_folder
 from burnscar_assets.errors import InputError, SettingsError
 from burnscar_assets.models.config import needs_encoder
 from burnscar_assets.settings import ModelSettings, Settings
@@ -23,36 +24,54 @@ OWN_TWIN: Final = "unet"
 ENCODER_RATE: Final = 1.0e-4
 """Learning rate of an encoder that is tuned as a whole; a network without pretraining takes ten times as much."""
 
+_SHORT: Final = "trained for less long"
+_FROM_SCRATCH: Final = "trained as fast and as long as the world's own network, as it has no pretraining either"
 
-def unfit_setups(settings: Settings, root: DataRoot, *, with_before: bool) -> dict[str, str]:
+
+def unfit_setups(settings: Settings, root: DataRoot) -> dict[str, str]:
     """Why set-ups can't be trained in a study, by the name of each that can't.
 
     Args:
         settings: of the study.
         root: of the world, in whose folder `pretrained` weights lie or are linked.
-        with_before: whether windows have images before the fire too.
     """
-    reasons = {name: _why_unfit(load_setup(name), settings, root, with_before=with_before) for name in setup_files()}
+    reasons = {name: _why_unfit(load_setup(name), settings, root) for name in setup_files()}
     return {name: reason for name, reason in reasons.items() if reason}
 
 
-def write_tuned_setups(settings: Settings, root: DataRoot, *, with_before: bool) -> None:
-    """Put set-ups that tune an encoder beside the settings, with as much training as few windows bear.
+def write_trained_setups(settings: Settings, root: DataRoot) -> None:
+    """Put set-ups that are trained beside the settings: with the seeds of the world's own, and encoders' budgets.
 
-    What validation folds of 33 real fires liked; a file that is there stays.
+    Pretrained encoders are trained for as long as validation folds of 33 real fires liked, those with random weights
+    as the world's own network. A file that is there stays.
     """
-    unfit = unfit_setups(settings, root, with_before=with_before)
+    unfit = unfit_setups(settings, root)
     for name, path in setup_files().items():
-        setup = load_setup(name)
-        tunes = setup.is_neural and needs_encoder(setup.applied_to(settings).training)
-        place = root.path / FOLDER / path.name
-        if name in unfit or not tunes or place.exists():
+        setup, place = load_setup(name), root.path / FOLDER / path.name
+        if name in unfit or setup.kind == "threshold" or place.exists():
             continue
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        rate = {} if content["training"].get("tuning") == "frozen" else {"learning_rate": ENCODER_RATE}
-        content["training"] = {"max_epochs": 12, "early_stop_epochs": 4} | rate | content["training"]
-        text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-        write_if_changed(place, f"# Of burnscar study: the shipped set-up, trained for less long.\n{text}".encode())
+        changes = []
+        if not setup.seeds and "seed" not in setup.training:
+            content["seeds"] = [settings.training.seed, *settings.training.further_seeds]
+            changes.append("with the seeds of the world's own")
+        if setup.is_neural and needs_encoder(setup.applied_to(settings).training):
+            changes.append(_budget(content))
+        if changes:
+            text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+            head = f"# Of burnscar study: the shipped set-up, {' and '.join(changes)}.\n"
+            write_if_changed(place, f"{head}{text}".encode())
+
+
+def _budget(content: dict[str, Any]) -> str:
+    """Give a set-up that has an encoder its rate and epochs; returns what was changed."""
+    training = content["training"]
+    if training.get("model", {}).get("weights") == RANDOM:
+        content["description"] = f"{content.get('description', '')} Here {_FROM_SCRATCH}.".strip()
+        return _FROM_SCRATCH
+    rate = {} if training.get("tuning") == "frozen" else {"learning_rate": ENCODER_RATE}
+    content["training"] = {"max_epochs": 12, "early_stop_epochs": 4} | rate | training
+    return _SHORT
 
 
 def link_weights(weights: Mapping[str, Path], root: DataRoot) -> None:
@@ -78,14 +97,15 @@ def link_weights(weights: Mapping[str, Path], root: DataRoot) -> None:
             link.symlink_to(folder.resolve(), target_is_directory=True)
 
 
-def _why_unfit(setup: Setup, settings: Settings, root: DataRoot, *, with_before: bool) -> str:
+def _why_unfit(setup: Setup, settings: Settings, root: DataRoot) -> str:
     if setup.name == OWN_TWIN:
         return "is the world's own"
-    layers = {setup.layer, *setup.training.get("earlier_layers", ())}
+    layers, own = {setup.layer, *setup.training.get("earlier_layers", ())}, settings.imagery.layer
+    if layers - {None, own, before_layer(own)}:
+        return "wants other layers of images than a study makes"
     wants_change = (setup.threshold and setup.threshold.index != "nbr") or (setup.trees and setup.trees.change)
-    own = {None, settings.imagery.layer} | ({before_layer(settings.imagery.layer)} if with_before else set())
-    if layers - own or (wants_change and not with_before):
-        return "wants other images than there are"
+    if wants_change or before_layer(own) in layers:
+        return "wants images before the fire too, and a study makes windows of images after it only"
     if setup.is_neural and "config" not in setup.training and not needs_encoder(settings.training):
         return "tunes an encoder, and the world's own set-up has none"
     training = setup.applied_to(settings).training
@@ -99,6 +119,13 @@ def _why_no_encoder(model: ModelSettings, settings: Settings, root: DataRoot) ->
         feed(encoder, settings.sensor, published.lacking)
     except SettingsError as error:
         return str(error).partition(":")[0]
-    if model.weights not in (None, RANDOM) or (root.pretrained / encoder.name / published.folder).is_dir():
+    if model.weights == RANDOM:
         return ""
-    return f"has no weights: give --weights {encoder.name}=FOLDER"
+    folder = weights_folder(root, encoder.name) if model.weights is None else root.resolve(model.weights)
+    if not (folder / published.folder).is_dir():
+        return f"has no weights: give --weights {encoder.name}=FOLDER"
+    try:
+        resolve_encoder(model.model_copy(update={"weights": str(folder)}), root)  # named, so that no hub is asked
+    except (InputError, SettingsError) as error:
+        return f"has no weights that can be used ({error})"
+    return ""

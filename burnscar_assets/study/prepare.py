@@ -41,7 +41,7 @@ from burnscar_assets.settings import (
 from burnscar_assets.setups import setup_files
 from burnscar_assets.storage.atomic import atomic_file, write_if_changed
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.study.fitting import link_weights, unfit_setups, write_tuned_setups
+from burnscar_assets.study.fitting import OWN_TWIN, link_weights, unfit_setups, write_trained_setups
 from burnscar_assets.study.world_file import Found, world_text
 from burnscar_assets.text import some_of
 
@@ -132,8 +132,8 @@ def prepare_study(options: StudyOptions, root: DataRoot, progress: Progress = si
     )
     link_weights(options.weights or {}, root)
     settings = known or _write_world(root, found)
-    write_tuned_setups(settings, root, with_before=False)
-    unfit = unfit_setups(settings, root, with_before=False)
+    write_trained_setups(settings, root)
+    unfit = unfit_setups(settings, root)
     told = (*told, *_told(found, settings))
     return Prepared(root.world_file, settings, told, (*_left_out(matched, rejected, years), *_setups(settings, unfit)))
 
@@ -158,7 +158,7 @@ def _known_world(images: Path, perimeters: Path, root: DataRoot) -> Settings | N
 def _write_world(root: DataRoot, found: Found) -> Settings:
     """Write the settings of a new study: those of all set-ups first, which tell which of them fit."""
     bare = parse_settings(yaml.safe_load(world_text(found)), str(root.world_file))
-    text = world_text(found, unfit_setups(bare, root, with_before=False))
+    text = world_text(found, unfit_setups(bare, root))
     settings = parse_settings(yaml.safe_load(text), str(root.world_file))
     write_if_changed(root.world_file, text.encode())
     return settings
@@ -253,6 +253,9 @@ def _setups(settings: Settings, unfit: Mapping[str, str]) -> tuple[str, ...]:
         by_reason[unfit.get(name, "")].append(name)
     could = by_reason.pop("", [])
     said = [f"set-ups, as each {why}: {', '.join(names)}" for why, names in by_reason.items()]
+    for name, why in unfit.items():
+        if name not in excluded and name != OWN_TWIN:
+            said.append(f"set-up {name} {why}: leave it out (setups.exclude), or it fails")
     if could:
         said.append(f"set-ups that would fit, as the settings say (setups.exclude): {', '.join(could)}")
     return tuple(said)

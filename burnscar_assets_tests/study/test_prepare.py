@@ -15,6 +15,7 @@ from burnscar_assets.cli import main
 from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE
 from burnscar_assets.errors import InputError, SettingsError
 from burnscar_assets.sensors.load import load_sensor
+from burnscar_assets.setups import load_setup
 from burnscar_assets.storage.hashing import hash_file
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.study.prepare import DAYS, EXTENT, INDEX, Prepared, StudyOptions, prepare_study
@@ -70,6 +71,30 @@ def test_what_a_person_edits_stays_and_what_is_the_same_is_not_written(prepare: 
     world.write_text(world.read_text().replace("days_after: [2, 40]", "days_after: [0, 30]"))
     prepare()
     assert before == {name: hash_file(tmp_path / "root" / name) for name in (INDEX, DAYS, EXTENT)}
+
+
+def test_set_ups_are_trained_with_seeds_and_without_pretraining_like_the_worlds_own(
+    prepare: Prepare, tmp_path: Path
+) -> None:
+    settings = prepare().settings
+    setups = {path.stem: yaml.safe_load(path.read_text()) for path in (tmp_path / "root" / "setups").glob("*.yaml")}
+    assert {"galileo-random", "trees-per-pixel"} <= set(setups) and "nbr-threshold" not in setups
+    assert setups["trees-per-pixel"]["seeds"] == [0, 1, 2]
+    random = load_setup("galileo-random")
+    assert "as the world's own network" in random.description
+    own, its = settings.training, random.applied_to(settings).training
+    assert (its.learning_rate, its.max_epochs, its.early_stop_epochs) == (
+        own.learning_rate, own.max_epochs, own.early_stop_epochs
+    )  # fmt: skip
+
+
+def test_weights_that_are_not_the_published_ones_are_told(prepare: Prepare, tmp_path: Path) -> None:
+    folder = tmp_path / "weights" / "models" / "nano"
+    folder.mkdir(parents=True)
+    for file, why in (("config.json", "has no encoder.pt"), ("encoder.pt", "has the SHA-256")):
+        (folder / file).write_text("{}")
+        left_out = " ".join(prepare(weights={"galileo": tmp_path / "weights"}).left_out)
+        assert "has no weights that can be used" in left_out and why in left_out
 
 
 def test_a_data_root_of_another_world_is_refused(prepare: Prepare, tmp_path: Path) -> None:
