@@ -88,6 +88,8 @@ def _champion(options: argparse.Namespace) -> int:
     world = World(settings, root)
     years = options.years or [int(key) for key in world.fire_years.get_partition_keys()]
     if options.accept is not None:
+        if settings.sampling.splits.folds:
+            raise SettingsError("a world with folds has no contest to decide: the checkpoint of each fold serves")
         if not options.years:
             raise SettingsError('say which: burnscar champion --years YEAR --accept "REASON"')
         for year in years:

@@ -33,7 +33,7 @@ from burnscar_assets.evaluation.champion_record import (
 )
 from burnscar_assets.evaluation.frames import answer_frame, model_of_frames, validation_scenes
 from burnscar_assets.evaluation.ground import frame_clusters, ground_clusters
-from burnscar_assets.evaluation.held_out_maps import ground_of, is_seen
+from burnscar_assets.evaluation.held_out_maps import ground_of, is_seen, lacks_before
 from burnscar_assets.evaluation.intervals import cluster_intervals
 from burnscar_assets.evaluation.judge import answers
 from burnscar_assets.evaluation.map_rules import MapRules
@@ -223,6 +223,8 @@ def _frame_ious(
         if ground.reason:
             continue
         for place, (model, rules) in enumerate(judged):
+            if lacks_before(model, scene, ground):
+                continue
             probability = answer_frame(spec, model, scene)
             called = rules.calibrate(probability) > rules.threshold
             ious[number, place] = score_map(called, probability >= 0, ground, spec.settings.outline_margin_m).iou

@@ -32,7 +32,7 @@ from burnscar_assets.storage.contracts import FIRE_PERIMETERS, MAP_SCORES
 from burnscar_assets.storage.tables import TABLE_CRS, read_table
 
 TRAINED_THERE: Final = "the checkpoint was trained on its ground"
-NO_IMAGE_BEFORE: Final = "there is no image before the fire, which the model reads"
+NO_IMAGE_BEFORE: Final = "no image before the fire, which the model reads, shows enough of it"
 _FACTS: Final = ("fire_name", "area_ha", "flag")
 
 
@@ -100,7 +100,11 @@ def judge_held_out(
         probability = None if model is None else answer_frame(spec, model, scene)
         if probability is not None and scene.fire_id is not None:
             pixels.append(counted(scene, cluster, probability, seen))
-        reason = ground.reason or why or (TRAINED_THERE if is_seen(scene, ground, seen) else _lacks(model, scene))
+        reason = (
+            ground.reason
+            or why
+            or (TRAINED_THERE if is_seen(scene, ground, seen) else lacks_before(model, scene, ground))
+        )
         own = None if probability is None else _by_rules(probability, rules)
         rows.append(_row(known | {"predictor": MODEL, "reason": reason}, own, ground, spec.settings))
         for name, prediction in _baselines(spec, scene, ground, thresholds):
@@ -141,7 +145,8 @@ def judge_season_maps(
         ground = ground_of(scene, spec.settings, off=near_seen)
         known = _known(scene, facts) | {"seed": manifest.seed, "geometry": places.iloc[number], "predictor": SEASON}
         answered = None if ground.reason else _by_rules(answer_frame(spec, model, scene), rules)
-        rows.append(_row(known | {"reason": ground.reason or _lacks(model, scene)}, answered, ground, spec.settings))
+        reason = ground.reason or lacks_before(model, scene, ground)
+        rows.append(_row(known | {"reason": reason}, answered, ground, spec.settings))
     return MAP_SCORES.conform(gpd.GeoDataFrame(rows, geometry="geometry", crs=TABLE_CRS))
 
 
@@ -188,10 +193,10 @@ def is_seen(scene: FireScene, ground: JudgedGround, seen: gpd.GeoDataFrame) -> b
     return bool((scene.frame.covers(near(seen, scene.frame), scene.frame.box) & ground.judged).any())
 
 
-def _lacks(model: Predictor | None, scene: FireScene) -> str:
-    """Why a model can't answer a frame that others can; empty if it can."""
+def lacks_before(model: Predictor | None, scene: FireScene, ground: JudgedGround) -> str:
+    """Why a model isn't judged on a frame that others are: it reads the image before; empty if it is judged."""
     needs_before = model is not None and set(model.layers) != {scene.layer}
-    return NO_IMAGE_BEFORE if needs_before and not scene.moments_before else ""
+    return NO_IMAGE_BEFORE if needs_before and not ground.with_before else ""
 
 
 def _indices(spec: EvaluationSpec, scene: FireScene, ground: JudgedGround) -> FrameIndices:

@@ -28,10 +28,10 @@ STAGE_VERSIONS = {
     "tiles": "5",
     "fire_scenes": "4",
     "checkpoint": "8",
-    "evaluation_metrics": "14",
+    "evaluation_metrics": "15",
     "burned_area_maps": "12",
     "baseline_checkpoint": "5",
-    COMPARISON: "5",
+    COMPARISON: "6",
 }
 
 IN_SEASON_VERSIONS = {"in_season_records": "2", "in_season_perimeters": "3", "in_season_maps": "13"}

@@ -4,6 +4,8 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import geopandas as gpd
 import numpy as np
@@ -11,11 +13,13 @@ import pytest
 
 from burnscar_assets.classes import Split
 from burnscar_assets.cli import main
+from burnscar_assets.dataset.config import before_layer
 from burnscar_assets.errors import CheckpointError, InputError, MissingDataError
 from burnscar_assets.evaluation.champion import (
     FIRST,
     SAW_HELD_OUT,
     Challenger,
+    _frame_ious,
     accept_checkpoint,
     champions,
     compare_pair,
@@ -35,8 +39,11 @@ from burnscar_assets.evaluation.metrics import Answers
 from burnscar_assets.evaluation.report import MODEL, answers_of
 from burnscar_assets.evaluation.rules import Rules
 from burnscar_assets.evaluation.spec import load_report
+from burnscar_assets.mapping.fire_scenes import read_fire_scenes
 from burnscar_assets.models.manifest import verify_checkpoint
+from burnscar_assets.models.model import load_model
 from burnscar_assets.models.plan import seen_windows, windows_of
+from burnscar_assets.models.predictor import Predictor
 from burnscar_assets.progress import silent
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.atomic import write_json
@@ -86,6 +93,16 @@ def test_maps_of_validation_fires_decide_and_not_windows(world: DataRoot) -> Non
 def test_a_challenger_whose_maps_are_better_takes_its_place(world: DataRoot) -> None:
     reign = challenge_by_maps(world, 1.0, -1.0).reign
     assert reign.weights_sha256 == OTHER and "mean IoU of maps" in reign.reason
+
+
+def test_a_fire_without_image_before_is_not_held_against_a_model_that_reads_one(world: DataRoot) -> None:
+    add_scenes(world, ("v", Split.VAL))
+    spec, scenes = spec_of(world), read_fire_scenes(world, 2020, [Split.VAL])
+    one, rules = load_model(world.checkpoint(2020)), MapRules(1.0, 0.0, -1.0, FRAMES)
+    both = cast(Predictor, SimpleNamespace(layers=dict(one.layers) | {before_layer(LAYER): ()}))
+    seen = windows_seen(world, 2020).iloc[:0]
+    ((known, unknown),) = _frame_ious(spec, scenes, [(one, rules), (both, rules)], seen, silent)
+    assert known > 0 and np.isnan(unknown)
 
 
 def challenge(root: DataRoot, *, wrong: bool = False) -> Champion:
@@ -282,6 +299,10 @@ def test_a_persons_word_decides_and_is_kept(
     assert champion.reign.weights_sha256 == verify_checkpoint(world.checkpoint(2020)).weights_sha256
     assert champion.reign.by == "person" and champion.before[-1].weights_sha256 == OTHER
     assert accept_checkpoint(world, 2020, LAYER, "again") == champion, "it is champion already"
+    with settings.open("a") as file:
+        file.write("sampling: {splits: {folds: 5}}\n")
+    assert main([*command, "--years", "2020", "--accept", "a better one"]) == 1
+    assert "folds has no contest" in capsys.readouterr().err
 
 
 def test_what_was_not_evaluated_cannot_be_accepted(world: DataRoot) -> None:

@@ -3,6 +3,8 @@
 import json
 import shutil
 from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import cast
 
 import geopandas as gpd
 import numpy as np
@@ -12,13 +14,14 @@ from burnscar_assets.classes import Split
 from burnscar_assets.errors import MissingDataError
 from burnscar_assets.evaluation.champion_record import serving
 from burnscar_assets.evaluation.evaluator import evaluate
-from burnscar_assets.evaluation.frame_pixels import FramePixels
+from burnscar_assets.evaluation.frame_pixels import BURNT, FramePixels
 from burnscar_assets.evaluation.frames import blocks_of, fix_rules_of_maps, judge_frames
-from burnscar_assets.evaluation.held_out_maps import judge_held_out
+from burnscar_assets.evaluation.held_out_maps import NO_IMAGE_BEFORE, judge_held_out, lacks_before
 from burnscar_assets.evaluation.map_rules import FRAMES, WINDOWS, MapRules
+from burnscar_assets.evaluation.map_scores import JudgedGround
 from burnscar_assets.evaluation.spec import EvaluationSpec, load_report
 from burnscar_assets.mapping.averaging import Lattice
-from burnscar_assets.mapping.fire_scenes import read_fire_scenes
+from burnscar_assets.mapping.fire_scenes import FireScene, read_fire_scenes
 from burnscar_assets.mapping.frame import Box, Frame, project
 from burnscar_assets.mapping.inference import judge_block
 from burnscar_assets.mapping.scene_frames import frames_of_fires
@@ -26,6 +29,7 @@ from burnscar_assets.mapping.scene_making import make_fire_scenes
 from burnscar_assets.models.manifest import verify_checkpoint
 from burnscar_assets.models.model import load_model
 from burnscar_assets.models.plan import seen_windows, windows_of
+from burnscar_assets.models.predictor import Predictor
 from burnscar_assets.progress import silent
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.contracts import EVALUATION_METRICS, FIRE_SCENES, MAP_SCORES
@@ -117,6 +121,20 @@ def test_a_map_of_ground_that_was_trained_on_is_not_judged(world: DataRoot) -> N
     model = scores[scores["predictor"] == "model"].iloc[0]
     assert not model["judged"] and "trained on its ground" in model["reason"]
     assert scores.loc[scores["predictor"] != "model", "judged"].all()
+
+
+def test_a_model_of_change_is_judged_only_where_enough_of_the_fire_is_seen_before_too() -> None:
+    truth, clear = np.zeros((40, 40), np.uint8), np.ones((40, 40), bool)
+    truth[10:30, 10:30] = BURNT
+    before = np.zeros_like(clear)
+    before[:, :18] = True
+    scene = cast(FireScene, SimpleNamespace(layer=LAYER, moments_before=(datetime(2020, 7, 1, tzinfo=UTC),)))
+    one, both = (
+        cast(Predictor, SimpleNamespace(layers=dict.fromkeys(names))) for names in ([LAYER], [LAYER, f"{LAYER}_before"])
+    )
+    little, enough = (JudgedGround.of(truth, clear, seen, clear, 10, 0.5) for seen in (before, clear))
+    assert not little.reason and lacks_before(both, scene, little) == NO_IMAGE_BEFORE
+    assert lacks_before(both, scene, enough) == lacks_before(one, scene, little) == lacks_before(None, scene, little)
 
 
 def test_held_out_frames_decide_nothing(world: DataRoot) -> None:
