@@ -8,6 +8,7 @@ setting `training.classes`.
 
 import re
 from collections.abc import Collection, Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import yaml
@@ -64,6 +65,24 @@ ALLOWED: Final = frozenset(
 """Class paths that a configuration may name without a person's word, beside those of shipped encoders."""
 
 _IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+_SELECTOR = re.compile(r"(input|target)/\w+")
+_PLACES: Final = frozenset(
+    {
+        "callbacks",
+        "data",
+        "decoder",
+        "decoders",
+        "encoder",
+        "logger",
+        "model",
+        "optimizer",
+        "scheduler",
+        "task",
+        "tasks",
+        "transforms",
+    }
+)
+"""Names of arguments that are classes, lists of them, or classes by name."""
 
 
 MOST_VALUES: Final = 100_000
@@ -106,6 +125,59 @@ def foreign_classes(config: Any, more: Collection[str] = (), encoders: Collectio
     """
     of_encoders = shipped_classes() if encoders is None else shipped_classes() & set(encoders)
     return sorted(set(_named(config)) - ALLOWED - set(TUNING_CLASSES) - of_encoders - set(more))
+
+
+def followed_texts(config: dict[str, Any], folder: str | None = None) -> list[str]:
+    """Texts of a model configuration that jsonargparse could take for a file of more configuration, or for a class.
+
+    Args:
+        config: The configuration, complete.
+        folder: Of the encoder's files, which alone it may name.
+
+    Returns:
+        Names of files and paths in the model and its transforms, of configuration files anywhere, and whatever stands
+        in the place of a class or of its arguments without being a mapping; sorted.
+    """
+    data = config["data"]["init_args"]
+    splits = [said for name, said in data.items() if name.endswith("_config") and isinstance(said, dict)]
+    made = [config["model"]["init_args"]["model"], *(said.get("transforms") for said in splits)]
+    files = {text for text in _texts(made) if _may_be_a_file(text) and not _is_within(text, folder)}
+    configurations = {text for text in _texts(config) if text.lower().endswith((".yaml", ".yml", ".json"))}
+    inner = {text for text in _texts(config) if "class_path" in text}
+    return sorted(files | configurations | inner | set(_unmapped(config)))
+
+
+def _texts(node: Any) -> Iterator[str]:
+    return (value for _, value in _entries(node) if isinstance(value, str))
+
+
+def _may_be_a_file(text: str) -> bool:
+    has_folder = ("/" in text or "\\" in text) and not _SELECTOR.fullmatch(text)
+    try:
+        return has_folder or Path(text).is_file()
+    except OSError:  # too long for a name
+        return False
+
+
+def _is_within(text: str, folder: str | None) -> bool:
+    return folder is not None and (text == folder or text.startswith(f"{folder}/")) and ".." not in text[len(folder) :]
+
+
+def _unmapped(node: Any, *, is_class: bool = False) -> Iterator[str]:
+    """What stands in the place of a class or of its arguments and is no mapping."""
+    if isinstance(node, dict):
+        for name, value in node.items():
+            if (name == "init_args" and not isinstance(value, dict | None)) or (
+                name == "class_path" and not isinstance(value, str)
+            ):
+                yield str(value)
+            else:
+                yield from _unmapped(value, is_class=name in _PLACES or (is_class and "class_path" not in node))
+    elif isinstance(node, list | tuple):
+        for value in node:
+            yield from _unmapped(value, is_class=is_class)
+    elif is_class and isinstance(node, str):
+        yield node
 
 
 def _named(config: Any) -> Iterator[str]:

@@ -22,7 +22,7 @@ from burnscar_assets.encoders.load import load_encoder
 from burnscar_assets.encoders.tuning import tuned
 from burnscar_assets.environment import config_file
 from burnscar_assets.errors import InputError, SettingsError
-from burnscar_assets.models.classes import foreign_classes
+from burnscar_assets.models.classes import followed_texts, foreign_classes
 from burnscar_assets.models.crop import cropped
 from burnscar_assets.models.devices import Device, device_count, on_devices
 from burnscar_assets.models.manifest import CONFIG_FILE
@@ -51,13 +51,19 @@ def run_config(spec: TrainingSpec, device: Device) -> dict[str, Any]:
     """The resolved configuration of a run.
 
     Raises:
-        SettingsError: the YAML is malformed, has a variable that nothing fills in, or names a class that it may not.
+        SettingsError: the YAML is malformed, has a variable that nothing fills in, or names a class or file
+            that it may not.
     """
     config = _of_named_windows(_resolve(spec, _variables(spec, device), device), spec)
     if foreign := foreign_classes(config, spec.settings.classes):
         raise SettingsError(
             f"{config_file(spec.settings.config)} names {', '.join(foreign)}: if you know what that code does, add it "
             "to training.classes of the settings"
+        )
+    if followed := followed_texts(config, None if spec.encoder is None else str(spec.encoder.path)):
+        raise SettingsError(
+            f"{config_file(spec.settings.config)} has {', '.join(followed)} where no file or bare name may stand: "
+            "write a class as class_path and init_args"
         )
     return config
 

@@ -1,7 +1,7 @@
 """A fine-tuned model for prediction: verified, built from its own checkpoint's folder, weights only."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,8 @@ from burnscar_assets.encoders.architecture import foreign_classes_of_architectur
 from burnscar_assets.encoders.chosen import EncoderRecord, point
 from burnscar_assets.encoders.load import foreign_arguments, shipped_architecture_classes
 from burnscar_assets.errors import CheckpointError
-from burnscar_assets.models.classes import foreign_classes, read_foreign_yaml
-from burnscar_assets.models.crop import crop_of, middle
+from burnscar_assets.models.classes import followed_texts, foreign_classes, read_foreign_yaml
+from burnscar_assets.models.crop import PAD, crop_of, middle
 from burnscar_assets.models.manifest import (
     CONFIG_FILE,
     ENCODER_FILE,
@@ -33,12 +33,21 @@ HEADS = (
     "rslearn.train.tasks.classification.ClassificationHead",
     "rslearn.train.tasks.segmentation.SegmentationHead",
 )
+OF_WINDOWS = ("rslearn.train.transforms.flip.Flip", PAD)
+"""Transforms that leave pixels' values as they are."""
 
 
 class BurnModel(Predictor):
     """A network."""
 
-    def __init__(self, model: "Module", manifest: CheckpointManifest, device: str, config: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        model: "Module",
+        manifest: CheckpointManifest,
+        device: str,
+        config: Mapping[str, Any],
+        classes: Collection[str] = (),
+    ) -> None:
         from burnscar_assets.models.config import image_inputs, image_layers
 
         self.manifest = manifest
@@ -51,7 +60,7 @@ class BurnModel(Predictor):
             name: [self.layers[said["layers"][0]].index(band) for band in said["bands"]]
             for name, said in image_inputs(dict(config)).items()
         }
-        self._transforms = _transforms(config)
+        self._transforms = _transforms(config, classes)
         self._crop_px = crop_of(dict(config))
 
     def prepare(self, images: Images) -> dict[str, "Tensor"]:
@@ -136,9 +145,10 @@ def load_model(folder: Path, device: str = "cpu", classes: Collection[str] = ())
         import torch
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = _build(folder, config["model"]["init_args"]["model"], manifest.encoder, device)
+    allowed = (*classes, *(() if manifest.encoder is None else (manifest.encoder.class_path,)))
+    model = _build(folder, config["model"]["init_args"]["model"], manifest.encoder, device, allowed)
     model.load_state_dict(state)
-    return BurnModel(model.to(device).eval(), manifest, device, config)
+    return BurnModel(model.to(device).eval(), manifest, device, config, allowed)
 
 
 def _config(folder: Path, encoder: EncoderRecord | None, classes: Collection[str]) -> dict[str, Any]:
@@ -148,6 +158,10 @@ def _config(folder: Path, encoder: EncoderRecord | None, classes: Collection[str
         config: dict[str, Any] = read_foreign_yaml(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise CheckpointError(f"{path} is no configuration of a model: {error}; train it anew") from error
+    try:
+        followed = followed_texts(config if encoder is None else point(config, encoder, {"FOLDER": "", "AUTOCAST": ""}))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path} is no configuration of a model: {error!r}; train it anew") from error
     bare = {} if encoder is None else {"class_path": encoder.class_path, "init_args": encoder.bare}
     own = [] if encoder is None else [encoder.class_path]  # any other may fetch what it reads
     if foreign := foreign_classes([config, bare], classes, own):
@@ -157,6 +171,8 @@ def _config(folder: Path, encoder: EncoderRecord | None, classes: Collection[str
         )
     if encoder is not None and (more := foreign_arguments(encoder.class_path, encoder.bare)):
         raise CheckpointError(f"{folder} has its encoder read more than its folder ({', '.join(more)}): train it anew")
+    if followed:
+        raise CheckpointError(f"{path} has {', '.join(followed)} where no file or bare name may stand: train it anew")
     if architecture.exists():
         allowed = (*shipped_architecture_classes(), *classes)
         if foreign := foreign_classes_of_architecture(json.loads(architecture.read_bytes()), allowed):
@@ -166,7 +182,9 @@ def _config(folder: Path, encoder: EncoderRecord | None, classes: Collection[str
     return config
 
 
-def _build(folder: Path, config: dict[str, Any], encoder: EncoderRecord | None, device: str) -> "Module":
+def _build(
+    folder: Path, config: dict[str, Any], encoder: EncoderRecord | None, device: str, classes: Collection[str]
+) -> "Module":
     """The configured model with random weights, its architecture from the folder's own copy."""
     import tempfile
 
@@ -181,39 +199,70 @@ def _build(folder: Path, config: dict[str, Any], encoder: EncoderRecord | None, 
             (Path(bare) / Path(encoder.architecture_file).name).write_bytes((folder / ENCODER_FILE).read_bytes())
         if encoder is not None:
             config = point(config, encoder, {"FOLDER": bare, "AUTOCAST": None if device == "cpu" else "bfloat16"})
-        model: Module = _instantiate(config, Module)
+        model: Module = _instantiate(config, Module, classes)
     if has_known_head:
         model.decoder.append(_probability_head())
     return model
 
 
-def _transforms(config: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """What a configuration does to each of its image inputs before the model sees it, split by split the same."""
+def _transforms(config: Mapping[str, Any], classes: Collection[str]) -> dict[str, list[Any]]:
+    """What a configuration does to each of its image inputs before the model sees it, split by split the same.
+
+    Raises:
+        CheckpointError: it doesn't say which of several inputs a transform is for.
+    """
     from torch.nn import Module
 
-    made: dict[str, list[Any]] = {}
-    data = config["data"]["init_args"]
-    for said in data["default_config"]["transforms"]:
-        arguments = said.get("init_args", {})
-        for name in data["inputs"]:
-            if name in arguments.get("band_names", {}):
-                own = arguments | {"band_names": {name: arguments["band_names"][name]}}
-                made.setdefault(name, []).append(_instantiate(said | {"init_args": own}, Module))
-            elif name in arguments.get("selectors", ()):
-                own = arguments | {"selectors": [name]}
-                made.setdefault(name, []).append(_instantiate(said | {"init_args": own}, Module))
-    return {name: made.get(name, []) for name in data["inputs"]}
+    from burnscar_assets.models.config import image_inputs
+
+    inputs = [*image_inputs(dict(config))]
+    made: dict[str, list[Any]] = {name: [] for name in inputs}
+    for said in config["data"]["init_args"]["default_config"].get("transforms") or ():
+        if said["class_path"] in OF_WINDOWS:
+            continue
+        arguments = said.get("init_args") or {}
+        own = _of_each_input(arguments, inputs)
+        if not own:
+            raise CheckpointError(
+                f"{said['class_path']} is for none of the model's inputs ({', '.join(inputs)}) by its band_names, "
+                "selectors or input: predictions can't be prepared as training was; name the input there and train anew"
+            )
+        for name, restricted in own.items():
+            made[name].append(_instantiate(said | {"init_args": restricted}, Module, classes))
+    return made
 
 
-def _instantiate(config: dict[str, Any], kind: type) -> Any:
-    """The object that a class path and its arguments stand for, as rslearn makes it."""
+def _of_each_input(arguments: dict[str, Any], inputs: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """A transform's arguments for each input that it is for; one without any word is for the only input."""
+    bands, selectors = arguments.get("band_names"), arguments.get("selectors")
+    if bands is None and selectors is None:
+        said = [name for name in inputs if name in arguments.values()]
+        return dict.fromkeys(said or (inputs if len(inputs) == 1 else ()), arguments)
+    named: dict[str, dict[str, Any]] = {}
+    for name in inputs:
+        if isinstance(bands, dict) and name in bands:
+            named[name] = arguments | {"band_names": {name: bands[name]}}
+        elif found := [text for text in selectors or () if text.removeprefix("input/") == name]:
+            named[name] = arguments | {"selectors": found[:1]}
+    return named
+
+
+def _instantiate(config: dict[str, Any], kind: type, classes: Collection[str]) -> Any:
+    """The object that a class path and its arguments stand for, as rslearn makes it.
+
+    Raises:
+        CheckpointError: read as rslearn reads it, it has a class that is not allowed, see `foreign_classes`.
+    """
     import jsonargparse
     from rslearn.utils.jsonargparse import init_jsonargparse
 
     init_jsonargparse()
     parser = jsonargparse.ArgumentParser()
     parser.add_subclass_arguments(kind, "made")
-    return parser.instantiate_classes(parser.parse_object({"made": config})).made
+    parsed = parser.parse_object({"made": config})
+    if foreign := foreign_classes(parsed.as_dict(), classes, classes):
+        raise CheckpointError(f"{', '.join(foreign)} may not be run by a checkpoint: train it anew")
+    return parser.instantiate_classes(parsed).made
 
 
 def _probability_head() -> "Module":

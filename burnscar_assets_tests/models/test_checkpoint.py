@@ -13,6 +13,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from rslearn.train.transforms.transform import Transform
 
 from burnscar_assets.classes import BURNT, CLASS_NAMES
 from burnscar_assets.demo.spectra import BANDS
@@ -31,6 +32,15 @@ from burnscar_assets.storage.hashing import hash_file
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets_tests.models.training_kit import Trained
 from burnscar_assets_tests.tiny_dataset import LAYER
+
+
+class OwnNormaliser(Transform):
+    """Names no input, as a transform of somebody's own may."""
+
+    def forward(self, input_dict: dict[str, Any], target_dict: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        for image in input_dict.values():
+            image.image = (image.image - 100) / 50
+        return input_dict, target_dict
 
 
 @pytest.mark.parametrize("name", ["weights.pth", "model.yaml", "encoder.json"])
@@ -157,6 +167,81 @@ def test_a_configuration_runs_no_code_of_its_own(
     assert not victim.exists()
 
 
+def _encoder_in_a_file(config: dict[str, Any], evil: Path) -> None:
+    config["model"]["init_args"]["model"]["init_args"]["encoder"] = [str(evil)]
+
+
+def _decoder_in_a_file(config: dict[str, Any], evil: Path) -> None:
+    config["model"]["init_args"]["model"]["init_args"]["decoder"].insert(0, str(evil))
+
+
+def _arguments_in_a_file(config: dict[str, Any], evil: Path) -> None:
+    config["model"]["init_args"]["model"]["init_args"] = str(evil)
+
+
+def _encoder_by_a_short_name(config: dict[str, Any], evil: Path) -> None:
+    config["model"]["init_args"]["model"]["init_args"]["encoder"] = ["Presto"]
+
+
+def _encoder_as_text(config: dict[str, Any], evil: Path) -> None:
+    config["model"]["init_args"]["model"]["init_args"]["encoder"] = ['{"class_path": "evilmod.X"}']
+
+
+def _transform_in_a_file(config: dict[str, Any], evil: Path) -> None:
+    config["data"]["init_args"]["default_config"]["transforms"].append(str(evil))
+
+
+def _argument_in_a_file(config: dict[str, Any], evil: Path) -> None:
+    pooling = {"class_path": "rslearn.models.simple_time_series.SimpleTimeSeries", "init_args": {"inner": str(evil)}}
+    config["model"]["init_args"]["model"]["init_args"]["encoder"].append(pooling)
+
+
+@pytest.mark.parametrize("name", ["fe2.yaml", "fe2"])
+@pytest.mark.parametrize(
+    "attack",
+    [
+        _encoder_in_a_file,
+        _decoder_in_a_file,
+        _arguments_in_a_file,
+        _encoder_by_a_short_name,
+        _encoder_as_text,
+        _transform_in_a_file,
+        _argument_in_a_file,
+    ],
+)
+def test_a_configuration_leads_to_no_other(
+    attack: Callable[[dict[str, Any], Path], None],
+    name: str,
+    checkpoint: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    victim, evil = tmp_path / "was run", tmp_path / name
+    (tmp_path / "evilmod.py").write_text(f"import pathlib\npathlib.Path({str(victim)!r}).touch()\n")
+    evil.write_text("class_path: evilmod.X\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    config = yaml.safe_load((checkpoint / CONFIG_FILE).read_text())
+    attack(config, Path(name) if name == "fe2" else evil)
+    (checkpoint / CONFIG_FILE).write_text(yaml.safe_dump(config))
+    _accept_file(checkpoint, CONFIG_FILE)
+    with pytest.raises(CheckpointError, match=r"may not|no file or bare name may stand|is no configuration of a model"):
+        load_model(checkpoint)
+    assert not victim.exists()
+
+
+def test_a_class_that_jsonargparse_found_by_itself_is_refused() -> None:
+    from torch.nn import Module
+
+    from burnscar_assets.models.model import _instantiate
+
+    with pytest.raises(CheckpointError, match="Bilinear may not be run"):
+        _instantiate({"class_path": "torch.nn.Bilinear", "init_args": dict.fromkeys(_SIDES, 1)}, Module, ())
+
+
+_SIDES = ("in1_features", "in2_features", "out_features")
+
+
 def test_a_persons_word_allows_a_class(checkpoint: Path) -> None:
     config = yaml.safe_load((checkpoint / CONFIG_FILE).read_text())
     config["trainer"]["callbacks"].append({"class_path": "my.Callback"})
@@ -224,6 +309,35 @@ def test_predictions_are_those_of_training(checkpoint: Path, undisturbed: Traine
         ]
     )
     np.testing.assert_allclose(split, probabilities, atol=1e-5)
+
+
+@pytest.mark.parametrize("selectors", [None, ["input/sentinel2_l2a"]])
+def test_a_normaliser_of_ones_own_is_applied(checkpoint: Path, selectors: list[str] | None) -> None:
+    config = yaml.safe_load((checkpoint / CONFIG_FILE).read_text())
+    own = {"class_path": f"{OwnNormaliser.__module__}.OwnNormaliser"}
+    if selectors is not None:
+        own = {
+            "class_path": "rslearn.train.transforms.normalize.Normalize",
+            "init_args": {"mean": 100.0, "std": 50.0, "selectors": selectors},
+        }
+    config["data"]["init_args"]["default_config"]["transforms"] = [own]
+    (checkpoint / CONFIG_FILE).write_text(yaml.safe_dump(config))
+    _accept_file(checkpoint, CONFIG_FILE)
+    model = load_model(checkpoint, classes=[f"{OwnNormaliser.__module__}.OwnNormaliser"])
+    images = np.random.default_rng(0).integers(1, 4000, (len(BANDS), 2, 8, 8)).astype(np.uint16)
+    (prepared,) = model.prepare({LAYER: images}).values()
+    said = config["data"]["init_args"]["inputs"]["sentinel2_l2a"]["bands"]
+    expected = images[[BANDS.index(band) for band in said]].astype(np.float32)
+    np.testing.assert_allclose(prepared.numpy(), (expected - 100) / 50, rtol=1e-6)
+
+
+def test_a_transform_for_no_input_is_refused(checkpoint: Path) -> None:
+    config = yaml.safe_load((checkpoint / CONFIG_FILE).read_text())
+    config["data"]["init_args"]["default_config"]["transforms"][0]["init_args"]["selectors"] = ["other"]
+    (checkpoint / CONFIG_FILE).write_text(yaml.safe_dump(config))
+    _accept_file(checkpoint, CONFIG_FILE)
+    with pytest.raises(CheckpointError, match="is for none of the model's inputs"):
+        load_model(checkpoint)
 
 
 def _windows(root: DataRoot, fire_years: tuple[int, ...], split: str) -> tuple[np.ndarray, list[datetime], np.ndarray]:
