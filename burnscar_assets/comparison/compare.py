@@ -15,7 +15,7 @@ from burnscar_assets.comparison.read import Contestant, Field, read_costs, read_
 from burnscar_assets.comparison.verdict import Verdict, judge
 from burnscar_assets.errors import MissingDataError
 from burnscar_assets.evaluation.ground import ground_clusters
-from burnscar_assets.evaluation.report import MAPS_DECIDE, MODEL, answers_of, fire_ids_of
+from burnscar_assets.evaluation.report import MAPS_DECIDE, MODEL, OF_RANKING, answers_of, fire_ids_of
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.atomic import write_json
 from burnscar_assets.storage.contracts import SETUP_COMPARISON
@@ -54,6 +54,7 @@ class Report:
         verdict: what it comes to: by maps where they can be compared, else by windows.
         maps: held-out fires whose maps are compared; 0: windows decide.
         by_windows: what windows come to, where maps decide.
+        flagged: the set-ups' maps with and without fires that the source has a remark on, in words.
         over_baselines: how the best set-up's maps stand beside floors and burn indices, in words.
         protocol: how fires are judged, in a world with folds.
         caveat: what the world's settings say of its figures.
@@ -68,6 +69,7 @@ class Report:
     verdict: Verdict
     maps: int = 0
     by_windows: Verdict | None = None
+    flagged: str = ""
     over_baselines: str = ""
     protocol: str = ""
     caveat: str = ""
@@ -134,6 +136,7 @@ def compare_setups(
         by_windows=None if by_maps is None else by_windows,
         protocol=protocol,
         caveat=settings.caveat,
+        flagged="" if maps is None or mapped is None else _with_and_without_flagged(maps, mapped, titles),
         over_baselines="" if maps is None or mapped is None else _over_baselines(maps, mapped, titles, settings),
     )
     counted = {"windows": report.windows, "fires": report.fires}
@@ -142,7 +145,10 @@ def compare_setups(
         for one in present:
             rows += [row | {"windows": 0, "fires": report.maps} for row in _rows(one, mapped, MAPS, reference)]
         rows += _baseline_rows(maps, reference, settings)
-    return Outcome(SETUP_COMPARISON.conform(pd.DataFrame(rows).assign(reference=reference)), report)
+    table = pd.DataFrame(rows).assign(reference=reference)
+    if protocol:
+        table.loc[table["metric"].isin(OF_RANKING), ["value", *_MAY_BE_EMPTY]] = math.nan
+    return Outcome(SETUP_COMPARISON.conform(table), report)
 
 
 def write_report(root: DataRoot, report: Report) -> Path:
@@ -225,6 +231,22 @@ def _over_baselines(
     return (
         f"The strongest floor or burn index on the same pixels is {least.title}: the mean IoU of {titles[best]} less "
         f"its own is {gain.value:+.3f}{span}, over {least.fires} fires."
+    )
+
+
+def _with_and_without_flagged(maps: "MapField", mapped: Comparison, titles: Mapping[str, str]) -> str:
+    """Mean and median IoU of each set-up's maps of all fires and of those without a remark; empty if none has one."""
+    from burnscar_assets.comparison.maps import MEDIANS
+
+    if not maps.flagged:
+        return ""
+    figures = []
+    for name, scored in mapped.scored.items():
+        of = [f"{scored.value[mean]:.3f} and {scored.value[median]:.3f}" for mean, median in MEDIANS.items()]
+        figures.append(f"{titles[name]} {of[0]}, without them {of[1]}")
+    return (
+        f"The source has a remark on {maps.flagged} of the {len(maps.fires)} fires; mean and median IoU of maps with "
+        f"them: {'; '.join(figures)}."
     )
 
 

@@ -1,16 +1,18 @@
 """Set-ups by their maps of the same held-out fires, beside floors and burn indices on the same pixels."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from burnscar_assets.comparison.paired import Comparison, Entry, compare_entries
+from burnscar_assets.comparison.paired import Comparison, Entry, Scored, compare_entries
 from burnscar_assets.comparison.read import Contestant
-from burnscar_assets.evaluation.intervals import effective_clusters
+from burnscar_assets.evaluation.intervals import NO_INTERVAL, effective_clusters
 from burnscar_assets.evaluation.map_baselines import BASELINES
 from burnscar_assets.evaluation.map_figures import FRAME, fires_judged, why_no_map
 from burnscar_assets.evaluation.report import MAPS_DECIDE, MODEL
@@ -28,6 +30,15 @@ MAP_METRICS: Final = (
     MAPS_DECIDE, UNFLAGGED, "iou_off_outline", "f1", "omission", "boundary_f_1px", "boundary_f_2px",
 )  # fmt: skip
 """Means over fires that are compared; the first one decides."""
+
+MEDIANS: Final = {MAPS_DECIDE: "iou_median", UNFLAGGED: "iou_unflagged_median"}
+"""What the medians over the same fires are called."""
+
+_Columns = Mapping[str, NDArray[np.float64]]
+"""By metric, (n,) values of fires; NaN if undefined."""
+
+_Known = Mapping[str, NDArray[np.bool_]]
+"""By metric, (n,) whether all set-ups and seeds have a value of the fire."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +73,27 @@ class MapField:
     baselines: dict[str, pd.DataFrame]
 
     def compare(self, settings: EvaluationSettings) -> Comparison:
-        """Set-ups in pairs by their means over fires."""
-        entries = {name: [self._entry(rows) for rows in seeds] for name, seeds in self.scores.items()}
-        return compare_entries(entries, self._ground, np.ones(len(self.fires), bool), settings, MAP_METRICS)
+        """Set-ups in pairs by their means over the fires where all have a value; their medians stand beside."""
+        columns = {name: [self._columns(rows) for rows in seeds] for name, seeds in self.scores.items()}
+        every = [values for seeds in columns.values() for values in seeds]
+        known = {
+            metric: np.logical_and.reduce([np.isfinite(values[metric]) for values in every]) for metric in MAP_METRICS
+        }
+        ground, everywhere = np.asarray(self._ground), np.ones(len(self.fires), bool)
+        behind = {
+            metric: effective_clusters(ground[inside].tolist(), everywhere[inside]) for metric, inside in known.items()
+        }
+        entries = {
+            name: [Entry(partial(_means, values, known), behind) for values in seeds] for name, seeds in columns.items()
+        }
+        found = compare_entries(entries, self._ground, everywhere, settings, MAP_METRICS, behind)
+        scored = {name: _with_medians(one, columns[name], known) for name, one in found.scored.items()}
+        return replace(found, scored=scored)
+
+    @property
+    def flagged(self) -> int:
+        """Fires whose perimeters the source has a remark on."""
+        return int(_is_flagged(next(iter(self.scores.values()))[0]).sum())
 
     def beside(self, setup: str, baseline: str, settings: EvaluationSettings) -> Comparison:
         """A set-up and a baseline on the fires that the baseline has maps of."""
@@ -84,19 +113,9 @@ class MapField:
     def _ground(self) -> list[str]:
         return [str(name) for name in self.fires["ground"]]
 
-    def _entry(self, rows: pd.DataFrame) -> Entry:
-        columns = {metric: _values(rows, metric) for metric in MAP_METRICS}
-
-        def means(weights: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
-            return {metric: _mean(weights, values) for metric, values in columns.items()}
-
-        ground = np.asarray(self._ground)
-        known = {metric: np.isfinite(values) for metric, values in columns.items()}
-        effective = {
-            metric: effective_clusters(ground[inside].tolist(), np.ones(int(inside.sum()), bool))
-            for metric, inside in known.items()
-        }
-        return Entry(means, effective)
+    @staticmethod
+    def _columns(rows: pd.DataFrame) -> _Columns:
+        return {metric: _values(rows, metric) for metric in MAP_METRICS}
 
 
 def read_maps(contestants: Sequence[Contestant], fire_years: Sequence[int]) -> MapField | None:
@@ -160,12 +179,31 @@ def _with_baselines(judged: Mapping[str, Sequence[pd.DataFrame]]) -> pd.DataFram
 def _values(rows: pd.DataFrame, metric: str) -> NDArray[np.float64]:
     if metric != UNFLAGGED:
         return rows[metric].to_numpy(np.float64, na_value=np.nan)
-    flagged = (rows["flag"].fillna("") != "").to_numpy(bool)
-    return np.where(flagged, np.nan, _values(rows, MAPS_DECIDE))
+    return np.where(_is_flagged(rows), np.nan, _values(rows, MAPS_DECIDE))
 
 
-def _mean(weights: NDArray[Any], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weighted mean over the fires where it is defined."""
-    known = np.isfinite(values)
+def _is_flagged(rows: pd.DataFrame) -> NDArray[np.bool_]:
+    return (rows["flag"].fillna("") != "").to_numpy(bool)
+
+
+def _with_medians(one: Scored, seeds: Sequence[_Columns], known: _Known) -> Scored:
+    """A set-up's values with medians of IoU over the same fires, which have no interval."""
+    medians = {
+        name: [float(np.median(values[metric][known[metric]])) if known[metric].any() else math.nan for values in seeds]
+        for metric, name in MEDIANS.items()
+    }
+    return Scored(
+        one.value | {name: float(np.mean(values)) for name, values in medians.items()},
+        one.interval | dict.fromkeys(medians, NO_INTERVAL),
+        one.by_seed | medians,
+    )
+
+
+def _means(columns: _Columns, known: _Known, weights: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
+    return {metric: _mean(weights, values, known[metric]) for metric, values in columns.items()}
+
+
+def _mean(weights: NDArray[Any], values: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Weighted mean over some of the fires."""
     total = weights[:, known].sum(axis=1)
     return np.divide(weights[:, known] @ values[known], total, out=np.full(len(weights), np.nan), where=total > 0)

@@ -138,6 +138,7 @@ def compare_entries(
     has_fire: NDArray[np.bool_],
     settings: EvaluationSettings,
     metrics: Sequence[str],
+    behind: Mapping[str, float] | None = None,
 ) -> Comparison:
     """Score set-ups on the same windows or fires, and compare them in pairs.
 
@@ -147,9 +148,11 @@ def compare_entries(
         has_fire: (n,) whether it belongs to a fire.
         settings: resamples, confidence and seed.
         metrics: that are compared; the first one decides.
+        behind: effective number of the clusters that tell of each metric's differences; None: all tell of all.
     """
     fires = len(set(np.asarray(clusters, dtype=str)[has_fire]))
     effective = effective_clusters(clusters, has_fire)
+    trials = behind or dict.fromkeys(metrics, effective)
     resampled = _resampled(entries, clusters, has_fire, settings, metrics)
     plain = np.ones((1, len(has_fire)))
     scored = {
@@ -160,7 +163,7 @@ def compare_entries(
     for metric in metrics:
         values = {name: scored[name].value[metric] for name in entries}
         drawn = {name: resampled[name][metric] for name in entries}
-        for (one, other), found in _simultaneous(values, drawn, effective, settings.confidence).items():
+        for (one, other), found in _simultaneous(values, drawn, trials[metric], settings.confidence).items():
             differences[metric, one, other] = found
             differences[metric, other, one] = found.reversed()
     return Comparison(scored, differences, fires, effective, metrics[0])

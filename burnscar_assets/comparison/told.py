@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from burnscar_assets.mapping.pages.standings import Standings
 
 HEADINGS: Final = (
-    "set-up", "map IoU", "seeds", "difference", "verdict", "IoU off outline", "boundary F 2 px", "F1 windows",
-    "F1 difference", "precision", "recall", "AUROC", "train s", "memory MB", "parameters", "windows/s",
+    "set-up", "map IoU", "median IoU", "seeds", "difference", "verdict", "IoU off outline", "boundary F 2 px",
+    "F1 windows", "F1 difference", "precision", "recall", "AUROC", "train s", "memory MB", "parameters", "windows/s",
 )  # fmt: skip
 """Of maps first, then of windows; without maps, seeds and verdict are those of windows."""
 
-_ON_PAGES: Final = ("set-up", "map IoU", "difference", "verdict", "IoU off outline", "boundary F 2 px", "F1 windows")
+_ON_PAGES: Final = (
+    "set-up", "map IoU", "median IoU", "difference", "verdict", "IoU off outline", "boundary F 2 px", "F1 windows",
+)  # fmt: skip
 
 
 def comparison_rows(table: pd.DataFrame) -> list[tuple[str, ...]]:
@@ -62,6 +64,8 @@ def standings_of(outcome: Outcome) -> "Standings":
 def comparison_lines(report: Report) -> Iterator[str]:
     """What a comparison comes to, and what it is of."""
     yield report.verdict.said
+    if report.flagged:
+        yield report.flagged
     if report.over_baselines:
         yield report.over_baselines
     if report.by_windows is not None:
@@ -92,6 +96,7 @@ def _cells(rows: pd.DataFrame) -> Iterator[str]:
 
     yield first["title"] if first["kind"] == BASELINE else f"{first['title']} ({first['setup']})"
     yield _value(maps)
+    yield cell(MAPS, "iou_median", ".3f")
     yield "" if first["kind"] == BASELINE else f"{first['seeds']}" + _span(decisive)
     yield _difference(maps)
     yield "" if decisive is None else str(decisive.verdict)

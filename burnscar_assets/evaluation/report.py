@@ -78,7 +78,8 @@ SEASON_ELSEWHERE: Final = f"{SEASON}_other_ecoregion"
 """Windows of the season whose ecoregion the champion of the year before has not seen."""
 
 _OF_PROBABILITY = ("brier", "nll", "ece")
-_OF_RANKING = ("auroc", "average_precision")
+OF_RANKING: Final = ("auroc", "average_precision")
+"""Metrics that rank probabilities, which those of different checkpoints don't allow."""
 
 _BURNT_NAME = CLASS_NAMES[BURNT]
 
@@ -206,7 +207,7 @@ def evaluate_predictions(
             metrics += _Judge(rows, settings).pooled(scope)
     table = pd.DataFrame(metrics).assign(fire_year=fire_year)
     if several:
-        unknown = table["metric"].isin(_OF_RANKING) & ~table["scope"].isin([FIRE, PER_FIRE])
+        unknown = table["metric"].isin(OF_RANKING) & ~table["scope"].isin([FIRE, PER_FIRE])
         table.loc[unknown, ["value", "low", "high"]] = math.nan
     return EVALUATION_METRICS.conform(table)
 
@@ -226,7 +227,7 @@ def across_years(predictions: "gpd.GeoDataFrame", settings: EvaluationSettings) 
     """
     rows = predictions.assign(cluster_id=ground_clusters(predictions))
     metrics = pd.DataFrame(_Judge(rows, settings).overall())
-    return metrics[~metrics["metric"].isin(_OF_RANKING) | (metrics["scope"] != POOLED)].reset_index(drop=True)
+    return metrics[~metrics["metric"].isin(OF_RANKING) | (metrics["scope"] != POOLED)].reset_index(drop=True)
 
 
 class _Judge:

@@ -474,8 +474,8 @@ SETUP_COMPARISON: Final = Table(
         Column(
             "metric",
             "string",
-            "`iou`, `iou_unflagged`, …; `f1_burnt`, `precision_burnt`, …; `train_seconds`, `train_memory_mb`, "
-            "`gpu_memory_mb`, `predict_windows_per_s`, `parameters`.",
+            "`iou`, `iou_unflagged`, `iou_median`, …; `f1_burnt`, `precision_burnt`, …; `train_seconds`, "
+            "`train_memory_mb`, `gpu_memory_mb`, `predict_windows_per_s`, `parameters`.",
         ),
         Column("value", "float", "Value of the metric, the mean over seeds."),
         Column("low", "float", "Lower end of its own interval over fires and seeds."),

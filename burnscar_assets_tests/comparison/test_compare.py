@@ -136,6 +136,48 @@ def test_maps_are_compared_on_the_fires_that_all_were_judged_on(contestants: lis
     assert report.maps == 14 and "maps of better: 2 fires that not all set-ups were judged on" in report.left_out
 
 
+def test_maps_are_told_with_and_without_flagged_fires(contestants: list[Contestant], root: DataRoot) -> None:
+    places = [root, *contestants[1].roots]
+    for year in YEARS:
+        for number, part in enumerate(places):
+            scores = scores_of({"model": [0.9, 0.8, 0.7, 0.7, 0.6, 0.6, 0.1, 0.2 - number / 10]}, year=year)
+            scores.loc[scores["frame_id"].isin(["f6", "f7"]), "flag"] = "drawn by hand"
+            scores.loc[scores["frame_id"].eq("f0") & bool(number == 0), "iou_off_outline"] = float("nan")
+            write_table(part, MAP_SCORES, scores, year)
+    outcome = compared(contestants)
+    table = outcome.table.set_index(["setup", "scope", "metric"]).sort_index()
+    own, better = (table.loc[(name, "maps")]["value"] for name in ("default", "better"))
+    assert own["iou_unflagged"] == better["iou_unflagged"] == pytest.approx(4.3 / 6)
+    assert own["iou_median"] == pytest.approx(0.65) and own["iou_unflagged_median"] == pytest.approx(0.7)
+    off = table.loc[("better", "maps", "iou_off_outline")]
+    assert off["value"] == pytest.approx((3.5 + 0.05) / 7) and off["difference"] == pytest.approx(-0.15 / 7)
+    said = (
+        "a remark on 4 of the 16 fires; mean and median IoU of maps with them: Own 0.575 and 0.650, without them 0.717"
+    )
+    assert said in comparison_markdown(outcome)
+
+
+def test_differences_of_a_metric_have_intervals_by_the_fires_that_tell_of_it(
+    contestants: list[Contestant], root: DataRoot
+) -> None:
+    for number, part in enumerate([root, *contestants[1].roots]):
+        for year in YEARS:
+            ious = np.linspace(0.4, 0.8, 8) ** (1 + number)
+            scores = scores_of({"model": list(ious)}, year=year)
+            scores.loc[~scores["frame_id"].isin(["f0", "f1"]), "flag"] = "drawn by hand"
+            write_table(part, MAP_SCORES, scores, year)
+    table = compared(contestants).table.set_index(["setup", "scope", "metric"]).sort_index()
+    ends = table["difference_low"].loc[("better", "maps")]
+    assert np.isfinite(ends["iou"]) and np.isnan(ends["iou_unflagged"])
+
+
+def test_probabilities_of_the_checkpoints_of_folds_are_not_ranked(contestants: list[Contestant]) -> None:
+    outcome = compare_setups(contestants, YEARS, "default", SETTINGS, simulated=True, protocol="Five folds")
+    quality = outcome.table[outcome.table["scope"] == "quality"].set_index("metric")
+    assert quality.loc["auroc", ["value", "low", "difference"]].isna().all(axis=None)
+    assert quality.loc["f1_burnt", "value"].notna().all()
+
+
 def test_only_windows_that_all_answered_are_compared(contestants: list[Contestant], root: DataRoot) -> None:
     everything = compared(contestants).report.windows
     rows = judged(root, 2021, skill=0.0)
