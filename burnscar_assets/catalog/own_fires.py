@@ -91,7 +91,7 @@ def match_fires(
         raise InputError(_no_overlap(grounds, fires))
     days, by_fire = _days(images, files, sensor, grounds, fires, windows, given, problems)
     refuse(problems)
-    covered, shown = _covered(images, days, grounds, fires)
+    covered, shown = _covered(images, days, grounds, fires, windows)
     return ImagesOfFires(days, tuple(by_fire), covered, fires[~shown], left_out)
 
 
@@ -155,16 +155,22 @@ def _of_fire(
 
 
 def _covered(
-    images: list[OwnImage], days: Mapping[str, Days], grounds: gpd.GeoSeries, fires: gpd.GeoDataFrame
+    images: list[OwnImage],
+    days: Mapping[str, Days],
+    grounds: gpd.GeoSeries,
+    fires: gpd.GeoDataFrame,
+    windows: WindowSettings,
 ) -> tuple[gpd.GeoDataFrame, "pd.Series[bool]"]:
-    """Ground of images after fires by fire year, and which fires any of them shows."""
+    """Ground of images after fires by fire year, and which fires any of them shows: all its days are in days_after."""
     shown = pd.Series(False, index=fires.index)
     rows = []
-    alarms, years = fires["alarm_date"].dt.tz_localize(None), fires["fire_year"]
+    years, ends = fires["fire_year"], fires["containment_date"].dt.tz_localize(None).dt.normalize()
+    earliest, latest = (ends + pd.Timedelta(days=number) for number in windows.days_after)
     for image in images:
         if image.name not in grounds.index or image.files[0] not in days:
             continue
-        later = fires.intersects(grounds[image.name]) & (alarms <= pd.Timestamp(days[image.files[0]][1]))
+        first, last = map(pd.Timestamp, days[image.files[0]])
+        later = fires.intersects(grounds[image.name]) & (earliest <= first) & (last <= latest)
         shown |= later
         if later.any():
             rows.append({YEARS_COLUMN: sorted({int(year) for year in years[later]}), "geometry": grounds[image.name]})

@@ -48,8 +48,11 @@ from burnscar_assets.text import some_of
 INDEX, DAYS, EXTENT = "images.parquet", "days.csv", "extent.parquet"
 """Files of a study in its data root."""
 
-ASSUMED_DAYS: Final = 0
-"""Days from alarm to containment that a new study assumes where no date is known."""
+ASSUMED_DAYS: Final = {"composites": 0, "scenes": 14}
+"""Days from alarm to containment that a new study assumes where no date is known, by the kind of the sensor.
+
+A scene of the alarm's day shows a fire that still burns; composites after a fire are taken for what they are called.
+"""
 
 
 @dataclass(frozen=True)
@@ -105,14 +108,20 @@ def prepare_study(options: StudyOptions, root: DataRoot, progress: Progress = si
     files = read_headers(images, problems, progress)
     refuse(problems)
     sensor, told = _sensor(options, images, files, root, known)
-    fires, rejected = _fires(perimeters, root, known.perimeters if known else None)
+    fires, rejected = _fires(
+        perimeters,
+        root,
+        known.perimeters if known else PerimeterSettings(assumed_duration_days=ASSUMED_DAYS[sensor.kind]),
+    )
     windows = known.windows if known else WindowSettings()
     given = {} if options.days is None else read_days(options.days, files)
     matched = match_fires(images, files, sensor, fires, windows, given, progress)
     years = sorted({year for some in matched.covered["fire_years"] for year in some})
     if not years:
         raise InputError(
-            f"no image in {images} is of after a fire in {perimeters}: post-fire images are needed; see --days"
+            f"no image in {images} is of days {windows.days_after[0]} to {windows.days_after[1]} after the end of a "
+            f"fire on its ground in {perimeters}: give post-fire images, their days (--days), or CONT_DATE to fires, "
+            f"whose end is else {ASSUMED_DAYS[sensor.kind]} days after the alarm"
         )
     write_if_changed(root.path / DAYS, _days_table(matched.days))
     _write_extent(root.path / EXTENT, matched.covered)
@@ -128,6 +137,7 @@ def prepare_study(options: StudyOptions, root: DataRoot, progress: Progress = si
         remarked=int(fires["flag"].notna().sum()),
         by_fire=len(matched.by_fire),
         composites=sensor.kind == "composites",
+        assumed_days=ASSUMED_DAYS[sensor.kind],
         metres=sensor.resolution_m,
     )
     link_weights(options.weights or {}, root)
@@ -135,7 +145,8 @@ def prepare_study(options: StudyOptions, root: DataRoot, progress: Progress = si
     write_trained_setups(settings, root)
     unfit = unfit_setups(settings, root)
     told = (*told, *_told(found, settings))
-    return Prepared(root.world_file, settings, told, (*_left_out(matched, rejected, years), *_setups(settings, unfit)))
+    left_out = (*_years_left_out(settings, years), *_left_out(matched, rejected, years), *_setups(settings, unfit))
+    return Prepared(root.world_file, settings, told, left_out)
 
 
 def _known_world(images: Path, perimeters: Path, root: DataRoot) -> Settings | None:
@@ -182,13 +193,12 @@ def _sensor(
     return load_sensor(OWN), (*inferred.told, f"so it says in {place}: correct it there")
 
 
-def _fires(perimeters: Path, root: DataRoot, known: PerimeterSettings | None) -> tuple[gpd.GeoDataFrame, pd.DataFrame]:
+def _fires(perimeters: Path, root: DataRoot, limits: PerimeterSettings) -> tuple[gpd.GeoDataFrame, pd.DataFrame]:
     """The fires of a file that are labels, of all years, and the others.
 
     Raises:
         InputError: it can't be read, or has no fire that is good enough; the message says why.
     """
-    limits = known or PerimeterSettings(assumed_duration_days=ASSUMED_DAYS)
     records = fetch_release(ReleaseSettings(source=str(perimeters)), root).records
     years = sorted({int(year) for year in records.loc[records["kind"] == "fire", "fire_year"].dropna()})
     if not years:
@@ -259,6 +269,16 @@ def _setups(settings: Settings, unfit: Mapping[str, str]) -> tuple[str, ...]:
     if could:
         said.append(f"set-ups that would fit, as the settings say (setups.exclude): {', '.join(could)}")
     return tuple(said)
+
+
+def _years_left_out(settings: Settings, years: list[int]) -> tuple[str, ...]:
+    """Years that images show and settings that were there leave out, with what to do."""
+    span = settings.years
+    more = [y for y in years if not span.first <= y <= (span.last or y) or y in span.exclude]
+    if not more:
+        return ()
+    named = ", ".join(map(str, more))
+    return (f"images show fires of {named}, which the settings leave out: correct years in world.yaml to run them",)
 
 
 def _left_out(matched: ImagesOfFires, rejected: pd.DataFrame, years: list[int]) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ class Found:
             and those with a remark.
         by_fire: files whose days follow from their fire.
         composites: whether images are made of several days.
+        assumed_days: from alarm to containment where that isn't known.
         metres: side of a pixel.
     """
 
@@ -32,6 +33,7 @@ class Found:
     remarked: int
     by_fire: int
     composites: bool
+    assumed_days: int
     metres: float
 
 
@@ -56,7 +58,7 @@ release:
 perimeters:
   # {found.end_assumed} of {found.fires} fires have no containment date. So many days after the alarm they are taken to
   # end, and images after them count from there; empty (null): they are left out.
-  assumed_duration_days: 0
+  assumed_duration_days: {found.assumed_days}
 sampling:
   land: extent.parquet # the ground that images show, by fire year
   only_on_land: true # rings and frames of fires keep to it too

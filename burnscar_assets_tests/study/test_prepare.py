@@ -97,6 +97,13 @@ def test_weights_that_are_not_the_published_ones_are_told(prepare: Prepare, tmp_
         assert "has no weights that can be used" in left_out and why in left_out
 
 
+def test_a_year_that_images_show_and_settings_leave_out_is_told(prepare: Prepare) -> None:
+    world = prepare().settings_file
+    assert "2023" not in " ".join(prepare().left_out).partition("images show fires of")[2]
+    world.write_text(world.read_text().replace("first: 2023", "first: 2024"))
+    assert "images show fires of 2023, which the settings leave out" in " ".join(prepare().left_out)
+
+
 def test_a_data_root_of_another_world_is_refused(prepare: Prepare, tmp_path: Path) -> None:
     prepare()
     other = tmp_path / "other.geojson"
@@ -174,9 +181,17 @@ def test_bands_that_several_sensors_explain_differently_want_a_sensor(prepare: P
         prepare()
 
 
+def years_later(images: Path) -> Path:
+    """A table by which every image is of a year with no fire."""
+    path = images.parent / "days.csv"
+    names = [file.relative_to(images).as_posix() for file in images.glob("*/*.tif")]
+    path.write_text("".join(["file,start\n", *(f"{name},2025-07-20\n" for name in names)]))
+    return path
+
+
 def test_images_of_a_shipped_sensor_are_taken_for_it(prepare: Prepare, images: Path) -> None:
     for path in images.glob("*/*.tif"):
-        day = "20230705" if "2023" in str(path) else "20240720"
+        day = "20230720" if "2023" in str(path) else "20240725"
         with rasterio.open(path) as source:
             pixels, profile = source.read(), source.profile | {"dtype": "int16", "nodata": -9999, "count": 6}
             if source.count < len(BANDS):
@@ -189,6 +204,10 @@ def test_images_of_a_shipped_sensor_are_taken_for_it(prepare: Prepare, images: P
             target.descriptions = ["blue", "green", "red", "nir", "swir1", "swir2"]
     done = prepare()
     assert done.settings.imagery.sensor == "hls" and done.settings.windows.resolution_m == 30
+    assert done.settings.perimeters.assumed_duration_days == 14
+    assert "end is taken to be 14 days after the alarm" in " ".join(done.told)
+    with pytest.raises(InputError, match=r"no image in .* is of days 0 to 30 after the end of a fire"):
+        prepare(days=years_later(images))
 
 
 def test_the_file_for_people_says_what_was_found(prepare: Prepare) -> None:
