@@ -77,13 +77,14 @@ def frames_of_fires(fires: gpd.GeoDataFrame, settings: Settings, root: DataRoot)
     Raises:
         InputError: a fire reaches too far beyond its UTM zone.
     """
-    frames, land = [], _parts_of_land(fires, settings, root)
+    frames = []
+    land = {int(year): _parts_of_land(int(year), settings, root) for year in fires["fire_year"].unique()}
     for _, fire in fires.to_crs(GEOGRAPHIC_CRS).iterrows():
         task = _task(fire, settings, root)
         margin_m = settings.fire_scenes.margin_of(float(fire["area_ha"]) * 1e4)
         around = frame_around(task.geometry, settings.windows.resolution_m, margin_m)
         frame = _displaced(around, _SHIFT * margin_m, key_of("fire-scene", settings.sampling.seed, task.name))
-        frame = _within(frame, task.geometry, land)
+        frame = _within(frame, task.geometry, land[int(fire["fire_year"])])
         frames.append(PlannedFrame(task.name, str(fire["split"]), str(fire["cluster_id"]), frame, task))
     return frames
 
@@ -178,12 +179,12 @@ def _displaced(frame: Frame, most_m: float, key: np.uint64) -> Frame:
     return Frame(frame.epsg, frame.resolution_m, frame.box.moved(columns, rows))
 
 
-def _parts_of_land(fires: gpd.GeoDataFrame, settings: Settings, root: DataRoot) -> npt.NDArray[np.object_]:
-    """Parts of the land that frames keep to, EPSG:4326; none where they may reach beyond it."""
+def _parts_of_land(fire_year: int, settings: Settings, root: DataRoot) -> npt.NDArray[np.object_]:
+    """Parts of a year's land that frames keep to, EPSG:4326; none where they may reach beyond it."""
     sampling = settings.sampling
-    if not sampling.only_on_land or sampling.land is None or fires.empty:
+    if not sampling.only_on_land or sampling.land is None:
         return np.array([], dtype=object)
-    land = load_land(root.resolve(sampling.land), int(fires["fire_year"].iloc[0]), may_be_empty=True)
+    land = load_land(root.resolve(sampling.land), fire_year, may_be_empty=True)
     return shapely.get_parts(shapely.union_all(land.to_crs(GEOGRAPHIC_CRS).geometry.to_numpy()))
 
 

@@ -30,6 +30,7 @@ from burnscar_assets.mapping.mosaic import Validity
 from burnscar_assets.mapping.scene_frames import PlannedFrame, frames_of_fires, frames_without_fire
 from burnscar_assets.mapping.scene_making import FireSceneSummary, make_fire_scenes
 from burnscar_assets.mapping.scene_searches import frames_to_look_at_again
+from burnscar_assets.sampling.land import YEARS_COLUMN
 from burnscar_assets.sampling.splits import SplitMap
 from burnscar_assets.settings import Settings, load_settings
 from burnscar_assets.storage.atomic import read_json, write_json
@@ -128,6 +129,17 @@ def test_a_frame_grows_with_its_fire_and_lies_at_random_about_it(root: DataRoot)
     assert len(set(shifts)) == len(shifts)
     again = {planned.name: planned.frame for planned in frames_of_fires(fires.iloc[::-1], settings, root)}
     assert again == {planned.name: planned.frame for planned in frames}
+
+
+def test_frames_of_several_years_keep_to_the_land_of_their_own(root: DataRoot) -> None:
+    settings, shape = settings_of(root), degrees(0, -1000, 1000, 0)
+    wide, narrow = degrees(-3000, -4000, 4000, 3000), degrees(-50, -1050, 1050, 50)
+    land = gpd.GeoDataFrame({YEARS_COLUMN: [[YEAR - 1], [YEAR]]}, geometry=[wide, narrow], crs="EPSG:4326")
+    land.to_parquet(root.path / "land.parquet")
+    sampling = settings.sampling.model_copy(update={"land": "land.parquet", "only_on_land": True})
+    settings = settings.model_copy(update={"sampling": sampling})
+    before, own = frames_of_fires(fires_of(shape, shape, fire_year=[YEAR - 1, YEAR]), settings, root)
+    assert own.frame.box.width < 120 < before.frame.box.width
 
 
 def test_images_are_the_archives_reach_as_far_as_any_window_and_are_read_lazily(root: DataRoot) -> None:

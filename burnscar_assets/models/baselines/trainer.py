@@ -130,7 +130,7 @@ def train_baseline(
     recover(folder)
     with atomic_folder(folder) as place:
         (place / trained.file).write_text(trained.text, encoding="utf-8")
-        manifest = _manifest(setup, settings, fire_year, chosen, data_versions, trained, place, identity, fold)
+        manifest = _manifest(setup, settings, fire_year, years, chosen, data_versions, trained, place, identity, fold)
         write_cost(place, Cost(train_seconds=time.monotonic() - started, train_memory_mb=peak_memory_mb()))
         write_manifest(place, manifest)
     return TrainedBaseline(manifest, trained.index, trained.gain)
@@ -210,6 +210,7 @@ def _manifest(
     setup: Setup,
     settings: Settings,
     fire_year: int,
+    years: tuple[int, ...],
     chosen: ChosenWindows,
     data_versions: dict[str, str],
     trained: Trained,
@@ -218,7 +219,6 @@ def _manifest(
     fold: Fold | None,
 ) -> CheckpointManifest:
     windows = chosen.windows
-    years = tuple(sorted({int(year) for year in windows["fire_year"]}))
     return CheckpointManifest(
         kind=setup.kind,
         fire_year=fire_year,

@@ -41,7 +41,7 @@ def _folds(world: World) -> dg.AssetsDefinition:
         FOLDS.name,
         group="sampling",
         kinds={"geoparquet", "geopandas"},
-        deps=[dg.AssetDep("fire_perimeters", partition_mapping=years)],
+        deps=[dg.AssetDep("fire_perimeters", partition_mapping=years), SAMPLING_GROUND],
         partitioned=False,
         automation_condition=follow(),
         description="The fires of all years dealt into folds by ground: each is judged once, by a model that was not "
