@@ -14,6 +14,7 @@ from rslearn.models.component import FeatureExtractor, FeatureMaps  # noqa: TID2
 from rslearn.train.model_context import ModelContext  # noqa: TID253
 from torch import Tensor, nn  # noqa: TID253
 
+from burnscar_assets.errors import CheckpointError
 from burnscar_assets.models.weights import load_state
 
 
@@ -77,8 +78,8 @@ def load_published(module: nn.Module, path: Path, named: Callable[[str], str | N
         optional: end of names that the file needn't have.
 
     Raises:
-        CheckpointError: the file is missing or holds more than tensors and plain values.
-        ValueError: it lacks a tensor of the module, or one has another shape.
+        CheckpointError: the file is missing, holds more than tensors and plain values, or lacks a tensor of the module,
+            or one has another shape.
     """
     own = module.state_dict()
     found: dict[str, Tensor] = {}
@@ -90,5 +91,8 @@ def load_published(module: nn.Module, path: Path, named: Callable[[str], str | N
     lacking = sorted(name for name in own.keys() - found.keys() if not (optional and name.endswith(optional)))
     if wrong or lacking:
         what = f"another shape of {wrong[0]}" if wrong else f"no {lacking[0]}"
-        raise ValueError(f"{path} has {what}: it holds another model than {type(module).__name__} is built as")
+        raise CheckpointError(
+            f"{path} has {what}: it holds another model than {type(module).__name__} is built as; correct "
+            "training.model.weights of the settings"
+        )
     module.load_state_dict(found, strict=False)

@@ -105,9 +105,10 @@ class PackedWindowStorage(WindowStorage):
 
     def save_layer_datas(self, group: str, name: str, layer_datas: dict[str, WindowLayerData]) -> None:
         """Say what was matched to a window; notes of ours stay."""
-        found = self.layer_datas(group, [name]).get(name, {})
-        notes = {layer: data for layer, data in found.items() if is_note(layer)}
-        self.save_layer_datas_many(group, {name: layer_datas | notes})
+        with self.transaction(group):
+            found = self.layer_datas(group, [name]).get(name, {})
+            notes = {layer: data for layer, data in found.items() if is_note(layer)}
+            self.save_layer_datas_many(group, {name: layer_datas | notes})
 
     def list_completed_layers(self, group: str, name: str) -> list[tuple[str, int]]:
         """Completed item groups of a window, as layer and number."""
