@@ -89,6 +89,8 @@ def test_cloudy_windows_are_not_trained_on(world: DataRoot, setup: Setup, tmp_pa
     seen, seen_before = (sum(found.windows["train"][2020].values()) for found in (manifest, before))
     assert seen == seen_before - 6
     assert manifest.seen_hash != before.seen_hash
+    write_table(root, TILES, read_table(root, TILES, 2019).assign(clear_fraction=0.4), 2019)
+    assert train(root, setup).manifest.fire_years == (2019, 2020), "judged frames of the year count all the same"
 
 
 @BOTH
