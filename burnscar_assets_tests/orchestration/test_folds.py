@@ -62,7 +62,8 @@ def test_models_have_one_partition_which_depends_on_all_years(root: DataRoot) ->
         assert {Pair(name, year) for year in YEARS} <= set(lineage.parents(Pair("checkpoint", LAST)))
         assert {Pair(name, year) for year in YEARS} <= set(lineage.parents(Pair("evaluation_metrics", LAST)))
     assert Pair("evaluation_metrics", YEARS[0]) not in lineage.parents(Pair("evaluation_metrics", LAST)), "no season"
-    assert {Pair("fire_perimeters", year) for year in YEARS} == set(lineage.parents(Pair("folds", None)))
+    perimeters = {Pair("fire_perimeters", year) for year in YEARS}
+    assert perimeters | {Pair("sampling_ground", None)} == set(lineage.parents(Pair("folds", None)))
     assert Pair("folds", None) in lineage.parents(Pair("sample_points", YEARS[0]))
     said = [graph.get(Pair(name, LAST).key).description for name in ("checkpoint", "evaluation_metrics")]
     assert all("no walk-forward" in str(text) for text in said)
