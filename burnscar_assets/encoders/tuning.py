@@ -16,6 +16,7 @@ FREEZE: Final = "rslearn.train.callbacks.freeze_unfreeze.FreezeUnfreeze"
 SIMPLE_FREEZE: Final = "rslearn.models.olmoearth_pretrain.optimizer.SimpleFreeze"
 LAYER_DECAY: Final = "rslearn.models.olmoearth_pretrain.optimizer.LayerDecayAdamW"
 LOW_RANK: Final = "burnscar_assets.encoders.lora.LowRank"
+EVAL_WHILE_FROZEN: Final = "burnscar_assets.models.callbacks.EvalWhileFrozen"
 CLASSES: Final = (FREEZE, SIMPLE_FREEZE, LAYER_DECAY, LOW_RANK, FILLED)
 """What a configuration names for its encoder beside the encoder's own class."""
 
@@ -43,7 +44,7 @@ def tuned(config: dict[str, Any], settings: TrainingSettings, encoder: ChosenEnc
         if any(found["class_path"] == FILLED for found in _encoders(config)):
             optimizer["init_args"]["encoder_prefix"] = f"{_ENCODER}.encoder"
     config["trainer"]["callbacks"] = [
-        changed for callback in callbacks if (changed := _frozen_as_said(callback, settings)) is not None
+        changed for callback in callbacks for changed in _frozen_as_said(callback, settings)
     ]
     return config
 
@@ -67,19 +68,19 @@ def _add_low_rank(config: dict[str, Any], settings: TrainingSettings, encoder: C
     found[0] = {"class_path": LOW_RANK, "init_args": {"encoder": found[0], **adapted}}
 
 
-def _frozen_as_said(callback: dict[str, Any], settings: TrainingSettings) -> dict[str, Any] | None:
-    """A callback as the way of tuning wants it; None if it wants none."""
+def _frozen_as_said(callback: dict[str, Any], settings: TrainingSettings) -> list[dict[str, Any]]:
+    """What the way of tuning wants in a callback's place."""
     if callback["class_path"] != FREEZE:
-        return callback
-    selector = callback["init_args"]["module_selector"]
+        return [callback]
+    if settings.tuning == "lora" or (settings.freeze_epochs == 0 and settings.tuning != "frozen"):
+        return []
+    selected = {"module_selector": callback["init_args"]["module_selector"]}
+    in_eval = {"class_path": EVAL_WHILE_FROZEN, "init_args": selected}
     if settings.tuning == "frozen":
-        return {"class_path": FREEZE, "init_args": {"module_selector": selector}}
-    if settings.tuning == "lora" or settings.freeze_epochs == 0:
-        return None
-    if settings.tuning == "layer-decay":  # every parameter is in its optimizer from the start
-        arguments = {"module_selector": selector, "unfreeze_at_epoch": settings.freeze_epochs}
-        return {"class_path": SIMPLE_FREEZE, "init_args": arguments}
-    return callback
+        callback = {"class_path": FREEZE, "init_args": selected}
+    elif settings.tuning == "layer-decay":  # every parameter is in its optimizer from the start
+        callback = {"class_path": SIMPLE_FREEZE, "init_args": selected | {"unfreeze_at_epoch": settings.freeze_epochs}}
+    return [callback, in_eval]
 
 
 def _encoders(config: dict[str, Any]) -> list[dict[str, Any]]:

@@ -105,6 +105,28 @@ class BestAndLast(Callback):
             _save(trainer, LAST_FILE, weights_only=False)
 
 
+class EvalWhileFrozen(Callback):
+    """Keeps a module in evaluation mode while none of its parameters is trained, so that its features stay as they are.
+
+    rslearn's callbacks that freeze leave dropout and stochastic depth on.
+
+    Args:
+        module_selector: names (or numbers) that lead to the module, as `FreezeUnfreeze` takes them.
+    """
+
+    def __init__(self, module_selector: list[str | int]) -> None:
+        self.module_selector = module_selector
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Set the mode, which Lightning sets for the whole model."""
+        module: Any = pl_module
+        for name in self.module_selector:
+            module = module[name] if isinstance(name, int) else getattr(module, name)
+        is_trained = any(parameter.requires_grad for parameter in module.parameters())
+        if module.training != is_trained:
+            module.train(is_trained)
+
+
 def _save(trainer: Trainer, name: str, *, weights_only: bool) -> None:
     """Write a checkpoint; every process takes part, and the first one writes."""
     if not trainer.is_global_zero:

@@ -53,6 +53,7 @@ ALLOWED: Final = frozenset(
         *(f"rslearn.train.{name}" for name in _RSLEARN_TRAIN),
         "burnscar_assets.models.callbacks.BestAndLast",
         "burnscar_assets.models.callbacks.EpochSeed",
+        "burnscar_assets.models.callbacks.EvalWhileFrozen",
         "burnscar_assets.models.optimizer.FusedAdamW",
         "burnscar_assets.models.own_folder.InOwnFolder",
         "burnscar_assets.models.strategy.WholeModelDDP",

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from burnscar_assets.encoders.tuning import FREEZE, LAYER_DECAY, LOW_RANK, SIMPLE_FREEZE
+from burnscar_assets.encoders.tuning import EVAL_WHILE_FROZEN, FREEZE, LAYER_DECAY, LOW_RANK, SIMPLE_FREEZE
 from burnscar_assets.environment import config_file
 from burnscar_assets.errors import SettingsError
 from burnscar_assets.models.config import run_config
@@ -58,6 +58,32 @@ def test_each_way_is_written_into_the_configuration(packed_plan: Plan) -> None:
     assert _encoder(lora)["class_path"] == LOW_RANK
     assert _encoder(lora)["init_args"].items() >= {"rank": RANK, "alpha": 16}.items()
     assert not {FREEZE, SIMPLE_FREEZE} & _callbacks(lora).keys()
+
+
+def test_a_frozen_encoder_answers_alike_until_it_is_trained(packed_plan: Plan) -> None:
+    from lightning.pytorch import LightningModule, Trainer
+    from rslearn.train.callbacks.freeze_unfreeze import FreezeUnfreeze
+
+    from burnscar_assets.models.callbacks import EvalWhileFrozen
+
+    class Model(LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.Dropout(0.5))
+            self.head = torch.nn.Dropout(0.5)
+
+    callbacks = _callbacks(run_config(packed_plan(tuning="frozen"), "cpu"))
+    assert list(callbacks).index(EVAL_WHILE_FROZEN) == list(callbacks).index(FREEZE) + 1
+    assert callbacks[EVAL_WHILE_FROZEN] == {"module_selector": ["model", "encoder"]}
+    model, images, steady, trainer = Model().train(), torch.ones(1, 64), EvalWhileFrozen(["encoder"]), Trainer()
+    FreezeUnfreeze(["encoder"]).freeze_before_training(model)
+    assert not torch.equal(model.encoder(images), model.encoder(images))
+    steady.on_train_batch_start(trainer, model, None, 0)
+    assert torch.equal(model.encoder(images), model.encoder(images))
+    assert model.head.training
+    FreezeUnfreeze.make_trainable(model.encoder)
+    steady.on_train_batch_start(trainer, model, None, 0)
+    assert not torch.equal(model.encoder(images), model.encoder(images))
 
 
 def test_a_model_from_scratch_has_nothing_to_tune(packed_plan: Plan) -> None:
