@@ -79,6 +79,16 @@ def average(logits: Floats, weights: Floats, lattice: Lattice, box: Box) -> tupl
     return np.divide(total, weight, out=np.zeros_like(total), where=counted), np.where(counted, weight, 0.0)
 
 
+def average_of_known(logits: Floats, weights: Floats, lattice: Lattice, box: Box) -> tuple[Floats, Floats]:
+    """`average` over known answers alone: NaN among `logits` is none."""
+    known = np.isfinite(logits)
+    mean, weight = average(np.where(known, logits, 0.0), weights, lattice, box)
+    if known[weights > 0].all():
+        return mean, weight
+    share, _ = average(known.astype(np.float64), weights, lattice, box)
+    return np.divide(mean, share, out=np.zeros_like(mean), where=share > 0), weight * share
+
+
 def _along(starts: Ints, count: int, size_px: int) -> Floats:
     """(windows, pixels) weight of each window at each pixel along one axis."""
     inside = np.arange(count)[None, :] - starts[:, None]

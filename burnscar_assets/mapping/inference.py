@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from burnscar_assets.dataset.config import before_layer
 from burnscar_assets.errors import InputError
-from burnscar_assets.mapping.averaging import Lattice, average, logit
+from burnscar_assets.mapping.averaging import Lattice, average_of_known, logit
 from burnscar_assets.mapping.frame import Box
 from burnscar_assets.mapping.mosaic import NO_SCENE, LayerImage, Mosaic, Validity
 from burnscar_assets.models.predictor import Predictor
@@ -127,9 +127,9 @@ def _by_windows(
         times = {layer: of_layer[first : first + batch_size] for layer, of_layer in dates.items()}
         answers.append(model.answer(windows, times))
     found = logit(np.concatenate(answers))
-    logits = np.zeros((len(rows), len(columns), *found.shape[1:]))
+    logits = np.full((len(rows), len(columns), *found.shape[1:]), np.nan)
     logits[counted] = found
-    mean, weight = average(logits, counted.astype(np.float64), lattice, box)
+    mean, weight = average_of_known(logits, counted.astype(np.float64), lattice, box)
     return weight > 0, 1 / (1 + np.exp(-mean))
 
 

@@ -49,7 +49,8 @@ class Predictor(ABC):
             times: when they were acquired, as in the tiles table.
 
         Returns:
-            (N, height, width) 0–1 if it is `per_pixel`, NaN where a pixel lacks data; else (N,).
+            (N, height, width) 0–1 if it is `per_pixel`, NaN where it has no answer; else (N,). Of pixels that lack data
+            thresholds and trees have none; networks answer everywhere.
 
         Raises:
             ValueError: a layer is missing, a shape is not (N, bands, height, width), or the dates are not N.

@@ -117,6 +117,24 @@ def test_windows_count_where_every_image_shows_the_ground() -> None:
     assert lacking.any() and not lacking.all() and model.days == {(8, 6)}
 
 
+def test_a_pixel_without_an_answer_is_unknown_and_spoils_no_other() -> None:
+    box, lattice = Box(16, 24, 40, 44), Lattice(8, 4)
+    images = seen_by(4)
+    for image in images.values():
+        image.mosaic.validity[:] = Validity.VALID
+        image.mosaic.scene[:] = 0
+        image.mosaic.pixels[:] = np.maximum(image.mosaic.pixels, 1)
+    model, reach = Change(by_windows=True), lattice.reach(box)
+    parts = {layer: image._replace(mosaic=image.mosaic.part(reach)) for layer, image in images.items()}
+    whole = judge_block(model, parts, box, lattice, min_clear_share=0.5, batch_size=5)
+    lacking = np.zeros(whole.shape, bool)
+    lacking[3:6, 5:9] = True
+    parts[LAYER].mosaic.pixels[:, *box.slices_in(reach)][:, lacking] = 0
+    found = judge_block(model, parts, box, lattice, min_clear_share=0.5, batch_size=5)
+    np.testing.assert_array_equal(found == NO_ANSWER, lacking)
+    np.testing.assert_allclose(found[~lacking], whole[~lacking], rtol=1e-6)
+
+
 def fire_spec(root: DataRoot, *scenes: SmallScene, block_px: int = 64) -> MapSpec:
     imagery = make_archive(root, *scenes)
     fire = {"fire_id": "f1", "fire_year": 2022, "title": "FIRE", "buffer_m": 100.0}
