@@ -34,7 +34,7 @@ STAGE_VERSIONS = {
     COMPARISON: "6",
 }
 
-IN_SEASON_VERSIONS = {"in_season_records": "2", "in_season_perimeters": "3", "in_season_maps": "13"}
+IN_SEASON_VERSIONS = {"in_season_records": "3", "in_season_perimeters": "4", "in_season_maps": "13"}
 """Stages that a world has if it follows an in-season source; they come after the labels."""
 
 FOLDS_VERSIONS = {"folds": "1"}
