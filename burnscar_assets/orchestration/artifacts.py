@@ -66,7 +66,7 @@ def outputs(world: World, pair: Pair) -> list[Path]:
         records = (root.checkpoint(year) / "manifest.json" for root in roots)
         champions = (champion_folder(root, year) / RECORD_FILE for root in roots)
         paths += records if stage == "checkpoint" else champions
-    for root in _roots(world, pair.setup):
+    for root in _roots(world, pair):
         paths += _tables(root, stage, year)
         if year is not None and stage == FIRE_SCENES:
             paths.append(root.fire_scene_windows(year))
@@ -117,7 +117,7 @@ def _season_of_another(world: World, pair: Pair) -> list[str]:
 
     if pair.fire_year is None:
         return []
-    for root in _roots(world, pair.setup):
+    for root in _roots(world, pair):
         judged = read_json(root.evaluation(pair.fire_year) / REPORT_FILE).get("season", {}).get("judgement")
         champion = load_champion(root, judged["checkpoint_year"]) if judged else None
         if champion is not None and champion.reign.weights_sha256 != judged["weights_sha256"]:
@@ -211,7 +211,7 @@ def _files(world: World, artifact: str, year: int | None) -> Iterator[Path]:
         return
     made = Pair(artifact, year)
     checkpoints = [trained.root for trained in world.of(made.setup).trained()] if made.stage in MODEL_STAGES else []
-    for root in dict.fromkeys((*_roots(world, made.setup), *checkpoints)):
+    for root in dict.fromkeys((*_roots(world, made), *checkpoints)):
         yield from _tables(root, made.stage, year)
         if year is not None and made.stage == "checkpoint":
             yield root.checkpoint(year)
@@ -231,9 +231,11 @@ def _tables(root: DataRoot, stage: str, year: int | None) -> list[Path]:
     return [table_path(root, table, year) for table in ALL_TABLES if table.name in TABLES.get(stage, (stage,))]
 
 
-def _roots(world: World, setup: str | None) -> list[DataRoot]:
-    """Where the results of a set-up lie: of its first seed, then of the further ones; folds are put together there."""
-    return [trained.root for trained in world.of(setup).by_seed()]
+def _roots(world: World, made: Pair) -> list[DataRoot]:
+    """Where results lie: of a set-up's first seed, then of the further ones, which have no maps; folds are joined."""
+    seen = world.of(made.setup)
+    seeds = seen.by_seed() if made.stage in MODEL_STAGES else [seen]
+    return [trained.root for trained in seeds]
 
 
 def _group(world: World, year: int | None) -> Path:
