@@ -20,7 +20,7 @@ from burnscar_assets.labels.history import burn_history
 from burnscar_assets.labels.perimeters import clean_perimeters
 from burnscar_assets.labels.release import fetch_release
 from burnscar_assets.mapping.fires import judged_fires
-from burnscar_assets.mapping.scene_frames import JUDGED, frames_of_fires, frames_without_fire
+from burnscar_assets.mapping.scene_frames import frames_of_fires, frames_without_fire
 from burnscar_assets.mapping.scene_making import make_fire_scenes
 from burnscar_assets.process import collect_seldom
 from burnscar_assets.sampling.land import load_land
@@ -99,7 +99,7 @@ def _image(settings: Settings, root: DataRoot, fire_year: int) -> None:
 def _frame(settings: Settings, root: DataRoot, fire_year: int) -> None:
     perimeters, burns = read_table(root, FIRE_PERIMETERS, fire_year), read_table(root, BURN_HISTORY, fire_year)
     land = load_land(root.resolve(settings.sampling.land) if settings.sampling.land else None, fire_year)
-    frames = frames_of_fires(judged_fires(settings, root, fire_year, JUDGED), settings, root)
+    frames = frames_of_fires(judged_fires(settings, root, fire_year, settings.sampling.splits.judged), settings, root)
     frames += frames_without_fire(perimeters, burns, land, settings, root)
     write_table(root, FIRE_SCENES, make_fire_scenes(frames, burns, fire_year, settings, root)[0], fire_year)
 

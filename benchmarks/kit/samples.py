@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from burnscar_assets.dataset.packed.pixels import iter_pixels
+from burnscar_assets.demo.spectra import BANDS
 from burnscar_assets.environment import CONFIGS_DIR
 from kit.datasets import LAYER
 from kit.scenes import FIRE_YEAR
@@ -33,6 +34,12 @@ def data_module(dataset: Path, workers: int) -> Any:
     values = {
         "BURNSCAR_DATASET": str(dataset),
         "BURNSCAR_LAYERS": [LAYER],
+        "BURNSCAR_INPUT": LAYER,
+        "BURNSCAR_BANDS": [*BANDS],
+        "BURNSCAR_NORMALISER": {
+            "class_path": "rslearn.models.olmoearth_pretrain.norm.OlmoEarthNormalize",
+            "init_args": {"band_names": {LAYER: [*BANDS]}},
+        },
         "BURNSCAR_GROUPS": [str(FIRE_YEAR)],
         "BURNSCAR_BATCH_SIZE": BATCH,
         "BURNSCAR_LOADER_WORKERS": workers,
