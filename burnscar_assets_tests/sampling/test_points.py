@@ -195,6 +195,7 @@ def test_fires_smaller_than_a_window() -> None:
     assert tiny.fire_id not in set(burnt["fire_id"])
     assert 3 <= len(burnt) <= 12
     assert set(losses.loc[[f.fire_id for f in small if f.fire_id in losses.index], "reason"]) <= {
+        "too_close",
         "no_window_inside",
         "no_room",
         "ground_of_another_split",
@@ -219,10 +220,10 @@ def test_any_burn_that_could_still_show_is_avoided(kind: str, burn_year: int | N
     per_burnt = {Stratum.RING: 1.0}
     sampling = SamplingSettings(unburnt_per_burnt=per_burnt)
     sampled = sample_points(perimeters_of([fire]), history, YEAR, sampling, WINDOWS, land=LAND, hard_negatives=None)
-    assert set(sampled.points["category"]) == {"burnt"}
+    assert set(sampled.points["category"]) == {"burnt", "mixed"}
     lost = sampled.losses[sampled.losses["stratum"] == "ring"]
     assert lost["reason"].tolist() == ["could_still_show"]
-    assert lost["points"].sum() == len(sampled.points)
+    assert lost["points"].sum() == (sampled.points["stratum"] != "edge").sum()
 
 
 def test_old_scars_are_burns_of_earlier_years() -> None:
@@ -237,7 +238,7 @@ def test_old_scars_are_burns_of_earlier_years() -> None:
         none = sample_points(
             perimeters_of(fires), history_of(old, year, kind), YEAR, sampling, WINDOWS, land=LAND, hard_negatives=None
         )
-        assert set(none.points["stratum"]) == {"burnt"}
+        assert set(none.points["stratum"]) == {"burnt", "edge"}
         assert set(none.losses["reason"]) >= {"no_room"}
 
 
@@ -251,7 +252,7 @@ def test_hard_negatives_come_from_their_layer_and_keep_off_burns() -> None:
     perimeters, history = perimeters_of(fires), history_of([Fire(30_000, 0, 9_000)])
     sampled = sample_points(perimeters, history, YEAR, sampling, WINDOWS, land=LAND, hard_negatives=lakes)
     hard = sampled.points.query("stratum == 'hard'")
-    assert len(hard) == len(sampled.points) / 2
+    assert len(hard) == (sampled.points["stratum"] != "edge").sum() / 2
     covered = [shapely.area(lakes.geometry.intersection(window)).sum() for window in footprints_of(hard, WINDOWS)]
     assert min(covered) >= 0.5 * 320**2 * 0.99
     assert_sound(sampled, perimeters, history, sampling, WINDOWS)
