@@ -70,3 +70,30 @@ def config_file(name: str) -> Path:
             return candidate
     known = ", ".join(sorted(p.name for p in CONFIGS_DIR.glob("*.*")))
     raise SettingsError(f"no configuration {name!r} in {beside} or among the shipped {known}: give a full path")
+
+
+def named_file(name: str, kind: str, folder: str) -> Path:
+    """The file of a thing that is named for it, such as a sensor's or an encoder's.
+
+    Args:
+        name: of a file in the folder beside the settings or of a shipped one; or its path, full or from the settings.
+        kind: what it holds, for errors.
+        folder: of such files, beside the settings and among the shipped ones.
+
+    Raises:
+        SettingsError: there is none.
+    """
+    is_path = name.endswith((".yaml", ".yml"))
+    try:
+        return config_file(name if is_path else f"{folder}/{name}.yaml")
+    except SettingsError as error:
+        known = ", ".join(path.stem for path in shipped_files(folder))
+        raise SettingsError(
+            f"no {kind} {name!r}: there are {known}; put {Path(name).stem}.yaml into the folder {folder} beside the "
+            "settings for one of your own"
+        ) from error
+
+
+def shipped_files(folder: str) -> list[Path]:
+    """The shipped files of a folder of such, by name."""
+    return sorted((CONFIGS_DIR / folder).glob("*.yaml"))

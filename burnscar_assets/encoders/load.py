@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from burnscar_assets.encoders.encoder import Encoder
-from burnscar_assets.environment import CONFIGS_DIR, config_file
-from burnscar_assets.errors import SettingsError
+from burnscar_assets.environment import named_file, shipped_files
 from burnscar_assets.section import read_named
 
 DEFAULT: Final = "olmoearth"
@@ -22,22 +21,12 @@ FOLDER: Final = "encoders"
 
 
 def encoder_file(name: str) -> Path:
-    """The file of an encoder.
-
-    Args:
-        name: of a file in `encoders/` beside the settings or of a shipped one; or its path, full or from the settings.
+    """The file of an encoder, see `named_file`.
 
     Raises:
         SettingsError: there is none.
     """
-    is_path = name.endswith((".yaml", ".yml"))
-    try:
-        return config_file(name if is_path else f"{FOLDER}/{name}.yaml")
-    except SettingsError as error:
-        raise SettingsError(
-            f"no encoder {name!r}: there are {', '.join(sorted(path.stem for path in _shipped_files()))}; put "
-            f"{Path(name).stem}.yaml into the folder {FOLDER} beside the settings for one of your own"
-        ) from error
+    return named_file(name, "encoder", FOLDER)
 
 
 def load_encoder(name: str) -> Encoder:
@@ -52,11 +41,7 @@ def load_encoder(name: str) -> Encoder:
 @cache
 def shipped_encoders() -> tuple[Encoder, ...]:
     """The encoders that come with this project, by name."""
-    return tuple(read_named(path, "encoder", Encoder) for path in sorted(_shipped_files()))
-
-
-def _shipped_files() -> list[Path]:
-    return list((CONFIGS_DIR / FOLDER).glob("*.yaml"))
+    return tuple(read_named(path, "encoder", Encoder) for path in shipped_files(FOLDER))
 
 
 @cache

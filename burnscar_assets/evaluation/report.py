@@ -1,4 +1,4 @@
-"""From predictions per window to the metrics table and its key figures.
+"""From predictions per window to the metrics table; its key figures are `key_figures`.
 
 The model and the baseline are judged on the same windows: pooled and by part (`subsets.py`), with intervals over
 clusters of fires; for each fire on its own burnt windows and its own negatives (ring, granule), without intervals; and
@@ -7,7 +7,6 @@ over fires, each counted once.
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -82,92 +81,6 @@ OF_RANKING: Final = ("auroc", "average_precision")
 """Metrics that rank probabilities, which those of different checkpoints don't allow."""
 
 _BURNT_NAME = CLASS_NAMES[BURNT]
-
-
-@dataclass(frozen=True)
-class EvaluationSummary:
-    """Key figures of one evaluation; None where undefined, so that JSON and the web UI take them as they are.
-
-    Attributes:
-        fire_year: Fire year.
-        maps: Held-out fires whose maps are judged.
-        map_iou, map_iou_low, map_iou_high: Mean IoU of their maps, each counted once.
-        map_iou_median: Median of the same.
-        map_boundary_f_2px: Mean F1 of their outlines within two pixels.
-        best_baseline: Floor or burn index that the model gains least on, on the same pixels; empty without one.
-        best_baseline_map_iou: Its mean IoU, over the fires that it can map.
-        map_gain, map_gain_low, map_gain_high: Mean IoU less that of the best baseline, over the same fires.
-        windows: Windows scored.
-        burnt_windows: Burnt ones among them.
-        fires: Fires that the windows belong to.
-        clusters: Clusters: fire clusters and, for land without fire, ground blocks.
-        effective_clusters: Fire clusters of equal size that would tell as much.
-        tp, fp, fn, tn: Confusion matrix of the model; burnt is positive.
-        accuracy: Of the model, 0–1, as are the following.
-        balanced_accuracy: Mean of the recalls of both classes.
-        f1_burnt, f1_burnt_low, f1_burnt_high: F1 of burnt, pooled, and its interval over clusters of fires.
-        iou_burnt: Intersection over union of burnt, counted in windows.
-        auroc: Area under the ROC curve.
-        baseline_f1_burnt, baseline_balanced_accuracy, baseline_auroc: Of the NBR threshold.
-        worst_fire_f1_burnt, median_fire_f1_burnt: Over fires with a burnt window.
-        mean_fire_f1_burnt, mean_fire_f1_burnt_low, mean_fire_f1_burnt_high: Mean over them, and its interval.
-        ece, ece_calibrated: Expected calibration error, as it is and with the temperature.
-        false_alarms_per_1000_km2, false_alarms_low, false_alarms_high: Windows of land without fire called burnt.
-        season_windows: Windows of the whole year that the champion of the year before was judged on.
-        season_map_iou: Mean IoU of its maps of the season's fires.
-        season_f1_burnt, season_f1_burnt_low, season_f1_burnt_high: Its F1 of burnt there.
-        cloudy_windows: Held-out windows that are left out of all this as cloudy.
-        cloudy_f1_burnt: F1 of burnt of the model on these.
-    """
-
-    fire_year: int
-    maps: int
-    map_iou: float | None
-    map_iou_low: float | None
-    map_iou_high: float | None
-    map_iou_median: float | None
-    map_boundary_f_2px: float | None
-    best_baseline: str
-    best_baseline_map_iou: float | None
-    map_gain: float | None
-    map_gain_low: float | None
-    map_gain_high: float | None
-    windows: int
-    burnt_windows: int
-    fires: int
-    clusters: int
-    effective_clusters: float
-    tp: int
-    fp: int
-    fn: int
-    tn: int
-    accuracy: float | None
-    balanced_accuracy: float | None
-    f1_burnt: float | None
-    f1_burnt_low: float | None
-    f1_burnt_high: float | None
-    iou_burnt: float | None
-    auroc: float | None
-    baseline_f1_burnt: float | None
-    baseline_balanced_accuracy: float | None
-    baseline_auroc: float | None
-    worst_fire_f1_burnt: float | None
-    median_fire_f1_burnt: float | None
-    mean_fire_f1_burnt: float | None
-    mean_fire_f1_burnt_low: float | None
-    mean_fire_f1_burnt_high: float | None
-    ece: float | None
-    ece_calibrated: float | None
-    false_alarms_per_1000_km2: float | None
-    false_alarms_low: float | None
-    false_alarms_high: float | None
-    season_windows: int
-    season_map_iou: float | None
-    season_f1_burnt: float | None
-    season_f1_burnt_low: float | None
-    season_f1_burnt_high: float | None
-    cloudy_windows: int
-    cloudy_f1_burnt: float | None
 
 
 def evaluate_predictions(
@@ -378,88 +291,9 @@ def answers_of(predictions: pd.DataFrame, method: str) -> Answers:
     return Answers(truth, (predictions["predicted"] == _BURNT_NAME).to_numpy(dtype=bool), probability, probability)
 
 
-def summarise(predictions: pd.DataFrame, metrics: pd.DataFrame) -> EvaluationSummary:
-    """The key figures of `evaluate_predictions(predictions, …)`."""
-    fire_f1 = metrics.loc[
-        (metrics["scope"] == FIRE) & (metrics["method"] == MODEL) & (metrics["metric"] == "f1_burnt"), "value"
-    ].dropna()
-    fire_ids = fire_ids_of(predictions)
-    clusters = set(zip(fire_ids != "", predictions["cluster_id"].astype(str), strict=True))
-
-    def value(
-        metric: str, method: str = MODEL, column: str = "value", scope: str = POOLED, subset: str = ""
-    ) -> float | None:
-        named = (metrics["scope"] == scope) & (metrics["subset"] == subset)
-        found = metrics.loc[named & (metrics["method"] == method) & (metrics["metric"] == metric), column]
-        return _defined(float(found.iloc[0])) if len(found) else None
-
-    def count(metric: str) -> int:
-        return int(value(metric) or 0)
-
-    season, cloudy = (metrics.loc[metrics["scope"] == scope, "windows"] for scope in (SEASON, CLOUDY))
-    best = best_baseline(metrics)
-    gain = {
-        column: value(MAPS_DECIDE, column=column, scope=MAPS_GAIN, subset=best) for column in ("value", "low", "high")
-    }
-    return EvaluationSummary(
-        fire_year=int(metrics["fire_year"].iloc[0]),
-        maps=int(value(MAPS_DECIDE, column="fires", scope=MAPS, subset=MEAN) or 0),
-        map_iou=value(MAPS_DECIDE, scope=MAPS, subset=MEAN),
-        map_iou_low=value(MAPS_DECIDE, scope=MAPS, subset=MEAN, column="low"),
-        map_iou_high=value(MAPS_DECIDE, scope=MAPS, subset=MEAN, column="high"),
-        map_iou_median=value(MAPS_DECIDE, scope=MAPS, subset=MEDIAN),
-        map_boundary_f_2px=value("boundary_f_2px", scope=MAPS, subset=MEAN),
-        best_baseline=best,
-        best_baseline_map_iou=value(MAPS_DECIDE, best, scope=MAPS, subset=MEAN),
-        map_gain=gain["value"],
-        map_gain_low=gain["low"],
-        map_gain_high=gain["high"],
-        windows=len(predictions),
-        burnt_windows=int((predictions["category"] == _BURNT_NAME).sum()),
-        fires=len(set(fire_ids) - {""}),
-        clusters=len(clusters),
-        effective_clusters=value("f1_burnt", column="effective_clusters") or 0.0,
-        tp=count("tp"),
-        fp=count("fp"),
-        fn=count("fn"),
-        tn=count("tn"),
-        accuracy=value("accuracy"),
-        balanced_accuracy=value("balanced_accuracy"),
-        f1_burnt=value("f1_burnt"),
-        iou_burnt=value("iou_burnt"),
-        auroc=value("auroc"),
-        f1_burnt_low=value("f1_burnt", column="low"),
-        f1_burnt_high=value("f1_burnt", column="high"),
-        baseline_f1_burnt=value("f1_burnt", BASELINE),
-        baseline_balanced_accuracy=value("balanced_accuracy", BASELINE),
-        baseline_auroc=value("auroc", BASELINE),
-        worst_fire_f1_burnt=_defined(float(fire_f1.min())),
-        median_fire_f1_burnt=value("f1_burnt", scope=PER_FIRE, subset=MEDIAN),
-        mean_fire_f1_burnt=value("f1_burnt", scope=PER_FIRE, subset=MEAN),
-        mean_fire_f1_burnt_low=value("f1_burnt", column="low", scope=PER_FIRE, subset=MEAN),
-        mean_fire_f1_burnt_high=value("f1_burnt", column="high", scope=PER_FIRE, subset=MEAN),
-        ece=value("ece"),
-        ece_calibrated=value("ece", scope=CALIBRATED),
-        false_alarms_per_1000_km2=value(RATE, scope=LAND),
-        false_alarms_low=value(RATE, scope=LAND, column="low"),
-        false_alarms_high=value(RATE, scope=LAND, column="high"),
-        season_windows=int(season.max()) if len(season) else 0,
-        season_map_iou=value(MAPS_DECIDE, scope=SEASON_MAPS, subset=MEAN),
-        season_f1_burnt=value("f1_burnt", scope=SEASON),
-        season_f1_burnt_low=value("f1_burnt", scope=SEASON, column="low"),
-        season_f1_burnt_high=value("f1_burnt", scope=SEASON, column="high"),
-        cloudy_windows=int(cloudy.max()) if len(cloudy) else 0,
-        cloudy_f1_burnt=value("f1_burnt", scope=CLOUDY),
-    )
-
-
 def best_baseline(metrics: pd.DataFrame) -> str:
     """The baseline that the model's maps gain least on, over the fires that both were judged on; empty without one."""
     gains = metrics[(metrics["scope"] == MAPS_GAIN) & (metrics["metric"] == MAPS_DECIDE)].sort_values(
         ["value", "subset"]
     )
     return str(gains["subset"].iloc[0]) if len(gains) else ""
-
-
-def _defined(value: float) -> float | None:
-    return None if math.isnan(value) else value

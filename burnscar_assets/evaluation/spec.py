@@ -9,8 +9,8 @@ from pydantic import Field, TypeAdapter
 from burnscar_assets.classes import Fold, Split, every_fold
 from burnscar_assets.errors import MissingDataError
 from burnscar_assets.evaluation.frame_pixels import Reliability
+from burnscar_assets.evaluation.key_figures import EvaluationSummary
 from burnscar_assets.evaluation.label_noise import LabelNoise
-from burnscar_assets.evaluation.report import EvaluationSummary
 from burnscar_assets.evaluation.rules import Rules
 from burnscar_assets.evaluation.separation import SeparationProof
 from burnscar_assets.mapping.settings import MappingSettings

@@ -8,8 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from burnscar_assets.environment import CONFIGS_DIR, config_file
-from burnscar_assets.errors import SettingsError
+from burnscar_assets.environment import CONFIGS_DIR, named_file
 from burnscar_assets.section import read_named
 from burnscar_assets.sensors.sensor import Sensor
 
@@ -23,23 +22,12 @@ SENSOR_ARGUMENT: Final = "sensor"
 
 
 def sensor_file(name: str) -> Path:
-    """The file of a sensor.
-
-    Args:
-        name: of a file in `sensors/` beside the settings or of a shipped one; or its path, full or from the settings.
+    """The file of a sensor, see `named_file`.
 
     Raises:
         SettingsError: there is none.
     """
-    is_path = name.endswith((".yaml", ".yml"))
-    try:
-        return config_file(name if is_path else f"{FOLDER}/{name}.yaml")
-    except SettingsError as error:
-        known = ", ".join(sorted(path.stem for path in (CONFIGS_DIR / FOLDER).glob("*.yaml")))
-        raise SettingsError(
-            f"no sensor {name!r}: there are {known}; put {Path(name).stem}.yaml into the folder {FOLDER} beside the "
-            "settings for one of your own"
-        ) from error
+    return named_file(name, "sensor", FOLDER)
 
 
 def load_sensor(name: str) -> Sensor:

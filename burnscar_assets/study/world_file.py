@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import yaml
 
@@ -37,28 +38,17 @@ class Found:
     metres: float
 
 
-def world_text(found: Found, unfit: Mapping[str, str] | None = None) -> str:
-    """The settings of a new study, with comments.
-
-    Args:
-        found: what they follow from.
-        unfit: set-ups that are left out, with why.
-    """
-    left_out = "".join(f"\n    - {name} # {reason}" for name, reason in (unfit or {}).items()) or " []"
-    first, last = found.years[0], found.years[-1]
-    missing = [year for year in range(first, last + 1) if year not in found.years]
-    exclude = f", exclude: {missing}" if missing else ""
-    return f"""\
+_WORLD: Final = """\
 # Written by burnscar study. Edit it as you like: burnscar study keeps it, and burnscar plan, refresh and ui follow it
 # with --data and this folder. Delete it to have it written anew.
-name: {_quoted(f"{found.images.name} (own images)")}
+name: {name}
 years: {{first: {first}, last: {last}{exclude}}} # fire years that images show
 release:
-  source: {_quoted(str(found.perimeters))}
+  source: {perimeters}
 perimeters:
-  # {found.end_assumed} of {found.fires} fires have no containment date. So many days after the alarm they are taken to
+  # {end_assumed} of {fires} fires have no containment date. So many days after the alarm they are taken to
   # end, and images after them count from there; empty (null): they are left out.
-  assumed_duration_days: {found.assumed_days}
+  assumed_duration_days: {assumed_days}
 sampling:
   land: extent.parquet # the ground that images show, by fire year
   only_on_land: true # rings and frames of fires keep to it too
@@ -75,9 +65,9 @@ windows:
   days_after: [0, 30]
   days_before: [1, 60]
 imagery:
-  sensor: {_quoted(found.sensor)}
-  archive: images.parquet # the index of {found.images.name}, made by burnscar study
-  allowed_hosts: [{_quoted(str(found.images))}]
+  sensor: {sensor}
+  archive: images.parquet # the index of {folder}, made by burnscar study
+  allowed_hosts: [{images}]
   max_cloud_cover: 100 # the files don't say how cloudy they are
 fire_scenes:
   # Frames that fires are judged on: cut from the images at random about the fire, so that nothing is in the middle.
@@ -103,6 +93,33 @@ setups:
   title: Plain U-Net
   exclude:{left_out}
 """
+"""Settings of a new study; see `world_text`."""
+
+
+def world_text(found: Found, unfit: Mapping[str, str] | None = None) -> str:
+    """The settings of a new study, with comments.
+
+    Args:
+        found: what they follow from.
+        unfit: set-ups that are left out, with why.
+    """
+    left_out = "".join(f"\n    - {name} # {reason}" for name, reason in (unfit or {}).items()) or " []"
+    first, last = found.years[0], found.years[-1]
+    missing = [year for year in range(first, last + 1) if year not in found.years]
+    return _WORLD.format(
+        name=_quoted(f"{found.images.name} (own images)"),
+        folder=found.images.name,
+        images=_quoted(str(found.images)),
+        perimeters=_quoted(str(found.perimeters)),
+        sensor=_quoted(found.sensor),
+        first=first,
+        last=last,
+        exclude=f", exclude: {missing}" if missing else "",
+        fires=found.fires,
+        end_assumed=found.end_assumed,
+        assumed_days=found.assumed_days,
+        left_out=left_out,
+    )
 
 
 def _quoted(text: str) -> str:

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from burnscar_assets.errors import InputError
+from burnscar_assets.evaluation.key_figures import summarise
 from burnscar_assets.evaluation.metrics import METRICS
 from burnscar_assets.evaluation.report import (
     BASELINE,
@@ -12,7 +13,6 @@ from burnscar_assets.evaluation.report import (
     across_years,
     answers_of,
     evaluate_predictions,
-    summarise,
 )
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.contracts import EVALUATION_METRICS
