@@ -37,7 +37,8 @@ def define_windows(points: gpd.GeoDataFrame, settings: WindowSettings) -> gpd.Ge
 
     Returns:
         Table `windows`, ordered by window_id, without label rasters (see `label_rasters`). Columns and rows are
-        pixels of the UTM zone's grid; rows grow southwards from the equator, so they are negative north of it.
+        pixels of the UTM zone's grid; rows grow southwards from y = 0 (the equator, or 10,000 km south of it in
+        southern zones), so they are negative.
     """
     first_day, last_day = settings.days_after
     nearest, farthest = settings.days_before

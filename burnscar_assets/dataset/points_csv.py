@@ -24,7 +24,7 @@ from burnscar_assets.degrees import likely_meaning
 from burnscar_assets.errors import InputError
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.sampling.accounts import cells_of
-from burnscar_assets.sampling.lattice import GEOGRAPHIC_CRS, Lattice, utm_epsg_of
+from burnscar_assets.sampling.lattice import GEOGRAPHIC_CRS, Lattice, utm_zone_of
 from burnscar_assets.sampling.splits import SplitMap
 from burnscar_assets.sensors.sensor import Sensor
 from burnscar_assets.settings import SplitSettings, WindowSettings
@@ -48,15 +48,15 @@ _ZONE: Final = r"(?i)^(?:(?P<number>\d{1,2})\s*(?P<letter>[C-HJ-NP-X])?|(?:EPSG:
 _FIRST_DATA_ROW = 2
 _ROWS_NAMED = 5
 _ID_LENGTH = 16
-_LATITUDES = (0.0, 84.0)
+_LATITUDES = (-80.0, 84.0)
 
 
 def windows_from_csv(csv: Path, settings: WindowSettings, splits: SplitSettings, sensor: Sensor) -> gpd.GeoDataFrame:
     """The windows of a points CSV.
 
     Args:
-        csv: file with a header of usual names, whatever their case; lon and lat in degrees (EPSG:4326, northern
-            hemisphere), time in ISO 8601 (UTC if it names no zone; imagery is taken from `days_after` it), label
+        csv: file with a header of usual names, whatever their case; lon and lat in degrees (EPSG:4326),
+            time in ISO 8601 (UTC if it names no zone; imagery is taken from `days_after` it), label
             `burnt` or `unburnt`; a UTM zone, if there is one, must be the point's.
         settings: size, resolution and days.
         splits: the deal of the ground.
@@ -134,9 +134,9 @@ def _read_rows(csv: Path, days_after: int, sensor: Sensor) -> pd.DataFrame:
     off = ~(lon.between(-180, 180) & lat.between(-90, 90))
     place = likely_meaning(np.column_stack([lon[off], lat[off]]))
     _refuse(csv, rows, "lon", lon.between(-180, 180), f"degrees between -180 and 180{place}")
-    _refuse(csv, rows, "lat", lat.between(*_LATITUDES), f"degrees between 0 and 84 (northern UTM zones){place}")
+    _refuse(csv, rows, "lat", lat.between(*_LATITUDES), f"degrees between -80 and 84 (UTM zones){place}")
     _refuse(csv, rows, "lat", (lon != 0) | (lat != 0), "a place; 0, 0 is what a missing one becomes")
-    _refuse(csv, rows, "zone", _zones_fit(rows["zone"], lon, lat), "the UTM zone of the longitude, such as 10 or 32610")
+    _refuse(csv, rows, "zone", _zones_fit(rows["zone"], lon, lat), "the UTM zone of the place, such as 10 or 32610")
     _refuse(csv, rows, "time", time.notna(), "an ISO 8601 date or time, such as 2021-08-30", guess)
     imaged = time.map(lambda moment: why_no_image(moment, sensor, days_after=days_after) is None)
     since = "" if sensor.first_day is None else f"from {sensor.first_day} "
@@ -150,7 +150,7 @@ def _zones_fit(zones: pd.Series, lon: pd.Series, lat: pd.Series) -> pd.Series:
     parts = zones.str.extract(_ZONE)
     number = pd.to_numeric(parts["number"].fillna(parts["code"]), errors="coerce")
     south = (parts["south"] == "7") | (parts["letter"].str.upper() < "N")
-    fits = (number == utm_epsg_of(lon.fillna(0)) % 100) & (south == (lat < 0))
+    fits = (number == utm_zone_of(lon.fillna(0))) & (south == (lat < 0))
     return fits | (zones == "")
 
 

@@ -14,7 +14,7 @@ from rasterio.crs import CRS
 
 from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.errors import InputError
-from burnscar_assets.sampling.lattice import transformer, utm_epsg_of
+from burnscar_assets.sampling.lattice import NORTHERN_EPSG, SOUTHERN_EPSG, transformer, utm_zone_of
 
 EQUAL_AREA_CRS: Final = "EPSG:6933"
 ZONE_DEGREES: Final = 6
@@ -156,16 +156,16 @@ def frame_around(area: shapely.Geometry, resolution_m: float, buffer_m: float = 
 def zone_of(area: shapely.Geometry) -> int:
     """EPSG code of the UTM zone with the largest part of an area (EPSG:4326); of equal ones, the western."""
     west, south, east, north = area.bounds
-    first, last = (int(code) for code in utm_epsg_of([west, np.nextafter(east, west)]))
+    first, last = utm_zone_of([west, np.nextafter(east, west)]).tolist()
     flat = pyproj.Transformer.from_crs(GEOGRAPHIC_CRS, EQUAL_AREA_CRS, always_xy=True)
 
-    def part_m2(code: int) -> float:
-        edge = (code % _SOUTH - 1) * ZONE_DEGREES - 180
+    def part_m2(zone: int) -> float:
+        edge = (zone - 1) * ZONE_DEGREES - 180
         part = shapely.intersection(area, shapely.box(edge, south, edge + ZONE_DEGREES, north))
         return float(_moved(part, flat).area)
 
     best = max(range(first, last + 1), key=part_m2)
-    return best + (_SOUTH if shapely.centroid(area).y < 0 else 0)
+    return best + (SOUTHERN_EPSG if shapely.centroid(area).y < 0 else NORTHERN_EPSG)
 
 
 def project(shape: shapely.Geometry, source: str, target: str) -> shapely.Geometry:

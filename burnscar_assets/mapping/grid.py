@@ -72,7 +72,7 @@ def grid_of(transform: Affine, crs: object) -> Grid:
     if not measures_ground(known):
         raise InputError(
             f"hectares can't be measured on a grid in {known.name}: warp it to a projected CRS first, such as the "
-            "area's UTM zone (gdalwarp -t_srs EPSG:326ZZ, ZZ the zone)"
+            "area's UTM zone (gdalwarp -t_srs EPSG:326ZZ, ZZ the zone, or 327ZZ in the south)"
         )
     if transform.b or transform.d or transform.a <= 0 or transform.e >= 0:
         raise InputError("the raster's grid is turned or upside down: warp it to north up first (gdalwarp)")

@@ -26,9 +26,6 @@ from burnscar_assets.sampling.lattice import utm_epsg_of
 from burnscar_assets.sensors.indices import FloatArray
 
 SAY_CRS: Final = "give a GeoTIFF that says its coordinate system"
-SOUTHERN_EPSG: Final = 100
-"""What the EPSG code of a UTM zone's southern half is larger by."""
-
 EDGE_PARTS: Final = 50
 """Parts of an image's longer side that are straight in any CRS."""
 
@@ -146,7 +143,7 @@ def target_grid(place: Place, label: str) -> tuple[Grid, tuple[int, int], bool]:
             f"{label} lies at a latitude of {middle.y:.1f}°, where no UTM zone is: warp it to a projected CRS first "
             "(gdalwarp)"
         )
-    crs = CRS.from_epsg(int(utm_epsg_of(middle.x)) + (SOUTHERN_EPSG if middle.y < 0 else 0))
+    crs = CRS.from_epsg(int(utm_epsg_of(middle.x, middle.y)))
     west, south, east, north = place.edge(crs).bounds
     size = place.diagonal(crs) / float(np.hypot(*place.shape))
     shape = (int(np.ceil((north - south) / size)), int(np.ceil((east - west) / size)))

@@ -1,14 +1,14 @@
 """One lattice of window-sized cells for each UTM zone: where windows can be.
 
-The lattice starts at (0, 0) of its zone's grid and its cell is one window. A zone's cells lie wholly
-between the zone's meridians; those cut by a meridian are not used. So two different cells never
-overlap on the ground, also not at the border of two zones.
+A zone is one hemisphere's half of a UTM zone. The lattice starts at (0, 0) of its grid and its cell is one window. A
+zone's cells lie wholly between the zone's meridians, on its side of the equator; those cut by either are not used. So
+two different cells never overlap on the ground, also not at the border of two zones.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,10 @@ Floats = npt.NDArray[np.float64]
 
 GEOGRAPHIC_CRS = "EPSG:4326"
 
-_NORTHERN_EPSG = 32600
+NORTHERN_EPSG: Final = 32600
+SOUTHERN_EPSG: Final = 32700
+"""EPSG codes of the UTM zones of a hemisphere are larger than this by the zone's number."""
+
 _ZONE_DEGREES = 6
 _LAST_ZONE = 60
 
@@ -60,10 +63,15 @@ def transformer(source: str, target: str) -> pyproj.Transformer:
     return pyproj.Transformer.from_crs(source, target, always_xy=True)
 
 
-def utm_epsg_of(lon: npt.ArrayLike) -> Ints:
-    """EPSG code (326zz, northern hemisphere) of the UTM zone at longitudes in degrees."""
+def utm_zone_of(lon: npt.ArrayLike) -> Ints:
+    """Numbers of the UTM zones, 1 to 60, at longitudes in degrees."""
     zone = np.floor((np.asarray(lon, dtype=float) + 180) / _ZONE_DEGREES).astype(np.int64) + 1
-    return _NORTHERN_EPSG + np.clip(zone, 1, _LAST_ZONE)
+    return np.clip(zone, 1, _LAST_ZONE)
+
+
+def utm_epsg_of(lon: npt.ArrayLike, lat: npt.ArrayLike) -> Ints:
+    """EPSG codes of the UTM zones at places in degrees: 326zz from the equator northwards, 327zz south of it."""
+    return np.where(np.asarray(lat, dtype=float) < 0, SOUTHERN_EPSG, NORTHERN_EPSG) + utm_zone_of(lon)
 
 
 class Lattice:
@@ -77,9 +85,9 @@ class Lattice:
         self.side_m = side_m
 
     def cells_at(self, lon: npt.ArrayLike, lat: npt.ArrayLike) -> Cells:
-        """The cells that points (degrees, EPSG:4326) lie in, in the zone of their longitude."""
+        """The cells that points (degrees, EPSG:4326) lie in, in the zone of their place."""
         lons, lats = np.atleast_1d(np.asarray(lon, dtype=float)), np.atleast_1d(np.asarray(lat, dtype=float))
-        zones = utm_epsg_of(lons)
+        zones = utm_epsg_of(lons, lats)
         col, row = np.zeros(len(lons), dtype=np.int64), np.zeros(len(lons), dtype=np.int64)
         for zone in np.unique(zones):
             here = zones == zone
@@ -97,9 +105,9 @@ class Lattice:
         Args:
             bounds: least x, least y, greatest x, greatest y, EPSG:3310 metres.
         """
-        west, _, east, _ = transformer(TABLE_CRS, GEOGRAPHIC_CRS).transform_bounds(*np.asarray(bounds, dtype=float))
+        corners = transformer(TABLE_CRS, GEOGRAPHIC_CRS).transform_bounds(*np.asarray(bounds, dtype=float))
         found = []
-        for zone in range(int(utm_epsg_of(west)), int(utm_epsg_of(east)) + 1):
+        for zone in _zones_between(*corners):
             box = transformer(TABLE_CRS, f"EPSG:{zone}").transform_bounds(*np.asarray(bounds, dtype=float))
             first_col, first_row, last_col, last_row = np.floor(np.array(box) / self.side_m).astype(np.int64)
             col, row = np.meshgrid(np.arange(first_col, last_col + 1), np.arange(first_row, last_row + 1))
@@ -120,8 +128,7 @@ class Lattice:
     def within_zone(self, cells: Cells) -> npt.NDArray[np.bool_]:
         """Whether each cell lies wholly in its zone: the others are not used."""
         corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=float)
-        lon, _ = self._corners(cells, corners, GEOGRAPHIC_CRS)
-        zones = utm_epsg_of(lon).reshape(len(cells), 4)
+        zones = utm_epsg_of(*self._corners(cells, corners, GEOGRAPHIC_CRS)).reshape(len(cells), 4)
         return np.asarray((zones == cells.utm_epsg[:, None]).all(axis=1))
 
     def _corners(self, cells: Cells, offsets: Floats, crs: str) -> tuple[Floats, Floats]:
@@ -134,3 +141,10 @@ class Lattice:
             here = zones == zone
             x_out[here], y_out[here] = transformer(f"EPSG:{zone}", crs).transform(x_utm[here], y_utm[here])
         return x_out, y_out
+
+
+def _zones_between(west: float, south: float, east: float, north: float) -> list[int]:
+    """EPSG codes of the zones that a box in degrees meets, of each hemisphere from west to east."""
+    sides = [side for side, is_met in ((NORTHERN_EPSG, north >= 0), (SOUTHERN_EPSG, south < 0)) if is_met]
+    first, last = utm_zone_of([west, east]).tolist()
+    return [side + zone for side in sides for zone in range(first, last + 1)]

@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
+import pyproj
 import pytest
 import shapely
 from hypothesis import given, settings
@@ -199,7 +200,7 @@ def test_any_row_is_a_window_of_a_possible_day_and_place_or_an_error(
             assert "allowed: " in str(error) or "no points" in str(error) or "not a CSV" in str(error)
         else:
             assert date(2015, 5, 24) <= window.start_time.date() <= datetime.now(UTC).date() + timedelta(days=1)
-            assert window.utm_epsg == 32601 + int((lon + 180) // 6) and 0 <= lat <= 84
+            assert window.utm_epsg == (32601 if lat >= 0 else 32701) + int((lon + 180) // 6) and -80 <= lat <= 84
 
 
 def test_a_fire_of_the_weeks_before_the_first_image_may_have_one(tmp_path: Path) -> None:
@@ -219,3 +220,10 @@ def test_a_zone_that_does_not_fit_its_point_is_refused(tmp_path: Path, zone: str
     text = f"lon,lat,time,label,UTM_Zone\n-120.5,38.2,2021-08-30,burnt,{zone}\n"
     with pytest.raises(InputError, match=rf"bad value\(s\) of zone \(row 2: '{zone}'\); allowed: the UTM zone of the"):
         read(tmp_path, text)
+
+
+def test_southern_points_get_windows_of_their_own_hemisphere(tmp_path: Path) -> None:
+    (window,) = read(tmp_path, "lon,lat,time,label,utm_zone\n150,-34,2019-12-20,burnt,56H\n")
+    to_degrees = pyproj.Transformer.from_crs(window["utm_epsg"], 4326, always_xy=True)
+    centre = to_degrees.transform((window["min_col"] + 16) * 10, -(window["min_row"] + 16) * 10)
+    assert window["utm_epsg"] == 32756 and centre == pytest.approx((150, -34), abs=0.002)

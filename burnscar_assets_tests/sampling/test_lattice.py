@@ -32,8 +32,30 @@ def test_the_centre_of_a_cell_is_in_that_cell(lon: float, lat: float) -> None:
         assert (again.utm_epsg, again.col, again.row) == (there.utm_epsg, there.col, there.row)
 
 
-def test_longitudes_have_their_utm_zone() -> None:
-    assert utm_epsg_of([-120.0001, -119.9999, -114.2, -126.0, 180.0]).tolist() == [32610, 32611, 32611, 32610, 32660]
+def test_places_have_their_utm_zone_and_its_hemisphere() -> None:
+    lon = [-120.0001, -119.9999, -114.2, -126.0, 180.0]
+    assert utm_epsg_of(lon, 38).tolist() == [32610, 32611, 32611, 32610, 32660]
+    assert utm_epsg_of([150.0, 21.7, 21.7], [-34.0, 0.0, -1e-9]).tolist() == [32756, 32634, 32734]
+
+
+@given(lon=st.floats(141.1, 153.5), lat=st.floats(-37.4, -28.2))
+def test_southern_cells_lie_where_their_points_do(lon: float, lat: float) -> None:
+    there = cell(lon, lat)
+    east, north = pyproj.Transformer.from_crs(4326, int(there.utm_epsg[0]), always_xy=True).transform(lon, lat)
+    assert there.utm_epsg[0] // 100 == 327 and 5.8e6 < north < 6.9e6
+    assert (there.col[0], there.row[0]) == (east // 320, north // 320)
+    lons, lats = LATTICE.centres(there, "EPSG:4326")
+    assert abs(lons[0] - lon) < 0.003 and abs(lats[0] - lat) < 0.003
+    if LATTICE.within_zone(there)[0]:
+        again = LATTICE.cells_at(lons, lats)
+        assert again.columns().tolist() == there.columns().tolist()
+
+
+def test_cells_on_both_sides_of_the_equator_do_not_overlap() -> None:
+    cells = Lattice(300).cells_at(np.full(40, 21.0), np.linspace(-0.02, 0.02, 40))  # 300 m cut southern cells there
+    kept = Lattice(300).within_zone(cells)
+    assert set(cells.utm_epsg[kept]) == {32634, 32734}
+    assert (cells.row[~kept] == int(1e7 // 300)).all() and not kept.all()
 
 
 @settings(max_examples=30, deadline=None)
