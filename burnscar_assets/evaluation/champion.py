@@ -31,9 +31,10 @@ from burnscar_assets.evaluation.champion_record import (
     load_champion,
     windows_seen,
 )
+from burnscar_assets.evaluation.frame_ground import ground_of
 from burnscar_assets.evaluation.frames import answer_frame, model_of_frames, validation_scenes
 from burnscar_assets.evaluation.ground import frame_clusters, ground_clusters
-from burnscar_assets.evaluation.held_out_maps import ground_of, is_seen, lacks_before
+from burnscar_assets.evaluation.held_out_maps import is_seen, lacks_before
 from burnscar_assets.evaluation.intervals import cluster_intervals
 from burnscar_assets.evaluation.judge import answers
 from burnscar_assets.evaluation.map_rules import MapRules

@@ -6,7 +6,6 @@ part in it: maps are made where something burned.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 import geopandas as gpd
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from burnscar_assets.classes import Split
 from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.errors import InputError
+from burnscar_assets.evaluation.frame_ground import blocks_of
 from burnscar_assets.evaluation.frame_pixels import FramePixels
 from burnscar_assets.evaluation.ground import frame_clusters
 from burnscar_assets.evaluation.map_rules import MapRules, fix_map_rules
@@ -23,18 +23,13 @@ from burnscar_assets.evaluation.spec import EvaluationSpec
 from burnscar_assets.mapping.averaging import Lattice
 from burnscar_assets.mapping.figures import SQUARE_M_PER_HA
 from burnscar_assets.mapping.fire_scenes import TRUTH_UNKNOWN, FireScene, read_fire_scenes
-from burnscar_assets.mapping.frame import Box, Frame
 from burnscar_assets.mapping.ground import near
 from burnscar_assets.mapping.inference import NO_ANSWER, check_mappable, judge_block, seen_box
 from burnscar_assets.mapping.mosaic import Validity
 from burnscar_assets.models.manifest import CheckpointManifest
 from burnscar_assets.models.predictor import Predictor
 from burnscar_assets.progress import Progress
-from burnscar_assets.sampling.randomness import key_of
 from burnscar_assets.storage.tables import TABLE_CRS
-
-BLOCK_PX: Final = 512
-"""Side of the blocks that frames are answered in, which decides what of a large one is drawn."""
 
 
 def fix_rules_of_maps(
@@ -165,10 +160,3 @@ def counted(
 def _scenes(spec: EvaluationSpec, fire_year: int, split: Split) -> list[FireScene]:
     scenes = read_fire_scenes(spec.data_root, fire_year, spec.splits(split))
     return [scene for scene in scenes if scene.fire_id is not None]
-
-
-def blocks_of(frame: Frame, name: str, max_km2: float) -> list[Box]:
-    """The blocks that a frame is answered in; of one larger than `max_km2`, some that are drawn by its name."""
-    block_km2 = (BLOCK_PX * frame.resolution_m / 1000) ** 2
-    drawn = sorted(frame.blocks(BLOCK_PX), key=lambda box: key_of("frame-block", name, *box.bounds))
-    return drawn[: max(1, round(max_km2 / block_km2))]

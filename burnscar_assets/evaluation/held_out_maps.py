@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from burnscar_assets.classes import Split
 from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.errors import InputError
+from burnscar_assets.evaluation.frame_ground import ground_of, indices_of
 from burnscar_assets.evaluation.frame_pixels import Reliability
-from burnscar_assets.evaluation.frames import answer_frame, blocks_of, counted, model_of_frames, validation_scenes
+from burnscar_assets.evaluation.frames import answer_frame, counted, model_of_frames, validation_scenes
 from burnscar_assets.evaluation.ground import frame_clusters
-from burnscar_assets.evaluation.map_baselines import BASELINES, FrameIndices, read_indices, tune
+from burnscar_assets.evaluation.map_baselines import BASELINES, FrameIndices, tune
 from burnscar_assets.evaluation.map_figures import why_no_map
 from burnscar_assets.evaluation.map_rules import MapRules
 from burnscar_assets.evaluation.map_scores import JudgedGround, MapScore, Mask, score_map
@@ -150,29 +151,6 @@ def judge_season_maps(
     return MAP_SCORES.conform(gpd.GeoDataFrame(rows, geometry="geometry", crs=TABLE_CRS))
 
 
-def ground_of(scene: FireScene, settings: EvaluationSettings, off: gpd.GeoDataFrame | None = None) -> JudgedGround:
-    """The pixels of a frame that every predictor is judged on.
-
-    Args:
-        scene: the frame.
-        settings: least coverage, and how much of a large frame is looked at.
-        off: windows whose ground doesn't count.
-
-    Raises:
-        MissingDataError: an image or the truth is gone.
-    """
-    looked_at = np.zeros(scene.frame.shape, bool)
-    for box in blocks_of(scene.frame, scene.name, settings.max_frame_km2):
-        looked_at[box.slices_in(scene.frame.box)] = True
-    box, clear = scene.frame.box, scene.clear(scene.frame.box)
-    if off is not None:
-        clear &= ~scene.frame.covers(near(off, scene.frame), box, touched=True)
-    return JudgedGround.of(
-        scene.truth(), clear, scene.clear_before(box), looked_at, scene.frame.resolution_m,
-        settings.min_map_coverage, has_fire=scene.fire_id is not None,
-    )  # fmt: skip
-
-
 def _model(spec: EvaluationSpec, checkpoint: Path, scenes: list[FireScene]) -> tuple[Predictor | None, str]:
     """The checkpoint as it answers frames, or why it can't."""
     usable = [scene for scene in scenes if not scene.reason]
@@ -199,11 +177,6 @@ def lacks_before(model: Predictor | None, scene: FireScene, ground: JudgedGround
     return NO_IMAGE_BEFORE if needs_before and not ground.with_before else ""
 
 
-def _indices(spec: EvaluationSpec, scene: FireScene, ground: JudgedGround) -> FrameIndices:
-    boxes = blocks_of(scene.frame, scene.name, spec.settings.max_frame_km2)
-    return read_indices(scene, spec.sensor, boxes, ground)
-
-
 def _tuned(spec: EvaluationSpec, manifest: CheckpointManifest, progress: Progress) -> dict[str, float]:
     """Thresholds of baselines by name, from frames of validation fires."""
     scenes = validation_scenes(spec, manifest.fire_years)
@@ -213,7 +186,7 @@ def _tuned(spec: EvaluationSpec, manifest: CheckpointManifest, progress: Progres
             progress("frames of validation fires by burn indices", number, len(scenes))
             ground = ground_of(scene, spec.settings)
             if not ground.reason:
-                yield _indices(spec, scene, ground)
+                yield indices_of(scene, spec.sensor, spec.settings, ground)
 
     return tune(BASELINES, frames())
 
@@ -224,7 +197,7 @@ def _baselines(
     """What baselines say of a frame, those that can; none where no thresholds are given."""
     if not thresholds or ground.reason:
         return
-    frame = _indices(spec, scene, ground)
+    frame = indices_of(scene, spec.sensor, spec.settings, ground)
     for one in BASELINES:
         values, threshold = one.of(frame), thresholds[one.name]
         if values is not None:

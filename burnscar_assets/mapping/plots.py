@@ -1,4 +1,4 @@
-"""Pictures of a fire year's maps and fire scenes in the web UI."""
+"""Pictures of a fire year's maps and fire scenes, and of doubtful perimeters, in the web UI."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
@@ -82,6 +82,30 @@ def plot_scenes(scenes: Sequence[FireScene], sensor: Sensor, *, title: str, simu
             above.contour(burnt, levels=[0.5], colors="w", linewidths=0.6)
         above.set_title(f"{scene.split}, {'no fire' if scene.fire_id is None else 'fire'}", fontsize=8)
     figure.suptitle(f"{as_drawn(title)}: {len(scenes)} frames, after above before", fontsize=10)
+    if simulated:
+        figure.text(0.99, 0.01, "SIMULATED imagery", ha="right", color=NOTE)
+    return figure
+
+
+def plot_doubts(doubts: pd.DataFrame, *, title: str, simulated: bool) -> "Figure":
+    """Share of ground that changed within each perimeter and beside it; listed fires are named.
+
+    Args:
+        doubts: table `label_doubts`.
+        title: of the picture.
+        simulated: whether to say that the imagery is simulated.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4.5), layout="constrained")
+    axes = figure.subplots()
+    listed = doubts["doubts"].map(len) > 0
+    for some, colour in ((doubts[~listed], "#8c8c8c"), (doubts[listed], BAR)):
+        axes.plot(some["changed_inside"].to_numpy(float), some["changed_beside"].to_numpy(float), "o", color=colour)
+    for row in doubts[listed].itertuples():
+        axes.annotate(as_drawn(str(row.fire_name)), (row.changed_inside, row.changed_beside), fontsize=7)
+    axes.set(xlabel="changed within the perimeter", ylabel="changed beside it", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    figure.suptitle(f"{as_drawn(title)}: {int(listed.sum())} of {len(doubts)} fires to look at", fontsize=10)
     if simulated:
         figure.text(0.99, 0.01, "SIMULATED imagery", ha="right", color=NOTE)
     return figure

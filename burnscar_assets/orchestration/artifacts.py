@@ -17,7 +17,13 @@ from burnscar_assets.environment import STORE_VARIABLE
 from burnscar_assets.evaluation.champion_record import RECORD_FILE, champion_folder, load_champion
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import SEASON_LOOK_BACK_YEARS, World
-from burnscar_assets.orchestration.versions import CHAIN, COMPARISON, FOLDS_VERSIONS, IN_SEASON_VERSIONS
+from burnscar_assets.orchestration.versions import (
+    CHAIN,
+    COMPARISON,
+    FOLDS_VERSIONS,
+    IN_SEASON_VERSIONS,
+    REVIEW_VERSIONS,
+)
 from burnscar_assets.storage.atomic import read_json
 from burnscar_assets.storage.contracts import ALL_TABLES, BURNED_AREA_MAPS, IN_SEASON_MAPS
 from burnscar_assets.storage.object_manifest import Record
@@ -35,7 +41,7 @@ SEASON_MAPS = "in_season_maps"
 GPU_STAGES = (*MODEL_STAGES, MAPS, SEASON_MAPS)
 """Stages that run a network."""
 
-UNPARTITIONED = ("calfire_release", *FOLDS_VERSIONS, COMPARISON)
+UNPARTITIONED = ("calfire_release", *FOLDS_VERSIONS, *REVIEW_VERSIONS, COMPARISON)
 NEED_CONFIG = (*DATASET_STAGES, FIRE_SCENES, *GPU_STAGES)
 """Stages that read the dataset's config.json, which follows from the settings and isn't in the store."""
 
@@ -76,6 +82,8 @@ def outputs(world: World, pair: Pair) -> list[Path]:
             paths.append(root.season_maps(year) / "index.html")
     if pair.asset == COMPARISON:
         paths.append(world.root.comparison)
+    if stage in REVIEW_VERSIONS:
+        paths.append(world.root.label_doubts / "index.html")
     if stage in DATASET_STAGES and paths[0].exists() and row_count(paths[0]) > 0:
         paths.append(_group(world, year))
     return paths
@@ -225,6 +233,8 @@ def _files(world: World, artifact: str, year: int | None) -> Iterator[Path]:
             yield root.season_maps(year)
     if artifact == COMPARISON:
         yield world.root.comparison
+    if artifact in REVIEW_VERSIONS:
+        yield world.root.label_doubts
 
 
 def _tables(root: DataRoot, stage: str, year: int | None) -> list[Path]:
@@ -258,13 +268,15 @@ def _assets_read(world: World, pair: Pair) -> list[str]:
         return [*CHAIN[: CHAIN.index("burn_history")], *IN_SEASON_VERSIONS]
     if pair.asset in FOLDS_VERSIONS:
         return [*CHAIN[: CHAIN.index("burn_history")], *FOLDS_VERSIONS]
+    if pair.asset in REVIEW_VERSIONS:
+        return [*CHAIN[: CHAIN.index(FIRE_SCENES) + 1], *world.folds, *REVIEW_VERSIONS]
     earlier = [*CHAIN[: CHAIN.index(pair.stage) + 1], *world.folds]
     own = f"{pair.setup}/" if pair.setup else ""
     return [f"{own}{stage}" if stage in MODEL_STAGES else stage for stage in earlier]
 
 
 def _years_read(world: World, pair: Pair) -> list[int]:
-    if pair.asset in (COMPARISON, *FOLDS_VERSIONS):
+    if pair.asset in (COMPARISON, *FOLDS_VERSIONS, *REVIEW_VERSIONS):
         return [int(key) for key in world.fire_years.get_partition_keys()]
     if pair.fire_year is None:
         return []

@@ -27,6 +27,7 @@ from burnscar_assets.storage.contracts import (
     FIRE_SCENES,
     IN_SEASON_MAPS,
     IN_SEASON_PERIMETERS,
+    LABEL_DOUBTS,
     PREDICTIONS,
     RELEASE_RECORDS,
     SAMPLE_POINTS,
@@ -108,6 +109,7 @@ def _corruption(world: World) -> list[Check]:
             lambda y: [read_table(root, BURNED_AREA_MAPS, y), root.maps(y)],
         ),
         *(check for name in world.setups for check in _of_setup(world.of(name))),
+        whole(LABEL_DOUBTS),
         *([whole(SETUP_COMPARISON)] if world.setups else []),
     ]
 

@@ -44,6 +44,7 @@ ENTRIES = {
         "mapping.scene_making",
         "sampling.land",
     ),
+    "label_doubts": ("evaluation.perimeter_doubt", "mapping.fire_scenes"),
     "checkpoint": (
         "models.callbacks",
         "models.manifest",

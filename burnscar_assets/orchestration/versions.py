@@ -40,10 +40,13 @@ IN_SEASON_VERSIONS = {"in_season_records": "3", "in_season_perimeters": "4", "in
 FOLDS_VERSIONS = {"folds": "1"}
 """Stages that a world has if fires are dealt into folds; they come after the perimeters."""
 
+REVIEW_VERSIONS = {"label_doubts": "1"}
+"""Stages of every world that tell people what to look at; nothing comes after them."""
+
 OF_SETUPS = frozenset({"baseline_checkpoint", COMPARISON})
 """Stages that a world without set-ups beside its own doesn't have."""
 
-ALL_VERSIONS = ChainMap(STAGE_VERSIONS, IN_SEASON_VERSIONS, FOLDS_VERSIONS)
+ALL_VERSIONS = ChainMap(STAGE_VERSIONS, IN_SEASON_VERSIONS, FOLDS_VERSIONS, REVIEW_VERSIONS)
 """Of every stage that some world has."""
 
 CHAIN = tuple(stage for stage in STAGE_VERSIONS if stage not in OF_SETUPS)
@@ -212,6 +215,7 @@ READ_BY = {
         ),
         ("imagery.dataset_config",),
     ),
+    "label_doubts": Read((*_FOLDS, "evaluation.min_map_coverage", "evaluation.max_frame_km2", "imagery.layer")),
     "checkpoint": Read(("training", *_SEEN, *_JUDGED), ("training.config",)),
     "evaluation_metrics": Read(
         (

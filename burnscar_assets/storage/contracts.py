@@ -534,6 +534,42 @@ FIRE_SCENES: Final = Table(
     ),
 )
 
+LABEL_DOUBTS: Final = Table(
+    "label_doubts",
+    "What the images of each judged fire say of its perimeter, by a burn index and no model, and which fires a person "
+    "should look at first. Nothing leaves the score by it.",
+    keys=("fire_year", "fire_id"),
+    row="fire",
+    columns=(
+        Column("fire_id", "string", "Fire."),
+        Column("fire_name", "string", "Name; not unique."),
+        Column("fire_year", "int", "Fire year."),
+        Column("area_ha", "float", "Area of the perimeter, in hectares."),
+        Column("split", "string", "`val` or `test`; in a world with folds, its fold."),
+        Column("frame_id", "string", "Frame, as in `fire_scenes`."),
+        Column(
+            "evidence",
+            "string",
+            "Images that it is from: `before_after` (dNBR less the frame's mode above 0.1), `after` (NBR below Otsu's "
+            "cut of the frame), or `none`.",
+        ),
+        Column("reason", "string", "Why there is none; empty if there is."),
+        Column("changed_inside", "float", "Share of the land within the perimeter that changed, 0–1."),
+        Column("changed_beside", "float", "The same of the land 30 to 150 m outside it."),
+        Column("least_inside", "float", "Share below which nothing changed, a tenth of the reference fires': 0–1."),
+        Column("most_beside", "float", "Share above which the burn goes on, by the same fires."),
+        Column(
+            "reference_fires",
+            "int",
+            "Fires with the same evidence that the bounds are from: of other folds, or for validation; 0: too few, set "
+            "bounds.",
+        ),
+        Column("doubts", "strings", "`nothing_changed` and `goes_on`; none: not listed."),
+        Column("flag", "string", "What the source remarks on the perimeter; empty: nothing."),
+        Column("geometry", "geometry", "The perimeter."),
+    ),
+)
+
 BURNED_AREA_MAPS: Final = Table(
     "burned_area_maps",
     "The held-out fires of the year, each with what its map says; those without a map have a reason.",
@@ -617,6 +653,7 @@ ALL_TABLES: Final = (
     TILES,
     SCENE_RADIOMETRY,
     FIRE_SCENES,
+    LABEL_DOUBTS,
     PREDICTIONS,
     SEASON_PREDICTIONS,
     EVALUATION_METRICS,

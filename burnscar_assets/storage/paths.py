@@ -105,6 +105,11 @@ class DataRoot:
         """Folder of a fire year's burned-area maps; `None`: of those of areas of interest."""
         return self.results / "maps" / ("aoi" if fire_year is None else f"fire_year={fire_year}")
 
+    @property
+    def label_doubts(self) -> Path:
+        """Folder of the page of doubtful perimeters, beside the folders of maps."""
+        return self.path / "maps" / "label_doubts"
+
     def map_work(self, fire_year: int | None) -> Path:
         """What mapping remembers of these maps: their scenes, and blocks of those that are not whole yet."""
         return self.results / "mapping" / self.maps(fire_year).name

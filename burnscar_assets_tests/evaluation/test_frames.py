@@ -14,8 +14,9 @@ from burnscar_assets.classes import Split
 from burnscar_assets.errors import MissingDataError
 from burnscar_assets.evaluation.champion_record import serving
 from burnscar_assets.evaluation.evaluator import evaluate
+from burnscar_assets.evaluation.frame_ground import blocks_of
 from burnscar_assets.evaluation.frame_pixels import BURNT, FramePixels
-from burnscar_assets.evaluation.frames import blocks_of, fix_rules_of_maps, judge_frames
+from burnscar_assets.evaluation.frames import fix_rules_of_maps, judge_frames
 from burnscar_assets.evaluation.held_out_maps import NO_IMAGE_BEFORE, judge_held_out, lacks_before
 from burnscar_assets.evaluation.map_rules import FRAMES, WINDOWS, MapRules
 from burnscar_assets.evaluation.map_scores import JudgedGround

@@ -24,7 +24,7 @@ from burnscar_assets.mapping.pages.outlines import path_of, svg_path, to_pixels
 from burnscar_assets.mapping.pages.page import north_degrees
 from burnscar_assets.mapping.pages.pixels import picture_shape
 from burnscar_assets.mapping.pages.records import Grid, Unmapped, read_map
-from burnscar_assets.mapping.pages.site import write_pages, write_standings
+from burnscar_assets.mapping.pages.site import link_doubts, write_pages, write_standings
 from burnscar_assets.mapping.pages.standings import Standings
 from burnscar_assets_tests.mapping.page_kit import make_map
 
@@ -180,6 +180,20 @@ def test_the_index_over_all_maps_says_which_set_up_maps_best(tmp_path: Path) -> 
     assert files_of(tmp_path) == before
     write_standings(tmp_path / "maps", Standings())
     assert "wins" not in Page(tmp_path / "maps" / "index.html").text
+
+
+def test_the_index_over_all_maps_links_to_doubtful_perimeters_once_there_is_a_page_of_them(tmp_path: Path) -> None:
+    make_map(tmp_path / "fire_year=2021" / "F1", size=(40, 40))
+    write_pages(tmp_path / "fire_year=2021", title=TITLE, simulated=True)
+    link_doubts(tmp_path)
+    assert "label_doubts" not in (tmp_path / "index.html").read_text()
+    (tmp_path / "label_doubts").mkdir()
+    (tmp_path / "label_doubts" / "index.html").touch()
+    link_doubts(tmp_path)
+    assert 'href="label_doubts/index.html"' in (tmp_path / "index.html").read_text()
+    before = files_of(tmp_path)
+    write_pages(tmp_path / "fire_year=2021", title=TITLE, simulated=True)
+    assert files_of(tmp_path) == before
 
 
 def test_the_index_begins_where_they_agree_least_and_sums_up(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from burnscar_assets.storage.contracts import (
     EVALUATION_METRICS,
     FIRE_SCENES,
     FOLDS,
+    LABEL_DOUBTS,
     MAP_SCORES,
     PREDICTIONS,
     WINDOWS,
@@ -38,7 +39,7 @@ from burnscar_assets_tests.orchestration.small_world import make_small_world, wr
 
 YEARS, LAST, COUNT, GAP_M = (2019, 2020), 2020, 3, 10_000
 DATA = ("calfire_release", "fire_perimeters", "folds", "burn_history", "sample_points", "windows", "scene_matches",
-        "tiles", "fire_scenes")  # fmt: skip
+        "tiles", "fire_scenes", "label_doubts")  # fmt: skip
 SETUPS = {
     "line": {"title": "Line", "kind": "threshold"},
     "wood": {"title": "Trees", "kind": "trees", "trees": {"rounds": 20, "min_windows_in_leaf": 3}, "seeds": [1, 2]},
@@ -64,6 +65,9 @@ def test_models_have_one_partition_which_depends_on_all_years(root: DataRoot) ->
     assert Pair("evaluation_metrics", YEARS[0]) not in lineage.parents(Pair("evaluation_metrics", LAST)), "no season"
     perimeters = {Pair("fire_perimeters", year) for year in YEARS}
     assert perimeters | {Pair("sampling_ground", None)} == set(lineage.parents(Pair("folds", None)))
+    assert {Pair(n, y) for n in ("fire_scenes", "fire_perimeters") for y in YEARS} == set(
+        lineage.parents(Pair("label_doubts", None))
+    )
     assert Pair("folds", None) in lineage.parents(Pair("sample_points", YEARS[0]))
     said = [graph.get(Pair(name, LAST).key).description for name in ("checkpoint", "evaluation_metrics")]
     assert all("no walk-forward" in str(text) for text in said)
@@ -97,6 +101,15 @@ def judged(data: DataRoot, tmp_path_factory: pytest.TempPathFactory) -> DataRoot
     assert kept == places[1:3], "checkpoints that were whole were trained anew"
     refresh(root, "setup_comparison")
     return root
+
+
+def test_every_judged_fire_is_weighed_by_bounds_of_other_folds(data: DataRoot) -> None:
+    doubts, scenes = read_table(data, LABEL_DOUBTS, None), read_years(data, FIRE_SCENES, YEARS)
+    assert sorted(doubts["fire_id"]) == sorted(scenes.loc[scenes["role"] == "fire", "fire_id"])
+    assert (doubts.groupby(["split", "evidence"])["least_inside"].nunique(dropna=False) == 1).all()
+    listed = doubts[doubts["doubts"].map(len) > 0]
+    pictures = [path.name for path in data.label_doubts.glob("*-after.webp")]
+    assert len(pictures) == len(listed) and "judged fires" in (data.label_doubts / "index.html").read_text()
 
 
 def refresh(root: DataRoot, *assets: str) -> str:

@@ -117,8 +117,8 @@ def year_page(
     )
 
 
-def years_page(folders: Sequence[MapFolder], standings: Standings = NO_STANDINGS) -> str:
-    """The index over all folders as HTML, the latest first, and how set-ups map."""
+def years_page(folders: Sequence[MapFolder], standings: Standings = NO_STANDINGS, doubts: str = "") -> str:
+    """The index over all folders as HTML, the latest first, how set-ups map, and a link to doubtful perimeters."""
     marks = [mark_of(a_map, f"{quote(folder.path.name)}/{_href(a_map)}") for folder in folders for a_map in folder.maps]
     return render(
         "years",
@@ -140,6 +140,7 @@ def years_page(folders: Sequence[MapFolder], standings: Standings = NO_STANDINGS
         ],
         locator=locator(marks) if marks else "",
         standings=standings,
+        doubts=doubts,
     )
 
 

@@ -8,6 +8,7 @@ from filelock import FileLock
 
 from burnscar_assets.errors import InputError
 from burnscar_assets.mapping.catalogue import write_collection
+from burnscar_assets.mapping.pages.doubts import DOUBTS_FOLDER
 from burnscar_assets.mapping.pages.drawing import drawing_of
 from burnscar_assets.mapping.pages.index import MapFolder, ShownMap, is_fire_year, year_page, years_page
 from burnscar_assets.mapping.pages.page import fire_page
@@ -84,8 +85,29 @@ def write_standings(folder: Path, standings: Standings) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with storage_errors(folder), FileLock(folder / _LOCK):
         keep_standings(folder, standings)
-        if found := [_folder(path, *_read(path)) for path in sorted(_with_index(folder.iterdir()))]:
-            write_if_changed(folder / PAGE_FILE, years_page(found, standings).encode())
+        _write_index(folder)
+
+
+def link_doubts(folder: Path) -> None:
+    """Have the index over all folders of maps link to the page of doubtful perimeters beside them.
+
+    Raises:
+        StorageError: a file can't be written.
+    """
+    with storage_errors(folder), FileLock(folder / _LOCK):
+        _write_index(folder)
+
+
+def _write_index(folder: Path) -> None:
+    """Write the index over all folders of maps; without any, there is none."""
+    if found := [_folder(path, *_read(path)) for path in sorted(_with_index(folder.iterdir()))]:
+        _write_years_page(folder, found)
+
+
+def _write_years_page(folder: Path, found: Sequence[MapFolder]) -> None:
+    doubts = f"{DOUBTS_FOLDER}/{PAGE_FILE}"
+    page = years_page(found, read_standings(folder), doubts if (folder / doubts).is_file() else "")
+    write_if_changed(folder / PAGE_FILE, page.encode())
 
 
 def _write_map(a_map: ReadMap, title: str, simulated: bool) -> ShownMap:
@@ -102,7 +124,7 @@ def _write_years(here: Path, maps: Sequence[ReadMap], broken: int, *, simulated:
             _folder(path, maps, broken, simulated) if path == here else _folder(path, *_read(path))
             for path in _folders(here)
         ]
-        write_if_changed(here.parent / PAGE_FILE, years_page(folders, read_standings(here.parent)).encode())
+        _write_years_page(here.parent, folders)
 
 
 def _folder(path: Path, maps: Sequence[ReadMap], broken: int, simulated: bool = False) -> MapFolder:

@@ -1,4 +1,4 @@
-"""Assets of the imagery group: scenes that windows are matched with, tiles cut from them, and whole fire scenes."""
+"""Assets of the imagery group: scenes of windows, tiles cut from them, whole fire scenes, and doubtful perimeters."""
 
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,20 +15,21 @@ from burnscar_assets.storage.contracts import (
     BURN_HISTORY,
     FIRE_PERIMETERS,
     FIRE_SCENES,
+    LABEL_DOUBTS,
     SCENE_MATCHES,
     SCENE_RADIOMETRY,
     TILES,
     WINDOWS,
 )
-from burnscar_assets.storage.tables import read_table
+from burnscar_assets.storage.tables import read_table, read_years, table_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 def build_imagery_assets(world: World) -> list[dg.AssetsDefinition]:
-    """The assets from windows to tiles, and the fire scenes."""
-    return [*_tile_assets(world), _fire_scenes(world)]
+    """The assets from windows to tiles, the fire scenes, and the perimeters that these speak against."""
+    return [*_tile_assets(world), _fire_scenes(world), _label_doubts(world)]
 
 
 def _tile_assets(world: World) -> list[dg.AssetsDefinition]:
@@ -142,3 +143,39 @@ def _fire_scenes(world: World) -> dg.AssetsDefinition:
         return run.store(FIRE_SCENES, made, figures(summary), preview)
 
     return fire_scenes
+
+
+def _label_doubts(world: World) -> dg.AssetsDefinition:
+    root, settings = world.root, world.settings
+    known = world.fire_years.get_partition_keys()
+    years = dg.SpecificPartitionsPartitionMapping(known)
+
+    @stage(
+        world,
+        LABEL_DOUBTS.name,
+        group="imagery",
+        kinds={"geoparquet"},
+        deps=[dg.AssetDep(name, partition_mapping=years) for name in ("fire_perimeters", FIRE_SCENES.name)],
+        partitioned=False,
+        automation_condition=follow(),
+        description="Judged fires of all years whose images speak against their perimeter: nothing changed within, or "
+        "the burn goes on beside. For a person to look at; nothing leaves the score by it.",
+    )
+    def label_doubts(run: StageRun) -> dg.MaterializeResult:
+        from burnscar_assets.evaluation.perimeter_doubt import doubt_perimeters
+        from burnscar_assets.mapping.fire_scenes import read_frames
+        from burnscar_assets.mapping.pages.doubts import write_doubts
+        from burnscar_assets.mapping.pages.site import link_doubts
+        from burnscar_assets.mapping.plots import plot_doubts
+
+        made = [year for year in map(int, known) if table_path(root, FIRE_SCENES, year).exists()]
+        scenes = [scene for year in made for scene in read_frames(root, year, settings.sampling.splits.judged)]
+        perimeters = read_years(root, FIRE_PERIMETERS, made)
+        doubts, summary = doubt_perimeters(scenes, perimeters, settings.sensor, settings.evaluation, run.progress)
+        page = write_doubts(root.label_doubts, doubts, scenes, settings.sensor, simulated=settings.simulated_imagery)
+        link_doubts(root.label_doubts.parent)
+        preview = partial(plot_doubts, doubts, title="Perimeters weighed", simulated=settings.simulated_imagery)
+        metadata = figures(summary) | {"burnscar/index": dg.MetadataValue.path(page)}
+        return run.store(LABEL_DOUBTS, doubts, metadata, preview)
+
+    return label_doubts
