@@ -321,6 +321,11 @@ def _maps(rules: dict[str, Any], found: dict[str, Any] | None) -> Iterator[str]:
     if rules["errors"]:
         fixed += f" of {len(rules['errors'])} fires, where the mean IoU is {rules['mean_iou']:.2f}"
     yield f"{said} ({fixed})."
+    if rules["scar_bound"] is not None:
+        yield (
+            f"Where there is an image before, ground whose NBR was below {rules['scar_bound']:g} and hardly changed is "
+            "an old scar, and unburnt."
+        )
     if found is None or not found["after"]:
         yield from ("", "Reliability on held-out fires is not known: there is no frame with an answer.")
         return

@@ -32,7 +32,7 @@ from burnscar_assets.evaluation.champion_record import (
     windows_seen,
 )
 from burnscar_assets.evaluation.frame_ground import ground_of
-from burnscar_assets.evaluation.frames import answer_frame, model_of_frames, validation_scenes
+from burnscar_assets.evaluation.frames import answer_frame, model_of_frames, old_scars, validation_scenes
 from burnscar_assets.evaluation.ground import frame_clusters, ground_clusters
 from burnscar_assets.evaluation.held_out_maps import is_seen, lacks_before
 from burnscar_assets.evaluation.intervals import cluster_intervals
@@ -227,7 +227,7 @@ def _frame_ious(
             if lacks_before(model, scene, ground):
                 continue
             probability = answer_frame(spec, model, scene)
-            called = rules.calibrate(probability) > rules.threshold
+            called = rules.burnt(probability, old_scars(spec, scene, rules))
             ious[number, place] = score_map(called, probability >= 0, ground, spec.settings.outline_margin_m).iou
     return ious
 

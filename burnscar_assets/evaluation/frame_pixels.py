@@ -4,7 +4,7 @@ A frame is counted once, in fine bins of log odds, so that frames of any size we
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from burnscar_assets.evaluation.calibration import bin_name, log_odds, sigmoid
 from burnscar_assets.evaluation.intervals import Interval, cluster_intervals
 from burnscar_assets.evaluation.metrics import reliability_bins
+from burnscar_assets.mapping.old_scars import SCAR_BOUNDS, BurnRatios
 
 BINS_PER_UNIT: Final = 64
 """Bins in one unit of log odds: 0.4 % of probability where it is steepest."""
@@ -37,16 +38,27 @@ class FramePixels:
         cluster_id: cluster of fires.
         counts: (2, BINS) unburnt and burnt pixels by log odds of the model's probability; a bin holds its upper edge.
         pixel_ha: area of a pixel, hectares.
+        low_before: (SCAR_BOUNDS, 2, BINS) those of `counts` that are old scars by each bound; None without an image
+            before.
+        scars: unburnt and burnt pixels that are not in `counts`, as they are old scars and called unburnt.
     """
 
     fire_id: str
     cluster_id: str
     counts: NDArray[np.int64]
     pixel_ha: float
+    low_before: NDArray[np.int64] | None = None
+    scars: tuple[int, int] = (0, 0)
 
     @classmethod
     def of(
-        cls, fire_id: str, cluster_id: str, probability: NDArray[np.floating], truth: NDArray[Any], pixel_ha: float
+        cls,
+        fire_id: str,
+        cluster_id: str,
+        probability: NDArray[np.floating],
+        truth: NDArray[Any],
+        pixel_ha: float,
+        ratios: BurnRatios | None = None,
     ) -> "FramePixels":
         """Count a frame.
 
@@ -56,12 +68,22 @@ class FramePixels:
             probability: (height, width) of burnt, 0–1; below 0 without an answer.
             truth: (height, width) `BURNT`, `UNBURNT`, or something else where it is not known.
             pixel_ha: area of a pixel, hectares.
+            ratios: what tells old scars; None without an image before.
         """
-        counts = [
-            np.bincount(_bins(probability[(probability >= 0) & (truth == code)]), minlength=BINS)
-            for code in (UNBURNT, BURNT)
-        ]
-        return cls(fire_id, cluster_id, np.stack(counts).astype(np.int64), pixel_ha)
+        known, low = probability >= 0, None
+        if ratios is not None:
+            mode = ratios.mode
+            by_bound = [_counts(probability, truth, known & ratios.old_scars(bound, mode)) for bound in SCAR_BOUNDS]
+            low = np.stack(by_bound)
+        return cls(fire_id, cluster_id, _counts(probability, truth, known), pixel_ha, low)
+
+    def under(self, scar_bound: float | None) -> "FramePixels":
+        """The same with the rule of old scars, whose pixels have no part in what a probability means."""
+        if scar_bound is None or self.low_before is None:
+            return self
+        low = self.low_before[SCAR_BOUNDS.index(scar_bound)]
+        unburnt, burnt = (int(pixels) for pixels in low.sum(axis=1))
+        return replace(self, counts=self.counts - low, low_before=None, scars=(unburnt, burnt))
 
     @property
     def shares(self) -> NDArray[np.float64]:
@@ -173,6 +195,12 @@ def _interval(
 
     of_known = [cluster for cluster, is_known in zip(clusters, known, strict=True) if is_known]
     return cluster_intervals(statistic, of_known, np.ones(len(of_known), bool), confidence)["share"]
+
+
+def _counts(probability: NDArray[np.floating], truth: NDArray[Any], inside: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """(2, BINS) unburnt and burnt pixels by log odds."""
+    parts = (probability[inside & (truth == code)] for code in (UNBURNT, BURNT))
+    return np.stack([np.bincount(_bins(part), minlength=BINS) for part in parts]).astype(np.int64)
 
 
 def _bins(probability: NDArray[np.floating]) -> NDArray[np.intp]:

@@ -26,6 +26,7 @@ from burnscar_assets.mapping.fire_scenes import TRUTH_UNKNOWN, FireScene, read_f
 from burnscar_assets.mapping.ground import near
 from burnscar_assets.mapping.inference import NO_ANSWER, check_mappable, judge_block, seen_box
 from burnscar_assets.mapping.mosaic import Validity
+from burnscar_assets.mapping.old_scars import BurnRatios
 from burnscar_assets.models.manifest import CheckpointManifest
 from burnscar_assets.models.predictor import Predictor
 from burnscar_assets.progress import Progress
@@ -101,7 +102,8 @@ def judge_frames(
     model, frames = model_of_frames(spec, checkpoint, scenes), []
     for number, (scene, cluster) in enumerate(zip(scenes, clusters, strict=True)):
         progress("frames judged", number, len(scenes))
-        frames.append(counted(scene, cluster, answer_frame(spec, model, scene), left_out))
+        probability = answer_frame(spec, model, scene)
+        frames.append(counted(scene, cluster, probability, left_out, burn_ratios(spec, scene)))
     progress("frames judged", len(scenes), len(scenes))
     return frames
 
@@ -143,10 +145,43 @@ def answer_frame(spec: EvaluationSpec, model: Predictor, scene: FireScene) -> ND
     return probability
 
 
+def burn_ratios(spec: EvaluationSpec, scene: FireScene) -> BurnRatios | None:
+    """What tells old scars of a frame, in the blocks that are looked at; None without an image before.
+
+    Raises:
+        MissingDataError: an image is gone.
+    """
+    shape = scene.frame.shape
+    before, after = np.zeros((2, len(spec.sensor.shown), *shape), np.uint16)
+    clear = np.zeros(shape, bool)
+    for box in blocks_of(scene.frame, scene.name, spec.settings.max_frame_km2):
+        early, late, place = scene.before(box), scene.after(box), box.slices_in(scene.frame.box)
+        if early is None:
+            return None
+        clear[place] = (early.validity == Validity.VALID) & (late.validity == Validity.VALID)
+        for image, mosaic in ((before, early), (after, late)):
+            image[:, *place] = mosaic.of_bands(scene.bands, spec.sensor.shown).pixels
+    return BurnRatios.of(before, after, clear)
+
+
+def old_scars(spec: EvaluationSpec, scene: FireScene, rules: MapRules) -> NDArray[np.bool_] | None:
+    """(height, width) old scars of a frame by the rules of maps; None without an image before or a rule.
+
+    Raises:
+        MissingDataError: an image is gone.
+    """
+    ratios = None if rules.scar_bound is None else burn_ratios(spec, scene)
+    return None if ratios is None else ratios.old_scars(rules.scar_bound, ratios.mode)
+
+
 def counted(
-    scene: FireScene, cluster: str, probability: NDArray[np.float32], left_out: gpd.GeoDataFrame
+    scene: FireScene,
+    cluster: str,
+    probability: NDArray[np.float32],
+    left_out: gpd.GeoDataFrame,
+    ratios: BurnRatios | None = None,
 ) -> FramePixels:
-    """The pixels of a frame by probability and truth, off the ground of some windows.
+    """The pixels of a frame by probability and truth, off the ground of some windows; old scars by its burn ratios.
 
     Raises:
         MissingDataError: the truth is gone.
@@ -154,7 +189,7 @@ def counted(
     frame, truth = scene.frame, scene.truth()
     truth[frame.covers(near(left_out, frame), frame.box, touched=True)] = TRUTH_UNKNOWN
     pixel_ha = frame.resolution_m**2 / SQUARE_M_PER_HA
-    return FramePixels.of(str(scene.fire_id), cluster, probability, truth, pixel_ha)
+    return FramePixels.of(str(scene.fire_id), cluster, probability, truth, pixel_ha, ratios)
 
 
 def _scenes(spec: EvaluationSpec, fire_year: int, split: Split) -> list[FireScene]:

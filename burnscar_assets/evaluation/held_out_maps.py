@@ -15,7 +15,7 @@ from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.errors import InputError
 from burnscar_assets.evaluation.frame_ground import ground_of, indices_of
 from burnscar_assets.evaluation.frame_pixels import Reliability
-from burnscar_assets.evaluation.frames import answer_frame, counted, model_of_frames, validation_scenes
+from burnscar_assets.evaluation.frames import answer_frame, counted, model_of_frames, old_scars, validation_scenes
 from burnscar_assets.evaluation.ground import frame_clusters
 from burnscar_assets.evaluation.map_baselines import BASELINES, FrameIndices, tune
 from burnscar_assets.evaluation.map_figures import why_no_map
@@ -25,6 +25,7 @@ from burnscar_assets.evaluation.report import MODEL, SEASON
 from burnscar_assets.evaluation.spec import EvaluationSpec
 from burnscar_assets.mapping.fire_scenes import FireScene, read_frames
 from burnscar_assets.mapping.ground import near
+from burnscar_assets.mapping.inference import NO_ANSWER
 from burnscar_assets.models.manifest import CheckpointManifest
 from burnscar_assets.models.predictor import Predictor
 from burnscar_assets.progress import Progress
@@ -57,11 +58,12 @@ class HeldOutMaps:
 
 @dataclass(frozen=True)
 class _Prediction:
-    """What a predictor calls burnt on a frame, and where it has an answer."""
+    """What a predictor calls burnt on a frame, where it has an answer, and where only the rule of old scars says no."""
 
     called: Mask
     answered: Mask
     threshold: float
+    old_scars: Mask | None = None
 
 
 def judge_held_out(
@@ -99,14 +101,15 @@ def judge_held_out(
             continue
         ground = ground_of(scene, spec.settings)
         probability = None if model is None else answer_frame(spec, model, scene)
+        scars = None if probability is None else old_scars(spec, scene, rules)
         if probability is not None and scene.fire_id is not None:
-            pixels.append(counted(scene, cluster, probability, seen))
+            pixels.append(counted(scene, cluster, _without(probability, scars), seen))
         reason = (
             ground.reason
             or why
             or (TRAINED_THERE if is_seen(scene, ground, seen) else lacks_before(model, scene, ground))
         )
-        own = None if probability is None else _by_rules(probability, rules)
+        own = None if probability is None else _by_rules(probability, rules, scars)
         rows.append(_row(known | {"predictor": MODEL, "reason": reason}, own, ground, spec.settings))
         for name, prediction in _baselines(spec, scene, ground, thresholds):
             rows.append(_row(known | {"predictor": name, "reason": ""}, prediction, ground, spec.settings))
@@ -145,7 +148,9 @@ def judge_season_maps(
         progress("frames of the season judged", number, len(scenes))
         ground = ground_of(scene, spec.settings, off=near_seen)
         known = _known(scene, facts) | {"seed": manifest.seed, "geometry": places.iloc[number], "predictor": SEASON}
-        answered = None if ground.reason else _by_rules(answer_frame(spec, model, scene), rules)
+        answered = None
+        if not ground.reason:
+            answered = _by_rules(answer_frame(spec, model, scene), rules, old_scars(spec, scene, rules))
         reason = ground.reason or lacks_before(model, scene, ground)
         rows.append(_row(known | {"reason": reason}, answered, ground, spec.settings))
     return MAP_SCORES.conform(gpd.GeoDataFrame(rows, geometry="geometry", crs=TABLE_CRS))
@@ -162,8 +167,14 @@ def _model(spec: EvaluationSpec, checkpoint: Path, scenes: list[FireScene]) -> t
         return None, str(error)
 
 
-def _by_rules(probability: NDArray[np.float32], rules: MapRules) -> _Prediction:
-    return _Prediction(rules.calibrate(probability) > rules.threshold, probability >= 0, rules.threshold)
+def _by_rules(probability: NDArray[np.float32], rules: MapRules, scars: Mask | None) -> _Prediction:
+    called, above = rules.burnt(probability, scars), rules.burnt(probability, None)
+    return _Prediction(called, probability >= 0, rules.threshold, None if scars is None else above & ~called)
+
+
+def _without(probability: NDArray[np.float32], scars: Mask | None) -> NDArray[np.float32]:
+    """Probabilities without old scars, where they mean nothing."""
+    return probability if scars is None else np.where(scars, np.float32(NO_ANSWER), probability)
 
 
 def is_seen(scene: FireScene, ground: JudgedGround, seen: gpd.GeoDataFrame) -> bool:
@@ -226,7 +237,7 @@ def _known(scene: FireScene, facts: Mapping[str, Mapping[str, Any]]) -> dict[str
 
 
 def _unjudged(row: dict[str, Any]) -> dict[str, Any]:
-    nothing = dict.fromkeys((*MapScore.names(), "coverage", "ring_coverage", "threshold"), None)
+    nothing = dict.fromkeys((*MapScore.names(), "coverage", "ring_coverage", "threshold", "old_scars_ha"), None)
     return nothing | {"judged": False, "with_before": False} | row
 
 
@@ -237,4 +248,6 @@ def _row(
     if row["reason"] or prediction is None:
         return _unjudged(row)
     score = score_map(prediction.called, prediction.answered, ground, settings.outline_margin_m)
-    return row | asdict(score) | {"judged": True, "threshold": prediction.threshold}
+    scars = prediction.old_scars
+    refused_ha = None if scars is None else float((scars & ground.judged).sum() * ground.pixel_ha)
+    return row | asdict(score) | {"judged": True, "threshold": prediction.threshold, "old_scars_ha": refused_ha}

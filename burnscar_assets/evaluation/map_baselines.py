@@ -15,23 +15,14 @@ from burnscar_assets.errors import InputError
 from burnscar_assets.evaluation.map_scores import JudgedGround, Mask
 from burnscar_assets.mapping.fire_scenes import FireScene
 from burnscar_assets.mapping.frame import Box
-from burnscar_assets.mapping.index_map import LEAST_BURNED_DNBR, otsu
+from burnscar_assets.mapping.index_map import otsu
 from burnscar_assets.mapping.mosaic import Mosaic
+from burnscar_assets.mapping.old_scars import LEAST_BURNED_DNBR, change_counts, mode_of
 from burnscar_assets.sensors.indices import FloatArray, dnbr, nbr, rbr
 from burnscar_assets.sensors.sensor import Sensor
 
 EDGES: Final = np.linspace(-1, 1, 401)
 """Thresholds that are tried."""
-
-FEWEST_PIXELS: Final = 100
-"""With fewer there is no mode."""
-
-_MODE_EDGES: Final = np.linspace(-1, 1, 201)
-_MODE_SMOOTHING: Final = 2.0
-"""Deviation of the bell curve that the histogram is smoothed with, in bins of 0.01."""
-
-_MODE_LEAST: Final = 0.5
-"""A peak counts that is at least this high beside the highest."""
 
 _EQUAL: Final = 1e-12
 
@@ -99,32 +90,6 @@ def read_indices(scene: FireScene, sensor: Sensor, boxes: Sequence[Box], ground:
         return FrameIndices(after, None, water, ground)
     before, water_before = _ratio(scene, sensor, boxes, scene.before)
     return FrameIndices(after, before, water | water_before, ground)
-
-
-def unburned_mode(change: FloatArray, land: Mask) -> float | None:
-    """The mode of dNBR of ground that didn't burn: season, sun and haze move it, and the fire doesn't.
-
-    Fire raises dNBR, so it is the lowest peak of the smoothed histogram that is at least half as high as the highest,
-    wherever the fire is and even if it takes up most of the frame.
-
-    Args:
-        change: (height, width) dNBR.
-        land: (height, width) pixels that count, without water.
-
-    Returns:
-        The mode; None with fewer than FEWEST_PIXELS.
-    """
-    from scipy.ndimage import gaussian_filter1d
-
-    known = change[land & np.isfinite(change)]
-    if len(known) < FEWEST_PIXELS:
-        return None
-    counts = np.histogram(known.clip(-1, 1), _MODE_EDGES)[0].astype(np.float64)
-    smooth = np.pad(gaussian_filter1d(counts, _MODE_SMOOTHING, mode="constant"), 1)
-    inner = smooth[1:-1]
-    peaks = (inner >= smooth[:-2]) & (inner > smooth[2:]) & (inner >= _MODE_LEAST * inner.max())
-    place = int(np.argmax(peaks))
-    return float((_MODE_EDGES[place] + _MODE_EDGES[place + 1]) / 2)
 
 
 def tune(baselines: Iterable[Baseline], frames: Iterable[FrameIndices]) -> dict[str, float]:
@@ -199,7 +164,7 @@ def _otsu(frame: FrameIndices) -> FloatArray | None:
 
 def _less_mode(frame: FrameIndices) -> FloatArray | None:
     change = frame.change
-    mode = None if change is None else unburned_mode(change, frame.land)
+    mode = None if change is None else mode_of(change_counts(change, frame.land))
     return None if change is None or mode is None else np.asarray(change - mode, np.float32)
 
 

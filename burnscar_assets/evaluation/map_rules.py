@@ -24,6 +24,7 @@ from burnscar_assets.evaluation.frame_pixels import (
     FramePixels,
     Reliability,
 )
+from burnscar_assets.mapping.old_scars import SCAR_BOUNDS, SET_SCAR_BOUND
 
 FRAMES: Final = "validation frames"
 WINDOWS: Final = "validation windows"
@@ -71,6 +72,8 @@ class MapRules:
         mean_iou: over the validation fires, with the threshold.
         errors: of each validation fire, with the threshold that the fires of other clusters come to.
         reliability: on the frames; the calibration was fitted on them, so what it came to flatters.
+        scar_bound: NBR before the fire below which ground that hardly changed is an old scar, and called unburnt; None
+            where validation fires are mapped as well without.
     """
 
     slope: float
@@ -84,23 +87,34 @@ class MapRules:
     mean_iou: float | None = None
     errors: tuple[FrameErrors, ...] = ()
     reliability: Reliability | None = None
+    scar_bound: float | None = None
 
     @classmethod
     def of_windows(cls, decision: Decision, temperature: Temperature, note: str) -> "MapRules":
         """The rules of windows, where no validation frame can tell."""
         threshold = float(temperature.scale(np.array([decision.threshold]))[0])
-        return cls(1 / temperature.value, 0.0, threshold, WINDOWS, note)
+        return cls(1 / temperature.value, 0.0, threshold, WINDOWS, note, scar_bound=SET_SCAR_BOUND)
 
     def calibrate(self, probability: NDArray[np.floating]) -> NDArray[np.float32]:
         """Calibrated probabilities of pixels; those below 0 have no answer, and stay."""
         scaled = sigmoid(self.slope * log_odds(probability) + self.intercept)
         return np.where(np.asarray(probability) < 0, probability, scaled).astype(np.float32)
 
+    def burnt(self, probability: NDArray[np.floating], old_scars: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+        """What is called burnt: above the threshold, and no old scar.
+
+        Args:
+            probability: as the model has it; below 0 without an answer.
+            old_scars: by `scar_bound`; None without an image before.
+        """
+        above = self.calibrate(probability) > self.threshold
+        return above if old_scars is None else above & ~old_scars
+
 
 def fix_map_rules(frames: Sequence[FramePixels], confidence: float) -> MapRules | None:
-    """Fit slope and intercept by likelihood, and find the threshold with the greatest mean IoU.
+    """Fit slope and intercept by likelihood, and find threshold and bound of old scars with the greatest mean IoU.
 
-    Of equally good thresholds, the middle of the widest gap is taken.
+    Of equally good thresholds, the middle of the widest gap is taken, and no bound where none is better.
 
     Args:
         frames: of validation fires.
@@ -109,7 +123,8 @@ def fix_map_rules(frames: Sequence[FramePixels], confidence: float) -> MapRules 
     Returns:
         The rules; None if the frames have one class or no pixels.
     """
-    known = [frame for frame in frames if frame.counts.any()]
+    scar_bound = _best_scar_bound(frames)
+    known = [frame for one in frames if (frame := one.under(scar_bound)).counts.any()]
     classes = np.sum([frame.counts.sum(axis=1) for frame in known], axis=0) if known else np.zeros(2)
     if not classes.all():
         return None
@@ -127,7 +142,18 @@ def fix_map_rules(frames: Sequence[FramePixels], confidence: float) -> MapRules 
         mean_iou=mean_iou,
         errors=tuple(_errors(frame, _edge_of_others(frame, known, edge)) for frame in known),
         reliability=Reliability.of(known, slope, intercept, confidence),
+        scar_bound=scar_bound,
     )
+
+
+def _best_scar_bound(frames: Sequence[FramePixels]) -> float | None:
+    """The bound of old scars with the greatest mean IoU at its best threshold; None if none is better than no rule."""
+    best, most = None, _best_edge(frames)[1]
+    for bound in SCAR_BOUNDS:
+        mean_iou = _best_edge([frame.under(bound) for frame in frames])[1]
+        if mean_iou > most + _EQUAL:
+            best, most = bound, mean_iou
+    return best
 
 
 def _fit(weights: NDArray[np.float64]) -> tuple[tuple[float, float], bool]:
@@ -160,9 +186,10 @@ def _best_edge(frames: Sequence[FramePixels]) -> tuple[int, float]:
     ious = []
     for frame in frames:
         false, hits = frame.called_burnt()
-        if hits[0]:
-            ious.append(hits / (hits[0] + false))
-    mean = np.mean(ious, axis=0)
+        burnt = hits[0] + frame.scars[BURNT]
+        if burnt:
+            ious.append(hits / (burnt + false))
+    mean = np.mean(ious, axis=0) if ious else np.zeros(len(EDGES))
     best = np.flatnonzero(mean >= mean.max() - _EQUAL)
     runs = np.split(best, np.flatnonzero(np.diff(best) > 1) + 1)
     widest = max(runs, key=len)
@@ -177,7 +204,7 @@ def _edge_of_others(frame: FramePixels, frames: Sequence[FramePixels], edge: int
 
 
 def _errors(frame: FramePixels, edge: int) -> FrameErrors:
-    unburnt, burnt = frame.counts.sum(axis=1)
+    unburnt, burnt = frame.counts.sum(axis=1) + frame.scars
     false, hits = frame.called_burnt()[:, edge]
     areas: tuple[Any, ...] = (hits, false, burnt - hits, unburnt - false)
     return FrameErrors(frame.fire_id, frame.cluster_id, *(float(pixels * frame.pixel_ha) for pixels in areas))

@@ -33,8 +33,9 @@ from burnscar_assets.mapping.figures import (
 from burnscar_assets.mapping.fire_rates import FireRates, rates_of_fires
 from burnscar_assets.mapping.frame import Box, Frame, project
 from burnscar_assets.mapping.grid import NO_ANSWER
-from burnscar_assets.mapping.ground import WITHOUT_ANSWER, Ground
+from burnscar_assets.mapping.ground import REFUSED_SCAR, WITHOUT_ANSWER, Ground
 from burnscar_assets.mapping.map_images import ImageFacts
+from burnscar_assets.mapping.map_scars import MapScars
 from burnscar_assets.mapping.mosaic import NO_SCENE, Validity
 from burnscar_assets.mapping.polygon_files import write_polygons
 from burnscar_assets.mapping.rasters import (
@@ -59,7 +60,7 @@ from burnscar_assets.models.manifest import CheckpointManifest
 from burnscar_assets.storage.atomic import atomic_folder, read_json, storage_errors, write_json
 from burnscar_assets.storage.hashing import hash_file, hash_json
 
-FORMAT: Final = 6
+FORMAT: Final = 7
 """Raised when the same inputs come to give another folder."""
 
 NO_OFFSET: Final = (
@@ -119,7 +120,7 @@ class MapInputs:
             None if self.judged is None else hashlib.sha256(np.packbits(self.judged).tobytes()).hexdigest(),
         ]
         place = [self.frame.epsg, self.frame.resolution_m, self.frame.box.bounds, [box.bounds for box in self.boxes]]
-        rules = [self.rules.slope, self.rules.intercept, self.rules.threshold, self.rules.note]
+        rules = [self.rules.slope, self.rules.intercept, self.rules.threshold, self.rules.scar_bound, self.rules.note]
         judge = [self.manifest.weights_sha256, rules, self.spec.simulated, self.spec.sensor.digest()]
         return hash_json([FORMAT, task, how, images, self.images.pixels, known, place, judge])
 
@@ -185,8 +186,11 @@ class _Writer:
         self._burned = np.full(shape, NO_ANSWER, np.uint8)
         self._answered = np.full(shape, -1, np.float32)
         self._change = np.full(shape, np.nan, np.float32) if self._task.fire_id and inputs.images.before else None
+        self._is_scar = np.zeros(shape, bool)
         self._severity_ha: dict[str, float] = {}
         self._sampled = None if inputs.sample is None else SampledMap(inputs.sample)
+        parts = ((block, self._inside(box)) for box, block in (self._blocks() if inputs.images.before else ()))
+        self._scars = MapScars(inputs.rules.scar_bound, parts, inputs.frame.resolution_m**2 / SQUARE_M_PER_HA)
 
     def write(self, folder: Path) -> dict[str, Any]:
         """Write rasters and outlines; returns the record without `files`."""
@@ -214,7 +218,7 @@ class _Writer:
 
     def _write_block(self, writer: RasterWriter, box: Box, block: MadeBlock) -> None:
         inputs, task = self._inputs, self._task
-        inside = np.ones((box.height, box.width), bool) if task.fire_id else self._frame.covers(task.geometry, box)
+        inside = self._inside(box)
         ground = None if inputs.ground is None or inputs.ground.is_empty else inputs.ground.codes(self._frame, box)
         validity = np.where(inside, block.validity, Validity.NO_DATA).astype(np.uint8)
         answered = np.where(inside, block.probability, np.float32(-1))
@@ -222,28 +226,38 @@ class _Writer:
         known = (probability >= 0) & (validity == Validity.VALID)
         if task.fire_id and ground is not None:
             known &= ~np.isin(ground, WITHOUT_ANSWER)
-        burned = np.where(known, probability > inputs.rules.threshold, NO_ANSWER).astype(np.uint8)
+        scars = self._scars.of(block)
+        burned = np.where(known, inputs.rules.burnt(answered, scars), NO_ANSWER).astype(np.uint8)
+        refused = known & (probability > inputs.rules.threshold) & (burned != 1)
         days = np.array([(scene.acquired - _EPOCH).days for scene in inputs.images.after] + [0], np.uint16)
         acquired = np.where(inside, days[block.scene], 0).astype(np.uint16)
         planes: dict[Raster, npt.NDArray[Any]] = {
             PROBABILITY: probability, BURNED: burned, ACQUIRED: acquired, VALIDITY: validity,
             self._named(AFTER): block.after
         }  # fmt: skip
-        for raster, pixels in (planes if ground is None else planes | {GROUND: ground}).items():
+        if ground is not None or scars is not None:
+            planes[GROUND] = np.where(refused, REFUSED_SCAR, 0 if ground is None else ground).astype(np.uint8)
+        for raster, pixels in planes.items():
             writer.write(raster, box, pixels)
         self._counts.add(burned, validity, ground, inside)
+        self._scars.count(refused)
         if self._sampled is not None:
             self._sampled.look(box, self._frame, burned)
         self._used |= set(np.unique(block.scene[inside]).tolist()) - {NO_SCENE}
         if task.fire_id:
             place = box.slices_in(self._frame.box)
             self._burned[place], self._answered[place] = burned, np.where(known, answered, np.float32(-1))
+            self._is_scar[place] = False if scars is None else scars
             if self._change is not None and block.before.size:
                 writer.write(self._named(BEFORE), box, block.before)
                 self._change[place] = _change(block)
         elif block.before.size:
             change = np.where(inside, _change(block), np.float32(np.nan))
             self._write_change(writer, box, block, change, burned == 1)
+
+    def _inside(self, box: Box) -> npt.NDArray[np.bool_]:
+        task = self._task
+        return np.ones((box.height, box.width), bool) if task.fire_id else self._frame.covers(task.geometry, box)
 
     def _named(self, raster: Raster) -> Raster:
         """A raster of the image with its bands as the sensor calls them."""
@@ -283,7 +297,8 @@ class _Writer:
             burned = np.where(judged, self._burned, NO_ANSWER).astype(np.uint8)
             answered = np.where(judged, self._answered, np.float32(-1))
             agreement = agreement_figures(burned, rules.calibrate(answered), self._frame, self._perimeter())
-            reliability = reliability_figures(answered, self._perimeter_pixels(), self._frame, rules)
+            meant = np.where(self._is_scar, np.float32(-1), answered)
+            reliability = reliability_figures(meant, self._perimeter_pixels(), self._frame, rules)
         return {
             "fire_id": task.fire_id,
             "fire_name": task.title if task.fire_id else None,
@@ -317,7 +332,14 @@ class _Writer:
             "reliability": reliability,
             **severity,
             "ground": None if inputs.ground is None else ground_figures(counts, self._frame),
-            "notes": [*notes, *self._rules_notes(), *self._ground_notes(), *self._severity_notes()],
+            "old_scars": self._scars.figures(),
+            "notes": [
+                *notes,
+                *self._rules_notes(),
+                *self._ground_notes(),
+                *self._scars.notes(),
+                *self._severity_notes(),
+            ],
             "inputs_sha256": inputs.digest,
         }
 

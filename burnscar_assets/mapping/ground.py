@@ -22,6 +22,9 @@ from burnscar_assets.storage.tables import TABLE_CRS, read_years
 SEEN, OTHER_BURN, OLD_SCAR = 1, 2, 3
 """Codes of `Ground.codes`; 0 is none of these."""
 
+REFUSED_SCAR: Final = 4
+"""In a map's raster of ground: what the model calls burnt, and the image before shows as an old scar."""
+
 WITHOUT_ANSWER: Final = (SEEN, OTHER_BURN)
 """Ground that a fire's map isn't judged on; older scars are, since a map that takes them for burnt is wrong."""
 

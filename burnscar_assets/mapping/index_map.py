@@ -19,10 +19,9 @@ from burnscar_assets.errors import InputError
 from burnscar_assets.mapping.agreement import Agreement, compare, enclosed, rasterized
 from burnscar_assets.mapping.grid import NO_ANSWER, Grid
 from burnscar_assets.mapping.images import Images
+from burnscar_assets.mapping.old_scars import LEAST_BURNED_DNBR
 from burnscar_assets.mapping.polygons import MIN_AREA_HA, MIN_HOLE_HA, burned_polygons, sieve
 from burnscar_assets.mapping.severity import (
-    SEVERITY_CLASSES,
-    UNBURNED_CODE,
     Offset,
     classify,
     phenology_offset,
@@ -30,7 +29,6 @@ from burnscar_assets.mapping.severity import (
 )
 from burnscar_assets.sensors.indices import FloatArray, dnbr
 
-LEAST_BURNED_DNBR: Final = next(s.low for s in SEVERITY_CLASSES if s.code == UNBURNED_CODE + 1)
 TWO_KINDS: Final = 0.75
 """Share of an index's variance between the two sides of Otsu's threshold; one kind of ground alone gives 0.64
 (a bell curve) to 0.75 (evenly spread)."""

@@ -57,7 +57,11 @@ BEFORE: Final = Raster("before", "uint16", 0, "Digital numbers before the fire",
 DNBR: Final = Raster("dnbr", "float32", -9999, "NBR before minus NBR after the fire", overview="average")
 SEVERITY: Final = Raster("severity", "uint8", 0, "Class of burn severity by dNBR, 0 no data", overview="mode")
 GROUND: Final = Raster(
-    "ground", "uint8", None, "1 the model was trained on it, 2 another burn of the season, 3 an older scar, else 0"
+    "ground",
+    "uint8",
+    None,
+    "1 the model was trained on it, 2 another burn of the season, 3 an older scar, 4 an old scar by the image before "
+    "that the model calls burnt, else 0",
 )
 
 

@@ -42,6 +42,7 @@ def map_row(spec: MapSpec, manifest: CheckpointManifest, found: MapOutcome) -> d
         "other_burns_fraction": ground.get("other_burns"),
         "old_scars_fraction": ground.get("old_scars"),
         "old_scars_mapped_ha": ground.get("old_scars_mapped_ha"),
+        "old_scars_refused_ha": (record.get("old_scars") or {}).get("refused_ha"),
         "mapped_ha": area.get("mapped"),
         "burned_ha": area.get("estimate"),
         "low_ha": area.get("low"),

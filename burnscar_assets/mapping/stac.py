@@ -10,7 +10,7 @@ import shapely
 from burnscar_assets.mapping.aoi import polygons_of
 from burnscar_assets.mapping.frame import Frame
 from burnscar_assets.mapping.grid import NO_ANSWER
-from burnscar_assets.mapping.ground import OLD_SCAR, OTHER_BURN, SEEN
+from burnscar_assets.mapping.ground import OLD_SCAR, OTHER_BURN, REFUSED_SCAR, SEEN
 from burnscar_assets.mapping.mosaic import Validity
 from burnscar_assets.mapping.rasters import (
     ACQUIRED,
@@ -201,5 +201,6 @@ _CLASSES: Final = {
         _class(SEEN, "trained on"),
         _class(OTHER_BURN, "another burn of the season"),
         _class(OLD_SCAR, "older scar"),
+        _class(REFUSED_SCAR, "old scar by the image before, called burnt by the model"),
     ],
 }

@@ -28,13 +28,13 @@ STAGE_VERSIONS = {
     "tiles": "5",
     "fire_scenes": "4",
     "checkpoint": "8",
-    "evaluation_metrics": "15",
-    "burned_area_maps": "12",
+    "evaluation_metrics": "16",
+    "burned_area_maps": "13",
     "baseline_checkpoint": "5",
     COMPARISON: "6",
 }
 
-IN_SEASON_VERSIONS = {"in_season_records": "3", "in_season_perimeters": "4", "in_season_maps": "13"}
+IN_SEASON_VERSIONS = {"in_season_records": "3", "in_season_perimeters": "4", "in_season_maps": "14"}
 """Stages that a world has if it follows an in-season source; they come after the labels."""
 
 FOLDS_VERSIONS = {"folds": "1"}

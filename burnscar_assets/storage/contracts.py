@@ -430,6 +430,12 @@ MAP_SCORES: Final = Table(
         Column("ring_coverage", "float", "The same of its surroundings; of a frame without fire, of all of it."),
         Column("with_before", "bool", "Whether ground counts only where the image before shows it too."),
         Column("threshold", "float", "Value above which a pixel is called burnt; empty if it isn't judged."),
+        Column(
+            "old_scars_ha",
+            "float",
+            "Ground that counts, lies above the threshold, and is no burn, as the image before shows the scar already, "
+            "in hectares; empty without the rule or an image before.",
+        ),
         Column("judged_ha", "float", "Ground that counts, in hectares: the same for all predictors."),
         Column("burnt_ha", "float", "Of it, inside the perimeter."),
         Column("mapped_ha", "float", "Of it, mapped as burned."),
@@ -601,6 +607,12 @@ BURNED_AREA_MAPS: Final = Table(
         Column("other_burns_fraction", "float", "Share of it that other burns of the season hold: no answer, 0–1."),
         Column("old_scars_fraction", "float", "Share of it, outside the perimeter, that older scars hold, 0–1."),
         Column("old_scars_mapped_ha", "float", "Of these scars, mapped burnt, in hectares."),
+        Column(
+            "old_scars_refused_ha",
+            "float",
+            "Ground above the threshold that is mapped unburnt, as the image before shows the scar already, in "
+            "hectares; empty without the rule or an image before.",
+        ),
         Column("mapped_ha", "float", "Burned area as counted on the map, in hectares."),
         Column("burned_ha", "float", "Burned area as corrected for the map's errors, in hectares; empty if it is not."),
         Column("low_ha", "float", "Lower end of its confidence interval."),

@@ -2,12 +2,14 @@
 
 import json
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import cast
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
 
 from burnscar_assets.classes import Split
@@ -16,7 +18,7 @@ from burnscar_assets.evaluation.champion_record import serving
 from burnscar_assets.evaluation.evaluator import evaluate
 from burnscar_assets.evaluation.frame_ground import blocks_of
 from burnscar_assets.evaluation.frame_pixels import BURNT, FramePixels
-from burnscar_assets.evaluation.frames import fix_rules_of_maps, judge_frames
+from burnscar_assets.evaluation.frames import answer_frame, fix_rules_of_maps, judge_frames, old_scars
 from burnscar_assets.evaluation.held_out_maps import NO_IMAGE_BEFORE, judge_held_out, lacks_before
 from burnscar_assets.evaluation.map_rules import FRAMES, WINDOWS, MapRules
 from burnscar_assets.evaluation.map_scores import JudgedGround
@@ -45,10 +47,13 @@ YEAR = 2020
 VAL, TEST = degrees(250, -900, 800, -300), degrees(900, -1500, 1500, -900)
 
 
-def add_scenes(root: DataRoot, *fires: tuple[str, Split], year: int = YEAR) -> None:
-    """Frames of fires over a small archive, put into a world that was trained."""
+def add_scenes(root: DataRoot, *fires: tuple[str, Split], year: int = YEAR, before: str = "") -> None:
+    """Frames of fires over a small archive, put into a world that was trained; `before`: the same ground earlier."""
     here = DataRoot(root.path.parent / f"archive-{year}")
-    settings = settings_of(here, SmallScene("after", time=f"{year}-08-10T18:50:00Z"))
+    scenes = [SmallScene("after", time=f"{year}-08-10T18:50:00Z")]
+    if before:
+        scenes.append(SmallScene("before", time=before))
+    settings = settings_of(here, *scenes)
     splits = settings.sampling.splits.model_copy(update={"block_km": 0.2, "train": 1e-9, "val": 0.5})
     parts = {
         "windows": settings.windows.model_copy(update={"size_px": SIZE_PX}),
@@ -110,6 +115,28 @@ def test_held_out_frames_are_scored_beside_baselines_on_the_same_pixels(world: D
     assert model["threshold"] == rules.threshold and model["seed"] == verify_checkpoint(world.checkpoint(YEAR)).seed
     full = scores[scores["predictor"] == "all_burnt"].iloc[0]
     assert full["iou"] == pytest.approx(full["burnt_ha"] / full["judged_ha"]) and full["omission"] == 0
+
+
+def test_old_scars_are_no_burn_of_a_judged_map_and_are_counted(world: DataRoot) -> None:
+    add_scenes(world, ("t", Split.TEST), before=f"{YEAR}-07-10T18:50:00Z")
+    (scene,) = read_fire_scenes(world, YEAR, [Split.TEST])
+    spec, folder = spec_of(world), world.checkpoint(YEAR)
+    manifest = verify_checkpoint(folder)
+    everything = MapRules(1.0, 0.0, -0.5, FRAMES)
+    nothing_seen = gpd.GeoDataFrame({"split": []}, geometry=[], crs=TABLE_CRS)
+
+    def judged(rules: MapRules) -> pd.Series:
+        scores = judge_held_out(spec, folder, manifest, rules, nothing_seen, silent).scores
+        return scores[scores["predictor"] == "model"].iloc[0]
+
+    plain, ruled = judged(everything), judged(replace(everything, scar_bound=0.0))
+    assert ruled["judged"] and ruled["with_before"] and np.isnan(plain["old_scars_ha"])
+    scars = old_scars(spec, scene, replace(everything, scar_bound=0.0))
+    assert scars is not None and scars.any() and old_scars(spec, scene, everything) is None
+    answered = answer_frame(spec, load_model(folder), scene) >= 0
+    assert ruled["old_scars_ha"] == pytest.approx((scars & answered & (scene.truth() != 255)).sum() / 100)
+    assert ruled["mapped_ha"] == pytest.approx(plain["mapped_ha"] - ruled["old_scars_ha"])
+    assert ruled["judged_ha"] == plain["judged_ha"], "a rule of maps changes nothing of what is judged"
 
 
 def test_a_map_of_ground_that_was_trained_on_is_not_judged(world: DataRoot) -> None:

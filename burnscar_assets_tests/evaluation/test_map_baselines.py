@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from burnscar_assets.evaluation.map_baselines import BASELINES, FrameIndices, tune, unburned_mode
+from burnscar_assets.evaluation.map_baselines import BASELINES, FrameIndices, tune
 from burnscar_assets.evaluation.map_scores import JudgedGround, score_map
+from burnscar_assets.mapping.old_scars import change_counts, mode_of
 
 SIDE = 120
 OFFSET = 0.13
@@ -38,10 +39,10 @@ def iou(name: str, frame: FrameIndices, threshold: float | None = None) -> float
 def test_the_mode_is_that_of_unburned_ground_and_water_has_no_part_in_it(burnt_side: int) -> None:
     frame = frame_of(burnt_side=burnt_side)
     assert frame.change is not None
-    assert unburned_mode(frame.change, frame.land) == pytest.approx(OFFSET, abs=0.03)
-    with_water = unburned_mode(frame.change, frame.ground.judged)
+    assert mode_of(change_counts(frame.change, frame.land)) == pytest.approx(OFFSET, abs=0.03)
+    with_water = mode_of(change_counts(frame.change, frame.ground.judged))
     assert with_water is not None and with_water < -0.1
-    assert unburned_mode(frame.change, np.zeros((SIDE, SIDE), bool)) is None
+    assert mode_of(change_counts(frame.change, np.zeros((SIDE, SIDE), bool))) is None
 
 
 def test_an_offset_of_the_season_undoes_dnbr_and_not_dnbr_less_the_mode() -> None:

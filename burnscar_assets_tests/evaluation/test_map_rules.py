@@ -12,6 +12,7 @@ from burnscar_assets.evaluation.decision import Decision
 from burnscar_assets.evaluation.frame_pixels import EDGES, FramePixels, Reliability
 from burnscar_assets.evaluation.map_rules import FRAMES, WINDOWS, MapRules, fix_map_rules
 from burnscar_assets.evaluation.rules import Rules
+from burnscar_assets.mapping.old_scars import SET_SCAR_BOUND, BurnRatios
 
 WINDOW_PRIOR, GROUND_PRIOR = 0.59, 0.12
 
@@ -138,6 +139,37 @@ def test_pixels_without_an_answer_or_a_truth_do_not_count() -> None:
     assert counted.counts.sum(axis=1).tolist() == [1, 1]
 
 
+def scarred(number: int, *, fresh: bool) -> FramePixels:
+    """A frame of which a third looked burned before, unchanged: ground that the model calls burnt, rightly or not."""
+    truth, probability = np.zeros((30, 100), np.uint8), np.full((30, 100), 0.1)
+    probability[:15], truth[:5] = 0.9, 1
+    truth[5:15] = fresh
+    before = np.full(truth.shape, 0.5, np.float32)
+    before[5:15] = -0.15
+    after = before.copy()
+    after[:5] = -0.3
+    ratios = BurnRatios(before, after, np.zeros(truth.shape, bool))
+    return FramePixels.of(f"f{number}", f"c{number}", probability, truth, 0.01, ratios)
+
+
+def test_validation_fires_fix_the_bound_of_old_scars_and_whether_there_is_one() -> None:
+    rules = fixed(*(scarred(n, fresh=False) for n in range(4)))
+    assert rules.scar_bound is not None and -0.15 < rules.scar_bound <= 0.2 and rules.mean_iou == 1
+    assert [(one.hits_ha, one.false_ha, one.right_ha) for one in rules.errors] == [(5, 0, 25)] * 4
+    assert rules.reliability is not None and sum(one.share for one in rules.reliability.after) == pytest.approx(1)
+    assert fixed(*(scarred(n, fresh=True) for n in range(4))).scar_bound is None
+    assert fixed(*(replace(scarred(n, fresh=False), low_before=None) for n in range(4))).scar_bound is None
+    probability = np.array([[0.9, 0.9, 0.1, -1.0]], np.float32)
+    assert rules.burnt(probability, np.array([[True, False, False, False]])).tolist() == [[False, True, False, False]]
+
+
+def test_burnt_ground_that_the_rule_loses_is_missed() -> None:
+    lost = scarred(0, fresh=True).under(0.0)
+    assert lost.scars == (0, 1000) and lost.counts.sum(axis=1).tolist() == [1500, 500]
+    (error,) = fixed(lost).errors
+    assert (error.hits_ha, error.missed_ha) == (5, 10)
+
+
 @pytest.mark.parametrize("truth", [0, 1, 255])
 def test_frames_of_one_class_fix_nothing(truth: int) -> None:
     one = FramePixels.of("f", "c", np.array([[0.2, 0.8]]), np.full((1, 2), truth), 0.01)
@@ -150,6 +182,7 @@ def test_without_frames_the_rules_of_windows_stand_in_and_call_the_same_ground_b
     )
     rules = windows.for_maps
     assert (rules.slope, rules.intercept, rules.fixed_on) == (0.5, 0.0, WINDOWS) and rules.note and not rules.errors
+    assert rules.scar_bound == SET_SCAR_BOUND
     probability = np.array([-1.0, 0.0, 0.2, 0.69, 0.71, 1.0], np.float32)
     calibrated = rules.calibrate(probability)
     assert calibrated[0] == -1 and calibrated.dtype == np.float32

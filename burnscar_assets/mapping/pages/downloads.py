@@ -17,7 +17,7 @@ FILES: Final = {
     "dnbr.tif": "difference of the normalised burn ratio (COG)",
     "acquired.tif": "day of each pixel, days since 1970-01-01 (COG)",
     "validity.tif": "0 valid, 1 cloud or shadow, 2 no data (COG)",
-    "ground.tif": "1 the model was trained on it, 2 another burn of the season, 3 an older scar (COG)",
+    "ground.tif": "1 the model was trained on it, 2 another burn of the season, 3 or 4 an older scar (COG)",
     "after.tif": "image after the fire: {bands} (COG)",
     "before.tif": "image before the fire: {bands} (COG)",
     "item.json": "STAC item",
