@@ -25,7 +25,7 @@ ENCODER_RATE: Final = 1.0e-4
 """Learning rate of an encoder that is tuned as a whole; a network without pretraining takes ten times as much."""
 
 ENCODER_EPOCHS: Final = {"max_epochs": 10, "early_stop_epochs": 3}
-"""Of set-ups with an encoder, whatever its weights; 45 trainings of Galileo Nano take two cores a quarter of an hour."""
+"""Of set-ups with an encoder, whatever its weights. 45 of Galileo Nano take two cores a quarter of an hour."""
 
 _SHORT: Final = "trained for less long"
 _FROM_SCRATCH: Final = "at the rate of the world's own network, as it has no pretraining either"
