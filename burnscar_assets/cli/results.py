@@ -1,11 +1,14 @@
-"""The commands that show results, judge or exchange them: champion, compare, mine, funnel, sql, and those of files."""
+"""The commands that show results, judge or exchange them.
+
+These are champion, compare, curve, mine, funnel, sql, and those of files.
+"""
 
 import argparse
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from burnscar_assets.cli.arguments import fire_year, open_world
+from burnscar_assets.cli.arguments import count, fire_year, open_world
 from burnscar_assets.environment import data_root
 from burnscar_assets.errors import SettingsError
 from burnscar_assets.sensors.sensor import BASELINE_OFFSET_DN
@@ -26,6 +29,19 @@ def add_models(commands: Any, shared: argparse.ArgumentParser) -> None:
     commands.add_parser("compare", parents=[shared], help="the set-ups side by side, on the same fires").set_defaults(
         command=_compare
     )
+
+    curve = commands.add_parser(
+        "curve",
+        parents=[shared],
+        help="how maps get better with more training fires",
+        description="Train a set-up with more and more training fires, map the same held-out fires each time, and draw "
+        "the learning curve. What was trained is kept; the same command goes on where it was stopped.",
+    )
+    curve.add_argument("--setup", metavar="NAME", help="set-up to train (default: the world's own)")
+    curve.add_argument(
+        "--fires", type=count, nargs="+", default=[], metavar="N", help="training fires (default: 2, doubled up to all)"
+    )
+    curve.set_defaults(command=_curve)
 
     mine = commands.add_parser("mine", parents=[shared], help="find land that a checkpoint takes for burnt")
     mine.add_argument("--years", type=fire_year, nargs="+", required=True, help="fire years whose checkpoints look")
@@ -124,6 +140,21 @@ def _compare(options: argparse.Namespace) -> int:
     show(HEADINGS, comparison_rows(read_table(root, SETUP_COMPARISON, None)))
     for line in comparison_lines(report):
         say(line)
+    return 0
+
+
+def _curve(options: argparse.Namespace) -> int:
+    from burnscar_assets.comparison.learning_curve import CURVE_HEADINGS, curve_rows
+    from burnscar_assets.orchestration.curve import draw_curve
+    from burnscar_assets.orchestration.partitions import World
+    from burnscar_assets.terminal import live_progress
+
+    settings, root, _ = open_world()
+    with live_progress() as progress:
+        curve = draw_curve(World(settings, root), options.setup, options.fires, progress)
+    show(CURVE_HEADINGS, curve_rows(curve.table))
+    say("The same held-out fires for all points; gains are paired, and their intervals hold for all pairs together.")
+    say(f"picture: {curve.picture}; table: burnscar sql 'from learning_curves'")
     return 0
 
 

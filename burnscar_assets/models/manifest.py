@@ -79,6 +79,7 @@ class CheckpointManifest(BaseModel):
     simulated: bool = Field(description="Whether the imagery is simulated.")
     notice: str = Field(description="Licence of the weights, or that they were random.")
     fold: Fold | None = Field(None, description="Fold that it may be judged on; empty: the world has blocks of ground.")
+    training_fires: int | None = Field(None, description="Training fires that it might see at most; empty: all.")
 
     @property
     def every_layer(self) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from burnscar_assets.models.config import (
     outline_config,
     run_config,
 )
+from burnscar_assets.models.fewer_fires import with_training_fires
 from burnscar_assets.models.judged_ground import judged_frames, judged_years, on_judged_frames
 from burnscar_assets.models.manifest import CheckpointManifest
 from burnscar_assets.models.spec import Counts, TrainingSpec
@@ -40,6 +41,7 @@ def plan_training(
     data_versions: dict[str, str] | None = None,
     *,
     fold: Fold | None = None,
+    fires: int | None = None,
     warn: Callable[[str], None] = warnings.warn,
 ) -> TrainingSpec:
     """The specification of a year's training run: its own year and those of the look-back that were made.
@@ -50,6 +52,7 @@ def plan_training(
         fire_year: whose checkpoint is trained.
         data_versions: of what it is trained on.
         fold: that the checkpoint is judged on, in a world with folds.
+        fires: how many training fires it sees, for a learning curve; None: all.
         warn: called with what a person should know before they use the checkpoint.
 
     Raises:
@@ -61,7 +64,7 @@ def plan_training(
     outline = outline_config(settings.training, settings.imagery.layer, settings.sensor)
     check_inputs(outline, root.dataset)
     layers = tuple(image_layers(outline, settings.sensor))
-    chosen = choose_windows(settings, root, years, layers, fold, per_pixel=is_per_pixel(outline))
+    chosen = choose_windows(settings, root, years, layers, fold, per_pixel=is_per_pixel(outline), fires=fires)
     check_splits(chosen, fire_year)
     windows = chosen.windows
     encoder = None
@@ -87,6 +90,7 @@ def plan_training(
         data_versions=data_versions or {},
         simulated=settings.simulated_imagery,
         fold=fold,
+        training_fires=fires,
     )
     run_config(spec, "cpu")  # what nothing fills in is found before a process starts
     return spec
@@ -154,11 +158,13 @@ def choose_windows(
     fold: Fold | None = None,
     *,
     per_pixel: bool = False,
+    fires: int | None = None,
 ) -> ChosenWindows:
     """Choose what a checkpoint is trained with among the complete windows of some years.
 
     In a world with folds, it is the checkpoint that is judged on `fold`, and splits are what that makes of the folds.
-    Windows on the edges of fires are for checkpoints that are trained on label rasters, `per_pixel`.
+    Windows on the edges of fires are for checkpoints that are trained on label rasters, `per_pixel`. With `fires`,
+    those of so many training fires are chosen, see `fewer_fires`.
 
     Raises:
         MissingDataError: a table is missing.
@@ -167,7 +173,8 @@ def choose_windows(
     complete = complete_windows(root, fire_years, settings.imagery.layer, every_layer, fold, edges=per_pixel)
     clear, cloudy = by_clearness(complete, settings.imagery.min_clear_fraction)
     judged = on_judged_frames(clear, judged_frames(settings, root, judged_years(settings, root, fire_years), fold))
-    return ChosenWindows(clear[~judged].reset_index(drop=True), cloudy, clear[judged].reset_index(drop=True))
+    windows = with_training_fires(clear[~judged].reset_index(drop=True), fires)
+    return ChosenWindows(windows, cloudy, clear[judged].reset_index(drop=True))
 
 
 def complete_windows(
@@ -254,7 +261,8 @@ def windows_of(root: DataRoot, manifest: CheckpointManifest, layer: str) -> gpd.
     )
     usable = by_clearness(complete, manifest.min_clear_fraction)[0]
     judged = [window_id for names in manifest.judged_windows.values() for window_id in names]
-    return usable[~usable["window_id"].isin(judged)].reset_index(drop=True)
+    off_judged = usable[~usable["window_id"].isin(judged)].reset_index(drop=True)
+    return with_training_fires(off_judged, manifest.training_fires)
 
 
 def of_one_class(windows: gpd.GeoDataFrame) -> gpd.GeoDataFrame:

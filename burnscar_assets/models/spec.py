@@ -52,6 +52,7 @@ class TrainingSpec(ProcessSpec):
     data_versions: dict[str, str] = Field({}, description="Data versions of what is read, kept in the manifest.")
     simulated: bool = Field(False, description="Whether the imagery is simulated.")
     fold: Fold | None = Field(None, description="Fold that it is to be judged on; empty: the world has none.")
+    training_fires: int | None = Field(None, description="Training fires that it may see, see `fewer_fires`.")
 
     @property
     def steps(self) -> int:

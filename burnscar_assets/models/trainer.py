@@ -287,6 +287,7 @@ def _manifest(
         simulated=spec.simulated,
         notice=_notice(spec),
         fold=spec.fold,
+        training_fires=spec.training_fires,
     )
 
 

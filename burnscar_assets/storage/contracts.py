@@ -647,6 +647,31 @@ IN_SEASON_MAPS: Final = Table(
     columns=BURNED_AREA_MAPS.columns,
 )
 
+LEARNING_CURVES: Final = Table(
+    "learning_curves",
+    "How well set-ups map the same held-out fires by how many fires they were trained with, by `burnscar curve`; means "
+    "are over fires, each counted once, and over seeds.",
+    keys=("setup", "training_fires"),
+    row="point of a curve",
+    columns=(
+        Column("setup", "string", "Set-up; `default` is that of the world's settings."),
+        Column("title", "string", "Its title."),
+        Column("training_fires", "int", "Training fires of each checkpoint; each set of them holds the smaller ones."),
+        Column("training_windows", "float", "Their training windows, negatives too, mean over checkpoints."),
+        Column("checkpoints", "int", "Checkpoints: of every seed, in a world with folds by fold."),
+        Column("seeds", "int", "Seeds that it was trained with."),
+        Column("fires", "int", "Held-out fires that maps of every point of the curve are judged on."),
+        Column("effective_clusters", "float", "Pieces of ground of equal size that would tell as much as theirs."),
+        Column("iou", "float", "Mean IoU of their maps, 0–1."),
+        Column("low", "float", "Lower end of its interval over pieces of ground and seeds."),
+        Column("high", "float", "Upper end of the same."),
+        Column("iou_median", "float", "Median over fires of the same, mean over seeds."),
+        Column("gain", "float", "Mean IoU less that of the point before, paired over fires; empty for the first."),
+        Column("gain_low", "float", "Lower end of its interval, which holds for all pairs of points together."),
+        Column("gain_high", "float", "Upper end of the same."),
+    ),
+)
+
 ALL_TABLES: Final = (
     RELEASE_RECORDS,
     FIRE_PERIMETERS,
@@ -673,4 +698,5 @@ ALL_TABLES: Final = (
     SETUP_COMPARISON,
     BURNED_AREA_MAPS,
     IN_SEASON_MAPS,
+    LEARNING_CURVES,
 )

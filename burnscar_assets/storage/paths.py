@@ -30,6 +30,15 @@ class DataRoot:
         """The same results of the checkpoint that is judged on one fold."""
         return DataRoot(self.path, "/".join(filter(None, (self.part, f"fold={number}"))))
 
+    def curve(self, name: str, fires: int, seed: int) -> "DataRoot":
+        """The same world with the results of a set-up that was trained with so many fires and a seed."""
+        return DataRoot(self.path, f"curves/{name}/fires={fires}/seed={seed}")
+
+    @property
+    def curves(self) -> Path:
+        """Pictures of learning curves, and below them the checkpoints and scores that they are drawn from."""
+        return self.path / "curves"
+
     @property
     def is_own(self) -> bool:
         """Whether results are those of the world's own set-up, with its first seed."""

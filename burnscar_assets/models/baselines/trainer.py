@@ -95,6 +95,7 @@ def train_baseline(
     *,
     fold: Fold | None = None,
     keep: bool = False,
+    fires: int | None = None,
 ) -> TrainedBaseline:
     """Train a year's checkpoint of a set-up of kind `threshold` or `trees`.
 
@@ -107,6 +108,7 @@ def train_baseline(
         progress: told of steps.
         fold: that the checkpoint is judged on, in a world with folds.
         keep: whether one that is there and was trained just so stays, without what its picture shows.
+        fires: how many training fires it sees, for a learning curve; None: all.
 
     Raises:
         InputError: a split is empty or a class is missing.
@@ -116,7 +118,9 @@ def train_baseline(
     started = time.monotonic()
     years = training_years(settings, root, fire_year)
     before = _before(setup, settings)
-    chosen = choose_windows(settings, root, years, [before] if before else [], fold, per_pixel=setup.per_pixel)
+    chosen = choose_windows(
+        settings, root, years, [before] if before else [], fold, per_pixel=setup.per_pixel, fires=fires
+    )
     check_splits(chosen, fire_year)
     folder, windows = root.checkpoint(fire_year), chosen.windows
     identity = _run_hash(setup, settings, fire_year, chosen, data_versions)
@@ -130,7 +134,9 @@ def train_baseline(
     recover(folder)
     with atomic_folder(folder) as place:
         (place / trained.file).write_text(trained.text, encoding="utf-8")
-        manifest = _manifest(setup, settings, fire_year, years, chosen, data_versions, trained, place, identity, fold)
+        manifest = _manifest(
+            setup, settings, fire_year, years, chosen, data_versions, trained, place, identity, fold, fires
+        )
         write_cost(place, Cost(train_seconds=time.monotonic() - started, train_memory_mb=peak_memory_mb()))
         write_manifest(place, manifest)
     return TrainedBaseline(manifest, trained.index, trained.gain)
@@ -217,6 +223,7 @@ def _manifest(
     place: Path,
     identity: str,
     fold: Fold | None,
+    fires: int | None,
 ) -> CheckpointManifest:
     windows = chosen.windows
     return CheckpointManifest(
@@ -250,6 +257,7 @@ def _manifest(
         simulated=settings.simulated_imagery,
         notice=NOTICE,
         fold=fold,
+        training_fires=fires,
     )
 
 

@@ -254,7 +254,7 @@ def _judge(run: StageRun, world: World, *, in_process: bool) -> None:
         if event["event"] == "step":
             run.progress(event["what"], event["done"], event["total"])
 
-    spec = _evaluation_spec(world, run.year)
+    spec = evaluation_spec(world, run.year)
     path = spec.write(world.root.spec("evaluation", run.year))
     if in_process:
         evaluate(spec, run.progress)
@@ -288,7 +288,8 @@ def metrics_version(world: World, year: int) -> str:
     return hash_json(tables)
 
 
-def _evaluation_spec(world: World, year: int) -> "EvaluationSpec":
+def evaluation_spec(world: World, year: int) -> "EvaluationSpec":
+    """What an evaluator is told of the checkpoints of one seed, which are there already."""
     from burnscar_assets.evaluation.champion_record import load_champion
     from burnscar_assets.evaluation.spec import EvaluationSpec
     from burnscar_assets.models.manifest import load_manifest
