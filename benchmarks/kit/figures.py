@@ -1,6 +1,7 @@
 """Figures with their bars: one JSON line each as they are known, a table at the end."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from operator import ge, le
@@ -15,13 +16,20 @@ _COMPARE = {"<=": le, ">=": ge}
 
 @dataclass(frozen=True)
 class Bar:
-    """What a figure must reach: `<=` is held against ours, `>=` against the ratio."""
+    """What a figure must reach: `<=` is held against ours, `>=` against the ratio, or ours if that has an interval.
+
+    Attributes:
+        sign: of the comparison.
+        limit: what is compared with.
+        shown: whether the lower end of the figure's interval must be above 0 too.
+    """
 
     sign: Literal["<=", ">="]
     limit: float
+    shown: bool = False
 
     def __str__(self) -> str:
-        return f"{self.sign} {self.limit:g}"
+        return f"{self.sign} {self.limit:g}" + (", lower end > 0" if self.shown else "")
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,7 @@ class Figure:
         peer: the same of what we compare with, measured in the same run.
         ratio: how many times better ours is than the peer's; by default, of values of which less is better.
         bar: what must be reached; none for a figure that is only reported.
+        interval: of `ours`, where it has one; NaN where too few fires tell.
     """
 
     name: str
@@ -43,21 +52,23 @@ class Figure:
     peer: float | None = None
     ratio: float | None = None
     bar: Bar | None = None
+    interval: tuple[float, float] | None = None
 
     @property
     def holds(self) -> bool | None:
         """Whether the bar is reached; None without a bar."""
         if self.bar is None:
             return None
-        held = self.ours if self.bar.sign == "<=" else self._ratio()
-        return held is not None and _COMPARE[self.bar.sign](held, self.bar.limit)
+        held = self.ours if self.bar.sign == "<=" or self.interval is not None else self._ratio()
+        is_shown = not self.bar.shown or (self.interval is not None and self.interval[0] > 0)
+        return held is not None and _COMPARE[self.bar.sign](held, self.bar.limit) and is_shown
 
     def line(self) -> dict[str, Any]:
         """The figure as the fields of its JSON line, numbers to four significant digits."""
         values = asdict(self) | {"ratio": self._ratio(), "bar": str(self.bar) if self.bar else None}
         named = {"figure": values.pop("name"), **values, "holds": self.holds}
-        order = ("figure", "ours", "peer", "ratio", "unit", "bar", "holds")
-        return {key: _rounded(named[key]) for key in order}
+        order = ("figure", "ours", "interval", "peer", "ratio", "unit", "bar", "holds")
+        return {key: _rounded(named[key]) for key in order if key != "interval" or self.interval}
 
     def _ratio(self) -> float | None:
         if self.ratio is not None or not self.peer or not self.ours:
@@ -80,10 +91,13 @@ class Report:
     def show(self, title: str) -> None:
         """Print the table."""
         table = Table(title=title)
-        for heading in ("figure", "ours", "peer", "ratio", "unit", "bar", "holds"):
+        with_interval = any(figure.interval for figure in self.figures)
+        headings = ("figure", "ours", *(["interval"] if with_interval else []), "peer", "ratio", "unit", "bar", "holds")
+        for heading in headings:
             table.add_column(heading, overflow="fold")
         for figure in self.figures:
-            table.add_row(*(_cell(value) for value in figure.line().values()))
+            line = figure.line()
+            table.add_row(*(_cell(line.get(heading)) for heading in headings))
         console = Console()
         (console if console.is_terminal else Console(width=200)).print(table)
 
@@ -93,6 +107,8 @@ class Report:
 
 
 def _rounded(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [None if math.isnan(end) else _rounded(end) for end in value]
     return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
 
 
