@@ -14,14 +14,14 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kit.figures import Bar, Figure, Report
 from kit.fold_world import Training, by_name, judged_year, make_fold_world, open_fold_world
 from kit.gains import Gain, judged_maps, over_baseline, over_setup, unflagged
 from kit.inner_choice import CHOSEN, choose
-from kit.judging_time import time_judging
+from kit.judging import judge_again, truly_burned
 from kit.measure import environment, run
 from kit.protocols import by_protocols
 from kit.world import Size
@@ -33,11 +33,13 @@ from burnscar_assets.models.manifest import load_manifest
 from burnscar_assets.orchestration.assets.model import evaluation_spec
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.settings import EvaluationSettings
+from burnscar_assets.storage.contracts import MAP_SCORES
 from burnscar_assets.storage.paths import OWN, DataRoot
+from burnscar_assets.storage.tables import write_table
 
 REAL_FIRES = Path(__file__).parents[2] / "shared" / "data" / "imagery" / "california_fires"
 TUTORIAL = "tutorial"
-LESS_MODE, NBR = "dnbr_less_mode", "nbr"
+DNBR, LESS_MODE, NBR = "dnbr", "dnbr_less_mode", "nbr"
 GALILEO, RANDOM = "galileo", "galileo-random"
 
 
@@ -57,7 +59,7 @@ QUICK = Scope(
 )
 
 
-def simulated_figures(world: World) -> Iterator[Figure]:
+def simulated_figures(world: World, folder: Path) -> Iterator[Figure]:
     """Of a simulated world whose set-ups were judged."""
     settings, year, setups = world.settings.evaluation, judged_year(world), by_name(world)
     own = judged_maps([setups[OWN]], year)
@@ -70,11 +72,26 @@ def simulated_figures(world: World) -> Iterator[Figure]:
     yield gain_figure(
         "simulated: default less tutorial", over_setup(both, OWN, TUTORIAL, settings), Bar(">=", 0.1, shown=True)
     )
-    judged = time_judging(evaluation_spec(world, year))
+    yield from judged_again(world, folder, year)
+
+
+def judged_again(world: World, folder: Path, year: int) -> Iterator[Figure]:
+    """The default's maps against what truly burned, and what it costs to judge them."""
+    years = [int(key) for key in world.fire_years.get_partition_keys()]
+    own, scratch = by_name(world)[OWN], DataRoot(folder / "true_burn")
+    with truly_burned(world.root, years):
+        judged = [judge_again(evaluation_spec(seeded, year)) for seeded in world.by_seed()]
+    roots = tuple(scratch.setup(OWN, number) for number in range(len(judged)))
+    for root, one in zip(roots, judged, strict=True):
+        write_table(root, MAP_SCORES, one.scores, year)
+    maps = judged_maps([replace(own, roots=roots)], year)
+    gain = over_baseline(maps, OWN, DNBR, world.settings.evaluation)
+    yield gain_figure("simulated, true burn: default less dNBR > 0.1", gain, Bar(">=", 0))
+    first = judged[0]
     yield Figure(
         "judging over the model's arithmetic",
-        judged.wall_s / judged.model_s,
-        f"wall {judged.wall_s:.1f} s over {judged.model_s:.1f} s, {judged.frames} frames",
+        first.wall_s / first.model_s,
+        f"wall {first.wall_s:.1f} s over {first.model_s:.1f} s, {first.scores['frame_id'].nunique()} frames",
         bar=Bar("<=", 1.5),
     )
 
@@ -151,7 +168,7 @@ def measure(options: argparse.Namespace, folder: Path, report: Report) -> None:
         return
     scope = QUICK if options.quick else FULL
     world = make_fold_world(DataRoot(folder / "simulated"), scope.world, scope.training, scope.setups)
-    for figure in simulated_figures(world):
+    for figure in simulated_figures(world, folder):
         report.add(figure)
     if options.quick:
         return

@@ -98,6 +98,7 @@ def test_every_figure_of_the_simulated_world_has_its_line_and_its_protocols(tmp_
     figures = quick_figures("maps.py", tmp_path)
     assert {name for name in figures if figures[name]["bar"]} == {
         "simulated: default less dNBR less the frame's mode", "simulated: default less tutorial",
+        "simulated, true burn: default less dNBR > 0.1",
         "judging over the model's arithmetic",
     }  # fmt: skip
     assert figures["judging over the model's arithmetic"]["ours"] > 1

@@ -1,0 +1,112 @@
+"""Judging held-out fires once more: what it costs beside the models' arithmetic, and against what truly burned."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+from numpy.typing import NDArray
+
+from burnscar_assets.crs import GEOGRAPHIC_CRS
+from burnscar_assets.demo.truth import TRUTH_FILE
+from burnscar_assets.evaluation.champion_record import windows_seen
+from burnscar_assets.evaluation.held_out_maps import judge_held_out
+from burnscar_assets.evaluation.spec import EvaluationSpec, load_report
+from burnscar_assets.mapping.fire_scenes import TRUTH_BURNT, TRUTH_UNBURNT, TRUTH_UNKNOWN, FireScene
+from burnscar_assets.models import model as models
+from burnscar_assets.models.manifest import load_manifest
+from burnscar_assets.models.predictor import Images
+from burnscar_assets.progress import silent
+from burnscar_assets.storage.contracts import FIRE_PERIMETERS, MAP_SCORES
+from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.storage.tables import read_years
+from kit.our_map import Timed
+
+
+class WholeTimed(Timed):
+    """A model that says how long it took, features that it makes of images included."""
+
+    def prepare(self, images: Images) -> dict[str, Any]:
+        """As the model does."""
+        begin = time.perf_counter()
+        prepared = super().prepare(images)
+        self.seconds += time.perf_counter() - begin
+        return prepared
+
+
+class Judging(NamedTuple):
+    """What came of judging: contract MAP_SCORES, seconds in all, and of these within the models."""
+
+    scores: pd.DataFrame
+    wall_s: float
+    model_s: float
+
+
+def judge_again(spec: EvaluationSpec) -> Judging:
+    """Judge the held-out fires of an evaluation that was made, as the evaluator does; nothing is written."""
+    report, timed = load_report(spec.data_root, spec.fire_year), list[WholeTimed]()
+    wall_s, scores = 0.0, []
+    for number, one in enumerate(spec.members):
+        root, rules = one.data_root, report.judgements[number].rules.for_maps
+        folder = root.checkpoint(spec.fire_year)
+        manifest, seen = load_manifest(folder), windows_seen(root, spec.fire_year)
+        with _timed_models(timed):
+            begin = time.perf_counter()
+            scores.append(judge_held_out(one, folder, manifest, rules, seen, silent).scores)
+            wall_s += time.perf_counter() - begin
+    together = MAP_SCORES.conform(pd.concat(scores, ignore_index=True))
+    return Judging(together, wall_s, sum(model.seconds for model in timed))
+
+
+@contextmanager
+def truly_burned(root: DataRoot, fire_years: Sequence[int]) -> Iterator[None]:
+    """Within this, frames of simulated fires have what truly burned as their truth, in place of the perimeter."""
+    burns = _true_burns(root, fire_years)
+    by_perimeter = FireScene.truth
+
+    def truth(scene: FireScene) -> NDArray[np.uint8]:
+        known = by_perimeter(scene)
+        if scene.fire_id is None:
+            return known
+        burned = scene.frame.covers(burns[scene.fire_id], scene.frame.box)
+        codes = np.where(burned, TRUTH_BURNT, TRUTH_UNBURNT).astype(np.uint8)
+        return np.where(known == TRUTH_UNKNOWN, known, codes)
+
+    scenes: Any = FireScene
+    scenes.truth = truth
+    try:
+        yield
+    finally:
+        scenes.truth = by_perimeter
+
+
+def _true_burns(root: DataRoot, fire_years: Sequence[int]) -> Mapping[str, shapely.Geometry]:
+    """What each fire truly burned, EPSG:4326: the burn of its year that shares most ground with its perimeter."""
+    burns = gpd.read_parquet(root.simulated / TRUTH_FILE)
+    fires = read_years(root, FIRE_PERIMETERS, fire_years)
+    found = []
+    for year, perimeter in zip(fires["fire_year"], fires.geometry, strict=True):
+        of_year = burns.geometry[burns["fire_year"] == year]
+        found.append(of_year.loc[of_year.intersection(perimeter).area.idxmax()])
+    geographic = gpd.GeoSeries(found, crs=burns.crs).to_crs(GEOGRAPHIC_CRS)
+    return dict(zip(fires["fire_id"].astype(str), geographic, strict=True))
+
+
+@contextmanager
+def _timed_models(timed: list[WholeTimed]) -> Iterator[None]:
+    """Models that are loaded say how long they took."""
+    load = models.load_model
+
+    def load_timed(*args: Any, **options: Any) -> WholeTimed:
+        timed.append(WholeTimed(load(*args, **options)))
+        return timed[-1]
+
+    models.load_model = load_timed
+    try:
+        yield
+    finally:
+        models.load_model = load
