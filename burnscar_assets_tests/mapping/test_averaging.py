@@ -84,3 +84,35 @@ def test_every_pixel_is_seen_and_reach_holds_all_windows(size: tuple[int, int], 
 
 def test_a_window_that_is_certain_does_not_outvote_all_others() -> None:
     assert logit([0.0, 0.5, 1.0]) == pytest.approx([-16, 0, 16])
+
+
+@pytest.mark.parametrize("stride_px", [8, 16])
+def test_answers_of_whole_windows_make_no_steps_at_the_stride(stride_px: int) -> None:
+    lattice, box = Lattice(32, stride_px), boxes((5, -11), (320, 320))
+    count = len(lattice.starts(0, 320)) + 1
+    rows, columns = lattice.starts(box.top, box.bottom), lattice.starts(box.left, box.right)
+    logits = np.random.default_rng(0).uniform(-3, 3, (count, count))[: len(rows), : len(columns)]
+    mean, _ = average(logits, np.ones_like(logits), lattice, box)
+    steps = np.abs(np.diff(mean, axis=1))
+    at_stride = (np.arange(box.left + 1, box.right) % stride_px) == 0
+    assert steps.max() < 6 * np.pi / 32, "no more than Hann's weight changes from pixel to pixel"
+    assert steps[:, at_stride].mean() < 1.05 * steps[:, ~at_stride].mean()
+
+
+@pytest.mark.parametrize(("stride_px", "off_px"), [(16, 2.0), (8, 0.25)])
+@pytest.mark.parametrize("degrees", [0, 20, 45, 70])
+def test_a_straight_edge_stays_straight_where_windows_answer_by_their_burnt_share(
+    degrees: float, stride_px: int, off_px: float
+) -> None:
+    lattice, side, size = Lattice(32, stride_px), 320, 32
+    y, x = np.mgrid[-64 : side + 64, -64 : side + 64] + 0.5
+    angle = np.deg2rad(degrees)
+    truth = (x - side / 2) * np.cos(angle) + (y - side / 2) * np.sin(angle) < 3.3
+    total = np.pad(truth.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
+    starts = lattice.starts(0, side) + 64
+    top, left = np.ix_(starts, starts)
+    burnt = total[top + size, left + size] - total[top, left + size] - total[top + size, left] + total[top, left]
+    logits = 12 * (burnt / size**2 - 0.5)
+    mean, _ = average(logits, np.ones_like(logits), lattice, Box(0, 0, side, side))
+    wrong = (mean > 0) != truth[64:-64, 64:-64]
+    assert wrong.sum() / side <= off_px, "pixels of the edge that lie off, in the mean along it"
