@@ -116,6 +116,11 @@ def map_figures(root: DataRoot) -> Iterator[Figure]:
     count = f"{len(scores)} maps"
     yield Figure("median IoU of maps with the perimeter", float(np.median([s.perimeter for s in scores])), count)
     yield Figure("median IoU of maps with the true burn", float(np.median([s.burned for s in scores])), count)
+    pairs = [score.over_dnbr for score in scores if score.over_dnbr is not None]
+    if pairs:
+        ours, beside = (float(np.mean(ious)) for ious in zip(*((p.model, p.beside) for p in pairs), strict=True))
+        unit = f"IoU with the true burn, mean over {len(pairs)} fires: maps {ours:.3f}, dNBR {beside:.3f}"
+        yield Figure("maps less dNBR > 0.1", float(np.mean([pair.gain for pair in pairs])), unit)
 
 
 def draw_demo(fire_years: range) -> list[Chip]:
