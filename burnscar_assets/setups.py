@@ -22,7 +22,7 @@ from burnscar_assets.storage.paths import OWN
 FOLDER: Final = "setups"
 NAME: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
-Kind = Literal["fine_tuned", "threshold", "trees"]
+Kind = Literal["fine_tuned", "threshold", "trees", "ensemble"]
 
 
 class ThresholdParameters(Section):
@@ -75,7 +75,10 @@ class Setup(Section):
     name: str = Field(description="The file's name without its ending.")
     title: str = Field(min_length=1, description="A few words for charts and tables.")
     description: str = Field("", description="What it is, and when to use it.")
-    kind: Kind = Field("fine_tuned", description="What is trained: a network, a threshold on an index, or trees.")
+    kind: Kind = Field(
+        "fine_tuned",
+        description="What is trained: a network, a threshold on an index, or trees; or the weights of an ensemble.",
+    )
     training: dict[str, Any] = Field({}, description="What replaces values of the section training, field by field.")
     layer: str | None = Field(None, description="Raster layer of the image after the fire; empty: imagery.layer.")
     seeds: tuple[int, ...] = Field(
@@ -83,6 +86,12 @@ class Setup(Section):
     )
     threshold: ThresholdParameters | None = Field(None, description="Of kind threshold.")
     trees: TreesParameters | None = Field(None, description="Of kind trees.")
+    members: tuple[str, ...] | None = Field(
+        None,
+        min_length=2,
+        max_length=4,
+        description="Of kind ensemble: set-ups whose probabilities are averaged, by name; default: the world's own.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -101,10 +110,25 @@ class Setup(Section):
             raise ValueError("give seeds, or training.seed, not both")
         return self
 
+    @model_validator(mode="after")
+    def _members_are_of_an_ensemble(self) -> Self:
+        if (self.kind == "ensemble") != (self.members is not None):
+            raise ValueError("members are of kind ensemble, which needs them")
+        if self.members and len(set(self.members)) < len(self.members):
+            raise ValueError("members must differ")
+        if self.members and (self.training or self.layer):
+            raise ValueError("an ensemble trains nothing: say training and layer in the files of its members")
+        return self
+
     @property
     def is_neural(self) -> bool:
         """Whether it trains a network, which a GPU speeds up."""
         return self.kind == "fine_tuned"
+
+    @property
+    def runs_network(self) -> bool:
+        """Whether a network may answer for it: its own, or one of its members."""
+        return self.kind in ("fine_tuned", "ensemble")
 
     @property
     def per_pixel(self) -> bool:
@@ -117,7 +141,9 @@ class Setup(Section):
 
     def decisive(self) -> dict[str, Any]:
         """The values that decide what comes of it, beside the settings that it changes."""
-        return self.model_dump(mode="json", include={"kind", "seeds", "threshold", "trees"}, exclude_none=True)
+        return self.model_dump(
+            mode="json", include={"kind", "seeds", "threshold", "trees", "members"}, exclude_none=True
+        )
 
     def judged(self) -> dict[str, Any]:
         """What an evaluation reads of it, beside its checkpoints."""
@@ -164,14 +190,15 @@ def setup_files() -> dict[str, Path]:
 
 
 def load_setups(settings: Settings) -> dict[str, Setup]:
-    """The set-ups of a world, by name, without those that its settings leave out.
+    """The set-ups of a world, by name, without those that its settings leave out, or a member of which they do.
 
     Raises:
-        SettingsError: a file is malformed, changes a setting that doesn't exist, or has a name that is none.
+        SettingsError: a file is malformed, changes a setting that doesn't exist, names a member that is no set-up, or
+            has a name that is none.
     """
     excluded = settings.setups.exclude
     chosen = [name for name in setup_files() if not any(fnmatchcase(name, pattern) for pattern in excluded)]
-    setups = {name: load_setup(name) for name in chosen}
+    setups = _with_members({name: load_setup(name) for name in chosen})
     for setup in setups.values():
         setup.applied_to(settings)
     reference = settings.setups.reference
@@ -190,6 +217,18 @@ def load_setup(name: str) -> Setup:
     if name not in files:
         raise SettingsError(f"no set-up {name!r}: there are {', '.join(files) or 'none'}")
     return read_named(files[name], "set-up", Setup)
+
+
+def _with_members(setups: Mapping[str, Setup]) -> dict[str, Setup]:
+    """Set-ups without ensembles of which a member is left out."""
+    known = setup_files()
+    for name, setup in setups.items():
+        for member in setup.members or ():
+            if member != OWN and member not in known:
+                raise SettingsError(f"set-up {name}: no member {member!r}; there are {OWN}, {', '.join(known)}")
+            if member in setups and setups[member].members:
+                raise SettingsError(f"set-up {name}: its member {member} is an ensemble; name that one's members")
+    return {name: setup for name, setup in setups.items() if {*(setup.members or ())} <= {OWN, *setups}}
 
 
 def _of_encoder(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -46,6 +46,7 @@ PRELOADED: Final[Mapping[str, Sequence[str]]] = {
         "matplotlib.figure",
         "burnscar_assets.models.model",
     ),
+    "burnscar_assets.evaluation.ensembles": (*_MODEL, "burnscar_assets.models.model"),
     "burnscar_assets.mapping.mapper": (
         *_MODEL,
         "burnscar_assets.catalog.archive",

@@ -94,6 +94,11 @@ def test_every_file_that_comes_with_the_package_is_valid(settings: Settings) -> 
         ({"trees": {"leaves": 3}}, ("trees is not of kind fine_tuned",)),
         ({"kind": "threshold", "threshold": {"index": "nbr", "before_layer": "x"}}, ("before_layer",)),
         ({"kind": "trees", "trees": {"leaves": 1}}, ("trees.leaves", "2")),
+        ({"kind": "ensemble"}, ("members",)),
+        ({"members": ["default", "nbr-threshold"]}, ("members are of kind ensemble",)),
+        ({"kind": "ensemble", "members": ["default", "default"]}, ("members must differ",)),
+        ({"kind": "ensemble", "members": ["default", "nowhere"]}, ("no member 'nowhere'", "nbr-threshold")),
+        ({"kind": "ensemble", "members": ["default", "unet"], "training": {"max_epochs": 2}}, ("trains nothing",)),
     ],
 )
 def test_a_mistake_is_named_with_its_file(folder: Path, settings: Settings, content: dict, expected: tuple) -> None:
@@ -135,6 +140,26 @@ def test_a_changed_file_changes_the_code_of_its_own_assets_and_of_the_comparison
     before = {name: code_version(name, settings) for name in ASSETS}
     write(folder, "x", **{"training": {"max_epochs": 2}} | change)
     assert {name for name in ASSETS if code_version(name, settings) != before[name]} == stale
+
+
+def test_an_ensemble_waits_for_its_members_and_goes_with_them(folder: Path, settings: Settings, root: DataRoot) -> None:
+    write(folder, "x", kind="threshold")
+    write(folder, "y", kind="ensemble", members=["default", "x"])
+    graph = build_definitions(settings, root).resolve_asset_graph()
+    own = next(key for key in graph.get_all_asset_keys() if key.to_user_string() == "y/checkpoint")
+    parents = {key.to_user_string() for key in graph.get(own).parent_keys}
+    assert {"checkpoint", "x/checkpoint", "fire_scenes"} <= parents and graph.get(own).pools == {"gpu"}
+    before = code_version("y/checkpoint", settings)
+    write(folder, "x", kind="threshold", seeds=[1, 2])
+    assert code_version("y/checkpoint", settings) == before, "it follows the member's checkpoint"
+    write(folder, "y", kind="ensemble", members=["x", "default"])
+    assert code_version("y/checkpoint", settings) != before
+    write(folder, "z", kind="ensemble", members=["x", "y"])
+    with pytest.raises(SettingsError, match="is an ensemble"):
+        load_setups(settings)
+    write(folder, "z", kind="threshold")
+    without = settings.model_copy(update={"setups": settings.setups.model_copy(update={"exclude": (*SHIPPED, "x")})})
+    assert set(load_setups(without)) == {"z"}
 
 
 def test_how_clear_a_window_must_be_is_read_by_every_set_up(folder: Path, settings: Settings) -> None:

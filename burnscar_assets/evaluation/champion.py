@@ -359,6 +359,7 @@ def _crown(
     )
     with atomic_folder(champion_folder(root, manifest.fire_year)) as place:
         for name in (*sorted(manifest.files), MANIFEST_FILE):
+            (place / name).parent.mkdir(exist_ok=True)
             copyfile(challenger.folder / name, place / name)
         challenger.seen[_SEEN_COLUMNS].to_parquet(place / SEEN_FILE, index=False)
         write_json(place / RECORD_FILE, crowned.model_dump(mode="json"))

@@ -186,10 +186,19 @@ def counted(
     Raises:
         MissingDataError: the truth is gone.
     """
+    pixel_ha = scene.frame.resolution_m**2 / SQUARE_M_PER_HA
+    return FramePixels.of(str(scene.fire_id), cluster, probability, truth_off(scene, left_out), pixel_ha, ratios)
+
+
+def truth_off(scene: FireScene, left_out: gpd.GeoDataFrame) -> NDArray[np.uint8]:
+    """(height, width) truth of a frame; `TRUTH_UNKNOWN` on the ground of some windows, too.
+
+    Raises:
+        MissingDataError: the truth is gone.
+    """
     frame, truth = scene.frame, scene.truth()
     truth[frame.covers(near(left_out, frame), frame.box, touched=True)] = TRUTH_UNKNOWN
-    pixel_ha = frame.resolution_m**2 / SQUARE_M_PER_HA
-    return FramePixels.of(str(scene.fire_id), cluster, probability, truth, pixel_ha, ratios)
+    return truth
 
 
 def _scenes(spec: EvaluationSpec, fire_year: int, split: Split) -> list[FireScene]:

@@ -6,6 +6,7 @@ intercept, the other prior. Each fire's frame weighs the same, as a map is of on
 alone; so they do in the choice of the threshold, which has the greatest mean IoU over fires.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -154,6 +155,12 @@ def _best_scar_bound(frames: Sequence[FramePixels]) -> float | None:
         if mean_iou > most + _EQUAL:
             best, most = bound, mean_iou
     return best
+
+
+def best_mean_iou(frames: Sequence[FramePixels]) -> float:
+    """Mean IoU over fires with the threshold that is best for them; NaN if none has burnt pixels."""
+    known = [frame for frame in frames if frame.counts[BURNT].any()]
+    return _best_edge(known)[1] if known else math.nan
 
 
 def _fit(weights: NDArray[np.float64]) -> tuple[tuple[float, float], bool]:

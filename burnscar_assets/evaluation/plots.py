@@ -20,6 +20,7 @@ from burnscar_assets.evaluation.report import (
     RELIABILITY,
 )
 from burnscar_assets.evaluation.spec import EvaluationSpec
+from burnscar_assets.models.manifest import CheckpointManifest
 from burnscar_assets.sensors.sensor import Sensor
 from burnscar_assets.storage.atomic import atomic_file
 from burnscar_assets.storage.paths import DataRoot
@@ -76,6 +77,28 @@ def worst_windows(predictions: pd.DataFrame, n: int) -> pd.DataFrame:
     burnt = predictions["category"] == CLASS_NAMES[BURNT]
     right = predictions["burnt_probability"].where(burnt, 1 - predictions["burnt_probability"])
     return predictions.assign(right=right).sort_values(["right", "window_id"], kind="stable").head(n)
+
+
+def plot_members(manifest: CheckpointManifest, *, title: str, simulated: bool) -> "Figure":
+    """Mean IoU of an ensemble's maps of validation fires, above that of each member alone.
+
+    Args:
+        manifest: of the ensemble's checkpoint.
+        title: heading.
+        simulated: whether the heading must say that the imagery is simulated.
+    """
+    from matplotlib.figure import Figure
+
+    alone = [row["mean_iou"] for name in manifest.members for row in manifest.history if row[name] == 1]
+    bars = dict(zip((f"{name}, weight {weight:.1f}" for name, weight in manifest.members.items()), alone, strict=False))
+    bars["together"] = manifest.metrics.get("mean_iou", np.nan)
+    figure = Figure(figsize=(6, 1.4 + 0.4 * len(bars)), layout="constrained")
+    axes = figure.subplots()
+    axes.barh([as_drawn(name) for name in bars], [*bars.values()], color=_COLORS[MODEL])
+    axes.bar_label(axes.containers[0], fmt="%.3f", fontsize=8, padding=3)  # type: ignore[arg-type]
+    axes.set(xlim=(0, 1.1), xlabel="mean IoU of maps of validation fires")
+    figure.suptitle(as_drawn(f"{title} (simulated imagery)" if simulated else title), fontsize=11)
+    return figure
 
 
 def plot_worst_windows(

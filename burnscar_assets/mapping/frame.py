@@ -1,5 +1,6 @@
 """The pixels of a map: one UTM grid around an area, and the blocks that it is made in."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -68,6 +69,12 @@ class Box:
         """Rows and columns of this box in an array of a box around it."""
         rows = slice(self.top - outer.top, self.bottom - outer.top)
         return rows, slice(self.left - outer.left, self.right - outer.left)
+
+
+def around(boxes: Sequence[Box]) -> Box:
+    """The least box around some boxes."""
+    left, top, right, bottom = zip(*(box.bounds for box in boxes), strict=True)
+    return Box(min(left), min(top), max(right), max(bottom))
 
 
 @dataclass(frozen=True)

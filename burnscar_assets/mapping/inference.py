@@ -3,7 +3,7 @@
 Windows are cut from the block's images, judged in batches, and averaged.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from burnscar_assets.dataset.config import before_layer
 from burnscar_assets.errors import InputError
 from burnscar_assets.mapping.averaging import Lattice, average_of_known, logit
-from burnscar_assets.mapping.frame import Box
+from burnscar_assets.mapping.frame import Box, around
 from burnscar_assets.mapping.mosaic import NO_SCENE, LayerImage, Mosaic, Validity
 from burnscar_assets.models.predictor import Predictor
 from burnscar_assets.sensors.sensor import Sensor
@@ -54,6 +54,8 @@ def check_mappable(model: Predictor, layer: str, sensor: Sensor) -> None:
 
 def seen_box(model: Predictor, lattice: Lattice, box: Box) -> Box:
     """The pixels that a model's answers for a block depend on."""
+    if model.members:
+        return around([seen_box(member, lattice, box) for _, member in model.members])
     return lattice.reach(box) if model.reach_px is None else box.grown(model.reach_px)
 
 
@@ -74,8 +76,15 @@ def judge_block(
 
     Returns:
         (height, width) 0–1; `NO_ANSWER` where no window counts, an image has no data, or that before the fire doesn't
-        show the ground. Of a model that answers at once, where any image doesn't show it.
+        show the ground. Of a model that answers at once, where any image doesn't show it; of an ensemble, where a
+        member has no answer.
     """
+    if model.members:
+        parts = [
+            (weight, judge_block(member, images, box, lattice, min_clear_share=min_clear_share, batch_size=batch_size))
+            for weight, member in model.members
+        ]
+        return mixed(np.stack([part for _, part in parts]), [weight for weight, _ in parts])
     if model.reach_px is not None:
         return _at_once(model, images, box)
     known, probability = _by_windows(model, images, box, lattice, min_clear_share, batch_size)
@@ -83,6 +92,20 @@ def judge_block(
         validity = image.mosaic.validity[box.slices_in(image.mosaic.box)]
         known &= validity != Validity.NO_DATA if layer == model.manifest.layer else validity == Validity.VALID
     return np.where(known, probability, NO_ANSWER).astype(np.float32)
+
+
+def mixed(answers: npt.NDArray[np.float32], weights: Sequence[float]) -> npt.NDArray[np.float32]:
+    """The weighted mean of maps by several models.
+
+    Args:
+        answers: (n, …) probabilities of each; `NO_ANSWER` where it has none.
+        weights: (n,) of each, summing to 1.
+
+    Returns:
+        (…) 0–1; `NO_ANSWER` where one has none.
+    """
+    known = (answers != NO_ANSWER).all(axis=0)
+    return np.where(known, np.tensordot(np.asarray(weights, np.float32), answers, axes=1), np.float32(NO_ANSWER))
 
 
 def _at_once(model: Predictor, images: Seen, box: Box) -> npt.NDArray[np.float32]:

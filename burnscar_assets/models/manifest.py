@@ -35,7 +35,9 @@ class CheckpointManifest(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    kind: str = Field("fine_tuned", description="What was trained: fine_tuned (a network), threshold, or trees.")
+    kind: str = Field(
+        "fine_tuned", description="What was trained: fine_tuned (a network), threshold, trees, or ensemble."
+    )
     fire_year: int = Field(description="Fire year of the checkpoint.")
     fire_years: tuple[int, ...] = Field(description="Fire years whose training split it has seen.")
     weights_sha256: str = Field(description="Hash of the weights' names, types, shapes and values: its identity.")
@@ -78,6 +80,9 @@ class CheckpointManifest(BaseModel):
     history: list[dict[str, float]] = Field(description="The same for each epoch.")
     simulated: bool = Field(description="Whether the imagery is simulated.")
     notice: str = Field(description="Licence of the weights, or that they were random.")
+    members: dict[str, float] = Field(
+        {}, description="Of an ensemble, the weight of each member, whose checkpoint lies in a folder of its name."
+    )
     fold: Fold | None = Field(None, description="Fold that it may be judged on; empty: the world has blocks of ground.")
     training_fires: int | None = Field(None, description="Training fires that it might see at most; empty: all.")
 
@@ -128,7 +133,7 @@ def verify_checkpoint(folder: Path) -> CheckpointManifest:
     manifest = load_manifest(folder)
     if missing := sorted(_required(manifest) - manifest.files.keys()):
         raise CheckpointError(f"{folder / MANIFEST_FILE} vouches for no {', '.join(missing)}: {_remedy(folder)}")
-    if outside := [name for name in manifest.files if Path(name).name != name]:
+    if outside := [name for name in manifest.files if not _is_inside(name, manifest)]:
         raise CheckpointError(f"{folder / MANIFEST_FILE} names {outside[0]!r} outside its folder: {_remedy(folder)}")
     for name, expected in sorted(manifest.files.items()):
         path = folder / name
@@ -150,12 +155,20 @@ def manifest_of_run(folder: Path, is_of: Callable[[CheckpointManifest], bool]) -
 
 def _required(manifest: CheckpointManifest) -> set[str]:
     """Files that a prediction by a model of this kind needs."""
+    if manifest.kind == "ensemble":
+        return {f"{name}/{MANIFEST_FILE}" for name in manifest.members}
     if manifest.kind == "threshold":
         return {THRESHOLD_FILE}
     if manifest.kind == "trees":
         return {TREES_FILE}
     has_architecture = manifest.encoder is not None and manifest.encoder.architecture_file is not None
     return {WEIGHTS_FILE, CONFIG_FILE} | ({ENCODER_FILE} if has_architecture else set())
+
+
+def _is_inside(name: str, manifest: CheckpointManifest) -> bool:
+    """Whether a file's name is one of the checkpoint's own folder, or of that of one of its members."""
+    folder, _, file = name.rpartition("/")
+    return Path(file).name == file and folder in ("", *manifest.members) and Path(folder).name == folder
 
 
 def _remedy(folder: Path) -> str:

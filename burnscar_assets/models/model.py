@@ -133,6 +133,11 @@ def load_model(folder: Path, device: str = "cpu", classes: Collection[str] = ())
             may not name.
     """
     manifest = verify_checkpoint(folder)
+    if manifest.kind == "ensemble":
+        from burnscar_assets.models.ensemble import EnsemblePredictor
+
+        members = {name: load_model(folder / name, device, classes) for name in manifest.members}
+        return EnsemblePredictor(members, manifest)
     if manifest.kind != "fine_tuned":
         from burnscar_assets.models.baselines.model import read_baseline
 

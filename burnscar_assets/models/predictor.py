@@ -5,7 +5,8 @@
     predictor = load_model(folder)
     probability = predictor.predict({layer: images}, {layer: times})
 
-Networks (`models.model`), thresholds and trees (`models.baselines`) are predictors.
+Networks (`models.model`), thresholds and trees (`models.baselines`), and ensembles of them (`models.ensemble`) are
+predictors.
 """
 
 from abc import ABC, abstractmethod
@@ -34,12 +35,15 @@ class Predictor(ABC):
         per_pixel: Whether it answers pixel by pixel, or for windows as a whole.
         reach_px: How far around a pixel its answer looks, in pixels: an area can be answered at once. None: the whole
             window that it is asked about, so that overlapping windows are to be averaged.
+        members: Of an ensemble, its predictors with their weights, which sum to 1: each answers an area in its own
+            way, and the answers are averaged.
     """
 
     manifest: CheckpointManifest
     layers: Mapping[str, tuple[str, ...]]
     per_pixel: bool
     reach_px: int | None = None
+    members: "Sequence[tuple[float, Predictor]]" = ()
 
     def predict(self, images: Images, times: Times) -> NDArray[np.floating]:
         """Probability of burnt.

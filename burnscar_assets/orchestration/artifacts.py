@@ -16,7 +16,7 @@ from burnscar_assets.dataset.packed.pack import pack_path
 from burnscar_assets.environment import STORE_VARIABLE
 from burnscar_assets.evaluation.champion_record import RECORD_FILE, champion_folder, load_champion
 from burnscar_assets.orchestration.pairs import Pair
-from burnscar_assets.orchestration.partitions import SEASON_LOOK_BACK_YEARS, World
+from burnscar_assets.orchestration.partitions import SEASON_LOOK_BACK_YEARS, World, member_asset
 from burnscar_assets.orchestration.versions import (
     CHAIN,
     COMPARISON,
@@ -272,7 +272,9 @@ def _assets_read(world: World, pair: Pair) -> list[str]:
         return [*CHAIN[: CHAIN.index(FIRE_SCENES) + 1], *world.folds, *REVIEW_VERSIONS]
     earlier = [*CHAIN[: CHAIN.index(pair.stage) + 1], *world.folds]
     own = f"{pair.setup}/" if pair.setup else ""
-    return [f"{own}{stage}" if stage in MODEL_STAGES else stage for stage in earlier]
+    setup = world.of(pair.setup).setup
+    members = [member_asset(name) for name in (setup and setup.members) or () if pair.stage == "checkpoint"]
+    return [*(f"{own}{stage}" if stage in MODEL_STAGES else stage for stage in earlier), *members]
 
 
 def _years_read(world: World, pair: Pair) -> list[int]:

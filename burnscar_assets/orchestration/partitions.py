@@ -76,8 +76,8 @@ class World:
         return stage if self.setup is None else f"{self.setup.name}/{stage}"
 
     def needs_gpu(self, setup: str | None) -> bool:
-        """Whether a set-up trains a network, as the world's own does."""
-        return setup is None or self.setups[setup].is_neural
+        """Whether a network answers for a set-up, as for the world's own."""
+        return setup is None or self.setups[setup].runs_network
 
     def _of(self, setup: Setup, seed: int | None = None) -> "World":
         return World(setup.applied_to(self.settings, seed), self.root.setup(setup.name, seed), setup)
@@ -122,6 +122,11 @@ class World:
         if self.folds:
             return None
         return max((int(key) for key in self.fire_years.get_partition_keys() if int(key) < fire_year), default=None)
+
+
+def member_asset(name: str) -> str:
+    """Name of the asset of a checkpoint that an ensemble has as a member."""
+    return "checkpoint" if name == OWN else f"{name}/checkpoint"
 
 
 def fire_year_partitions(years: YearSettings, this_year: int) -> dg.TimeWindowPartitionsDefinition:

@@ -57,6 +57,7 @@ ENTRIES = {
     "evaluation_metrics": ("evaluation.evaluator", "evaluation.spec", "models.manifest"),
     "burned_area_maps": ("mapping.mapper", "mapping.plan"),
     "baseline_checkpoint": ("models.baselines.trainer", "models.manifest"),
+    "ensemble_checkpoint": ("evaluation.ensembles", "models.manifest"),
     "setup_comparison": ("comparison.compare", "comparison.read", "evaluation.season"),
 }
 """Modules that an asset's body calls, that it runs in a process, or that its configuration files name."""

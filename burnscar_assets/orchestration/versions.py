@@ -31,6 +31,7 @@ STAGE_VERSIONS = {
     "evaluation_metrics": "16",
     "burned_area_maps": "13",
     "baseline_checkpoint": "5",
+    "ensemble_checkpoint": "1",
     COMPARISON: "6",
 }
 
@@ -43,7 +44,7 @@ FOLDS_VERSIONS = {"folds": "1"}
 REVIEW_VERSIONS = {"label_doubts": "1"}
 """Stages of every world that tell people what to look at; nothing comes after them."""
 
-OF_SETUPS = frozenset({"baseline_checkpoint", COMPARISON})
+OF_SETUPS = frozenset({"baseline_checkpoint", "ensemble_checkpoint", COMPARISON})
 """Stages that a world without set-ups beside its own doesn't have."""
 
 ALL_VERSIONS = ChainMap(STAGE_VERSIONS, IN_SEASON_VERSIONS, FOLDS_VERSIONS, REVIEW_VERSIONS)
@@ -104,7 +105,9 @@ def _setup(asset: str) -> Setup | None:
 def _stage(asset: str) -> str:
     """The stage that makes an asset: the checkpoint of a set-up that is no network has one of its own."""
     setup, name = _setup(asset), asset.rpartition("/")[2]
-    return name if setup is None or setup.is_neural or name != "checkpoint" else "baseline_checkpoint"
+    if setup is None or setup.is_neural or name != "checkpoint":
+        return name
+    return "ensemble_checkpoint" if setup.members else "baseline_checkpoint"
 
 
 def changed_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -146,6 +149,11 @@ _JUDGED = (
     "fire_scenes.margin_share",
 )  # fmt: skip
 """Which fires judge a checkpoint, and their frames, which training keeps off."""
+
+_FRAMES_ANSWERED = (
+    "windows.size_px", "mapping.overlap", "mapping.stride_px", "mapping.min_clear_share", "evaluation.max_frame_km2",
+)  # fmt: skip
+"""How a checkpoint answers whole frames."""
 
 _FOLDS = ("sampling.splits.folds", "sampling.splits.fold_gap_km")
 """Into how many folds fires are dealt, which worlds of blocks don't have."""
@@ -223,10 +231,7 @@ READ_BY = {
             "sampling.splits.margin_m",
             *_FOLDS,
             *_SEEN,
-            "windows.size_px",
-            "mapping.overlap",
-            "mapping.stride_px",
-            "mapping.min_clear_share",
+            *_FRAMES_ANSWERED,
         ),
         ("evaluation.ecoregions",),
     ),
@@ -248,6 +253,7 @@ READ_BY = {
         ("mapping.reference",),
     ),
     "baseline_checkpoint": Read(("training.look_back_years", "training.seed", *_SEEN, *_JUDGED)),
+    "ensemble_checkpoint": Read((*_FRAMES_ANSWERED, "evaluation.validation_frames", "training.seed", *_FOLDS, *_SEEN)),
     COMPARISON: Read(
         (
             "evaluation.bootstrap_samples",

@@ -17,6 +17,7 @@ from burnscar_assets.evaluation.report import MODEL
 from burnscar_assets.evaluation.spec import load_report
 from burnscar_assets.mapping.mapper import make_maps
 from burnscar_assets.mapping.plan import plan_year
+from burnscar_assets.models.manifest import load_manifest
 from burnscar_assets.orchestration.lineage import Lineage
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
@@ -42,6 +43,7 @@ DATA = ("calfire_release", "fire_perimeters", "folds", "burn_history", "sample_p
         "tiles", "fire_scenes", "label_doubts")  # fmt: skip
 SETUPS = {
     "line": {"title": "Line", "kind": "threshold"},
+    "both": {"title": "Both", "kind": "ensemble", "members": ["line", "wood"], "seeds": [1, 2]},
     "wood": {"title": "Trees", "kind": "trees", "trees": {"rounds": 20, "min_windows_in_leaf": 3}, "seeds": [1, 2]},
 }
 SECTIONS = {
@@ -99,6 +101,7 @@ def judged(data: DataRoot, tmp_path_factory: pytest.TempPathFactory) -> DataRoot
     refresh(root, "line", "wood")
     kept = [place for place in places[1:3] if manifest_of(place).stat().st_mtime_ns == before[place]]
     assert kept == places[1:3], "checkpoints that were whole were trained anew"
+    refresh(root, "both")
     refresh(root, "setup_comparison")
     return root
 
@@ -148,7 +151,7 @@ def test_every_fire_with_an_image_is_judged_once_by_a_checkpoint_that_never_saw_
     windows = read_years(judged, WINDOWS, YEARS)
     scenes = read_years(judged, FIRE_SCENES, YEARS)
     with_image = set(scenes.loc[(scenes["reason"] == "") & (scenes["role"] == "fire"), "fire_id"])
-    for name, seeds in (("line", [None]), ("wood", [None, 2])):
+    for name, seeds in (("line", [None]), ("wood", [None, 2]), ("both", [None, 2])):
         for seed in seeds:
             root = judged.setup(name, seed)
             scores = read_table(root, MAP_SCORES, LAST)
@@ -167,6 +170,17 @@ def test_every_fire_with_an_image_is_judged_once_by_a_checkpoint_that_never_saw_
 
 
 @pytest.mark.slow
+def test_an_ensemble_of_a_seed_and_fold_is_of_its_members_of_the_same(judged: DataRoot) -> None:
+    for seed in (None, 2):
+        for number in range(COUNT):
+            places = [judged.setup("line"), judged.setup("wood", seed), judged.setup("both", seed)]
+            line, wood, both = (load_manifest(place.fold(number).checkpoint(LAST)) for place in places)
+            known = {"line/checkpoint": line.weights_sha256, "wood/checkpoint": wood.weights_sha256}
+            assert known.items() <= both.data_versions.items() and both.fold == wood.fold
+            assert sum(both.members.values()) == pytest.approx(1)
+
+
+@pytest.mark.slow
 def test_what_was_killed_comes_out_as_what_was_not(data: DataRoot, judged: DataRoot, tmp_path: Path) -> None:
     undisturbed = DataRoot(tmp_path / "data")
     shutil.copytree(data.path, undisturbed.path, symlinks=True)
@@ -177,7 +191,7 @@ def test_what_was_killed_comes_out_as_what_was_not(data: DataRoot, judged: DataR
             hashes = [table.content_hash(read_table(place, table, LAST)) for place in (one, other)]
             assert hashes[0] == hashes[1], table.name
         assert load_report(one, LAST).folds == load_report(other, LAST).folds
-    assert "nothing is stale" in refresh(judged, *DATA, "line", "wood", "setup_comparison")
+    assert "nothing is stale" in refresh(judged, *DATA, "line", "wood", "both", "setup_comparison")
     compared = run_command(judged, "burnscar", "compare").stdout
     assert "no walk-forward" in compared and "of 2019, 2020" in compared
 

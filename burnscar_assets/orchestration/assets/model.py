@@ -175,7 +175,7 @@ def windows_seen(manifest: "CheckpointManifest") -> dict[str, int]:
 def metrics_asset(world: World) -> dg.AssetsDefinition:
     """The metrics of a set-up; one without a network is judged in the calling process, as it needs no torch."""
     checkpoint, own = (dg.AssetKey.from_user_string(world.asset(name)) for name in ("checkpoint", "evaluation_metrics"))
-    neural = world.setup is None or world.setup.is_neural
+    neural = world.setup is None or world.setup.runs_network
     on_gpu: dict[str, Any] = {"pool": GPU_POOL, "op_tags": gpu_stage_tags(world.settings)}
     options = on_gpu if neural else {"automation_condition": follow()}
 
@@ -304,8 +304,7 @@ def evaluation_spec(world: World, year: int) -> "EvaluationSpec":
         versions["champion_before"] = champion.reign.weights_sha256
     regions = settings.evaluation.ecoregions
     return EvaluationSpec(
-        root=root.path,
-        part=root.part,
+        **answering(world),
         folds=settings.sampling.splits.folds,
         fire_years=manifests[0].fire_years if world.folds else (),
         fire_year=year,
@@ -313,18 +312,27 @@ def evaluation_spec(world: World, year: int) -> "EvaluationSpec":
         first_day_after=settings.windows.days_after[0],
         ecoregions=None if regions is None else config_file(regions).resolve(),
         world=settings.name,
-        sensor=settings.sensor,
-        layer=settings.imagery.layer,
-        min_clear_fraction=settings.imagery.min_clear_fraction,
-        margin_m=settings.sampling.splits.judged_apart_m,
-        settings=settings.evaluation,
-        mapping=settings.mapping,
-        size_px=settings.windows.size_px,
-        device=DEVICES[settings.training.accelerator],
-        classes=settings.training.classes,
-        simulated=settings.simulated_imagery,
         data_versions=versions,
     )
+
+
+def answering(world: World) -> dict[str, Any]:
+    """Fields of `EvaluationSpec` that say how checkpoints of a world or set-up answer windows and frames."""
+    root, settings = world.root, world.settings
+    return {
+        "root": root.path,
+        "part": root.part,
+        "sensor": settings.sensor,
+        "layer": settings.imagery.layer,
+        "min_clear_fraction": settings.imagery.min_clear_fraction,
+        "margin_m": settings.sampling.splits.judged_apart_m,
+        "settings": settings.evaluation,
+        "mapping": settings.mapping,
+        "size_px": settings.windows.size_px,
+        "device": DEVICES[settings.training.accelerator],
+        "classes": settings.training.classes,
+        "simulated": settings.simulated_imagery,
+    }
 
 
 def training_versions(run: StageRun, world: World) -> dict[str, str]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from burnscar_assets.orchestration.assets.model import (
+    answering,
     checkpoint_asset,
     described,
     metrics_asset,
@@ -17,25 +18,102 @@ from burnscar_assets.orchestration.assets.model import (
 )
 from burnscar_assets.orchestration.automation.conditions import follow
 from burnscar_assets.orchestration.metadata import figures
-from burnscar_assets.orchestration.partitions import World
-from burnscar_assets.orchestration.stage import StageRun, stage
+from burnscar_assets.orchestration.partitions import World, member_asset
+from burnscar_assets.orchestration.processes import Event, run_process
+from burnscar_assets.orchestration.runs import gpu_stage_tags
+from burnscar_assets.orchestration.stage import GPU_POOL, StageRun, stage
 from burnscar_assets.orchestration.versions import COMPARISON
 from burnscar_assets.storage.atomic import read_json
 from burnscar_assets.storage.changes import replace_table
 from burnscar_assets.storage.contracts import SETUP_COMPARISON
-from burnscar_assets.storage.paths import OWN
+from burnscar_assets.storage.paths import OWN, DataRoot
 
 if TYPE_CHECKING:
     from burnscar_assets.comparison.read import Contestant
+    from burnscar_assets.models.manifest import CheckpointManifest
 
 
 def build_setup_assets(world: World) -> list[dg.AssetsDefinition]:
     """A checkpoint and metrics for each set-up beside the world's own, and the comparison if there is any."""
     assets = []
-    for name, setup in world.setups.items():
+    for name in world.setups:
         seen = world.of(name)
-        assets += [checkpoint_asset(seen) if setup.is_neural else _baseline_checkpoint(seen), metrics_asset(seen)]
+        assets += [_checkpoint(world, seen), metrics_asset(seen)]
     return [*assets, _comparison(world)] if assets else []
+
+
+def _checkpoint(world: World, seen: World) -> dg.AssetsDefinition:
+    """The checkpoint of a set-up by its kind, of a world and of the same as the set-up sees it."""
+    assert seen.setup is not None  # noqa: S101 - the world's own set-up has its asset already
+    if seen.setup.members:
+        return _ensemble_checkpoint(world, seen, seen.setup.members)
+    return checkpoint_asset(seen) if seen.setup.is_neural else _baseline_checkpoint(seen)
+
+
+def _ensemble_checkpoint(world: World, seen: World, members: tuple[str, ...]) -> dg.AssetsDefinition:
+    read = ("windows", "tiles", "fire_scenes")
+
+    @stage(
+        seen,
+        seen.asset("checkpoint"),
+        group=model_group(seen),
+        kinds={"pytorch", "numpy"},
+        deps=[
+            *(dg.AssetKey.from_user_string(member_asset(name)) for name in members),
+            *(dg.AssetDep(name, partition_mapping=world.look_back) for name in read),
+        ],
+        pool=GPU_POOL,
+        op_tags=gpu_stage_tags(seen.settings),
+        description=described(
+            seen, f"The checkpoints of {', '.join(members)} with weights chosen on frames of validation fires."
+        ),
+    )
+    def ensemble_checkpoint(run: StageRun) -> dg.MaterializeResult:
+        from burnscar_assets.evaluation.plots import plot_members
+        from burnscar_assets.models.manifest import MANIFEST_FILE
+
+        year, folder = run.year, seen.by_fold()[0].root.checkpoint(run.year)
+        weights_before = read_json(folder / MANIFEST_FILE).get("weights_sha256")
+        weighed = [_weigh(run, world, one, members) for one in seen.trained()]
+        made = weighed[0]
+        metadata = {
+            "dagster/uri": str(folder),
+            **windows_seen(made),
+            "burnscar/parameters": made.parameters,
+            "burnscar/seeds": list(dict.fromkeys(one.seed for one in weighed)),
+            "burnscar/weights": made.members,
+            **{f"burnscar/{name}": value for name, value in made.metrics.items()},
+        }
+        preview = partial(plot_members, made, title=f"Members {year}", simulated=seen.settings.simulated_imagery)
+        said = "" if made.weights_sha256 == weights_before else "other members, or other weights of theirs"
+        return run.result(version_of(weighed), metadata, preview, said)
+
+    return ensemble_checkpoint
+
+
+def _weigh(run: StageRun, world: World, ensemble: World, members: tuple[str, ...]) -> "CheckpointManifest":
+    """Weigh the members' checkpoints of an ensemble's seed and fold, in a process of its own."""
+    from burnscar_assets.evaluation.ensembles import EnsembleSpec
+    from burnscar_assets.models.manifest import verify_checkpoint
+
+    def follow(event: Event) -> None:
+        if event["event"] == "step":
+            run.progress(event["what"], event["done"], event["total"])
+
+    root, seed = ensemble.root, ensemble.settings.training.seed
+    parts = {name: _member(world, name, ensemble).part for name in members}
+    spec = EnsembleSpec(**answering(ensemble), fire_year=run.year, fold=ensemble.fold, parts=parts, seed=seed)
+    path = spec.write(root.spec("ensemble", run.year))
+    run_process(run.context, ensemble, "burnscar_assets.evaluation.ensembles", path, follow)
+    return verify_checkpoint(root.checkpoint(run.year))
+
+
+def _member(world: World, name: str, ensemble: World) -> DataRoot:
+    """Where a member's results lie: of the ensemble's seed, or its first, and of the same fold."""
+    seeded = world.of(None if name == OWN else name).by_seed()
+    seed, fold = ensemble.settings.training.seed, ensemble.fold
+    same = next((one for one in seeded if one.settings.training.seed == seed), seeded[0])
+    return same.root if fold is None else same.root.fold(fold.number)
 
 
 def _baseline_checkpoint(world: World) -> dg.AssetsDefinition:
