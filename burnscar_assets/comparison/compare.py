@@ -12,6 +12,7 @@ import pandas as pd
 
 from burnscar_assets.comparison.paired import COMPARED, Comparison, compare
 from burnscar_assets.comparison.read import Contestant, Field, read_costs, read_field
+from burnscar_assets.comparison.validation import ValidationMaps, choice_in_words, read_validation
 from burnscar_assets.comparison.verdict import Verdict, judge
 from burnscar_assets.errors import MissingDataError
 from burnscar_assets.evaluation.ground import ground_clusters
@@ -25,7 +26,7 @@ from burnscar_assets.storage.paths import DataRoot
 if TYPE_CHECKING:
     from burnscar_assets.comparison.maps import MapField
 
-MAPS, QUALITY, COST = "maps", "quality", "cost"
+MAPS, QUALITY, COST, VALIDATION = "maps", "quality", "cost", "validation"
 BASELINE: Final = "baseline"
 """Kind of what is no set-up but stands beside them: floors and burn indices."""
 
@@ -55,6 +56,7 @@ class Report:
         maps: held-out fires whose maps are compared; 0: windows decide.
         by_windows: what windows come to, where maps decide.
         flagged: the set-ups' maps with and without fires that the source has a remark on, in words.
+        by_validation: which set-up maps validation fires best, by which a default is chosen, in words.
         over_baselines: how the best set-up's maps stand beside floors and burn indices, in words.
         protocol: how fires are judged, in a world with folds.
         caveat: what the world's settings say of its figures.
@@ -70,6 +72,7 @@ class Report:
     maps: int = 0
     by_windows: Verdict | None = None
     flagged: str = ""
+    by_validation: str = ""
     over_baselines: str = ""
     protocol: str = ""
     caveat: str = ""
@@ -121,7 +124,7 @@ def compare_setups(
     present = [contestant for contestant in contestants if contestant.name in found.answers]
     titles = {contestant.name: contestant.title for contestant in present}
     by_windows = judge(windows, titles, settings.confidence)
-    maps = read_maps(present, found.fire_years)
+    maps, validated = read_maps(present, found.fire_years), read_validation(present, found.fire_years)
     mapped = None if maps is None else maps.compare(settings)
     by_maps = None if mapped is None or len(mapped.scored) < 2 else judge(mapped, titles, settings.confidence)
     report = Report(
@@ -136,6 +139,7 @@ def compare_setups(
         by_windows=None if by_maps is None else by_windows,
         protocol=protocol,
         caveat=settings.caveat,
+        by_validation="" if validated is None else _choice(validated, mapped, titles),
         flagged="" if maps is None or mapped is None else _with_and_without_flagged(maps, mapped, titles),
         over_baselines="" if maps is None or mapped is None else _over_baselines(maps, mapped, titles, settings),
     )
@@ -145,6 +149,8 @@ def compare_setups(
         for one in present:
             rows += [row | {"windows": 0, "fires": report.maps} for row in _rows(one, mapped, MAPS, reference)]
         rows += _baseline_rows(maps, reference, settings)
+    if validated is not None:
+        rows += _validation_rows(present, validated)
     table = pd.DataFrame(rows).assign(reference=reference)
     if protocol:
         table.loc[table["metric"].isin(OF_RANKING), ["value", *_MAY_BE_EMPTY]] = math.nan
@@ -193,6 +199,20 @@ def _rows(one: Contestant, comparison: Comparison, scope: str, reference: str) -
             continue
         ends = {"difference_low": difference.interval.low, "difference_high": difference.interval.high}
         yield row | ends | {"difference": difference.value, "verdict": difference.verdict if decides else ""}
+
+
+def _validation_rows(present: Sequence[Contestant], found: ValidationMaps) -> Iterator[dict[str, Any]]:
+    """Mean IoU of maps of validation fires, which is no figure of held-out ones and has no interval."""
+    for one in present:
+        if seeds := found.by_seed.get(one.name):
+            row = _named(one) | {"scope": VALIDATION, "metric": MAPS_DECIDE, "value": found.values[one.name]}
+            span = {"seed_low": min(seeds), "seed_high": max(seeds)} if len(seeds) > 1 else {}
+            yield row | span | {"windows": 0, "fires": found.fires}
+
+
+def _choice(found: ValidationMaps, mapped: Comparison | None, titles: dict[str, str]) -> str:
+    scored = {} if mapped is None else mapped.scored
+    return choice_in_words(found, titles, {name: one.value[MAPS_DECIDE] for name, one in scored.items()})
 
 
 def _costs(one: Contestant, found: Field) -> Iterator[dict[str, Any]]:

@@ -13,21 +13,26 @@ from burnscar_assets.comparison.compare import (
     MAPS,
     QUALITY,
     REFERENCE,
+    VALIDATION,
     Outcome,
     Report,
 )
+from burnscar_assets.evaluation.report import MAPS_DECIDE
 
 if TYPE_CHECKING:
     from burnscar_assets.mapping.pages.standings import Standings
 
 HEADINGS: Final = (
-    "set-up", "map IoU", "median IoU", "seeds", "difference", "verdict", "IoU off outline", "boundary F 2 px",
-    "F1 windows", "F1 difference", "precision", "recall", "AUROC", "train s", "memory MB", "parameters", "windows/s",
+    "set-up", "map IoU", "median IoU", "seeds", "difference", "verdict", "validation IoU", "IoU off outline",
+    "boundary F 2 px", "F1 windows", "F1 difference", "precision", "recall", "AUROC", "train s", "memory MB",
+    "parameters", "windows/s",
 )  # fmt: skip
-"""Of maps first, then of windows; without maps, seeds and verdict are those of windows."""
+"""Of maps first, then of windows; without maps, seeds and verdict are those of windows. All are of held-out fires but
+`validation IoU`, by which a default is chosen."""
 
 _ON_PAGES: Final = (
-    "set-up", "map IoU", "median IoU", "difference", "verdict", "IoU off outline", "boundary F 2 px", "F1 windows",
+    "set-up", "map IoU", "median IoU", "difference", "verdict", "validation IoU", "IoU off outline", "boundary F 2 px",
+    "F1 windows",
 )  # fmt: skip
 
 
@@ -64,6 +69,8 @@ def standings_of(outcome: Outcome) -> "Standings":
 def comparison_lines(report: Report) -> Iterator[str]:
     """What a comparison comes to, and what it is of."""
     yield report.verdict.said
+    if report.by_validation:
+        yield report.by_validation
     if report.flagged:
         yield report.flagged
     if report.over_baselines:
@@ -100,6 +107,7 @@ def _cells(rows: pd.DataFrame) -> Iterator[str]:
     yield "" if first["kind"] == BASELINE else f"{first['seeds']}" + _span(decisive)
     yield _difference(maps)
     yield "" if decisive is None else str(decisive.verdict)
+    yield cell(VALIDATION, MAPS_DECIDE, ".3f")
     yield from (cell(MAPS, metric, ".3f") for metric in ("iou_off_outline", "boundary_f_2px"))
     yield from (_value(windows), _difference(windows))
     yield from (cell(QUALITY, metric, ".3f") for metric in ("precision_burnt", "recall_burnt", "auroc"))

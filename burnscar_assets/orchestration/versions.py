@@ -32,7 +32,7 @@ STAGE_VERSIONS = {
     "burned_area_maps": "13",
     "baseline_checkpoint": "5",
     "ensemble_checkpoint": "1",
-    COMPARISON: "6",
+    COMPARISON: "7",
 }
 
 IN_SEASON_VERSIONS = {"in_season_records": "3", "in_season_perimeters": "4", "in_season_maps": "14"}

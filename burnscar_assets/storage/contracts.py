@@ -470,12 +470,15 @@ SETUP_COMPARISON: Final = Table(
             "Set-up; `default` is that of the world's settings. Floors and burn indices are `baseline/…`.",
         ),
         Column("title", "string", "Its title."),
-        Column("kind", "string", "What is trained: `fine_tuned`, `threshold`, `trees`; `baseline`: nothing."),
+        Column(
+            "kind", "string", "What is trained: `fine_tuned`, `threshold`, `trees`, `ensemble`; `baseline`: nothing."
+        ),
         Column(
             "scope",
             "string",
-            "`maps` (over fires, each counted once), `quality` (of windows), or `cost` (median over years and seeds), "
-            "which no data version knows of.",
+            "`maps` (over held-out fires, each counted once), `quality` (of their windows), `validation` (over "
+            "validation fires, by which a default is chosen), or `cost` (median over years and seeds), which no data "
+            "version knows of.",
         ),
         Column(
             "metric",

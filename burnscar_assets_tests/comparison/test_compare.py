@@ -1,5 +1,7 @@
 """The comparison from what lies on disk: common windows, what is left out, costs beside, and what is told."""
 
+from dataclasses import fields
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +12,15 @@ from burnscar_assets.comparison.read import Contestant
 from burnscar_assets.comparison.told import HEADINGS, comparison_markdown, comparison_rows, standings_of
 from burnscar_assets.cost import Cost, write_cost
 from burnscar_assets.errors import InputError, MissingDataError
+from burnscar_assets.evaluation.baseline import NbrThreshold
+from burnscar_assets.evaluation.calibration import Temperature
+from burnscar_assets.evaluation.decision import Decision
+from burnscar_assets.evaluation.key_figures import EvaluationSummary
+from burnscar_assets.evaluation.map_rules import FRAMES, FrameErrors, MapRules
+from burnscar_assets.evaluation.rules import Rules
+from burnscar_assets.evaluation.separation import SeparationProof
+from burnscar_assets.evaluation.spec import EvaluationReport, Judgement, Season
+from burnscar_assets.evaluation.spec import write_report as write_evaluation
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.catalog import query
 from burnscar_assets.storage.contracts import EVALUATION_METRICS, MAP_SCORES, PREDICTIONS, SETUP_COMPARISON
@@ -109,6 +120,45 @@ def test_maps_decide_where_windows_say_otherwise(contestants: list[Contestant], 
     before = outcome.version
     mapped(root, 2020, 0.76, dnbr=0.78)
     assert compared(contestants).version != before
+
+
+def validated(root: DataRoot, year: int, **ious: float) -> None:
+    """Leave an evaluation report that says how the frames of validation fires are mapped."""
+    errors = tuple(FrameErrors(fire, fire, iou, 0.5 - iou / 2, 0.5 - iou / 2, 9.0) for fire, iou in ious.items())
+    rules = Rules(
+        NbrThreshold(0, 1, 1, 1), Decision(0.5, "nothing", None, 0, 0), Temperature(1, 0, False, 0, 0),
+        MapRules(1, 0, 0.5, FRAMES, errors=errors),
+    )  # fmt: skip
+    judgement = Judgement(year, "0", rules, SeparationProof(1, 1, 1, 1, (year,), 1.0))
+    nothing: dict = {one.name: "" if one.type is str else 0 for one in fields(EvaluationSummary)}
+    summary, season = EvaluationSummary(**nothing), Season(None, "")
+    write_evaluation(root, EvaluationReport(year, True, judgement, season, summary, "", "", "", {}))
+
+
+def test_a_default_is_chosen_on_validation_fires_that_all_mapped_whatever_held_out_ones_say(
+    contestants: list[Contestant], root: DataRoot
+) -> None:
+    for year in YEARS:
+        mapped(root, year, 0.6)
+        for part in contestants[1].roots:
+            mapped(part, year, 0.8)
+    validated(root, 2020, a=0.8, b=0.4, hard=0.0)
+    validated(root, 2021, a=0.6)
+    for number, part in enumerate(contestants[1].roots):
+        validated(part, 2020, a=0.5, b=0.2 + 0.2 * number)
+        validated(part, 2021, a=0.5)
+    outcome = compared(contestants)
+    table = outcome.table.set_index(["setup", "scope", "metric"])
+    own, better = (table.loc[(name, "validation", "iou")] for name in ("default", "better"))
+    assert own["value"] == pytest.approx((0.7 + 0.4) / 2), "a fire of two years counts once, one of a few not at all"
+    assert better["value"] == pytest.approx((0.35 + 0.45) / 2) and own["fires"] == 2
+    assert (better["seed_low"], better["seed_high"]) == pytest.approx((0.35, 0.45)) and np.isnan(own["low"])
+    assert outcome.report.verdict.winner == "better"
+    said = "Chosen by validation: Own (default), whose maps of 2 validation fires have the greatest mean IoU, 0.550"
+    assert said in comparison_markdown(outcome) and "0.600 on held-out fires" in outcome.report.by_validation
+    told = standings_of(outcome)
+    place = told.headings.index("validation IoU")
+    assert [row[place] for row in told.rows] == ["0.400", "0.550"]
 
 
 def test_set_ups_that_cannot_map_stay_with_windows_and_say_why(contestants: list[Contestant], root: DataRoot) -> None:
