@@ -115,7 +115,8 @@ def chosen_maps(among: list[Contestant], world: World, year: int) -> tuple[str, 
     """The maps of the set-ups that inner folds chose, and which these are, in words."""
     choice = choose(judged_maps(among, year), among, world.root, year)
     named = ", ".join(f"{choice.setups.count(name)} {name}" for name in dict.fromkeys(choice.setups))
-    return f"folds chose {named} of {len(among)} set-ups", choice.field
+    candidates = ", ".join(one.name for one in among if one.name in choice.field.scores)
+    return f"folds chose {named} among {candidates}", choice.field
 
 
 def reads_before(one: Contestant, year: int) -> bool:
@@ -167,10 +168,11 @@ def measure(options: argparse.Namespace, folder: Path, report: Report) -> None:
             report.add(figure)
         return
     scope = QUICK if options.quick else FULL
-    world = make_fold_world(DataRoot(folder / "simulated"), scope.world, scope.training, scope.setups)
-    for figure in simulated_figures(world, folder):
-        report.add(figure)
-    if options.quick:
+    if options.only != "real":
+        world = make_fold_world(DataRoot(folder / "simulated"), scope.world, scope.training, scope.setups)
+        for figure in simulated_figures(world, folder):
+            report.add(figure)
+    if options.quick or options.only == "simulated":
         return
     if options.data is None and not REAL_FIRES.is_dir():
         print(f"real fires not found at {REAL_FIRES}: simulated ones alone are measured", file=sys.stderr)
@@ -186,6 +188,7 @@ def main() -> int:
     parser.add_argument("--root", type=Path, help="folder to work in, which is kept (default: a temporary one)")
     parser.add_argument("--data", type=Path, help="data root of a study that was run, or of the world of --protocols")
     parser.add_argument("--quick", action="store_true", help="a small simulated world, to see that it works")
+    parser.add_argument("--only", choices=("simulated", "real"), help="one part of it (default: both)")
     parser.add_argument("--protocols", action="store_true", help="the same model by four protocols, of --data")
     options = parser.parse_args()
     if options.protocols and options.data is None:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from burnscar_assets.comparison.maps import MapField
 from burnscar_assets.comparison.read import Contestant
+from burnscar_assets.evaluation.map_rules import FrameErrors
 from burnscar_assets.evaluation.report import MAPS_DECIDE
 from burnscar_assets.evaluation.spec import load_report
 from burnscar_assets.storage.contracts import FOLDS
@@ -31,18 +32,18 @@ class Choice:
 
 
 def choose(field: MapField, contestants: Sequence[Contestant], root: DataRoot, fire_year: int) -> Choice:
-    """Choose for each fold among set-ups by the mean IoU over frames of its validation fires, mean over seeds.
+    """Choose for each fold among set-ups by the mean IoU over its validation fires, mean over seeds.
+
+    Each validation fire counts with the threshold that those of other clusters come to, and if all set-ups map it.
 
     Args:
         field: the maps of these set-ups.
-        contestants: that are chosen among.
+        contestants: that are chosen among; those whose maps aren't judged are left out.
         root: of the world.
         fire_year: of its checkpoints.
     """
     validated = {one.name: _validated(one, fire_year) for one in contestants if one.name in field.scores}
-    names = [*validated]
-    best = np.argmax([validated[name] for name in names], axis=0)
-    chosen = tuple(names[number] for number in best)
+    chosen = tuple(_best({name: of[fold] for name, of in validated.items()}) for fold in range(_folds(validated)))
     folds = read_table(root, FOLDS, None).set_index("fire_id")["fold"]
     of_fire = [chosen[int(str(folds[fire]).rpartition("_")[2])] for fire in _fires(field)]
     most = max(len(field.scores[name]) for name in set(chosen))
@@ -50,11 +51,31 @@ def choose(field: MapField, contestants: Sequence[Contestant], root: DataRoot, f
     return Choice(chosen, MapField(field.fires, {**field.scores, CHOSEN: seeds}, field.baselines))
 
 
-def _validated(one: Contestant, fire_year: int) -> list[float]:
-    """Mean IoU over validation frames of each fold, mean over seeds; −1 where maps weren't fixed on frames."""
+_Validated = list[dict[str, float]]
+"""For each seed, IoU by validation fire."""
+
+
+def _validated(one: Contestant, fire_year: int) -> list[_Validated]:
+    """How a set-up maps the validation fires of each fold."""
     reports = [load_report(root, fire_year) for root in one.roots]
-    by_seed = [[judged.rules.for_maps.mean_iou for judged in report.judgements] for report in reports]
-    return [float(np.mean([-1 if iou is None else iou for iou in fold])) for fold in zip(*by_seed, strict=True)]
+    by_seed = [[judged.rules.for_maps.errors for judged in report.judgements] for report in reports]
+    return [[{one.fire_id: _iou(one) for one in errors} for errors in seeds] for seeds in zip(*by_seed, strict=True)]
+
+
+def _folds(validated: Mapping[str, Sequence[_Validated]]) -> int:
+    return len(next(iter(validated.values())))
+
+
+def _best(validated: Mapping[str, _Validated]) -> str:
+    """The set-up with the greatest mean IoU over the validation fires that all of them map."""
+    mapping = {name: seeds for name, seeds in validated.items() if all(seeds)}
+    common = set.intersection(*(set(ious) for seeds in mapping.values() for ious in seeds))
+    means = {name: np.mean([[ious[fire] for fire in common] for ious in seeds]) for name, seeds in mapping.items()}
+    return max(means, key=lambda name: means[name])
+
+
+def _iou(errors: FrameErrors) -> float:
+    return errors.hits_ha / (errors.hits_ha + errors.false_ha + errors.missed_ha)
 
 
 def _fires(field: MapField) -> list[str]:

@@ -16,6 +16,7 @@ from kit.inner_choice import CHOSEN, choose
 
 from burnscar_assets.comparison.maps import MapField
 from burnscar_assets.comparison.read import Contestant
+from burnscar_assets.evaluation.map_rules import FrameErrors
 from burnscar_assets.evaluation.report import MODEL
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.contracts import FOLDS, MAP_SCORES
@@ -69,11 +70,13 @@ def test_inner_folds_choose_by_validation_fires_alone(tmp_path: Path, monkeypatc
     folds = pd.DataFrame({"fire_id": [f"f{n}" for n in range(8)], "fire_year": 2020, "group_id": "g"})
     folds["fold"] = [f"fold_{n % 2}" for n in range(8)]
     write_table(root, FOLDS, gpd.GeoDataFrame(folds, geometry=[shapely.Point(0, 0)] * 8, crs="EPSG:3310"), None)
-    validated = {"ours": (0.5, 0.3), "theirs": (0.4, 0.6)}  # by fold: theirs, the worse on test fires, wins one
+    validated = {"ours": (50.0, 30.0), "theirs": (40.0, 60.0)}  # by fold: theirs, the worse on test fires, wins one
 
     def report(place: DataRoot, year: int) -> Any:
-        ious = validated[place.part.split("/")[1]]
-        rules = [SimpleNamespace(for_maps=SimpleNamespace(mean_iou=iou)) for iou in ious]
+        name = place.part.split("/")[1]
+        alone = [FrameErrors("alone", "c", 100, 0, 0, 0)] if name == "ours" else []  # maps that the other lacks
+        of_fold = [(*alone, FrameErrors("v", "c", hits, 0, 100 - hits, 0)) for hits in validated[name]]
+        rules = [SimpleNamespace(for_maps=SimpleNamespace(errors=errors)) for errors in of_fold]
         return SimpleNamespace(judgements=[SimpleNamespace(rules=each) for each in rules])
 
     monkeypatch.setattr(inner_choice, "load_report", report)
