@@ -1,18 +1,14 @@
 """Judging held-out fires once more: what it costs beside the models' arithmetic, and against what truly burned."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-import geopandas as gpd
 import numpy as np
 import pandas as pd
-import shapely
 from numpy.typing import NDArray
 
-from burnscar_assets.crs import GEOGRAPHIC_CRS
-from burnscar_assets.demo.truth import TRUTH_FILE
 from burnscar_assets.evaluation.champion_record import windows_seen
 from burnscar_assets.evaluation.held_out_maps import judge_held_out
 from burnscar_assets.evaluation.spec import EvaluationSpec, load_report
@@ -21,10 +17,10 @@ from burnscar_assets.models import model as models
 from burnscar_assets.models.manifest import load_manifest
 from burnscar_assets.models.predictor import Images
 from burnscar_assets.progress import silent
-from burnscar_assets.storage.contracts import FIRE_PERIMETERS, MAP_SCORES
+from burnscar_assets.storage.contracts import MAP_SCORES
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.storage.tables import read_years
 from kit.our_map import Timed
+from kit.true_burn import true_burns
 
 
 class WholeTimed(Timed):
@@ -65,12 +61,12 @@ def judge_again(spec: EvaluationSpec) -> Judging:
 @contextmanager
 def truly_burned(root: DataRoot, fire_years: Sequence[int]) -> Iterator[None]:
     """Within this, frames of simulated fires have what truly burned as their truth, in place of the perimeter."""
-    burns = _true_burns(root, fire_years)
+    burns = true_burns(root, fire_years)
     by_perimeter = FireScene.truth
 
     def truth(scene: FireScene) -> NDArray[np.uint8]:
         known = by_perimeter(scene)
-        if scene.fire_id is None:
+        if scene.fire_id is None or scene.fire_id not in burns:
             return known
         burned = scene.frame.covers(burns[scene.fire_id], scene.frame.box)
         codes = np.where(burned, TRUTH_BURNT, TRUTH_UNBURNT).astype(np.uint8)
@@ -82,18 +78,6 @@ def truly_burned(root: DataRoot, fire_years: Sequence[int]) -> Iterator[None]:
         yield
     finally:
         scenes.truth = by_perimeter
-
-
-def _true_burns(root: DataRoot, fire_years: Sequence[int]) -> Mapping[str, shapely.Geometry]:
-    """What each fire truly burned, EPSG:4326: the burn of its year that shares most ground with its perimeter."""
-    burns = gpd.read_parquet(root.simulated / TRUTH_FILE)
-    fires = read_years(root, FIRE_PERIMETERS, fire_years)
-    found = []
-    for year, perimeter in zip(fires["fire_year"], fires.geometry, strict=True):
-        of_year = burns.geometry[burns["fire_year"] == year]
-        found.append(of_year.loc[of_year.intersection(perimeter).area.idxmax()])
-    geographic = gpd.GeoSeries(found, crs=burns.crs).to_crs(GEOGRAPHIC_CRS)
-    return dict(zip(fires["fire_id"].astype(str), geographic, strict=True))
 
 
 @contextmanager

@@ -64,12 +64,14 @@ def draw_curve(world: World, setup: str | None = None, sizes: Sequence[int] = ()
         progress: told of checkpoints and their steps.
 
     Raises:
-        SettingsError: there is no such set-up, or a size is larger than what there is.
+        SettingsError: there is no such set-up, it is an ensemble, or a size is larger than what there is.
         MissingDataError: the world has no tiles or fire scenes yet.
         InputError: so few fires leave a class without windows.
     """
     prepare_environment()
     seen = world.of(setup)
+    if seen.setup is not None and seen.setup.members:
+        raise SettingsError(f"{setup} trains nothing itself: draw the curves of {', '.join(seen.setup.members)}")
     name, title = (OWN, world.settings.setups.title) if seen.setup is None else (seen.setup.name, seen.setup.title)
     year = max(int(key) for key in world.model_years.get_partition_keys())
     seeds = seen.by_seed()

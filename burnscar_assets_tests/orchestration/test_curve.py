@@ -86,3 +86,5 @@ def test_networks_are_trained_too_and_more_fires_than_there_are_are_refused(worl
     assert set(curve["setup"]) == {"wood", "default"}, "another set-up's curve stays"
     refused = run_command(world, "burnscar", "curve", "--fires", "3", "999", check=False)
     assert refused.returncode == 1 and "--fires 999: there are" in refused.stdout
+    refused = run_command(world, "burnscar", "curve", "--setup", "ensemble", check=False)
+    assert refused.returncode == 1 and "draw the curves of unet, trees-per-pixel" in refused.stdout
