@@ -19,7 +19,7 @@ from burnscar_assets.evaluation.report import BASELINE, MAPS, MAPS_DECIDE, MAPS_
 from burnscar_assets.funnel import unexplained
 from burnscar_assets.reader.clearness import is_clear_enough
 from burnscar_assets.storage.contracts import RELEASE_RECORDS
-from burnscar_assets.storage.tables import TABLE_CRS, Table
+from burnscar_assets.storage.tables import Table, table_crs
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -44,7 +44,7 @@ class Finding:
 
 
 def release_is_whole(records: "gpd.GeoDataFrame") -> Finding:
-    """The release has its contract's columns, unique ids, EPSG:3310, and wildfires; geometry is as delivered."""
+    """The release has its contract's columns, unique ids, the region's CRS, and wildfires; geometry is as delivered."""
     fault = _fault(RELEASE_RECORDS, records)
     if fault:
         return Finding(False, fault)
@@ -63,7 +63,7 @@ def was_looked_at_lately(looked_at: datetime | None, now: datetime, limit_days: 
 
 
 def table_is_whole(table: Table, rows: pd.DataFrame) -> Finding:
-    """The table has its contract's columns, unique keys, and valid geometries in EPSG:3310."""
+    """The table has its contract's columns, unique keys, and valid geometries in the region's CRS."""
     import geopandas as gpd
 
     fault = _fault(table, rows)
@@ -94,9 +94,9 @@ def _fault(table: Table, rows: pd.DataFrame) -> str:
     except InputError as error:
         return str(error)
     misplaced = isinstance(rows, gpd.GeoDataFrame) and (
-        rows.crs is None or rows.crs.to_authority() != tuple(TABLE_CRS.split(":"))
+        rows.crs is None or rows.crs.to_authority() != tuple(table_crs().split(":"))
     )
-    return f"coordinates are in {rows.crs}, not {TABLE_CRS}" if misplaced else ""
+    return f"coordinates are in {rows.crs}, not {table_crs()}" if misplaced else ""
 
 
 def labels_agree(

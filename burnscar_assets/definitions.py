@@ -14,6 +14,7 @@ from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.retention import build_retention_job
 from burnscar_assets.orchestration.sources import build_sources
 from burnscar_assets.orchestration.verifying import build_verify_job
+from burnscar_assets.regions.load import work_in
 from burnscar_assets.settings import Settings, load_settings
 from burnscar_assets.storage.paths import DataRoot
 
@@ -35,4 +36,6 @@ def build_definitions(settings: Settings, root: DataRoot) -> dg.Definitions:
 def definitions() -> dg.Definitions:
     """The world of this process: see `environment.settings_path`."""
     root = data_root()
-    return build_definitions(load_settings(settings_path(root)), DataRoot(root))
+    settings = load_settings(settings_path(root))
+    work_in(settings.ground)
+    return build_definitions(settings, DataRoot(root))

@@ -10,12 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from burnscar_assets.errors import BurnscarError, InputError
 from burnscar_assets.network.environment import share_transport
 from burnscar_assets.parent import end_with_parent
 from burnscar_assets.progress import Progress
+from burnscar_assets.regions.load import work_in, working_region
+from burnscar_assets.regions.region import Region
 from burnscar_assets.storage.atomic import write_json
 
 Report = Callable[[dict[str, Any]], None]
@@ -32,6 +34,8 @@ class ProcessSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    region: Region = Field(default_factory=working_region, description="Region that the process works in.")
+
     def write(self, path: Path) -> Path:
         """Write the spec as JSON; returns the path."""
         write_json(path, self.model_dump(mode="json"))
@@ -39,15 +43,17 @@ class ProcessSpec(BaseModel):
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a spec.
+        """Read a spec, and have this process work in its region.
 
         Raises:
             InputError: the file is missing, is not JSON, or lacks a field.
         """
         try:
-            return cls.model_validate_json(path.read_bytes())
+            spec = cls.model_validate_json(path.read_bytes())
         except (OSError, ValidationError) as error:
             raise InputError(f"{path} is no specification for a process ({cls.__name__}): {error}") from error
+        work_in(spec.region)
+        return spec
 
 
 def is_follower() -> bool:

@@ -14,7 +14,7 @@ from burnscar_assets.storage.contracts import (
     WINDOWS,
 )
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.storage.tables import TABLE_CRS, Table, write_table
+from burnscar_assets.storage.tables import Table, table_crs, write_table
 
 YEAR = 2021
 LAYER = "sentinel2_l2a"
@@ -68,7 +68,7 @@ def write_rows(root: DataRoot, table: Table, rows: list[dict]) -> None:
     nothing = {c.name: [] if c.type == "strings" else None for c in table.columns}
     full = pd.DataFrame([nothing | row for row in rows], columns=table.column_names)
     if table.has_geometry:
-        full = gpd.GeoDataFrame(full.assign(geometry=gpd.GeoSeries([None] * len(full))), crs=TABLE_CRS)
+        full = gpd.GeoDataFrame(full.assign(geometry=gpd.GeoSeries([None] * len(full))), crs=table_crs())
     write_table(root, table, full, None if table is RELEASE_RECORDS else YEAR)
 
 

@@ -19,7 +19,7 @@ from burnscar_assets.demo.spectra import BANDS
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS, FIRE_SCENES, TILES, WINDOWS
 from burnscar_assets.storage.hashing import hash_json
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.storage.tables import TABLE_CRS, read_table, write_table
+from burnscar_assets.storage.tables import read_table, table_crs, write_table
 
 LAYER = "sentinel2_l2a"
 SIZE_PX = 32
@@ -103,7 +103,7 @@ def make_tiny_dataset(
     for year in years:
         rows = _window_rows(year, windows_per_year, incomplete_per_year)
         tiles = [_build(dataset, row, np.random.default_rng([seed, year, n])) for n, row in enumerate(rows)]
-        write_table(root, WINDOWS, gpd.GeoDataFrame(_table_rows(rows), geometry="geometry", crs=TABLE_CRS), year)
+        write_table(root, WINDOWS, gpd.GeoDataFrame(_table_rows(rows), geometry="geometry", crs=table_crs()), year)
         write_table(root, TILES, pd.DataFrame(tiles), year)
         _write_perimeters(root, year)
 
@@ -164,7 +164,7 @@ def _table_rows(rows: list[dict]) -> list[dict]:
             for r in rows
         ],
         crs=f"EPSG:{UTM_EPSG}",
-    ).to_crs(TABLE_CRS)
+    ).to_crs(table_crs())
     plain = [{k: v for k, v in r.items() if k != "complete"} for r in rows]
     return [{**row, "geometry": shape} for row, shape in zip(plain, footprints, strict=True)]
 

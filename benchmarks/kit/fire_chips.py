@@ -21,7 +21,7 @@ from burnscar_assets.demo.scenes import CLOUDY_CLASSES, Ground, make_ground, ren
 from burnscar_assets.demo.spectra import BAND_RESOLUTION_M
 from burnscar_assets.demo.truth import truly_burned
 from burnscar_assets.sensors.sensor import BASELINE_OFFSET_DN
-from burnscar_assets.storage.tables import TABLE_CRS
+from burnscar_assets.storage.tables import table_crs
 
 BANDS = ("B02", "B03", "B04", "B08", "B12")
 PIXEL_M = 20
@@ -83,7 +83,7 @@ def real_chips(folder: Path) -> list[Chip]:
     with (folder / "index.csv").open(encoding="utf-8") as lines:
         rows = [row for row in csv.DictReader(lines) if row["dnbr"] == "True" and not row["flag"]]
     perimeters = gpd.read_file(folder / "perimeters.geojson").set_index("chip")
-    centres = perimeters.to_crs(TABLE_CRS).centroid
+    centres = perimeters.to_crs(table_crs()).centroid
     return [
         _real_chip(folder / name, perimeters.geometry[name], (centres[name].x, centres[name].y))
         for name in (row["chip"] for row in rows)
@@ -164,7 +164,7 @@ def _image(ground: Ground, plan: ScenePlan) -> Floats:
 
 
 def _simulated_chip(ground: Ground, fire: SimulatedFire, before: Floats, after: Floats) -> Chip:
-    window = _frame(ground.granule, project(fire.perimeter, TABLE_CRS, ground.granule.epsg))
+    window = _frame(ground.granule, project(fire.perimeter, table_crs(), ground.granule.epsg))
     burned = block_mean(truly_burned(ground, fire.key).astype(np.float32), 2) >= 0.5
     cut = before[:, *window]
     centre = fire.perimeter.centroid
@@ -176,7 +176,7 @@ def _simulated_chip(ground: Ground, fire: SimulatedFire, before: Floats, after: 
 
 def _rasterized(granule: Granule, perimeter: BaseGeometry) -> Mask:
     size, corner = granule.side_m // PIXEL_M, from_origin(granule.west_m, granule.north_m, PIXEL_M, PIXEL_M)
-    return rasterize([project(perimeter, TABLE_CRS, granule.epsg)], (size, size), transform=corner).astype(bool)
+    return rasterize([project(perimeter, table_crs(), granule.epsg)], (size, size), transform=corner).astype(bool)
 
 
 def _frame(granule: Granule, perimeter: BaseGeometry) -> tuple[slice, slice]:

@@ -10,7 +10,7 @@ from burnscar_assets.mapping.averaging import Lattice
 from burnscar_assets.mapping.frame import Frame, frame_around
 from burnscar_assets.mapping.settings import MappingSettings
 from burnscar_assets.storage.contracts import WINDOWS
-from burnscar_assets.storage.tables import TABLE_CRS
+from burnscar_assets.storage.tables import table_crs
 from kit.scenes import EPSG, Scene
 from kit.windows import RESOLUTION_M, on_scene
 
@@ -48,5 +48,5 @@ def windows_over(area: shapely.Geometry, scene: Scene) -> gpd.GeoDataFrame:
         "window_id": names, "point_id": names, "fire_id": "", "cluster_id": "", "stratum": Stratum.LAND.value,
         "category": CLASS_NAMES[UNBURNT], "split": Split.TEST.value, "min_col": columns, "min_row": rows,
     }  # fmt: skip
-    geometry = gpd.GeoSeries(footprints, crs=EPSG).to_crs(TABLE_CRS)
+    geometry = gpd.GeoSeries(footprints, crs=EPSG).to_crs(table_crs())
     return WINDOWS.conform(gpd.GeoDataFrame(own | on_scene(scene, SIZE_PX), geometry=geometry))

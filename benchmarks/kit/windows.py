@@ -9,7 +9,7 @@ from burnscar_assets.classes import CLASS_NAMES, Split
 from burnscar_assets.sampling.lattice import Cells, Lattice
 from burnscar_assets.storage.contracts import WINDOWS
 from burnscar_assets.storage.hashing import hash_json
-from burnscar_assets.storage.tables import TABLE_CRS
+from burnscar_assets.storage.tables import table_crs
 from kit.scenes import EPSG, FIRE_YEAR, Scene
 
 RESOLUTION_M = 10
@@ -54,7 +54,7 @@ def _of_fire(scene: Scene, fire_id: str, count: int, size_px: int, generator: np
             "min_col": cells.col * size_px,
             "min_row": -(cells.row + 1) * size_px,
         },
-        geometry=gpd.GeoSeries(Lattice(side_m).footprints(cells), crs=TABLE_CRS),
+        geometry=gpd.GeoSeries(Lattice(side_m).footprints(cells), crs=table_crs()),
     )
     places = zip(cells.col.tolist(), cells.row.tolist(), strict=True)
     table["window_id"] = [hash_json([fire_id, *place, size_px])[:16] for place in places]

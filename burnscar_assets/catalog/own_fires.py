@@ -27,7 +27,7 @@ from burnscar_assets.progress import Progress, silent
 from burnscar_assets.sampling.land import YEARS_COLUMN
 from burnscar_assets.sensors.sensor import Sensor
 from burnscar_assets.settings.windows import WindowSettings
-from burnscar_assets.storage.tables import TABLE_CRS
+from burnscar_assets.storage.tables import table_crs
 
 _AFTER: Final = re.compile(r"(?<![a-z])(?:post|after)(?![a-z])", re.IGNORECASE)
 _BEFORE: Final = re.compile(r"(?<![a-z])(?:pre|before)(?![a-z])", re.IGNORECASE)
@@ -40,7 +40,7 @@ class ImagesOfFires:
     Attributes:
         days: first and last day of each file of an image, by its path below the folder.
         by_fire: files of them whose days follow from their fire, not from names, tags or a table.
-        covered: ground of the images after fires: polygons (EPSG:3310) with the fire years that they are of.
+        covered: ground of the images after fires: polygons (the region's CRS) with the fire years that they are of.
         without_image: fires that no image after them shows, of those asked about: their rows.
         left_out: files that are no images of the sensor, by the reason.
     """
@@ -67,7 +67,7 @@ def match_fires(
         folder: of the images.
         files: what each says of itself, by its path below the folder.
         sensor: whose images they are.
-        fires: columns fire_name, fire_year, alarm_date and containment_date; EPSG:3310.
+        fires: columns fire_name, fire_year, alarm_date and containment_date; the region's CRS.
         windows: which days after and before a fire images may be of.
         given: days that a table gives, which count more than names and tags.
         progress: told of images.
@@ -86,7 +86,9 @@ def match_fires(
             shapes[image.name] = shape
     refuse(problems)
     progress("images looked at", len(images), len(images))
-    grounds = gpd.GeoSeries(shapes, crs=GEOGRAPHIC_CRS).to_crs(TABLE_CRS) if shapes else gpd.GeoSeries(crs=TABLE_CRS)
+    grounds = (
+        gpd.GeoSeries(shapes, crs=GEOGRAPHIC_CRS).to_crs(table_crs()) if shapes else gpd.GeoSeries(crs=table_crs())
+    )
     if images and not grounds.intersects(shapely.union_all(fires.geometry.to_numpy())).any():
         raise InputError(_no_overlap(grounds, fires))
     days, by_fire = _days(images, files, sensor, grounds, fires, windows, given, problems)
@@ -174,7 +176,7 @@ def _covered(
         shown |= later
         if later.any():
             rows.append({YEARS_COLUMN: sorted({int(year) for year in years[later]}), "geometry": grounds[image.name]})
-    return gpd.GeoDataFrame(rows, columns=[YEARS_COLUMN, "geometry"], geometry="geometry", crs=TABLE_CRS), shown
+    return gpd.GeoDataFrame(rows, columns=[YEARS_COLUMN, "geometry"], geometry="geometry", crs=table_crs()), shown
 
 
 def _no_overlap(grounds: gpd.GeoSeries, fires: gpd.GeoDataFrame) -> str:

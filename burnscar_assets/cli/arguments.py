@@ -5,6 +5,7 @@ from pathlib import Path
 
 from burnscar_assets.environment import data_root, settings_path
 from burnscar_assets.plausible import FIRST_YEAR, LAST_YEAR, MOST_PORTS, meant_years
+from burnscar_assets.regions.load import work_in
 from burnscar_assets.settings import Settings, load_settings
 from burnscar_assets.storage.paths import DataRoot
 
@@ -12,12 +13,16 @@ from burnscar_assets.storage.paths import DataRoot
 def open_world() -> tuple[Settings, DataRoot, Path]:
     """The world that the arguments, or the environment, name: settings, data root, and the settings' file.
 
+    From then on this process works in the world's region.
+
     Raises:
         SettingsError: the settings can't be read or are wrong.
     """
     root = data_root()
     path = settings_path(root)
-    return load_settings(path), DataRoot(root), path
+    settings = load_settings(path)
+    work_in(settings.ground)
+    return settings, DataRoot(root), path
 
 
 def fire_year(text: str) -> int:

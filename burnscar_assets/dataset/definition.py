@@ -15,7 +15,7 @@ from burnscar_assets.sampling.lattice import Lattice
 from burnscar_assets.settings import WindowSettings
 from burnscar_assets.storage.contracts import WINDOWS
 from burnscar_assets.storage.hashing import hash_json
-from burnscar_assets.storage.tables import TABLE_CRS
+from burnscar_assets.storage.tables import table_crs
 
 _ID_LENGTH = 16
 _IDENTITY = (
@@ -58,7 +58,7 @@ def define_windows(points: gpd.GeoDataFrame, settings: WindowSettings) -> gpd.Ge
         label_hash="",
     )
     footprints = Lattice(settings.side_m).footprints(cells_of(points))
-    windows = gpd.GeoDataFrame(table, geometry=gpd.GeoSeries(footprints, index=table.index, crs=TABLE_CRS))
+    windows = gpd.GeoDataFrame(table, geometry=gpd.GeoSeries(footprints, index=table.index, crs=table_crs()))
     windows["window_id"] = [
         hash_json([_plain(value) for value in row])[:_ID_LENGTH]
         for row in windows[list(_IDENTITY)].itertuples(index=False)

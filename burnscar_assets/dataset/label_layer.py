@@ -43,8 +43,8 @@ def bring_labels(
 
     Args:
         windows: table `windows`, which `write_windows` wrote before.
-        perimeters: table `fire_perimeters` of the windows' fires, EPSG:3310.
-        burns: table `burn_history` of the fire year, EPSG:3310.
+        perimeters: table `fire_perimeters` of the windows' fires, the region's CRS.
+        burns: table `burn_history` of the fire year, the region's CRS.
         margin_m: pixels nearer than this to an edge are unlabelled, in metres.
         dataset_path: folder of the rslearn dataset, whose config.json declares the layer.
         code: version of the code that draws; what other code drew is drawn again.

@@ -20,7 +20,7 @@ from rasterio.features import rasterize
 
 from burnscar_assets.classes import BURNT, CLASS_NAMES, UNBURNT, UNLABELLED, Stratum
 from burnscar_assets.sampling.lattice import transformer
-from burnscar_assets.storage.tables import TABLE_CRS
+from burnscar_assets.storage.tables import table_crs
 
 Labels = Mapping[str, NDArray[np.uint8]]
 """By window_id, (rows, columns) of class ids or `classes.UNLABELLED`."""
@@ -69,9 +69,9 @@ def draw_labels(
     """The label raster of every window.
 
     Args:
-        windows: table `windows`, EPSG:3310.
-        perimeters: table `fire_perimeters` of the windows' fires, EPSG:3310.
-        burns: table `burn_history` of the fire year, EPSG:3310.
+        windows: table `windows`, the region's CRS.
+        perimeters: table `fire_perimeters` of the windows' fires, the region's CRS.
+        burns: table `burn_history` of the fire year, the region's CRS.
         margin_m: pixels nearer than this to an edge are unlabelled, in metres.
 
     Returns:
@@ -173,10 +173,10 @@ def _hides(windows: gpd.GeoDataFrame, burns: gpd.GeoDataFrame) -> NDArray[np.boo
 
 
 def _in_pixels(windows: gpd.GeoDataFrame, shapes: NDArray[np.object_]) -> NDArray[np.object_]:
-    """Shapes in EPSG:3310, one a window of one zone, in columns and rows from the window's upper left corner."""
+    """Shapes in the region's CRS, one a window of one zone, in columns and rows from the window's upper left corner."""
     if not len(shapes):
         return shapes
-    project = transformer(TABLE_CRS, f"EPSG:{int(windows['utm_epsg'].iloc[0])}").transform
+    project = transformer(table_crs(), f"EPSG:{int(windows['utm_epsg'].iloc[0])}").transform
     counts = shapely.get_num_coordinates(shapes)
     corner = windows[["min_col", "min_row"]].to_numpy(dtype=float).repeat(counts, axis=0)
     resolution_m = windows["resolution_m"].to_numpy(dtype=float).repeat(counts)

@@ -12,6 +12,8 @@ from typing import Any, Final, TypeVar
 
 from burnscar_assets.errors import BurnscarError, SettingsError
 from burnscar_assets.parent import end_worker_with_parent
+from burnscar_assets.regions.load import work_in, working_region
+from burnscar_assets.regions.region import Region
 
 SAFE_PATH: Final = "PYTHONSAFEPATH"
 
@@ -62,7 +64,7 @@ def run_batches(work: Callable[[Task], Result], tasks: Sequence[Task], workers: 
         forkserver.ensure_running()
     context = multiprocessing.get_context("forkserver")
     count = min(workers, len(tasks))
-    with ProcessPoolExecutor(count, mp_context=context, initializer=end_worker_with_parent) as pool:
+    with ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=(working_region(),)) as pool:
         futures = [pool.submit(work, task) for task in tasks]
         try:
             for future in as_completed(futures):
@@ -73,6 +75,12 @@ def run_batches(work: Callable[[Task], Result], tasks: Sequence[Task], workers: 
             ) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _begin(region: Region) -> None:
+    """Have a worker process end with its parent, and work in its parent's region."""
+    end_worker_with_parent()
+    work_in(region)
 
 
 @contextmanager
@@ -103,8 +111,8 @@ def _on_ray(work: Callable[[Shard], Iterator[Result]], shards: Sequence[Shard], 
         except ConnectionError as error:
             raise SettingsError(f"no Ray cluster at {address} ({error}): correct imagery.ray_address") from error
     try:
-        task: Any = ray.remote(max_retries=3)(_collect)
-        waiting: list[Any] = [task.remote(work, shard) for shard in shards]
+        task: Any = ray.remote(max_retries=3)(_collect_in)
+        waiting: list[Any] = [task.remote(work, shard, working_region()) for shard in shards]
         while waiting:
             ready, waiting = ray.wait(waiting)
             for reference in ready:
@@ -120,6 +128,11 @@ def _result(ray: Any, reference: Any) -> list[Any]:
     except ray.exceptions.RayTaskError as error:
         cause = error.cause
         raise (cause if isinstance(cause, BurnscarError) else error) from error
+
+
+def _collect_in(work: Callable[[Shard], Iterator[Result]], shard: Shard, region: Region) -> list[Result]:
+    work_in(region)
+    return _collect(work, shard)
 
 
 def _collect(work: Callable[[Shard], Iterator[Result]], shard: Shard) -> list[Result]:

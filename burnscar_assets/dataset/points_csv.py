@@ -30,7 +30,7 @@ from burnscar_assets.sensors.sensor import Sensor
 from burnscar_assets.settings import SplitSettings, WindowSettings
 from burnscar_assets.storage.contracts import SAMPLE_POINTS
 from burnscar_assets.storage.hashing import hash_json
-from burnscar_assets.storage.tables import TABLE_CRS
+from burnscar_assets.storage.tables import table_crs
 
 _ALIASES: Final = {
     "lon": ("lon", "longitude", "long", "lng", "x"),
@@ -93,7 +93,7 @@ def windows_from_csv(csv: Path, settings: WindowSettings, splits: SplitSettings,
             "row": rows["row"],
         },
         geometry=gpd.points_from_xy(x_m, y_m),
-        crs=TABLE_CRS,
+        crs=table_crs(),
     )
     one_window = ["utm_epsg", "cell_col", "cell_row", "containment_date", "category"]
     points = points.drop_duplicates(one_window, ignore_index=True)

@@ -7,6 +7,7 @@ import pandas as pd
 import shapely
 
 from burnscar_assets.classes import BURNT, CATEGORIES, CLASS_COLORS, CLASS_NAMES, split_colors
+from burnscar_assets.storage.tables import table_crs
 from burnscar_assets.text import as_drawn
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ def plot_windows(windows: gpd.GeoDataFrame, perimeters: gpd.GeoDataFrame, *, tit
     """Footprints at the fires with most windows, beside counts by split and the days that imagery is wanted from.
 
     Args:
-        windows: table `windows`, EPSG:3310.
-        perimeters: table `fire_perimeters` of the year, EPSG:3310.
+        windows: table `windows`, the region's CRS.
+        perimeters: table `fire_perimeters` of the year, the region's CRS.
         title: heading.
         simulated: whether the perimeters are simulated, which the heading then says.
 
@@ -58,7 +59,7 @@ def _draw_fire(axes: "Axes", fire: str, windows: gpd.GeoDataFrame, perimeters: g
         rows.plot(ax=axes, facecolor="none", edgecolor=CLASS_COLORS[str(category)], linewidth=0.9, aspect=None)
         axes.plot([], [], "s", markerfacecolor="none", color=CLASS_COLORS[str(category)], label=f"{category}")
     left, bottom, right, top = view.bounds
-    axes.set(xlim=(left, right), ylim=(bottom, top), xlabel="EPSG:3310, km", ylabel="")
+    axes.set(xlim=(left, right), ylim=(bottom, top), xlabel=f"{table_crs()}, km", ylabel="")
     axes.set_aspect("equal")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(lambda value, _: f"{value / _KILOMETRE_M:.0f}")

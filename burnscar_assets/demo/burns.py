@@ -17,7 +17,7 @@ from shapely import contains_xy
 from burnscar_assets.demo.noise import Floats, Frame, block_mean, fractal_noise, generator, upsample
 from burnscar_assets.demo.plan import NODE_PX, PIXEL_M, Burn, Granule, project
 from burnscar_assets.demo.spectra import Cover
-from burnscar_assets.storage.tables import TABLE_CRS
+from burnscar_assets.storage.tables import table_crs
 
 CHAR_FADES_YEARS = 0.55
 CHAR_EXPONENT = 0.7
@@ -86,7 +86,7 @@ class BurnState:
 def fire_ground(granule: Granule, burns: tuple[Burn, ...]) -> npt.NDArray[np.bool_]:
     """10 m pixels within any outline."""
     size = (granule.side_px, granule.side_px)
-    shapes = [project(burn.geometry, TABLE_CRS, granule.epsg) for burn in burns]
+    shapes = [project(burn.geometry, table_crs(), granule.epsg) for burn in burns]
     near = [shape for shape in shapes if shape.intersects(granule.utm_box)]
     if not near:
         return np.zeros(size, bool)
@@ -124,7 +124,7 @@ def burn_state(layers: list[BurnLayer], cover: npt.NDArray[np.uint8], day: date)
 
 
 def _burn_layer(seed: int, granule: Granule, burn: Burn, cover: npt.NDArray[np.uint8]) -> BurnLayer | None:
-    shape = project(burn.geometry, TABLE_CRS, granule.epsg).intersection(granule.utm_box)
+    shape = project(burn.geometry, table_crs(), granule.epsg).intersection(granule.utm_box)
     if shape.is_empty or shape.area < PIXEL_M**2:
         return None
     west, south, east, north = shape.bounds

@@ -1,4 +1,4 @@
-"""Shapes of simulated fires, and where they find room in a region. Coordinates are EPSG:3310 metres."""
+"""Shapes of simulated fires, and where they find room in a region. Coordinates are metres of the region's CRS."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

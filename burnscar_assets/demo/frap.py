@@ -1,6 +1,6 @@
 """The simulated release: a FileGDB in a zip in the schema of FRAP's release 24, with FRAP's kinds of defects.
 
-Layers `firep24_1` (wildfires) and `rxburn24_1` (prescribed burns), EPSG:3310. Every record says in COMMENTS
+Layers `firep24_1` (wildfires) and `rxburn24_1` (prescribed burns), the region's CRS. Every record says in COMMENTS
 or its name that it is simulated, and a SIMULATED.md lies beside the geodatabase.
 """
 
@@ -23,7 +23,7 @@ from burnscar_assets.demo.fires import M2_PER_HA, SimulatedFire
 from burnscar_assets.demo.noise import generator
 from burnscar_assets.demo.regions import Region
 from burnscar_assets.storage.atomic import atomic_file
-from burnscar_assets.storage.tables import TABLE_CRS
+from burnscar_assets.storage.tables import table_crs
 
 RELEASE: Final = 24
 FIRE_LAYER: Final = f"firep{RELEASE}_1"
@@ -208,7 +208,7 @@ def _as_frame(rows: Sequence[Record], fields: Sequence[str]) -> gpd.GeoDataFrame
         else:
             columns[field] = pd.Series(columns[field], dtype=object)
     shapes = [_multi(row["geometry"]) for row in rows]
-    return gpd.GeoDataFrame(columns, geometry=gpd.GeoSeries(shapes, crs=TABLE_CRS))
+    return gpd.GeoDataFrame(columns, geometry=gpd.GeoSeries(shapes, crs=table_crs()))
 
 
 def _multi(shape: BaseGeometry | None) -> BaseGeometry | None:

@@ -22,7 +22,7 @@ from burnscar_assets.demo.noise import generator
 from burnscar_assets.demo.outlines import drawn_outline
 from burnscar_assets.demo.plan import Burn, Granule, WorldPlan
 from burnscar_assets.demo.terrain import BIOMES
-from burnscar_assets.storage.tables import TABLE_CRS
+from burnscar_assets.storage.tables import table_crs
 
 SMALLEST_GRANULE_M = 7_200.0
 LARGEST_GRANULE_M = 14_400.0
@@ -70,7 +70,7 @@ def _burn(seed: int, row: object) -> Burn:
 
 
 def _granule(burn: Burn, number: int, x_m: float, y_m: float, side_m: float) -> Granule:
-    lon, _ = Transformer.from_crs(TABLE_CRS, "EPSG:4326", always_xy=True).transform(x_m, y_m)
+    lon, _ = Transformer.from_crs(table_crs(), "EPSG:4326", always_xy=True).transform(x_m, y_m)
     epsg = 32601 + int((lon + 180) // 6)
     cell = (int(x_m // BIOME_CELL_M), int(y_m // BIOME_CELL_M))
     biome = sorted(BIOMES)[int(generator("biome", *cell).integers(len(BIOMES)))]

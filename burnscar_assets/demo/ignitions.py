@@ -235,7 +235,7 @@ def _gap_m(wish: _Wish, other: SimulatedFire) -> float:
 
 
 def _strip_at_zone_boundary(region: Region) -> BaseGeometry:
-    """Ground within 200 m of longitude -120, which is x = 0 in EPSG:3310."""
+    """Ground within 200 m of longitude -120, which is x = 0 in the region's CRS."""
     _, south, _, north = region.ground.bounds
     return LineString([(0, south), (0, north)]).buffer(200, cap_style="flat")
 

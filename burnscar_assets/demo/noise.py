@@ -2,7 +2,7 @@
 
 Everything random in the world comes from a name ("scene", granule, day, …), never from the order in which
 things are made, so that any part can be made alone, again, or in another process with the same result.
-Smooth noise is a function of ground coordinates (EPSG:3310): granules that overlap see the same land.
+Smooth noise is a function of ground coordinates (the region's CRS): granules that overlap see the same land.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Frame:
     """A coarse grid of nodes on the ground at which noise is evaluated.
 
     Args:
-        x_m: x of every node in EPSG:3310, metres, shape (rows, columns).
+        x_m: x of every node in the region's CRS, metres, shape (rows, columns).
         y_m: y of every node, same shape.
     """
 

@@ -40,10 +40,10 @@ def drawn_outline(seed: int, key: str, burned: BaseGeometry) -> BaseGeometry:
     Args:
         seed: the world's seed.
         key: the fire.
-        burned: a polygon or polygons in EPSG:3310.
+        burned: a polygon or polygons in the region's CRS.
 
     Returns:
-        A valid polygon or polygons of about the same place, EPSG:3310.
+        A valid polygon or polygons of about the same place, the region's CRS.
     """
     rng = generator(seed, "outline", key)
     off_by_m = min(float(rng.uniform(*OFF_BY_M)), MOST_OF_SIDE * float(np.sqrt(burned.area)))

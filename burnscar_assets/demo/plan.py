@@ -11,7 +11,7 @@ from shapely.geometry.base import BaseGeometry
 from shapely.ops import transform
 
 from burnscar_assets.demo.noise import Frame
-from burnscar_assets.storage.tables import TABLE_CRS
+from burnscar_assets.storage.tables import table_crs
 
 PIXEL_M = 10
 COARSEST_M = 60
@@ -55,9 +55,9 @@ class Granule:
     def around(
         cls, granule_id: str, region: str, biome: str, epsg: int, x_m: float, y_m: float, side_m: float
     ) -> "Granule":
-        """The granule of at least `side_m` around a point in EPSG:3310, on the zone's 60 m grid."""
+        """The granule of at least `side_m` around a point in the region's CRS, on the zone's 60 m grid."""
         side_px = int(np.ceil(side_m / PIXEL_M / SIDE_STEP_PX)) * SIDE_STEP_PX
-        east, north = Transformer.from_crs(TABLE_CRS, epsg, always_xy=True).transform(x_m, y_m)
+        east, north = Transformer.from_crs(table_crs(), epsg, always_xy=True).transform(x_m, y_m)
         half_m = side_px * PIXEL_M / 2
         west_m, north_m = (round(edge / COARSEST_M) * COARSEST_M for edge in (east - half_m, north + half_m))
         return cls(granule_id, region, biome, epsg, west_m, north_m, side_px)
@@ -74,8 +74,8 @@ class Granule:
 
     @cached_property
     def ground(self) -> BaseGeometry:
-        """Extent in EPSG:3310."""
-        return project(self.utm_box, self.epsg, TABLE_CRS)
+        """Extent in the region's CRS."""
+        return project(self.utm_box, self.epsg, table_crs())
 
     @cached_property
     def centre_lonlat(self) -> tuple[float, float]:
@@ -89,7 +89,7 @@ class Granule:
         """Nodes on every fourth pixel edge, first row in the north."""
         steps = np.arange(self.side_px // NODE_PX + 1) * float(NODE_PX * PIXEL_M)
         east, north = np.meshgrid(self.west_m + steps, self.north_m - steps)
-        x_m, y_m = Transformer.from_crs(self.epsg, TABLE_CRS, always_xy=True).transform(east, north)
+        x_m, y_m = Transformer.from_crs(self.epsg, table_crs(), always_xy=True).transform(east, north)
         return Frame(np.asarray(x_m), np.asarray(y_m))
 
     @property
@@ -110,7 +110,7 @@ class Burn:
 
     Args:
         burn_id: identity.
-        geometry: perimeter in EPSG:3310.
+        geometry: perimeter in the region's CRS.
         start: day of ignition.
         end: day of containment.
         severity: typical share of vegetation lost, 0–1.

@@ -15,7 +15,7 @@ from burnscar_assets.demo.plan import Granule
 from burnscar_assets.errors import SettingsError
 from burnscar_assets.sampling.splits import SplitMap
 from burnscar_assets.settings import SplitSettings
-from burnscar_assets.storage.tables import TABLE_CRS
+from burnscar_assets.storage.tables import table_crs
 
 ZONE_BOUNDARY_OVERLAP_M = 2000.0
 """Strip that the two granules on either side of longitude -120 share."""
@@ -69,7 +69,7 @@ class Region:
 
     @property
     def ground(self) -> BaseGeometry:
-        """Where perimeters may lie, EPSG:3310."""
+        """Where perimeters may lie, the region's CRS."""
         return union_all([granule.ground for granule in self.granules]).buffer(-EDGE_M)
 
 
@@ -150,9 +150,9 @@ def _block_centre(ground: SplitMap, anchor: Anchor, split: Split, used: set[tupl
 
 
 def _to_albers(anchor: Anchor) -> tuple[float, float]:
-    return Transformer.from_crs("EPSG:4326", TABLE_CRS, always_xy=True).transform(anchor.lon, anchor.lat)
+    return Transformer.from_crs("EPSG:4326", table_crs(), always_xy=True).transform(anchor.lon, anchor.lat)
 
 
 def _zone_at(x_m: float, y_m: float) -> int:
-    lon, _ = Transformer.from_crs(TABLE_CRS, "EPSG:4326", always_xy=True).transform(x_m, y_m)
+    lon, _ = Transformer.from_crs(table_crs(), "EPSG:4326", always_xy=True).transform(x_m, y_m)
     return 32601 + int((lon + 180) // 6)

@@ -21,7 +21,7 @@ from burnscar_assets.demo.burns import BURNED_FROM
 from burnscar_assets.demo.plan import PIXEL_M, Burn, Granule, WorldPlan, project
 from burnscar_assets.demo.scenes import Ground, make_ground
 from burnscar_assets.storage.atomic import atomic_file
-from burnscar_assets.storage.tables import TABLE_CRS
+from burnscar_assets.storage.tables import table_crs
 
 TRUTH_FILE: Final = "true_burns.parquet"
 
@@ -44,7 +44,7 @@ def truly_burned(ground: Ground, burn_id: str) -> npt.NDArray[np.bool_]:
 
 
 def write_truth(path: Path, plan: WorldPlan, workers: int) -> None:
-    """Write what each fire of a world truly burned, where granules show it, as GeoParquet in EPSG:3310.
+    """Write what each fire of a world truly burned, where granules show it, as GeoParquet in the region's CRS.
 
     Columns: `burn_id` (of given perimeters: their `fire_id`), `fire_year`, `start`, `end`, `burned_ha`, `simulated`,
     `geometry`.
@@ -70,7 +70,7 @@ def write_truth(path: Path, plan: WorldPlan, workers: int) -> None:
         "simulated": True,
     }
     with atomic_file(path) as temporary:
-        gpd.GeoDataFrame(columns, geometry=whole, crs=TABLE_CRS).to_parquet(temporary)
+        gpd.GeoDataFrame(columns, geometry=whole, crs=table_crs()).to_parquet(temporary)
 
 
 def _burned_in(seen: _Seen) -> dict[str, BaseGeometry]:
@@ -83,5 +83,5 @@ def _burned_in(seen: _Seen) -> dict[str, BaseGeometry]:
         corner = from_origin(west_m, granule.north_m - layer.rows.start * PIXEL_M, PIXEL_M, PIXEL_M)
         outlines = [shape(part) for part, _ in shapes(pixels.astype(np.uint8), pixels, transform=corner)]
         if outlines:
-            burned[layer.burn.burn_id] = project(union_all(outlines), granule.epsg, TABLE_CRS).buffer(0)
+            burned[layer.burn.burn_id] = project(union_all(outlines), granule.epsg, table_crs()).buffer(0)
     return burned

@@ -53,7 +53,7 @@ from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.atomic import atomic_folder, write_json
 from burnscar_assets.storage.contracts import PREDICTIONS
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.storage.tables import TABLE_CRS, read_table
+from burnscar_assets.storage.tables import read_table, table_crs
 
 FIRST: Final = "the first checkpoint of its fire year"
 SAW_HELD_OUT: Final = "the champion was trained on ground that is held out now, so that its maps would prove nothing"
@@ -240,7 +240,7 @@ def compare_maps(ious: NDArray[np.float64], frames: Sequence[FireScene], confide
         frames: (n,) the frames.
         confidence: of the interval, 0–1.
     """
-    places = gpd.GeoSeries([scene.frame.footprint for scene in frames], crs=GEOGRAPHIC_CRS).to_crs(TABLE_CRS)
+    places = gpd.GeoSeries([scene.frame.footprint for scene in frames], crs=GEOGRAPHIC_CRS).to_crs(table_crs())
     clusters = frame_clusters([scene.cluster_id for scene in frames], places.to_numpy())
     gains = ious[:, 1] - ious[:, 0]
 

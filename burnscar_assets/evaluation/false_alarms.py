@@ -27,7 +27,7 @@ def false_alarms(
     an interval needs there is none.
 
     Args:
-        predictions: contract PREDICTIONS, EPSG:3310 (equal area).
+        predictions: contract PREDICTIONS, the region's CRS (equal area).
         called_burnt: (n,) which windows the method calls burnt.
         confidence: of the interval, 0–1.
 

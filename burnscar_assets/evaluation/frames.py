@@ -30,7 +30,7 @@ from burnscar_assets.mapping.old_scars import BurnRatios
 from burnscar_assets.models.manifest import CheckpointManifest
 from burnscar_assets.models.predictor import Predictor
 from burnscar_assets.progress import Progress
-from burnscar_assets.storage.tables import TABLE_CRS
+from burnscar_assets.storage.tables import table_crs
 
 
 def fix_rules_of_maps(
@@ -97,7 +97,7 @@ def judge_frames(
         InputError: the checkpoint reads other layers than maps are made of, or the scenes are of another.
         MissingDataError: an image is gone.
     """
-    places = gpd.GeoSeries([scene.frame.footprint for scene in scenes], crs=GEOGRAPHIC_CRS).to_crs(TABLE_CRS)
+    places = gpd.GeoSeries([scene.frame.footprint for scene in scenes], crs=GEOGRAPHIC_CRS).to_crs(table_crs())
     clusters = frame_clusters([scene.cluster_id for scene in scenes], places.to_numpy())
     model, frames = model_of_frames(spec, checkpoint, scenes), []
     for number, (scene, cluster) in enumerate(zip(scenes, clusters, strict=True)):

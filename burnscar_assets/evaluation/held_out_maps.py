@@ -31,7 +31,7 @@ from burnscar_assets.models.predictor import Predictor
 from burnscar_assets.progress import Progress
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS, MAP_SCORES
-from burnscar_assets.storage.tables import TABLE_CRS, read_table
+from burnscar_assets.storage.tables import read_table, table_crs
 
 TRAINED_THERE: Final = "the checkpoint was trained on its ground"
 NO_IMAGE_BEFORE: Final = "no image before the fire, which the model reads, shows enough of it"
@@ -88,7 +88,7 @@ def judge_held_out(
         MissingDataError: the year has no fire scenes, or an image of one is gone.
     """
     scenes = [one for year in spec.scored_years for one in read_frames(spec.data_root, year, spec.splits(Split.TEST))]
-    places = gpd.GeoSeries([scene.frame.footprint for scene in scenes], crs=GEOGRAPHIC_CRS).to_crs(TABLE_CRS)
+    places = gpd.GeoSeries([scene.frame.footprint for scene in scenes], crs=GEOGRAPHIC_CRS).to_crs(table_crs())
     clusters = frame_clusters([scene.cluster_id for scene in scenes], places.to_numpy())
     model, why = _model(spec, checkpoint, scenes)
     thresholds = _tuned(spec, manifest, progress) if spec.data_root.is_own else {}
@@ -117,7 +117,7 @@ def judge_held_out(
     reliability = (
         None if model is None else Reliability.of(pixels, rules.slope, rules.intercept, spec.settings.confidence)
     )
-    table = gpd.GeoDataFrame(rows, geometry="geometry", crs=TABLE_CRS) if rows else MAP_SCORES.empty()
+    table = gpd.GeoDataFrame(rows, geometry="geometry", crs=table_crs()) if rows else MAP_SCORES.empty()
     return HeldOutMaps(MAP_SCORES.conform(table), reliability)
 
 
@@ -141,7 +141,7 @@ def judge_season_maps(
     model, _ = _model(spec, checkpoint, scenes)
     if model is None:
         return MAP_SCORES.empty()
-    places = gpd.GeoSeries([scene.frame.footprint for scene in scenes], crs=GEOGRAPHIC_CRS).to_crs(TABLE_CRS)
+    places = gpd.GeoSeries([scene.frame.footprint for scene in scenes], crs=GEOGRAPHIC_CRS).to_crs(table_crs())
     near_seen = seen.set_geometry(seen.geometry.buffer(spec.margin_m))
     facts, rows = _facts(spec), []
     for number, scene in enumerate(scenes):
@@ -153,7 +153,7 @@ def judge_season_maps(
             answered = _by_rules(answer_frame(spec, model, scene), rules, old_scars(spec, scene, rules))
         reason = ground.reason or lacks_before(model, scene, ground)
         rows.append(_row(known | {"reason": reason}, answered, ground, spec.settings))
-    return MAP_SCORES.conform(gpd.GeoDataFrame(rows, geometry="geometry", crs=TABLE_CRS))
+    return MAP_SCORES.conform(gpd.GeoDataFrame(rows, geometry="geometry", crs=table_crs()))
 
 
 def _model(spec: EvaluationSpec, checkpoint: Path, scenes: list[FireScene]) -> tuple[Predictor | None, str]:

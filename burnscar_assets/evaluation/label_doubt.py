@@ -31,7 +31,7 @@ from burnscar_assets.sensors.indices import FloatArray, dnbr, nbr
 from burnscar_assets.sensors.sensor import Sensor
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS, TILES
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.storage.tables import TABLE_CRS, read_table
+from burnscar_assets.storage.tables import read_table, table_crs
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def edge_distances_m(
 
     Args:
         windows: of one size, with columns of table WINDOWS.
-        perimeters: in EPSG:3310, as are the windows' footprints.
+        perimeters: in the region's CRS, as are the windows' footprints.
         reach_m: how near an outline must be to matter.
     """
     size = int(windows["size_px"].iloc[0])
@@ -155,11 +155,11 @@ def edge_distances_m(
 
 
 def _centres(window: pd.Series, size: int) -> NDArray[np.float64]:
-    """(size², 2) centres of a window's pixels in EPSG:3310, row by row."""
+    """(size², 2) centres of a window's pixels in the region's CRS, row by row."""
     rows, columns = np.mgrid[0:size, 0:size] + 0.5
     x = (window["min_col"] + columns.ravel()) * window["resolution_m"]
     y = -(window["min_row"] + rows.ravel()) * window["resolution_m"]
-    project = Transformer.from_crs(f"EPSG:{window['utm_epsg']}", TABLE_CRS, always_xy=True)
+    project = Transformer.from_crs(f"EPSG:{window['utm_epsg']}", table_crs(), always_xy=True)
     return np.column_stack(project.transform(x, y))
 
 

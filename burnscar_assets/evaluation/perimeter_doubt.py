@@ -26,7 +26,7 @@ from burnscar_assets.progress import Progress
 from burnscar_assets.sensors.sensor import Sensor
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.contracts import LABEL_DOUBTS
-from burnscar_assets.storage.tables import TABLE_CRS
+from burnscar_assets.storage.tables import table_crs
 
 NOTHING_CHANGED, GOES_ON = "nothing_changed", "goes_on"
 """What is doubtful about a perimeter."""
@@ -140,7 +140,7 @@ def doubt_perimeters(
     progress("perimeters weighed", len(of_fires), len(of_fires))
     if not rows:
         return LABEL_DOUBTS.empty(), DoubtSummary(0, 0, 0, 0, 0, 0, 0)
-    weighed = gpd.GeoDataFrame(rows, geometry="geometry", crs=TABLE_CRS)
+    weighed = gpd.GeoDataFrame(rows, geometry="geometry", crs=table_crs())
     table = LABEL_DOUBTS.conform(list_doubts(weighed.assign(flag=weighed["flag"].fillna(""))))
     return table, _summary(table)
 

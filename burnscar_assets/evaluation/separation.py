@@ -35,7 +35,7 @@ class SeparationProof:
         seen_windows: Windows that training or the choice of the best epoch used.
         seen_fires: Fires that those belong to.
         seen_years: Fire years of those.
-        nearest_m: Smallest distance between a scored and a seen footprint, metres in EPSG:3310.
+        nearest_m: Smallest distance between a scored and a seen footprint, metres in the region's CRS.
     """
 
     scored_windows: int

@@ -13,7 +13,7 @@ from burnscar_assets.classes import BURNT, CLASS_NAMES, Stratum
 from burnscar_assets.crs import usable_crs
 from burnscar_assets.errors import InputError
 from burnscar_assets.settings import EvaluationSettings
-from burnscar_assets.storage.tables import TABLE_CRS
+from burnscar_assets.storage.tables import table_crs
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -69,7 +69,7 @@ def class_names(bounds: Sequence[float], unit: str) -> list[str]:
 
 
 def read_ecoregions(path: Path, field: str) -> "gpd.GeoDataFrame":
-    """Ecoregions by name, in EPSG:3310.
+    """Ecoregions by name, in the region's CRS.
 
     Raises:
         InputError: the file can't be read, has no CRS that can be used, or no such field.
@@ -84,7 +84,7 @@ def read_ecoregions(path: Path, field: str) -> "gpd.GeoDataFrame":
     if field not in regions:
         known = ", ".join(map(str, regions.columns.drop("geometry")))
         raise InputError(f"evaluation.ecoregion_field: {path} has no field {field!r}, but {known}")
-    return regions[[field, "geometry"]].to_crs(TABLE_CRS).rename(columns={field: ECOREGION})
+    return regions[[field, "geometry"]].to_crs(table_crs()).rename(columns={field: ECOREGION})
 
 
 def ecoregion_of(windows: "gpd.GeoDataFrame", regions: "gpd.GeoDataFrame") -> list[str]:
@@ -92,7 +92,7 @@ def ecoregion_of(windows: "gpd.GeoDataFrame", regions: "gpd.GeoDataFrame") -> li
     import geopandas as gpd
 
     centres = gpd.GeoDataFrame({"place": range(len(windows))}, geometry=windows.geometry.centroid.to_numpy())
-    joined = gpd.sjoin(centres.set_crs(TABLE_CRS), regions, how="left", predicate="within")
+    joined = gpd.sjoin(centres.set_crs(table_crs()), regions, how="left", predicate="within")
     first = joined.sort_values(["place", ECOREGION], kind="stable").drop_duplicates("place")
     return first[ECOREGION].fillna("").astype(str).to_list()
 

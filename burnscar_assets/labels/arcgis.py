@@ -25,7 +25,7 @@ from burnscar_assets.network.session import Session
 from burnscar_assets.network.whole import Whole
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.settings import ReleaseSettings, ServiceSettings
-from burnscar_assets.storage.tables import TABLE_CRS
+from burnscar_assets.storage.tables import table_crs
 from burnscar_assets.text import clean
 
 EVERY_ROW = "1=1"
@@ -87,7 +87,7 @@ class _Query:
                 "where": self.where,
                 "f": "geojson" if self.layer.geojson else "json",
                 "outFields": "*",
-                "outSR": 4326 if self.layer.geojson else TABLE_CRS.removeprefix("EPSG:"),
+                "outSR": 4326 if self.layer.geojson else table_crs().rpartition(":")[2],
                 "orderByFields": f"{self.layer.object_id_field} ASC",
                 "resultOffset": offset,
                 "resultRecordCount": rows,
@@ -143,7 +143,7 @@ def read_rest_layer(
         layer = describe_layer(session, url, settings)
         total = count_rows(session, layer, settings, where)
         if not total and where != EVERY_ROW:
-            return layer, gpd.GeoDataFrame({name: [] for name in layer.fields}, geometry=[], crs=TABLE_CRS)
+            return layer, gpd.GeoDataFrame({name: [] for name in layer.fields}, geometry=[], crs=table_crs())
         if not total:
             raise InputError(f"{url} has no rows: is it the layer of fire perimeters?")
         pages = _read_pages(_Query(layer, session, settings, where), total, progress)

@@ -1,4 +1,4 @@
-"""Dates of records, however a release writes them, as calendar days in California.
+"""Dates of records, however a release writes them, as calendar days in the region.
 
 FRAP's FileGDB holds plain days; its REST service gives the same days as epoch milliseconds of midnight in
 California, so one fire read from both must not differ by a day. Days are kept as midnight UTC.
@@ -10,8 +10,8 @@ from typing import Final
 import pandas as pd
 
 from burnscar_assets.errors import InputError
+from burnscar_assets.regions.load import working_region
 
-CALIFORNIA = "America/Los_Angeles"
 FIRST_YEAR: Final = 1850
 """Year of the oldest burn that is taken for one."""
 
@@ -44,7 +44,7 @@ def calendar_days(column: pd.Series, label: str, field: str) -> pd.Series:
     """Days of a column of dates, times, epoch milliseconds or ISO text.
 
     A moment that is midnight UTC, or that has no time zone, stands for the day it is written as; any other
-    moment for the day that it was in California.
+    moment for the day that it was in the region.
 
     Args:
         column: Values as delivered.
@@ -60,15 +60,15 @@ def calendar_days(column: pd.Series, label: str, field: str) -> pd.Series:
     if pd.api.types.is_datetime64_any_dtype(column.dtype):
         if column.dt.tz is None:
             return column.dt.normalize().dt.tz_localize("UTC").astype("datetime64[us, UTC]")
-        return _in_california(column)
+        return _in_region(column)
     if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
         return _from_epoch(column, label, field)
     return _from_text(column.astype("string").str.strip().replace("", pd.NA), label, field)
 
 
-def _in_california(moments: pd.Series) -> pd.Series:
+def _in_region(moments: pd.Series) -> pd.Series:
     utc = moments.dt.tz_convert("UTC").astype("datetime64[us, UTC]")
-    local = utc.dt.tz_convert(CALIFORNIA).dt.tz_localize(None).dt.normalize().dt.tz_localize("UTC")
+    local = utc.dt.tz_convert(working_region().time_zone).dt.tz_localize(None).dt.normalize().dt.tz_localize("UTC")
     return utc.where(utc == utc.dt.normalize(), local.astype("datetime64[us, UTC]"))
 
 
@@ -83,7 +83,7 @@ def _from_epoch(column: pd.Series, label: str, field: str) -> pd.Series:
             f"{label}: field {field} holds numbers such as {given.iloc[0]:.0f}, which look like {unit}; milliseconds "
             "since 1970 are read: convert them, or give dates"
         )
-    return _in_california(moments)
+    return _in_region(moments)
 
 
 def _likely_unit(numbers: pd.Series) -> str | None:
@@ -111,7 +111,7 @@ def _from_text(text: pd.Series, label: str, field: str) -> pd.Series:
     zoned = dated.str.contains(r"[:\d](?:Z|[+-]\d{2}(?::?\d{2})?)$", regex=True) & (dated.str.len() > 10)
     moments = pd.to_datetime(dated, format="ISO8601", utc=True, errors="coerce").astype("datetime64[us, UTC]")
     _refuse(written[~written.index.isin(moments.dropna().index)], label, field)
-    days[moments.index] = _in_california(moments).where(zoned, moments.dt.normalize())
+    days[moments.index] = _in_region(moments).where(zoned, moments.dt.normalize())
     return days
 
 

@@ -17,7 +17,7 @@ from burnscar_assets.errors import InputError
 from burnscar_assets.labels.dates import FIRST_YEAR, calendar_days
 from burnscar_assets.labels.place import ENOUGH, check_place
 from burnscar_assets.storage.contracts import RELEASE_RECORDS
-from burnscar_assets.storage.tables import TABLE_CRS
+from burnscar_assets.storage.tables import table_crs
 from burnscar_assets.text import clean_column, count_unclean
 
 HECTARES_PER_ACRE = 0.40468564224
@@ -74,7 +74,7 @@ def normalise(raw: gpd.GeoDataFrame, kind: str, label: str, notes: list[str] | N
         notes: What was decided, left out or is doubtful is added, a sentence each.
 
     Returns:
-        The columns of the contract, in EPSG:3310, and beside them `state` and `global_id`.
+        The columns of the contract, in the region's CRS, and beside them `state` and `global_id`.
 
     Raises:
         InputError: a field that fires need is missing, or holds text where dates or numbers belong; or most records
@@ -101,7 +101,7 @@ def normalise(raw: gpd.GeoDataFrame, kind: str, label: str, notes: list[str] | N
     for name in ("irwin_id", "global_id"):
         out[name] = out[name].str.strip("{} ").str.lower().replace("", pd.NA)
     out["complex_id"] = out["complex_id"].mask(is_blank_number(out["complex_id"]))
-    placed = raw.geometry.to_crs(TABLE_CRS)
+    placed = raw.geometry.to_crs(table_crs())
     witness = 1.0 if kind == "fire" else np.nan  # of a prescribed burn a part may be treated
     check_place(raw.geometry, placed, witness * out["reported_area_ha"].to_numpy(dtype=float), label)
     return out.assign(geometry=placed.to_numpy())

@@ -14,14 +14,16 @@ import shapely
 
 from burnscar_assets.errors import InputError
 from burnscar_assets.labels.duplicates import find_duplicates, shares_incident
-from burnscar_assets.labels.repair import CREDIBLE_BOUNDS, HECTARE_M2, NO_GEOMETRY, RepairedGeometry, repair
+from burnscar_assets.labels.repair import HECTARE_M2, NO_GEOMETRY, RepairedGeometry, repair
+from burnscar_assets.regions.load import working_region
 from burnscar_assets.settings import PerimeterSettings
 from burnscar_assets.storage.contracts import FIRE_PERIMETER_REJECTS, FIRE_PERIMETERS
+from burnscar_assets.storage.tables import table_crs
 
 REASONS = (
     "empty_geometry",
     "unusable_geometry",
-    "outside_california",
+    "outside_region",
     "alarm_missing",
     "containment_missing",
     "containment_before_alarm",
@@ -164,12 +166,12 @@ def _verdicts(
     no_day = dates + "; perimeters.assumed_duration_days would take one for it"
     lasted = dates + ": " + days.astype("string") + " d"
     centre = fires.geometry.centroid
-    place = "centre at x " + _metres(centre.x) + " m, y " + _metres(centre.y) + " m in EPSG:3310"
+    place = "centre at x " + _metres(centre.x) + " m, y " + _metres(centre.y) + f" m in {table_crs()}"
     problem = pd.Series(shapes.problem, index=fires.index, dtype="string")
     nothing = (problem == NO_GEOMETRY) | problem.str.startswith("an empty")
     yield "empty_geometry", nothing, problem
     yield "unusable_geometry", problem != "", problem
-    yield "outside_california", ~fires.geometry.intersects(shapely.box(*CREDIBLE_BOUNDS)), place
+    yield "outside_region", ~fires.geometry.intersects(shapely.box(*working_region().bounds_m)), place
     yield "alarm_missing", alarm.isna(), dates
     yield "containment_missing", containment.isna(), no_day
     yield "containment_before_alarm", days < 0, lasted

@@ -1,4 +1,4 @@
-"""Whether a layer's coordinates lie where its CRS says: held against California, and against the areas it reports.
+"""Whether a layer's coordinates lie where its CRS says: held against the region, and against the areas it reports.
 
 A wrong .prj moves every fire or makes it vanish, and nothing fails. So a layer most of whose records lie elsewhere or
 have another area than reported is refused, with the reading of its coordinates that would set both right.
@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 
 from burnscar_assets.errors import InputError
-from burnscar_assets.labels.repair import CREDIBLE_BOUNDS, HECTARE_M2
-from burnscar_assets.sampling.land import load_land
-from burnscar_assets.storage.tables import TABLE_CRS
+from burnscar_assets.labels.repair import HECTARE_M2
+from burnscar_assets.regions.load import working_region
+from burnscar_assets.regions.region import Region
+from burnscar_assets.storage.tables import table_crs
 
 BORDER_M: Final = 50_000.0
-"""Fires reach across the border, and the outline of California is coarse."""
+"""Fires reach across borders, and the outline of a region is coarse."""
 
 AREA_FACTOR: Final = 2.0
 """A record whose area differs from the reported one by more speaks against the layer's CRS."""
@@ -37,9 +38,6 @@ ENOUGH: Final = 5
 
 _SAMPLE: Final = 100
 _FOOT_M: Final = 0.3048
-_SYSTEMS: Final = ("EPSG:3310", "EPSG:26910", "EPSG:26911", "EPSG:3857")
-_STATE_PLANE: Final = tuple(f"EPSG:{code}" for code in range(2225, 2231))
-"""What is used in California: Albers, the two UTM zones, web maps; and the state plane's zones, in feet."""
 
 _UNITS_PER_ACRE: Final = {
     "hectares": 0.40468564, "square metres": 4046.8564, "square feet": 43_560.0, "km²": 0.0040468564,
@@ -56,16 +54,16 @@ class _Reading:
     matrix: NDArray[np.float64]
 
     def apply(self, shapes: NDArray[np.object_]) -> NDArray[np.object_]:
-        transform = Transformer.from_crs(self.crs, TABLE_CRS, always_xy=True).transform
+        transform = Transformer.from_crs(self.crs, table_crs(), always_xy=True).transform
         return np.asarray(shapely.transform(shapes, lambda xy: np.column_stack(transform(*(xy @ self.matrix.T).T))))
 
 
 def check_place(raw: gpd.GeoSeries, placed: gpd.GeoSeries, reported_area_ha: NDArray[np.float64], label: str) -> None:
-    """See that a layer lies in California and has the areas that it reports.
+    """See that a layer lies in the region and has the areas that it reports.
 
     Args:
         raw: Its geometry as delivered, in the CRS that it names.
-        placed: The same in EPSG:3310.
+        placed: The same in the CRS of tables.
         reported_area_ha: Area as reported, in hectares; NaN where it isn't.
         label: How errors name the layer.
 
@@ -90,7 +88,7 @@ def check_place(raw: gpd.GeoSeries, placed: gpd.GeoSeries, reported_area_ha: NDA
 
 def _refuse_unexplained(shapes: NDArray[np.object_], reported_ha: NDArray[np.float64], subject: str) -> None:
     """Refuse what no reading explains, if it lies far off, or all its areas are wrong."""
-    outside = ~shapely.intersects(shapes, shapely.box(*CREDIBLE_BOUNDS))
+    outside = ~shapely.intersects(shapes, shapely.box(*working_region().bounds_m))
     ratio = _ratios(shapes, reported_ha)
     if outside.mean() > 0.5 and len(shapes) >= ENOUGH:
         raise InputError(f"{subject} {_found(shapes, reported_ha)}: is it the right CRS, and the right file?")
@@ -117,21 +115,21 @@ def _readings(named: CRS, shapes: NDArray[np.object_]) -> Iterator[_Reading]:
     if named.is_projected:
         yield _Reading(f"feet in place of the metres of {_name(named)}", named, plain * _FOOT_M)
         yield _Reading(f"metres in place of the feet of {_name(named)}", named, plain / _FOOT_M)
-    for code in _SYSTEMS:
+    for code in working_region().usual_crs:
         yield _Reading(_name(CRS.from_user_input(code)), CRS.from_user_input(code), plain)
-    for code in _STATE_PLANE:
+    for code in working_region().usual_crs_feet:
         zone = CRS.from_user_input(code)
         yield _Reading(f"feet of a state plane zone, such as {_name(zone)}", zone, plain)
 
 
 def _credible(shapes: NDArray[np.object_], reported_ha: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether shapes in EPSG:3310 lie in California, with a possible area that is about the reported one."""
+    """Whether shapes in the CRS of tables lie in the region, with a possible area that is about the reported one."""
     area_m2 = shapely.area(shapes)
-    low, high = np.reshape(CREDIBLE_BOUNDS, (2, 2))
+    low, high = np.reshape(working_region().bounds_m, (2, 2))
     bounds = shapely.bounds(shapes).reshape(-1, 2, 2)
     middle = np.nan_to_num(bounds.mean(axis=1), nan=np.inf)
     near = ((middle >= low) & (middle <= high)).all(axis=1)
-    near[near] = shapely.intersects(california(), shapely.points(middle[near]))
+    near[near] = shapely.intersects(_around(working_region()), shapely.points(middle[near]))
     reported_m2 = reported_ha * HECTARE_M2
     with np.errstate(all="ignore"):
         off = np.abs(np.log(area_m2 / reported_m2)) > np.log(AREA_FACTOR)
@@ -150,16 +148,16 @@ def _found(shapes: NDArray[np.object_], reported_ha: NDArray[np.float64]) -> str
     """Where the layer lies, and how its areas compare, in words."""
     middle = shapely.bounds(shapes).reshape(-1, 2, 2).mean(axis=1)
     middle = np.median(middle[np.isfinite(middle).all(axis=1)], axis=0) if np.isfinite(middle).any() else [np.nan] * 2
-    lon, lat = Transformer.from_crs(TABLE_CRS, "EPSG:4326", always_xy=True).transform(*middle)
+    lon, lat = Transformer.from_crs(table_crs(), "EPSG:4326", always_xy=True).transform(*middle)
     place = f"its records lie around {lat:.2f}° N, {lon:.2f}° E" if np.isfinite([lon, lat]).all() else "it lies nowhere"
     ratio = _ratios(shapes, reported_ha)
     return place + (f", their areas are {np.median(ratio):.2g} of those reported" if len(ratio) else "")
 
 
 @lru_cache(maxsize=1)
-def california() -> shapely.Geometry:
-    """California and some ground around it, EPSG:3310, ready for many questions."""
-    around = load_land(None).union_all().buffer(BORDER_M, quad_segs=2)
+def _around(region: Region) -> shapely.Geometry:
+    """A region's land and some ground around it, in its CRS, ready for many questions."""
+    around = shapely.union_all(region.land).buffer(BORDER_M, quad_segs=2)
     shapely.prepare(around)
     return around
 

@@ -144,7 +144,7 @@ def _moved(before: gpd.GeoDataFrame, after: gpd.GeoDataFrame) -> list[str]:
 
 
 def _middles(shapes: gpd.GeoSeries) -> NDArray[np.float64]:
-    """Middle of each bounding box, (n, 2), metres in EPSG:3310; NaN of an empty shape."""
+    """Middle of each bounding box, (n, 2), metres in the region's CRS; NaN of an empty shape."""
     bounds = shapely.bounds(shapes.to_numpy())
     return (bounds[:, :2] + bounds[:, 2:]) / 2
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from burnscar_assets.classes import CLASS_COLORS
+from burnscar_assets.storage.tables import table_crs
 from burnscar_assets.text import as_drawn
 
 if TYPE_CHECKING:
@@ -81,10 +82,10 @@ def plot_perimeters(
     """Draw a year's perimeters.
 
     Args:
-        perimeters: Contract FIRE_PERIMETERS, in EPSG:3310; if any is simulated, the map says so.
+        perimeters: Contract FIRE_PERIMETERS, in the region's CRS; if any is simulated, the map says so.
         rejects: Contract FIRE_PERIMETER_REJECTS; counted by reason, as they have no geometry.
         title: Heading.
-        land: Drawn beneath, in EPSG:3310.
+        land: Drawn beneath, in the region's CRS.
 
     Returns:
         A figure of about 5 × 5 inches; as PNG at its own resolution below 100 KB.
@@ -108,10 +109,10 @@ def plot_history(
     """A map of the burns that could still show, and how many there are of each year.
 
     Args:
-        burns: Contract BURN_HISTORY, in EPSG:3310.
+        burns: Contract BURN_HISTORY, in the region's CRS.
         title: Heading.
         simulated: Whether the burns are simulated, which the heading then says.
-        land: Drawn beneath, in EPSG:3310.
+        land: Drawn beneath, in the region's CRS.
 
     Returns:
         A figure of about 8 × 5 inches; as PNG at its own resolution below 100 KB.
@@ -185,5 +186,5 @@ def _dress(axes: "Axes") -> None:
     axes.yaxis.set_major_formatter(in_km)
     axes.tick_params(labelsize=7)
     axes.set_xlabel("")
-    axes.set_ylabel("EPSG:3310, km", fontsize=7)
+    axes.set_ylabel(f"{table_crs()}, km", fontsize=7)
     axes.legend(fontsize=7, loc="upper right", frameon=False)

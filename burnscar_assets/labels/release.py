@@ -86,7 +86,7 @@ def fetch_release(settings: ReleaseSettings, root: DataRoot, progress: Progress 
         progress: Told bytes and rows.
 
     Returns:
-        Records in the contract RELEASE_RECORDS (EPSG:3310), sorted by `record_id`, and their provenance.
+        Records in the contract RELEASE_RECORDS (the region's CRS), sorted by `record_id`, and their provenance.
 
     Raises:
         InputError: the source is missing or unusable; what was stored before stays.

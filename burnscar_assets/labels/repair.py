@@ -12,12 +12,11 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from burnscar_assets.regions.load import working_region
+
 HECTARE_M2 = 10_000.0
 
-CREDIBLE_BOUNDS: Final = (-700_000.0, -900_000.0, 850_000.0, 750_000.0)
-"""West, south, east, north of California and 300 km around it, EPSG:3310: FRAP has fires across the border."""
-
-NO_GEOMETRY, NOT_FINITE = "no geometry", "coordinates that are no numbers, or have no place in EPSG:3310"
+NO_GEOMETRY, NOT_FINITE = "no geometry", "coordinates that are no numbers, or have no place in the region's CRS"
 _POLYGONAL: Final = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
 
 
@@ -31,7 +30,7 @@ class RepairedGeometry:
         area_change: |area after − area before| / area before; 0 where nothing was repaired.
         dropped: Whether lines or points beside the polygons were left out.
         problem: Why no polygon is left; empty where one is.
-        burnt: The geometry; where no polygon is left, the hull of its coordinates within CREDIBLE_BOUNDS, with
+        burnt: The geometry; where no polygon is left, the hull of its coordinates within the region's bounds, with
             the reported area around it if it is less than half of that; empty where there are none.
     """
 
@@ -153,7 +152,7 @@ def _problem(shape: shapely.Geometry | None, *, finite: bool) -> str:
 def _hull(shape: shapely.Geometry | None, reported_area_ha: float) -> shapely.Geometry:
     """Convex hull of the credible coordinates of a shape; with the reported area around it if it is less than half."""
     xy = shapely.get_coordinates(shape)
-    low, high = np.reshape(CREDIBLE_BOUNDS, (2, 2))
+    low, high = np.reshape(working_region().bounds_m, (2, 2))
     xy = xy[((xy >= low) & (xy <= high)).all(axis=1)]
     hull = shapely.convex_hull(shapely.multipoints(xy))
     reported_m2 = max(reported_area_ha, 0.0) * HECTARE_M2

@@ -10,6 +10,7 @@ from typing import Final
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from burnscar_assets.errors import InputError
 from burnscar_assets.labels.arcgis import read_rest_layer
@@ -17,16 +18,15 @@ from burnscar_assets.labels.dates import calendar_days
 from burnscar_assets.labels.normalise import HECTARES_PER_ACRE, as_text, match_fields, take, text_notes
 from burnscar_assets.labels.place import check_place
 from burnscar_assets.progress import Progress, silent
+from burnscar_assets.regions.load import working_region
 from burnscar_assets.settings import InSeasonSettings
 from burnscar_assets.storage.contracts import IN_SEASON_RECORDS
-from burnscar_assets.storage.tables import TABLE_CRS
+from burnscar_assets.storage.tables import table_crs
 
 SOURCE: Final = "WFIGS"
 EXPECTED: Final = "expected"
 """`contained_by` of a fire whose containment was still to come."""
 
-CALIFORNIA: Final = "US-CA"
-"""State of origin of the fires that must lie in California."""
 
 COMPLETE_PERCENT: Final = 100.0
 
@@ -82,10 +82,10 @@ def read_season(
         notes: What was cleaned is added, a sentence each.
 
     Returns:
-        Contract IN_SEASON_RECORDS (EPSG:3310), sorted by `record_id`; empty while there is none.
+        Contract IN_SEASON_RECORDS (the region's CRS), sorted by `record_id`; empty while there is none.
 
     Raises:
-        InputError: no such layer, one of other fields, or one whose records of California lie elsewhere.
+        InputError: no such layer, one of other fields, or one whose records of the region lie elsewhere.
         SourceUnavailableError: no answer after all tries, or rows changed while they were read.
     """
     layer, rows = read_rest_layer(settings.source, settings, progress, where=season_sql(settings, fire_year))
@@ -93,11 +93,13 @@ def read_season(
 
 
 def season_sql(settings: InSeasonSettings, fire_year: int) -> str:
-    """SQL of the records of a fire year, from midnight to midnight in California, with absolute dates.
+    """SQL of the records of a fire year, from midnight to midnight in the region, with absolute dates.
 
     NIFC asks not to query by dates relative to now.
     """
-    start, end = (f"TIMESTAMP '{year}-01-01 08:00:00'" for year in (fire_year, fire_year + 1))
+    region = working_region()
+    days = [region.first_day(year) for year in (fire_year, fire_year + 1)]
+    start, end = (f"TIMESTAMP '{region.midnight(day):%Y-%m-%d %H:%M:%S}'" for day in days)
     found = "attr_FireDiscoveryDateTime"
     return f"attr_POOState = '{settings.state}' AND {found} >= {start} AND {found} < {end}"
 
@@ -135,7 +137,7 @@ def normalise_incidents(
         notes: What was cleaned is added, a sentence each.
 
     Raises:
-        InputError: a needed field is missing, or holds text where dates belong; or most records of California lie
+        InputError: a needed field is missing, or holds text where dates belong; or most records of the region lie
             elsewhere than their CRS says.
     """
     found = match_incident_fields(tuple(map(str, raw.columns)), label, setting)
@@ -145,11 +147,17 @@ def normalise_incidents(
     global_ids = as_text(take(raw, found, "global_id"))
     rows["newest_id"] = _fire_ids(rows, _identifier(global_ids))
     rows["record_id"] = _record_ids(rows, global_ids)
-    placed = raw.geometry.to_crs(TABLE_CRS)
-    here = as_text(take(raw, found, "state")).eq(CALIFORNIA).fillna(False).to_numpy(dtype=bool)
+    placed = raw.geometry.to_crs(table_crs())
+    here = _of_region(as_text(take(raw, found, "state")))
     check_place(raw.geometry[here], placed[here], rows.loc[here, "reported_area_ha"].to_numpy(dtype=float), label)
-    records = gpd.GeoDataFrame(rows, geometry=placed.to_numpy(), crs=TABLE_CRS)
+    records = gpd.GeoDataFrame(rows, geometry=placed.to_numpy(), crs=table_crs())
     return IN_SEASON_RECORDS.conform(records).sort_values("record_id", ignore_index=True)
+
+
+def _of_region(states: pd.Series) -> NDArray[np.bool_]:
+    """Which records are of fires that must lie in the region: all of them where nothing says what is."""
+    code = working_region().iso_code
+    return np.ones(len(states), bool) if code is None else states.eq(code).fillna(False).to_numpy(dtype=bool)
 
 
 def _rows(raw: gpd.GeoDataFrame, found: dict[str, str], label: str) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from burnscar_assets.mapping.frame import Box, Frame, project
 from burnscar_assets.mapping.spec import MapTask
 from burnscar_assets.storage.contracts import BURN_HISTORY, IN_SEASON_BURNS
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.storage.tables import TABLE_CRS, read_years
+from burnscar_assets.storage.tables import read_years, table_crs
 
 SEEN, OTHER_BURN, OLD_SCAR = 1, 2, 3
 """Codes of `Ground.codes`; 0 is none of these."""
@@ -139,8 +139,8 @@ def told_apart(
 
 
 def near(rows: gpd.GeoDataFrame, frame: Frame) -> shapely.Geometry:
-    """What of some rows (in TABLE_CRS) lies in a frame, EPSG:4326."""
-    place = project(frame.footprint, GEOGRAPHIC_CRS, TABLE_CRS)
+    """What of some rows (in table_crs()) lies in a frame, EPSG:4326."""
+    place = project(frame.footprint, GEOGRAPHIC_CRS, table_crs())
     found = rows[rows.geometry.intersects(place)]
     return found.to_crs(GEOGRAPHIC_CRS).geometry.union_all() if len(found) else shapely.Polygon()
 

@@ -28,7 +28,7 @@ from burnscar_assets.sampling.randomness import key_of, mix, uniform
 from burnscar_assets.sampling.splits import GroundMap, SplitMap
 from burnscar_assets.settings import Settings
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.storage.tables import TABLE_CRS
+from burnscar_assets.storage.tables import table_crs
 
 FIRE, NO_FIRE = "fire", "no_fire"
 """Roles of frames."""
@@ -109,7 +109,7 @@ def frames_without_fire(
     Args:
         perimeters: table `fire_perimeters` of the year.
         burns: table `burn_history` of it.
-        land: polygons, EPSG:3310.
+        land: polygons, the region's CRS.
         settings: of the world.
         root: of the world.
     """
@@ -154,7 +154,7 @@ def draw_truth(
         since: when the image before was taken, if that was before the days that it was first looked for in.
     """
     frame, task = planned.frame, planned.task
-    place = project(frame.footprint, GEOGRAPHIC_CRS, TABLE_CRS)
+    place = project(frame.footprint, GEOGRAPHIC_CRS, table_crs())
     near = burns[burns.geometry.intersects(place) & (burns["burn_id"] != task.fire_id)]
     fresh = near[told_apart(near, task, since)[0]].to_crs(GEOGRAPHIC_CRS).geometry
     own = task.geometry if task.fire_id is not None else shapely.Polygon()
@@ -163,7 +163,7 @@ def draw_truth(
         codes[frame.covers(shape, frame.box)] = UNLABELLED
     codes[frame.covers(own, frame.box)] = BURNT
     for block in _blocks_of(_UNLABELLED_GROUND.get(planned.split, ()), place, settings):
-        codes[frame.covers(project(block, TABLE_CRS, GEOGRAPHIC_CRS), frame.box)] = UNLABELLED
+        codes[frame.covers(project(block, table_crs(), GEOGRAPHIC_CRS), frame.box)] = UNLABELLED
     return codes
 
 
@@ -205,9 +205,9 @@ def _within(frame: Frame, fire: shapely.Geometry, land: npt.NDArray[np.object_])
 
 
 def _frame_at(x_m: float, y_m: float, settings: Settings) -> Frame:
-    """The frame without fire about a point, EPSG:3310 metres."""
+    """The frame without fire about a point, metres of the region's CRS."""
     resolution_m = settings.windows.resolution_m
-    centre = project(shapely.Point(x_m, y_m), TABLE_CRS, GEOGRAPHIC_CRS)
+    centre = project(shapely.Point(x_m, y_m), table_crs(), GEOGRAPHIC_CRS)
     epsg = zone_of(centre.buffer(1e-6))
     point = project(centre, GEOGRAPHIC_CRS, f"EPSG:{epsg}")
     side_px = round(settings.fire_scenes.without_fire_m / resolution_m)
@@ -245,7 +245,7 @@ def _lot(names: pd.Series, *parts: str | int) -> int:
 
 
 def _blocks_of(splits: tuple[Split, ...], place: shapely.Geometry, settings: Settings) -> Iterator[shapely.Geometry]:
-    """Blocks of ground of some splits that a place (EPSG:3310) touches."""
+    """Blocks of ground of some splits that a place (the region's CRS) touches."""
     split_map = SplitMap(settings.sampling.splits)
     west, south, east, north = place.bounds
     (first_col, last_col), (first_row, last_row) = split_map.block_of([west, east], [south, north])

@@ -34,13 +34,13 @@ def draw_candidates(
     """Points on land without fire, on training ground, none of which was sampled.
 
     Args:
-        perimeters: table `fire_perimeters` of the year, EPSG:3310.
+        perimeters: table `fire_perimeters` of the year, the region's CRS.
         history: table `burn_history` of the year.
         sampled: table `sample_points` of the year; candidates keep the spacing from all of its points.
         fire_year: the year.
         sampling: as the points were sampled with.
         windows: size of the windows.
-        land: land to draw from, EPSG:3310; a coarse outline of California if there is none.
+        land: land to draw from, the region's CRS; the coarse outline of the region if there is none.
         count: how many are wanted, about; there may be less room.
 
     Returns:

@@ -18,7 +18,7 @@ from burnscar_assets.mapping.scene_frames import frames_of_fires
 from burnscar_assets.settings import Settings
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.storage.tables import TABLE_CRS, table_path
+from burnscar_assets.storage.tables import table_crs, table_path
 
 JUDGES: dict[Split, tuple[Split, ...]] = {Split.TRAIN: (Split.VAL, Split.TEST), Split.VAL: (Split.TEST,)}
 """Splits whose fires' frames windows of a split keep off."""
@@ -47,7 +47,7 @@ def judged_frames(
         fold: that the checkpoint is judged on, in a world with folds.
 
     Returns:
-        fire_id, split (val or test) and the frame's footprint, EPSG:3310.
+        fire_id, split (val or test) and the frame's footprint, the region's CRS.
 
     Raises:
         MissingDataError: a year has no perimeters.
@@ -61,8 +61,8 @@ def judged_frames(
             role = roles.get(planned.split, planned.split)
             rows.append({"fire_id": planned.task.fire_id, "split": str(role)})
             footprints.append(planned.frame.footprint)
-    shapes = gpd.GeoSeries(footprints, crs=GEOGRAPHIC_CRS).to_crs(TABLE_CRS)
-    return gpd.GeoDataFrame(rows, columns=["fire_id", "split"], geometry=shapes.to_numpy(), crs=TABLE_CRS)
+    shapes = gpd.GeoSeries(footprints, crs=GEOGRAPHIC_CRS).to_crs(table_crs())
+    return gpd.GeoDataFrame(rows, columns=["fire_id", "split"], geometry=shapes.to_numpy(), crs=table_crs())
 
 
 def on_judged_frames(windows: gpd.GeoDataFrame, frames: gpd.GeoDataFrame) -> NDArray[np.bool_]:

@@ -21,6 +21,7 @@ from burnscar_assets.orchestration.execution import Refreshed, Runner, open_runn
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.reporting import listening
 from burnscar_assets.progress import Progress
+from burnscar_assets.regions.load import work_in
 from burnscar_assets.sampling.selection import select_fires
 from burnscar_assets.settings import load_settings, parse_settings
 from burnscar_assets.stage_progress import live_stages
@@ -50,6 +51,7 @@ def run_demo(options: DemoOptions) -> int:
     console = Console()
     settings_file, root = demo_world(options)
     settings = load_settings(settings_file)
+    work_in(settings.ground)
     world = World(settings, root)
     console.print(f"[bold]{escape(settings.name)}[/]: data root {root.path}", highlight=False)
     with open_runner(world, settings_file) as runner, live_stages() as stages, listening(stages):

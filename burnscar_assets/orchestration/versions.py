@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 from burnscar_assets.encoders.load import FOLDER as ENCODERS
 from burnscar_assets.encoders.load import load_encoder
 from burnscar_assets.environment import CONFIGS_DIR, config_file
+from burnscar_assets.regions.load import FOLDER as REGIONS
+from burnscar_assets.regions.load import default_region
 from burnscar_assets.sensors.load import DEFAULT, FOLDER, sensor_file
 from burnscar_assets.settings import Settings
 from burnscar_assets.setups import Setup, load_setup, load_setups
@@ -80,6 +82,7 @@ def stage_settings(asset: str, settings: Settings) -> dict[str, Any]:
     files = {every[field]: config_file(every[field]) for field in read.files if every[field] is not None}
     if "imagery.layer" in values:
         own |= _sensor(settings)
+    own |= _region(settings)
     if "training.model.encoder" in values:
         own |= _encoder(str(every["training.model.encoder"]))
     return values | own | {f"{_FILE}{name}": hash_file(path) for name, path in files.items()}
@@ -90,6 +93,12 @@ def _sensor(settings: Settings) -> dict[str, str]:
     path = sensor_file(settings.imagery.sensor)
     is_shipped = path == CONFIGS_DIR / FOLDER / f"{DEFAULT}.yaml"
     return {} if is_shipped else {f"{_FILE}{FOLDER}/{path.name}": settings.sensor.digest()}
+
+
+def _region(settings: Settings) -> dict[str, str]:
+    """What of the region's file decides results; of the shipped California's that is part of stages' own versions."""
+    region = settings.ground
+    return {} if region == default_region() else {f"{_FILE}{REGIONS}/{region.name}": region.digest()}
 
 
 def _encoder(name: str) -> dict[str, str]:

@@ -39,7 +39,7 @@ def cells_near_fires(frame: SamplingFrame, stratum: Stratum, chosen: npt.NDArray
     """Cells that could meet the perimeters of the chosen fires, as windows of a stratum.
 
     Returns:
-        One row a fire and cell: the columns of `accounts.pick_table`, x_m and y_m of the centre (EPSG:3310),
+        One row a fire and cell: the columns of `accounts.pick_table`, x_m and y_m of the centre (the region's CRS),
         chance (a hash), share (burnt, 0–1), own_ground (whether the fire's split has the ground).
     """
     shapes = frame.fires.geometry.to_numpy()

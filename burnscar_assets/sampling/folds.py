@@ -19,7 +19,7 @@ from burnscar_assets.settings import SamplingSettings, SplitSettings
 from burnscar_assets.storage.contracts import FOLDS
 from burnscar_assets.storage.hashing import hash_json
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.storage.tables import TABLE_CRS, read_table
+from burnscar_assets.storage.tables import read_table, table_crs
 
 _ID_LENGTH = 12
 
@@ -45,15 +45,15 @@ def fire_grounds(
         side_m: side of a window in metres.
 
     Returns:
-        fire_id, fire_year, complex_id and the box, EPSG:3310.
+        fire_id, fire_year, complex_id and the box, the region's CRS.
     """
     reach_m = sampling.ring_gap_m + sampling.ring_width_m + 2 * side_m
     around = perimeters.geometry.bounds.to_numpy() + np.array([-1, -1, 1, 1]) * reach_m
-    framed = shapely.bounds(frames.to_crs(TABLE_CRS).to_numpy()).reshape(-1, 4)
+    framed = shapely.bounds(frames.to_crs(table_crs()).to_numpy()).reshape(-1, 4)
     low, high = np.minimum(around, framed)[:, :2], np.maximum(around, framed)[:, 2:]
     boxes = shapely.box(low[:, 0], low[:, 1], high[:, 0], high[:, 1])
     named = perimeters[["fire_id", "fire_year", "complex_id"]].reset_index(drop=True)
-    return gpd.GeoDataFrame(named, geometry=boxes, crs=TABLE_CRS)
+    return gpd.GeoDataFrame(named, geometry=boxes, crs=table_crs())
 
 
 def deal_folds(grounds: gpd.GeoDataFrame, settings: SplitSettings) -> gpd.GeoDataFrame:

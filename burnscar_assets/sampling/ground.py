@@ -1,7 +1,7 @@
 """Geometry of many perimeters against many windows, fast enough for a state and its burn history.
 
 Perimeters have up to tens of thousands of vertices, windows have four: cut into small pieces once, a
-perimeter answers questions about windows quickly. All coordinates are EPSG:3310 metres.
+perimeter answers questions about windows quickly. All coordinates are metres of the region's CRS.
 """
 
 from collections.abc import Sequence

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyproj
 import shapely
 
-from burnscar_assets.storage.tables import TABLE_CRS
+from burnscar_assets.storage.tables import table_crs
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -96,33 +96,33 @@ class Lattice:
         return Cells(zones, col, row)
 
     def cells_at_albers(self, x_m: npt.ArrayLike, y_m: npt.ArrayLike) -> Cells:
-        """The cells that points in EPSG:3310 (metres) lie in."""
-        return self.cells_at(*transformer(TABLE_CRS, GEOGRAPHIC_CRS).transform(x_m, y_m))
+        """The cells that points in metres of the region's CRS lie in."""
+        return self.cells_at(*transformer(table_crs(), GEOGRAPHIC_CRS).transform(x_m, y_m))
 
     def cells_within(self, bounds: npt.ArrayLike) -> Cells:
         """All usable cells that meet a box, and some around it.
 
         Args:
-            bounds: least x, least y, greatest x, greatest y, EPSG:3310 metres.
+            bounds: least x, least y, greatest x, greatest y, metres of the region's CRS.
         """
-        corners = transformer(TABLE_CRS, GEOGRAPHIC_CRS).transform_bounds(*np.asarray(bounds, dtype=float))
+        corners = transformer(table_crs(), GEOGRAPHIC_CRS).transform_bounds(*np.asarray(bounds, dtype=float))
         found = []
         for zone in _zones_between(*corners):
-            box = transformer(TABLE_CRS, f"EPSG:{zone}").transform_bounds(*np.asarray(bounds, dtype=float))
+            box = transformer(table_crs(), f"EPSG:{zone}").transform_bounds(*np.asarray(bounds, dtype=float))
             first_col, first_row, last_col, last_row = np.floor(np.array(box) / self.side_m).astype(np.int64)
             col, row = np.meshgrid(np.arange(first_col, last_col + 1), np.arange(first_row, last_row + 1))
             cells = Cells(np.full(col.size, zone, dtype=np.int64), col.ravel(), row.ravel())
             found.append(cells.take(self.within_zone(cells)))
         return Cells.concatenate(found)
 
-    def centres(self, cells: Cells, crs: str = TABLE_CRS) -> tuple[Floats, Floats]:
-        """Coordinates x and y of the cells' centres in a coordinate system."""
-        return self._corners(cells, np.array([[0.5, 0.5]]), crs)
+    def centres(self, cells: Cells, crs: str | None = None) -> tuple[Floats, Floats]:
+        """Coordinates x and y of the cells' centres in a coordinate system, by default that of tables."""
+        return self._corners(cells, np.array([[0.5, 0.5]]), crs or table_crs())
 
     def footprints(self, cells: Cells) -> npt.NDArray[np.object_]:
-        """Squares of the cells as polygons in EPSG:3310."""
+        """Squares of the cells as polygons in the region's CRS."""
         corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=float)
-        x_m, y_m = self._corners(cells, corners, TABLE_CRS)
+        x_m, y_m = self._corners(cells, corners, table_crs())
         return shapely.polygons(np.stack([x_m, y_m], axis=-1).reshape(len(cells), 4, 2))
 
     def within_zone(self, cells: Cells) -> npt.NDArray[np.bool_]:

@@ -41,7 +41,7 @@ class Candidates:
 
     Attributes:
         table: windows drawn on ground of their fire's split, once each: the columns of `accounts.pick_table`,
-            x_m and y_m of the centre (EPSG:3310), chance (a hash), clear (whether it keeps off every burn).
+            x_m and y_m of the centre (the region's CRS), chance (a hash), clear (whether it keeps off every burn).
         rejected: by reason, how many drawn windows of each fire fell for it.
         drawn: all windows drawn, round by round, and whether a burn is too near to each.
     """

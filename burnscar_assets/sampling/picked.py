@@ -27,7 +27,7 @@ class PickedStratum:
         rejected: drawn windows of each fire that fell for each of `REJECTED_FOR`, shape (n, 2).
         fire, cells, rank: of each pick the fire, the cell (EPSG code, column, row; shape (k, 3)) and its turn.
         drawn_fire, drawn_cells: the same of each window that was drawn, shapes (m,) and (m, 3).
-        drawn_x_m, drawn_y_m: its centre, EPSG:3310, to a few centimetres.
+        drawn_x_m, drawn_y_m: its centre, the region's CRS, to a few centimetres.
         drawn_shows: whether a burn is too near to it.
         losses: points wanted and not had.
     """

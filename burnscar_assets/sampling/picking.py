@@ -17,7 +17,7 @@ _FIRST_RADIUS = 0.6
 """Share of the radius at which picks would fill a square: near 1, they are pushed to its edge."""
 _SHRINK = 0.7
 _DISTORTION = 0.98
-"""Distances in EPSG:3310 are within 2 % of those in a UTM zone, in and around California."""
+"""Distances in California's CRS are within 2 % of those in a UTM zone; in those of larger regions mostly, too."""
 
 
 def extent_of(candidates: pd.DataFrame) -> float:
@@ -34,7 +34,7 @@ def spread(candidates: pd.DataFrame, wanted: int, least_m: float, extent_m: floa
     candidate that isn't picked makes no difference: without it, the picks are the same.
 
     Args:
-        candidates: with x_m and y_m (EPSG:3310 metres) and chance (a hash).
+        candidates: with x_m and y_m (metres of the region's CRS) and chance (a hash).
         wanted: how many to pick at most.
         least_m: least distance between picks, metres on the ground.
         extent_m: longer side of the area to spread them over, metres: it and `wanted` give the first radius.

@@ -7,6 +7,7 @@ import pandas as pd
 
 from burnscar_assets.classes import BURNT, CLASS_NAMES, MIXED, Stratum, split_colors
 from burnscar_assets.sampling.land import load_land
+from burnscar_assets.storage.tables import table_crs
 from burnscar_assets.text import as_drawn
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ def plot_points(
     """Draw points on a map, and beside it how many there are.
 
     Args:
-        points: table `sample_points`, EPSG:3310.
-        perimeters: table `fire_perimeters` of the year, EPSG:3310.
+        points: table `sample_points`, the region's CRS.
+        perimeters: table `fire_perimeters` of the year, the region's CRS.
         title: heading.
         simulated: whether the perimeters are simulated, which the heading then says.
         losses: table `sample_losses`; adds bars of points lost by reason.
@@ -57,7 +58,7 @@ def plot_folds(folds: gpd.GeoDataFrame, *, title: str, simulated: bool) -> "Figu
     """Draw the ground of every fold's fires on a map.
 
     Args:
-        folds: table `folds`, EPSG:3310.
+        folds: table `folds`, the region's CRS.
         title: heading.
         simulated: whether the perimeters are simulated, which the heading then says.
     """
@@ -73,7 +74,7 @@ def plot_folds(folds: gpd.GeoDataFrame, *, title: str, simulated: bool) -> "Figu
         centres = mine.geometry.centroid
         axes.scatter(centres.x, centres.y, s=9, color=color, label=f"{fold}: {len(mine)} fires")
     axes.set_aspect("equal")
-    axes.set(xlabel="EPSG:3310, km", ylabel="")
+    axes.set(xlabel=f"{table_crs()}, km", ylabel="")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(lambda value, _: f"{value / _KILOMETRE_M:.0f}")
     axes.tick_params(labelsize=7)
@@ -100,7 +101,7 @@ def _draw_map(axes: "Axes", points: gpd.GeoDataFrame, perimeters: gpd.GeoDataFra
             label=f"{category}, {split}: {len(group)}",
         )
     axes.set_aspect("equal")
-    axes.set(xlabel="EPSG:3310, km", ylabel="")
+    axes.set(xlabel=f"{table_crs()}, km", ylabel="")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(lambda value, _: f"{value / _KILOMETRE_M:.0f}")
     axes.tick_params(labelsize=7)

@@ -34,7 +34,7 @@ from burnscar_assets.sampling.strata import StratumSource
 from burnscar_assets.settings import SamplingSettings, WindowSettings
 from burnscar_assets.storage.contracts import SAMPLE_LOSSES, SAMPLE_POINTS
 from burnscar_assets.storage.hashing import hash_json
-from burnscar_assets.storage.tables import TABLE_CRS
+from burnscar_assets.storage.tables import table_crs
 
 _ID_LENGTH = 16
 _OF_A_FIRE = (Stratum.BURNT, Stratum.RING, Stratum.GRANULE, Stratum.EDGE)
@@ -100,13 +100,13 @@ def sample_points(
     """Sample the points of a fire year.
 
     Args:
-        perimeters: table `fire_perimeters` of the year, EPSG:3310.
+        perimeters: table `fire_perimeters` of the year, the region's CRS.
         history: table `burn_history` of the year: burns that negatives keep off.
         fire_year: the year.
         sampling: numbers, strata, distances, splits.
         windows: size of the windows.
-        land: land to draw from, EPSG:3310; a coarse outline of California if there is none.
-        hard_negatives: polygons of confusers, EPSG:3310.
+        land: land to draw from, the region's CRS; the coarse outline of the region if there is none.
+        hard_negatives: polygons of confusers, the region's CRS.
         split_map: what ground is used for; by default, the blocks of the settings.
         before: what an earlier sampling of the year remembers: it saves work, and changes nothing.
         code: version of the code that samples; what other code remembers is not used.
@@ -215,7 +215,7 @@ def _points_table(picks: pd.DataFrame, frame: SamplingFrame, fire_year: int) -> 
             "lat": lat,
         },
         geometry=gpd.points_from_xy(x_m, y_m),
-        crs=TABLE_CRS,
+        crs=table_crs(),
     )
     identity = ["fire_id", "utm_epsg", "cell_col", "cell_row", "category", "containment_date"]
     table["point_id"] = [

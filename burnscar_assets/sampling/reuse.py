@@ -54,7 +54,7 @@ class Inputs:
         key: code, settings and ground; another one and nothing is kept.
         fires: hash of identity, perimeter, area, complex and split of each fire of the frame.
         burns: hash of each burn that windows keep off.
-        bounds: bounds of each burn, EPSG:3310 metres, shape (n, 4).
+        bounds: bounds of each burn, metres of the region's CRS, shape (n, 4).
     """
 
     key: str
@@ -131,7 +131,7 @@ def picks_stay(before: Memory, burns: Shapes, side_m: float, settings: SamplingS
 
     Args:
         before: what that sampling remembers.
-        burns: all burns that windows keep off now, EPSG:3310.
+        burns: all burns that windows keep off now, the region's CRS.
         side_m: side of a window in metres.
         settings: as before.
     """
@@ -218,7 +218,7 @@ class _Changed:
     """Burns that came or went since windows were drawn.
 
     Attributes:
-        boxes: bounds of each, EPSG:3310 metres, shape (n, 4).
+        boxes: bounds of each, metres of the region's CRS, shape (n, 4).
         burns: all burns that there are now.
         lattice: of the windows.
         gap_m: least distance of a window from any burn, metres.

@@ -32,7 +32,7 @@ def select_fires(perimeters: gpd.GeoDataFrame, settings: SamplingSettings) -> gp
     as far as the year has such fires; training and then the others fill what is left.
 
     Args:
-        perimeters: table `fire_perimeters` of one fire year, EPSG:3310.
+        perimeters: table `fire_perimeters` of one fire year, the region's CRS.
         settings: number of fires, seed, rings and splits.
 
     Returns:

@@ -1,6 +1,6 @@
 """Which ground is for training, validation and test: decided once, for all fire years and releases.
 
-EPSG:3310 is cut into square blocks, and each block is dealt to a split by a hash of the seed, its column
+the region's CRS is cut into square blocks, and each block is dealt to a split by a hash of the seed, its column
 and its row. Nothing else enters, so ground never changes its split: not with the fire year, the release,
 or an edited perimeter. A window belongs to a split only if it lies there wholly, with a margin.
 
@@ -46,17 +46,17 @@ class SplitMap:
         self._key = key_of("ground-block", settings.seed)
 
     def block_of(self, x_m: npt.ArrayLike, y_m: npt.ArrayLike) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Columns and rows of the blocks that points (EPSG:3310, metres) lie in."""
+        """Columns and rows of the blocks that points (the region's CRS, metres) lie in."""
         col = np.floor(np.asarray(x_m, dtype=float) / self._side_m).astype(np.int64)
         row = np.floor(np.asarray(y_m, dtype=float) / self._side_m).astype(np.int64)
         return col, row
 
     def block_names(self, x_m: npt.ArrayLike, y_m: npt.ArrayLike) -> list[str]:
-        """Names of the blocks that points (EPSG:3310, metres) lie in: the clusters of what belongs to no fire."""
+        """Names of the blocks that points (region's CRS, metres) lie in: the clusters of what belongs to no fire."""
         return [f"block_{col}_{row}" for col, row in zip(*self.block_of(x_m, y_m), strict=True)]
 
     def block_bounds(self, col: int, row: int) -> tuple[float, float, float, float]:
-        """Least x, least y, greatest x, greatest y of a block, EPSG:3310 metres."""
+        """Least x, least y, greatest x, greatest y of a block, metres of the region's CRS."""
         side = self._side_m
         return col * side, row * side, (col + 1) * side, (row + 1) * side
 
@@ -68,7 +68,7 @@ class SplitMap:
         return np.where(to_train, Split.TRAIN.value, np.where(to_val, Split.VAL.value, Split.TEST.value))
 
     def split_of(self, x_m: npt.ArrayLike, y_m: npt.ArrayLike) -> npt.NDArray[np.str_]:
-        """Splits of the ground at points (EPSG:3310, metres)."""
+        """Splits of the ground at points (the region's CRS, metres)."""
         return self.split_of_block(*self.block_of(x_m, y_m))
 
     def splits_touched(self, boxes: npt.ArrayLike) -> npt.NDArray[np.str_]:
@@ -77,7 +77,7 @@ class SplitMap:
         Two boxes that get different splits are at least two margins apart.
 
         Args:
-            boxes: shape (n, 4), least x, least y, greatest x, greatest y, EPSG:3310 metres.
+            boxes: shape (n, 4), least x, least y, greatest x, greatest y, metres of the region's CRS.
         """
         bounds = np.asarray(boxes, dtype=float).reshape(-1, 4)
         margin = self.settings.margin_m
@@ -127,7 +127,7 @@ class FoldMap:
         return of_fire[~of_fire.index.duplicated()].loc[asked].rename("split")
 
     def block_names(self, x_m: npt.ArrayLike, y_m: npt.ArrayLike) -> list[str]:
-        """Names of the parts of blocks, each of one fold, that points (EPSG:3310, metres) lie in."""
+        """Names of the parts of blocks, each of one fold, that points (the region's CRS, metres) lie in."""
         x, y = np.asarray(x_m, dtype=float), np.asarray(y_m, dtype=float)
         nearest = self._nearest(np.column_stack([x, y, x, y]))[0]
         return [f"{block}_{fold}" for block, fold in zip(self._blocks.block_names(x, y), nearest, strict=True)]
@@ -136,7 +136,7 @@ class FoldMap:
         """The fold whose ground holds each whole box, or `NO_SPLIT`.
 
         Args:
-            boxes: shape (n, 4), least x, least y, greatest x, greatest y, EPSG:3310 metres.
+            boxes: shape (n, 4), least x, least y, greatest x, greatest y, metres of the region's CRS.
         """
         bounds = np.asarray(boxes, dtype=float).reshape(-1, 4)
         parts = [bounds[start : start + _AT_ONCE] for start in range(0, len(bounds), _AT_ONCE)]

@@ -29,7 +29,7 @@ _M_PER_KM = 1000.0
 
 @dataclass(frozen=True)
 class Drawn:
-    """Windows drawn for fires: fire number, number of the box, centre (x, y) and footprint, EPSG:3310 metres."""
+    """Windows drawn for fires: fire number, number of the box, centre and footprint, metres of the region's CRS."""
 
     fire: Ints
     box: Ints
@@ -46,7 +46,7 @@ class StratumSource(Protocol):
     """What a stratum has to offer."""
 
     boxes: Floats
-    """Boxes to draw from, shape (m, 4), EPSG:3310 metres."""
+    """Boxes to draw from, shape (m, 4), metres of the region's CRS."""
 
     clear_of: Pieces
     """Burns that its windows keep off."""
@@ -132,7 +132,7 @@ class InShapes:
     or edited takes few draws from the others, and leaves the rest as they are.
 
     Args:
-        shapes: polygons, EPSG:3310.
+        shapes: polygons, the region's CRS.
         names: identity of each shape, whatever the order of rows.
         least_share: least share of a window inside its shape, 0–1.
         clear_of: burns that the windows keep off.

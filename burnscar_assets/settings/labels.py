@@ -13,6 +13,7 @@ from pydantic import (
 
 from burnscar_assets.labels.layer_address import without_token
 from burnscar_assets.plausible import FIRST_YEAR, LAST_YEAR
+from burnscar_assets.regions.load import default_region
 from burnscar_assets.section import Section
 
 
@@ -104,6 +105,10 @@ class ReleaseSettings(ServiceSettings):
     max_download_mb: int = Field(2000, ge=1, description="A larger download is refused, in megabytes.")
 
 
+def _default_state() -> str:
+    return str(default_region().iso_code)
+
+
 class InSeasonSettings(ServiceSettings):
     """Perimeters of fires that the release doesn't have yet: they are mapped, and never trained on."""
 
@@ -116,7 +121,11 @@ class InSeasonSettings(ServiceSettings):
         "WFIGS_Interagency_Perimeters/FeatureServer/0",
         description="ArcGIS REST layer of WFIGS's perimeters that keeps contained fires.",
     )
-    state: str = Field("US-CA", pattern=r"^[A-Z]{2}-[A-Z]{2}$", description="State of origin, as the layer writes it.")
+    state: str = Field(
+        default_factory=_default_state,
+        pattern=r"^[A-Z]{2}-[A-Z]{2}$",
+        description="State of origin, as the layer writes it.",
+    )
     min_area_ha: float = Field(
         10, ge=0, le=1_000_000, description="Smaller fires aren't mapped, in hectares; a window has 10.2."
     )

@@ -115,7 +115,7 @@ class SamplingSettings(Section):
         "training and validation: only models that answer pixel by pixel are trained with them.",
     )
     land: str | None = Field(
-        None, description="Vector file of the land to sample, under the data root; empty: California in coarse outline."
+        None, description="Vector file of the land to sample, under the data root; empty: the region in coarse outline."
     )
     only_on_land: bool = Field(
         False,

@@ -21,6 +21,9 @@ from burnscar_assets.mapping.settings import FireScenesSettings, MappingSettings
 from burnscar_assets.mining.settings import MiningSettings
 from burnscar_assets.operations import AutomationSettings, ComputeSettings
 from burnscar_assets.plausible import meant_number
+from burnscar_assets.regions.load import DEFAULT as REGION
+from burnscar_assets.regions.load import load_region
+from burnscar_assets.regions.region import Region
 from burnscar_assets.section import Section
 from burnscar_assets.sensors.load import DEFAULT, default_sensor, load_sensor
 from burnscar_assets.sensors.sensor import Sensor
@@ -54,6 +57,9 @@ class Settings(Section):
     name: str = Field(min_length=1, description="Name of the world, shown in the web UI.")
     years: YearSettings
     release: ReleaseSettings
+    region: str = Field(
+        REGION, min_length=1, description="Name of the region's file in `regions/`: of a shipped one, or one's own."
+    )
     in_season: InSeasonSettings = InSeasonSettings()
     perimeters: PerimeterSettings = PerimeterSettings()
     sampling: SamplingSettings = SamplingSettings()
@@ -81,6 +87,11 @@ class Settings(Section):
         of_windows = {"size_px": sensor.window_px, "resolution_m": sensor.resolution_m}
         of_imagery = {"dataset_config": DATASET_OF_SENSOR, "layer": sensor.layer}
         return content | {"windows": of_windows | windows, "imagery": of_imagery | imagery}
+
+    @model_validator(mode="after")
+    def _region_is_there(self) -> Self:
+        load_region(self.region)
+        return self
 
     @model_validator(mode="after")
     def _crops_are_in_the_middle(self) -> Self:
@@ -116,6 +127,15 @@ class Settings(Section):
                 "setups",
             )
         }
+
+    @property
+    def ground(self) -> Region:
+        """The region that the world lies in, read from its file.
+
+        Raises:
+            SettingsError: there is none, or naming what is wrong with it.
+        """
+        return load_region(self.region)
 
     @property
     def sensor(self) -> Sensor:

@@ -109,7 +109,7 @@ def connect(root: DataRoot) -> "duckdb.DuckDBPyConnection":
 
     A view reads the Parquet files that are there when it is queried: one row set over all fire years, with
     `fire_year` once. A table that has not been made yet is an empty view with its columns, until one
-    connects anew. Geometries are DuckDB's GEOMETRY in EPSG:3310 (`st_astext(geometry)` for WKT; functions
+    connects anew. Geometries are DuckDB's GEOMETRY in the region's CRS (`st_astext(geometry)` for WKT; functions
     that compute need DuckDB's spatial extension, which is not fetched). Times are UTC.
 
     Raises:

@@ -50,7 +50,7 @@ FIRE_PERIMETERS: Final = Table(
         Column("alarm_date", "timestamp", "Alarm."),
         Column("containment_date", "timestamp", "Containment, or the day that stands for it."),
         Column("end_kind", "string", "What `containment_date` is: `contained`, or `assumed` where no day is known."),
-        Column("area_ha", "float", "Area computed in EPSG:3310, in hectares."),
+        Column("area_ha", "float", "Area computed in the region's CRS, in hectares."),
         Column("reported_area_ha", "float", "Area as reported, in hectares."),
         Column("flags", "strings", "Quality flags, e.g. `repaired`, `area_mismatch`."),
         Column("flag", "string", "What the source remarks on the perimeter; empty: nothing."),

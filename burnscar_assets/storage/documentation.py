@@ -13,7 +13,7 @@ Written by `make docs` from `burnscar_assets/storage/contracts.py`; a test keeps
 
 Tables are GeoParquet (plain Parquet where there is no geometry) under
 `<data root>/tables/<table>/fire_year=YYYY/part.parquet`; `release_records` is not partitioned. Geometries are in
-EPSG:3310 (California Albers, metres), times in UTC. A write replaces a partition whole. The data version of an
+the region's CRS (equal area, metres), times in UTC. A write replaces a partition whole. The data version of an
 asset is the SHA-256 of its table's rows, sorted by key, coordinates to a centimetre.
 
 `burnscar sql "select fire_year, count(*) from windows group by 1"` queries them with DuckDB.

@@ -1,7 +1,7 @@
 """The tables of a world: their columns, and how they are read and written by fire year.
 
 Each table is GeoParquet (or plain Parquet, without a geometry) under `tables/<name>/fire_year=YYYY/`.
-Geometries are in EPSG:3310 (California Albers, metres). A column that isn't in the contract is an error.
+Geometries are in the equal-area CRS of the region (`table_crs`). A column that isn't in the contract is an error.
 """
 
 import threading
@@ -14,12 +14,11 @@ from typing import Literal, NamedTuple
 import pandas as pd
 
 from burnscar_assets.errors import InputError, MissingDataError
+from burnscar_assets.regions.load import working_region
 from burnscar_assets.storage.atomic import atomic_file
 from burnscar_assets.storage.hashing import hash_table
 from burnscar_assets.storage.paths import DataRoot
 
-TABLE_CRS = "EPSG:3310"
-_AUTHORITY = ("EPSG", "3310")
 UNPARTITIONED = "all"
 
 MOST_KEPT_BYTES = 64 * 2**20
@@ -28,6 +27,11 @@ MOST_KEPT_BYTES = 64 * 2**20
 ColumnType = Literal["string", "int", "float", "bool", "timestamp", "geometry", "strings"]
 
 _PANDAS_TYPES = {"string": "string", "int": "Int64", "float": "float64", "bool": "boolean"}
+
+
+def table_crs() -> str:
+    """The CRS of all tables' geometries: that of the region that this process works in."""
+    return working_region().crs
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ class Table:
         if self.has_geometry:
             import geopandas as gpd
 
-            return gpd.GeoDataFrame(out, geometry="geometry", crs=TABLE_CRS).reset_index(drop=True)
+            return gpd.GeoDataFrame(out, geometry="geometry", crs=table_crs()).reset_index(drop=True)
         return pd.DataFrame(out).reset_index(drop=True)
 
     def empty(self) -> pd.DataFrame:
@@ -97,8 +101,9 @@ def _cast(column: pd.Series, kind: ColumnType) -> pd.Series:
 
         geometry = gpd.GeoSeries(column)
         if geometry.crs is None:
-            return geometry.set_crs(TABLE_CRS)
-        return geometry if geometry.crs.to_authority() == _AUTHORITY else geometry.to_crs(TABLE_CRS)
+            return geometry.set_crs(table_crs())
+        same = geometry.crs.to_authority() == tuple(table_crs().split(":"))
+        return geometry if same else geometry.to_crs(table_crs())
     if kind == "timestamp":
         return pd.to_datetime(column, utc=True).astype("datetime64[us, UTC]")
     if kind == "strings":
@@ -124,13 +129,13 @@ def write_table(root: DataRoot, table: Table, rows: pd.DataFrame, fire_year: int
 def read_table(
     root: DataRoot, table: Table, fire_year: int | None, columns: Sequence[str] | None = None
 ) -> pd.DataFrame:
-    """Read one fire year of a table (a GeoDataFrame in EPSG:3310 if it has a geometry).
+    """Read one fire year of a table (a GeoDataFrame in the region's CRS if it has a geometry).
 
     With `columns`, no others are read, and the answer has no geometry.
 
     Raises:
         MissingDataError: naming the command that makes it.
-        InputError: the file is damaged.
+        InputError: the file is damaged, or of another region.
     """
     path = table_path(root, table, fire_year)
     if not path.exists():
@@ -139,9 +144,25 @@ def read_table(
             f"no {table.name}{which}: run burnscar refresh" + (f" --years {fire_year}" if which else "")
         )
     try:
-        return _READ.get(path, columns, geometry=table.has_geometry and columns is None)
+        rows = _READ.get(path, columns, geometry=table.has_geometry and columns is None)
     except (OSError, ValueError) as error:
         raise InputError(f"{path} can't be read ({error}): delete it and run burnscar refresh") from error
+    _check_crs(path, rows)
+    return rows
+
+
+def _check_crs(path: Path, rows: pd.DataFrame) -> None:
+    """See that a table was made in the region that is worked in.
+
+    Raises:
+        InputError: it was not; its coordinates would be taken for others.
+    """
+    crs = getattr(rows, "crs", None)
+    if crs is not None and crs.to_authority() != tuple(table_crs().split(":")):
+        raise InputError(
+            f"{path} is in {crs.name}, but {working_region().title} has {table_crs()}: correct region in the "
+            "settings, or give the world another data root"
+        )
 
 
 class _Lately:

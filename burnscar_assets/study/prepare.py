@@ -28,6 +28,7 @@ from burnscar_assets.errors import InputError, SettingsError
 from burnscar_assets.labels.perimeters import ASSUMED, clean_perimeters
 from burnscar_assets.labels.release import fetch_release
 from burnscar_assets.progress import Progress, silent
+from burnscar_assets.regions.load import work_in
 from burnscar_assets.sensors.load import FOLDER, load_sensor
 from burnscar_assets.sensors.sensor import Sensor
 from burnscar_assets.settings import (
@@ -104,6 +105,8 @@ def prepare_study(options: StudyOptions, root: DataRoot, progress: Progress = si
     os.environ[CONFIG_VARIABLE] = str(root.world_file)
     images, perimeters = options.images.resolve(), options.perimeters.resolve()
     known = _known_world(images, perimeters, root)
+    if known:
+        work_in(known.ground)
     problems: Problems = defaultdict(list)
     files = read_headers(images, problems, progress)
     refuse(problems)

@@ -11,7 +11,7 @@ from burnscar_assets.demo.truth import TRUTH_FILE
 from burnscar_assets.mapping.frame import Box, Frame, project
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.storage.tables import TABLE_CRS, write_table
+from burnscar_assets.storage.tables import table_crs, write_table
 from burnscar_assets_tests.sampling.fire_worlds import Fire, perimeters_of
 
 FRAME = Frame(32610, 10, Box(60_000, -430_000, 60_040, -429_970))
@@ -29,13 +29,13 @@ def root(tmp_path: Path) -> DataRoot:
     """Two fires side by side in 2021, and one where the first lies that burned a year later."""
     root = DataRoot(tmp_path)
     fires = perimeters_of([Fire(0, 0, 1, name="a"), Fire(9, 0, 1, name="b")], 2021)
-    outlines = [ground(2, 2, 12, 12, TABLE_CRS), ground(20, 2, 12, 12, TABLE_CRS)]
-    write_table(root, FIRE_PERIMETERS, fires.set_geometry(outlines, crs=TABLE_CRS), 2021)
-    shapes = [ground(*where, TABLE_CRS) for where in ((2, 2, 10, 12), (19, 2, 12, 12), (2, 2, 12, 12))]
+    outlines = [ground(2, 2, 12, 12, table_crs()), ground(20, 2, 12, 12, table_crs())]
+    write_table(root, FIRE_PERIMETERS, fires.set_geometry(outlines, crs=table_crs()), 2021)
+    shapes = [ground(*where, table_crs()) for where in ((2, 2, 10, 12), (19, 2, 12, 12), (2, 2, 12, 12))]
     years = [2021, 2021, 2022]
     root.simulated.mkdir(parents=True)
     table = {"burn_id": ["1", "2", "3"], "fire_year": years}
-    gpd.GeoDataFrame(table, geometry=shapes, crs=TABLE_CRS).to_parquet(root.simulated / TRUTH_FILE)
+    gpd.GeoDataFrame(table, geometry=shapes, crs=table_crs()).to_parquet(root.simulated / TRUTH_FILE)
     return root
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 from shapely.geometry import box
 
 from burnscar_assets.storage.contracts import PREDICTIONS
-from burnscar_assets.storage.tables import TABLE_CRS
+from burnscar_assets.storage.tables import table_crs
 
 
 def make_predictions(
@@ -41,7 +41,7 @@ def make_predictions(
                 "geometry": box(x_m := x_of(fire_id, cluster_id) + 400 * n, 0, x_m + 320, 320),
             }
         )
-    return PREDICTIONS.conform(gpd.GeoDataFrame(pd.DataFrame(rows), geometry="geometry", crs=TABLE_CRS))
+    return PREDICTIONS.conform(gpd.GeoDataFrame(pd.DataFrame(rows), geometry="geometry", crs=table_crs()))
 
 
 def x_of(fire_id: str, cluster_id: str) -> int:

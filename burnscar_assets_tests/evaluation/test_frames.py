@@ -37,7 +37,7 @@ from burnscar_assets.progress import silent
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.contracts import EVALUATION_METRICS, FIRE_SCENES, MAP_SCORES
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.storage.tables import TABLE_CRS, read_table, table_path, write_table
+from burnscar_assets.storage.tables import read_table, table_crs, table_path, write_table
 from burnscar_assets_tests.evaluation.tiny_world import spec_of
 from burnscar_assets_tests.mapping.map_kit import SmallScene, degrees
 from burnscar_assets_tests.mapping.test_fire_scenes import burns_of, fires_of, settings_of
@@ -123,7 +123,7 @@ def test_old_scars_are_no_burn_of_a_judged_map_and_are_counted(world: DataRoot) 
     spec, folder = spec_of(world), world.checkpoint(YEAR)
     manifest = verify_checkpoint(folder)
     everything = MapRules(1.0, 0.0, -0.5, FRAMES)
-    nothing_seen = gpd.GeoDataFrame({"split": []}, geometry=[], crs=TABLE_CRS)
+    nothing_seen = gpd.GeoDataFrame({"split": []}, geometry=[], crs=table_crs())
 
     def judged(rules: MapRules) -> pd.Series:
         scores = judge_held_out(spec, folder, manifest, rules, nothing_seen, silent).scores
@@ -143,8 +143,8 @@ def test_a_map_of_ground_that_was_trained_on_is_not_judged(world: DataRoot) -> N
     add_scenes(world, ("t", Split.TEST))
     (scene,) = read_fire_scenes(world, YEAR, [Split.TEST])
     folder, rules = world.checkpoint(YEAR), load_report(world, YEAR).held_out.rules.for_maps
-    ground = project(scene.frame.footprint, "EPSG:4326", TABLE_CRS)
-    seen = gpd.GeoDataFrame(geometry=[ground], crs=TABLE_CRS)
+    ground = project(scene.frame.footprint, "EPSG:4326", table_crs())
+    seen = gpd.GeoDataFrame(geometry=[ground], crs=table_crs())
     scores = judge_held_out(spec_of(world), folder, verify_checkpoint(folder), rules, seen, silent).scores
     model = scores[scores["predictor"] == "model"].iloc[0]
     assert not model["judged"] and "trained on its ground" in model["reason"]
@@ -184,8 +184,8 @@ def test_pixels_are_answered_as_maps_answer_them_off_what_was_trained_on(world: 
     assert seen is not None
     answer = judge_block(model, seen, frame.box, lattice, min_clear_share=0.75, batch_size=64)
     trained_on = Box(frame.box.left, frame.box.top, frame.box.left + 40, frame.box.top + 30)
-    ground = project(frame.metres(trained_on).buffer(-0.1), f"EPSG:{frame.epsg}", TABLE_CRS)
-    left_out = gpd.GeoDataFrame(geometry=[ground], crs=TABLE_CRS)
+    ground = project(frame.metres(trained_on).buffer(-0.1), f"EPSG:{frame.epsg}", table_crs())
+    left_out = gpd.GeoDataFrame(geometry=[ground], crs=table_crs())
     truth = scene.truth()
     truth[:30, :40] = 255
     expected = FramePixels.of("v", "v", answer, truth, 0.01)

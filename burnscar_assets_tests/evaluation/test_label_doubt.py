@@ -15,7 +15,7 @@ from burnscar_assets.sensors.load import default_sensor
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.contracts import EVALUATION_METRICS, FIRE_PERIMETERS, PREDICTIONS, TILES, WINDOWS
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.storage.tables import TABLE_CRS, read_table, write_table
+from burnscar_assets.storage.tables import read_table, table_crs, write_table
 from burnscar_assets_tests.evaluation.images_before import BEFORE, add_images_before
 from burnscar_assets_tests.evaluation.prediction_tables import make_predictions
 from burnscar_assets_tests.evaluation.tiny_world import spec_of
@@ -83,7 +83,7 @@ def test_distances_are_those_to_the_nearest_outline(root: DataRoot) -> None:
     make_tiny_dataset(root, years=(2020,), windows_per_year=6)
     windows = read_table(root, WINDOWS, 2020)
     first = windows.geometry.iloc[0]
-    perimeters = gpd.GeoSeries([shapely.box(*first.bounds).buffer(-100), first.buffer(-40)], crs=TABLE_CRS)
+    perimeters = gpd.GeoSeries([shapely.box(*first.bounds).buffer(-100), first.buffer(-40)], crs=table_crs())
     found = edge_distances_m(windows, perimeters)
     assert np.isinf(found[1:]).all()
     row = windows.iloc[0]
@@ -91,7 +91,7 @@ def test_distances_are_those_to_the_nearest_outline(root: DataRoot) -> None:
     centres = gpd.GeoSeries(
         gpd.points_from_xy((row["min_col"] + columns.ravel()) * 10, -(row["min_row"] + rows.ravel()) * 10),
         crs=f"EPSG:{row['utm_epsg']}",
-    ).to_crs(TABLE_CRS)
+    ).to_crs(table_crs())
     assert centres.within(first).all()
     nearest = np.min([centres.distance(outline) for outline in perimeters.boundary], axis=0)
     np.testing.assert_allclose(found[0].ravel(), nearest, atol=0.01)

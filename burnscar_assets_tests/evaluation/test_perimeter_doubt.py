@@ -28,7 +28,7 @@ from burnscar_assets.sensors.load import default_sensor
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.storage.tables import TABLE_CRS
+from burnscar_assets.storage.tables import table_crs
 from burnscar_assets_tests.evaluation.test_frames import TEST, YEAR, Split, add_scenes
 
 SIDE, PERIMETER = 120, (slice(20, 70), slice(20, 70))
@@ -96,9 +96,9 @@ def test_evidence_of_other_images_is_no_reference() -> None:
 def test_frames_are_weighed_and_the_page_shows_images_and_perimeter_of_listed_fires(root: DataRoot) -> None:
     add_scenes(root, ("t", Split.TEST), ("v", Split.VAL))
     frames = read_frames(root, YEAR, [Split.VAL, Split.TEST])
-    ground = gpd.GeoSeries([shapely.box(*TEST.bounds)], crs="EPSG:4326").to_crs(TABLE_CRS).iloc[0]
+    ground = gpd.GeoSeries([shapely.box(*TEST.bounds)], crs="EPSG:4326").to_crs(table_crs()).iloc[0]
     facts = {"fire_id": ["t", "v"], "fire_name": ["<T>", "V"], "area_ha": 36.0, "flag": [None, "odd"]}
-    rows = gpd.GeoDataFrame(facts | {"fire_year": YEAR}, geometry=[ground, ground], crs=TABLE_CRS)
+    rows = gpd.GeoDataFrame(facts | {"fire_year": YEAR}, geometry=[ground, ground], crs=table_crs())
     empty = FIRE_PERIMETERS.empty()
     perimeters = rows.reindex(columns=empty.columns)
     doubts, summary = doubt_perimeters(frames, perimeters, default_sensor(), EvaluationSettings(), silent)

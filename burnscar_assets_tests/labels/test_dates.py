@@ -7,7 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from burnscar_assets.errors import InputError
-from burnscar_assets.labels.dates import CALIFORNIA, calendar_days
+from burnscar_assets.labels.dates import calendar_days
 
 DAYS = st.dates(datetime.date(1900, 1, 1), datetime.date(2090, 12, 31))
 
@@ -23,7 +23,7 @@ def _days(values: object, dtype: object = None) -> list[object]:
 def test_a_day_is_the_same_however_it_is_written(day: datetime.date) -> None:
     """Milliseconds of the weeks about 1970 alone could as well be seconds of our time: they are refused as such."""
     assume(not datetime.date(1969, 11, 1) <= day <= datetime.date(1970, 1, 31))
-    midnight = datetime.datetime.combine(day, datetime.time(), ZoneInfo(CALIFORNIA))
+    midnight = datetime.datetime.combine(day, datetime.time(), ZoneInfo("America/Los_Angeles"))
     epoch_ms = round(midnight.timestamp()) * 1000
     utc = pd.Timestamp(day, tz="UTC")
     assert _days([epoch_ms, None]) == [day, None]

@@ -32,7 +32,7 @@ def _reasons(*changes: dict[str, Any]) -> dict[str, str]:
 CHANGES: dict[str, dict[str, Any]] = {
     "empty_geometry": {"geometry": Polygon()},
     "unusable_geometry": {"geometry": square(0).exterior},
-    "outside_california": {"geometry": square(0, x=3_000_000.0)},
+    "outside_region": {"geometry": square(0, x=3_000_000.0)},
     "alarm_missing": {"ALARM_DATE": pd.NaT},
     "containment_missing": {"CONT_DATE": pd.NaT},
     "containment_before_alarm": {"CONT_DATE": _day("2020-07-31")},

@@ -36,7 +36,7 @@ from burnscar_assets.settings import Settings, load_settings
 from burnscar_assets.storage.atomic import read_json, write_json
 from burnscar_assets.storage.contracts import FIRE_SCENES
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.storage.tables import TABLE_CRS, write_table
+from burnscar_assets.storage.tables import table_crs, write_table
 from burnscar_assets_tests.catalog.small_archive import LEFT, TOP, write_scene
 from burnscar_assets_tests.mapping.map_kit import (
     SIZE_PX,
@@ -65,7 +65,7 @@ def settings_of(root: DataRoot, *scenes: SmallScene) -> Settings:
 
 def fires_of(*shapes: shapely.Geometry, split: Split = Split.TEST, **changes: Any) -> gpd.GeoDataFrame:
     """Fires contained in August, as `plan.judged_fires` gives them."""
-    table = gpd.GeoDataFrame(geometry=list(shapes), crs="EPSG:4326").to_crs(TABLE_CRS)
+    table = gpd.GeoDataFrame(geometry=list(shapes), crs="EPSG:4326").to_crs(table_crs())
     facts = {
         "fire_id": [f"f{number}" for number in range(len(table))], "fire_year": YEAR, "fire_name": "FIRE",
         "alarm_date": datetime(YEAR, 7, 28, tzinfo=UTC), "containment_date": datetime(YEAR, 8, 1, tzinfo=UTC),
@@ -76,7 +76,7 @@ def fires_of(*shapes: shapely.Geometry, split: Split = Split.TEST, **changes: An
 
 def burns_of(*burns: tuple[shapely.Geometry, int]) -> gpd.GeoDataFrame:
     """A burn history: shapes and years; a burn of the year itself has no other date."""
-    shapes = gpd.GeoSeries([shape for shape, _ in burns], crs="EPSG:4326").to_crs(TABLE_CRS)
+    shapes = gpd.GeoSeries([shape for shape, _ in burns], crs="EPSG:4326").to_crs(table_crs())
     return gpd.GeoDataFrame(
         {
             "burn_id": [f"b{number}" for number in range(len(burns))],
@@ -85,7 +85,7 @@ def burns_of(*burns: tuple[shapely.Geometry, int]) -> gpd.GeoDataFrame:
             "containment_date": np.array(["NaT"] * len(burns), "datetime64[us]"),
         },
         geometry=shapes.to_numpy(),
-        crs=TABLE_CRS,
+        crs=table_crs(),
     ).assign(
         alarm_date=lambda rows: rows["alarm_date"].dt.tz_localize("UTC"),
         containment_date=lambda rows: rows["containment_date"].dt.tz_localize("UTC"),
@@ -204,7 +204,7 @@ def test_no_pixel_is_judged_in_two_splits(root: DataRoot, split: Split) -> None:
     truth, frame = scene.truth(), scene.frame
     rows, columns = np.indices(frame.shape)
     x, y = frame.transform * (columns.ravel() + 0.5, rows.ravel() + 0.5)
-    points = gpd.GeoSeries(gpd.points_from_xy(x, y), crs=frame.crs).to_crs(TABLE_CRS)
+    points = gpd.GeoSeries(gpd.points_from_xy(x, y), crs=frame.crs).to_crs(table_crs())
     ground = SplitMap(splits).split_of(points.x, points.y).reshape(frame.shape)
     assert {*np.unique(ground)} == {"train", "val", "test"}
     judged = ground == Split.VAL if split == Split.VAL else ground != Split.VAL
@@ -235,20 +235,20 @@ def test_a_map_is_not_judged_on_ground_of_validation(root: DataRoot) -> None:
 def test_frames_without_fire_lie_on_their_splits_land_off_every_burn(root: DataRoot) -> None:
     settings = settings_of(root, AFTER).model_copy(update={"fire_scenes": DEMO.fire_scenes})
     side_m = 8 * settings.sampling.splits.block_km * 1000
-    land = gpd.GeoDataFrame(geometry=[shapely.box(0, 0, side_m, side_m)], crs=TABLE_CRS)
+    land = gpd.GeoDataFrame(geometry=[shapely.box(0, 0, side_m, side_m)], crs=table_crs())
     burn = shapely.box(0, 0, side_m, side_m / 3)
-    burns = burns_of((project(burn, TABLE_CRS, "EPSG:4326"), 2018))
+    burns = burns_of((project(burn, table_crs(), "EPSG:4326"), 2018))
     fires = fires_of(FIRE, degrees(0, -100, 100, 0))
     frames = frames_without_fire(fires, burns, land, settings, root)
     assert len(frames) == len(ALL) * settings.fire_scenes.without_fire and {f.split for f in frames} == {*ALL}
-    places = gpd.GeoSeries([f.frame.footprint for f in frames], crs="EPSG:4326").to_crs(TABLE_CRS)
+    places = gpd.GeoSeries([f.frame.footprint for f in frames], crs="EPSG:4326").to_crs(table_crs())
     split_map = SplitMap(settings.sampling.splits)
     for planned, place in zip(frames, places, strict=True):
         assert split_map.splits_touched(place.bounds)[0] == planned.split
         assert place.within(land.geometry.iloc[0]) and place.distance(burn) >= settings.sampling.ring_gap_m
         assert sum(place.intersects(other) for other in places) == 1
         assert planned.task.fire_id is None and planned.task.after.start.month == 8
-    edited = burns_of(*((project(shape, TABLE_CRS, "EPSG:4326"), 2018) for shape in (burn, places[0].buffer(10))))
+    edited = burns_of(*((project(shape, table_crs(), "EPSG:4326"), 2018) for shape in (burn, places[0].buffer(10))))
     moved = frames_without_fire(fires, edited, land, settings, root)
     assert {f.frame for f in frames} - {f.frame for f in moved} == {frames[0].frame}, "all others stay where they are"
 
@@ -434,7 +434,7 @@ def test_what_burned_since_an_image_of_an_earlier_season_is_not_judged(root: Dat
 def test_what_burned_since_such_an_image_has_no_answer_in_season_either(root: DataRoot) -> None:
     settings = settings_of(root, AFTER, SmallScene("earlier", time="2021-08-10T18:50:00Z"))
     autumn = {"alarm_date": datetime(2021, 10, 1, tzinfo=UTC), "containment_date": datetime(2021, 10, 9, tzinfo=UTC)}
-    nothing = gpd.GeoDataFrame({"fire_id": []}, geometry=[], crs=TABLE_CRS)
+    nothing = gpd.GeoDataFrame({"fire_id": []}, geometry=[], crs=table_crs())
     known = KnownGround(nothing, burns_of((OTHER, 2021)).assign(**autumn))
     (planned,) = frames_of_fires(fires_of(FIRE), settings, root)
     task = planned.task.model_copy(update={"folder": root.path / "map", "work": root.path / "w", "buffer_m": 300.0})

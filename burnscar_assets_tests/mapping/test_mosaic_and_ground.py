@@ -29,7 +29,7 @@ from burnscar_assets.models.plan import seen_windows, windows_of
 from burnscar_assets.models.predictor import Times
 from burnscar_assets.storage.contracts import BURN_HISTORY, IN_SEASON_BURNS, TILES, WINDOWS
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.storage.tables import TABLE_CRS, read_table, write_table
+from burnscar_assets.storage.tables import read_table, table_crs, write_table
 from burnscar_assets_tests.catalog.clouded_archive import CLEAR, ground, whole_scene
 from burnscar_assets_tests.catalog.small_archive import (
     EPSG,
@@ -193,7 +193,7 @@ def burns_of(shapes: dict[str, shapely.Geometry], **known: object) -> gpd.GeoDat
     rows = pd.DataFrame({"burn_id": [*shapes]}).assign(**undated | known)
     for name in ("alarm_date", "containment_date"):
         rows[name] = pd.to_datetime(rows[name], utc=True)
-    return gpd.GeoDataFrame(rows, geometry=[*shapes.values()], crs=TABLE_CRS)
+    return gpd.GeoDataFrame(rows, geometry=[*shapes.values()], crs=table_crs())
 
 
 def test_what_burned_between_the_images_or_in_the_season_is_told_from_older_scars(tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_burns_of_any_source_are_known_label_or_not(root: DataRoot) -> None:
     known = (((), False, set()), ((2020,), False, {"label", "rejected"}), ((2021,), True, {"burning", "scar"}))
     for years, in_season, expected in known:
         burns = KnownGround.of(root, 2020, years, in_season=in_season).burns
-        assert set(burns["burn_id"]) == expected and burns.crs == TABLE_CRS
+        assert set(burns["burn_id"]) == expected and burns.crs == table_crs()
         assert {"burn_year", "alarm_date", "containment_date"} <= {*burns.columns}
     season = KnownGround.of(root, 2020, [2021], in_season=True).burns.sort_values("burn_id")
     fresh, older = told_apart(season, task_of(root.path, fire_id="new", fire_year=2021))
@@ -254,20 +254,20 @@ def test_burns_of_any_source_are_known_label_or_not(root: DataRoot) -> None:
 
 def test_ground_that_was_seen_and_other_burns_are_known_pixel_by_pixel(tmp_path: Path) -> None:
     frame = frame_around(INSIDE, 10)
-    west, south, east, north = gpd.GeoSeries([INSIDE], crs=4326).to_crs(TABLE_CRS).total_bounds
+    west, south, east, north = gpd.GeoSeries([INSIDE], crs=4326).to_crs(table_crs()).total_bounds
     middle = (west + east) / 2
     window = shapely.box(west + 100, south + 100, west + 420, south + 420)
     other = shapely.box(middle, south + 200, east - 100, north - 200)
     own = shapely.box(west + 500, south + 500, middle, north - 500)
     west_half = shapely.box(west + 50, south + 50, middle, north - 50)
     known = KnownGround(
-        gpd.GeoDataFrame({"fire_id": ["t1"]}, geometry=[window], crs=TABLE_CRS),
+        gpd.GeoDataFrame({"fire_id": ["t1"]}, geometry=[window], crs=table_crs()),
         burns_of(
             {"own": own, "own, drawn twice": own.buffer(20), "o1": other, "scar": west_half},
             burn_year=[2022, 2022, 2022, 2015],
         ),
     )
-    area = gpd.GeoSeries([own], crs=TABLE_CRS).to_crs(4326).iloc[0]
+    area = gpd.GeoSeries([own], crs=table_crs()).to_crs(4326).iloc[0]
     task = task_of(tmp_path, area, fire_id="own", fire_year=2022)
     codes = known.under(frame, task).codes(frame, frame.box)
     inside = frame.covers(area, frame.box)

@@ -18,7 +18,7 @@ from burnscar_assets.sampling.splits import SplitMap
 from burnscar_assets.settings import load_settings
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.storage.tables import TABLE_CRS, write_table
+from burnscar_assets.storage.tables import table_crs, write_table
 
 SETTINGS = load_settings(CONFIGS_DIR / "demo.yaml")
 JULY = datetime(2021, 7, 1, tzinfo=UTC), datetime(2021, 7, 20, tzinfo=UTC)
@@ -31,7 +31,7 @@ def test_fires_on_ground_for_testing_are_mapped_and_no_others(root: DataRoot) ->
     fires = gpd.GeoDataFrame(
         {"fire_id": [f"f{n:02}" for n in range(12)]},
         geometry=[shapely.Point(centre).buffer(400) for centre in centres],
-        crs=TABLE_CRS,
+        crs=table_crs(),
     )
     known = {"fire_year": 2020, "simulated": True, "flags": [[]] * len(fires), "area_ha": fires.area / 1e4}
     absent = {name: None for name in FIRE_PERIMETERS.column_names if name not in {*fires.columns, *known}}

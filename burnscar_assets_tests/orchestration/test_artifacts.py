@@ -35,7 +35,7 @@ from burnscar_assets.storage.contracts import (
 )
 from burnscar_assets.storage.object_store import open_store
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.storage.tables import TABLE_CRS, read_table, table_path, write_table
+from burnscar_assets.storage.tables import read_table, table_crs, table_path, write_table
 from burnscar_assets_tests.labels.label_records import frap_fires, season
 from burnscar_assets_tests.orchestration.label_world import LABELS, LabelWorld
 from burnscar_assets_tests.storage.s3_server import s3_server
@@ -157,7 +157,7 @@ def test_maps_by_another_checkpoint_than_the_champion_are_to_be_made(
     root, pair = world.root, Pair("burned_area_maps", 2020)
     row = dict.fromkeys(BURNED_AREA_MAPS.column_names) | {"fire_id": "f", "fire_year": 2020, "complete": True}
     row |= {"checkpoint_year": 2020, "weights_sha256": "a" * 64, "item_ids": [], "simulated": True}
-    rows = gpd.GeoDataFrame([row], geometry=[shapely.box(0, 0, 1, 1)], crs=TABLE_CRS)
+    rows = gpd.GeoDataFrame([row], geometry=[shapely.box(0, 0, 1, 1)], crs=table_crs())
     write_table(root, BURNED_AREA_MAPS, BURNED_AREA_MAPS.conform(rows), 2020)
     root.maps(2020).mkdir(parents=True)
     (root.maps(2020) / "index.html").touch()

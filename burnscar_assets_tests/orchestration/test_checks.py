@@ -84,7 +84,7 @@ def test_a_failed_blocking_check_stops_what_comes_after(
     with open_runner(*world) as runner:
         runner.refresh([2020], assets=["calfire_release", "burn_history"])
         with monkeypatch.context() as patched:
-            patched.setattr(checks, "TABLE_CRS", "EPSG:4326")
+            patched.setattr(checks, "table_crs", lambda: "EPSG:4326")
             stopped = runner.refresh([2020], assets=["fire_perimeters", "sample_points"])
         assert ["a blocking check failed for fire year 2020" in str(error) for error in stopped.failures] == [True]
         assert ("fire_perimeters", "FAILED") in {

@@ -15,7 +15,7 @@ from burnscar_assets.evaluation.spec import load_report
 from burnscar_assets.mapping.folder import damaged_files
 from burnscar_assets.storage.contracts import BURNED_AREA_MAPS, FIRE_PERIMETERS, WINDOWS
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.storage.tables import TABLE_CRS, read_table
+from burnscar_assets.storage.tables import read_table, table_crs
 from burnscar_assets_tests.imported import imported_by
 from burnscar_assets_tests.mapping.catalogue_kit import check_whole
 from burnscar_assets_tests.orchestration.conftest import run_command
@@ -99,7 +99,7 @@ def draw_sample(folder: Path, perimeter: shapely.Geometry) -> Path:
         burned = source.read(1)
         rows, columns = np.random.default_rng(0).choice(np.argwhere(burned != 255), 60, replace=False).T
         points = gpd.GeoSeries(gpd.points_from_xy(*source.xy(rows, columns)), crs=source.crs)
-    seen = np.where(points.to_crs(TABLE_CRS).within(perimeter), "burnt", "unburnt")
+    seen = np.where(points.to_crs(table_crs()).within(perimeter), "burnt", "unburnt")
     stratum = np.where(burned[rows, columns] == 1, "burnt", "unburnt")
     path = folder.parent / "reference.gpkg"
     gpd.GeoDataFrame({"seen": seen, "stratum": stratum}, geometry=points).to_crs(4326).to_file(path)

@@ -31,7 +31,7 @@ from burnscar_assets.settings import Settings, parse_settings
 from burnscar_assets.setups import Setup
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS, TILES, WINDOWS
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.storage.tables import TABLE_CRS, read_table, write_table
+from burnscar_assets.storage.tables import read_table, table_crs, write_table
 from burnscar_assets_tests.mapping.map_kit import AS_ANSWERED, task_of
 from burnscar_assets_tests.sensors.sensor_archive import (
     EPSG,
@@ -103,7 +103,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, settings: Settings) -> DataR
         windows, {name: np.full((16, 16), CLASS_NAMES.index(told), np.uint8) for name, told in named}, root.dataset
     )
     write_table(root, WINDOWS, windows, YEAR)
-    no_fires = gpd.GeoDataFrame({name: [] for name in FIRE_PERIMETERS.column_names}, crs=TABLE_CRS)
+    no_fires = gpd.GeoDataFrame({name: [] for name in FIRE_PERIMETERS.column_names}, crs=table_crs())
     write_table(root, FIRE_PERIMETERS, no_fires, YEAR)
     matches, summary = match_scenes(windows, root.dataset, settings.imagery)
     assert summary.matched == len(windows)

@@ -20,7 +20,7 @@ from burnscar_assets.mapping.pages.templating import render
 from burnscar_assets.mapping.pages.texts import hectares, period, share
 from burnscar_assets.sensors.sensor import Sensor
 from burnscar_assets.storage.atomic import write_if_changed
-from burnscar_assets.storage.tables import TABLE_CRS
+from burnscar_assets.storage.tables import table_crs
 
 DOUBTS_FOLDER: Final = "label_doubts"
 """Beside the folders of maps."""
@@ -104,7 +104,7 @@ def _outline(perimeter: shapely.Geometry, frame: Frame) -> str:
     """A perimeter (EPSG:3310) as an SVG path in pixels of the frame."""
     inverse = ~frame.transform
     drawn = affine_transform(
-        project(perimeter, TABLE_CRS, f"EPSG:{frame.epsg}"),
+        project(perimeter, table_crs(), f"EPSG:{frame.epsg}"),
         [inverse.a, inverse.b, inverse.d, inverse.e, inverse.c, inverse.f],
     )
     return svg_path(drawn.simplify(0.25))

@@ -1,19 +1,17 @@
 """A small map of where the maps lie."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from typing import Any, Final
 
 from markupsafe import Markup
 from pyproj import Transformer
-from shapely import Polygon, box
+from shapely import box
 
 from burnscar_assets.mapping.pages.records import ReadMap
 from burnscar_assets.mapping.pages.templating import render_svg
-from burnscar_assets.storage.tables import TABLE_CRS
+from burnscar_assets.regions.load import working_region
+from burnscar_assets.storage.tables import table_crs
 
 MARGIN: Final = 0.04
 LEAST_RADIUS, MOST_RADIUS = 0.006, 0.03
@@ -23,7 +21,7 @@ HIT_RADIUS: Final = 0.022
 
 @dataclass(frozen=True)
 class Mark:
-    """A map, or several of one folder: its middle in EPSG:3310, its area, and where its page is."""
+    """A map, or several of one folder: its middle in the CRS of tables, its area, and where its page is."""
 
     name: str
     href: str
@@ -35,18 +33,19 @@ class Mark:
 def mark_of(a_map: ReadMap, href: str) -> Mark:
     """The mark of a map."""
     left, bottom, right, top = a_map.grid.bounds
-    to_table = Transformer.from_crs(a_map.grid.crs, TABLE_CRS, always_xy=True)
+    to_table = Transformer.from_crs(a_map.grid.crs, table_crs(), always_xy=True)
     x, y = to_table.transform((left + right) / 2, (bottom + top) / 2)
     return Mark(a_map.record.name, href, x, y, a_map.record.area_ha.mapped or 0.0)
 
 
 def locator(marks: Sequence[Mark]) -> Markup:
-    """Marks on California, their area by burned area; without California where none of them lies there."""
+    """Marks on the region, their area by burned area; without the region where none of them lies there."""
     around = box(
         min(mark.x for mark in marks), min(mark.y for mark in marks),
         max(mark.x for mark in marks), max(mark.y for mark in marks),
     ).buffer(20_000)  # fmt: skip
-    land = [Polygon(ring) for ring in _california()]
+    region = working_region()
+    land = region.drawn
     here = any(part.intersects(around) for part in land)
     shown = [around, *(land if here else [])]
     left, top = min(part.bounds[0] for part in shown), max(part.bounds[3] for part in shown)
@@ -56,7 +55,7 @@ def locator(marks: Sequence[Mark]) -> Markup:
     return render_svg(
         "locator",
         view=f"{-margin:.0f} {-margin:.0f} {width + 2 * margin:.0f} {height + 2 * margin:.0f}",
-        label="California with the maps marked" if here else "Where the maps lie to each other",
+        label=f"{region.title} with the maps marked" if here else "Where the maps lie to each other",
         land=["M" + "L".join(f"{x - left:.0f},{top - y:.0f}" for x, y in part.exterior.coords) + "Z"
               for part in (land if here else [])],
         marks=[_circle(mark, left, top, side, max(mark.area_ha for mark in marks)) for mark in _largest_first(marks)],
@@ -74,9 +73,3 @@ def _circle(mark: Mark, left: float, top: float, side: float, largest_ha: float)
         "name": mark.name, "href": mark.href, "x": round(mark.x - left), "y": round(top - mark.y),
         "r": round(radius), "hit": round(max(radius, side * HIT_RADIUS)),
     }  # fmt: skip
-
-
-@cache
-def _california() -> list[list[tuple[float, float]]]:
-    text = files("burnscar_assets.mapping.pages").joinpath("templates/california.json").read_text(encoding="utf-8")
-    return json.loads(text)["rings"]
