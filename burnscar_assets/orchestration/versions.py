@@ -22,7 +22,7 @@ COMPARISON = "setup_comparison"
 
 STAGE_VERSIONS = {
     "calfire_release": "4",
-    "fire_perimeters": "3",
+    "fire_perimeters": "4",
     "burn_history": "3",
     "sample_points": "5",
     "windows": "4",
@@ -37,7 +37,7 @@ STAGE_VERSIONS = {
     COMPARISON: "7",
 }
 
-IN_SEASON_VERSIONS = {"in_season_records": "3", "in_season_perimeters": "4", "in_season_maps": "14"}
+IN_SEASON_VERSIONS = {"in_season_records": "3", "in_season_perimeters": "5", "in_season_maps": "14"}
 """Stages that a world has if it follows an in-season source; they come after the labels."""
 
 FOLDS_VERSIONS = {"folds": "1"}
