@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kit.figures import Bar, Figure, Report
-from kit.fold_world import Training, by_name, judged_year, make_fold_world, open_fold_world
+from kit.fold_world import Training, by_name, judged_year, make_fold_world, open_world
 from kit.gains import Gain, judged_maps, over_baseline, over_setup, unflagged
 from kit.inner_choice import CHOSEN, choose
 from kit.judging import judge_again, truly_burned
@@ -164,7 +164,7 @@ def run_study(folder: Path) -> DataRoot:
 def measure(options: argparse.Namespace, folder: Path, report: Report) -> None:
     """Measure everything, adding figures to the report as they are known."""
     if options.protocols:
-        for figure in protocol_figures(open_fold_world(DataRoot(options.data.resolve())), folder):
+        for figure in protocol_figures(open_world(DataRoot(options.data.resolve())).of(options.setup), folder):
             report.add(figure)
         return
     scope = QUICK if options.quick else FULL
@@ -178,7 +178,7 @@ def measure(options: argparse.Namespace, folder: Path, report: Report) -> None:
         print(f"real fires not found at {REAL_FIRES}: simulated ones alone are measured", file=sys.stderr)
         return
     study = run_study(folder) if options.data is None else DataRoot(options.data.resolve())
-    for figure in real_figures(open_fold_world(study)):
+    for figure in real_figures(open_world(study)):
         report.add(figure)
 
 
@@ -190,6 +190,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="a small simulated world, to see that it works")
     parser.add_argument("--only", choices=("simulated", "real"), help="one part of it (default: both)")
     parser.add_argument("--protocols", action="store_true", help="the same model by four protocols, of --data")
+    parser.add_argument("--setup", help="whose model, a network's (default: the world's own)")
     options = parser.parse_args()
     if options.protocols and options.data is None:
         parser.error("--protocols is of a world that was made: name its data root with --data")

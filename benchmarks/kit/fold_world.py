@@ -3,13 +3,12 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from burnscar_assets.comparison.read import Contestant
-from burnscar_assets.environment import CONFIG_VARIABLE, CONFIGS_DIR, DATA_VARIABLE
+from burnscar_assets.environment import CONFIG_VARIABLE, CONFIGS_DIR, DATA_VARIABLE, settings_path
 from burnscar_assets.orchestration.assets.setups import contestants
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.settings import load_settings
@@ -61,13 +60,14 @@ def make_fold_world(root: DataRoot, size: Size, training: Training, setups: Sequ
         (root.path / FOLDER / f"{name}.yaml").write_text(text, encoding="utf-8")
     log = root.path / "refresh.log"
     run(("-m", "burnscar_assets", "refresh", "--in-process"), environment(None, BURNSCAR_DATA=str(root.path)), log)
-    return open_fold_world(root)
+    return open_world(root)
 
 
-def open_fold_world(root: DataRoot) -> World:
-    """A world with folds that was made; its set-ups are those of its own folder."""
-    os.environ |= {DATA_VARIABLE: str(root.path), CONFIG_VARIABLE: str(root.world_file)}
-    return World(load_settings(root.world_file), root)
+def open_world(root: DataRoot) -> World:
+    """A world that was made; its set-ups are those of its own folder and the shipped ones."""
+    os.environ[DATA_VARIABLE] = str(root.path)
+    os.environ.pop(CONFIG_VARIABLE, None)
+    return World(load_settings(settings_path(root.path)), root)
 
 
 def judged_year(world: World) -> int:
@@ -78,8 +78,3 @@ def judged_year(world: World) -> int:
 def by_name(world: World) -> dict[str, Contestant]:
     """Its set-ups, the world's own too, as a comparison takes them."""
     return {one.name: one for one in contestants(world)}
-
-
-def is_finished(root: DataRoot) -> bool:
-    """Whether a data root's set-ups were compared."""
-    return Path(root.comparison).is_dir()

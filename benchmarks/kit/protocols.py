@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 
 from burnscar_assets.classes import Split
+from burnscar_assets.evaluation.champion_record import champion_folder, champion_manifest, serving, windows_seen
+from burnscar_assets.evaluation.held_out_maps import judge_season_maps
 from burnscar_assets.evaluation.intervals import Interval, metric_intervals
 from burnscar_assets.evaluation.judge import describe_windows, fix_rules, predict
 from burnscar_assets.evaluation.map_figures import FireMaps, fires_judged
@@ -58,10 +60,10 @@ class Protocol:
 
 
 def by_protocols(world: World, folder: Path) -> Iterator[Protocol]:
-    """Score the world's own set-up, which is trained once more for random windows, in a folder.
+    """Score a set-up that trains a network, once more for random windows, in a folder.
 
     Args:
-        world: whose models were judged; one with folds knows no held-out year.
+        world: whose models were judged, as the set-up sees it; one with folds knows no held-out year.
         folder: for the checkpoint that is trained.
     """
     prepare_environment()
@@ -70,11 +72,19 @@ def by_protocols(world: World, folder: Path) -> Iterator[Protocol]:
     years = [int(key) for key in world.fire_years.get_partition_keys()]
     held_out = read_years(world.root, PREDICTIONS, years)
     yield _of_windows("pure windows of held-out fires", held_out, confidence)
-    fires = fires_judged(read_years(world.root, MAP_SCORES, years))
-    for name, predictor in (("maps of held-out fires", MODEL), ("maps of a held-out year", SEASON)):
-        rows = fires[fires["predictor"] == predictor].reset_index(drop=True)
-        if len(rows):
-            yield _of_maps(name, rows, confidence)
+    yield _of_maps("maps of held-out fires", read_years(world.root, MAP_SCORES, years), MODEL, confidence)
+    if not world.folds:
+        yield _of_maps("maps of a held-out year", _season(world, years[-1]), SEASON, confidence)
+
+
+def _season(world: World, year: int) -> gpd.GeoDataFrame:
+    """Maps of all fires of a year by the champion of the year before; contract MAP_SCORES."""
+    root, before = world.root, world.year_before(year) or year
+    champion = serving(root, before)
+    return judge_season_maps(
+        evaluation_spec(world, year), champion_folder(root, before), champion_manifest(root, before),
+        champion.rules.for_maps, windows_seen(root, before), silent,
+    )  # fmt: skip
 
 
 def _of_windows(name: str, predictions: pd.DataFrame, confidence: float | None) -> Protocol:
@@ -89,7 +99,9 @@ def _of_windows(name: str, predictions: pd.DataFrame, confidence: float | None) 
     return Protocol(name, values["f1_burnt"], values["iou_burnt"], interval, counted)
 
 
-def _of_maps(name: str, rows: pd.DataFrame, confidence: float) -> Protocol:
+def _of_maps(name: str, scores: gpd.GeoDataFrame, predictor: str, confidence: float) -> Protocol:
+    fires = fires_judged(scores)
+    rows = fires[fires["predictor"] == predictor].reset_index(drop=True)
     f1, interval = FireMaps(rows, confidence).mean(rows["f1"].to_numpy(float, na_value=np.nan), "share")
     return Protocol(name, f1, float(rows["iou"].astype(float).mean()), interval, f"{len(rows)} fires, mean of fires")
 
