@@ -9,7 +9,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 
-from burnscar_assets.classes import Split
+from burnscar_assets.classes import Fold, Split
 from burnscar_assets.evaluation.champion_record import champion_folder, champion_manifest, serving, windows_seen
 from burnscar_assets.evaluation.held_out_maps import judge_season_maps
 from burnscar_assets.evaluation.intervals import Interval, metric_intervals
@@ -39,6 +39,10 @@ from burnscar_assets.storage.tables import read_years
 
 SHARES: Final = {Split.TRAIN: 0.6, Split.VAL: 0.2}
 """Of windows, by random split; the rest is for testing."""
+
+
+_BY_NAME: Final = Fold(0, 3)
+"""Of some fold, a checkpoint's windows are those that are named, whatever split their tags say."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,7 @@ def _random_windows(world: World, folder: Path) -> pd.DataFrame:
             "checkpoint": folder.resolve() / "random_windows",
             "names": names_by_split(windows),
             "seen_hash": seen_hash(windows),
-            "fold": None,
+            "fold": _BY_NAME,
             **seen_counts(ChosenWindows(windows, nothing, nothing)),
         }
     )
