@@ -137,8 +137,8 @@ def _report(console: Console, world: World, years: list[int], archive: Simulated
         show_table(comparison_table(root))
         for line in comparison_lines(load_report(root)):
             console.print(escape(line), highlight=False)
-    for notice in sorted({load_manifest(root.checkpoint(year)).notice for year in years}):
-        console.print(f"[bold yellow]note:[/] {escape(notice)}", highlight=False)
+    for notice, titles in _notices(world, years).items():
+        console.print(f"[bold yellow]note:[/] {escape(f'{titles}: {notice}')}", highlight=False)
     console.print(f"imagery: {archive.scenes} simulated scenes, {archive.bytes / 1e6:,.0f} MB", highlight=False)
     option = "" if root.path == Path(DEFAULT_ROOT).resolve() else f" --data {os.path.relpath(root.path)}"
     maps = root.maps(None).parent / PAGE_FILE
@@ -153,6 +153,17 @@ def _report(console: Console, world: World, years: list[int], archive: Simulated
         (f"rslearn dataset materialize --root {os.path.relpath(root.dataset)}", "the dataset is rslearn's own"),
     ):
         console.print(f"  {_prefix()}{command}   [dim]{why}[/]", highlight=False, soft_wrap=True)
+
+
+def _notices(world: World, years: list[int]) -> dict[str, str]:
+    """What networks' weights are, each with the titles of the set-ups that have such."""
+    titles: dict[str, list[str]] = {}
+    own = {None: world.settings.setups.title}
+    for name, title in (own | {name: one.title for name, one in world.setups.items() if one.is_neural}).items():
+        root = world.of(name).root
+        for notice in sorted({load_manifest(root.checkpoint(year)).notice for year in years}):
+            titles.setdefault(notice, []).append(title)
+    return {notice: ", ".join(named) for notice, named in titles.items()}
 
 
 def _prefix() -> str:

@@ -15,6 +15,15 @@ from burnscar_assets.environment import CONFIGS_DIR
 from burnscar_assets.settings import Settings, load_settings
 from burnscar_assets.storage.paths import DataRoot
 
+OLMOEARTH = {
+    "model": {"variant": "v1_2-nano", "allow_random": True, "patch_size": 8},
+    "freeze_epochs": 1,
+    "batch_size": 16,
+    "learning_rate": 1.0e-3,
+    "accelerator": "cpu",
+}
+"""Training of a network with an encoder, from random weights."""
+
 TINY = Scale(granule_m=5400, fires_a_region=2.5)
 
 
@@ -23,7 +32,7 @@ def write_settings(root: DataRoot, **sections: dict[str, Any]) -> Path:
     content = yaml.safe_load((CONFIGS_DIR / "demo.yaml").read_text())
     content |= {"name": "small (simulated)", "years": {"first": 2019, "last": 2020}}
     content["sampling"] |= {"points_per_sqrt_window": 6, "max_points_per_fire": 12}
-    content["training"] |= {"max_epochs": 2, "look_back_years": 1}
+    content["training"] = OLMOEARTH | {"max_epochs": 2, "look_back_years": 1}
     content["setups"] = {"exclude": ["*"]}
     content["demo"] = {"fires_per_year": 7}
     for name, values in sections.items():

@@ -59,9 +59,19 @@ def test_commands_that_look_import_no_more_than_they_need(demo: DemoRun) -> None
 
 def test_a_network_without_an_encoder_is_loaded_without_what_trains_it(demo: DemoRun) -> None:
     load = "import sys, pathlib, burnscar_assets.models.model as m; m.load_model(pathlib.Path(sys.argv[1]))"
-    loaded = imported_by("-c", load, str(demo.root.setup("unet").checkpoint(2019)))
+    loaded = imported_by("-c", load, str(demo.root.checkpoint(2019)))
     assert loaded.code == 0
     assert "torch" in loaded.packages and not {"lightning", "torchmetrics", "wandb"} & loaded.packages
+
+
+def test_the_default_is_what_maps_validation_fires_best_and_the_tutorial_stands_beside_it(demo: DemoRun) -> None:
+    table = read_table(demo.root, SETUP_COMPARISON, None)
+    found = table[table["scope"] == "validation"].set_index("setup")["value"]
+    assert {"default", "tutorial", "trees-per-pixel", "ensemble"} <= set(found.index)
+    trained = found.drop("ensemble")  # of the world's own with others: it can't be the world's own
+    assert trained.idxmax() == "default", trained
+    assert "Chosen by validation:" in demo.output
+    assert "tutorial" in set(table.loc[table["scope"] == "maps", "setup"])
 
 
 def test_the_simulated_perimeters_are_as_promised(demo: DemoRun) -> None:

@@ -121,7 +121,7 @@ def test_side_by_side_comes_to_the_same_as_one_after_the_other(small_archive: Da
         came["setup_comparison None"] = SETUP_COMPARISON.content_hash(rows[~rows["metric"].isin(COSTS)])
         found.append(came)
     assert found[0] == found[1]
-    assert {"unet 2020 checkpoint", "boosted-trees 2019 predictions", "burned_area_maps 2020"} <= found[0].keys()
+    assert {"ensemble 2020 checkpoint", "boosted-trees 2019 predictions", "burned_area_maps 2020"} <= found[0].keys()
 
 
 def of_setups(root: DataRoot) -> Iterator[tuple[str, str]]:
