@@ -68,6 +68,8 @@ def truly_burned(root: DataRoot, fire_years: Sequence[int]) -> Iterator[None]:
         known = by_perimeter(scene)
         if scene.fire_id is None or scene.fire_id not in burns:
             return known
+        if scene.fire_id not in burns:
+            return np.full_like(known, TRUTH_UNKNOWN)
         burned = scene.frame.covers(burns[scene.fire_id], scene.frame.box)
         codes = np.where(burned, TRUTH_BURNT, TRUTH_UNBURNT).astype(np.uint8)
         return np.where(known == TRUTH_UNKNOWN, known, codes)
