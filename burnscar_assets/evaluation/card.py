@@ -20,6 +20,7 @@ from burnscar_assets.evaluation.report import (
     MAPS_DECIDE,
     MAPS_GAIN,
     MAPS_NO_FIRE,
+    MAPS_SEVERITY,
     MAPS_SIZE,
     MAPS_UNFLAGGED,
     MEAN,
@@ -136,6 +137,7 @@ def _told(metrics: pd.DataFrame) -> pd.DataFrame:
     scopes = [
         MAPS,
         MAPS_SIZE,
+        MAPS_SEVERITY,
         MAPS_UNFLAGGED,
         MAPS_GAIN,
         MAPS_NO_FIRE,
@@ -303,6 +305,10 @@ def _scores_of_maps(card: dict[str, Any]) -> Iterator[str]:
     yield ""
     by_size = [f for f in card["metrics"] if (f["method"], f["scope"]) == (MODEL, MAPS_SIZE)]
     yield "Mean IoU by size: " + "; ".join(f"{f['subset']} {_value(f)} ({f['fires']})" for f in by_size) + "."
+    by_severity = [f for f in card["metrics"] if (f["method"], f["scope"]) == (MODEL, MAPS_SEVERITY)]
+    if by_severity:
+        told = "; ".join(f"{f['subset']} {_value(f)} ({f['fires']})" for f in by_severity)
+        yield f"Omission by severity, dNBR less the frame's mode, all fires together: {told}."
     if (unflagged := _find(card, MODEL, MAPS_UNFLAGGED, MAPS_DECIDE, MEAN)) is not None:
         yield f"Without fires that the source has a remark on: {_value(unflagged)} ({unflagged['fires']} fires)."
     false = [

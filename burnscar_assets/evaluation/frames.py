@@ -170,8 +170,7 @@ def old_scars(spec: EvaluationSpec, scene: FireScene, rules: MapRules) -> NDArra
     Raises:
         MissingDataError: an image is gone.
     """
-    ratios = None if rules.scar_bound is None else burn_ratios(spec, scene)
-    return None if ratios is None else ratios.old_scars(rules.scar_bound, ratios.mode)
+    return None if rules.scar_bound is None else rules.old_scars(burn_ratios(spec, scene))
 
 
 def counted(

@@ -15,12 +15,13 @@ from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.errors import InputError
 from burnscar_assets.evaluation.frame_ground import ground_of, indices_of
 from burnscar_assets.evaluation.frame_pixels import Reliability
-from burnscar_assets.evaluation.frames import answer_frame, counted, model_of_frames, old_scars, validation_scenes
+from burnscar_assets.evaluation.frames import answer_frame, burn_ratios, counted, model_of_frames, validation_scenes
 from burnscar_assets.evaluation.ground import frame_clusters
 from burnscar_assets.evaluation.map_baselines import BASELINES, FrameIndices, tune
 from burnscar_assets.evaluation.map_figures import why_no_map
 from burnscar_assets.evaluation.map_rules import MapRules
 from burnscar_assets.evaluation.map_scores import JudgedGround, MapScore, Mask, score_map
+from burnscar_assets.evaluation.map_severity import NO_CLASSES, hits_by_severity, severity_codes
 from burnscar_assets.evaluation.report import MODEL, SEASON
 from burnscar_assets.evaluation.spec import EvaluationSpec
 from burnscar_assets.mapping.fire_scenes import FireScene, read_frames
@@ -101,7 +102,8 @@ def judge_held_out(
             continue
         ground = ground_of(scene, spec.settings)
         probability = None if model is None else answer_frame(spec, model, scene)
-        scars = None if probability is None else old_scars(spec, scene, rules)
+        ratios = burn_ratios(spec, scene)
+        scars, severity = rules.old_scars(ratios), severity_codes(ratios, ground)
         if probability is not None and scene.fire_id is not None:
             pixels.append(counted(scene, cluster, _without(probability, scars), seen))
         reason = (
@@ -110,9 +112,9 @@ def judge_held_out(
             or (TRAINED_THERE if is_seen(scene, ground, seen) else lacks_before(model, scene, ground))
         )
         own = None if probability is None else _by_rules(probability, rules, scars)
-        rows.append(_row(known | {"predictor": MODEL, "reason": reason}, own, ground, spec.settings))
+        rows.append(_row(known | {"predictor": MODEL, "reason": reason}, own, ground, severity, spec.settings))
         for name, prediction in _baselines(spec, scene, ground, thresholds):
-            rows.append(_row(known | {"predictor": name, "reason": ""}, prediction, ground, spec.settings))
+            rows.append(_row(known | {"predictor": name, "reason": ""}, prediction, ground, severity, spec.settings))
     progress("held-out frames judged", len(scenes), len(scenes))
     reliability = (
         None if model is None else Reliability.of(pixels, rules.slope, rules.intercept, spec.settings.confidence)
@@ -148,11 +150,11 @@ def judge_season_maps(
         progress("frames of the season judged", number, len(scenes))
         ground = ground_of(scene, spec.settings, off=near_seen)
         known = _known(scene, facts) | {"seed": manifest.seed, "geometry": places.iloc[number], "predictor": SEASON}
-        answered = None
+        ratios, answered = burn_ratios(spec, scene), None
         if not ground.reason:
-            answered = _by_rules(answer_frame(spec, model, scene), rules, old_scars(spec, scene, rules))
+            answered = _by_rules(answer_frame(spec, model, scene), rules, rules.old_scars(ratios))
         reason = ground.reason or lacks_before(model, scene, ground)
-        rows.append(_row(known | {"reason": reason}, answered, ground, spec.settings))
+        rows.append(_row(known | {"reason": reason}, answered, ground, severity_codes(ratios, ground), spec.settings))
     return MAP_SCORES.conform(gpd.GeoDataFrame(rows, geometry="geometry", crs=table_crs()))
 
 
@@ -237,12 +239,18 @@ def _known(scene: FireScene, facts: Mapping[str, Mapping[str, Any]]) -> dict[str
 
 
 def _unjudged(row: dict[str, Any]) -> dict[str, Any]:
-    nothing = dict.fromkeys((*MapScore.names(), "coverage", "ring_coverage", "threshold", "old_scars_ha"), None)
+    nothing = dict.fromkeys(
+        (*MapScore.names(), "coverage", "ring_coverage", "threshold", "old_scars_ha", *NO_CLASSES), None
+    )
     return nothing | {"judged": False, "with_before": False} | row
 
 
 def _row(
-    row: dict[str, Any], prediction: _Prediction | None, ground: JudgedGround, settings: EvaluationSettings
+    row: dict[str, Any],
+    prediction: _Prediction | None,
+    ground: JudgedGround,
+    severity: NDArray[np.uint8] | None,
+    settings: EvaluationSettings,
 ) -> dict[str, Any]:
     row |= {"coverage": ground.coverage, "ring_coverage": ground.ring_coverage, "with_before": ground.with_before}
     if row["reason"] or prediction is None:
@@ -250,4 +258,6 @@ def _row(
     score = score_map(prediction.called, prediction.answered, ground, settings.outline_margin_m)
     scars = prediction.old_scars
     refused_ha = None if scars is None else float((scars & ground.judged).sum() * ground.pixel_ha)
-    return row | asdict(score) | {"judged": True, "threshold": prediction.threshold, "old_scars_ha": refused_ha}
+    by_severity = hits_by_severity(prediction.called & prediction.answered, ground, severity)
+    rules = {"judged": True, "threshold": prediction.threshold, "old_scars_ha": refused_ha}
+    return row | asdict(score) | by_severity | rules

@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 
 from burnscar_assets.evaluation.ground import frame_clusters
 from burnscar_assets.evaluation.intervals import NO_INTERVAL, Interval, Scale, cluster_intervals, effective_clusters
+from burnscar_assets.evaluation.map_severity import areas_by_severity
 from burnscar_assets.evaluation.report import (
     MAPS,
     MAPS_DECIDE,
     MAPS_GAIN,
     MAPS_NO_FIRE,
     MAPS_POOLED,
+    MAPS_SEVERITY,
     MAPS_SIZE,
     MAPS_UNFLAGGED,
     MEAN,
@@ -86,6 +88,10 @@ class FireMaps:
         """A share of the areas of all fires together, with its interval."""
         part, whole = (self._area(name) for name in _POOLED[metric])
         return self._ratio(part, whole, OVER_FIRES[metric], whole > 0)
+
+    def share(self, part: NDArray[np.float64], whole: NDArray[np.float64]) -> tuple[float, Interval]:
+        """Share of some ground of all fires together, with its interval."""
+        return self._ratio(part, whole, "share", whole > 0)
 
     def counted(self) -> dict[str, Any]:
         """How much is behind a figure."""
@@ -187,12 +193,18 @@ def _over_fires(maps: FireMaps) -> Iterator[_Figure]:
 
 
 def _parts(maps: FireMaps, method: str, settings: EvaluationSettings) -> Iterator[dict[str, Any]]:
-    """IoU by size of the fire, and of the fires without a remark of the source, where another has one."""
+    """IoU by size, omission by severity over all ground, and figures without fires that the source has a remark on."""
     for name, inside in classes_of(maps.rows["area_ha"], settings.size_classes_ha, "ha"):
         if inside.any():
             chosen = maps.of(inside)
             found = chosen.mean(chosen.rows[MAPS_DECIDE].to_numpy(float), "share")
             yield from _named([(name, MAPS_DECIDE, *found)], chosen, method=method, scope=MAPS_SIZE)
+    for name, (burnt, missed) in areas_by_severity(maps.rows).items():
+        if (burnt > 0).any():
+            chosen = maps.of(burnt > 0)
+            yield from _named(
+                [(name, "omission", *maps.share(missed, burnt))], chosen, method=method, scope=MAPS_SEVERITY
+            )
     flagged = (maps.rows["flag"].fillna("") != "").to_numpy(bool)
     if flagged.any() and not flagged.all():
         chosen = maps.of(~flagged)

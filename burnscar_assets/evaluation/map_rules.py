@@ -25,7 +25,7 @@ from burnscar_assets.evaluation.frame_pixels import (
     FramePixels,
     Reliability,
 )
-from burnscar_assets.mapping.old_scars import SCAR_BOUNDS, SET_SCAR_BOUND
+from burnscar_assets.mapping.old_scars import SCAR_BOUNDS, SET_SCAR_BOUND, BurnRatios
 
 FRAMES: Final = "validation frames"
 WINDOWS: Final = "validation windows"
@@ -100,6 +100,12 @@ class MapRules:
         """Calibrated probabilities of pixels; those below 0 have no answer, and stay."""
         scaled = sigmoid(self.slope * log_odds(probability) + self.intercept)
         return np.where(np.asarray(probability) < 0, probability, scaled).astype(np.float32)
+
+    def old_scars(self, ratios: BurnRatios | None) -> NDArray[np.bool_] | None:
+        """(height, width) old scars of a whole frame; None without an image before or a rule."""
+        if ratios is None or self.scar_bound is None:
+            return None
+        return ratios.old_scars(self.scar_bound, ratios.mode)
 
     def burnt(self, probability: NDArray[np.floating], old_scars: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
         """What is called burnt: above the threshold, and no old scar.

@@ -7,6 +7,7 @@ season, sun and haze changed it. No perimeter is looked at. The bound is part of
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -63,7 +64,7 @@ class BurnRatios:
         water = [(red > nir) & (red > swir) for swir, nir, red in (before, after)]
         return cls(early, late, water[0] | water[1])
 
-    @property
+    @cached_property
     def mode(self) -> float | None:
         """The mode of dNBR of the unburned ground among these pixels; None where too little shows."""
         return mode_of(change_counts(dnbr(self.before, self.after), ~self.water))

@@ -30,7 +30,7 @@ STAGE_VERSIONS = {
     "tiles": "5",
     "fire_scenes": "4",
     "checkpoint": "8",
-    "evaluation_metrics": "16",
+    "evaluation_metrics": "17",
     "burned_area_maps": "13",
     "baseline_checkpoint": "5",
     "ensemble_checkpoint": "1",

@@ -5,6 +5,7 @@ import numpy as np
 import shapely
 
 from burnscar_assets.evaluation.map_scores import MapScore
+from burnscar_assets.evaluation.map_severity import NO_CLASSES
 from burnscar_assets.storage.contracts import MAP_SCORES
 
 
@@ -29,7 +30,7 @@ def scores_of(ious: dict[str, list[float]], *, year: int = 2020, seed: int = 0, 
                     "fire_name": "FIRE", "fire_year": year, "cluster_id": f"c{number}-{year}",
                     "area_ha": 50.0 * 10 ** (number % 3) if has_fire else None, "flag": "", "predictor": predictor,
                     "seed": seed, "judged": judged, "reason": "" if judged else "cloud", "coverage": 1.0,
-                    "ring_coverage": 1.0, "with_before": True, "threshold": 0.5, "old_scars_ha": None,
+                    "ring_coverage": 1.0, "with_before": True, "threshold": 0.5, "old_scars_ha": None, **NO_CLASSES,
                     "geometry": shapely.transform(place, lambda xy, n=number: xy + n * 10_000),
                 }
                 | scored

@@ -86,3 +86,13 @@ def test_the_picture_shows_maps_first() -> None:
 def test_pairs_are_by_frame_and_year() -> None:
     scores = fires_judged(scores_of({"model": [0.8, 0.7], "dnbr": [0.5, np.nan]}))
     assert paired(scores, "model", "dnbr")["gain"].tolist() == pytest.approx([0.3])
+
+
+def test_omission_is_told_by_severity_over_all_fires_with_an_image_before() -> None:
+    scores = scores_of({"model": [0.8, 0.7, 0.9]})
+    assert "maps_severity" not in figures_of(scores).reset_index()["scope"].to_numpy()
+    fires = scores["fire_id"] != ""
+    scores.loc[fires, ["burnt_high_ha", "hits_high_ha"]] = [(30.0, 30.0), (10.0, 0.0), (np.nan, np.nan)]
+    scores.loc[fires, ["burnt_low_ha", "hits_low_ha"]] = [(0.0, 0.0), (4.0, 1.0), (np.nan, np.nan)]
+    found = figures_of(scores).loc[("model", "maps_severity")].reset_index().set_index("subset")
+    assert found["value"].to_dict() == {"low": 0.75, "high": 0.25} and found["fires"].to_dict() == {"low": 1, "high": 2}
