@@ -23,6 +23,7 @@ from burnscar_assets.days import guess, is_day, why_no_image
 from burnscar_assets.degrees import likely_meaning
 from burnscar_assets.errors import InputError
 from burnscar_assets.progress import Progress, silent
+from burnscar_assets.regions.load import working_region
 from burnscar_assets.sampling.accounts import cells_of
 from burnscar_assets.sampling.lattice import GEOGRAPHIC_CRS, Lattice, utm_zone_of
 from burnscar_assets.sampling.splits import SplitMap
@@ -77,7 +78,7 @@ def windows_from_csv(csv: Path, settings: WindowSettings, splits: SplitSettings,
     burnt = rows["label"] == CLASS_NAMES[BURNT]
     points = gpd.GeoDataFrame(
         {
-            "fire_year": rows["time"].dt.year,
+            "fire_year": working_region().fire_years(rows["time"]),
             "fire_id": "",
             "cluster_id": split_map.block_names(x_m, y_m),
             "stratum": np.where(burnt, Stratum.BURNT.value, Stratum.LAND.value),

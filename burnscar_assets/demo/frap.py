@@ -157,12 +157,18 @@ def _spoiled(row: Record, fire: SimulatedFire) -> Record:
         "containment_missing": {"CONT_DATE": None},
         "containment_before_alarm": {"CONT_DATE": fire.alarm - timedelta(days=29)},
         "containment_year_late": {"CONT_DATE": fire.containment + timedelta(days=365)},
-        "alarm_year_wrong": {"ALARM_DATE": fire.alarm.replace(year=fire.alarm.year - 18)},
+        "alarm_year_wrong": {"ALARM_DATE": _years_before(fire.alarm, 18)},
         "area_wrong": {"GIS_ACRES": 2.2 * row["GIS_ACRES"]},
         "bow_tie": {"geometry": bow_tie(row["geometry"])},
         "no_number": {"INC_NUM": NO_NUMBER, "IRWINID": None, "UNIT_ID": "SCU"},
     }
     return row | changes.get(fire.defect, {})
+
+
+def _years_before(day: date, years: int) -> date:
+    """The same day of an earlier year; 28 February in the place of a leap day."""
+    leap_day = (day.month, day.day) == (2, 29)
+    return day.replace(year=day.year - years, day=28 if leap_day else day.day)
 
 
 def _doubles(told: Sequence[tuple[SimulatedFire, Record]]) -> list[Record]:

@@ -22,6 +22,7 @@ from burnscar_assets.demo.noise import generator
 from burnscar_assets.demo.outlines import drawn_outline
 from burnscar_assets.demo.plan import Burn, Granule, WorldPlan
 from burnscar_assets.demo.terrain import BIOMES
+from burnscar_assets.sampling.lattice import utm_epsg_of
 from burnscar_assets.storage.tables import table_crs
 
 SMALLEST_GRANULE_M = 7_200.0
@@ -70,8 +71,8 @@ def _burn(seed: int, row: object) -> Burn:
 
 
 def _granule(burn: Burn, number: int, x_m: float, y_m: float, side_m: float) -> Granule:
-    lon, _ = Transformer.from_crs(table_crs(), "EPSG:4326", always_xy=True).transform(x_m, y_m)
-    epsg = 32601 + int((lon + 180) // 6)
+    place = Transformer.from_crs(table_crs(), "EPSG:4326", always_xy=True).transform(x_m, y_m)
+    epsg = int(utm_epsg_of(*place))
     cell = (int(x_m // BIOME_CELL_M), int(y_m // BIOME_CELL_M))
     biome = sorted(BIOMES)[int(generator("biome", *cell).integers(len(BIOMES)))]
     name = f"{_short(burn.burn_id)}{'ab'[number]}"

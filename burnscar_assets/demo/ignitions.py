@@ -13,7 +13,8 @@ from burnscar_assets.classes import Split
 from burnscar_assets.demo.fires import M2_PER_HA, SimulatedFire, find_room, fire_shape
 from burnscar_assets.demo.noise import generator
 from burnscar_assets.demo.outlines import cut_short, drawn_outline
-from burnscar_assets.demo.regions import Region, quotas
+from burnscar_assets.demo.regions import Region, meridian, quotas
+from burnscar_assets.regions.load import working_region
 
 SMALLEST_HA, LARGEST_HA = 4.0, 1450.0
 LARGEST_SHARE_OF_REGION = 0.3
@@ -60,8 +61,9 @@ class _Wish:
 
 
 def season_start(seed: int, fire_year: int) -> date:
-    """First day on which fires of a year are contained: between 19 July and 6 September."""
-    return date(fire_year, 7, 19) + timedelta(days=int(generator(seed, "season", fire_year).integers(0, 50)))
+    """First day on which fires of a year are contained, in summer: 19 July to 6 September of calendar years."""
+    later = timedelta(days=int(generator(seed, "season", fire_year).integers(0, 50)))
+    return working_region().day_in(fire_year, 7, 19) + later
 
 
 def simulate_fires(
@@ -194,14 +196,14 @@ def _with_reburns(wishes: list[_Wish], fire_years: Sequence[int]) -> list[_Wish]
 
 def _earlier(seed: int, region: Region, turn: int, first_year: int, last_year: int) -> list[_Wish]:
     """Fires from before the demo's years whose scars still show, an old and a recent one, and a prescribed burn."""
-    rng = generator(seed, "earlier", region.name)
+    rng, days = generator(seed, "earlier", region.name), working_region().day_in
     old_year = first_year - 1 - turn % 8
     rx_year = first_year - 1 + turn % (last_year - first_year + 2)
-    old_day = date(old_year, 8, 1) + timedelta(days=int(rng.integers(0, 60)))
-    rx_day = date(rx_year, 4, 1) + timedelta(days=int(rng.integers(0, 75)))
+    old_day = days(old_year, 8, 1) + timedelta(days=int(rng.integers(0, 60)))
+    rx_day = days(rx_year, 4, 1) + timedelta(days=int(rng.integers(0, 75)))
     old_ha, rx_ha = float(rng.uniform(60, 320)), float(rng.uniform(12, 50))
     recent_year = first_year - 1 - turn % 2
-    recent_day = date(recent_year, 9, 1) + timedelta(days=int(rng.integers(0, 30)))
+    recent_day = days(recent_year, 9, 1) + timedelta(days=int(rng.integers(0, 30)))
     recent_ha = float(rng.uniform(30, 140))
     return [
         _Wish(f"old-{region.name}", "old", region, old_year, old_ha, 0.7, old_day),
@@ -235,9 +237,9 @@ def _gap_m(wish: _Wish, other: SimulatedFire) -> float:
 
 
 def _strip_at_zone_boundary(region: Region) -> BaseGeometry:
-    """Ground within 200 m of longitude -120, which is x = 0 in the region's CRS."""
+    """Ground within 200 m of the border of two UTM zones."""
     _, south, _, north = region.ground.bounds
-    return LineString([(0, south), (0, north)]).buffer(200, cap_style="flat")
+    return LineString(meridian(region.anchor.lon, south, north)).buffer(200, cap_style="flat")
 
 
 def _as_fire(seed: int, wish: _Wish, placed: BaseGeometry) -> SimulatedFire:

@@ -95,7 +95,7 @@ class Granule:
     @property
     def mgrs_tile(self) -> str:
         """The 100 km square of the Military Grid Reference System that the centre lies in, like 10SGH."""
-        zone = self.epsg - 32600
+        zone = self.epsg % 100
         half = self.side_m / 2
         column = int((self.west_m + half) // 100_000)
         row = int((self.north_m - half) // 100_000)

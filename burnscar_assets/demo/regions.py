@@ -1,4 +1,4 @@
-"""Where the simulated fires and granules lie: blocks of ground near real places of California, of each split."""
+"""Where the simulated fires and granules lie: blocks of ground near real places, of each split."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,42 +13,24 @@ from shapely.geometry.base import BaseGeometry
 from burnscar_assets.classes import Split
 from burnscar_assets.demo.plan import Granule
 from burnscar_assets.errors import SettingsError
+from burnscar_assets.regions.load import working_region
+from burnscar_assets.regions.region import Place
+from burnscar_assets.sampling.lattice import utm_epsg_of
 from burnscar_assets.sampling.splits import SplitMap
 from burnscar_assets.settings import SplitSettings
 from burnscar_assets.storage.tables import table_crs
 
 ZONE_BOUNDARY_OVERLAP_M = 2000.0
-"""Strip that the two granules on either side of longitude -120 share."""
+"""Strip that the two granules on either side of the border of two UTM zones share."""
+
+LEAST_PLACES: Final = 2
+_TURNS: Final = 12
 
 SEARCH_BLOCKS = 6
 """How far from its anchor a region may lie, in blocks."""
 
 EDGE_M = 150.0
 """Perimeters keep this far from the edge of what scenes see."""
-
-
-@dataclass(frozen=True)
-class Anchor:
-    """A real place that a simulated region is named after and lies near."""
-
-    name: str
-    biome: str
-    unit_id: str
-    lon: float
-    lat: float
-
-
-ANCHORS: Final = (
-    Anchor("coastrange", "coast_range", "LNU", -122.7, 39.2),
-    Anchor("angeles", "chaparral", "LAC", -118.4, 34.6),
-    Anchor("modoc", "modoc", "LMU", -121.1, 41.4),
-    Anchor("kern", "foothill", "CND", -118.7, 35.7),
-    Anchor("plumas", "sierra", "BTU", -120.9, 39.9),
-    Anchor("gabilan", "coast_range", "BEU", -121.3, 36.4),
-    Anchor("palomar", "chaparral", "MVU", -116.8, 33.3),
-    Anchor("sequoia", "sierra", "FKU", -119.0, 36.9),
-)
-ZONE_BOUNDARY: Final = Anchor("carson", "sierra", "AEU", -120.0, 38.6)
 
 
 @dataclass(frozen=True)
@@ -59,11 +41,11 @@ class Region:
         name: its anchor's name, numbered if an anchor serves twice.
         anchor: what it is named after.
         split: split of its ground.
-        granules: one, or two on either side of longitude -120.
+        granules: one, or two on either side of the border of two UTM zones.
     """
 
     name: str
-    anchor: Anchor
+    anchor: Place
     split: Split
     granules: tuple[Granule, ...]
 
@@ -81,7 +63,7 @@ def quotas(fires_per_year: int) -> dict[Split, int]:
 
 
 def choose_regions(splits: SplitSettings, fires_per_year: int, granule_m: float, fires_a_region: float) -> list[Region]:
-    """Regions for every split; the first lies across the boundary of UTM zones 10 and 11, on training ground.
+    """Regions for every split; the first lies across the border of two UTM zones, on training ground.
 
     Args:
         splits: how ground is dealt to splits.
@@ -90,16 +72,17 @@ def choose_regions(splits: SplitSettings, fires_per_year: int, granule_m: float,
         fires_a_region: usable fires of a year that a region has room for.
 
     Raises:
-        SettingsError: near an anchor no block is of the split that is wanted.
+        SettingsError: near an anchor no block is of the split that is wanted, or the region names no places.
     """
     ground = SplitMap(splits)
+    border, anchors = _places()
     wanted = {split: ceil(count / fires_a_region) for split, count in quotas(fires_per_year).items()}
     used: set[tuple[int, int]] = set()
-    regions = [_zone_boundary_region(ground, granule_m, used)]
+    regions = [_zone_boundary_region(border, ground, granule_m, used)]
     wanted[Split.TRAIN] -= 1
     for number, split in enumerate(_dealt(wanted)):
-        anchor = ANCHORS[number % len(ANCHORS)]
-        turn = number // len(ANCHORS)
+        anchor = anchors[number % len(anchors)]
+        turn = number // len(anchors)
         name = f"{anchor.name}{turn + 1}" if turn else anchor.name
         x_m, y_m = _block_centre(ground, anchor, split, used)
         granule = Granule.around(name, name, anchor.biome, _zone_at(x_m, y_m), x_m, y_m, granule_m)
@@ -116,25 +99,55 @@ def _dealt(wanted: dict[Split, int]) -> Iterator[Split]:
                 yield split
 
 
-def _zone_boundary_region(ground: SplitMap, granule_m: float, used: set[tuple[int, int]]) -> Region:
-    _, y_m = _to_albers(ZONE_BOUNDARY)
+def _places() -> tuple[Place, tuple[Place, ...]]:
+    """The place on the border of two UTM zones, and the others."""
+    region = working_region()
+    if len(region.places) < LEAST_PLACES:
+        raise SettingsError(
+            f"region {region.name} names {len(region.places)} places to simulate fires near: add {LEAST_PLACES} to its "
+            "file as places, the first of them on the border of two UTM zones; or give perimeters in demo.perimeters"
+        )
+    return region.places[0], region.places[1:]
+
+
+def _zone_boundary_region(border: Place, ground: SplitMap, granule_m: float, used: set[tuple[int, int]]) -> Region:
+    _, y_m = _to_albers(border.lon, border.lat)
     side_m = ground.settings.block_km * 1000
-    rows = sorted(range(-40, 40), key=lambda row: abs((row + 0.5) * side_m - y_m))
+    nearest = int(y_m // side_m)
+    rows = sorted(range(nearest - 40, nearest + 40), key=lambda row: abs((row + 0.5) * side_m - y_m))
+    away_m = (granule_m - ZONE_BOUNDARY_OVERLAP_M) / 2
+    zones = utm_epsg_of([border.lon - 1, border.lon + 1], border.lat).tolist()
     for row in rows[: 2 * SEARCH_BLOCKS]:
-        if {str(split) for split in ground.split_of_block([-1, 0], [row, row])} == {Split.TRAIN.value}:
-            used |= {(-1, row), (0, row)}
-            away_m = (granule_m - ZONE_BOUNDARY_OVERLAP_M) / 2
-            middle_m = (row + 0.5) * side_m
+        middle_m = (row + 0.5) * side_m
+        (x_m, _), *_ = meridian(border.lon, middle_m, middle_m)
+        cols = [int(ground.block_of(x_m + off, middle_m)[0]) for off in (-granule_m, granule_m)]
+        if {str(split) for split in ground.split_of_block(cols, [row, row])} == {Split.TRAIN.value}:
+            used |= {(col, row) for col in cols}
             granules = tuple(
-                Granule.around(f"carson{side}", "carson", ZONE_BOUNDARY.biome, epsg, x_m, middle_m, granule_m)
-                for side, epsg, x_m in (("west", 32610, -away_m), ("east", 32611, away_m))
+                Granule.around(f"{border.name}{side}", border.name, border.biome, epsg, x_m + off, middle_m, granule_m)
+                for side, epsg, off in zip(("west", "east"), zones, (-away_m, away_m), strict=True)
             )
-            return Region("carson", ZONE_BOUNDARY, Split.TRAIN, granules)
-    raise SettingsError("sampling.splits: no two training blocks meet at longitude -120; choose another seed or share")
+            return Region(border.name, border, Split.TRAIN, granules)
+    raise SettingsError(
+        f"sampling.splits: no two training blocks meet at longitude {border.lon:g}; choose another seed or share"
+    )
 
 
-def _block_centre(ground: SplitMap, anchor: Anchor, split: Split, used: set[tuple[int, int]]) -> tuple[float, float]:
-    x_m, y_m = _to_albers(anchor)
+def meridian(lon: float, south_m: float, north_m: float) -> list[tuple[float, float]]:
+    """The points of a meridian at two heights y, (x, y) in the region's CRS, to a millimetre."""
+    to_degrees = Transformer.from_crs(table_crs(), "EPSG:4326", always_xy=True)
+    start, _ = _to_albers(lon, working_region().places[0].lat)
+    found = []
+    for y_m in (south_m, north_m):
+        x_m = start
+        for _ in range(_TURNS):  # along the meridian to the height that is wanted
+            x_m, _ = _to_albers(lon, to_degrees.transform(x_m, y_m)[1])
+        found.append((round(x_m, 3) + 0.0, y_m))
+    return found
+
+
+def _block_centre(ground: SplitMap, anchor: Place, split: Split, used: set[tuple[int, int]]) -> tuple[float, float]:
+    x_m, y_m = _to_albers(anchor.lon, anchor.lat)
     col, row = (int(number) for number in ground.block_of(x_m, y_m))
     reach = range(-SEARCH_BLOCKS, SEARCH_BLOCKS + 1)
     around: Sequence[tuple[int, int]] = sorted(
@@ -149,10 +162,9 @@ def _block_centre(ground: SplitMap, anchor: Anchor, split: Split, used: set[tupl
     raise SettingsError(f"sampling.splits: no {split} block near {anchor.name}; choose another seed or share")
 
 
-def _to_albers(anchor: Anchor) -> tuple[float, float]:
-    return Transformer.from_crs("EPSG:4326", table_crs(), always_xy=True).transform(anchor.lon, anchor.lat)
+def _to_albers(lon: float, lat: float) -> tuple[float, float]:
+    return Transformer.from_crs("EPSG:4326", table_crs(), always_xy=True).transform(lon, lat)
 
 
 def _zone_at(x_m: float, y_m: float) -> int:
-    lon, _ = Transformer.from_crs(table_crs(), "EPSG:4326", always_xy=True).transform(x_m, y_m)
-    return 32601 + int((lon + 180) // 6)
+    return int(utm_epsg_of(*Transformer.from_crs(table_crs(), "EPSG:4326", always_xy=True).transform(x_m, y_m)))

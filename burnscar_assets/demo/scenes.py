@@ -25,6 +25,7 @@ from burnscar_assets.demo.spectra import (
     ground_table,
 )
 from burnscar_assets.demo.terrain import FACTORS, Land, Level, cover_on, green_on, make_land
+from burnscar_assets.regions.load import working_region
 from burnscar_assets.sensors.sensor import BASELINE_OFFSET_DN
 
 SCL_RESOLUTION_M = 20
@@ -133,8 +134,9 @@ def _view(
     ground: Ground, scene: ScenePlan, sun: Sun, sky: Sky, state: BurnState, weather: Floats, factor: int
 ) -> _View:
     level, granule = ground.land.levels[factor], ground.granule
-    day = scene.acquired.timetuple().tm_yday
-    cover = cover_on(ground.land, level, ground.seed, granule.region, scene.acquired.year, day)
+    region, taken = working_region(), scene.acquired.date()
+    day = region.day_of_year(taken)
+    cover = cover_on(ground.land, level, ground.seed, granule.region, region.fire_year(taken), day)
     burned = state.at(factor)
     opacity, shadow, cirrus = (
         layer if layer is None or factor == 1 else block_mean(layer, factor)

@@ -12,6 +12,7 @@ from burnscar_assets.demo.noise import Floats, fractal_noise, generator, upsampl
 from burnscar_assets.demo.plan import NODE_PX, ScenePlan
 from burnscar_assets.demo.spectra import BANDS, Cover
 from burnscar_assets.demo.terrain import Level
+from burnscar_assets.regions.load import working_region
 
 COMMON_SPREAD = 0.027
 """Of a day's stress over all covers: pairs then differ by 0.05."""
@@ -56,7 +57,8 @@ def stress_on(seed: int, scene: ScenePlan, level: Level, weather: Floats) -> Flo
         weather: `weather_on` the day, at the level's ground sampling distance.
     """
     rng = generator(seed, "stress", scene.granule.region, scene.acquired.date().isoformat())
-    common = rng.normal(0, COMMON_SPREAD) + DRYING_A_DAY * (np.clip(scene.acquired.timetuple().tm_yday, 150, 290) - 220)
+    day = working_region().day_of_year(scene.acquired.date())
+    common = rng.normal(0, COMMON_SPREAD) + DRYING_A_DAY * (np.clip(day, 150, 290) - 220)
     by_cover = np.array([common + rng.normal(0, COVER_SPREAD.get(c, OTHER_SPREAD)) for c in Cover], np.float32)
     by_cover[Cover.WATER] = 0
     sunny = np.float32(rng.normal(0, ASPECT_SPREAD))

@@ -98,7 +98,7 @@ def ground_table() -> npt.NDArray[np.float32]:
 
 
 def greenness(cover: Cover, day_of_year: int) -> float:
-    """Factor on the green share of a cover over California's year: winter rain, summer drought."""
+    """Factor on the green share of a cover over a fire year of winter rain and summer drought."""
     wet_season = 0.5 + 0.5 * float(np.cos(2 * np.pi * (day_of_year - 75) / 365.25))
     summer_low = {Cover.GRASS: 0.12, Cover.SHRUB: 0.86, Cover.CONIFER: 0.93, Cover.BARE: 0.4, Cover.URBAN: 0.8}
     low = summer_low.get(cover, 1.0)

@@ -20,6 +20,7 @@ from burnscar_assets.dataset.parallel import run_batches
 from burnscar_assets.demo.burns import BURNED_FROM
 from burnscar_assets.demo.plan import PIXEL_M, Burn, Granule, WorldPlan, project
 from burnscar_assets.demo.scenes import Ground, make_ground
+from burnscar_assets.regions.load import working_region
 from burnscar_assets.storage.atomic import atomic_file
 from burnscar_assets.storage.tables import table_crs
 
@@ -63,7 +64,7 @@ def write_truth(path: Path, plan: WorldPlan, workers: int) -> None:
     whole = [union_all(sorted(parts[burn.burn_id], key=lambda part: part.wkb)) for burn in burns]
     columns = {
         "burn_id": [burn.burn_id for burn in burns],
-        "fire_year": [burn.start.year for burn in burns],
+        "fire_year": [working_region().fire_year(burn.start) for burn in burns],
         "start": [burn.start.isoformat() for burn in burns],
         "end": [burn.end.isoformat() for burn in burns],
         "burned_ha": [burned.area / 10_000 for burned in whole],

@@ -28,6 +28,7 @@ from burnscar_assets.demo.studio import ITEM_FILE, SceneTask, draw, read_item, s
 from burnscar_assets.demo.truth import TRUTH_FILE, write_truth
 from burnscar_assets.errors import SettingsError, StorageError
 from burnscar_assets.progress import Progress, silent
+from burnscar_assets.regions.load import default_region, working_region
 from burnscar_assets.settings import DemoSettings, Settings
 from burnscar_assets.storage.atomic import atomic_file, storage_errors, write_json
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS
@@ -168,7 +169,15 @@ def _world_digest(settings: Settings, demo: DemoSettings, perimeters: gpd.GeoDat
     """Identity of a world: the generator, what shapes it in the settings, and the perimeters given."""
     if perimeters is not None:
         return hash_json([GENERATOR_VERSION, demo.seed, FIRE_PERIMETERS.content_hash(perimeters)])[:16]
-    shaping = [settings.years.digest(), settings.sampling.splits.digest(), settings.release.source, asdict(scale)]
+    region = settings.ground
+    where = [] if region == default_region() else [region.model_dump_json()]
+    shaping = [
+        *where,
+        settings.years.digest(),
+        settings.sampling.splits.digest(),
+        settings.release.source,
+        asdict(scale),
+    ]
     return hash_json([GENERATOR_VERSION, demo.seed, demo.fires_per_year, *shaping])[:16]
 
 
@@ -243,7 +252,7 @@ def _land(plan: WorldPlan) -> dict[str, Any]:
     """GeoJSON of the ground that scenes show, one part a granule."""
     years: dict[str, set[int]] = defaultdict(set)
     for scene in plan.scenes:
-        years[scene.granule.granule_id].add(scene.acquired.year)
+        years[scene.granule.granule_id].add(working_region().fire_year(scene.acquired))
     features = [
         {
             "type": "Feature",

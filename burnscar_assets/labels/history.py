@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from burnscar_assets.labels.repair import repair
+from burnscar_assets.regions.load import working_region
 from burnscar_assets.settings import PerimeterSettings
 from burnscar_assets.storage.contracts import BURN_HISTORY
 
@@ -77,7 +78,7 @@ def burn_years(records: gpd.GeoDataFrame) -> pd.Series:
     """Year of each record, by its dates where it names none; empty if it has no dates either."""
     years = records["fire_year"].astype("Int64")
     for name in _DATES:
-        years = years.fillna(records[name].dt.year.astype("Int64"))
+        years = years.fillna(working_region().fire_years(records[name]))
     return years
 
 
@@ -86,21 +87,23 @@ def recent_dates(records: gpd.GeoDataFrame, fire_year: int) -> dict[str, pd.Seri
 
     A corrected date of an old fire leaves the histories of later years alone, since only its year counts there.
     """
-    recent = records[list(_DATES)].max(axis=1).dt.year >= fire_year - _YEARS_BETWEEN_IMAGES
+    newest = working_region().fire_years(records[list(_DATES)].max(axis=1))
+    recent = (newest >= fire_year - _YEARS_BETWEEN_IMAGES).fillna(False).astype(bool)
     return {name: records[name].where(recent) for name in _DATES}
 
 
 def could_show(records: gpd.GeoDataFrame, fire_year: int, settings: PerimeterSettings) -> pd.Series:
     """Whether each record's scar could show in imagery of a fire year; records without a year always could."""
+    region = working_region()
     years = pd.DataFrame(
         {
             "fire_year": records["fire_year"].astype("Int64"),
-            "alarm": records["alarm_date"].dt.year.astype("Int64"),
-            "containment": records["containment_date"].dt.year.astype("Int64"),
+            "alarm": region.fire_years(records["alarm_date"]),
+            "containment": region.fire_years(records["containment_date"]),
         }
     )
     shows_for = records["kind"].map({"fire": settings.scar_years, "prescribed": settings.scar_years_prescribed})
     alarm, first = records["alarm_date"], years.min(axis=1)
-    in_winter = (first == fire_year + 1) & (alarm.isna() | (alarm.dt.month <= _MONTHS_INTO_NEXT_YEAR))
+    in_winter = (first == fire_year + 1) & (alarm.isna() | (region.months_into(alarm) < _MONTHS_INTO_NEXT_YEAR))
     recent = (years.max(axis=1) >= fire_year - shows_for) & ((first <= fire_year) | in_winter)
     return records["fire_year"].isna() | recent.fillna(False)

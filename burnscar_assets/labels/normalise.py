@@ -16,6 +16,7 @@ import pandas as pd
 from burnscar_assets.errors import InputError
 from burnscar_assets.labels.dates import FIRST_YEAR, calendar_days
 from burnscar_assets.labels.place import ENOUGH, check_place
+from burnscar_assets.regions.load import working_region
 from burnscar_assets.storage.contracts import RELEASE_RECORDS
 from burnscar_assets.storage.tables import table_crs
 from burnscar_assets.text import clean_column, count_unclean
@@ -211,7 +212,7 @@ def _check_years(rows: pd.DataFrame, label: str) -> None:
             f"{FIRST_YEAR} to now: is it the right field? Correct it in the source, or set release.fire_layer"
         )
     both = rows.dropna(subset=["fire_year", "alarm_date"])
-    off = (both["alarm_date"].dt.year - both["fire_year"]).abs() > 1
+    off = (working_region().fire_years(both["alarm_date"]) - both["fire_year"]).abs() > 1
     if len(both) >= ENOUGH and off.mean() > 0.5:
         example = both[off].iloc[0]
         guess = ": seconds or day numbers taken for milliseconds?" if example["alarm_date"].year == 1970 else ""

@@ -176,7 +176,11 @@ def _verdicts(
     yield "containment_missing", containment.isna(), no_day
     yield "containment_before_alarm", days < 0, lasted
     yield "containment_too_late", days > settings.max_duration_days, lasted + f", at most {settings.max_duration_days}"
-    yield "year_mismatch", (alarm.dt.year - fire_year).abs() > 1, dates + f", fire year {fire_year}"
+    yield (
+        "year_mismatch",
+        (working_region().fire_years(alarm) - fire_year).abs() > 1,
+        dates + f", fire year {fire_year}",
+    )
 
 
 def _flags(fires: gpd.GeoDataFrame, fire_year: int, shapes: RepairedGeometry, settings: PerimeterSettings) -> pd.Series:
@@ -191,7 +195,9 @@ def _flags(fires: gpd.GeoDataFrame, fire_year: int, shapes: RepairedGeometry, se
         "area_mismatch": reported & (mismatch > settings.max_area_mismatch * reported_ha),
         "area_not_reported": ~reported,
         "hand_drawn": (fires["c_method"] == HAND_DRAWN).fillna(False).to_numpy(dtype=bool),
-        "alarm_in_another_year": (fires["alarm_date"].dt.year != fire_year).to_numpy(),
+        "alarm_in_another_year": (working_region().fire_years(fires["alarm_date"]) != fire_year).to_numpy(
+            dtype=bool, na_value=True
+        ),
         "shares_incident": shares_incident(fires).to_numpy(dtype=bool),
     }
     matrix = np.column_stack([applies[flag] for flag in FLAGS])

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 import geopandas as gpd
@@ -15,6 +15,7 @@ from burnscar_assets.errors import CheckpointError, InputError
 from burnscar_assets.evaluation.champion_record import windows_seen
 from burnscar_assets.mapping.frame import Box, Frame, project
 from burnscar_assets.mapping.spec import MapTask
+from burnscar_assets.regions.load import working_region
 from burnscar_assets.storage.contracts import BURN_HISTORY, IN_SEASON_BURNS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_years, table_crs
@@ -130,7 +131,8 @@ def told_apart(
     end = burns["containment_date"].fillna(start)
     year = burns["burn_year"].to_numpy(dtype=float, na_value=np.nan)
     season = np.nan if task.fire_year is None else float(task.fire_year)
-    first = since or task.before_start or datetime(task.fire_year or task.start.year, 1, 1, tzinfo=UTC)
+    region = working_region()
+    first = since or task.before_start or region.first_day(task.fire_year or region.fire_year(task.start))
     between = ((start < task.end) & (end >= first)).to_numpy(dtype=bool)
     undated = start.isna().to_numpy() & np.isnan(year)
     fresh = (year == season) | between | undated

@@ -19,6 +19,7 @@ from burnscar_assets.mapping.fires import held_out_fires, judged_fires, safe_nam
 from burnscar_assets.mapping.scenes import TimeSpan
 from burnscar_assets.mapping.spec import MapSpec, MapTask
 from burnscar_assets.models.manifest import MANIFEST_FILE, load_manifest
+from burnscar_assets.regions.load import working_region
 from burnscar_assets.settings import Settings
 from burnscar_assets.setups import OWN
 from burnscar_assets.storage.hashing import hash_json
@@ -109,7 +110,7 @@ def plan_aoi(
         raise InputError(f"--end {last:%Y-%m-%d} is before --start {first:%Y-%m-%d}: give the first day, then the last")
     span = TimeSpan.of_days(first, last)
     earlier = None if before is None else _span_before(before, first)
-    chosen = _checkpoint_year(root, first.year) if year is None else year
+    chosen = _checkpoint_year(root, working_region().fire_year(first)) if year is None else year
     folder_name = safe_name(name or f"{aoi.name}-{first:%Y%m%d}-{last:%Y%m%d}")
     place = root.maps(None) if out is None else out / root.maps(None).name
     task = MapTask(

@@ -45,6 +45,7 @@ from burnscar_assets.mapping.scene_searches import (
 )
 from burnscar_assets.mapping.scenes import Archive, Found, Scene, find_before, find_scenes, identity_of, open_archive
 from burnscar_assets.progress import Progress, silent
+from burnscar_assets.regions.load import working_region
 from burnscar_assets.settings import Settings
 from burnscar_assets.storage.atomic import atomic_folder, read_json, storage_errors, write_json
 from burnscar_assets.storage.contracts import FIRE_SCENES
@@ -154,7 +155,7 @@ class _Work:
         self._planned, self._settings, self._code = planned, settings, code
         self._frame, self._layer, self._bands = planned.frame, settings.imagery.layer, settings.sensor.names
         self._box = planned.frame.box.grown(settings.windows.size_px)
-        self._year = int(planned.task.fire_year or planned.task.start.year)
+        self._year = int(planned.task.fire_year or working_region().fire_year(planned.task.start))
         self._root, self._folder = root, root.fire_scene_windows(self._year) / planned.name
 
     def bring(self, archive: Archive, burns: gpd.GeoDataFrame, searched: set[str]) -> _Done:

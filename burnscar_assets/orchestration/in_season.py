@@ -12,6 +12,7 @@ from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.sources import NO_RECORDS, VERSION_TAG, Observed, latest, record, years_of_release
 from burnscar_assets.orchestration.stage import OWNERS
 from burnscar_assets.orchestration.versions import IN_SEASON_VERSIONS
+from burnscar_assets.regions.load import working_region
 
 SEASON_YEAR: Final = "in_season_year"
 RECORDS: Final = "in_season_records"
@@ -42,7 +43,7 @@ def open_years(world: World, instance: dg.DagsterInstance, now: datetime | None 
     A release may have the first fires of a year while the year lasts. Before a release was read it is the current
     year alone.
     """
-    current = (now or datetime.now(UTC)).year
+    current = working_region().fire_year(now or datetime.now(UTC))
     released = [year for year, version in years_of_release(world, instance).items() if version != NO_RECORDS]
     newest = max(released, default=current - 1)
     years = map(int, world.fire_years.get_partition_keys())

@@ -12,6 +12,8 @@ import dagster as dg
 
 from burnscar_assets.classes import Fold
 from burnscar_assets.errors import SettingsError
+from burnscar_assets.regions.load import working_region
+from burnscar_assets.regions.region import Region
 from burnscar_assets.settings import Settings, YearSettings
 from burnscar_assets.setups import Setup, load_setup, load_setups
 from burnscar_assets.storage.paths import OWN, DataRoot
@@ -90,7 +92,8 @@ class World:
     @cached_property
     def fire_years(self) -> dg.TimeWindowPartitionsDefinition:
         """The partitions of this world."""
-        return fire_year_partitions(self.settings.years, datetime.now(UTC).year)
+        ground = self.settings.ground
+        return fire_year_partitions(self.settings.years, ground.fire_year(datetime.now(UTC)), ground)
 
     @cached_property
     def model_years(self) -> dg.TimeWindowPartitionsDefinition:
@@ -98,7 +101,8 @@ class World:
         if not self.folds:
             return self.fire_years
         last = int(self.fire_years.get_last_partition_key() or 0)
-        return fire_year_partitions(self.settings.years.model_copy(update={"first": last, "last": last}), last)
+        years = self.settings.years.model_copy(update={"first": last, "last": last})
+        return fire_year_partitions(years, last, self.settings.ground)
 
     def partitions_of(self, asset: str) -> dg.TimeWindowPartitionsDefinition:
         """The partitions of an asset that has any."""
@@ -129,15 +133,18 @@ def member_asset(name: str) -> str:
     return "checkpoint" if name == OWN else f"{name}/checkpoint"
 
 
-def fire_year_partitions(years: YearSettings, this_year: int) -> dg.TimeWindowPartitionsDefinition:
-    """One partition a fire year, up to the last of the settings, or to the current one as it comes.
+def fire_year_partitions(
+    years: YearSettings, this_year: int, region: Region | None = None
+) -> dg.TimeWindowPartitionsDefinition:
+    """One partition a fire year, from its first day, up to the last of the settings or to the current one as it comes.
 
     Dagster counts its `end_offset` in years that aren't excluded: where the current one is, the next would come in. So
     the years end before the first excluded one that isn't over. A year after that comes in when this is asked again.
 
     Args:
         years: the settings.
-        this_year: the current year, in UTC.
+        this_year: the current fire year.
+        region: where it is; by default, where this process works.
 
     Raises:
         SettingsError: no year is left.
@@ -149,13 +156,14 @@ def fire_year_partitions(years: YearSettings, this_year: int) -> dg.TimeWindowPa
             f"{sorted(years.exclude)}"
         )
     ends = [year for year in years.exclude if year >= this_year] + ([years.last + 1] if years.last else [])
+    begins = (region or working_region()).first_day
     return dg.TimeWindowPartitionsDefinition(
-        start=str(years.first),
-        end=str(min(ends)) if ends else None,
+        start=begins(years.first),
+        end=begins(min(ends)) if ends else None,
         end_offset=1,
         fmt="%Y",
-        cron_schedule="0 0 1 1 *",
-        exclusions=[datetime(year, 1, 1, tzinfo=UTC) for year in years.exclude] or None,
+        cron_schedule=f"0 0 {begins(years.first):%-d %-m} *",
+        exclusions=[begins(year) for year in years.exclude] or None,
     )
 
 

@@ -34,10 +34,20 @@ class FirstDay(Section):
         return self
 
 
+class Place(Section):
+    """A real place that simulated fires are named after and lie near."""
+
+    name: str = Field(min_length=1, description="Its name, one word.")
+    biome: str = Field(description="What grows there, as the simulation knows it.")
+    unit_id: str = Field(description="Unit that looks after it, as records have it.")
+    lon: float = Field(ge=-180, le=180, description="Longitude, degrees.")
+    lat: float = Field(ge=-80, le=84, description="Latitude, degrees.")
+
+
 class Region(Section):
     """A part of the world that fires are mapped in."""
 
-    transport: ClassVar[frozenset[str]] = frozenset({"title", "locator", "usual_crs", "usual_crs_feet"})
+    transport: ClassVar[frozenset[str]] = frozenset({"title", "locator", "places", "usual_crs", "usual_crs_feet"})
 
     name: str = Field(description="The file's name without its ending.")
     title: str = Field(min_length=1, description="What people call it.")
@@ -61,6 +71,9 @@ class Region(Section):
     )
     iso_code: str | None = Field(
         None, pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$", description="ISO 3166 code that records of its own fires have."
+    )
+    places: tuple[Place, ...] = Field(
+        (), description="Real places that simulated fires lie near; the first lies on the border of two UTM zones."
     )
     usual_crs: tuple[str, ...] = Field(
         (), description="What else layers of the region come in, to tell what a wrong CRS was meant to be."
@@ -123,6 +136,19 @@ class Region(Section):
         starts = self.fire_year_starts
         before = (days.dt.month < starts.month) | ((days.dt.month == starts.month) & (days.dt.day < starts.day))
         return days.dt.year.astype("Int64") - before.astype("Int64")
+
+    def day_in(self, fire_year: int, month: int, day: int) -> date:
+        """The day of a fire year that is as far into it as a day of the calendar is into a calendar year."""
+        years, month_of = divmod(self.fire_year_starts.month - 1 + month - 1, 12)
+        return date(fire_year + years, month_of + 1, day)
+
+    def day_of_year(self, day: date) -> int:
+        """Which day of its fire year a day is, from 1."""
+        return (day - self.first_day(self.fire_year(day)).date()).days + 1
+
+    def months_into(self, days: pd.Series) -> pd.Series:
+        """How many months of the calendar after the one that fire years begin in days are, 0 to 11."""
+        return (days.dt.month - self.fire_year_starts.month) % 12
 
     def midnight(self, day: date) -> datetime:
         """Midnight at the beginning of a day in the region, in UTC."""

@@ -11,12 +11,14 @@ import shapely
 from burnscar_assets.dataset.parallel import run_batches
 from burnscar_assets.environment import shipped_files
 from burnscar_assets.errors import InputError, SettingsError
+from burnscar_assets.labels.history import burn_years, could_show
+from burnscar_assets.orchestration.partitions import fire_year_partitions
 from burnscar_assets.orchestration.versions import code_version
 from burnscar_assets.process import ProcessSpec
 from burnscar_assets.regions.load import FOLDER, default_region, load_region, work_in, working_region
 from burnscar_assets.regions.region import Region
 from burnscar_assets.sampling.land import load_land
-from burnscar_assets.settings import load_settings
+from burnscar_assets.settings import PerimeterSettings, YearSettings, load_settings
 from burnscar_assets.storage.contracts import FOLDS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, table_crs, write_table
@@ -103,3 +105,28 @@ def test_processes_work_in_the_region_of_what_started_them(tmp_path: Path) -> No
         ProcessSpec.read(spec)
         assert working_region() == SOUTH
         work_in(default_region())
+
+
+@pytest.mark.parametrize("years", [{"last": 2021}, {"last": 2022, "exclude": [2020]}])
+def test_partitions_begin_with_the_fire_year(years: dict) -> None:
+    settings = YearSettings(first=2019, **years)
+    southern = fire_year_partitions(settings, 2026, SOUTH)
+    assert southern.get_partition_keys() == fire_year_partitions(settings, 2026, default_region()).get_partition_keys()
+    window = southern.time_window_for_partition_key("2021")
+    assert (window.start.date(), window.end.date()) == (date(2021, 7, 1), date(2022, 7, 1))
+
+
+def test_burns_show_by_fire_years_not_by_calendar_years() -> None:
+    """A fire of March 2020 is one of fire year 2019, and one of July to September 2020 of its winter."""
+    days = pd.to_datetime(["2020-03-05", "2020-08-05", "2020-11-05"], utc=True)
+    records = pd.DataFrame(
+        {
+            "fire_year": pd.array([2019, 2020, 2020], "Int64"),
+            "kind": "fire",
+            "alarm_date": days,
+            "containment_date": days,
+        }
+    )
+    with in_region(SOUTH):
+        assert could_show(records, 2019, PerimeterSettings()).tolist() == [True, True, False]
+        assert burn_years(records.assign(fire_year=pd.NA)).tolist() == [2019, 2020, 2020]
