@@ -5,7 +5,7 @@ what shipped sensors call them. What several sensors explain differently is an e
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -21,7 +21,7 @@ from burnscar_assets.errors import InputError
 from burnscar_assets.gdal_drivers import open_raster
 from burnscar_assets.section import read_named
 from burnscar_assets.sensors.load import FOLDER
-from burnscar_assets.sensors.sensor import DN_PER_REFLECTANCE, NEEDED, Band, Sensor
+from burnscar_assets.sensors.sensor import DN_PER_REFLECTANCE, NEEDED, Band, Role, Sensor
 from burnscar_assets.text import some_of
 
 OWN: Final = "own"
@@ -51,24 +51,34 @@ class InferredSensor:
     told: tuple[str, ...]
 
 
-def infer_sensor(folder: Path, files: Mapping[str, OwnFile], title: str) -> InferredSensor:
+def infer_sensor(
+    folder: Path, files: Mapping[str, OwnFile], title: str, wanted: Sequence[str] | None = None
+) -> InferredSensor:
     """Find out which sensor the images of a folder are of.
 
     Args:
         folder: of the images.
         files: what each says of itself, by its path below the folder.
         title: what people call the images.
+        wanted: names of the bands that the sensor is to have, of more that the files may have; None: all.
 
     Raises:
-        InputError: the files don't tell it, or tell different things; the message says to give `--sensor`.
+        InputError: the files don't tell it, or tell different things; the message says to give `--sensor`. No image has
+            all of the bands wanted, or a shipped sensor has these images, whose bands are its own.
     """
     described = {name: file.descriptions for name, file in files.items()}
     fitting = [sensor for sensor in shipped_sensors() if _fits(sensor, described, files)]
+    if fitting and wanted is not None:
+        _refuse_bands(
+            wanted,
+            f"the images are of the shipped sensor {fitting[0].name}: leave --bands out, or give --sensor a copy of "
+            f"{CONFIGS_DIR / FOLDER / fitting[0].name}.yaml with these bands alone",
+        )
     if len(fitting) > 1:
         _refuse(folder, f"they could be of {' or '.join(sensor.name for sensor in fitting)}")
     if fitting:
         return InferredSensor(fitting[0], None, (f"the images are of the shipped sensor {fitting[0].name}",))
-    bands = _bands(folder, described)
+    bands = _bands(folder, described, wanted)
     names = tuple(band.name for band in bands)
     images = [(image, [files[name] for name in image.files]) for image in _images(described, bands)]
     of_images = [file for _, some in images for file in some]
@@ -132,21 +142,14 @@ def _fits(sensor: Sensor, described: Mapping[str, Sequence[str]], files: Mapping
     )
 
 
-def _bands(folder: Path, described: Mapping[str, Sequence[str]]) -> list[Band]:
-    """The bands that most images have, with what they show; several shipped sensors must agree on that."""
-    found: dict[tuple[str, ...], list[Band]] = {}
-    most = 0
-    for sensor in shipped_sensors():
-        sets = Counter(named_bands(described, sensor).values())
-        usable = {names: count for names, count in sets.items() if _has_needed(sensor, names)}
-        for names in usable:
-            having = sum(count for other, count in sets.items() if set(other) >= set(names))
-            bands = [band for band in sensor.bands if band.name in names]
-            size = having * 100 + len(bands)
-            if size > most:
-                most, found = size, {}
-            if size == most:
-                found.setdefault(tuple(band.roles[0] for band in bands), []).extend(bands)
+def _bands(folder: Path, described: Mapping[str, Sequence[str]], wanted: Sequence[str] | None) -> list[Band]:
+    """The bands wanted, or those that most images have; with what they show, on which shipped sensors must agree."""
+    if wanted is not None:
+        found = _agreed(described, NEEDED, frozenset(wanted))
+        if not found:
+            _refuse_wanted(described, wanted)
+    else:  # images whose only bands are those of the burn ratio count if there are no others
+        found = _agreed(described, ("red", *NEEDED)) or _agreed(described, NEEDED)
     if not found:
         texts = sorted({text or "(none)" for name in described.values() for text in name})
         _refuse(folder, f"no image has bands named for {', '.join(NEEDED)}; names are {some_of(texts, 12)}")
@@ -158,9 +161,51 @@ def _bands(folder: Path, described: Mapping[str, Sequence[str]]) -> list[Band]:
     return [Band(name=role, roles=(role,), metres=1, common_name=role) for role in roles]
 
 
-def _has_needed(sensor: Sensor, names: Sequence[str]) -> bool:
+def _agreed(
+    described: Mapping[str, Sequence[str]], needed: Sequence[Role], wanted: frozenset[str] | None = None
+) -> dict[tuple[str, ...], list[Band]]:
+    """The bands that most images have, by what they show, of every shipped sensor that has as many of them.
+
+    Args:
+        described: names of bands by image.
+        needed: what an image's bands must show, so that they count.
+        wanted: these bands, all of them, and no others; None: whatever there is.
+    """
+    found: dict[tuple[str, ...], list[Band]] = {}
+    most = 0
+    for sensor in shipped_sensors():
+        named = list(named_bands(described, sensor).values())
+        if wanted is not None:
+            named = [tuple(name for name in names if name in wanted) for names in named if wanted.issubset(names)]
+        sets = Counter(named)
+        for names in (names for names in sets if _shows(sensor, names, needed)):
+            having = sum(count for other, count in sets.items() if set(other) >= set(names))
+            bands = [band for band in sensor.bands if band.name in names]
+            size = having * 100 + len(bands)
+            if size > most:
+                most, found = size, {}
+            if size == most:
+                found.setdefault(tuple(band.roles[0] for band in bands), []).extend(bands)
+    return found
+
+
+def _shows(sensor: Sensor, names: Collection[str], needed: Sequence[Role]) -> bool:
+    """Whether bands of a sensor show all that is needed."""
     roles = {role for band in sensor.bands if band.name in names for role in band.roles}
-    return roles.issuperset(NEEDED)
+    return roles.issuperset(needed)
+
+
+def _refuse_wanted(described: Mapping[str, Sequence[str]], wanted: Sequence[str]) -> NoReturn:
+    """Say why bands that were asked for make no sensor: no image has all of them, or they show too little."""
+    every = [names for sensor in shipped_sensors() for names in named_bands(described, sensor).values()]
+    if any(frozenset(wanted).issubset(names) for names in every):
+        _refuse_bands(wanted, f"they don't show both {' and '.join(NEEDED)}, which the burn ratio is made of")
+    texts = sorted({text or "(none)" for name in described.values() for text in name})
+    _refuse_bands(wanted, f"no image has all of them: names are {some_of(texts, 12)}")
+
+
+def _refuse_bands(wanted: Sequence[str], why: str) -> NoReturn:
+    raise InputError(f"--bands {','.join(wanted)}: {why}")
 
 
 def _images(described: Mapping[str, Sequence[str]], bands: Sequence[Band]) -> list[OwnImage]:

@@ -28,6 +28,13 @@ def add_study(commands: Any, placed: argparse.ArgumentParser) -> None:
     )
     study.add_argument("--sensor", metavar="NAME", help="whose images they are (default: found out from the files)")
     study.add_argument(
+        "--bands",
+        type=_bands,
+        metavar="NAMES",
+        help="bands of the sensor that is found out, such as B08,B12; images with more are used too (default: the "
+        "bands that most images have)",
+    )
+    study.add_argument(
         "--days",
         type=Path,
         metavar="FILE",
@@ -57,6 +64,10 @@ def _weights(text: str) -> tuple[str, Path]:
     return name, Path(folder)
 
 
+def _bands(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for part in text.split(",") if (name := part.strip())))
+
+
 def _study(options: argparse.Namespace) -> int:
     from burnscar_assets.orchestration.study import run_study
     from burnscar_assets.study.prepare import StudyOptions
@@ -69,5 +80,6 @@ def _study(options: argparse.Namespace) -> int:
             options.days,
             options.offset,
             dict(options.weights),
+            options.bands,
         )
     )

@@ -121,8 +121,9 @@ def _with_note(title: str, simulated: bool) -> str:
 def composites(sensor: Sensor) -> list[Composite]:
     """What pictures of a sensor's images show: true colour where it has the bands, and short-wave infrared."""
     near: Role = "nir_narrow" if sensor.has("nir_narrow") else "nir"
-    swir = Composite("SWIR", (sensor.band("swir2"), sensor.band(near), sensor.band("red")), 4500)
-    if not sensor.has("green", "blue"):
+    has_red = sensor.has("red")
+    swir = Composite("SWIR", (sensor.band("swir2"), sensor.band(near), sensor.band("red" if has_red else near)), 4500)
+    if not (has_red and sensor.has("green", "blue")):
         return [swir]
     return [Composite("true colour", (sensor.band("red"), sensor.band("green"), sensor.band("blue")), 2500), swir]
 

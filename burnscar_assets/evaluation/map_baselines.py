@@ -26,6 +26,10 @@ EDGES: Final = np.linspace(-1, 1, 401)
 
 _EQUAL: Final = 1e-12
 
+_WATER_DN: Final = 800
+"""Below so much in both infrared bands is water for a sensor that sees no visible light: on the chips of 27 real fires
+that finds 94 % of what is brighter in green than in both, and 8 % of what it finds isn't."""
+
 
 @dataclass(frozen=True)
 class FrameIndices:
@@ -129,19 +133,33 @@ def _ious(values: FloatArray, ground: JudgedGround) -> NDArray[np.float64]:
 def _ratio(
     scene: FireScene, sensor: Sensor, boxes: Sequence[Box], read: Callable[[Box], Mosaic | None]
 ) -> tuple[FloatArray, Mask]:
-    """NBR of an image, and where it shows water: brighter in green (or red) than in near infrared, and dark beyond."""
-    shown = sensor.band("green" if sensor.has("green") else "red")
-    bands = (*sensor.burn_ratio, shown)
+    """NBR of an image, and where it shows water."""
+    visible = sensor.bands_of(("green", "red"))[:1]
+    bands = (*sensor.burn_ratio, *visible)
     ratio, water = np.full(scene.frame.shape, np.nan, np.float32), np.zeros(scene.frame.shape, bool)
     for box in boxes:
         mosaic = read(box)
         if mosaic is None:
             continue
-        nir, swir, visible = mosaic.of_bands(scene.bands, bands).pixels
+        nir, swir, *shown = mosaic.of_bands(scene.bands, bands).pixels
         place = box.slices_in(scene.frame.box)
         ratio[place] = nbr(nir, swir)
-        water[place] = (visible > nir) & (visible > swir)
+        water[place] = shows_water(nir, swir, *shown)
     return ratio, water
+
+
+def shows_water(nir: NDArray[np.uint16], swir: NDArray[np.uint16], visible: NDArray[np.uint16] | None = None) -> Mask:
+    """Where an image shows open water: brighter in green (or red) than in infrared; without these, dark in infrared.
+
+    Args:
+        nir: digital numbers, 0 without data.
+        swir: the same of short-wave infrared.
+        visible: the same of green or red.
+    """
+    brightest = np.maximum(nir, swir)
+    if visible is not None:
+        return np.asarray(visible > brightest)
+    return np.asarray((nir > 0) & (swir > 0) & (brightest < _WATER_DN))
 
 
 def _everything(frame: FrameIndices) -> FloatArray:

@@ -147,14 +147,14 @@ def _make_blocks(
     seen = [seen_box(model, lattice, box) for box in missing]
     reads_before = earlier_layer in model.layers
     later = images.after(seen)
-    earlier = images.before(seen, sensor.names) if reads_before else images.before(missing, sensor.shown)
+    bands = sensor.names if reads_before else tuple(dict.fromkeys(sensor.shown))
+    earlier = images.before(seen if reads_before else missing, bands)
     progress(f"mapping {task.title}", done, len(inputs.boxes))
     for box, image, old in zip(missing, later, earlier, strict=True):
         read = {layer: LayerImage(image.of_bands(sensor.names, model.layers[layer]), moments)}
-        before = old
+        before = old if old is None else old.of_bands(bands, sensor.shown).part(box)
         if old is not None and reads_before:
-            read[earlier_layer] = LayerImage(old.of_bands(sensor.names, model.layers[earlier_layer]), moments_before)
-            before = old.of_bands(sensor.names, sensor.shown).part(box)
+            read[earlier_layer] = LayerImage(old.of_bands(bands, model.layers[earlier_layer]), moments_before)
         probability = judge_block(
             model, read, box, lattice,
             min_clear_share=spec.settings.min_clear_share, batch_size=spec.settings.batch_size,

@@ -14,8 +14,8 @@ Role = Literal[
 ]  # fmt: skip
 """What a band shows, whatever its sensor calls it."""
 
-NEEDED: Final[tuple[Role, ...]] = ("red", "nir", "swir2")
-"""Roles that every sensor has a band of: the burn ratio and the pictures are made of them."""
+NEEDED: Final[tuple[Role, ...]] = ("nir", "swir2")
+"""Roles that every sensor has a band of: the burn ratio is made of them."""
 
 DN_PER_REFLECTANCE: Final = 10_000
 """Layers hold reflectance × 10,000 of whatever sensor, with `NO_DATA_DN` where there is none."""
@@ -177,8 +177,12 @@ class Sensor(Section):
 
     @property
     def shown(self) -> tuple[str, str, str]:
-        """Names of the bands that pictures show as red, green and blue: burnt ground is brown to red in them."""
-        return self.band("swir2"), self.band("nir"), self.band("red")
+        """Names of the bands that pictures show as red, green and blue: burnt ground is brown to red in them.
+
+        Without a red band near infrared stands for it, and living plants are blue-green, not green.
+        """
+        near = self.band("nir")
+        return self.band("swir2"), near, self.band("red") if self.has("red") else near
 
     def is_of(self, taken: tuple[datetime, datetime], wanted: tuple[datetime, datetime]) -> bool:
         """Whether an image is of a time range, ends included; a composite only if all its days are.

@@ -64,6 +64,7 @@ class StudyOptions:
         images: folder of GeoTIFFs.
         perimeters: vector file of the fires.
         sensor: name or path of a sensor; None: found out from the files.
+        bands: names of the bands that a sensor which is found out is to have; None: all that most images have.
         days: table of the images' days, see `own_days.read_days`.
         offset: what each number carries beside reflectance, for sensors whose baselines add an offset.
         weights: folder of pretrained weights by encoder.
@@ -75,6 +76,7 @@ class StudyOptions:
     days: Path | None = None
     offset: int | None = None
     weights: Mapping[str, Path] | None = None
+    bands: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -181,15 +183,33 @@ def _write_world(root: DataRoot, found: Found) -> Settings:
 def _sensor(
     options: StudyOptions, images: Path, files: Mapping[str, OwnFile], root: DataRoot, known: Settings | None
 ) -> tuple[Sensor, tuple[str, ...]]:
-    """The sensor of the images, whose file is written if it is found out, and what to say of it."""
-    if known is not None:
-        return known.sensor, (f"sensor {known.imagery.sensor}, as the settings say",)
-    if options.sensor is not None:
-        return load_sensor(options.sensor), (f"sensor {options.sensor}, as given",)
+    """The sensor of the images, whose file is written if it is found out, and what to say of it.
+
+    Raises:
+        InputError: the sensor has other bands than those asked for; or see `infer_sensor`.
+    """
     place = root.path / FOLDER / f"{OWN}.yaml"
-    if place.exists():
-        return load_sensor(OWN), (f"sensor {place}, which was there",)
-    inferred = infer_sensor(images, files, images.name)
+    if known is not None:
+        sensor, where = known.sensor, f"sensor {known.imagery.sensor}, as the settings say"
+    elif options.sensor is not None:
+        sensor, where = load_sensor(options.sensor), f"sensor {options.sensor}, as given"
+    elif place.exists():
+        sensor, where = load_sensor(OWN), f"sensor {place}, which was there"
+    else:
+        return _inferred(options, images, files, place)
+    if options.bands and set(options.bands) != set(sensor.names):
+        raise InputError(
+            f"--bands {','.join(options.bands)}: the {where}, has {', '.join(sensor.names)}: give another --data, or "
+            "leave --bands out"
+        )
+    return sensor, (where,)
+
+
+def _inferred(
+    options: StudyOptions, images: Path, files: Mapping[str, OwnFile], place: Path
+) -> tuple[Sensor, tuple[str, ...]]:
+    """The sensor that the files tell, written to a file unless it is a shipped one, and what to say of it."""
+    inferred = infer_sensor(images, files, images.name, options.bands)
     if inferred.text is None:
         return inferred.sensor, inferred.told
     write_if_changed(place, inferred.text.encode())

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from burnscar_assets.evaluation.map_baselines import BASELINES, FrameIndices, tune
+from burnscar_assets.evaluation.map_baselines import BASELINES, FrameIndices, shows_water, tune
 from burnscar_assets.evaluation.map_scores import JudgedGround, score_map
 from burnscar_assets.mapping.old_scars import change_counts, mode_of
 
@@ -65,3 +65,9 @@ def test_without_an_image_before_there_is_no_change() -> None:
     frame = frame_of(with_before=False)
     there = {one.name for one in BASELINES if one.of(frame) is not None}
     assert there == {"all_burnt", "ellipse", "nbr", "nbr_otsu"}
+
+
+def test_water_is_dark_in_infrared_with_and_without_visible_light() -> None:
+    nir, swir, green = np.array([[600, 2600, 900, 0], [100, 1500, 2400, 0], [700, 800, 600, 0]], np.uint16)
+    expected = [True, False, False, False]
+    assert shows_water(nir, swir, green).tolist() == shows_water(nir, swir).tolist() == expected

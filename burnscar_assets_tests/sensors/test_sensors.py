@@ -108,11 +108,18 @@ def test_the_shipped_sentinel_2_leaves_what_stages_read_as_it_was_and_others_don
     assert changed == {stage for stage in CHAIN if "imagery.layer" in before[stage]} >= {"tiles", "burned_area_maps"}
 
 
+def test_pictures_of_a_sensor_without_red_show_near_infrared_for_it(beside: Path) -> None:
+    write(beside, bands=OWN["bands"][3:])
+    sensor = world(beside, sensor="own").sensor
+    assert sensor.shown == ("s", "n", "n")
+    assert [composite.bands for composite in composites(sensor)] == [("s", "n", "n")]
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         ({"colour": 1}, "colour: no such field; a sensor has title, "),
-        ({"bands": OWN["bands"][:4]}, "no band has the role swir2: every sensor needs red, nir, swir2"),
+        ({"bands": OWN["bands"][:4]}, "no band has the role swir2: every sensor needs nir, swir2"),
         ({"bands": [*OWN["bands"], OWN["bands"][0]]}, "two bands have the name b"),
         ({"bands": [{"name": "b", "roles": ["infrared"], "metres": 20}]}, "bands.0.roles.0: Input should be 'coastal'"),
         ({"radiometry": {"rule": "sentinel2-baseline", "scale": 1}}, "takes scale 0.0001"),

@@ -177,8 +177,36 @@ def test_bands_that_several_sensors_explain_differently_want_a_sensor(prepare: P
     for path in images.glob("*/*.tif"):
         with rasterio.open(path, "r+") as target:
             target.descriptions = ["x"] * target.count
-    with pytest.raises(InputError, match=r"no image has bands named for red, nir, swir2.*give --sensor NAME"):
+    with pytest.raises(InputError, match=r"no image has bands named for nir, swir2.*give --sensor NAME"):
         prepare()
+
+
+def test_a_sensor_of_some_bands_takes_in_images_of_these_alone(prepare: Prepare, images: Path) -> None:
+    done = prepare(bands=("B12", "B08"))
+    assert done.settings.sensor.names == ("B08", "B12")
+    assert "9 images have the bands B08, B12" in " ".join(done.told)
+    assert "have no image" not in " ".join(done.left_out)
+    assert prepare(bands=("B08", "B12")).settings == done.settings
+    with pytest.raises(InputError, match=r"--bands B08,B12,B04: the sensor own, .*has B08, B12: give another --data"):
+        prepare(bands=("B08", "B12", "B04"))
+
+
+@pytest.mark.parametrize(
+    ("bands", "said"),
+    [
+        (("B08", "B99"), "no image has all of them: names are B02, B03, B04, B08, B12"),
+        (("B04", "B12"), "they don't show both nir and swir2"),
+    ],
+)
+def test_bands_that_make_no_sensor_are_refused(prepare: Prepare, bands: tuple[str, ...], said: str) -> None:
+    with pytest.raises(InputError, match=f"--bands {','.join(bands)}: {said}"):
+        prepare(bands=bands)
+
+
+def test_images_of_the_burn_ratios_bands_alone_are_enough(prepare: Prepare, images: Path) -> None:
+    shutil.rmtree(images)
+    write_chips(images, CHIPS[-1:])
+    assert prepare().settings.sensor.names == ("B08", "B12")
 
 
 def years_later(images: Path) -> Path:
@@ -202,6 +230,8 @@ def test_images_of_a_shipped_sensor_are_taken_for_it(prepare: Prepare, images: P
         with rasterio.open(path.with_name(f"{path.stem}_{day}.tif"), "w", **profile) as target:
             target.write(pixels[[0, 1, 2, 3, 4, 4]].astype("int16"))
             target.descriptions = ["blue", "green", "red", "nir", "swir1", "swir2"]
+    with pytest.raises(InputError, match=r"--bands nir,swir2: the images are of the shipped sensor hls: leave --bands"):
+        prepare(bands=("nir", "swir2"))
     done = prepare()
     assert done.settings.imagery.sensor == "hls" and done.settings.windows.resolution_m == 30
     assert done.settings.perimeters.assumed_duration_days == 14

@@ -145,7 +145,10 @@ def _caption(record: MapRecord, grid: Grid, rows: int, columns: int) -> str:
         f"{grid.pixel_m:g} m"
     )  # fmt: skip
     red, green, blue = record.imagery.shown
-    bands = f"{red}, {green} and {blue} as red, green and blue: burned ground is brown to red, living plants are green"
+    plants = "green" if green != blue else "blue-green"
+    bands = (
+        f"{red}, {green} and {blue} as red, green and blue: burned ground is brown to red, living plants are {plants}"
+    )
     origin = "Simulated image, " if record.simulated else f"{record.imagery.sensor}, "
     return f"{origin}{bands}; every map and date in the same brightness. {drawn}."
 
