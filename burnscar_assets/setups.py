@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
+from burnscar_assets.dataset.config import LAYER_VARIABLE
 from burnscar_assets.environment import CONFIGS_DIR, data_root, settings_path
 from burnscar_assets.errors import SettingsError
 from burnscar_assets.section import Section, read_named
@@ -156,6 +157,8 @@ class Setup(Section):
     def applied_to(self, settings: Settings, seed: int | None = None) -> Settings:
         """The settings of the world with what this set-up replaces.
 
+        `${BURNSCAR_LAYER}` in `earlier_layers` stands for the layer of the world, as in dataset configurations.
+
         Args:
             settings: of the world.
             seed: one of its seeds; empty: the first.
@@ -170,6 +173,9 @@ class Setup(Section):
             content["training"]["seed"] = self.seeds[0] if seed is None else seed
         if self.layer is not None:
             content["imagery"]["layer"] = self.layer
+        content["training"]["earlier_layers"] = [
+            name.replace(LAYER_VARIABLE, settings.imagery.layer) for name in content["training"]["earlier_layers"]
+        ]
         return parse_settings(content, f"set-up {self.name}")
 
 

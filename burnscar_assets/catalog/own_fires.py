@@ -15,6 +15,7 @@ from typing import Final
 
 import geopandas as gpd
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import shapely
 
@@ -33,6 +34,9 @@ _AFTER: Final = re.compile(r"(?<![a-z])(?:post|after)(?![a-z])", re.IGNORECASE)
 _BEFORE: Final = re.compile(r"(?<![a-z])(?:pre|before)(?![a-z])", re.IGNORECASE)
 
 
+_Span = tuple["pd.Series[pd.Timestamp]", "pd.Series[pd.Timestamp]"]
+
+
 @dataclass(frozen=True)
 class ImagesOfFires:
     """The images of a folder, each with its days and ground.
@@ -43,6 +47,8 @@ class ImagesOfFires:
         covered: ground of the images after fires: polygons (the region's CRS) with the fire years that they are of.
         without_image: fires that no image after them shows, of those asked about: their rows.
         left_out: files that are no images of the sensor, by the reason.
+        without_before: if images before are needed, fires that an image after shows and none before: their rows.
+        unpaired: files of images after that show such fires alone.
     """
 
     days: dict[str, Days]
@@ -50,6 +56,8 @@ class ImagesOfFires:
     covered: gpd.GeoDataFrame
     without_image: gpd.GeoDataFrame
     left_out: dict[str, list[str]]
+    without_before: gpd.GeoDataFrame
+    unpaired: tuple[str, ...] = ()
 
 
 def match_fires(
@@ -60,6 +68,8 @@ def match_fires(
     windows: WindowSettings,
     given: Mapping[str, Days],
     progress: Progress = silent,
+    *,
+    change: bool = False,
 ) -> ImagesOfFires:
     """Tell the days and the ground of the images of a folder.
 
@@ -71,6 +81,7 @@ def match_fires(
         windows: which days after and before a fire images may be of.
         given: days that a table gives, which count more than names and tags.
         progress: told of images.
+        change: whether fires need an image before them too: images after fires that all lack one cover nothing.
 
     Raises:
         InputError: no image lies on a fire; or images are of no fire, or of several, or don't say whether they are of
@@ -93,8 +104,19 @@ def match_fires(
         raise InputError(_no_overlap(grounds, fires))
     days, by_fire = _days(images, files, sensor, grounds, fires, windows, given, problems)
     refuse(problems)
-    covered, shown = _covered(images, days, grounds, fires, windows)
-    return ImagesOfFires(days, tuple(by_fire), covered, fires[~shown], left_out)
+    after, before = (_shown(images, days, grounds, fires, spans) for spans in _spans(fires, windows))
+    shown = after.any(axis=0)
+    paired = shown & before.any(axis=0) if change else shown
+    unpaired = np.flatnonzero(after.any(axis=1) & ~(after & paired).any(axis=1))
+    return ImagesOfFires(
+        days,
+        tuple(by_fire),
+        _covered([image.name for image in images], after & paired, grounds, fires),
+        fires[~shown],
+        left_out,
+        fires[shown & ~paired],
+        tuple(name for place in unpaired for name in images[place].files),
+    )
 
 
 def _days(
@@ -156,27 +178,37 @@ def _of_fire(
     return _day(fire["alarm_date"], -far), _day(fire["alarm_date"], -near)
 
 
+def _spans(fires: gpd.GeoDataFrame, windows: WindowSettings) -> tuple[_Span, _Span]:
+    """First and last day of images after each fire, and before it."""
+    ends, alarms = (fires[name].dt.tz_localize(None).dt.normalize() for name in ("containment_date", "alarm_date"))
+    (first, last), (near, far) = windows.days_after, windows.days_before
+    after = ends + pd.Timedelta(days=first), ends + pd.Timedelta(days=last)
+    return after, (alarms - pd.Timedelta(days=far), alarms - pd.Timedelta(days=near))
+
+
+def _shown(
+    images: list[OwnImage], days: Mapping[str, Days], grounds: gpd.GeoSeries, fires: gpd.GeoDataFrame, span: _Span
+) -> npt.NDArray[np.bool_]:
+    """(images, fires) whether an image shows some of a fire's ground, all its days within those of the fire."""
+    shown = np.zeros((len(images), len(fires)), bool)
+    for number, image in enumerate(images):
+        if image.name in grounds.index and image.files[0] in days:
+            first, last = map(pd.Timestamp, days[image.files[0]])
+            shown[number] = fires.intersects(grounds[image.name]) & (span[0] <= first) & (last <= span[1])
+    return shown
+
+
 def _covered(
-    images: list[OwnImage],
-    days: Mapping[str, Days],
-    grounds: gpd.GeoSeries,
-    fires: gpd.GeoDataFrame,
-    windows: WindowSettings,
-) -> tuple[gpd.GeoDataFrame, "pd.Series[bool]"]:
-    """Ground of images after fires by fire year, and which fires any of them shows: all its days are in days_after."""
-    shown = pd.Series(False, index=fires.index)
-    rows = []
-    years, ends = fires["fire_year"], fires["containment_date"].dt.tz_localize(None).dt.normalize()
-    earliest, latest = (ends + pd.Timedelta(days=number) for number in windows.days_after)
-    for image in images:
-        if image.name not in grounds.index or image.files[0] not in days:
-            continue
-        first, last = map(pd.Timestamp, days[image.files[0]])
-        later = fires.intersects(grounds[image.name]) & (earliest <= first) & (last <= latest)
-        shown |= later
-        if later.any():
-            rows.append({YEARS_COLUMN: sorted({int(year) for year in years[later]}), "geometry": grounds[image.name]})
-    return gpd.GeoDataFrame(rows, columns=[YEARS_COLUMN, "geometry"], geometry="geometry", crs=table_crs()), shown
+    names: list[str], after: npt.NDArray[np.bool_], grounds: gpd.GeoSeries, fires: gpd.GeoDataFrame
+) -> gpd.GeoDataFrame:
+    """Ground of images after fires, with the fire years of those that each shows."""
+    years = fires["fire_year"].to_numpy(dtype=int)
+    rows = [
+        {YEARS_COLUMN: sorted(set(years[of_image].tolist())), "geometry": grounds[name]}
+        for name, of_image in zip(names, after, strict=True)
+        if of_image.any()
+    ]
+    return gpd.GeoDataFrame(rows, columns=[YEARS_COLUMN, "geometry"], geometry="geometry", crs=table_crs())
 
 
 def _no_overlap(grounds: gpd.GeoSeries, fires: gpd.GeoDataFrame) -> str:

@@ -7,7 +7,7 @@ the sensor's file says, so what says otherwise is refused here, by name, before 
 import math
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -100,6 +100,7 @@ def index_images(
     days: Path | None = None,
     offset: int | None = None,
     progress: Progress = silent,
+    without: Collection[str] = (),
 ) -> IndexSummary:
     """Write the index of a folder's images, whole or not at all.
 
@@ -113,6 +114,7 @@ def index_images(
         days: table of days, see `read_days`; it counts more than names and tags.
         offset: what each number carries beside reflectance, 0 or 1000, for a sensor whose baselines add an offset.
         progress: told of each file.
+        without: files that are left out, by their path below the folder.
 
     Raises:
         InputError: there are no images; or files can't be read, are no numbers of the sensor's, don't say where they
@@ -123,7 +125,8 @@ def index_images(
         raise InputError(f"{out} must end with {INDEX_ENDINGS[0]}: an index is a stac-geoparquet")
     problems: Problems = defaultdict(list)
     files = read_headers(folder, problems, progress)
-    images, left_out = find_images({name: file.descriptions for name, file in files.items()}, sensor)
+    listed = {name: file.descriptions for name, file in files.items() if name not in without}
+    images, left_out = find_images(listed, sensor)
     given = read_days(days, files) if days is not None else {}
     dated = _checked(images, files, given, sensor, offset, problems)
     items = []

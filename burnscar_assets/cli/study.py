@@ -35,6 +35,12 @@ def add_study(commands: Any, placed: argparse.ArgumentParser) -> None:
         "bands that most images have)",
     )
     study.add_argument(
+        "--change",
+        action="store_true",
+        help="train on images before fires too: takes the fires alone that have images before and after, and tries "
+        "set-ups that read both",
+    )
+    study.add_argument(
         "--days",
         type=Path,
         metavar="FILE",
@@ -81,5 +87,6 @@ def _study(options: argparse.Namespace) -> int:
             options.offset,
             dict(options.weights),
             options.bands,
+            options.change,
         )
     )

@@ -18,17 +18,13 @@ from burnscar_assets.mapping.frame import Box
 from burnscar_assets.mapping.index_map import otsu
 from burnscar_assets.mapping.mosaic import Mosaic
 from burnscar_assets.mapping.old_scars import LEAST_BURNED_DNBR, change_counts, mode_of
-from burnscar_assets.sensors.indices import FloatArray, dnbr, nbr, rbr
+from burnscar_assets.sensors.indices import FloatArray, dnbr, nbr, rbr, shows_water
 from burnscar_assets.sensors.sensor import Sensor
 
 EDGES: Final = np.linspace(-1, 1, 401)
 """Thresholds that are tried."""
 
 _EQUAL: Final = 1e-12
-
-_WATER_DN: Final = 800
-"""Below so much in both infrared bands is water for a sensor that sees no visible light: on the chips of 27 real fires
-that finds 94 % of what is brighter in green than in both, and 8 % of what it finds isn't."""
 
 
 @dataclass(frozen=True)
@@ -146,20 +142,6 @@ def _ratio(
         ratio[place] = nbr(nir, swir)
         water[place] = shows_water(nir, swir, *shown)
     return ratio, water
-
-
-def shows_water(nir: NDArray[np.uint16], swir: NDArray[np.uint16], visible: NDArray[np.uint16] | None = None) -> Mask:
-    """Where an image shows open water: brighter in green (or red) than in infrared; without these, dark in infrared.
-
-    Args:
-        nir: digital numbers, 0 without data.
-        swir: the same of short-wave infrared.
-        visible: the same of green or red.
-    """
-    brightest = np.maximum(nir, swir)
-    if visible is not None:
-        return np.asarray(visible > brightest)
-    return np.asarray((nir > 0) & (swir > 0) & (brightest < _WATER_DN))
 
 
 def _everything(frame: FrameIndices) -> FloatArray:

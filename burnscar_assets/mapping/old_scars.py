@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from burnscar_assets.mapping.severity import SEVERITY_CLASSES, UNBURNED_CODE
-from burnscar_assets.sensors.indices import FloatArray, dnbr, nbr
+from burnscar_assets.sensors.indices import FloatArray, dnbr, nbr, shows_water
 
 LEAST_BURNED_DNBR: Final = next(s.low for s in SEVERITY_CLASSES if s.code == UNBURNED_CODE + 1)
 
@@ -61,7 +61,10 @@ class BurnRatios:
             clear: (height, width) where both show the ground.
         """
         early, late = (np.where(clear, nbr(nir, swir), np.float32(np.nan)) for swir, nir, _ in (before, after))
-        water = [(red > nir) & (red > swir) for swir, nir, red in (before, after)]
+        # of a sensor without red, near infrared is shown for it
+        water = [
+            shows_water(nir, swir, None if np.array_equal(red, nir) else red) for swir, nir, red in (before, after)
+        ]
         return cls(early, late, water[0] | water[1])
 
     @cached_property

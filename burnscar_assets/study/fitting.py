@@ -16,7 +16,8 @@ from burnscar_assets.models.config import needs_encoder
 from burnscar_assets.settings import ModelSettings, Settings
 from burnscar_assets.setups import FOLDER, Setup, load_setup, setup_files
 from burnscar_assets.storage.atomic import storage_errors, write_if_changed
-from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.storage.paths import OWN, DataRoot
+from burnscar_assets.study.world_file import CHANGE_DATASET
 
 OWN_TWIN: Final = "unet"
 """The shipped set-up that a study's own is the same as."""
@@ -27,6 +28,7 @@ ENCODER_RATE: Final = 1.0e-4
 ENCODER_EPOCHS: Final = {"max_epochs": 10, "early_stop_epochs": 3}
 """Of set-ups with an encoder, whatever its weights. 45 of Galileo Nano take two cores a quarter of an hour."""
 
+_OF_BUDGET: Final = ("max_epochs", "early_stop_epochs", "batch_size", "learning_rate")
 _SHORT: Final = "trained for less long"
 _FROM_SCRATCH: Final = "at the rate of the world's own network, as it has no pretraining either"
 
@@ -55,11 +57,15 @@ def write_trained_setups(settings: Settings, root: DataRoot) -> None:
             continue
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         changes = []
+        if setup.members is not None and OWN_TWIN in setup.members:
+            content["members"] = [OWN if member == OWN_TWIN else member for member in setup.members]
+            changes.append("with the world's own network")
         if not setup.seeds and "seed" not in setup.training:
             content["seeds"] = [settings.training.seed, *settings.training.further_seeds]
             changes.append("with the seeds of the world's own")
-        if setup.is_neural and needs_encoder(setup.applied_to(settings).training):
-            changes.append(_budget(content))
+        if setup.kind == "fine_tuned":
+            pretrained = needs_encoder(setup.applied_to(settings).training)
+            changes.append(_budget(content) if pretrained else _as_own_network(content))
         if changes:
             text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
             head = f"# Of burnscar study: the shipped set-up, {' and '.join(changes)}.\n"
@@ -76,6 +82,12 @@ def _budget(content: dict[str, Any]) -> str:
     if from_scratch:
         content["description"] = f"{content.get('description', '')} Here {told}.".strip()
     return told
+
+
+def _as_own_network(content: dict[str, Any]) -> str:
+    """Leave rate, epochs and batches of a network without an encoder to the settings; returns what was changed."""
+    content["training"] = {name: value for name, value in content["training"].items() if name not in _OF_BUDGET}
+    return "trained as fast and as long as the world's own network"
 
 
 def link_weights(weights: Mapping[str, Path], root: DataRoot) -> None:
@@ -104,15 +116,19 @@ def link_weights(weights: Mapping[str, Path], root: DataRoot) -> None:
 def _why_unfit(setup: Setup, settings: Settings, root: DataRoot) -> str:
     if setup.name == OWN_TWIN:
         return "is the world's own"
-    layers, own = {setup.layer, *setup.training.get("earlier_layers", ())}, settings.imagery.layer
+    if setup.members is not None:
+        others = [member for member in setup.members if member not in (OWN, OWN_TWIN)]
+        lacking = [member for member in others if _why_unfit(load_setup(member), settings, root)]
+        return f"averages {', '.join(lacking)}, left out too" if lacking else ""
+    training, own = setup.applied_to(settings).training, settings.imagery.layer
+    layers = {setup.layer, *training.earlier_layers}
     if layers - {None, own, before_layer(own)}:
         return "wants other layers of images than a study makes"
     wants_change = (setup.threshold and setup.threshold.index != "nbr") or (setup.trees and setup.trees.change)
-    if wants_change or before_layer(own) in layers:
-        return "wants images before the fire too, and a study makes windows of images after it only"
+    if (wants_change or before_layer(own) in layers) and settings.imagery.dataset_config != CHANGE_DATASET:
+        return "wants images before the fire too, which windows have with --change"
     if setup.is_neural and "config" not in setup.training and not needs_encoder(settings.training):
         return "tunes an encoder, and the world's own set-up has none"
-    training = setup.applied_to(settings).training
     return _why_no_encoder(training.model, settings, root) if setup.is_neural and needs_encoder(training) else ""
 
 

@@ -43,7 +43,7 @@ from burnscar_assets.setups import setup_files
 from burnscar_assets.storage.atomic import atomic_file, write_if_changed
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.study.fitting import OWN_TWIN, link_weights, unfit_setups, write_trained_setups
-from burnscar_assets.study.world_file import Found, world_text
+from burnscar_assets.study.world_file import CHANGE_DATASET, Found, world_text
 from burnscar_assets.text import some_of
 
 INDEX, DAYS, EXTENT = "images.parquet", "days.csv", "extent.parquet"
@@ -64,6 +64,7 @@ class StudyOptions:
         images: folder of GeoTIFFs.
         perimeters: vector file of the fires.
         sensor: name or path of a sensor; None: found out from the files.
+        change: whether windows are to have an image before their fire too; fires without one are left out then.
         bands: names of the bands that a sensor which is found out is to have; None: all that most images have.
         days: table of the images' days, see `own_days.read_days`.
         offset: what each number carries beside reflectance, for sensors whose baselines add an offset.
@@ -77,6 +78,7 @@ class StudyOptions:
     offset: int | None = None
     weights: Mapping[str, Path] | None = None
     bands: tuple[str, ...] | None = None
+    change: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ def prepare_study(options: StudyOptions, root: DataRoot, progress: Progress = si
     known = _known_world(images, perimeters, root)
     if known:
         work_in(known.ground)
+    change = _wants_change(options, known, root)
     problems: Problems = defaultdict(list)
     files = read_headers(images, problems, progress)
     refuse(problems)
@@ -120,17 +123,13 @@ def prepare_study(options: StudyOptions, root: DataRoot, progress: Progress = si
     )
     windows = known.windows if known else WindowSettings()
     given = {} if options.days is None else read_days(options.days, files)
-    matched = match_fires(images, files, sensor, fires, windows, given, progress)
+    matched = match_fires(images, files, sensor, fires, windows, given, progress, change=change)
     years = sorted({year for some in matched.covered["fire_years"] for year in some})
     if not years:
-        raise InputError(
-            f"no image in {images} is of days {windows.days_after[0]} to {windows.days_after[1]} after the end of a "
-            f"fire on its ground in {perimeters}: give post-fire images, their days (--days), or CONT_DATE to fires, "
-            f"whose end is else {ASSUMED_DAYS[sensor.kind]} days after the alarm"
-        )
+        raise InputError(_nothing_shown(images, perimeters, windows, sensor, matched))
     write_if_changed(root.path / DAYS, _days_table(matched.days))
     _write_extent(root.path / EXTENT, matched.covered)
-    index_images(images, sensor, root.path / INDEX, root.path / DAYS, options.offset, progress)
+    index_images(images, sensor, root.path / INDEX, root.path / DAYS, options.offset, progress, matched.unpaired)
     found = Found(
         images=images,
         perimeters=perimeters,
@@ -144,6 +143,7 @@ def prepare_study(options: StudyOptions, root: DataRoot, progress: Progress = si
         composites=sensor.kind == "composites",
         assumed_days=ASSUMED_DAYS[sensor.kind],
         metres=sensor.resolution_m,
+        change=change,
     )
     link_weights(options.weights or {}, root)
     settings = known or _write_world(root, found)
@@ -168,6 +168,39 @@ def _known_world(images: Path, perimeters: Path, root: DataRoot) -> Settings | N
     raise SettingsError(
         f"{root.world_file} is of another world than {images} and {perimeters}: give another --data, or correct "
         "release.source and imagery.allowed_hosts in it"
+    )
+
+
+def _wants_change(options: StudyOptions, known: Settings | None, root: DataRoot) -> bool:
+    """Whether windows have an image before their fire, as the settings say that are there, else the options.
+
+    Raises:
+        SettingsError: the options want one, and the settings have none.
+    """
+    if known is None:
+        return options.change
+    change = known.imagery.dataset_config == CHANGE_DATASET
+    if options.change and not change:
+        raise SettingsError(
+            f"--change: the windows of {root.world_file} have no image before their fire: give another --data"
+        )
+    return change
+
+
+def _nothing_shown(
+    images: Path, perimeters: Path, windows: WindowSettings, sensor: Sensor, matched: ImagesOfFires
+) -> str:
+    """Why no fire can be used, and what to do."""
+    after, before = ("{} to {}".format(*days) for days in (windows.days_after, windows.days_before))
+    if len(matched.without_before):
+        return (
+            f"no image in {images} is of days {before} before the alarm of a fire that an image after it shows: give "
+            "images before fires, their days (--days), or leave --change out"
+        )
+    return (
+        f"no image in {images} is of days {after} after the end of a fire on its ground in {perimeters}: give "
+        f"post-fire images, their days (--days), or CONT_DATE to fires, whose end is else {ASSUMED_DAYS[sensor.kind]} "
+        "days after the alarm"
     )
 
 
@@ -313,6 +346,9 @@ def _left_out(matched: ImagesOfFires, rejected: pd.DataFrame, years: list[int]) 
         gone = without[~without["fire_year"].isin(years)]
         more = f"; {len(gone)} are of years that no image is of, which are left out" if len(gone) else ""
         said.append(f"{len(without)} fires have no image of all bands after them: {names}{more}")
+    if len(matched.without_before):
+        names = some_of([str(name) for name in matched.without_before["fire_name"]], 12)
+        said.append(f"{len(matched.without_before)} fires have an image after them and none before (--change): {names}")
     for reason, some in rejected.groupby("reason"):
         said.append(f"{len(some)} perimeters are no labels ({reason}): {some_of([*map(str, some['fire_name'])], 8)}")
     for why, unused in matched.left_out.items():

@@ -22,6 +22,7 @@ class Found:
         composites: whether images are made of several days.
         assumed_days: from alarm to containment where that isn't known.
         metres: side of a pixel.
+        change: whether windows have an image before their fire too.
     """
 
     images: Path
@@ -36,7 +37,11 @@ class Found:
     composites: bool
     assumed_days: int
     metres: float
+    change: bool = False
 
+
+CHANGE_DATASET: Final = "dataset-sensor-pre-post.json"
+"""Dataset configuration of a study whose windows have an image before their fire too."""
 
 _WORLD: Final = """\
 # Written by burnscar study. Edit it as you like: burnscar study keeps it, and burnscar plan, refresh and ui follow it
@@ -67,7 +72,7 @@ windows:
 imagery:
   sensor: {sensor}
   archive: images.parquet # the index of {folder}, made by burnscar study
-  allowed_hosts: [{images}]
+{dataset}  allowed_hosts: [{images}]
   max_cloud_cover: 100 # the files don't say how cloudy they are
 fire_scenes:
   # Frames that fires are judged on: cut from the images at random about the fire, so that nothing is in the middle.
@@ -119,6 +124,7 @@ def world_text(found: Found, unfit: Mapping[str, str] | None = None) -> str:
         end_assumed=found.end_assumed,
         assumed_days=found.assumed_days,
         left_out=left_out,
+        dataset=f"  dataset_config: {CHANGE_DATASET} # windows have an image before their fire too\n" * found.change,
     )
 
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from burnscar_assets.evaluation.map_baselines import BASELINES, FrameIndices, shows_water, tune
+from burnscar_assets.evaluation.map_baselines import BASELINES, FrameIndices, tune
 from burnscar_assets.evaluation.map_scores import JudgedGround, score_map
 from burnscar_assets.mapping.old_scars import change_counts, mode_of
+from burnscar_assets.sensors.indices import shows_water
 
 SIDE = 120
 OFFSET = 0.13

@@ -12,10 +12,11 @@ import rasterio
 import yaml
 
 from burnscar_assets.cli import main
+from burnscar_assets.dataset.config import image_layers, open_dataset, write_dataset_config
 from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE
 from burnscar_assets.errors import InputError, SettingsError
 from burnscar_assets.sensors.load import load_sensor
-from burnscar_assets.setups import load_setup
+from burnscar_assets.setups import load_setup, load_setups
 from burnscar_assets.storage.hashing import hash_file
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.study.fitting import ENCODER_EPOCHS
@@ -207,6 +208,42 @@ def test_images_of_the_burn_ratios_bands_alone_are_enough(prepare: Prepare, imag
     shutil.rmtree(images)
     write_chips(images, CHIPS[-1:])
     assert prepare().settings.sensor.names == ("B08", "B12")
+
+
+def test_a_study_of_change_takes_the_fires_that_have_images_before_and_after(prepare: Prepare, tmp_path: Path) -> None:
+    done = prepare(change=True)
+    root = tmp_path / "root"
+    fires = gpd.read_parquet(root / EXTENT)
+    assert sorted(map(tuple, fires["fire_years"])) == [(2023,), (2024,)]
+    assert set(pd.read_parquet(root / INDEX)["id"]) == {
+        "ALDER_2023__post", "ALDER_2023__pre", "CEDAR_2024__post", "CEDAR_2024__pre"
+    }  # fmt: skip
+    left_out = next(line for line in done.left_out if "none before" in line)
+    assert left_out.startswith("4 fires have an image after") and "BIRCH" in left_out and "ALDER" not in left_out
+    setups, own = load_setups(done.settings), done.settings.training
+    assert {"dnbr-threshold", "trees-per-pixel-change"} < setups.keys()
+    assert (setups["ensemble"].members, setups["ensemble"].seeds) == (("default", "trees-per-pixel"), (0, 1, 2))
+    network = setups["unet-pre-post"]
+    its = network.applied_to(done.settings).training
+    assert (its.earlier_layers, network.seeds) == (("own_pre",), (0, 1, 2))
+    assert (its.learning_rate, its.max_epochs, its.batch_size) == (own.learning_rate, own.max_epochs, own.batch_size)
+    assert set(image_layers(open_dataset(write_dataset_config(done.settings.imagery, DataRoot(root)).parent))) == {
+        "own", "own_pre"
+    }  # fmt: skip
+    assert prepare().settings == done.settings, "what the settings say counts"
+
+
+def test_change_of_a_world_without_images_before_is_refused(prepare: Prepare) -> None:
+    prepare()
+    with pytest.raises(SettingsError, match=r"--change: .*have no image before their fire: give another --data"):
+        prepare(change=True)
+
+
+def test_change_wants_images_before(prepare: Prepare, images: Path) -> None:
+    for path in images.glob("*/pre.tif"):
+        path.unlink()
+    with pytest.raises(InputError, match=r"no image in .* is of days 1 to 60 before the alarm"):
+        prepare(change=True)
 
 
 def years_later(images: Path) -> Path:
