@@ -55,7 +55,8 @@ def shows_water(
         swir: the same of short-wave infrared.
         visible: the same of green or red.
     """
-    brightest = np.maximum(nir, swir).astype(np.float32)
+    near, short = nir.astype(np.float32), swir.astype(np.float32)
+    brightest = np.maximum(near, short)
     if visible is not None:
         return np.asarray(visible.astype(np.float32) > brightest)
-    return np.asarray((nir > 0) & (swir > 0) & (brightest < _WATER_DN))
+    return np.asarray((near > 0) & (short > 0) & (brightest < _WATER_DN))
