@@ -16,7 +16,7 @@ from burnscar_assets.classes import Split
 from burnscar_assets.errors import MissingDataError
 from burnscar_assets.evaluation.champion_record import serving
 from burnscar_assets.evaluation.evaluator import evaluate
-from burnscar_assets.evaluation.frame_ground import blocks_of
+from burnscar_assets.evaluation.frame_ground import blocks_of, ground_of
 from burnscar_assets.evaluation.frame_pixels import BURNT, FramePixels
 from burnscar_assets.evaluation.frames import answer_frame, fix_rules_of_maps, judge_frames, old_scars
 from burnscar_assets.evaluation.held_out_maps import NO_IMAGE_BEFORE, judge_held_out, lacks_before
@@ -149,6 +149,18 @@ def test_a_map_of_ground_that_was_trained_on_is_not_judged(world: DataRoot) -> N
     model = scores[scores["predictor"] == "model"].iloc[0]
     assert not model["judged"] and "trained on its ground" in model["reason"]
     assert scores.loc[scores["predictor"] != "model", "judged"].all()
+
+
+def test_no_pixel_that_an_earlier_year_s_checkpoint_has_seen_is_judged_in_a_later_season(world: DataRoot) -> None:
+    add_scenes(world, ("t", Split.TEST))
+    (scene,) = read_fire_scenes(world, YEAR, [Split.TEST])
+    frame, whole = scene.frame, ground_of(scene, EvaluationSettings())
+    part = Box(frame.box.left + 10, frame.box.top, frame.box.left + 20, frame.box.top + 10)
+    window = project(frame.metres(part), f"EPSG:{frame.epsg}", table_crs())
+    seen = gpd.GeoDataFrame(geometry=[window.buffer(50)], crs=table_crs())
+    ground = ground_of(scene, EvaluationSettings(), off=seen)
+    assert whole.judged[:14, 10:20].any() and not ground.judged[:14, 10:20].any()
+    np.testing.assert_array_equal(ground.judged[20:], whole.judged[20:])
 
 
 def test_a_model_of_change_is_judged_only_where_enough_of_the_fire_is_seen_before_too() -> None:

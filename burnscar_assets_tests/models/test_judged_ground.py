@@ -1,12 +1,16 @@
 """No pixel of the frame of a judged fire is in training, whatever split the ground below a window is of."""
 
 import shutil
+import tempfile
 from pathlib import Path
 
 import geopandas as gpd
+import hypothesis
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from burnscar_assets.classes import Fold, Split
 from burnscar_assets.errors import MissingDataError
@@ -106,6 +110,51 @@ def test_a_year_without_windows_judges_a_fold_too(judged_world: DataRoot, tmp_pa
     kept = seen_windows(chosen.windows)
     assert not any(shares_a_pixel(window, frame) for _, window in kept.iterrows())
     assert any(shares_a_pixel(window, frame) for _, window in chosen.judged.iterrows())
+
+
+def in_folds(root: DataRoot, settings: Settings, folds: int, deal: int) -> Settings:
+    """Deal the fires of both years into folds, each with its windows; returns the settings of that world."""
+    fires = pd.concat([read_table(root, FIRE_PERIMETERS, year) for year in YEARS], ignore_index=True)
+    drawn = np.random.default_rng(deal).integers(folds, size=len(fires))
+    of_fire = dict(zip(fires["fire_id"], (f"fold_{number}" for number in drawn), strict=True))
+    rows = fires[["fire_id", "fire_year", "geometry"]]
+    write_table(root, FOLDS, rows.assign(group_id=rows["fire_id"], fold=rows["fire_id"].map(of_fire)), None)
+    for year in YEARS:
+        windows = read_table(root, WINDOWS, year)
+        write_table(root, WINDOWS, windows.assign(split=windows["fire_id"].map(of_fire).fillna("fold_0")), year)
+    splits = settings.sampling.splits.model_copy(update={"folds": folds})
+    return settings.model_copy(update={"sampling": settings.sampling.model_copy(update={"splits": splits})})
+
+
+@hypothesis.settings(max_examples=8, deadline=None, derandomize=True)
+@given(
+    folds=st.integers(3, 5),
+    seed=st.integers(0, 99),
+    seen_years=st.sampled_from([(2019,), (2020,), YEARS]),
+    dealt_in_folds=st.booleans(),
+)
+def test_no_checkpoint_of_any_world_sees_a_pixel_of_a_frame_that_judges_it(
+    folds: int, seed: int, seen_years: tuple[int, ...], dealt_in_folds: bool, judged_world: DataRoot
+) -> None:
+    settings = settings_of(seed)
+    with tempfile.TemporaryDirectory() as folder:
+        root = DataRoot(shutil.copytree(judged_world.path, Path(folder) / "data"))
+        if dealt_in_folds:
+            settings = in_folds(root, settings, folds, seed)
+        for fold in settings.sampling.splits.members or (None,):
+            chosen = choose_windows(settings, root, seen_years, fold=fold)
+            role_of = {} if fold is None else fold.roles
+            frames = [
+                (role_of.get(planned.split, planned.split), planned.frame)
+                for year in (YEARS if dealt_in_folds else seen_years)
+                for planned in frames_of_fires(
+                    judged_fires(settings, root, year, settings.sampling.splits.judged), settings, root
+                )
+            ]
+            for _, window in seen_windows(chosen.windows).iterrows():
+                judges = {Split.TEST, Split.VAL} if window["split"] == Split.TRAIN else {Split.TEST}
+                seen = [frame for role, frame in frames if role in judges and shares_a_pixel(window, frame)]
+                assert not seen, f"{window['window_id']} of {fold or seen_years}"
 
 
 def test_frames_are_those_of_judged_fires_alone(judged_world: DataRoot) -> None:
