@@ -8,6 +8,7 @@ from burnscar_assets.orchestration.assets.maps import build_aoi_asset, build_aoi
 from burnscar_assets.orchestration.automation import build_sensors
 from burnscar_assets.orchestration.automation.schedules import build_schedules
 from burnscar_assets.orchestration.checks import build_checks
+from burnscar_assets.orchestration.corrections import build_correction_sources
 from burnscar_assets.orchestration.executor import in_process_executor
 from burnscar_assets.orchestration.in_season import build_in_season_source
 from burnscar_assets.orchestration.partitions import World
@@ -23,7 +24,13 @@ def build_definitions(settings: Settings, root: DataRoot) -> dg.Definitions:
     """All assets, checks, sensors and schedules of a world; nothing is read or written until one is materialized."""
     world = World(settings, root)
     return dg.Definitions(
-        assets=[*build_sources(world), *build_in_season_source(world), *build_assets(world), build_aoi_asset(world)],
+        assets=[
+            *build_sources(world),
+            *build_correction_sources(world),
+            *build_in_season_source(world),
+            *build_assets(world),
+            build_aoi_asset(world),
+        ],
         asset_checks=build_checks(world),
         jobs=[build_aoi_job(world), build_verify_job(world), build_retention_job(settings.automation)],
         sensors=build_sensors(world),

@@ -58,6 +58,12 @@ def settings_path(root: Path) -> Path:
     return named if named.exists() and not Path(chosen).is_file() else Path(chosen)
 
 
+def corrections_file(root: DataRoot) -> Path:
+    """Where a person's corrections of a world's labels lie: beside its settings; of shipped ones, in the data root."""
+    beside = settings_path(root.path).resolve().parent
+    return (root.path if beside == CONFIGS_DIR.resolve() else beside) / "corrections.gpkg"
+
+
 def config_file(name: str) -> Path:
     """A configuration file, whatever the current folder: a full path, or one beside the settings or a shipped one.
 

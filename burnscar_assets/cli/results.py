@@ -87,11 +87,43 @@ def add_files(commands: Any, shared: argparse.ArgumentParser, placed: argparse.A
     )
     index.set_defaults(command=_index)
 
+    corrections = commands.add_parser(
+        "corrections",
+        parents=[shared],
+        help="write corrections.gpkg for QGIS, or check what it says",
+        description="Where there is none, write corrections.gpkg beside the world's settings, with a row for each "
+        "doubtful perimeter and no words; else check it and list its words.",
+    )
+    corrections.set_defaults(command=_corrections)
+
     export = commands.add_parser("export", parents=[placed], help="write windows as GeoTIFFs, for QGIS")
     export.add_argument("--geotiff", type=Path, required=True, metavar="DIR", help="folder to write to")
     export.add_argument("--years", type=fire_year, nargs="+", help="fire years (default: all)")
     export.add_argument("--windows", nargs="+", metavar="ID", help="only these windows (default: all)")
     export.set_defaults(command=_export)
+
+
+def _corrections(options: argparse.Namespace) -> int:
+    from burnscar_assets.environment import corrections_file
+    from burnscar_assets.labels.corrections import WORDS, read_corrections, wildfire_ids, write_corrections
+    from burnscar_assets.storage.contracts import LABEL_DOUBTS, RELEASE_RECORDS
+    from burnscar_assets.storage.tables import read_table, table_path
+
+    _, root, _ = open_world()
+    path = corrections_file(root)
+    if not path.exists():
+        weighed = table_path(root, LABEL_DOUBTS, None).exists()
+        write_corrections(path, read_table(root, LABEL_DOUBTS, None) if weighed else LABEL_DOUBTS.empty())
+        meanings = "; ".join(f"{word}: {meaning}" for word, meaning in WORDS.items())
+        say(f"{path}: open it in QGIS, and write a word for a fire ({meanings})")
+        return 0
+    words, records = read_corrections(path), read_table(root, RELEASE_RECORDS, None)
+    for year in sorted(set(words.rows["fire_year"])):
+        words.check_fires(wildfire_ids(records, year), year, WORDS)
+    words.applied_to(records)
+    rows = [(row.row, row.fire_year, row.fire_id, row.word, WORDS[row.word]) for row in words.rows.itertuples()]
+    show(("row", "fire year", "fire", "word", "which says"), rows)
+    return 0
 
 
 def _champion(options: argparse.Namespace) -> int:

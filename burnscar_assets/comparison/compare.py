@@ -57,6 +57,7 @@ class Report:
         by_windows: what windows come to, where maps decide.
         flagged: the set-ups' maps with and without fires that the source has a remark on, in words.
         by_validation: which set-up maps validation fires best, by which a default is chosen, in words.
+        with_out: the set-ups' maps with fires that a person took out of the scores, in words.
         over_baselines: how the best set-up's maps stand beside floors and burn indices, in words.
         protocol: how fires are judged, in a world with folds.
         caveat: what the world's settings say of its figures.
@@ -73,6 +74,7 @@ class Report:
     by_windows: Verdict | None = None
     flagged: str = ""
     by_validation: str = ""
+    with_out: str = ""
     over_baselines: str = ""
     protocol: str = ""
     caveat: str = ""
@@ -141,6 +143,7 @@ def compare_setups(
         caveat=settings.caveat,
         by_validation="" if validated is None else _choice(validated, mapped, titles),
         flagged="" if maps is None or mapped is None else _with_and_without_flagged(maps, mapped, titles),
+        with_out=_with_out(read_maps(present, found.fire_years, with_out=True), titles, settings),
         over_baselines="" if maps is None or mapped is None else _over_baselines(maps, mapped, titles, settings),
     )
     counted = {"windows": report.windows, "fires": report.fires}
@@ -266,6 +269,22 @@ def _with_and_without_flagged(maps: "MapField", mapped: Comparison, titles: Mapp
         figures.append(f"{titles[name]} {of[0]}, without them {of[1]}")
     return (
         f"The source has a remark on {maps.flagged} of the {len(maps.fires)} fires; mean and median IoU of maps with "
+        f"them: {'; '.join(figures)}."
+    )
+
+
+def _with_out(every: "MapField | None", titles: Mapping[str, str], settings: EvaluationSettings) -> str:
+    """Mean and median IoU of each set-up's maps with the fires that a person took out; empty if none is."""
+    from burnscar_assets.comparison.maps import MEDIANS
+
+    if every is None or not every.out:
+        return ""
+    figures = [
+        f"{titles[name]} {scored.value[MAPS_DECIDE]:.3f} and {scored.value[MEDIANS[MAPS_DECIDE]]:.3f}"
+        for name, scored in every.compare(settings).scored.items()
+    ]
+    return (
+        f"A person took {every.out} of {len(every.fires)} fires out of the scores; mean and median IoU of maps with "
         f"them: {'; '.join(figures)}."
     )
 

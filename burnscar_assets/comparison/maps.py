@@ -110,6 +110,11 @@ class MapField:
                 yield Beside(one.name, one.title, fires, self.beside(setup, one.name, settings))
 
     @property
+    def out(self) -> int:
+        """Fires that a person took out of the scores."""
+        return int(next(iter(self.scores.values()))[0]["out"].astype(bool).sum())
+
+    @property
     def _ground(self) -> list[str]:
         return [str(name) for name in self.fires["ground"]]
 
@@ -118,18 +123,25 @@ class MapField:
         return {metric: _values(rows, metric) for metric in MAP_METRICS}
 
 
-def read_maps(contestants: Sequence[Contestant], fire_years: Sequence[int]) -> MapField | None:
+def read_maps(
+    contestants: Sequence[Contestant], fire_years: Sequence[int], *, with_out: bool = False
+) -> MapField | None:
     """Read how set-ups mapped the fires that all of them that can map were judged on.
 
     Args:
         contestants: set-ups that are compared; the world's own has the baselines.
         fire_years: years that are compared.
+        with_out: whether fires are among them that a person took out of the scores.
 
     Returns:
         The scores; None if no fire's map was judged for all of them.
     """
     tables = _tables(contestants, fire_years)
-    judged = {name: [fires_judged(rows) for rows in seeds] for name, seeds in tables.items() if not _why(seeds)}
+    judged = {
+        name: [fires_judged(rows, with_out=with_out) for rows in seeds]
+        for name, seeds in tables.items()
+        if not _why(seeds)
+    }
     own = {name: [_by_fire(rows, MODEL) for rows in seeds] for name, seeds in judged.items()}
     common = sorted(set.intersection(*(set(rows.index) for seeds in own.values() for rows in seeds))) if own else []
     if not common:

@@ -73,6 +73,8 @@ def comparison_lines(report: Report) -> Iterator[str]:
         yield report.by_validation
     if report.flagged:
         yield report.flagged
+    if report.with_out:
+        yield report.with_out
     if report.over_baselines:
         yield report.over_baselines
     if report.by_windows is not None:

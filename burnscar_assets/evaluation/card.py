@@ -23,6 +23,7 @@ from burnscar_assets.evaluation.report import (
     MAPS_SEVERITY,
     MAPS_SIZE,
     MAPS_UNFLAGGED,
+    MAPS_WITH_OUT,
     MEAN,
     MEDIAN,
     METHODS,
@@ -139,6 +140,7 @@ def _told(metrics: pd.DataFrame) -> pd.DataFrame:
         MAPS_SIZE,
         MAPS_SEVERITY,
         MAPS_UNFLAGGED,
+        MAPS_WITH_OUT,
         MAPS_GAIN,
         MAPS_NO_FIRE,
         POOLED,
@@ -311,6 +313,8 @@ def _scores_of_maps(card: dict[str, Any]) -> Iterator[str]:
         yield f"Omission by severity, dNBR less the frame's mode, all fires together: {told}."
     if (unflagged := _find(card, MODEL, MAPS_UNFLAGGED, MAPS_DECIDE, MEAN)) is not None:
         yield f"Without fires that the source has a remark on: {_value(unflagged)} ({unflagged['fires']} fires)."
+    if (every := _find(card, MODEL, MAPS_WITH_OUT, MAPS_DECIDE, MEAN)) is not None:
+        yield f"With fires that a person took out of the scores: {_value(every)} ({every['fires']} fires)."
     false = [
         f"{f['method']} {f['value']:,.0f}"
         for f in card["metrics"]

@@ -1,6 +1,6 @@
 """The frames of a year's held-out fires, and those without fire: answered once, scored, and read for reliability."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -96,7 +96,8 @@ def judge_held_out(
     facts, rows, pixels = _facts(spec), [], []
     for number, (scene, cluster) in enumerate(zip(scenes, clusters, strict=True)):
         progress("held-out frames judged", number, len(scenes))
-        known = _known(scene, facts) | {"seed": manifest.seed, "geometry": places.iloc[number]}
+        known = _known(scene, facts, spec.fires_out)
+        known |= {"seed": manifest.seed, "geometry": places.iloc[number]}
         if scene.reason or (model is None and not thresholds):
             rows.append(_unjudged(known | {"predictor": MODEL, "reason": scene.reason or why}))
             continue
@@ -149,7 +150,8 @@ def judge_season_maps(
     for number, scene in enumerate(scenes):
         progress("frames of the season judged", number, len(scenes))
         ground = ground_of(scene, spec.settings, off=near_seen)
-        known = _known(scene, facts) | {"seed": manifest.seed, "geometry": places.iloc[number], "predictor": SEASON}
+        known = _known(scene, facts, spec.fires_out)
+        known |= {"seed": manifest.seed, "geometry": places.iloc[number], "predictor": SEASON}
         ratios, answered = burn_ratios(spec, scene), None
         if not ground.reason:
             answered = _by_rules(answer_frame(spec, model, scene), rules, rules.old_scars(ratios))
@@ -224,7 +226,7 @@ def _facts(spec: EvaluationSpec) -> dict[str, dict[str, Any]]:
     return {str(fire_id): dict(row) for fire_id, row in pd.concat(found).set_index("fire_id").iterrows()}
 
 
-def _known(scene: FireScene, facts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _known(scene: FireScene, facts: Mapping[str, Mapping[str, Any]], out: Container[str]) -> dict[str, Any]:
     of_fire = facts.get(str(scene.fire_id), {})
     flag = of_fire.get("flag")
     return {
@@ -235,6 +237,7 @@ def _known(scene: FireScene, facts: Mapping[str, Mapping[str, Any]]) -> dict[str
         "cluster_id": scene.cluster_id,
         "area_ha": of_fire.get("area_ha", np.nan),
         "flag": "" if pd.isna(flag) else flag,
+        "out": scene.fire_id in out,
     }
 
 

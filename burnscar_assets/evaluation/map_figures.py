@@ -24,6 +24,7 @@ from burnscar_assets.evaluation.report import (
     MAPS_SEVERITY,
     MAPS_SIZE,
     MAPS_UNFLAGGED,
+    MAPS_WITH_OUT,
     MEAN,
     MEDIAN,
     MODEL,
@@ -35,6 +36,9 @@ from burnscar_assets.settings import EvaluationSettings
 
 FRAME: Final = ("fire_year", "frame_id")
 """What names a frame."""
+
+OUT_OF_SCORE: Final = "a person took it out of the scores"
+"""Why no figure has a fire whose map is scored."""
 
 OVER_FIRES: Final[dict[str, Scale]] = {
     MAPS_DECIDE: "share",
@@ -128,9 +132,15 @@ class FireMaps:
         return value, cluster_intervals(statistic, ground, np.ones(len(ground), bool), self.confidence, scale)[""]
 
 
-def fires_judged(scores: gpd.GeoDataFrame) -> pd.DataFrame:
-    """The judged rows of fires, of one or several years, with `ground`: the piece of ground of each fire's frame."""
+def fires_judged(scores: gpd.GeoDataFrame, *, with_out: bool = False) -> pd.DataFrame:
+    """The judged rows of fires, of one or several years, with `ground`: the piece of ground of each fire's frame.
+
+    Args:
+        scores: contract MAP_SCORES.
+        with_out: whether fires are among them that a person took out of the scores.
+    """
     rows = scores[scores["judged"].astype(bool) & (scores["fire_id"].fillna("") != "")]
+    rows = rows if with_out else rows[~rows["out"].astype(bool)]
     frames = rows.drop_duplicates(list(FRAME))
     ground = frame_clusters(frames["cluster_id"].astype(str).tolist(), frames.geometry.to_numpy())
     of_frame = frames[list(FRAME)].assign(ground=ground)
@@ -140,9 +150,10 @@ def fires_judged(scores: gpd.GeoDataFrame) -> pd.DataFrame:
 def why_no_map(scores: pd.DataFrame) -> str:
     """Why none of a checkpoint's maps of fires is judged, from contract MAP_SCORES; empty if one is."""
     own = scores[(scores["predictor"] == MODEL) & (scores["fire_id"].fillna("") != "")]
-    if own["judged"].astype(bool).any():
+    reasons = own["reason"].where(~own["judged"].astype(bool) | ~own["out"].astype(bool), OUT_OF_SCORE)
+    if (reasons == "").any():
         return ""
-    return "; ".join(sorted(set(own["reason"]))) or "no held-out fire has a frame with an image"
+    return "; ".join(sorted(set(reasons))) or "no held-out fire has a frame with an image"
 
 
 def map_metrics(scores: gpd.GeoDataFrame, settings: EvaluationSettings) -> Iterator[dict[str, Any]]:
@@ -155,7 +166,7 @@ def map_metrics(scores: gpd.GeoDataFrame, settings: EvaluationSettings) -> Itera
     Yields:
         Rows of contract EVALUATION_METRICS without fire_year: scopes `maps…` and `season_maps`.
     """
-    fires = fires_judged(scores)
+    fires, every = fires_judged(scores), fires_judged(scores, with_out=True)
     for method in dict.fromkeys(fires["predictor"]):
         if method == SEASON:
             continue
@@ -164,6 +175,7 @@ def map_metrics(scores: gpd.GeoDataFrame, settings: EvaluationSettings) -> Itera
         pooled = ((metric, *maps.pooled(metric)) for metric in _POOLED)
         yield from _named((("", *one) for one in pooled), maps, method=method, scope=MAPS_POOLED)
         yield from _parts(maps, method, settings)
+        yield from _with_out(every[every["predictor"] == method], method, settings.confidence)
         if method != MODEL:
             yield from _gain(fires, method, settings.confidence)
     yield from _without_fire(scores, settings.confidence)
@@ -209,6 +221,13 @@ def _parts(maps: FireMaps, method: str, settings: EvaluationSettings) -> Iterato
     if flagged.any() and not flagged.all():
         chosen = maps.of(~flagged)
         yield from _named(_over_fires(chosen), chosen, method=method, scope=MAPS_UNFLAGGED)
+
+
+def _with_out(every: pd.DataFrame, method: str, confidence: float) -> Iterator[dict[str, Any]]:
+    """The same means of all fires, where a person took some out."""
+    if every["out"].astype(bool).any():
+        maps = FireMaps(every.reset_index(drop=True), confidence)
+        yield from _named(_over_fires(maps), maps, method=method, scope=MAPS_WITH_OUT)
 
 
 def _gain(fires: pd.DataFrame, method: str, confidence: float) -> Iterator[dict[str, Any]]:

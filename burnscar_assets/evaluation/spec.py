@@ -39,6 +39,7 @@ class EvaluationSpec(ProcessSpec):
         None, description="Fire year whose champion is judged on the whole year too, as it would have served."
     )
     first_day_after: int = Field(0, description="Days from containment to the start of a window's time range.")
+    fires_out: tuple[str, ...] = Field((), description="Fires that a person took out of the scores.")
     ecoregions: Path | None = Field(None, description="Vector file of ecoregions; empty: none.")
     world: str = Field("", description="Name of the world, for the model card.")
     sensor: Sensor = Field(default_factory=default_sensor, description="Sensor of the imagery.")

@@ -16,6 +16,9 @@ from burnscar_assets.regions.load import working_region
 from burnscar_assets.settings import PerimeterSettings
 from burnscar_assets.storage.contracts import BURN_HISTORY
 
+UNSURE = "unsure"
+"""Kind of ground of which a person says that nobody knows whether it burned; it shows as long as a fire."""
+
 _MONTHS_INTO_NEXT_YEAR = 3
 _YEARS_BETWEEN_IMAGES = 1
 _DATES = ("alarm_date", "containment_date")
@@ -102,7 +105,9 @@ def could_show(records: gpd.GeoDataFrame, fire_year: int, settings: PerimeterSet
             "containment": region.fire_years(records["containment_date"]),
         }
     )
-    shows_for = records["kind"].map({"fire": settings.scar_years, "prescribed": settings.scar_years_prescribed})
+    shows_for = records["kind"].map(
+        {"fire": settings.scar_years, UNSURE: settings.scar_years, "prescribed": settings.scar_years_prescribed}
+    )
     alarm, first = records["alarm_date"], years.min(axis=1)
     in_winter = (first == fire_year + 1) & (alarm.isna() | (region.months_into(alarm) < _MONTHS_INTO_NEXT_YEAR))
     recent = (years.max(axis=1) >= fire_year - shows_for) & ((first <= fire_year) | in_winter)

@@ -11,6 +11,7 @@ from burnscar_assets.errors import SettingsError
 from burnscar_assets.orchestration import in_season
 from burnscar_assets.orchestration.artifacts import GPU_STAGES
 from burnscar_assets.orchestration.confirming import confirm, confirm_one, may_hold
+from burnscar_assets.orchestration.corrections import observe_corrections
 from burnscar_assets.orchestration.lineage import Lineage
 from burnscar_assets.orchestration.pairs import RELEASE, Pair
 from burnscar_assets.orchestration.partitions import World
@@ -104,7 +105,11 @@ class Planner:
 
     def observe(self) -> list[str]:
         """Look at the sources; returns what couldn't be looked at, in words."""
-        return [*observe_all(self.world, self.instance), *in_season.observe_seasons(self.world, self.instance)]
+        return [
+            *observe_all(self.world, self.instance),
+            *observe_corrections(self.world, self.instance),
+            *in_season.observe_seasons(self.world, self.instance),
+        ]
 
     def plan(
         self,

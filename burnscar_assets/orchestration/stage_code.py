@@ -21,8 +21,8 @@ PACKAGE = Path(__file__).parents[1]
 
 ENTRIES = {
     "calfire_release": ("labels.plausibility", "labels.release"),
-    "fire_perimeters": ("labels.perimeters",),
-    "burn_history": ("labels.history",),
+    "fire_perimeters": ("labels.corrections", "labels.perimeters"),
+    "burn_history": ("labels.corrections", "labels.history"),
     "in_season_records": ("labels.plausibility", "labels.wfigs"),
     "in_season_perimeters": ("labels.in_season",),
     "in_season_maps": ("mapping.season",),

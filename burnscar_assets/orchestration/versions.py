@@ -30,11 +30,11 @@ STAGE_VERSIONS = {
     "tiles": "5",
     "fire_scenes": "4",
     "checkpoint": "8",
-    "evaluation_metrics": "17",
+    "evaluation_metrics": "18",
     "burned_area_maps": "13",
     "baseline_checkpoint": "5",
     "ensemble_checkpoint": "1",
-    COMPARISON: "7",
+    COMPARISON: "8",
 }
 
 IN_SEASON_VERSIONS = {"in_season_records": "3", "in_season_perimeters": "5", "in_season_maps": "14"}

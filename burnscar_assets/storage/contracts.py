@@ -130,7 +130,7 @@ BURN_HISTORY: Final = Table(
     row="burn",
     columns=(
         Column("burn_id", "string", "record_id of the record."),
-        Column("kind", "string", "`fire` or `prescribed`."),
+        Column("kind", "string", "`fire`, `prescribed`, or `unsure`: what a person says of a part of a fire."),
         Column("burn_year", "int", "Year of the burn, by its dates if it names none; empty if unknown."),
         Column("alarm_date", "timestamp", "Alarm, of burns since the year before; empty if unknown."),
         Column("containment_date", "timestamp", "Containment (for a prescribed burn: end), of the same burns."),
@@ -372,7 +372,8 @@ EVALUATION_METRICS: Final = Table(
             "scope",
             "string",
             "Of maps: `maps` (over fires, each counted once), `maps_pooled`, `maps_fire_size`, `maps_unflagged` (fires "
-            "without a remark of the source), `maps_gain` (the model less a baseline), `maps_no_fire` (false alarms). "
+            "without a remark of the source), `maps_with_out` (with those that a person took out), `maps_gain` (the "
+            "model less a baseline), `maps_no_fire` (false alarms). "
             "Of windows: `pooled`, `fire`, `per_fire` (over fires, each counted once), `fire_size`, "
             "`days_since_containment`, `ecoregion`, `stratum`, `label` (those whose label is certain), `land` (false "
             "alarms), "
@@ -415,6 +416,7 @@ MAP_SCORES: Final = Table(
         Column("cluster_id", "string", "Cluster of the fire; of a frame without fire, its block of ground."),
         Column("area_ha", "float", "Area of the fire, in hectares; empty for a frame without fire."),
         Column("flag", "string", "What the source remarks on the perimeter; empty: nothing."),
+        Column("out", "bool", "Whether a person took the fire out of the scores; its map is scored all the same."),
         Column(
             "predictor",
             "string",

@@ -207,6 +207,21 @@ def test_maps_are_told_with_and_without_flagged_fires(contestants: list[Contesta
     assert said in comparison_markdown(outcome)
 
 
+def test_maps_are_told_with_fires_that_a_person_took_out_which_no_other_figure_has(
+    contestants: list[Contestant], root: DataRoot
+) -> None:
+    for year in YEARS:
+        for part in (root, *contestants[1].roots):
+            scores = scores_of({"model": [0.9, 0.8, 0.7, 0.7, 0.6, 0.6, 0.7, 0.2]}, year=year)
+            scores.loc[scores["frame_id"] == "f7", "out"] = True
+            write_table(part, MAP_SCORES, scores, year)
+    outcome = compared(contestants)
+    table = outcome.table.set_index(["setup", "scope", "metric"])
+    assert table.loc[("default", "maps", "iou"), "value"] == pytest.approx(5 / 7) and outcome.report.maps == 14
+    said = "A person took 2 of 16 fires out of the scores; mean and median IoU of maps with them: Own 0.650 and 0.700"
+    assert said in comparison_markdown(outcome)
+
+
 def test_differences_of_a_metric_have_intervals_by_the_fires_that_tell_of_it(
     contestants: list[Contestant], root: DataRoot
 ) -> None:

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from burnscar_assets.checks import metrics_keep_up, model_beats_baseline
-from burnscar_assets.evaluation.map_figures import fires_judged, map_metrics, paired
+from burnscar_assets.evaluation.map_figures import fires_judged, map_metrics, paired, why_no_map
 from burnscar_assets.evaluation.plots import plot_evaluation
 from burnscar_assets.evaluation.report import evaluate_predictions
 from burnscar_assets.settings import EvaluationSettings
@@ -57,6 +57,20 @@ def test_fires_that_a_person_remarked_on_are_told_with_and_without() -> None:
     found = figures_of(scores)
     assert found.loc[("model", "maps", "mean", "iou"), "value"] == pytest.approx(0.5)
     assert found.loc[("model", "maps_unflagged", "mean", "iou"), "value"] == pytest.approx(0.8)
+
+
+def test_fires_that_a_person_took_out_are_in_no_figure_but_the_one_with_them() -> None:
+    scores = scores_of({"model": [0.8, 0.2, 0.6], "dnbr": [0.5, 0.5, 0.5]})
+    assert "maps_with_out" not in figures_of(scores).reset_index()["scope"].to_numpy()
+    scores.loc[scores["frame_id"] == "f1", "out"] = True
+    found = figures_of(scores)
+    for method, without, of_all in (("model", 0.7, 1.6 / 3), ("dnbr", 0.5, 0.5)):
+        assert found.loc[(method, "maps", "mean", "iou"), "value"] == pytest.approx(without)
+        assert found.loc[(method, "maps_with_out", "mean", "iou"), "value"] == pytest.approx(of_all)
+    assert found.loc[("model", "maps_gain", "dnbr", "iou"), "value"] == pytest.approx(0.2)
+    assert (found["fires"].loc[:, ["maps", "maps_pooled"]] == 2).all() and why_no_map(scores) == ""
+    scores["out"] = True
+    assert why_no_map(scores) == "a person took it out of the scores"
 
 
 def test_checks_look_at_maps_first() -> None:

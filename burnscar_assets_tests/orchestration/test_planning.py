@@ -3,18 +3,22 @@
 import re
 from collections.abc import Iterator
 
+import geopandas as gpd
 import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.loader import LoadingContextForTest
 
 from burnscar_assets.definitions import build_definitions
-from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE
+from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE, corrections_file
 from burnscar_assets.errors import BurnscarError, SettingsError
+from burnscar_assets.labels.corrections import LAYER
 from burnscar_assets.orchestration import versions
+from burnscar_assets.orchestration.corrections import FIRES_OUT
 from burnscar_assets.orchestration.execution import Refreshed
 from burnscar_assets.orchestration.lineage import Lineage
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.planning import Planner
+from burnscar_assets.orchestration.sources import years_of_release
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS, RELEASE_RECORDS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, table_path
@@ -67,6 +71,43 @@ def test_a_refresh_makes_everything_once(world: LabelWorld) -> None:
     }  # fmt: skip
     assert refresh(world).runs == 0
     assert stale(world) == {}
+
+
+def test_a_persons_words_make_stale_what_they_touch_and_no_more(world: LabelWorld) -> None:
+    refresh(world)
+    before = read_table(world.root, FIRE_PERIMETERS, 2020).set_index("fire_id")
+    fire_id, path = before.index[1], corrections_file(world.root)
+    said = run_command(world.root, "burnscar", "corrections").stdout
+    assert path.name in said and "unburned: this island" in said and gpd.read_file(path, layer=LAYER).empty
+    island = before.geometry[fire_id].centroid.buffer(100)
+    row = {"fire_id": fire_id, "fire_year": 2020, "geometry": island}
+
+    def say(word: str, **of: object) -> None:
+        gpd.GeoDataFrame([row | {"word": word} | of], crs=before.crs).to_file(path, layer=LAYER, driver="GPKG")
+
+    say("")
+    assert stale(world) == {}
+    say("unburned")
+    scars = {Pair("burn_history", 2020), Pair("burn_history", 2021)}
+    found = stale(world)
+    assert set(found) == {Pair("fire_perimeters", 2020), *scars}
+    assert found[Pair("fire_perimeters", 2020)] == ("corrected_fires 2020 changed: words in corrections.gpkg",)
+    refresh(world)
+    lost = before.area - read_table(world.root, FIRE_PERIMETERS, 2020).set_index("fire_id").area
+    assert lost[fire_id] == pytest.approx(island.area, rel=1e-3) and (lost.drop(fire_id) == 0).all()
+    say("out")
+    assert set(stale(world)) == {Pair("fire_perimeters", 2020), *scars}, "the island is no more said"
+    refresh(world)
+    assert stale(world) == {} and fire_id in run_command(world.root, "burnscar", "corrections").stdout
+    with world.runner() as runner:
+        versions_out = years_of_release(runner.planner.world, runner.planner.instance, FIRES_OUT)
+        assert [year for year, version in versions_out.items() if version != "none"] == [2020]
+        say("perhaps")
+        assert any("row 1" in told and "no word" in told for told in runner.planner.observe())
+        assert runner.planner.plan(YEARS, LABELS).stale == ()
+    say("unsure", fire_id="nobody")
+    (failure,) = refresh(world).failures[:1]
+    assert "no fire 'nobody' of 2020" in str(failure)
 
 
 def test_a_refresh_tells_of_each_stage_in_one_line(world: LabelWorld) -> None:

@@ -1,5 +1,6 @@
 """Set-ups and their comparison under Dagster: what they wait for, what makes them stale, and that the marks agree."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,7 +12,8 @@ from dagster._core.definitions.data_version import CachingStaleStatusResolver, S
 from dagster._core.loader import LoadingContextForTest
 
 from burnscar_assets.definitions import build_definitions
-from burnscar_assets.environment import CONFIG_VARIABLE, CONFIGS_DIR, DATA_VARIABLE
+from burnscar_assets.environment import CONFIG_VARIABLE, CONFIGS_DIR, DATA_VARIABLE, corrections_file
+from burnscar_assets.labels.corrections import LAYER
 from burnscar_assets.orchestration.assets.model import checkpoint_holds
 from burnscar_assets.orchestration.confirming import CONFIRMED
 from burnscar_assets.orchestration.execution import Runner, open_runner
@@ -19,7 +21,7 @@ from burnscar_assets.orchestration.lineage import Lineage
 from burnscar_assets.orchestration.pairs import VERSION_TAG, Pair
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.settings import load_settings
-from burnscar_assets.storage.contracts import SETUP_COMPARISON
+from burnscar_assets.storage.contracts import FIRE_PERIMETERS, SETUP_COMPARISON
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table
 from burnscar_assets_tests.tiny_dataset import SPLITS, make_tiny_dataset
@@ -126,6 +128,24 @@ def test_a_changed_set_up_makes_stale_its_own_assets_and_the_comparison(root: Da
     root.comparison.rmdir()
     with runner(root) as opened:
         assert COMPARISON in {one.pair for one in opened.planner.plan(YEARS, ["setup_comparison"]).stale}
+
+
+@pytest.mark.slow
+def test_a_fire_that_a_person_took_out_makes_stale_the_metrics_of_its_year_alone(root: DataRoot) -> None:
+    make_tiny_dataset(root, years=YEARS, windows_per_year=30, seed=3)
+    fire = read_table(root, FIRE_PERIMETERS, 2020).iloc[[0]]
+    with runner(root) as opened:
+        opened.planner.observe()
+        make(opened, [*pairs("line/checkpoint", "line/evaluation_metrics")])
+        assert not {*pairs("line/checkpoint", "line/evaluation_metrics")} & stale(opened)
+        rows = fire[["fire_id", "fire_year", "geometry"]].assign(word="out")
+        rows.to_file(corrections_file(root), layer=LAYER, driver="GPKG")
+        assert not [told for told in opened.planner.observe() if "corrections" in told]
+        found = stale(opened) & {*pairs("line/checkpoint", "line/evaluation_metrics")}
+        assert found == {Pair("line/evaluation_metrics", 2020)}
+        make(opened, [*found])
+        told = json.loads(root.setup("line").spec("evaluation", 2020).read_text())
+        assert told["fires_out"] == [fire["fire_id"].iloc[0]]
 
 
 @pytest.mark.slow

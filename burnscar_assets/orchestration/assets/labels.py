@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import pandas as pd
 
+from burnscar_assets.environment import corrections_file
 from burnscar_assets.errors import MissingDataError, SuspiciousReleaseError
 from burnscar_assets.network.masking import mask_address
+from burnscar_assets.orchestration.corrections import CORRECTED_BURNS, CORRECTED_FIRES
 from burnscar_assets.orchestration.metadata import figures
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
@@ -108,15 +110,19 @@ def _fire_perimeters(world: World) -> dg.AssetsDefinition:
         "fire_perimeters",
         group="labels",
         kinds={"geoparquet", "geopandas"},
-        deps=[RELEASE_YEAR],
+        deps=[RELEASE_YEAR, CORRECTED_FIRES],
         description="Perimeters good enough to be labels: repaired, area recomputed, flagged; rejects have reasons.",
     )
     def fire_perimeters(run: StageRun) -> dg.MaterializeResult:
+        from burnscar_assets.labels.corrections import OF_GROUND, read_corrections, wildfire_ids
         from burnscar_assets.labels.perimeters import clean_perimeters
         from burnscar_assets.labels.plots import plot_perimeters
         from burnscar_assets.sampling.land import load_land
 
         records = read_table(root, RELEASE_RECORDS, None)
+        words = read_corrections(corrections_file(root))
+        words.check_fires(wildfire_ids(records, run.year), run.year, OF_GROUND)
+        records = words.applied_to(records)
         cleaned = clean_perimeters(records, run.year, settings.perimeters, simulated=settings.simulated_perimeters)
         title = f"Fire perimeters {run.year}"
         preview = partial(plot_perimeters, cleaned.perimeters, cleaned.rejects, title=title, land=load_land(None))
@@ -135,15 +141,17 @@ def _burn_history(world: World) -> dg.AssetsDefinition:
         "burn_history",
         group="labels",
         kinds={"geoparquet", "geopandas"},
-        deps=[RELEASE_BURNS],
+        deps=[RELEASE_BURNS, CORRECTED_BURNS],
         description="Every fire and prescribed burn whose scar could still show in the year; negatives keep off it.",
     )
     def burn_history(run: StageRun) -> dg.MaterializeResult:
+        from burnscar_assets.labels.corrections import read_corrections
         from burnscar_assets.labels.history import burn_history as known_burns
         from burnscar_assets.labels.plots import plot_history
         from burnscar_assets.sampling.land import load_land
 
-        history = known_burns(read_table(root, RELEASE_RECORDS, None), run.year, settings.perimeters)
+        records = read_corrections(corrections_file(root)).applied_to(read_table(root, RELEASE_RECORDS, None))
+        history = known_burns(records, run.year, settings.perimeters)
         burns = history.burns
         title, simulated = f"Burns that could still show in {run.year}", settings.simulated_perimeters
         preview = partial(plot_history, burns, title=title, simulated=simulated, land=load_land(None))

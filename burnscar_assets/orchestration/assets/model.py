@@ -12,8 +12,9 @@ import dagster as dg
 import pandas as pd
 
 from burnscar_assets.classes import Split
-from burnscar_assets.environment import config_file
+from burnscar_assets.environment import config_file, corrections_file
 from burnscar_assets.orchestration.automation.conditions import follow
+from burnscar_assets.orchestration.corrections import FIRES_OUT
 from burnscar_assets.orchestration.metadata import figures, picture
 from burnscar_assets.orchestration.partitions import World, years_before
 from burnscar_assets.orchestration.processes import Event, run_process
@@ -22,7 +23,15 @@ from burnscar_assets.orchestration.stage import GPU_POOL, StageRun, stage
 from burnscar_assets.orchestration.versions import code_version
 from burnscar_assets.storage.atomic import read_json
 from burnscar_assets.storage.changes import read_if_whole, table_changes
-from burnscar_assets.storage.contracts import EVALUATION_METRICS, FIRE_SCENES, MAP_SCORES, PREDICTIONS, TILES, Table
+from burnscar_assets.storage.contracts import (
+    EVALUATION_METRICS,
+    FIRE_PERIMETERS,
+    FIRE_SCENES,
+    MAP_SCORES,
+    PREDICTIONS,
+    TILES,
+    Table,
+)
 from burnscar_assets.storage.hashing import hash_json
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, table_path
@@ -188,6 +197,7 @@ def metrics_asset(world: World) -> dg.AssetsDefinition:
             checkpoint,
             *([] if world.folds else [dg.AssetDep(own, partition_mapping=years_before(1))]),  # whose champion served
             *judged_by(world, "windows", "tiles", "fire_perimeters"),  # perimeters for the sizes of fires
+            *judged_by(world, FIRES_OUT),
             dg.AssetDep("fire_scenes", partition_mapping=world.look_back),
         ],
         description=described(
@@ -310,6 +320,7 @@ def evaluation_spec(world: World, year: int) -> "EvaluationSpec":
         fire_year=year,
         year_before=before,
         first_day_after=settings.windows.days_after[0],
+        fires_out=_fires_out(root, scored),
         ecoregions=None if regions is None else config_file(regions).resolve(),
         world=settings.name,
         data_versions=versions,
@@ -333,6 +344,22 @@ def answering(world: World) -> dict[str, Any]:
         "classes": settings.training.classes,
         "simulated": settings.simulated_imagery,
     }
+
+
+def _fires_out(root: DataRoot, fire_years: list[int]) -> tuple[str, ...]:
+    """Fires that a person took out of the scores.
+
+    Raises:
+        InputError: the file of corrections is wrong, or names a fire that isn't there.
+    """
+    from burnscar_assets.labels.corrections import OUT, read_corrections
+
+    words, out = read_corrections(corrections_file(root)), list[str]()
+    for year in fire_years:
+        if named := words.out(year):
+            words.check_fires(set(read_table(root, FIRE_PERIMETERS, year)["fire_id"]), year, [OUT])
+            out += named
+    return tuple(out)
 
 
 def training_versions(run: StageRun, world: World) -> dict[str, str]:

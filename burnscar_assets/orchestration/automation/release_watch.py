@@ -11,6 +11,7 @@ import dagster as dg
 from burnscar_assets.errors import BurnscarError
 from burnscar_assets.orchestration.automation.watching import Cursor, are_stale, count_failure, run_of, tick_s
 from burnscar_assets.orchestration.checks import freshness
+from burnscar_assets.orchestration.corrections import CORRECTED_BURNS, CORRECTED_FIRES
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.sources import (
@@ -79,10 +80,12 @@ def _release_request(world: World, context: dg.SensorEvaluationContext, cursor: 
 
 
 def _year_requests(world: World, context: dg.SensorEvaluationContext, cursor: Cursor) -> Iterator[dg.RunRequest]:
-    """A run of the labels of each year on which the release bears in another way than when it was asked for last."""
+    """A run of the labels of each year on which release or corrections bear in another way than when last asked for."""
     burns = years_of_release(world, context.instance, RELEASE_BURNS)
+    corrected = [years_of_release(world, context.instance, name) for name in (CORRECTED_FIRES, CORRECTED_BURNS)]
     for year, fires in years_of_release(world, context.instance).items():
-        version = NO_RECORDS if fires == NO_RECORDS else hash_json([fires, burns.get(year)])
+        told = [fires, burns.get(year), *(words.get(year) for words in corrected)]
+        version = NO_RECORDS if fires == NO_RECORDS else hash_json(told)
         if cursor.years.get(str(year)) == version:
             continue
         cursor.years[str(year)] = version

@@ -1,7 +1,8 @@
-"""The sensor that looks at what is outside besides the release: the sampling ground's files and the imagery's index."""
+"""The sensor that looks at what is outside besides the release: sampling ground, index of imagery, corrections."""
 
 import dagster as dg
 
+from burnscar_assets.orchestration.corrections import observe_corrections
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.sources import IMAGERY_CATALOGUE, SAMPLING_GROUND, observe_all
 
@@ -14,10 +15,13 @@ def build_source_watch(world: World, status: dg.DefaultSensorStatus) -> dg.Senso
     @dg.sensor(
         minimum_interval_seconds=max(round(60 * world.settings.automation.check_release_minutes), 1),
         default_status=status,
-        description="Looks at the sampling ground's files and at the imagery's index, and records those that changed.",
+        description="Looks at the sampling ground's files, the imagery's index and corrections, and records changes.",
     )
     def source_watch(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        problems = observe_all(world, context.instance, WATCHED)
+        problems = [
+            *observe_all(world, context.instance, WATCHED),
+            *observe_corrections(world, context.instance),
+        ]
         return dg.SkipReason("; ".join(problems) or "looked; what follows is asked for by stages_follow")
 
     return source_watch

@@ -11,6 +11,7 @@ import yaml
 
 from burnscar_assets.definitions import build_definitions
 from burnscar_assets.environment import CONFIGS_DIR
+from burnscar_assets.orchestration.corrections import FIRES_OUT
 from burnscar_assets.orchestration.pairs import VERSION_TAG, Pair
 from burnscar_assets.orchestration.sources import Observed, record
 from burnscar_assets.settings import load_settings
@@ -19,7 +20,7 @@ from burnscar_assets.storage.paths import DataRoot
 LABELS = ("fire_perimeters", "burn_history")
 FOLLOWING = ("sample_points", "windows", "scene_matches", "tiles", "fire_scenes")
 READ_BURNS = ("sample_points", "windows", "fire_scenes")
-SOURCES = ("sampling_ground", "imagery_catalogue")
+SOURCES = ("sampling_ground", "imagery_catalogue", FIRES_OUT)
 BASELINES = tuple(
     f"{setup}/{stage}"
     for setup in ("boosted-trees", "nbr-threshold", "trees-per-pixel")
@@ -52,11 +53,10 @@ class Daemon:
         asked = {key: result.get_requested_partitions(key) for key in keys}
         return {Pair.of(key, partition) for key, partitions in asked.items() for partition in partitions}
 
-    def make(self, asset: str, *fire_years: int, version: str = "a") -> None:
+    def make(self, asset: str, *fire_years: int | None, version: str = "a") -> None:
         for year in fire_years:
-            made = dg.AssetMaterialization(
-                dg.AssetKey(asset.split("/")), partition=str(year), tags={VERSION_TAG: version}
-            )
+            pair = Pair(asset, year)
+            made = dg.AssetMaterialization(pair.key, partition=pair.partition_key, tags={VERSION_TAG: version})
             self.instance.report_runless_asset_event(made)
 
     def fail(self, fire_year: int) -> None:
@@ -69,7 +69,8 @@ class Daemon:
         assert not done.success
 
     def see(self, source: str, version: str = "a") -> None:
-        record(self.instance, Pair(source, None), Observed(version, {}))
+        for year in (2019, 2020, 2021) if source == FIRES_OUT else (None,):
+            record(self.instance, Pair(source, year), Observed(version, {}))
 
 
 @pytest.fixture
@@ -85,6 +86,7 @@ def settled(daemon: Daemon) -> Daemon:
         daemon.see(source)
     for asset in (*LABELS, *FOLLOWING, *BASELINES):
         daemon.make(asset, 2019, 2020)
+    daemon.make("label_doubts", None)
     assert daemon.tick() == set()
     return daemon
 
