@@ -1,10 +1,11 @@
 """Which set-up is the best, and by how much, in words; or that no difference was shown."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from burnscar_assets.comparison.paired import BETTER, DECISIVE, Comparison
+from burnscar_assets.comparison.paired import BETTER, DECISIVE, Comparison, Difference
 from burnscar_assets.evaluation.intervals import FEW_CLUSTERS, MIN_CLUSTERS
 from burnscar_assets.evaluation.report import MAPS_DECIDE
 
@@ -51,12 +52,15 @@ def judge(comparison: Comparison, titles: Mapping[str, str], confidence: float) 
     pairs = len(ranked) * (len(ranked) - 1) // 2
     if undecided:
         names = ", ".join(titles[name] for name in undecided)
-        said = f"No difference shown: {titles[best]} has the greatest {what} ({values[best]:.3f}), but it is not "
-        said += f"shown to be better than {names}."
+        ahead = "" if math.isnan(margin.value) else f"{_ahead(margin)} that of the next, {titles[runner_up]}, "
+        said = (
+            f"No difference shown: {titles[best]} has the greatest {what} ({values[best]:.3f}), {ahead}but it is not "
+            f"shown to be better than {names}."
+        )
     else:
         said = (
-            f"{titles[best]} wins: its {what} ({values[best]:.3f}) is {margin.value:.3f} "
-            f"[{margin.interval.low:.3f}, {margin.interval.high:.3f}] above that of the next, {titles[runner_up]}."
+            f"{titles[best]} wins: its {what} ({values[best]:.3f}) is {_ahead(margin)} that of the next, "
+            f"{titles[runner_up]}."
         )
     effective = comparison.effective_clusters
     of_clusters = f"{comparison.fire_clusters} clusters of fires, which tell as much as {effective:.1f} of equal size"
@@ -78,3 +82,9 @@ def judge(comparison: Comparison, titles: Mapping[str, str], confidence: float) 
         margin.interval.high,
         said,
     )
+
+
+def _ahead(margin: Difference) -> str:
+    """By how much the best one lies above another, with the interval where there is one."""
+    low, high = margin.interval.low, margin.interval.high
+    return f"{margin.value:.3f} above" if math.isnan(low) else f"{margin.value:.3f} [{low:.3f}, {high:.3f}] above"

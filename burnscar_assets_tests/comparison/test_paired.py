@@ -57,6 +57,14 @@ def test_the_clearly_better_one_wins_with_its_margin(count: int) -> None:
     assert comparison.differences["f1_burnt", "a", "b"].verdict == "worse"
 
 
+def test_of_two_that_are_not_shown_to_differ_the_verdict_still_says_by_how_much() -> None:
+    truth, clusters = fires(10)
+    comparison = compared({"a": [answers(truth, 0.8, 1)], "b": [answers(truth, 0.81, 2)]}, clusters)
+    verdict = judge(comparison, {"a": "A", "b": "B"}, 0.95)
+    assert verdict.winner == "" and verdict.low < 0 < verdict.margin
+    assert f"{verdict.margin:.3f} [{verdict.low:.3f}, {verdict.high:.3f}] above that of the next" in verdict.said
+
+
 def test_fires_that_say_nothing_of_a_metric_give_it_no_interval() -> None:
     truth, clusters = fires(8)
     truth = truth & np.isin(clusters, ["f0", "f1", "f2"])
@@ -90,6 +98,10 @@ def test_fewer_than_six_fires_show_nothing() -> None:
     comparison = compared({"a": [answers(truth, 1.0, 0)], "b": [answers(truth, 0.2, 1)]}, clusters)
     assert all(np.isnan(found.interval.low) for found in comparison.differences.values())
     assert np.isnan(comparison.scored["b"].interval["f1_burnt"].low)
+    assert (
+        f"({1:.3f}), {comparison.differences['f1_burnt', 'a', 'b'].value:.3f} above that of the next, B, but"
+        in said(comparison)
+    )
     assert "no interval would hold" in said(comparison) and "as much as 5.0" in said(comparison)
 
 
