@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from burnscar_assets.cli.chain import add_chain
+from burnscar_assets.cli.init import add_init
 from burnscar_assets.cli.maps import add_map, add_map_image, with_bounding_box
 from burnscar_assets.cli.results import add_files, add_models, add_tables
 from burnscar_assets.cli.services import add_services
@@ -66,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     add_chain(commands, shared, placed)
+    add_init(commands, placed)
     add_study(commands, placed)
     add_models(commands, shared)
     add_tables(commands, shared, placed)
