@@ -101,7 +101,7 @@ def _picture(image: Mosaic, scene: FireScene, sensor: Sensor) -> Any:
 
 
 def _outline(perimeter: shapely.Geometry, frame: Frame) -> str:
-    """A perimeter (EPSG:3310) as an SVG path in pixels of the frame."""
+    """A perimeter (the region's CRS) as an SVG path in pixels of the frame."""
     inverse = ~frame.transform
     drawn = affine_transform(
         project(perimeter, table_crs(), f"EPSG:{frame.epsg}"),
