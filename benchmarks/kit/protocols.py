@@ -72,13 +72,13 @@ def by_protocols(world: World, folder: Path) -> Iterator[Protocol]:
     """
     prepare_environment()
     confidence = world.settings.evaluation.confidence
-    yield _of_windows("random windows", _random_windows(world, folder), None)
     years = [int(key) for key in world.fire_years.get_partition_keys()]
     held_out = read_years(world.root, PREDICTIONS, years)
     yield _of_windows("pure windows of held-out fires", held_out, confidence)
     yield _of_maps("maps of held-out fires", read_years(world.root, MAP_SCORES, years), MODEL, confidence)
     if not world.folds:
         yield _of_maps("maps of a held-out year", _season(world, years[-1]), SEASON, confidence)
+    yield _of_windows("random windows", _random_windows(world, folder), None)  # last, as it alone trains
 
 
 def _season(world: World, year: int) -> gpd.GeoDataFrame:
