@@ -9,6 +9,7 @@ import yaml
 from burnscar_assets.definitions import build_definitions
 from burnscar_assets.environment import CONFIG_VARIABLE, CONFIGS_DIR
 from burnscar_assets.errors import SettingsError
+from burnscar_assets.models.config import needs_encoder
 from burnscar_assets.orchestration.versions import code_version
 from burnscar_assets.settings import ModelSettings, Settings, load_settings
 from burnscar_assets.setups import load_setup, load_setups
@@ -79,6 +80,14 @@ def test_every_file_that_comes_with_the_package_is_valid(settings: Settings) -> 
     for name in SHIPPED:
         setup = load_setup(name)
         assert setup.applied_to(settings) and setup.description, name
+
+
+def test_a_set_up_of_an_encoder_has_one_whatever_network_the_world_has(settings: Settings) -> None:
+    assert not needs_encoder(settings.training), "the demo's own is a plain U-Net"
+    named = [setup for name in SHIPPED if "model" in (setup := load_setup(name)).training]
+    assert {"tutorial", "olmoearth-frozen"} <= {setup.name for setup in named}
+    for setup in named:
+        assert needs_encoder(setup.applied_to(settings).training), setup.name
 
 
 @pytest.mark.parametrize(
