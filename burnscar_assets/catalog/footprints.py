@@ -18,6 +18,7 @@ from rasterio.crs import CRS
 from rasterio.errors import RasterioError
 
 from burnscar_assets.catalog.stac_columns import box
+from burnscar_assets.sampling.lattice import NORTHERN_EPSG, SOUTHERN_EPSG
 
 SLACK_M: Final = 12_000.0
 """How far a footprint may reach beyond its grid: catalogues draw them coarsely, and some from the whole swath."""
@@ -197,7 +198,7 @@ def _tile_footprint(zone: int, band: str, column: str, row: str) -> shapely.Geom
     columns = _COLUMNS[zone % 3]
     if not 1 <= zone <= 60 or column not in columns:
         return None
-    epsg = (32600 if band >= "N" else 32700) + zone
+    epsg = (NORTHERN_EPSG if band >= "N" else SOUTHERN_EPSG) + zone
     latitude = -80 + 8 * _BANDS.index(band)
     _, (lowest,) = rasterio.warp.transform(CRS.from_epsg(4326), CRS.from_epsg(epsg), [zone * 6 - 183], [latitude])
     first = math.floor(lowest / 100_000) * 100_000

@@ -26,6 +26,7 @@ def add_study(commands: Any, placed: argparse.ArgumentParser) -> None:
         help="GeoJSON, GeoPackage, shapefile or zip with name, year (YEAR_) and alarm date (ALARM_DATE) of each fire, "
         "containment date (CONT_DATE) and a remark (flag) where there are any",
     )
+    study.add_argument("--region", metavar="NAME", help="where the fires lie (default: california), see burnscar init")
     study.add_argument("--sensor", metavar="NAME", help="whose images they are (default: found out from the files)")
     study.add_argument(
         "--bands",
@@ -88,5 +89,6 @@ def _study(options: argparse.Namespace) -> int:
             dict(options.weights),
             options.bands,
             options.change,
+            options.region,
         )
     )

@@ -52,7 +52,8 @@ class Corrections:
     """Words of a person on fires.
 
     Attributes:
-        rows: row (its number in the file, from 1), word, fire_id, fire_year and geometry in the region's CRS, None of `out`.
+        rows: row (its number in the file, from 1), word, fire_id, fire_year and geometry in the region's CRS, None of
+            `out`.
         path: of the file, for errors.
     """
 

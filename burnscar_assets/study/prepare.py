@@ -28,7 +28,7 @@ from burnscar_assets.errors import InputError, SettingsError
 from burnscar_assets.labels.perimeters import ASSUMED, clean_perimeters
 from burnscar_assets.labels.release import fetch_release
 from burnscar_assets.progress import Progress, silent
-from burnscar_assets.regions.load import work_in
+from burnscar_assets.regions.load import DEFAULT, load_region, work_in
 from burnscar_assets.sensors.load import FOLDER, load_sensor
 from burnscar_assets.sensors.sensor import Sensor
 from burnscar_assets.settings import (
@@ -64,6 +64,7 @@ class StudyOptions:
         images: folder of GeoTIFFs.
         perimeters: vector file of the fires.
         sensor: name or path of a sensor; None: found out from the files.
+        region: where the fires lie: name or path of a region; None: as the settings say, or the default.
         change: whether windows are to have an image before their fire too; fires without one are left out then.
         bands: names of the bands that a sensor which is found out is to have; None: all that most images have.
         days: table of the images' days, see `own_days.read_days`.
@@ -79,6 +80,7 @@ class StudyOptions:
     weights: Mapping[str, Path] | None = None
     bands: tuple[str, ...] | None = None
     change: bool = False
+    region: str | None = None
 
 
 @dataclass(frozen=True)
@@ -109,8 +111,7 @@ def prepare_study(options: StudyOptions, root: DataRoot, progress: Progress = si
     os.environ[CONFIG_VARIABLE] = str(root.world_file)
     images, perimeters = options.images.resolve(), options.perimeters.resolve()
     known = _known_world(images, perimeters, root)
-    if known:
-        work_in(known.ground)
+    work_in(known.ground if known else load_region(options.region or DEFAULT))
     change = _wants_change(options, known, root)
     problems: Problems = defaultdict(list)
     files = read_headers(images, problems, progress)
@@ -131,6 +132,7 @@ def prepare_study(options: StudyOptions, root: DataRoot, progress: Progress = si
     _write_extent(root.path / EXTENT, matched.covered)
     index_images(images, sensor, root.path / INDEX, root.path / DAYS, options.offset, progress, matched.unpaired)
     found = Found(
+        region=options.region or DEFAULT,
         images=images,
         perimeters=perimeters,
         sensor=options.sensor or sensor.name,

@@ -14,6 +14,7 @@ class Found:
 
     Attributes:
         images, perimeters: full paths.
+        region: where the fires lie, by name or path.
         sensor: its name or path.
         years: fire years with images, in order; every_year: those of all fires.
         fires: how many perimeters are good enough; end_assumed, remarked: of them, those without a containment date,
@@ -27,6 +28,7 @@ class Found:
 
     images: Path
     perimeters: Path
+    region: str
     sensor: str
     years: tuple[int, ...]
     every_year: tuple[int, ...]
@@ -47,6 +49,7 @@ _WORLD: Final = """\
 # Written by burnscar study. Edit it as you like: burnscar study keeps it, and burnscar plan, refresh and ui follow it
 # with --data and this folder. Delete it to have it written anew.
 name: {name}
+region: {region}
 years: {{first: {first}, last: {last}{exclude}}} # fire years that images show
 release:
   source: {perimeters}
@@ -116,6 +119,7 @@ def world_text(found: Found, unfit: Mapping[str, str] | None = None) -> str:
         folder=found.images.name,
         images=_quoted(str(found.images)),
         perimeters=_quoted(str(found.perimeters)),
+        region=_quoted(found.region),
         sensor=_quoted(found.sensor),
         first=first,
         last=last,

@@ -15,12 +15,14 @@ from burnscar_assets.cli import main
 from burnscar_assets.dataset.config import image_layers, open_dataset, write_dataset_config
 from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE
 from burnscar_assets.errors import InputError, SettingsError
+from burnscar_assets.regions.load import default_region
 from burnscar_assets.sensors.load import load_sensor
 from burnscar_assets.setups import load_setup, load_setups
 from burnscar_assets.storage.hashing import hash_file
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.study.fitting import ENCODER_EPOCHS
 from burnscar_assets.study.prepare import DAYS, EXTENT, INDEX, Prepared, StudyOptions, prepare_study
+from burnscar_assets_tests.regions.kit import in_region
 from burnscar_assets_tests.study.own_chips import BANDS, CHIPS, write_chips
 
 Prepare = Callable[..., Prepared]
@@ -295,3 +297,11 @@ def test_the_command_says_in_one_line_what_is_wrong(
     with pytest.raises(SystemExit):
         main([*given, "--weights", "galileo"])
     assert "galileo is not ENCODER=FOLDER" in capsys.readouterr().err
+
+
+def test_a_study_says_its_region_and_fires_elsewhere_are_refused(prepare: Prepare, tmp_path: Path) -> None:
+    with in_region(default_region()):
+        assert prepare().settings.ground == default_region()
+        (tmp_path / "root" / "world.yaml").unlink()
+        with pytest.raises(InputError, match="its records lie around"):
+            prepare(region="greece")
