@@ -96,9 +96,10 @@ def figures(simulated: Stage, real: Stage | None) -> Iterator[Figure]:
         ("spread of dNBR outside the perimeter", "spread", "median chip, interquartile range / 1.35"),
         ("share above 0.1 outside the perimeter", "above", "median chip"),
     ):
-        mine, theirs = (stage and [getattr(o, key) for o in stage.outside] for stage in (simulated, real))
-        means = f"mean {np.mean(mine):.3f}" + (f", real {np.mean(theirs):.3f}" if theirs else "")
-        yield Figure(name, float(np.median(mine)), f"{unit}; {means}", float(np.median(theirs)) if theirs else None)
+        mine = [getattr(outside, key) for outside in simulated.outside]
+        others = [getattr(outside, key) for outside in real.outside] if real else []
+        means = f"mean {np.mean(mine):.3f}" + (f", real {np.mean(others):.3f}" if others else "")
+        yield Figure(name, float(np.median(mine)), f"{unit}; {means}", float(np.median(others)) if others else None)
     true = [_iou(chip.burned, chip) for chip in simulated.chips if chip.burned is not None]
     low = np.percentile(true, 10)
     yield Figure("median IoU of true burn and perimeter", float(np.median(true)), f"10th percentile {low:.2f}")

@@ -56,7 +56,7 @@ def by_trees(chips: Sequence[Chip]) -> list[Mask]:
         train = [pixels for pixels, number in zip(drawn, fold, strict=True) if number != held_out]
         data = lightgbm.Dataset(np.concatenate([x for x, _ in train]), np.concatenate([y for _, y in train]))
         booster = lightgbm.train(TREES, data, ROUNDS)
-        for number in np.flatnonzero(fold == held_out):
+        for number in np.flatnonzero(fold == held_out).tolist():
             found[number] = (booster.predict(features[number]) > 0.5).reshape(chips[number].perimeter.shape)
     return found
 
