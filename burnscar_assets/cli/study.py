@@ -32,7 +32,7 @@ def add_study(commands: Any, placed: argparse.ArgumentParser) -> None:
         "--bands",
         type=_bands,
         metavar="NAMES",
-        help="bands of the sensor that is found out, such as B08,B12; images with more are used too (default: the "
+        help="bands of the sensor that is found out, such as nir,swir2; images with more are used too (default: the "
         "bands that most images have)",
     )
     study.add_argument(

@@ -34,7 +34,7 @@ training:
 evaluation:
   ecoregions: null # vector file of ecoregions, under the data root: metrics by ecoregion too
 # Left out are those that train more networks a year, or want other layers (see their files).
-setups: {{exclude: ["olmoearth-*", "galileo*", presto, prithvi, terramind, dnbr-threshold, trees-per-pixel-change]}}
+setups: {{exclude: ["olmoearth-*", "galileo*", presto, prithvi, terramind, dnbr-threshold, "*-change", "*-pre-post"]}}
 automation:
   enabled: false # true: a daemon follows releases by itself, and first makes every year that is missing, up to tiles
 """

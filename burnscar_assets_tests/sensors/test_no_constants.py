@@ -8,7 +8,7 @@ import burnscar_assets
 PACKAGE = Path(burnscar_assets.__file__).parent
 OF_ONE = re.compile(r"\bB(0[1-9]|8A|1[12])\b|\b10 m\b|sentinel2_l2a|olmoearth", re.IGNORECASE)
 ELSEWHERE = ("demo", "sensors", "encoders")
-CONFIGURATION = ("study/world_file.py",)
+CONFIGURATION = ("settings/new_world.py", "study/world_file.py")
 """Modules that write settings, which name set-ups."""
 
 
