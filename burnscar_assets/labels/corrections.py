@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import geopandas as gpd
 import numpy as np
@@ -78,7 +78,7 @@ class Corrections:
         if fires is not None:
             some = some[some["fire_id"].isin(fires)]
         shapes = shapely.to_wkb(shapely.normalize(shapely.set_precision(some.geometry.to_numpy(), 0.01)), hex=True)
-        told = sorted(zip(some["fire_id"], some["word"], shapes.tolist(), strict=True))
+        told = sorted(zip(some["fire_year"].tolist(), some["fire_id"], some["word"], shapes.tolist(), strict=True))
         return hash_json(told) if told else NO_WORDS
 
     def out_version(self, fire_year: int) -> str:
@@ -177,7 +177,7 @@ def read_corrections(path: Path) -> Corrections:
     for row in outlines[outlines.duplicated(["fire_id", "fire_year"])].itertuples():
         raise found.wrong(row.row, f"{row.fire_id} has another {OUTLINE} already")
     kept = found.rows[[*_FIELDS, "row", "geometry"]]
-    return Corrections(kept.assign(fire_year=kept["fire_year"].astype(int)).reset_index(drop=True), path)
+    return Corrections(kept.assign(fire_year=pd.to_numeric(kept["fire_year"]).astype(int)).reset_index(drop=True), path)
 
 
 def write_corrections(path: Path, doubts: gpd.GeoDataFrame) -> None:
@@ -197,7 +197,7 @@ def write_corrections(path: Path, doubts: gpd.GeoDataFrame) -> None:
             "note": pd.Series("", listed.index, dtype="object"),
             "fire_id": listed["fire_id"].astype(object),
             "fire_year": listed["fire_year"].astype("int64"),
-            "fire_name": listed["fire_name"].astype(object),
+            "fire_name": listed["fire_name"].fillna("").astype(object),
             "doubts": listed["doubts"].map(", ".join).astype(object),
             "flag": listed["flag"].astype(object),
         },
@@ -221,7 +221,7 @@ def _faults(row: object) -> Iterator[str]:
         yield f"{word!r} is no word; there are {', '.join(WORDS)}"
     if not isinstance(fire_id, str) or not fire_id.strip():
         yield "it names no fire in fire_id"
-    if pd.isna(year) or int(year) != float(year):
+    if not _is_year(year):
         yield "it names no year in fire_year"
     if word == OUT:
         return
@@ -229,6 +229,14 @@ def _faults(row: object) -> Iterator[str]:
         yield f"{word} needs a polygon"
     elif not shape.is_valid:
         yield f"its polygon is invalid ({shapely.is_valid_reason(shape)})"
+
+
+def _is_year(value: Any) -> bool:
+    """Whether a field holds a whole number, as one or as text."""
+    try:
+        return float(value).is_integer()
+    except (TypeError, ValueError):
+        return False
 
 
 def _record_of_unsure(record: gpd.GeoDataFrame, parts: shapely.Geometry) -> gpd.GeoDataFrame:

@@ -39,11 +39,11 @@ def observe_corrections(world: World, instance: dg.DagsterInstance) -> list[str]
     """Look at the file, and record the years of which it says something else; returns what is wrong with it."""
     path = corrections_file(world.root)
     try:
-        words = read_corrections(path)
+        versions = _versions(world, read_corrections(path))
     except BurnscarError as error:
         return [f"corrections were not looked at: {error}"]
     years = [int(year) for year in world.fire_years.get_partition_keys()]
-    for name, version_of in _versions(world, words).items():
+    for name, version_of in versions.items():
         known = years_of_release(world, instance, name)
         for year in years:
             version = version_of(year)

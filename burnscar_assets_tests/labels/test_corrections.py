@@ -79,6 +79,14 @@ def test_out_changes_no_record_and_words_bear_on_their_years_alone(tmp_path: Pat
     assert ground.ground_version(fire_year=2021) == NO_WORDS != ground.ground_version(fire_year=2020)
     assert ground.ground_version(fires=["B"]) == NO_WORDS != ground.ground_version(fires=["A"])
     assert ground.out_version(2020) == NO_WORDS
+    (tmp_path / "corrections.gpkg").unlink()
+    earlier = read_corrections(said(tmp_path, {"word": "unburned", "geometry": ISLAND, "fire_year": 2019}))
+    assert earlier.ground_version(fires=["A"]) != ground.ground_version(fires=["A"]), "of a fire of another year"
+
+
+def test_years_may_be_text(tmp_path: Path) -> None:
+    path = said(tmp_path, {"word": "out", "fire_year": "2020"}, {"word": "out", "fire_id": "B", "fire_year": "2021"})
+    assert read_corrections(path).out(2021) == ("B",)
 
 
 def test_the_same_ground_drawn_otherwise_is_the_same_version(tmp_path: Path) -> None:
@@ -98,6 +106,7 @@ def test_the_same_ground_drawn_otherwise_is_the_same_version(tmp_path: Path) -> 
         ),
         ({"word": "out", "fire_id": None}, "row 2.*names no fire"),
         ({"word": "out", "fire_year": None}, "row 2.*names no year"),
+        ({"word": "out", "fire_year": "last"}, "row 2.*names no year"),
         ({"word": "unsure", "geometry": None}, "row 2.*unsure needs a polygon"),
         (
             {"word": "outline", "geometry": shapely.Polygon([(0, 0), (1, 1), (1, 0), (0, 1)])},
@@ -131,12 +140,19 @@ def test_a_new_file_has_a_row_for_each_doubtful_fire_and_says_nothing(tmp_path: 
     path = tmp_path / "corrections.gpkg"
     write_corrections(path, LABEL_DOUBTS.empty())
     assert read_corrections(path).rows.empty and list(gpd.read_file(path, layer=LAYER)["word"]) == []
-    facts = {"fire_id": ["A", "B"], "fire_name": ["A", "B"], "fire_year": 2020, "doubts": [["goes_on"], []], "flag": ""}
+    facts = {
+        "fire_id": ["A", "B"],
+        "fire_name": [pd.NA, "B"],
+        "fire_year": 2020,
+        "doubts": [["goes_on"], []],
+        "flag": "",
+    }
     rows = pd.DataFrame(dict.fromkeys(LABEL_DOUBTS.column_names) | facts, index=[0, 1])
     doubts = gpd.GeoDataFrame(rows, geometry=[FIRE, FIRE], crs=table_crs())
     write_corrections(path, doubts)
     there = gpd.read_file(path, layer=LAYER)
     assert list(there["fire_id"]) == ["A"] and list(there["doubts"]) == ["goes_on"] and there.crs == table_crs()
+    assert list(there["fire_name"]) == [""]
     assert read_corrections(path).rows.empty
     there.assign(word="out").to_file(path, layer=LAYER, driver="GPKG")
     assert read_corrections(path).out(2020) == ("A",)
