@@ -117,7 +117,8 @@ def doubt_perimeters(
     """Weigh the perimeters of judged fires against their images, and list those that are odd.
 
     Args:
-        scenes: frames of fires of all years; those without fire are passed over.
+        scenes: frames of fires of all years; those without fire, or of a fire that is no label any more, are passed
+            over.
         perimeters: labels of these years, contract FIRE_PERIMETERS.
         sensor: of the images.
         settings: least coverage, and how much of a large frame is looked at.
@@ -129,8 +130,8 @@ def doubt_perimeters(
     Raises:
         MissingDataError: an image is gone.
     """
-    of_fires = [scene for scene in scenes if scene.fire_id is not None]
     facts = perimeters.set_index(["fire_year", "fire_id"])[["fire_name", "area_ha", "flag", "geometry"]]
+    of_fires = [scene for scene in scenes if (scene.fire_year, scene.fire_id) in facts.index]
     rows = []
     for number, scene in enumerate(of_fires):
         progress("perimeters weighed", number, len(of_fires))

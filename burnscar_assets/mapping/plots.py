@@ -102,8 +102,8 @@ def plot_doubts(doubts: pd.DataFrame, *, title: str, simulated: bool) -> "Figure
     listed = doubts["doubts"].map(len) > 0
     for some, colour in ((doubts[~listed], "#8c8c8c"), (doubts[listed], BAR)):
         axes.plot(some["changed_inside"].to_numpy(float), some["changed_beside"].to_numpy(float), "o", color=colour)
-    for row in doubts[listed].itertuples():
-        axes.annotate(as_drawn(str(row.fire_name)), (row.changed_inside, row.changed_beside), fontsize=7)
+    for row in doubts[listed].assign(name=doubts["fire_name"].fillna(doubts["fire_id"])).itertuples():
+        axes.annotate(as_drawn(str(row.name)), (row.changed_inside, row.changed_beside), fontsize=7)
     axes.set(xlabel="changed within the perimeter", ylabel="changed beside it", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     figure.suptitle(f"{as_drawn(title)}: {int(listed.sum())} of {len(doubts)} fires to look at", fontsize=10)
     if simulated:

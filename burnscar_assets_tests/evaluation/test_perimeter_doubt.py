@@ -105,11 +105,15 @@ def test_frames_are_weighed_and_the_page_shows_images_and_perimeter_of_listed_fi
     assert list(doubts["fire_id"]) == ["t", "v"] and (doubts["evidence"] == AFTER).all()
     assert (summary.fires, summary.remarked) == (2, 1)
     assert doubts["changed_inside"].between(0, 1).all() and doubts["changed_beside"].between(0, 1).all()
+    fewer, _ = doubt_perimeters(frames, perimeters[1:], default_sensor(), EvaluationSettings(), silent)
+    assert list(fewer["fire_id"]) == ["v"], "a frame that is older than the labels may be of a fire that is gone"
     listed = doubts.assign(doubts=[[GOES_ON], []])
     folder = root.label_doubts
     page = write_doubts(folder, listed, frames, default_sensor(), simulated=True).read_text()
     assert "&lt;T&gt;" in page and ">V " not in page and "1 of 2 judged fires" in page and "Simulated" in page
     assert [path.name for path in folder.glob("*.webp")] == [f"{YEAR}-t-after.webp"]
     assert f'href="{YEAR}-t-after.webp"' in page and 'class="perimeter" d="M' in page
+    nameless = write_doubts(folder, listed.assign(fire_name=pd.NA), frames, default_sensor(), simulated=True)
+    assert f">t {YEAR}: " in nameless.read_text()
     write_doubts(folder, doubts.assign(doubts=[[], []]), frames, default_sensor(), simulated=True)
     assert not [*folder.glob("*.webp")], "pictures of fires that are listed no more go"

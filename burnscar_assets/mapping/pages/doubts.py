@@ -6,6 +6,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import geopandas as gpd
+import pandas as pd
 import shapely
 from shapely.affinity import affine_transform
 
@@ -77,7 +78,7 @@ def _fire(folder: Path, row: Any, scene: FireScene, sensor: Sensor) -> dict[str,
             days = period(min(moments).date().isoformat(), max(moments).date().isoformat())
             pictures.append({"file": file, "href": quote(file), "label": f"{when.capitalize()} · {days}"})
     return {
-        "name": row.fire_name or row.fire_id,
+        "name": row.fire_id if pd.isna(row.fire_name) else row.fire_name or row.fire_id,
         "id": row.fire_id,
         "year": row.fire_year,
         "area": hectares(row.area_ha),
