@@ -1,10 +1,11 @@
 """The command that writes the settings of a new world: init."""
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
-from burnscar_assets.environment import data_root, shipped_files
+from burnscar_assets.environment import CONFIG_VARIABLE, data_root, shipped_files
 from burnscar_assets.regions.load import DEFAULT, FOLDER
 from burnscar_assets.storage.paths import DataRoot
 
@@ -35,6 +36,7 @@ def _init(options: argparse.Namespace) -> int:
 
     in_root = options.data is not None
     path = options.file or (DataRoot(data_root()).world_file if in_root else Path(f"{Path(options.region).stem}.yaml"))
+    os.environ[CONFIG_VARIABLE] = str(path)  # a region of one's own lies beside the settings that are written
     write_world(path, options.region)
     chosen = f"--data {options.data}" if in_root and not options.file else f"--config {path}"
     print(f"{path} written: edit it, then burnscar doctor {chosen}")

@@ -98,7 +98,8 @@ def _sensor(settings: Settings) -> dict[str, str]:
 def _region(settings: Settings) -> dict[str, str]:
     """What of the region's file decides results; of the shipped California's that is part of stages' own versions."""
     region = settings.ground
-    return {} if region == default_region() else {f"{_FILE}{REGIONS}/{region.name}": region.digest()}
+    digest = region.digest()
+    return {} if digest == default_region().digest() else {f"{_FILE}{REGIONS}/{region.name}": digest}
 
 
 def _encoder(name: str) -> dict[str, str]:

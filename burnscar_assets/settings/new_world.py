@@ -33,8 +33,9 @@ training:
   early_stop_epochs: 8
 evaluation:
   ecoregions: null # vector file of ecoregions, under the data root: metrics by ecoregion too
-# Left out are those that train more networks a year, or want other layers (see their files).
-setups: {{exclude: ["olmoearth-*", "galileo*", presto, prithvi, terramind, dnbr-threshold, "*-change", "*-pre-post"]}}
+# Left out are those that train more networks a year, or want other layers (see their files); tutorial is the own one.
+setups:
+  exclude: [tutorial, "olmoearth-*", "galileo*", presto, prithvi, terramind, dnbr-threshold, "*-change", "*-pre-post"]
 automation:
   enabled: false # true: a daemon follows releases by itself, and first makes every year that is missing, up to tiles
 """

@@ -111,6 +111,10 @@ def prepare_study(options: StudyOptions, root: DataRoot, progress: Progress = si
     os.environ[CONFIG_VARIABLE] = str(root.world_file)
     images, perimeters = options.images.resolve(), options.perimeters.resolve()
     known = _known_world(images, perimeters, root)
+    if known is not None and options.region not in (None, known.region):
+        raise SettingsError(
+            f"--region {options.region}: {root.world_file} lies in {known.region}: give another --data, or leave it out"
+        )
     work_in(known.ground if known else load_region(options.region or DEFAULT))
     change = _wants_change(options, known, root)
     problems: Problems = defaultdict(list)
@@ -132,7 +136,7 @@ def prepare_study(options: StudyOptions, root: DataRoot, progress: Progress = si
     _write_extent(root.path / EXTENT, matched.covered)
     index_images(images, sensor, root.path / INDEX, root.path / DAYS, options.offset, progress, matched.unpaired)
     found = Found(
-        region=options.region or DEFAULT,
+        region=known.region if known else options.region or DEFAULT,
         images=images,
         perimeters=perimeters,
         sensor=options.sensor or sensor.name,

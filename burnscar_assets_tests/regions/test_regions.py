@@ -83,6 +83,20 @@ def test_another_region_is_another_code_version_and_california_none(tmp_path: Pa
     assert versions[0] == versions[1] != versions[2]
 
 
+def test_another_title_is_no_other_code_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "regions").mkdir()
+    own, path = tmp_path / "regions" / "california.yaml", tmp_path / "world.yaml"
+    shipped = next(found for found in shipped_files(FOLDER) if found.name == own.name).read_text(encoding="utf-8")
+    path.write_text(SETTINGS, encoding="utf-8")
+    monkeypatch.setenv("BURNSCAR_CONFIG", str(path))
+    before = code_version("fire_perimeters", load_settings(path))
+    own.write_text(shipped.replace("title: California", "title: Kalifornien"), encoding="utf-8")
+    assert load_settings(path).ground.title == "Kalifornien"
+    assert code_version("fire_perimeters", load_settings(path)) == before
+    own.write_text(shipped.replace("-900000, 850000", "-900000, 900000"), encoding="utf-8")
+    assert code_version("fire_perimeters", load_settings(path)) != before
+
+
 def test_tables_of_one_region_are_not_read_in_another(tmp_path: Path) -> None:
     root = DataRoot(tmp_path)
     with in_region(SOUTH):
@@ -91,6 +105,13 @@ def test_tables_of_one_region_are_not_read_in_another(tmp_path: Path) -> None:
         assert read_table(root, FOLDS, None).crs == SOUTH.crs
     with pytest.raises(InputError, match=r"California has EPSG:3310: correct region in the settings"):
         read_table(root, FOLDS, None)
+
+
+@pytest.mark.parametrize("name", [path.stem for path in shipped_files(FOLDER)])
+def test_tables_of_each_shipped_region_are_read_in_it(name: str, tmp_path: Path) -> None:
+    with in_region(load_region(name)):
+        write_table(DataRoot(tmp_path), FOLDS, FOLDS.empty(), None)
+        assert read_table(DataRoot(tmp_path), FOLDS, None).crs == table_crs()
 
 
 def crs_there(_: int) -> str:

@@ -241,6 +241,13 @@ def test_change_of_a_world_without_images_before_is_refused(prepare: Prepare) ->
         prepare(change=True)
 
 
+def test_another_region_than_that_of_the_world_is_refused(prepare: Prepare) -> None:
+    prepare()
+    prepare(region="california")
+    with pytest.raises(SettingsError, match=r"--region greece: .* lies in california: give another --data"):
+        prepare(region="greece")
+
+
 def test_change_wants_images_before(prepare: Prepare, images: Path) -> None:
     for path in images.glob("*/pre.tif"):
         path.unlink()
