@@ -30,6 +30,7 @@ from burnscar_assets.mapping.old_scars import BurnRatios
 from burnscar_assets.models.manifest import CheckpointManifest
 from burnscar_assets.models.predictor import Predictor
 from burnscar_assets.progress import Progress
+from burnscar_assets.sensors.sensor import LAYER_DTYPE
 from burnscar_assets.storage.tables import table_crs
 
 
@@ -152,7 +153,7 @@ def burn_ratios(spec: EvaluationSpec, scene: FireScene) -> BurnRatios | None:
         MissingDataError: an image is gone.
     """
     shape = scene.frame.shape
-    before, after = np.zeros((2, len(spec.sensor.shown), *shape), np.uint16)
+    before, after = np.zeros((2, len(spec.sensor.shown), *shape), LAYER_DTYPE)
     clear = np.zeros(shape, bool)
     for box in blocks_of(scene.frame, scene.name, spec.settings.max_frame_km2):
         early, late, place = scene.before(box), scene.after(box), box.slices_in(scene.frame.box)

@@ -210,7 +210,10 @@ def _best_edge(frames: Sequence[FramePixels]) -> tuple[int, float]:
 
 
 def _edge_of_others(frame: FramePixels, frames: Sequence[FramePixels], edge: int) -> int:
-    """The edge that the fires of other clusters come to: a fire tells its map's errors only where it chose nothing."""
+    """The edge that the fires of other clusters come to, so that a fire has no part in the threshold of its own errors.
+
+    The bound of old scars is one for all.
+    """
     others = [other for other in frames if other.cluster_id != frame.cluster_id]
     burned = any(other.counts[BURNT].any() for other in others)
     return _best_edge(others)[0] if burned else edge

@@ -130,7 +130,7 @@ def read_rest_layer(
         where: Which rows, as SQL of the service; a choice may be empty, a layer may not.
 
     Returns:
-        The layer's description, and its rows with a CRS (EPSG:4326, or 3310 where the service has no GeoJSON).
+        The layer's description, and its rows with a CRS (EPSG:4326, or the region's where the service has no GeoJSON).
 
     Raises:
         InputError: no such layer, one that cannot be queried, rows of something else, or more bytes or time for all

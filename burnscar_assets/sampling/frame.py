@@ -23,7 +23,7 @@ class SamplingFrame:
 
     Attributes:
         fires: fires to sample, ordered by fire_id, index 0…n-1 (their numbers), with the columns of table
-            `fire_perimeters` and cluster_id and split. the region's CRS.
+            `fire_perimeters` and cluster_id and split, in the region's CRS.
         lattice: where windows can be.
         split_map: what the ground is used for.
         settings: numbers, distances and seed.

@@ -1,6 +1,6 @@
 """Which ground is for training, validation and test: decided once, for all fire years and releases.
 
-the region's CRS is cut into square blocks, and each block is dealt to a split by a hash of the seed, its column
+The region is cut into square blocks of its CRS, and each block is dealt to a split by a hash of the seed, its column
 and its row. Nothing else enters, so ground never changes its split: not with the fire year, the release,
 or an edited perimeter. A window belongs to a split only if it lies there wholly, with a margin.
 
