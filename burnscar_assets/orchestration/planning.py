@@ -8,6 +8,7 @@ import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
 from burnscar_assets.errors import SettingsError
+from burnscar_assets.models.config import needs_encoder
 from burnscar_assets.orchestration import in_season
 from burnscar_assets.orchestration.artifacts import GPU_STAGES
 from burnscar_assets.orchestration.confirming import confirm, confirm_one, may_hold
@@ -161,7 +162,8 @@ class Planner:
         They must be run by what makes them only if they are stale when their turn comes (`stage.only_if`).
 
         Returns:
-            The runs in topological order, then by fire year, so that what much else waits for comes first.
+            The runs in topological order, then by fire year, so that what much else waits for comes first; of
+            checkpoints those that take longest, so that none is left to one core in the end.
         """
         stale = self._wanted(plan, failed)
         known = {*stale, *plan.may_follow, *plan.at_work}
@@ -172,10 +174,22 @@ class Planner:
         together: dict[tuple[int | None, str], list[Pair]] = {}
         for pair in chosen:
             together.setdefault(_small_run_of(pair), []).append(pair)
-        return [
+        runs = [
             SmallRun(tuple(p for p in pairs if p in stale), tuple(p for p in pairs if p not in stale))
             for pairs in together.values()
         ]
+        trainings = sorted((run for run in runs if _trains(run)), key=lambda run: self._work_of_training(run.pairs[0]))
+        longest_first = iter(trainings)
+        return [next(longest_first) if _trains(run) else run for run in runs]
+
+    def _work_of_training(self, pair: Pair) -> int:
+        """Rank of a checkpoint by what its training takes, the longest first: encoders, networks, what has none."""
+        if pair.setup is not None and not self.world.setups[pair.setup].is_neural:
+            return 3
+        training = self.world.of(pair.setup).settings.training
+        if not needs_encoder(training):
+            return 2
+        return 1 if training.tuning == "frozen" else 0
 
     def _wanted(self, plan: Plan, failed: Collection[Pair]) -> set[Pair]:
         """Stale pairs to be made: without the release if it failed, and nothing if there was none before."""
@@ -213,6 +227,10 @@ class Planner:
 def _small_run_of(pair: Pair) -> tuple[int | None, str]:
     """Which of a refresh's runs a pair is made in: stages of a model take long, so each has a run of its own."""
     return pair.fire_year, pair.asset if pair.stage in GPU_STAGES else ""
+
+
+def _trains(run: SmallRun) -> bool:
+    return run.pairs[0].stage == "checkpoint"
 
 
 def _names(keys: Iterable[dg.AssetKey]) -> set[str]:

@@ -96,7 +96,7 @@ evaluation:
     commission is an upper bound. Epochs and rates of its networks were looked for on validation folds of 33
     fires of California; on these same fires that flatters, as every fire is in a validation fold of some other fold's
     checkpoint.
-mapping: {{buffer_m: 500}}
+mapping: {{buffer_m: 500, overlap: 0.25}} # an encoder answers less than half as many windows as with 0.5
 setups:
   title: Plain U-Net
   exclude:{left_out}
