@@ -1,5 +1,6 @@
 """The set-up that inner folds choose, for each fold the one that maps its validation fires best."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,7 +9,6 @@ import pandas as pd
 
 from burnscar_assets.comparison.maps import MapField
 from burnscar_assets.comparison.read import Contestant
-from burnscar_assets.evaluation.map_rules import FrameErrors
 from burnscar_assets.evaluation.report import MAPS_DECIDE
 from burnscar_assets.evaluation.spec import load_report
 from burnscar_assets.storage.contracts import FOLDS
@@ -59,7 +59,10 @@ def _validated(one: Contestant, fire_year: int) -> list[_Validated]:
     """How a set-up maps the validation fires of each fold."""
     reports = [load_report(root, fire_year) for root in one.roots]
     by_seed = [[judged.rules.for_maps.errors for judged in report.judgements] for report in reports]
-    return [[{one.fire_id: _iou(one) for one in errors} for errors in seeds] for seeds in zip(*by_seed, strict=True)]
+    return [
+        [{one.fire_id: one.iou for one in errors if not math.isnan(one.iou)} for errors in seeds]
+        for seeds in zip(*by_seed, strict=True)
+    ]
 
 
 def _folds(validated: Mapping[str, Sequence[_Validated]]) -> int:
@@ -72,10 +75,6 @@ def _best(validated: Mapping[str, _Validated]) -> str:
     common = set.intersection(*(set(ious) for seeds in mapping.values() for ious in seeds))
     means = {name: np.mean([[ious[fire] for fire in common] for ious in seeds]) for name, seeds in mapping.items()}
     return max(means, key=lambda name: means[name])
-
-
-def _iou(errors: FrameErrors) -> float:
-    return errors.hits_ha / (errors.hits_ha + errors.false_ha + errors.missed_ha)
 
 
 def _fires(field: MapField) -> list[str]:

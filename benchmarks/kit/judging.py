@@ -60,13 +60,16 @@ def judge_again(spec: EvaluationSpec) -> Judging:
 
 @contextmanager
 def truly_burned(root: DataRoot, fire_years: Sequence[int]) -> Iterator[None]:
-    """Within this, frames of simulated fires have what truly burned as their truth, in place of the perimeter."""
+    """Within this, frames of simulated fires have what truly burned as their truth, in place of the perimeter.
+
+    A fire whose perimeter shares no ground with what burned has none, and isn't judged.
+    """
     burns = true_burns(root, fire_years)
     by_perimeter = FireScene.truth
 
     def truth(scene: FireScene) -> NDArray[np.uint8]:
         known = by_perimeter(scene)
-        if scene.fire_id is None or scene.fire_id not in burns:
+        if scene.fire_id is None:
             return known
         if scene.fire_id not in burns:
             return np.full_like(known, TRUTH_UNKNOWN)

@@ -67,7 +67,7 @@ def by_protocols(world: World, folder: Path) -> Iterator[Protocol]:
     """Score a set-up that trains a network, once more for random windows, in a folder.
 
     Args:
-        world: whose models were judged, as the set-up sees it; one with folds knows no held-out year.
+        world: whose models were judged, as the set-up sees it; one with folds, or of one year, knows no held-out one.
         folder: for the checkpoint that is trained.
     """
     prepare_environment()
@@ -76,15 +76,15 @@ def by_protocols(world: World, folder: Path) -> Iterator[Protocol]:
     held_out = read_years(world.root, PREDICTIONS, years)
     yield _of_windows("pure windows of held-out fires", held_out, confidence)
     yield _of_maps("maps of held-out fires", read_years(world.root, MAP_SCORES, years), MODEL, confidence)
-    if not world.folds:
-        yield _of_maps("maps of a held-out year", _season(world, years[-1]), SEASON, confidence)
+    before = world.year_before(years[-1])
+    if before is not None:
+        yield _of_maps("maps of a held-out year", _season(world, years[-1], before), SEASON, confidence)
     yield _of_windows("random windows", _random_windows(world, folder), None)  # last, as it alone trains
 
 
-def _season(world: World, year: int) -> gpd.GeoDataFrame:
+def _season(world: World, year: int, before: int) -> gpd.GeoDataFrame:
     """Maps of all fires of a year by the champion of the year before; contract MAP_SCORES."""
-    root, before = world.root, world.year_before(year) or year
-    champion = serving(root, before)
+    root, champion = world.root, serving(world.root, before)
     return judge_season_maps(
         evaluation_spec(world, year), champion_folder(root, before), champion_manifest(root, before),
         champion.rules.for_maps, windows_seen(root, before), silent,

@@ -48,7 +48,7 @@ class ImagesOfFires:
         without_image: fires that no image after them shows, of those asked about: their rows.
         left_out: files that are no images of the sensor, by the reason.
         without_before: if images before are needed, fires that an image after shows and none before: their rows.
-        unpaired: files of images after that show such fires alone.
+        unpaired: files of images after that show such fires alone, and are of no other fire's days before.
     """
 
     days: dict[str, Days]
@@ -107,7 +107,7 @@ def match_fires(
     after, before = (_shown(images, days, grounds, fires, spans) for spans in _spans(fires, windows))
     shown = after.any(axis=0)
     paired = shown & before.any(axis=0) if change else shown
-    unpaired = np.flatnonzero(after.any(axis=1) & ~(after & paired).any(axis=1))
+    unpaired = np.flatnonzero(after.any(axis=1) & ~((after | before) & paired).any(axis=1))
     return ImagesOfFires(
         days,
         tuple(by_fire),

@@ -141,7 +141,7 @@ def compare_setups(
         by_windows=None if by_maps is None else by_windows,
         protocol=protocol,
         caveat=settings.caveat,
-        by_validation="" if validated is None else _choice(validated, mapped, titles),
+        by_validation="" if validated is None else _choice(validated, mapped, titles, folds=bool(protocol)),
         flagged="" if maps is None or mapped is None else _with_and_without_flagged(maps, mapped, titles),
         with_out=_with_out(read_maps(present, found.fire_years, with_out=True), titles, settings),
         over_baselines="" if maps is None or mapped is None else _over_baselines(maps, mapped, titles, settings),
@@ -213,9 +213,9 @@ def _validation_rows(present: Sequence[Contestant], found: ValidationMaps) -> It
             yield row | span | {"windows": 0, "fires": found.fires}
 
 
-def _choice(found: ValidationMaps, mapped: Comparison | None, titles: dict[str, str]) -> str:
+def _choice(found: ValidationMaps, mapped: Comparison | None, titles: dict[str, str], *, folds: bool) -> str:
     scored = {} if mapped is None else mapped.scored
-    return choice_in_words(found, titles, {name: one.value[MAPS_DECIDE] for name, one in scored.items()})
+    return choice_in_words(found, titles, {name: one.value[MAPS_DECIDE] for name, one in scored.items()}, folds=folds)
 
 
 def _costs(one: Contestant, found: Field) -> Iterator[dict[str, Any]]:

@@ -1,10 +1,14 @@
-"""Which set-up maps validation fires best: how a default is chosen, in which held-out fires have no part.
+"""Which set-up maps validation fires best, by which a default is chosen.
+
+With blocks, held-out fires have no part in the choice. With folds, each fire is a validation fire of some other fold's
+checkpoint, so that this choice sees all of them; one that doesn't is made for each fold by itself.
 
 An evaluation keeps how each validation fire's frame is mapped with the threshold that the fires of other clusters come
 to (`evaluation.map_rules`). Networks' epochs and ensembles' weights were chosen on the same fires, so the figures
 flatter them; they are for choosing alone.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -56,16 +60,20 @@ def read_validation(contestants: Sequence[Contestant], fire_years: Sequence[int]
     )
 
 
-def choice_in_words(found: ValidationMaps, titles: dict[str, str], held_out: dict[str, float]) -> str:
+def choice_in_words(
+    found: ValidationMaps, titles: dict[str, str], held_out: dict[str, float], *, folds: bool = False
+) -> str:
     """Which set-up is chosen, how near the next is, and what it comes to on held-out fires.
 
     Args:
         found: figures of validation fires.
         titles: of set-ups by name.
         held_out: mean IoU of set-ups' maps of held-out fires, those that are known.
+        folds: whether the world has folds, so that held-out fires are validation fires too.
     """
     (chosen, value), (second, next_value) = [*found.values.items()][:2]
-    told = f", {held_out[chosen]:.3f} on held-out fires, which had no part in the choice" if chosen in held_out else ""
+    part = "each of which is a validation fire of another fold: this flatters it" if folds else "which chose nothing"
+    told = f", {held_out[chosen]:.3f} on held-out fires, {part}" if chosen in held_out else ""
     return (
         f"Chosen by validation: {titles[chosen]} ({chosen}), whose maps of {found.fires} validation fires have the "
         f"greatest mean IoU, {value:.3f} (next: {titles[second]} {next_value:.3f}){told}."
@@ -81,6 +89,6 @@ def _by_fire(root: DataRoot, fire_years: Sequence[int]) -> "pd.Series[float]":
         except MissingDataError:
             continue
         for error in (one for judged in judgements if judged.rules.maps for one in judged.rules.maps.errors):
-            if ground_ha := error.hits_ha + error.false_ha + error.missed_ha:
-                ious.setdefault(error.fire_id, []).append(error.hits_ha / ground_ha)
+            if not math.isnan(error.iou):
+                ious.setdefault(error.fire_id, []).append(error.iou)
     return pd.Series({fire: float(np.mean(values)) for fire, values in ious.items()}, dtype=float)

@@ -109,10 +109,10 @@ def check_members(manifests: Mapping[str, CheckpointManifest]) -> CheckpointMani
     """
     leading = max(manifests.values(), key=lambda manifest: manifest.per_pixel)  # edges of fires are for these alone
     for name, one in manifests.items():
-        if {*one.every_layer} != {*leading.every_layer}:
+        if _read(one) != _read(leading):  # they are given the same images
             raise InputError(
-                f"member {name} reads {', '.join(one.every_layer)}, another one {', '.join(leading.every_layer)}: "
-                "take members that read the same layers"
+                f"member {name} reads {_in_words(one)}, another one {_in_words(leading)}: take members that read the "
+                "same bands of the same layers"
             )
         same = (one.fire_years, one.layer, one.min_clear_fraction, one.fold) == (
             leading.fire_years, leading.layer, leading.min_clear_fraction, leading.fold
@@ -123,6 +123,15 @@ def check_members(manifests: Mapping[str, CheckpointManifest]) -> CheckpointMani
                 "with the same training.look_back_years"
             )
     return leading
+
+
+def _read(manifest: CheckpointManifest) -> dict[str, tuple[str, ...]]:
+    """The bands that a checkpoint reads of each layer."""
+    return dict(manifest.layers) or {manifest.layer: manifest.sensor.names}
+
+
+def _in_words(manifest: CheckpointManifest) -> str:
+    return ", ".join(f"{layer} ({' '.join(bands)})" for layer, bands in sorted(_read(manifest).items()))
 
 
 def mixtures(count: int) -> list[tuple[float, ...]]:

@@ -57,6 +57,12 @@ class FrameErrors:
     missed_ha: float
     right_ha: float
 
+    @property
+    def iou(self) -> float:
+        """Of the map, 0–1; NaN where nothing burned and nothing is mapped."""
+        ground_ha = self.hits_ha + self.false_ha + self.missed_ha
+        return self.hits_ha / ground_ha if ground_ha else math.nan
+
 
 @dataclass(frozen=True)
 class MapRules:

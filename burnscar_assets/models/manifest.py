@@ -168,7 +168,12 @@ def _required(manifest: CheckpointManifest) -> set[str]:
 def _is_inside(name: str, manifest: CheckpointManifest) -> bool:
     """Whether a file's name is one of the checkpoint's own folder, or of that of one of its members."""
     folder, _, file = name.rpartition("/")
-    return Path(file).name == file and folder in ("", *manifest.members) and Path(folder).name == folder
+    return (
+        ".." not in (folder, file)
+        and Path(file).name == file
+        and folder in ("", *manifest.members)
+        and Path(folder).name == folder
+    )
 
 
 def _remedy(folder: Path) -> str:

@@ -18,6 +18,7 @@ from burnscar_assets.comparison.learning_curve import curve_table, doubling, plo
 from burnscar_assets.comparison.read import Contestant
 from burnscar_assets.errors import SettingsError
 from burnscar_assets.evaluation.spec import EvaluationSpec
+from burnscar_assets.models.config import image_layers, outline_config
 from burnscar_assets.models.fewer_fires import training_fires
 from burnscar_assets.models.manifest import CheckpointManifest
 from burnscar_assets.models.plan import choose_windows, plan_training, training_years
@@ -95,7 +96,7 @@ def _sizes(world: World, year: int, wanted: Sequence[int]) -> tuple[int, ...]:
     """Numbers of training fires that every checkpoint of a world can have."""
     years = training_years(world.settings, world.root, year)
     most = min(
-        len(training_fires(choose_windows(one.settings, one.root, years, fold=one.fold).windows))
+        len(training_fires(choose_windows(one.settings, one.root, years, _layers(one), one.fold).windows))
         for one in world.by_fold()
     )
     if too_many := [size for size in wanted if size > most]:
@@ -104,6 +105,18 @@ def _sizes(world: World, year: int, wanted: Sequence[int]) -> tuple[int, ...]:
             + (" in the fold that has fewest" if world.folds else "")
         )
     return tuple(sorted(set(wanted))) or doubling(most)
+
+
+def _layers(world: World) -> tuple[str, ...]:
+    """Layers that a set-up's checkpoints read: a window that lacks one of them is none of theirs."""
+    setup, settings = world.setup, world.settings
+    if setup is not None and not setup.is_neural:
+        from burnscar_assets.models.baselines.trainer import layer_before
+
+        before = layer_before(setup, settings)
+        return () if before is None else (before,)
+    outline = outline_config(settings.training, settings.imagery.layer, settings.sensor)
+    return tuple(image_layers(outline, settings.sensor))
 
 
 def _point(place: World, year: int, size: int, progress: Progress) -> list[CheckpointManifest]:
@@ -117,9 +130,7 @@ def _point(place: World, year: int, size: int, progress: Progress) -> list[Check
         progress(what, number, len(members))
         made.append(_train(member, year, size, progress))
     progress(what, len(members), len(members))
-    spec = evaluation_spec(place, year)
-    if not place.folds:
-        spec = spec.model_copy(update={"fire_years": made[0].fire_years})
+    spec = evaluation_spec(place, year, made[0].fire_years)
     versions = [code_version(place.asset("evaluation_metrics"), place.settings), *(one.weights_sha256 for one in made)]
     scores = [_scores(member, hash_json(versions), progress) for member in spec.members]
     write_table(place.root, MAP_SCORES, put_together(MAP_SCORES, scores), year)

@@ -111,7 +111,7 @@ def world_text(found: Found, unfit: Mapping[str, str] | None = None) -> str:
         found: what they follow from.
         unfit: set-ups that are left out, with why.
     """
-    left_out = "".join(f"\n    - {name} # {reason}" for name, reason in (unfit or {}).items()) or " []"
+    left_out = "".join(f"\n    - {name} # {' '.join(why.split())}" for name, why in (unfit or {}).items()) or " []"
     first, last = found.years[0], found.years[-1]
     missing = [year for year in range(first, last + 1) if year not in found.years]
     return _WORLD.format(

@@ -75,6 +75,7 @@ def test_inner_folds_choose_by_validation_fires_alone(tmp_path: Path, monkeypatc
     def report(place: DataRoot, year: int) -> Any:
         name = place.part.split("/")[1]
         alone = [FrameErrors("alone", "c", 100, 0, 0, 0)] if name == "ours" else []  # maps that the other lacks
+        alone.append(FrameErrors("nothing burned on clear ground", "c", 0, 0, 0, 9))
         of_fold = [(*alone, FrameErrors("v", "c", hits, 0, 100 - hits, 0)) for hits in validated[name]]
         rules = [SimpleNamespace(for_maps=SimpleNamespace(errors=errors)) for errors in of_fold]
         return SimpleNamespace(judgements=[SimpleNamespace(rules=each) for each in rules])

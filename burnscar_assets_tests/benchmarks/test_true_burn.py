@@ -1,13 +1,17 @@
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
 import pytest
 import shapely
+from kit.judging import truly_burned
 from kit.true_burn import has_true_burns, score_against, true_burns
 
 from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.demo.truth import TRUTH_FILE
+from burnscar_assets.mapping.fire_scenes import TRUTH_UNKNOWN, FireScene
 from burnscar_assets.mapping.frame import Box, Frame, project
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS
 from burnscar_assets.storage.paths import DataRoot
@@ -45,6 +49,16 @@ def test_a_fire_has_the_burn_of_its_year_that_shares_most_ground(root: DataRoot,
     assert has_true_burns(root) and not has_true_burns(DataRoot(tmp_path / "real"))
     assert {name: int(found.sum()) for name, found in pixels.items()} == {"a": 120, "b": 144}
     assert pixels["a"][2:14, 2:12].all() and pixels["b"][2:14, 19:31].all()
+
+
+def test_a_fire_that_burned_nowhere_near_its_perimeter_is_not_judged(
+    root: DataRoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FireScene, "truth", lambda scene: np.zeros(FRAME.shape, np.uint8))
+    with truly_burned(root, [2021]):
+        scenes: list[Any] = [SimpleNamespace(fire_id=fire, frame=FRAME) for fire in ("a", "elsewhere", None)]
+        burned, elsewhere, no_fire = (FireScene.truth(scene) for scene in scenes)
+    assert burned.sum() == 120 and (elsewhere == TRUTH_UNKNOWN).all() and not no_fire.any()
 
 
 def test_both_predictions_are_scored_by_the_true_burn_on_the_same_pixels(root: DataRoot) -> None:

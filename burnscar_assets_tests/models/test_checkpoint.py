@@ -106,9 +106,13 @@ def test_a_manifest_vouches_for_each_file_that_a_prediction_needs(checkpoint: Pa
         path.write_text(json.dumps(manifest | {"files": files}))
         with pytest.raises(CheckpointError, match=r"vouches for no .*model\.yaml.*run burnscar refresh --years 2020"):
             load_model(checkpoint)
-    path.write_text(json.dumps(manifest | {"files": manifest["files"] | {"../../secret": "0" * 64}}))
-    with pytest.raises(CheckpointError, match="outside its folder"):
-        load_model(checkpoint)
+    for change in (
+        {"files": manifest["files"] | {"../../secret": "0" * 64}},
+        {"kind": "ensemble", "members": {"..": 1.0}, "files": {f"../{MANIFEST_FILE}": "0" * 64}},
+    ):
+        path.write_text(json.dumps(manifest | change))
+        with pytest.raises(CheckpointError, match="outside its folder"):
+            load_model(checkpoint)
 
 
 ANYSAT = {"class_path": "rslearn.models.anysat.AnySat", "init_args": {"modalities": ["s2"], "patch_size_meters": 10}}

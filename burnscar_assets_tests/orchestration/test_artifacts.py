@@ -201,3 +201,21 @@ def test_metrics_have_another_version_where_the_champion_has_other_rules(world: 
 
     rules = MapRules(1.0, 0.0, 0.5, FRAMES)
     assert version(rules) == version(replace(rules)) != version(replace(rules, threshold=0.4))
+
+
+@pytest.mark.parametrize("setup", [None, "unet"])
+def test_metrics_have_another_version_where_validation_fires_are_mapped_otherwise(
+    world: LabelWorld, setup: str | None
+) -> None:
+    seen = world.world.of(setup)
+    for table in (EVALUATION_METRICS, MAP_SCORES, PREDICTIONS):
+        write_table(seen.root, table, table.empty(), 2020)
+
+    def version(of: str, *ious: float) -> str:
+        judged = [{"rules": {"maps": {"errors": [iou]}}} for iou in ious]
+        report = {"held_out": judged[0], "folds": []} if of == "blocks" else {"held_out": None, "folds": judged}
+        write_json(seen.root.evaluation(2020) / REPORT_FILE, report)
+        return metrics_version(seen, 2020)
+
+    assert version("blocks", 0.5) == version("blocks", 0.5) != version("blocks", 0.6)
+    assert version("folds", 0.5, 0.5) != version("folds", 0.5, 0.6)

@@ -7,13 +7,16 @@ import subprocess
 import time
 from pathlib import Path
 
+import geopandas as gpd
 import pytest
+import shapely
 import yaml
 
+from burnscar_assets.labels.corrections import FILE, LAYER, OUT
 from burnscar_assets.models.manifest import load_manifest
 from burnscar_assets.storage.contracts import LEARNING_CURVES, MAP_SCORES
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.storage.tables import read_table, table_path
+from burnscar_assets.storage.tables import read_table, table_crs, table_path
 from burnscar_assets_tests.orchestration.conftest import BIN, command_environment, run_command
 
 LAST, SIZES, SEEDS = 2020, (1, 3), (1, 2)
@@ -88,3 +91,18 @@ def test_networks_are_trained_too_and_more_fires_than_there_are_are_refused(worl
     assert refused.returncode == 1 and "--fires 999: there are" in refused.stdout
     refused = run_command(world, "burnscar", "curve", "--setup", "ensemble", check=False)
     assert refused.returncode == 1 and "draw the curves of unet, trees-per-pixel" in refused.stdout
+
+
+def test_a_fire_of_an_earlier_year_that_a_person_took_out_is_in_no_curve(world: DataRoot) -> None:
+    place = world.curve("wood", SIZES[0], SEEDS[0])
+    scores = read_table(place, MAP_SCORES, LAST)
+    fires = scores[scores["judged"] & (scores["fire_id"] != "")].groupby("fire_year")["fire_id"].agg(set)
+    fire = min(fires[2019])
+    word = {"word": [OUT], "fire_id": [fire], "fire_year": [2019]}
+    said = gpd.GeoDataFrame(word, geometry=[shapely.box(0, 0, 1, 1)], crs=table_crs())
+    said.to_file(world.path / FILE, layer=LAYER, driver="GPKG")
+    run_command(world, *COMMAND, "--setup", "wood")
+    scores = read_table(place, MAP_SCORES, LAST)
+    assert set(scores.loc[scores["out"], "fire_id"]) == {fire}
+    curve = read_table(world, LEARNING_CURVES, None)
+    assert set(curve.loc[curve["setup"] == "wood", "fires"]) == {len(fires[2019] | fires[LAST]) - 1}

@@ -235,6 +235,22 @@ def test_a_study_of_change_takes_the_fires_that_have_images_before_and_after(pre
     assert prepare().settings == done.settings, "what the settings say counts"
 
 
+def test_an_image_after_one_fire_and_before_another_is_kept(prepare: Prepare, images: Path, tmp_path: Path) -> None:
+    for folder in images.glob("*_202?"):
+        if folder.name != "ALDER_2023":
+            shutil.rmtree(folder)
+    for name, day in (("pre.tif", "20230620.tif"), ("post.tif", "20230720.tif")):
+        (images / "ALDER_2023" / name).rename(images / "ALDER_2023" / day)
+    path = images / "perimeters.geojson"
+    said = json.loads(path.read_text())
+    alder = said["features"][0]
+    earlier = alder | {"id": "9", "properties": alder["properties"] | {"FIRE_NAME": "ASH", "ALARM_DATE": "2023-06-05"}}
+    path.write_text(json.dumps(said | {"features": [alder, earlier]}))
+    done = prepare(change=True)
+    assert set(pd.read_parquet(tmp_path / "root" / INDEX)["id"]) == {"ALDER_2023__20230620", "ALDER_2023__20230720"}
+    assert any(line.startswith("1 fires have an image after") and "ASH" in line for line in done.left_out)
+
+
 def test_change_of_a_world_without_images_before_is_refused(prepare: Prepare) -> None:
     prepare()
     with pytest.raises(SettingsError, match=r"--change: .*have no image before their fire: give another --data"):

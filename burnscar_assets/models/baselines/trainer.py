@@ -117,7 +117,7 @@ def train_baseline(
     """
     started = time.monotonic()
     years = training_years(settings, root, fire_year)
-    before = _before(setup, settings)
+    before = layer_before(setup, settings)
     chosen = choose_windows(
         settings, root, years, [before] if before else [], fold, per_pixel=setup.per_pixel, fires=fires
     )
@@ -149,7 +149,7 @@ def _threshold(
     layers = _layers(setup, settings)
     values = _of_windows(layers, root, train, partial(burn_index, parameters.index, settings.sensor), progress)
     model = fit_threshold(values, _burnt(train), parameters.index)
-    text = json.dumps(asdict(model) | {"before_layer": _before(setup, settings)}, indent=2)
+    text = json.dumps(asdict(model) | {"before_layer": layer_before(setup, settings)}, indent=2)
     metrics = {
         "threshold": model.threshold.threshold,
         "train_balanced_accuracy": model.threshold.train_balanced_accuracy,
@@ -181,13 +181,13 @@ def _trees(
 
 def _layers(setup: Setup, settings: Settings) -> dict[str, tuple[str, ...]]:
     """The layers that a model reads, with their bands: the image after the fire, and what it is compared with."""
-    sensor, before = settings.sensor, _before(setup, settings)
+    sensor, before = settings.sensor, layer_before(setup, settings)
     bands = sensor.names if setup.trees else sensor.burn_ratio
     return {settings.imagery.layer: sensor.names} | ({before: bands} if before else {})
 
 
-def _before(setup: Setup, settings: Settings) -> str | None:
-    """The layer of the image before the fire; None for what needs none."""
+def layer_before(setup: Setup, settings: Settings) -> str | None:
+    """The layer of the image before the fire that a set-up without a network reads; None for what needs none."""
     if setup.trees is not None:
         return before_layer(settings.imagery.layer) if setup.trees.change else None
     if setup.threshold is None or setup.threshold.index == "nbr":

@@ -276,10 +276,12 @@ def metrics_version(world: World, year: int) -> str:
     """Data version of a set-up's metrics: of all seeds, of their maps' scores and their predictions.
 
     Of the world's own: of its metrics and its maps' scores, and of its champion's rules, by which maps and the next
-    season are made; of the champion of each fold.
+    season are made; of the champion of each fold. The rules of maps are part of both, as the comparison reads in them
+    how validation fires are mapped.
     """
     from burnscar_assets.evaluation.champion_record import load_champion
 
+    validated = [_rules_of_maps(judged.root, year) for judged in world.by_seed()]
     if world.setup is None:
         champions = [load_champion(one.root, year) for one in world.by_fold()]
         of_each = [one and one.model_dump(mode="json", include={"rules"}) for one in champions]
@@ -289,23 +291,38 @@ def metrics_version(world: World, year: int) -> str:
             for judged in world.by_seed()
             for table in (EVALUATION_METRICS, MAP_SCORES)
         ]
-        return hash_json([*own, rules])
+        return hash_json([*own, rules, validated])
     tables = [
         table.content_hash(read_table(judged.root, table, year))
         for judged in world.by_seed()
         for table in (EVALUATION_METRICS, MAP_SCORES, PREDICTIONS)
     ]
-    return hash_json(tables)
+    return hash_json([*tables, validated])
 
 
-def evaluation_spec(world: World, year: int) -> "EvaluationSpec":
-    """What an evaluator is told of the checkpoints of one seed, which are there already."""
+def _rules_of_maps(root: DataRoot, year: int) -> list[Any]:
+    """The rules of maps of the checkpoints of one seed, as its report has them; none before it was judged."""
+    from burnscar_assets.evaluation.spec import REPORT_FILE
+
+    report = read_json(root.evaluation(year) / REPORT_FILE)
+    judgements = [*report.get("folds", ()), report.get("held_out")]
+    return [one["rules"]["maps"] for one in judgements if one]
+
+
+def evaluation_spec(world: World, year: int, judged_years: Sequence[int] = ()) -> "EvaluationSpec":
+    """What an evaluator is told of the checkpoints of one seed, which are there already.
+
+    Args:
+        world: the set-up as it is trained with this seed.
+        year: of the checkpoints.
+        judged_years: in a world of blocks, years whose held-out fires are judged; empty: its own.
+    """
     from burnscar_assets.evaluation.champion_record import load_champion
     from burnscar_assets.evaluation.spec import EvaluationSpec
     from burnscar_assets.models.manifest import load_manifest
 
     root, settings, before = world.root, world.settings, world.year_before(year)
-    scored = world.training_years(year) if world.folds else [year]
+    scored = world.training_years(year) if world.folds else [*judged_years] or [year]
     versions = table_versions(root, TILES, scored) | table_versions(root, FIRE_SCENES, world.training_years(year))
     manifests = [load_manifest(one.root.checkpoint(year)) for one in world.by_fold()]
     versions["checkpoint"] = version_of(manifests)
@@ -316,7 +333,7 @@ def evaluation_spec(world: World, year: int) -> "EvaluationSpec":
     return EvaluationSpec(
         **answering(world),
         folds=settings.sampling.splits.folds,
-        fire_years=manifests[0].fire_years if world.folds else (),
+        fire_years=manifests[0].fire_years if world.folds else tuple(judged_years),
         fire_year=year,
         year_before=before,
         first_day_after=settings.windows.days_after[0],
