@@ -242,10 +242,9 @@ def test_an_image_after_one_fire_and_before_another_is_kept(prepare: Prepare, im
     for name, day in (("pre.tif", "20230620.tif"), ("post.tif", "20230720.tif")):
         (images / "ALDER_2023" / name).rename(images / "ALDER_2023" / day)
     path = images / "perimeters.geojson"
-    said = json.loads(path.read_text())
-    alder = said["features"][0]
-    earlier = alder | {"id": "9", "properties": alder["properties"] | {"FIRE_NAME": "ASH", "ALARM_DATE": "2023-06-05"}}
-    path.write_text(json.dumps(said | {"features": [alder, earlier]}))
+    alder = gpd.read_file(path).iloc[:1]
+    ash = alder.assign(FIRE_NAME="ASH", ALARM_DATE=pd.Timestamp("2023-06-05")).set_geometry(alder.translate(0.012))
+    edit(path, lambda fires: pd.concat([alder, ash]))
     done = prepare(change=True)
     assert set(pd.read_parquet(tmp_path / "root" / INDEX)["id"]) == {"ALDER_2023__20230620", "ALDER_2023__20230720"}
     assert any(line.startswith("1 fires have an image after") and "ASH" in line for line in done.left_out)
