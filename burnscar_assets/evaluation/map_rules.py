@@ -30,6 +30,9 @@ from burnscar_assets.mapping.old_scars import SCAR_BOUNDS, SET_SCAR_BOUND, BurnR
 FRAMES: Final = "validation frames"
 WINDOWS: Final = "validation windows"
 
+FEWEST_WITH_BEFORE: Final = 5
+"""Validation fires with an image before; fewer choose no bound of old scars."""
+
 _EQUAL = 1e-12
 """Mean IoU that differs by less is the same but for rounding."""
 
@@ -127,7 +130,8 @@ class MapRules:
 def fix_map_rules(frames: Sequence[FramePixels], confidence: float) -> MapRules | None:
     """Fit slope and intercept by likelihood, and find threshold and bound of old scars with the greatest mean IoU.
 
-    Of equally good thresholds, the middle of the widest gap is taken, and no bound where none is better.
+    Of equally good thresholds, the middle of the widest gap is taken. The threshold is found without the rule of old
+    scars, as it serves maps without an image before, too; the bound then with that threshold.
 
     Args:
         frames: of validation fires.
@@ -136,14 +140,15 @@ def fix_map_rules(frames: Sequence[FramePixels], confidence: float) -> MapRules 
     Returns:
         The rules; None if the frames have one class or no pixels.
     """
-    scar_bound = _best_scar_bound(frames)
-    known = [frame for one in frames if (frame := one.under(scar_bound)).counts.any()]
-    classes = np.sum([frame.counts.sum(axis=1) for frame in known], axis=0) if known else np.zeros(2)
+    edge = _best_edge(frames)
+    scar_bound = _best_scar_bound(frames, edge)
+    known = [(one, left) for one in frames if (left := one.under(scar_bound)).counts.any()]
+    ruled = [left for _, left in known]
+    classes = np.sum([frame.counts.sum(axis=1) for frame in ruled], axis=0) if known else np.zeros(2)
     if not classes.all():
         return None
-    weights = np.mean([frame.shares for frame in known], axis=0)
+    weights = np.mean([frame.shares for frame in ruled], axis=0)
     (slope, intercept), at_bound = _fit(weights)
-    edge, mean_iou = _best_edge(known)
     return MapRules(
         slope,
         intercept,
@@ -152,18 +157,21 @@ def fix_map_rules(frames: Sequence[FramePixels], confidence: float) -> MapRules 
         at_bound=at_bound,
         nll_before=_loss(np.array([1.0, 0.0]), weights)[0],
         nll_after=_loss(np.array([slope, intercept]), weights)[0],
-        mean_iou=mean_iou,
-        errors=tuple(_errors(frame, _edge_of_others(frame, known, edge)) for frame in known),
-        reliability=Reliability.of(known, slope, intercept, confidence),
+        mean_iou=float(_mean_ious(ruled)[edge]),
+        errors=tuple(_errors(left, _edge_of_others(one, frames, edge)) for one, left in known),
+        reliability=Reliability.of(ruled, slope, intercept, confidence),
         scar_bound=scar_bound,
     )
 
 
-def _best_scar_bound(frames: Sequence[FramePixels]) -> float | None:
-    """The bound of old scars with the greatest mean IoU at its best threshold; None if none is better than no rule."""
-    best, most = None, _best_edge(frames)[1]
+def _best_scar_bound(frames: Sequence[FramePixels], edge: int) -> float | None:
+    """The bound of old scars with the greatest mean IoU of maps with an image before; None if none beats no rule."""
+    with_before = [frame for frame in frames if frame.low_before is not None]
+    if len(with_before) < FEWEST_WITH_BEFORE:
+        return SET_SCAR_BOUND
+    best, most = None, _mean_ious(with_before)[edge]
     for bound in SCAR_BOUNDS:
-        mean_iou = _best_edge([frame.under(bound) for frame in frames])[1]
+        mean_iou = _mean_ious([frame.under(bound) for frame in with_before])[edge]
         if mean_iou > most + _EQUAL:
             best, most = bound, mean_iou
     return best
@@ -172,7 +180,7 @@ def _best_scar_bound(frames: Sequence[FramePixels]) -> float | None:
 def best_mean_iou(frames: Sequence[FramePixels]) -> float:
     """Mean IoU over fires with the threshold that is best for them; NaN if none has burnt pixels."""
     known = [frame for frame in frames if frame.counts[BURNT].any()]
-    return _best_edge(known)[1] if known else math.nan
+    return float(_mean_ious(known).max()) if known else math.nan
 
 
 def _fit(weights: NDArray[np.float64]) -> tuple[tuple[float, float], bool]:
@@ -200,19 +208,24 @@ def _loss(factors: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[f
     return float(value), np.array([residual @ CENTRES, residual.sum()])
 
 
-def _best_edge(frames: Sequence[FramePixels]) -> tuple[int, float]:
-    """Number of the edge above which ground is best called burnt, and the mean IoU there."""
+def _mean_ious(frames: Sequence[FramePixels]) -> NDArray[np.float64]:
+    """(edges,) mean IoU over fires of what is called burnt above each edge."""
     ious = []
     for frame in frames:
         false, hits = frame.called_burnt()
         burnt = hits[0] + frame.scars[BURNT]
         if burnt:
             ious.append(hits / (burnt + false))
-    mean = np.mean(ious, axis=0) if ious else np.zeros(len(EDGES))
+    return np.mean(ious, axis=0) if ious else np.zeros(len(EDGES))
+
+
+def _best_edge(frames: Sequence[FramePixels]) -> int:
+    """Number of the edge above which ground is best called burnt."""
+    mean = _mean_ious(frames)
     best = np.flatnonzero(mean >= mean.max() - _EQUAL)
     runs = np.split(best, np.flatnonzero(np.diff(best) > 1) + 1)
     widest = max(runs, key=len)
-    return int(widest[len(widest) // 2]), float(mean.max())
+    return int(widest[len(widest) // 2])
 
 
 def _edge_of_others(frame: FramePixels, frames: Sequence[FramePixels], edge: int) -> int:
@@ -222,7 +235,7 @@ def _edge_of_others(frame: FramePixels, frames: Sequence[FramePixels], edge: int
     """
     others = [other for other in frames if other.cluster_id != frame.cluster_id]
     burned = any(other.counts[BURNT].any() for other in others)
-    return _best_edge(others)[0] if burned else edge
+    return _best_edge(others) if burned else edge
 
 
 def _errors(frame: FramePixels, edge: int) -> FrameErrors:

@@ -40,9 +40,6 @@ WORDS: Final = {
 OF_GROUND: Final = (UNSURE, UNBURNED, OUTLINE)
 """Words that are said of a part of the ground, and change labels."""
 
-NO_WORDS: Final = "none"
-"""Version of a fire year that nothing is said of."""
-
 _FIELDS: Final = ("word", "fire_id", "fire_year")
 _REMEDY: Final = "correct it in QGIS, or delete the row"
 
@@ -71,7 +68,7 @@ class Corrections:
         return self.rows[self.rows["word"] != OUT]
 
     def ground_version(self, *, fire_year: int | None = None, fires: Collection[str] | None = None) -> str:
-        """Hash of what is said of the ground of fires: of a year, of some, or of all."""
+        """Hash of what is said of the ground of fires: of a year, of some, or of all; empty if nothing is."""
         some = self.of_ground
         if fire_year is not None:
             some = some[some["fire_year"] == fire_year]
@@ -79,11 +76,11 @@ class Corrections:
             some = some[some["fire_id"].isin(fires)]
         shapes = shapely.to_wkb(shapely.normalize(shapely.set_precision(some.geometry.to_numpy(), 0.01)), hex=True)
         told = sorted(zip(some["fire_year"].tolist(), some["fire_id"], some["word"], shapes.tolist(), strict=True))
-        return hash_json(told) if told else NO_WORDS
+        return hash_json(told) if told else ""
 
     def out_version(self, fire_year: int) -> str:
-        """Hash of which fires of a year are out."""
-        return hash_json(found) if (found := self.out(fire_year)) else NO_WORDS
+        """Hash of which fires of a year are out; empty if none is."""
+        return hash_json(found) if (found := self.out(fire_year)) else ""
 
     def check_fires(self, known: Collection[str], fire_year: int, words: Collection[str]) -> None:
         """Check that a year has the fires of which some words are said.

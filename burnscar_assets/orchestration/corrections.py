@@ -1,14 +1,13 @@
 """A person's corrections of labels as observed assets by fire year: a word makes stale what it touches alone."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 import dagster as dg
 
 from burnscar_assets.environment import corrections_file
 from burnscar_assets.errors import BurnscarError
-from burnscar_assets.labels.corrections import NO_WORDS, Corrections, read_corrections
-from burnscar_assets.labels.history import could_show
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.sources import Observed, record, years_of_release
@@ -26,6 +25,9 @@ SOURCES: Final = {
 }
 """Group and description of each observed asset."""
 
+NO_WORDS: Final = "none"
+"""Version of a year that nobody says anything of."""
+
 
 def build_correction_sources(world: World) -> list[dg.AssetSpec]:
     """The observed assets of a world."""
@@ -39,7 +41,7 @@ def observe_corrections(world: World, instance: dg.DagsterInstance) -> list[str]
     """Look at the file, and record the years of which it says something else; returns what is wrong with it."""
     path = corrections_file(world.root)
     try:
-        versions = _versions(world, read_corrections(path))
+        versions = _versions(world, path)
     except BurnscarError as error:
         return [f"corrections were not looked at: {error}"]
     years = [int(year) for year in world.fire_years.get_partition_keys()]
@@ -53,18 +55,28 @@ def observe_corrections(world: World, instance: dg.DagsterInstance) -> list[str]
     return []
 
 
-def _versions(world: World, words: Corrections) -> dict[str, Callable[[int], str]]:
-    """How each observed asset's version of a year is told."""
+def _versions(world: World, path: Path) -> dict[str, Callable[[int], str]]:
+    """How each observed asset's version of a year is told.
+
+    Raises:
+        InputError: the file says what can't be.
+    """
+    if not path.exists():  # as in most worlds, whose plans then import nothing that reads geometries
+        return dict.fromkeys(SOURCES, lambda _year: NO_WORDS)
+    from burnscar_assets.labels.corrections import read_corrections
+    from burnscar_assets.labels.history import could_show
+
+    words = read_corrections(path)
     said, settings = not words.of_ground.empty, world.settings.perimeters
     there = said and table_path(world.root, RELEASE_RECORDS, None).exists()
     records = read_table(world.root, RELEASE_RECORDS, None) if there else None
 
     def of_burns(year: int) -> str:
         shown = None if records is None else set(records.loc[could_show(records, year, settings), "record_id"])
-        return words.ground_version(fires=shown)
+        return words.ground_version(fires=shown) or NO_WORDS
 
     return {
-        CORRECTED_FIRES: lambda year: words.ground_version(fire_year=year),
+        CORRECTED_FIRES: lambda year: words.ground_version(fire_year=year) or NO_WORDS,
         CORRECTED_BURNS: of_burns,
-        FIRES_OUT: words.out_version,
+        FIRES_OUT: lambda year: words.out_version(year) or NO_WORDS,
     }

@@ -10,7 +10,7 @@ from burnscar_assets.evaluation.baseline import NbrThreshold
 from burnscar_assets.evaluation.calibration import Temperature
 from burnscar_assets.evaluation.decision import Decision
 from burnscar_assets.evaluation.frame_pixels import EDGES, FramePixels, Reliability
-from burnscar_assets.evaluation.map_rules import FRAMES, WINDOWS, MapRules, fix_map_rules
+from burnscar_assets.evaluation.map_rules import FEWEST_WITH_BEFORE, FRAMES, WINDOWS, MapRules, fix_map_rules
 from burnscar_assets.evaluation.rules import Rules
 from burnscar_assets.mapping.old_scars import SET_SCAR_BOUND, BurnRatios
 
@@ -153,14 +153,24 @@ def scarred(number: int, *, fresh: bool) -> FramePixels:
 
 
 def test_validation_fires_fix_the_bound_of_old_scars_and_whether_there_is_one() -> None:
-    rules = fixed(*(scarred(n, fresh=False) for n in range(4)))
+    rules = fixed(*(scarred(n, fresh=False) for n in range(FEWEST_WITH_BEFORE)))
     assert rules.scar_bound is not None and -0.15 < rules.scar_bound <= 0.2 and rules.mean_iou == 1
-    assert [(one.hits_ha, one.false_ha, one.right_ha) for one in rules.errors] == [(5, 0, 25)] * 4
+    assert [(one.hits_ha, one.false_ha, one.right_ha) for one in rules.errors] == [(5, 0, 25)] * FEWEST_WITH_BEFORE
     assert rules.reliability is not None and sum(one.share for one in rules.reliability.after) == pytest.approx(1)
-    assert fixed(*(scarred(n, fresh=True) for n in range(4))).scar_bound is None
-    assert fixed(*(replace(scarred(n, fresh=False), low_before=None) for n in range(4))).scar_bound is None
+    assert fixed(*(scarred(n, fresh=True) for n in range(FEWEST_WITH_BEFORE))).scar_bound is None
+    few = (scarred(n, fresh=n > 0) for n in range(FEWEST_WITH_BEFORE - 1))
+    assert fixed(*few).scar_bound == SET_SCAR_BOUND
     probability = np.array([[0.9, 0.9, 0.1, -1.0]], np.float32)
     assert rules.burnt(probability, np.array([[True, False, False, False]])).tolist() == [[False, True, False, False]]
+
+
+def test_the_rule_of_old_scars_moves_no_threshold_which_fires_without_an_image_before_have_too() -> None:
+    scars, others = [scarred(n, fresh=False) for n in range(FEWEST_WITH_BEFORE)], [frame(n) for n in range(9, 12)]
+    without = fixed(*(replace(one, low_before=None) for one in scars), *others)
+    ruled = fixed(*scars, *others)
+    assert ruled.scar_bound is not None and ruled.slope != without.slope
+    odds = [(np.log(one.threshold / (1 - one.threshold)) - one.intercept) / one.slope for one in (ruled, without)]
+    assert odds[0] == pytest.approx(odds[1])
 
 
 def test_burnt_ground_that_the_rule_loses_is_missed() -> None:

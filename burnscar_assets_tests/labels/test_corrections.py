@@ -9,7 +9,7 @@ import pytest
 import shapely
 
 from burnscar_assets.errors import InputError
-from burnscar_assets.labels.corrections import LAYER, NO_WORDS, WORDS, read_corrections, write_corrections
+from burnscar_assets.labels.corrections import LAYER, WORDS, read_corrections, write_corrections
 from burnscar_assets.labels.history import burn_history
 from burnscar_assets.labels.perimeters import clean_perimeters
 from burnscar_assets.settings import PerimeterSettings
@@ -73,12 +73,12 @@ def test_out_changes_no_record_and_words_bear_on_their_years_alone(tmp_path: Pat
     before = records()
     words = read_corrections(said(tmp_path, {"word": "out", "geometry": None}, {"word": "out", "fire_id": "B"}))
     assert words.applied_to(before) is before and words.out(2020) == ("A", "B") and words.out(2021) == ()
-    assert words.out_version(2021) == NO_WORDS != words.out_version(2020)
-    assert words.ground_version() == NO_WORDS
+    assert words.out_version(2021) == "" != words.out_version(2020)
+    assert words.ground_version() == ""
     ground = read_corrections(said(tmp_path, {"word": "unburned", "geometry": ISLAND}))
-    assert ground.ground_version(fire_year=2021) == NO_WORDS != ground.ground_version(fire_year=2020)
-    assert ground.ground_version(fires=["B"]) == NO_WORDS != ground.ground_version(fires=["A"])
-    assert ground.out_version(2020) == NO_WORDS
+    assert ground.ground_version(fire_year=2021) == "" != ground.ground_version(fire_year=2020)
+    assert ground.ground_version(fires=["B"]) == "" != ground.ground_version(fires=["A"])
+    assert ground.out_version(2020) == ""
     (tmp_path / "corrections.gpkg").unlink()
     earlier = read_corrections(said(tmp_path, {"word": "unburned", "geometry": ISLAND, "fire_year": 2019}))
     assert earlier.ground_version(fires=["A"]) != ground.ground_version(fires=["A"]), "of a fire of another year"

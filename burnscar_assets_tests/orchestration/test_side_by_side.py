@@ -15,13 +15,16 @@ import pytest
 from rasterio.errors import NotGeoreferencedWarning
 
 from burnscar_assets.comparison.compare import COSTS
+from burnscar_assets.definitions import build_definitions
 from burnscar_assets.environment import CONFIGS_DIR
 from burnscar_assets.errors import BurnscarError
 from burnscar_assets.models.manifest import load_manifest
 from burnscar_assets.orchestration.capacity import Share
 from burnscar_assets.orchestration.pairs import Pair
-from burnscar_assets.orchestration.planning import SmallRun
+from burnscar_assets.orchestration.partitions import World
+from burnscar_assets.orchestration.planning import Plan, Planner, SmallRun
 from burnscar_assets.orchestration.side_by_side import SideBySide, terminated_as_interrupted
+from burnscar_assets.orchestration.staleness import StalePair
 from burnscar_assets.settings import load_settings
 from burnscar_assets.storage.contracts import EVALUATION_METRICS, PREDICTIONS, SETUP_COMPARISON
 from burnscar_assets.storage.paths import DataRoot
@@ -77,6 +80,16 @@ def test_warning_filters_that_a_library_takes_back_in_one_thread_are_no_others()
             warned.set()
             runs.wait()
             warn()
+
+
+def test_of_trainings_the_longest_start_first(tmp_path: Path) -> None:
+    settings, root = load_settings(CONFIGS_DIR / "demo.yaml"), DataRoot(tmp_path)
+    graph = build_definitions(settings, root).resolve_asset_graph()
+    planner = Planner(World(settings, root), graph, dg.DagsterInstance.ephemeral())
+    trained = ["checkpoint", "boosted-trees/checkpoint", "tutorial/checkpoint"]
+    stale = tuple(StalePair(asset, 2019, "MISSING", ()) for asset in trained)
+    runs = planner.small_runs(Plan(stale, (), ()))
+    assert [run.pairs[0].asset for run in runs] == ["tutorial/checkpoint", "checkpoint", "boosted-trees/checkpoint"]
 
 
 @pytest.mark.parametrize("share", [Share(3, 1, 0), Share(1, 3, 0), Share(1, 1, 1)])
