@@ -16,13 +16,16 @@ from burnscar_assets.dataset.materialize import materialize_tiles
 from burnscar_assets.dataset.scene_radiometry import radiometry_table
 from burnscar_assets.dataset.windows import write_windows
 from burnscar_assets.demo.spectra import BANDS
+from burnscar_assets.evaluation.perimeter_doubt import doubt_perimeters
 from burnscar_assets.labels.history import burn_history
 from burnscar_assets.labels.perimeters import clean_perimeters
 from burnscar_assets.labels.release import fetch_release
+from burnscar_assets.mapping.fire_scenes import read_frames
 from burnscar_assets.mapping.fires import judged_fires
 from burnscar_assets.mapping.scene_frames import frames_of_fires, frames_without_fire
 from burnscar_assets.mapping.scene_making import make_fire_scenes
 from burnscar_assets.process import collect_seldom
+from burnscar_assets.progress import silent
 from burnscar_assets.sampling.land import load_land
 from burnscar_assets.sampling.points import sample_points
 from burnscar_assets.settings import Settings, load_settings
@@ -31,6 +34,7 @@ from burnscar_assets.storage.contracts import (
     FIRE_PERIMETER_REJECTS,
     FIRE_PERIMETERS,
     FIRE_SCENES,
+    LABEL_DOUBTS,
     RELEASE_RECORDS,
     SAMPLE_LOSSES,
     SAMPLE_POINTS,
@@ -40,19 +44,21 @@ from burnscar_assets.storage.contracts import (
     WINDOWS,
 )
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets.storage.tables import read_table, write_table
+from burnscar_assets.storage.tables import read_table, read_years, write_table
 
 
 def run_all(settings: Settings, root: DataRoot) -> None:
     """The release, then every fire year that it has records of, oldest first."""
     records = fetch_release(settings.release, root).records
     write_table(root, RELEASE_RECORDS, records, None)
-    for fire_year in sorted(set(records["fire_year"].dropna())):
-        if settings.years.first <= fire_year <= (settings.years.last or fire_year):
-            _label(settings, root, int(fire_year))
-            _sample(settings, root, int(fire_year))
-            _image(settings, root, int(fire_year))
-            _frame(settings, root, int(fire_year))
+    released = [int(year) for year in sorted(set(records["fire_year"].dropna()))]
+    fire_years = [y for y in released if settings.years.first <= y <= (settings.years.last or y)]
+    for fire_year in fire_years:
+        _label(settings, root, fire_year)
+        _sample(settings, root, fire_year)
+        _image(settings, root, fire_year)
+        _frame(settings, root, fire_year)
+    _doubt(settings, root, fire_years)
 
 
 def _label(settings: Settings, root: DataRoot, fire_year: int) -> None:
@@ -102,6 +108,13 @@ def _frame(settings: Settings, root: DataRoot, fire_year: int) -> None:
     frames = frames_of_fires(judged_fires(settings, root, fire_year, settings.sampling.splits.judged), settings, root)
     frames += frames_without_fire(perimeters, burns, land, settings, root)
     write_table(root, FIRE_SCENES, make_fire_scenes(frames, burns, fire_year, settings, root)[0], fire_year)
+
+
+def _doubt(settings: Settings, root: DataRoot, fire_years: list[int]) -> None:
+    scenes = [scene for year in fire_years for scene in read_frames(root, year, settings.sampling.splits.judged)]
+    perimeters = read_years(root, FIRE_PERIMETERS, fire_years)
+    doubts, _ = doubt_perimeters(scenes, perimeters, settings.sensor, settings.evaluation, silent)
+    write_table(root, LABEL_DOUBTS, doubts, None)
 
 
 if __name__ == "__main__":
