@@ -180,7 +180,7 @@ def _locked_folder(path: Path) -> tuple[Path, FileLock]:
         lock = FileLock(work / _LOCK)
         try:
             lock.acquire(blocking=False)
-        except Timeout:
+        except (Timeout, FileNotFoundError, FileExistsError):  # the last two if it is gone, or goes, at that moment
             continue
         return work, lock
 

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import resource
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -13,8 +14,10 @@ import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -187,6 +190,23 @@ def test_two_writers_at_once_leave_each_other_alone(write: Writer, tmp_path: Pat
             assert second != first and first.exists()
         assert target.exists() and first.exists()
     assert names(tmp_path) == ["x"]
+
+
+def test_a_work_folder_that_another_writer_clears_before_it_is_locked_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken, acquire = list[Path](), FileLock.acquire
+
+    def acquired(lock: FileLock, **options: Any) -> Any:
+        taken.append(Path(lock.lock_file).parent)
+        if len(taken) == 1:
+            shutil.rmtree(taken[0])
+            raise FileNotFoundError(lock.lock_file)
+        return acquire(lock, **options)
+
+    monkeypatch.setattr(FileLock, "acquire", acquired)
+    write_json(tmp_path / "config.json", {})
+    assert len(set(taken)) == 2 and [path.name for path in tmp_path.iterdir()] == ["config.json"]
 
 
 def test_folder_is_replaced_whole(tmp_path: Path) -> None:
