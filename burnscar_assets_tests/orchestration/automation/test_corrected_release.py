@@ -10,7 +10,7 @@ from burnscar_assets.storage.contracts import TILES
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import table_path
 from burnscar_assets_tests.orchestration.small_world import edit_fires, grow_a_fire
-from burnscar_assets_tests.orchestration.web_ui_kit import WebUi, running_web_ui, wait_for
+from burnscar_assets_tests.orchestration.web_ui_kit import Run, WebUi, running_web_ui, wait_for
 
 pytestmark = [pytest.mark.slow]
 
@@ -39,13 +39,17 @@ def test_what_a_corrected_fire_touches_is_made_without_anybody(world: DataRoot, 
     before = table_path(world, TILES, UNEDITED).stat().st_mtime_ns
     edit_fires(world.path / "release.gpkg", lambda fires: grow_a_fire(fires, EDITED))
 
+    def asked() -> list[Run]:
+        """Runs but that of what looks at all years, which comes once fire scenes are made."""
+        return [run for run in daemon.runs(ASKED_BY_SENSOR) if run.assets != {"label_doubts"}]
+
     def tiles_were_made() -> bool:
-        runs = daemon.runs(ASKED_BY_SENSOR)
+        runs = asked()
         assert all(run.status != "FAILURE" for run in runs)
         return bool(runs) and (runs[-1].status, runs[-1].assets) == ("SUCCESS", {"tiles"})
 
     wait_for(tiles_were_made, PATIENCE_S)
     expected = [(None, {"calfire_release"}), *((str(EDITED), assets) for assets in CHAIN)]
-    made = [(run.fire_year, run.assets) for run in daemon.runs(ASKED_BY_SENSOR)]
+    made = [(run.fire_year, run.assets) for run in asked()]
     assert made == expected, "training waits for a person"
     assert table_path(world, TILES, UNEDITED).stat().st_mtime_ns == before
