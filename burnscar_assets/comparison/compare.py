@@ -149,9 +149,7 @@ def compare_setups(
     counted = {"windows": report.windows, "fires": report.fires}
     rows = [row | counted for one in present for row in (*_rows(one, windows, QUALITY, reference), *_costs(one, found))]
     if maps is not None and mapped is not None:
-        for one in present:
-            rows += [row | {"windows": 0, "fires": report.maps} for row in _rows(one, mapped, MAPS, reference)]
-        rows += _baseline_rows(maps, reference, settings)
+        rows += _map_rows(present, maps, mapped, reference, settings)
     if validated is not None:
         rows += _validation_rows(present, validated)
     table = pd.DataFrame(rows).assign(reference=reference)
@@ -228,6 +226,16 @@ def _costs(one: Contestant, found: Field) -> Iterator[dict[str, Any]]:
 def _named(one: Contestant) -> dict[str, Any]:
     known = {"setup": one.name, "title": one.title, "kind": one.kind, "seeds": len(one.roots), "verdict": ""}
     return dict.fromkeys(_MAY_BE_EMPTY, math.nan) | known
+
+
+def _map_rows(
+    present: Sequence[Contestant], maps: "MapField", mapped: Comparison, reference: str, settings: EvaluationSettings
+) -> Iterator[dict[str, Any]]:
+    """Set-ups by their maps, then floors and burn indices."""
+    counted = {"windows": 0, "fires": len(maps.fires)}
+    for one in present:
+        yield from (row | counted for row in _rows(one, mapped, MAPS, reference))
+    yield from _baseline_rows(maps, reference, settings)
 
 
 def _baseline_rows(maps: "MapField", reference: str, settings: EvaluationSettings) -> Iterator[dict[str, Any]]:

@@ -48,7 +48,7 @@ def observe_corrections(world: World, instance: dg.DagsterInstance) -> list[str]
     for name, version_of in versions.items():
         known = years_of_release(world, instance, name)
         for year in years:
-            version = version_of(year)
+            version = version_of(year) or NO_WORDS
             if known.get(year) != version:
                 said = "no word" if version == NO_WORDS else f"words in {path.name}"
                 record(instance, Pair(name, year), Observed(version, {"file": str(path)}), said)
@@ -56,13 +56,13 @@ def observe_corrections(world: World, instance: dg.DagsterInstance) -> list[str]
 
 
 def _versions(world: World, path: Path) -> dict[str, Callable[[int], str]]:
-    """How each observed asset's version of a year is told.
+    """How each observed asset's version of a year is told; empty if nothing is said of it.
 
     Raises:
         InputError: the file says what can't be.
     """
     if not path.exists():  # as in most worlds, whose plans then import nothing that reads geometries
-        return dict.fromkeys(SOURCES, lambda _year: NO_WORDS)
+        return dict.fromkeys(SOURCES, lambda _year: "")
     from burnscar_assets.labels.corrections import read_corrections
     from burnscar_assets.labels.history import could_show
 
@@ -73,10 +73,10 @@ def _versions(world: World, path: Path) -> dict[str, Callable[[int], str]]:
 
     def of_burns(year: int) -> str:
         shown = None if records is None else set(records.loc[could_show(records, year, settings), "record_id"])
-        return words.ground_version(fires=shown) or NO_WORDS
+        return words.ground_version(fires=shown)
 
     return {
-        CORRECTED_FIRES: lambda year: words.ground_version(fire_year=year) or NO_WORDS,
+        CORRECTED_FIRES: lambda year: words.ground_version(fire_year=year),
         CORRECTED_BURNS: of_burns,
-        FIRES_OUT: lambda year: words.out_version(year) or NO_WORDS,
+        FIRES_OUT: words.out_version,
     }

@@ -104,6 +104,12 @@ def started(root: DataRoot, *command: str, **environment: str) -> Iterator[Comma
         running.kill(others=True)
 
 
+def kill_once_there(root: DataRoot, path: Path, *command: str) -> None:
+    """Run a program of the virtual environment, which is killed with its processes once a file is there."""
+    with started(root, *command) as running:
+        wait_until(lambda: path.exists() or running.has_ended(), f"{path.name} is there")
+
+
 def kill(pid: int) -> None:
     """`kill -9`, if it is still there."""
     try:

@@ -1,10 +1,6 @@
 """`burnscar curve` on a small world: checkpoints of more and more fires, judged on the same; killed, it goes on."""
 
-import os
 import shutil
-import signal
-import subprocess
-import time
 from pathlib import Path
 
 import geopandas as gpd
@@ -17,7 +13,8 @@ from burnscar_assets.models.manifest import load_manifest
 from burnscar_assets.storage.contracts import LEARNING_CURVES, MAP_SCORES
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, table_crs, table_path
-from burnscar_assets_tests.orchestration.conftest import BIN, command_environment, run_command
+from burnscar_assets_tests.orchestration.conftest import run_command
+from burnscar_assets_tests.orchestration.fault_kit import kill_once_there
 
 LAST, SIZES, SEEDS = 2020, (1, 3), (1, 2)
 WOOD = {
@@ -37,7 +34,7 @@ def world(small_world: DataRoot, tmp_path_factory: pytest.TempPathFactory) -> Da
     (root.path / "setups").mkdir()
     (root.path / "setups" / "wood.yaml").write_text(yaml.safe_dump(WOOD))
     first = table_path(root.curve("wood", SIZES[0], SEEDS[0]), MAP_SCORES, LAST)
-    kill_once_there(root, first)
+    kill_once_there(root, first, *COMMAND, "--setup", "wood")
     written = manifest(root, SIZES[0], SEEDS[0]).stat().st_mtime_ns
     assert not manifest(root, SIZES[-1], SEEDS[-1]).exists(), "it was killed before the end"
     said = run_command(root, *COMMAND, "--setup", "wood").stdout
@@ -48,16 +45,6 @@ def world(small_world: DataRoot, tmp_path_factory: pytest.TempPathFactory) -> Da
 
 def manifest(root: DataRoot, size: int, seed: int) -> Path:
     return root.curve("wood", size, seed).checkpoint(LAST) / "manifest.json"
-
-
-def kill_once_there(root: DataRoot, path: Path) -> None:
-    command = [str(BIN / COMMAND[0]), *COMMAND[1:], "--setup", "wood"]
-    running = subprocess.Popen(command, env=command_environment(root), cwd=root.path.parent, start_new_session=True)
-    until = time.monotonic() + 300
-    while not path.exists() and running.poll() is None and time.monotonic() < until:
-        time.sleep(0.01)
-    os.killpg(running.pid, signal.SIGKILL)
-    running.wait()
 
 
 def test_each_checkpoint_has_as_many_fires_and_all_are_judged_on_the_same(world: DataRoot) -> None:

@@ -2,9 +2,6 @@
 
 import os
 import shutil
-import signal
-import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -35,7 +32,8 @@ from burnscar_assets.storage.contracts import (
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, read_years
 from burnscar_assets_tests.made_once import made_once
-from burnscar_assets_tests.orchestration.conftest import BIN, command_environment, run_command
+from burnscar_assets_tests.orchestration.conftest import run_command
+from burnscar_assets_tests.orchestration.fault_kit import kill_once_there
 from burnscar_assets_tests.orchestration.small_world import make_small_world, write_settings
 
 YEARS, LAST, COUNT, GAP_M = (2019, 2020), 2020, 3, 10_000
@@ -96,7 +94,8 @@ def judged(data: DataRoot, tmp_path_factory: pytest.TempPathFactory) -> DataRoot
     root = DataRoot(tmp_path_factory.mktemp("judged") / "data")
     shutil.copytree(data.path, root.path, symlinks=True)
     places = members(root, "wood")
-    before = kill_once_there(root, manifest_of(places[3]))
+    kill_once_there(root, manifest_of(places[3]), "burnscar", "refresh", "--in-process", "--select", "wood")
+    before = written_when(root)
     assert not manifest_of(places[-1]).exists(), "it was killed before the end"
     refresh(root, "line", "wood")
     kept = [place for place in places[1:3] if manifest_of(place).stat().st_mtime_ns == before[place]]
@@ -132,15 +131,8 @@ def manifest_of(root: DataRoot) -> Path:
     return root.checkpoint(LAST) / "manifest.json"
 
 
-def kill_once_there(root: DataRoot, path: Path) -> dict[DataRoot, int]:
-    """Kill a refresh of `wood` once a file is there; returns when the manifests that are there were written."""
-    command = [str(BIN / "burnscar"), "refresh", "--in-process", "--select", "wood"]
-    running = subprocess.Popen(command, env=command_environment(root), cwd=root.path.parent, start_new_session=True)
-    until = time.monotonic() + 300
-    while not path.exists() and running.poll() is None and time.monotonic() < until:
-        time.sleep(0.01)
-    os.killpg(running.pid, signal.SIGKILL)
-    running.wait()
+def written_when(root: DataRoot) -> dict[DataRoot, int]:
+    """When the manifests of `wood` that are there were written."""
     there = [place for place in members(root, "wood") if manifest_of(place).exists()]
     return {place: manifest_of(place).stat().st_mtime_ns for place in there}
 
