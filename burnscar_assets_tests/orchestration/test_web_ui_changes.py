@@ -18,6 +18,7 @@ from burnscar_assets_tests.orchestration.web_ui_kit import Browser, WebUi, runni
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 UNEDITED, EDITED = YEARS = ("2019", "2020")
+WITHOUT_YEARS = ("calfire_release", "label_doubts")
 NODES = "query N($keys: [AssetKeyInput!]) { assetNodes(assetKeys: $keys) { assetKey { path } %s } }"
 
 
@@ -42,15 +43,16 @@ def browser(web_ui: WebUi, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 def stale_in_the_web_ui(server: WebUi) -> set[tuple[str, int | None, str]]:
     """Asset, fire year and state of all that the web UI marks as stale or missing."""
-    by_year = [{"path": [name]} for name in CHAIN if name != "calfire_release"]
+    by_year = [{"path": [name]} for name in CHAIN if name not in WITHOUT_YEARS]
     nodes = server.ask(NODES % "partitionKeys staleStatusByPartition", keys=by_year)["assetNodes"]
     states = {
         (node["assetKey"]["path"][0], int(year), state)
         for node in nodes
         for year, state in zip(node["partitionKeys"], node["staleStatusByPartition"], strict=True)
     }
-    release = server.ask(NODES % "staleStatus", keys=[{"path": ["calfire_release"]}])["assetNodes"][0]
-    return {state for state in (*states, ("calfire_release", None, release["staleStatus"])) if state[2] != "FRESH"}
+    others = server.ask(NODES % "staleStatus", keys=[{"path": [name]} for name in WITHOUT_YEARS])["assetNodes"]
+    states |= {(node["assetKey"]["path"][0], None, node["staleStatus"]) for node in others}
+    return {state for state in states if state[2] != "FRESH"}
 
 
 def planned(world: DataRoot) -> set[tuple[str, int | None, str]]:
