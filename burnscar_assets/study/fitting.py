@@ -25,7 +25,7 @@ OWN_TWIN: Final = "unet"
 ENCODER_RATE: Final = 1.0e-4
 """Learning rate of an encoder that is tuned as a whole; a network without pretraining takes ten times as much."""
 
-ENCODER_EPOCHS: Final = {"max_epochs": 10, "early_stop_epochs": 3}
+ENCODER_EPOCHS: Final = {"max_epochs": 10, "early_stop_epochs": 2}
 """Of set-ups with an encoder, whatever its weights. 45 of Galileo Nano take two cores a quarter of an hour."""
 
 _OF_BUDGET: Final = ("max_epochs", "early_stop_epochs", "batch_size", "learning_rate")
