@@ -8,7 +8,9 @@ import pandas as pd
 import pytest
 import shapely
 
+from burnscar_assets.classes import Split
 from burnscar_assets.dataset.parallel import run_batches
+from burnscar_assets.demo.regions import choose_regions
 from burnscar_assets.environment import shipped_files
 from burnscar_assets.errors import InputError, SettingsError
 from burnscar_assets.labels.history import burn_years, could_show
@@ -18,7 +20,7 @@ from burnscar_assets.process import ProcessSpec
 from burnscar_assets.regions.load import FOLDER, default_region, load_region, work_in, working_region
 from burnscar_assets.regions.region import Region
 from burnscar_assets.sampling.land import load_land
-from burnscar_assets.settings import PerimeterSettings, YearSettings, load_settings
+from burnscar_assets.settings import PerimeterSettings, SplitSettings, YearSettings, load_settings
 from burnscar_assets.storage.contracts import FOLDS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, table_crs, write_table
@@ -35,6 +37,16 @@ def test_shipped_regions_hold_their_land_in_an_equal_area_crs(name: str) -> None
     assert region.land.is_valid and all(part.is_valid for part in region.drawn)
     west, south, east, north = region.land.bounds
     assert shapely.box(*region.bounds_m).covers(shapely.box(west, south, east, north))
+
+
+@pytest.mark.parametrize("name", [path.stem for path in shipped_files(FOLDER) if load_region(path.stem).places])
+def test_the_demo_finds_ground_near_the_places_that_a_region_names(name: str) -> None:
+    with in_region(load_region(name)):
+        found = choose_regions(SplitSettings(), 7, granule_m=5400, fires_a_region=2.5)
+        grounds = [region.ground for region in found]
+        land = working_region().land
+    assert len({granule.epsg for granule in found[0].granules}) == 2, "the border of two UTM zones"
+    assert {region.split for region in found} == set(Split) and all(land.covers(ground) for ground in grounds)
 
 
 def test_a_file_beside_the_settings_counts_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
