@@ -44,4 +44,4 @@ def clean_column(column: pd.Series) -> pd.Series:
 
 def count_unclean(column: pd.Series) -> int:
     """How many values of a column hold characters that cleaning takes out."""
-    return int(column.map(lambda value: isinstance(value, str) and clean(value) != value.strip()).sum())
+    return sum(column.map(lambda value: isinstance(value, str) and clean(value) != value.strip()))

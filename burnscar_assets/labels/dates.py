@@ -66,6 +66,23 @@ def calendar_days(column: pd.Series, label: str, field: str) -> pd.Series:
     return _from_text(column.astype("string").str.strip().replace("", pd.NA), label, field)
 
 
+def days_written(column: pd.Series, form: str, label: str, field: str) -> pd.Series:
+    """Days of a column of text that is written in one form, as `strptime` has it; arguments as of `calendar_days`.
+
+    Raises:
+        InputError: text that is written otherwise.
+    """
+    text = column.str.strip().replace("", pd.NA)
+    days = pd.to_datetime(text, format=form, errors="coerce").astype("datetime64[us]").dt.normalize()
+    bad = text[text.notna() & days.isna()]
+    if len(bad):
+        raise InputError(
+            f"{label}: field {field} holds {bad.iloc[0]!r} in {len(bad)} record(s), which isn't written as {form}: "
+            "correct it in the source, or the format in the file of the label source"
+        )
+    return days.dt.tz_localize("UTC")
+
+
 def _in_region(moments: pd.Series) -> pd.Series:
     utc = moments.dt.tz_convert("UTC").astype("datetime64[us, UTC]")
     local = utc.dt.tz_convert(working_region().time_zone).dt.tz_localize(None).dt.normalize().dt.tz_localize("UTC")

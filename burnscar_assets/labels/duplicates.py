@@ -11,7 +11,7 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
-from burnscar_assets.labels.normalise import is_blank_number
+from burnscar_assets.labels.fields import is_blank_number
 
 MIN_COMMON_SHARE = 0.5
 """Share of the smaller perimeter that lies in the larger one from which two records are one fire."""

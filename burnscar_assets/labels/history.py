@@ -56,6 +56,7 @@ def burn_history(records: gpd.GeoDataFrame, fire_year: int, settings: PerimeterS
         gpd.GeoDataFrame(
             {
                 "burn_id": burns["record_id"],
+                "source": burns["source"],
                 "kind": burns["kind"],
                 "burn_year": burn_years(burns),
                 **recent_dates(burns, fire_year),
@@ -86,13 +87,14 @@ def burn_years(records: gpd.GeoDataFrame) -> pd.Series:
 
 
 def recent_dates(records: gpd.GeoDataFrame, fire_year: int) -> dict[str, pd.Series]:
-    """Dates of the burns that two images about a fire of the year may lie before and after; of older ones, none.
+    """Dates of the burns that two images about a fire of the year may lie before and after, and what the last is.
 
-    A corrected date of an old fire leaves the histories of later years alone, since only its year counts there.
+    Of older burns they are empty: a corrected date of an old fire leaves the histories of later years alone, since
+    only its year counts there.
     """
     newest = working_region().fire_years(records[list(_DATES)].max(axis=1))
     recent = (newest >= fire_year - _YEARS_BETWEEN_IMAGES).fillna(False).astype(bool)
-    return {name: records[name].where(recent) for name in _DATES}
+    return {name: records[name].where(recent) for name in (*_DATES, "end_kind")}
 
 
 def could_show(records: gpd.GeoDataFrame, fire_year: int, settings: PerimeterSettings) -> pd.Series:
@@ -105,9 +107,8 @@ def could_show(records: gpd.GeoDataFrame, fire_year: int, settings: PerimeterSet
             "containment": region.fire_years(records["containment_date"]),
         }
     )
-    shows_for = records["kind"].map(
-        {"fire": settings.scar_years, UNSURE: settings.scar_years, "prescribed": settings.scar_years_prescribed}
-    )
+    is_prescribed = records["kind"] == "prescribed"
+    shows_for = is_prescribed.map({True: settings.scar_years_prescribed, False: settings.scar_years})
     alarm, first = records["alarm_date"], years.min(axis=1)
     in_winter = (first == fire_year + 1) & (alarm.isna() | (region.months_into(alarm) < _MONTHS_INTO_NEXT_YEAR))
     recent = (years.max(axis=1) >= fire_year - shows_for) & ((first <= fire_year) | in_winter)

@@ -26,7 +26,7 @@ from burnscar_assets.storage.contracts import (
 SAME_FIRE_DAYS: Final = 7
 """Two records of other names that cover each other are one fire if their alarms are at most so many days apart."""
 
-_CARRIED = ["source", "incident_id", "contained_by"]
+_CARRIED = ["incident_id", "contained_by"]
 
 
 @dataclass(frozen=True)

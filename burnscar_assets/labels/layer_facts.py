@@ -13,17 +13,17 @@ import requests
 
 from burnscar_assets.errors import InputError, SourceUnavailableError
 from burnscar_assets.labels.arcgis import RestLayer, ask, count_rows, describe_layer, open_layer
+from burnscar_assets.labels.fields import match_fields, names_of
 from burnscar_assets.labels.layer_rows import read_sums
-from burnscar_assets.labels.normalise import match_fields
-from burnscar_assets.settings import ServiceSettings
+from burnscar_assets.settings import ReleaseSettings
 
 
 @dataclass(frozen=True)
 class YearFacts:
-    """Records of a fire year in a layer, and the sum of their reported areas to a tenth of an acre."""
+    """Records of a fire year in a layer, and the sum of their reported areas to a tenth of its unit."""
 
     records: int
-    acres: float | None
+    area: float | None
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class LayerFacts:
     notes: tuple[str, ...]
 
 
-def look_at_layer(url: str, settings: ServiceSettings) -> LayerFacts:
+def look_at_layer(url: str, settings: ReleaseSettings) -> LayerFacts:
     """Ask a service what it says of a layer's rows: three short questions.
 
     Args:
@@ -73,14 +73,14 @@ def look_at_layer(url: str, settings: ServiceSettings) -> LayerFacts:
     return LayerFacts(layer.name, records, edited_at, by_year, tuple(notes))
 
 
-def _by_year(session: requests.Session, layer: RestLayer, settings: ServiceSettings) -> dict[str, YearFacts]:
+def _by_year(session: requests.Session, layer: RestLayer, settings: ReleaseSettings) -> dict[str, YearFacts]:
     """Sums by fire year; empty where the service refuses them, or has more years than it puts into one answer."""
-    fields = match_fields(layer.fields)
+    fields = match_fields(layer.fields, names_of(settings.label_source))
     if not layer.statistics or "fire_year" not in fields:
         return {}
     wanted = [statistic("count", layer.object_id_field, "records")]
-    if "reported_acres" in fields:
-        wanted.append(statistic("sum", fields["reported_acres"], "acres"))
+    if "area.0" in fields:
+        wanted.append(statistic("sum", fields["area.0"], "area"))
     year_field = fields["fire_year"]
     query = {
         "where": "1=1",
@@ -102,8 +102,8 @@ def statistic(kind: str, field: str, name: str) -> dict[str, str]:
 
 
 def _facts(group: dict[str, Any]) -> YearFacts:
-    acres = group.get("acres")
-    return YearFacts(int(group["records"]), None if acres is None else round(float(acres), 1))
+    area = group.get("area")
+    return YearFacts(int(group["records"]), None if area is None else round(float(area), 1))
 
 
 def _year(value: Any) -> str:

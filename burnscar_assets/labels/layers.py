@@ -15,15 +15,9 @@ from burnscar_assets.crs import usable_crs
 from burnscar_assets.errors import InputError
 from burnscar_assets.labels.cut_answers import refuse_saved_page
 from burnscar_assets.settings import ReleaseSettings
+from burnscar_assets.sources.source import LabelSource, LayerNames
 from burnscar_assets.vector_files import FILEGDB, NAMES, NoGeometryError, format_of, list_layers
 from burnscar_assets.vector_files import read_layer as read_rows
-
-FIRE_LAYER = re.compile(r"firep(\d+)(?:_\d+)?", re.IGNORECASE)
-PRESCRIBED_LAYER = re.compile(r"rxburn(\d+)(?:_\d+)?", re.IGNORECASE)
-_TREATMENT_LAYER = re.compile(r"rxburn|non_?rx", re.IGNORECASE)
-_RELEASE_FILE = re.compile(r"fire(?:p)?(\d\d)_?1", re.IGNORECASE)
-
-ADD_CRS = "add one (a .prj beside a shapefile; FRAP's is EPSG:3310), then run the same again"
 
 _FORMATS = frozenset({".gpkg", ".shp", ".geojson", ".json", ".fgb", ".kml", ".kmz", ".parquet", ".geoparquet"})
 """Endings that files in a folder are looked at for; what they are is told by their content."""
@@ -44,9 +38,9 @@ class Layer:
 
 @dataclass(frozen=True)
 class ReleaseLayers:
-    """The layers of wildfires and of prescribed burns, and the number of the release if its names tell it."""
+    """The layers of fires and of prescribed burns, and the number of the release if its names tell it."""
 
-    fires: Layer
+    fires: tuple[Layer, ...]
     prescribed: Layer | None
     release_number: int | None
     notes: tuple[str, ...] = ()
@@ -61,28 +55,38 @@ def find_layers(path: Path, settings: ReleaseSettings, source_name: str) -> Rele
         source_name: Name of the file that the release came in; may hold the release number.
 
     Raises:
-        InputError: nothing readable, no layer of wildfires, or none of the name that the settings give; the
+        InputError: nothing readable, no layer of fires, or none of the name that the settings give; the
             message names the layers found.
     """
     datasets = _datasets(path)
     if not datasets:
         raise InputError(f"{source_name} holds no {NAMES}: is it a release of fire perimeters? Check release.source")
     layers, notes = _list(datasets, path)
-    fires = _named(layers, settings.fire_layer, "fire_layer", source_name) or _detect(layers, FIRE_LAYER)
-    if fires is None and len(layers) == 1 and not _TREATMENT_LAYER.search(layers[0].name):
-        fires = layers[0]
-    if fires is None:
-        raise InputError(_no_fires(layers, datasets, source_name))
+    named = settings.label_source.layers
+    fires = _named(layers, settings.fire_layer, "fire_layer", source_name) or _fires(layers, named)
+    if not fires:
+        raise InputError(_no_fires(layers, datasets, source_name, named))
     prescribed = _named(layers, settings.prescribed_layer, "prescribed_layer", source_name)
-    number = FIRE_LAYER.search(fires.name) or _RELEASE_FILE.search(source_name)
-    prescribed = prescribed or _detect(layers, PRESCRIBED_LAYER)
-    return ReleaseLayers(fires, prescribed, int(number[1]) if number is not None else None, notes)
+    prescribed = prescribed or _matching(layers, named.prescribed)[-1:]
+    number = release_number(fires[-1].name, named.fires) or release_number(source_name, named.file)
+    return ReleaseLayers(fires, prescribed[0] if prescribed else None, number, notes)
 
 
-def read_layer(layer: Layer, notes: list[str] | None = None) -> gpd.GeoDataFrame:
+def release_number(name: str, pattern: str | None) -> int | None:
+    """The number of a release that a name holds, where the source's file says; None if it holds none."""
+    match = re.search(pattern, name, re.IGNORECASE) if pattern else None
+    return int(match[1]) if match and match.re.groups and match[1] and match[1].isdigit() else None
+
+
+def read_layer(layer: Layer, notes: list[str] | None = None, source: LabelSource | None = None) -> gpd.GeoDataFrame:
     """Read a layer with its fields as they are, in its own CRS.
 
     Curves become line segments: FRAP's FileGDB has some.
+
+    Args:
+        layer: Which.
+        notes: What was passed over is added, a sentence each.
+        source: Whose it is, for advice on a layer without a CRS.
 
     Raises:
         InputError: the layer is damaged, or has no CRS that can be used.
@@ -96,7 +100,8 @@ def read_layer(layer: Layer, notes: list[str] | None = None) -> gpd.GeoDataFrame
         raise InputError(f"{layer.label} cannot be read, {error}: get the file again, completely") from error
     if not isinstance(records, gpd.GeoDataFrame):
         raise InputError(f"{layer.label} has no geometry: choose another release.fire_layer")
-    usable_crs(records.crs, layer.label, ADD_CRS)
+    usual = f"; {source.title}'s is {source.usual_crs}" if source and source.usual_crs else ""
+    usable_crs(records.crs, layer.label, f"add one (a .prj beside a shapefile{usual}), then run the same again")
     return records
 
 
@@ -134,24 +139,40 @@ def _list(datasets: list[Path], source: Path) -> tuple[list[Layer], tuple[str, .
     return layers, tuple(f"{where[dataset]} is passed over: {reason}" for dataset, reason in odd.items())
 
 
-def _named(layers: list[Layer], name: str | None, field: str, source_name: str) -> Layer | None:
+def _named(layers: list[Layer], name: str | None, field: str, source_name: str) -> tuple[Layer, ...]:
+    """The layer that the settings name; empty where they name none."""
     if name is None:
-        return None
+        return ()
     for layer in layers:
         if layer.name == name:
-            return layer
+            return (layer,)
     raise InputError(f"{source_name} has no layer {name!r} (release.{field}); layers found: {_names(layers)}")
 
 
-def _detect(layers: list[Layer], pattern: re.Pattern[str]) -> Layer | None:
-    matches = [(int(match[1]), layer.name, layer) for layer in layers if (match := pattern.search(layer.name))]
-    return max(matches, key=lambda entry: entry[:2])[2] if matches else None
+def _fires(layers: list[Layer], named: LayerNames) -> tuple[Layer, ...]:
+    """The layers of fires by their names; a lone layer, or each where all are read, may have any other name."""
+    found = _matching(layers, named.fires)
+    others = [layer for layer in layers if not (named.never and _is_called(layer.name, named.never))]
+    if named.every:
+        return found or (() if named.fires else tuple(others))
+    return found[-1:] or (tuple(others) if len(layers) == 1 else ())
 
 
-def _no_fires(layers: list[Layer], datasets: list[Path], source_name: str) -> str:
+def _matching(layers: list[Layer], pattern: str | None) -> tuple[Layer, ...]:
+    """The layers of a name, the one of the highest number last."""
+    found = [layer for layer in layers if pattern and _is_called(layer.name, pattern)]
+    return tuple(sorted(found, key=lambda layer: (release_number(layer.name, pattern) or 0, layer.name)))
+
+
+def _is_called(name: str, pattern: str) -> bool:
+    return re.search(pattern, name, re.IGNORECASE) is not None
+
+
+def _no_fires(layers: list[Layer], datasets: list[Path], source_name: str, named: LayerNames) -> str:
     lost = sorted({name for dataset in datasets for name in _catalogue(dataset)} - {layer.name for layer in layers})
-    lost = [name for name in lost if FIRE_LAYER.search(name) or PRESCRIBED_LAYER.search(name)]
-    message = f"{source_name} has no layer of fire perimeters (firepNN_1); layers found: {_names(layers)}. "
+    lost = [name for name in lost if any(p and _is_called(name, p) for p in (named.fires, named.prescribed))]
+    wanted = f" (called like {named.fires})" if named.fires else ""
+    message = f"{source_name} has no layer of fire perimeters{wanted}; layers found: {_names(layers)}. "
     if lost:
         return message + (
             f"The file is incomplete: its catalogue lists {', '.join(lost)}, whose tables are missing. Get it again"

@@ -45,8 +45,8 @@ FLAGS = (
 )
 """What is noted of a label; none of these rejects it."""
 
-CONTAINED, ASSUMED = "contained", "assumed"
-"""What the day of containment of a label is."""
+ASSUMED = "assumed"
+"""What the day of containment of a label is where no source says one."""
 
 HAND_DRAWN = 6
 """Code of C_METHOD."""
@@ -131,8 +131,7 @@ def _with_ends(fires: gpd.GeoDataFrame, settings: PerimeterSettings) -> gpd.GeoD
     ends, days = fires["containment_date"], settings.assumed_duration_days
     if days is not None:
         ends = ends.fillna(fires["alarm_date"] + pd.Timedelta(days=days))
-    kinds = np.where(fires["containment_date"].isna(), ASSUMED, CONTAINED)
-    return fires.assign(containment_date=ends, end_kind=kinds)
+    return fires.assign(containment_date=ends, end_kind=fires["end_kind"].fillna(ASSUMED))
 
 
 def wildfires_of(records: gpd.GeoDataFrame, fire_year: int) -> pd.Series:

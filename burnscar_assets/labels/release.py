@@ -13,7 +13,7 @@ import pandas as pd
 
 from burnscar_assets.labels.arcgis import prescribed_layer_url, read_rest_layer
 from burnscar_assets.labels.layer_address import is_rest_layer, refuse_page
-from burnscar_assets.labels.layers import FIRE_LAYER, ReleaseLayers, find_layers, read_layer
+from burnscar_assets.labels.layers import ReleaseLayers, find_layers, read_layer, release_number
 from burnscar_assets.labels.local_source import find_local, hash_local
 from burnscar_assets.labels.normalise import normalise, to_records
 from burnscar_assets.labels.store import StoredRelease, fetch_archive, now, unpack_local
@@ -32,11 +32,13 @@ class ReleaseInfo:
         kind: `zip_url`, `rest` or `file`.
         path: The archive or file on this machine; None for `rest`.
         sha256: Hash of that; None for `rest`.
-        release_number: FRAP's number (24 of `firep24_1`), if the names tell it.
-        fire_layer: Layer of wildfires.
+        format: Name of its label source.
+        release_number: Its number (24 of FRAP's `firep24_1`), if the names tell it.
+        fire_layer: Layer of fires, or layers.
         prescribed_layer: Layer of prescribed burns, if there is one.
         fires: Records of wildfires.
         prescribed: Records of prescribed burns.
+        other: Records of burns that are neither, as far as is known.
         fires_by_year: Records of wildfires by fire year.
         undated: Records of wildfires without a fire year.
         retrieved_at: When it was fetched, ISO 8601 in UTC.
@@ -47,11 +49,13 @@ class ReleaseInfo:
     kind: str
     path: str | None
     sha256: str | None
+    format: str
     release_number: int | None
     fire_layer: str
     prescribed_layer: str | None
     fires: int
     prescribed: int
+    other: int
     fires_by_year: dict[int, int]
     undated: int
     retrieved_at: str
@@ -110,18 +114,17 @@ def fetch_release(settings: ReleaseSettings, root: DataRoot, progress: Progress 
 
 
 def _from_layers(settings: ReleaseSettings, kind: str, stored: StoredRelease, layers: ReleaseLayers) -> Release:
-    notes = [*stored.notes, *layers.notes]
-    parts = [normalise(read_layer(layers.fires, notes), "fire", layers.fires.label, notes)]
-    if layers.prescribed:
-        burns = read_layer(layers.prescribed, notes)
-        parts.append(normalise(burns, "prescribed", layers.prescribed.label, notes))
+    notes, source = [*stored.notes, *layers.notes], settings.label_source
+    of_kind = [(layer, "fire") for layer in layers.fires]
+    of_kind += [(layers.prescribed, "prescribed")] if layers.prescribed else []
+    parts = [normalise(read_layer(layer, notes, source), kind, layer.label, notes, source) for layer, kind in of_kind]
     prescribed_name = layers.prescribed.name if layers.prescribed else None
     origin = _Origin(
         kind,
         stored.archive,
         stored.sha256,
         layers.release_number,
-        layers.fires.name,
+        ", ".join(layer.name for layer in layers.fires),
         prescribed_name,
         stored.retrieved_at,
     )
@@ -131,15 +134,16 @@ def _from_layers(settings: ReleaseSettings, kind: str, stored: StoredRelease, la
 def _from_rest(settings: ReleaseSettings, progress: Progress) -> Release:
     layer, fires = read_rest_layer(settings.source, settings, progress)
     notes: list[str] = []
-    parts = [normalise(fires, "fire", f"layer {layer.name} of {layer.url}", notes)]
+    source = settings.label_source
+    parts = [normalise(fires, "fire", f"layer {layer.name} of {layer.url}", notes, source)]
     prescribed_url = prescribed_layer_url(settings, layer.url)
     if prescribed_url:
         burns, rows = read_rest_layer(prescribed_url, settings, progress)
-        parts.append(normalise(rows, "prescribed", f"layer {burns.name} of {burns.url}", notes))
-    number = FIRE_LAYER.search(layer.name)
+        parts.append(normalise(rows, "prescribed", f"layer {burns.name} of {burns.url}", notes, source))
+    number = release_number(layer.name, source.layers.fires)
     return _release(
         settings,
-        _Origin("rest", None, None, int(number[1]) if number else None, layer.name, prescribed_url, now()),
+        _Origin("rest", None, None, number, layer.name, prescribed_url, now()),
         parts,
         notes,
     )
@@ -156,11 +160,13 @@ def _release(
         kind=origin.kind,
         path=str(origin.path) if origin.path else None,
         sha256=origin.sha256,
+        format=settings.format,
         release_number=origin.release_number,
         fire_layer=origin.fire_layer,
         prescribed_layer=origin.prescribed_layer and mask_address(origin.prescribed_layer),
         fires=len(fires),
-        prescribed=len(records) - len(fires),
+        prescribed=int((records["kind"] == "prescribed").sum()),
+        other=int((records["kind"] == "other").sum()),
         fires_by_year={int(year): int(count) for year, count in by_year.items()},
         undated=int(fires["fire_year"].isna().sum()),
         retrieved_at=origin.retrieved_at,

@@ -15,15 +15,16 @@ from numpy.typing import NDArray
 from burnscar_assets.errors import InputError
 from burnscar_assets.labels.arcgis import read_rest_layer
 from burnscar_assets.labels.dates import calendar_days
-from burnscar_assets.labels.normalise import HECTARES_PER_ACRE, as_text, match_fields, take, text_notes
+from burnscar_assets.labels.fields import as_text, identifier, match_fields, take, text_notes
 from burnscar_assets.labels.place import check_place
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.regions.load import working_region
 from burnscar_assets.settings import InSeasonSettings
+from burnscar_assets.sources.source import HECTARES
 from burnscar_assets.storage.contracts import IN_SEASON_RECORDS
 from burnscar_assets.storage.tables import table_crs
 
-SOURCE: Final = "WFIGS"
+SOURCE: Final = "wfigs"
 EXPECTED: Final = "expected"
 """`contained_by` of a fire whose containment was still to come."""
 
@@ -65,6 +66,7 @@ _DATES = frozenset({"discovered", "contained", "controlled", "out", "modified", 
 _NUMBERS = frozenset({"acres", "computed_acres", "percent_contained"})
 _TEXTS = tuple(name for name in FIELDS if name not in _DATES | _NUMBERS)
 _KINDS = {"WF": "fire", "RX": "prescribed"}
+_END_KINDS = {"containment": "contained", "control": "controlled", "out": "controlled", "perimeter": "contained"}
 _CAUSES = {"natural": 1, "undetermined": 14, "unknown": 14}
 _METHODS = (("gps-flight", 2), ("gps", 1), ("infrared", 3), ("ir ", 3), ("image", 4), ("hand sketch", 6), ("mixed", 7))
 """Beginnings of WFIGS's map methods and FRAP's codes of them; all others are 8, unknown."""
@@ -145,7 +147,7 @@ def normalise_incidents(
         notes += [f"{label}: {note}" for note in text_notes(raw, found, _TEXTS)]
     rows = _rows(raw, found, label).assign(fire_year=fire_year, source=SOURCE, flag=None)
     global_ids = as_text(take(raw, found, "global_id"))
-    rows["newest_id"] = _fire_ids(rows, _identifier(global_ids))
+    rows["newest_id"] = _fire_ids(rows, identifier(global_ids))
     rows["record_id"] = _record_ids(rows, global_ids)
     placed = raw.geometry.to_crs(table_crs())
     here = _of_region(as_text(take(raw, found, "state")))
@@ -174,14 +176,16 @@ def _rows(raw: gpd.GeoDataFrame, found: dict[str, str], label: str) -> pd.DataFr
             "unit_id": text["unit"].str.replace(r"^CA(?=\w{3}$)", "", regex=True),
             "fire_name": text["name"].fillna(text["polygon_name"]).str.upper(),
             "inc_num": text["number"],
-            "irwin_id": _identifier(text["irwin"]).fillna(_identifier(text["polygon_irwin"])),
-            "complex_id": _identifier(text["complex_id"]),
+            "irwin_id": identifier(text["irwin"]).fillna(identifier(text["polygon_irwin"])),
+            "complex_id": identifier(text["complex_id"]),
             "complex_name": text["complex_name"],
             "cause": text["cause"].str.lower().map(_CAUSES).astype("Int64"),
             "c_method": text["method"].map(_method, na_action="ignore").astype("Int64"),
             "alarm_date": day["discovered"],
             "containment_date": containment,
-            "reported_area_ha": number["acres"].fillna(number["computed_acres"]) * HECTARES_PER_ACRE,
+            "end_kind": contained_by.map(_END_KINDS).astype("string"),
+            "end_precision_days": np.where(containment.isna(), np.nan, 1.0),
+            "reported_area_ha": number["acres"].fillna(number["computed_acres"]) * HECTARES["acres"],
             "incident_id": text["incident_id"],
             "percent_contained": number["percent_contained"],
             "perimeter_date": perimeter,
@@ -216,7 +220,7 @@ def _containment(day: dict[str, pd.Series], perimeter: pd.Series, percent: pd.Se
 def _fire_ids(rows: pd.DataFrame, global_ids: pd.Series) -> pd.Series:
     named = rows["unit_id"].fillna("") + "-" + rows["inc_num"].fillna("") + "-" + rows["fire_name"].fillna("")
     fire = rows["irwin_id"].fillna(rows["incident_id"].str.lower()).fillna(global_ids).fillna(named)
-    return f"{SOURCE.lower()}-" + fire.astype("string")
+    return f"{SOURCE}-" + fire.astype("string")
 
 
 def _record_ids(rows: pd.DataFrame, global_ids: pd.Series) -> pd.Series:
@@ -225,10 +229,6 @@ def _record_ids(rows: pd.DataFrame, global_ids: pd.Series) -> pd.Series:
     rank = rank.sort_values(list(rank.columns), ascending=[True, False, False, True], na_position="last")
     number = rank.groupby("newest_id").cumcount().reindex(rows.index) + 1
     return rows["newest_id"].where(number == 1, rows["newest_id"] + "-" + number.astype(str))
-
-
-def _identifier(column: pd.Series) -> pd.Series:
-    return column.str.strip("{} ").str.lower().replace("", pd.NA)
 
 
 def _method(said: str) -> int:

@@ -16,14 +16,15 @@ from burnscar_assets.regions.load import default_region
 from burnscar_assets.sensors.load import DEFAULT, FOLDER, sensor_file
 from burnscar_assets.settings import Settings
 from burnscar_assets.setups import Setup, load_setup, load_setups
+from burnscar_assets.sources.load import FOLDER as SOURCES
 from burnscar_assets.storage.hashing import hash_file, hash_json
 
 COMPARISON = "setup_comparison"
 
 STAGE_VERSIONS = {
-    "calfire_release": "4",
-    "fire_perimeters": "4",
-    "burn_history": "3",
+    "calfire_release": "5",
+    "fire_perimeters": "5",
+    "burn_history": "4",
     "sample_points": "5",
     "windows": "4",
     "scene_matches": "6",
@@ -37,7 +38,7 @@ STAGE_VERSIONS = {
     COMPARISON: "8",
 }
 
-IN_SEASON_VERSIONS = {"in_season_records": "3", "in_season_perimeters": "5", "in_season_maps": "14"}
+IN_SEASON_VERSIONS = {"in_season_records": "4", "in_season_perimeters": "6", "in_season_maps": "14"}
 """Stages that a world has if it follows an in-season source; they come after the labels."""
 
 FOLDS_VERSIONS = {"folds": "1"}
@@ -83,6 +84,8 @@ def stage_settings(asset: str, settings: Settings) -> dict[str, Any]:
     if "imagery.layer" in values:
         own |= _sensor(settings)
     own |= _region(settings)
+    if "release.format" in values:
+        own |= {f"{_FILE}{SOURCES}/{settings.release.format}": settings.release.label_source.digest()}
     if "training.model.encoder" in values:
         own |= _encoder(str(every["training.model.encoder"]))
     return values | own | {f"{_FILE}{name}": hash_file(path) for name, path in files.items()}

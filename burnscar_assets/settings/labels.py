@@ -15,6 +15,8 @@ from burnscar_assets.labels.layer_address import without_token
 from burnscar_assets.plausible import FIRST_YEAR, LAST_YEAR
 from burnscar_assets.regions.load import default_region
 from burnscar_assets.section import Section
+from burnscar_assets.sources.load import DEFAULT, load_source
+from burnscar_assets.sources.source import FieldMap, LabelSource
 
 
 class YearSettings(Section):
@@ -98,11 +100,36 @@ class ReleaseSettings(ServiceSettings):
         "the data root), the https address of a FRAP zip, or of an ArcGIS REST layer (…/FeatureServer/0), "
         "with its token if it wants one."
     )
-    fire_layer: str | None = Field(None, description="Layer of wildfires; empty: detected (firepNN_1).")
+    format: str = Field(
+        DEFAULT,
+        min_length=1,
+        description="Whose perimeters they are: the name of a label source's file in `sources/`, a shipped one or "
+        "one's own.",
+    )
+    fields: FieldMap | None = Field(
+        None, description="Which of the layer's fields becomes which of ours, in the place of what that file says."
+    )
+    fire_layer: str | None = Field(
+        None, description="Layer of fires; empty: detected by its name (FRAP's firepNN_1), or the only one."
+    )
     prescribed_layer: str | None = Field(
-        None, description="Layer of prescribed burns; empty: detected (rxburnNN_1), may be absent."
+        None, description="Layer of prescribed burns; empty: detected by its name (rxburnNN_1), may be absent."
     )
     max_download_mb: int = Field(2000, ge=1, description="A larger download is refused, in megabytes.")
+
+    @model_validator(mode="after")
+    def _source_is_there(self) -> Self:
+        load_source(self.format)
+        return self
+
+    @property
+    def label_source(self) -> LabelSource:
+        """Whose perimeters they are, read from the file, with the fields that the settings name.
+
+        Raises:
+            SettingsError: there is none, or naming what is wrong with it.
+        """
+        return load_source(self.format).with_fields(self.fields)
 
 
 def _default_state() -> str:

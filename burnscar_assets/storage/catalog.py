@@ -33,7 +33,7 @@ _TABLE_OF_SETUP = re.compile(r"(^|/)tables/[a-z_]+/[^/]+/part\.parquet$")
 
 VIEWS = {
     "perimeters": """
-        SELECT 'FRAP' AS source, * FROM fire_perimeters
+        SELECT * FROM fire_perimeters
         UNION ALL BY NAME SELECT * EXCLUDE (incident_id, contained_by) FROM in_season_perimeters
     """
 }

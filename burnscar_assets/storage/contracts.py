@@ -11,8 +11,9 @@ RELEASE_RECORDS: Final = Table(
     row="record",
     columns=(
         Column("record_id", "string", "Identity of the record: its GlobalID, or a hash of its naming fields."),
-        Column("kind", "string", "`fire` or `prescribed`."),
-        Column("fire_year", "int", "YEAR_ of the record; empty where the release has none."),
+        Column("source", "string", "Label source of the record, by the name of its file: `frap`, …"),
+        Column("kind", "string", "`fire`, `prescribed`, or `other`: a burn of neither kind, as far as is known."),
+        Column("fire_year", "int", "Fire year of the record, as FRAP's YEAR_; empty where the release has none."),
         Column("agency", "string", "Responsible agency, a code of FRAP's domain."),
         Column("unit_id", "string", "Unit of the agency."),
         Column("fire_name", "string", "Name; not unique."),
@@ -23,8 +24,15 @@ RELEASE_RECORDS: Final = Table(
         Column("cause", "int", "Cause, FRAP's domain 1–19."),
         Column("c_method", "int", "Collection method, FRAP's domain 1–8."),
         Column("alarm_date", "timestamp", "Alarm (for a prescribed burn: start)."),
-        Column("containment_date", "timestamp", "Containment (for a prescribed burn: end)."),
-        Column("reported_area_ha", "float", "GIS_ACRES in hectares."),
+        Column("containment_date", "timestamp", "Containment (for a prescribed burn: end), or what stands for it."),
+        Column(
+            "end_kind",
+            "string",
+            "What `containment_date` is: `contained` or `controlled` as reported, `last_detection` (a satellite saw it "
+            "burn), `scene_date` (an image shows the whole scar); empty without a day.",
+        ),
+        Column("end_precision_days", "float", "How far off `containment_date` may be, in days."),
+        Column("reported_area_ha", "float", "Area as reported (FRAP's GIS_ACRES), in hectares."),
         Column("flag", "string", "What the source remarks on the perimeter, such as why to doubt it; empty: nothing."),
         Column("geometry", "geometry", "Perimeter as delivered; may be empty or invalid."),
     ),
@@ -37,6 +45,7 @@ FIRE_PERIMETERS: Final = Table(
     row="fire",
     columns=(
         Column("fire_id", "string", "Identity of the fire: record_id of the record that was kept."),
+        Column("source", "string", "Label source that the perimeter is from."),
         Column("fire_year", "int", "Fire year."),
         Column("fire_name", "string", "Name; not unique."),
         Column("agency", "string", "Responsible agency."),
@@ -49,7 +58,10 @@ FIRE_PERIMETERS: Final = Table(
         Column("c_method", "int", "Collection method, FRAP's domain."),
         Column("alarm_date", "timestamp", "Alarm."),
         Column("containment_date", "timestamp", "Containment, or the day that stands for it."),
-        Column("end_kind", "string", "What `containment_date` is: `contained`, or `assumed` where no day is known."),
+        Column(
+            "end_kind", "string", "What `containment_date` is: see `release_records`; `assumed` where no day is known."
+        ),
+        Column("end_precision_days", "float", "How far off it may be, in days; empty if it is assumed."),
         Column("area_ha", "float", "Area computed in the region's CRS, in hectares."),
         Column("reported_area_ha", "float", "Area as reported, in hectares."),
         Column("flags", "strings", "Quality flags, e.g. `repaired`, `area_mismatch`."),
@@ -65,6 +77,7 @@ FIRE_PERIMETER_REJECTS: Final = Table(
     keys=("record_id",),
     columns=(
         Column("record_id", "string", "Identity of the record."),
+        Column("source", "string", "Label source that it is from."),
         Column("fire_year", "int", "Fire year."),
         Column("fire_name", "string", "Name."),
         Column("unit_id", "string", "Unit of the agency."),
@@ -84,7 +97,6 @@ IN_SEASON_RECORDS: Final = Table(
     row="record",
     columns=(
         *RELEASE_RECORDS.columns,
-        Column("source", "string", "Where the record is from: `WFIGS`."),
         Column("incident_id", "string", "Unique fire identifier, year-unit-number, e.g. `2026-CANEU-000123`."),
         Column("newest_id", "string", "record_id of the newest perimeter of the same fire; mostly its own."),
         Column("percent_contained", "float", "Share of the perimeter that is contained, percent, as reported."),
@@ -105,7 +117,6 @@ IN_SEASON_PERIMETERS: Final = Table(
     row="fire",
     columns=(
         *(column for column in FIRE_PERIMETERS.columns if column.name != "geometry"),
-        Column("source", "string", "Where the perimeter is from: `WFIGS`."),
         Column("incident_id", "string", "Unique fire identifier, year-unit-number."),
         Column("contained_by", "string", "What `containment_date` is: see `in_season_records`."),
         Column("geometry", "geometry", "Valid polygon or multipolygon, unburned islands kept as holes."),
@@ -130,10 +141,12 @@ BURN_HISTORY: Final = Table(
     row="burn",
     columns=(
         Column("burn_id", "string", "record_id of the record."),
-        Column("kind", "string", "`fire`, `prescribed`, or `unsure`: what a person says of a part of a fire."),
+        Column("source", "string", "Label source that the burn is from."),
+        Column("kind", "string", "`fire`, `prescribed`, `other`, or `unsure`: what a person says of a part of a fire."),
         Column("burn_year", "int", "Year of the burn, by its dates if it names none; empty if unknown."),
         Column("alarm_date", "timestamp", "Alarm, of burns since the year before; empty if unknown."),
         Column("containment_date", "timestamp", "Containment (for a prescribed burn: end), of the same burns."),
+        Column("end_kind", "string", "What that day is, of the same burns: see `release_records`."),
         Column("name", "string", "Name."),
         Column("geometry", "geometry", "Repaired perimeter."),
     ),

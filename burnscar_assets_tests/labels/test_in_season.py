@@ -63,7 +63,7 @@ def test_contained_fires_are_ready_and_all_others_have_their_reason() -> None:
     ready = found.perimeters.set_index("fire_id")
     assert list(ready.index) == [fire(0), fire(8)]
     assert ready.loc[fire(8), "flags"] == ["area_mismatch", "hand_drawn"]
-    assert set(ready["source"]) == {"WFIGS"} and set(ready["contained_by"]) == {"containment"}
+    assert set(ready["source"]) == {"wfigs"} and set(ready["contained_by"]) == {"containment"}
     summary = found.summary
     assert (summary.records, summary.ready, summary.not_contained, summary.superseded) == (9, 2, 2, 0)
 

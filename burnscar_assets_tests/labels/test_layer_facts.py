@@ -43,9 +43,9 @@ def test_a_layer_is_seen_by_edit_date_count_and_sums_by_year(root: DataRoot) -> 
     assert fires["records"] == 4
     assert fires["edited_at"] == {"lastEditDate": "2026-02-02T02:40:00+00:00"}
     assert fires["by_year"] == {
-        "2019": {"records": 1, "acres": 12.2},
-        "2020": {"records": 2, "acres": 494.2},
-        "none": {"records": 1, "acres": 247.1},
+        "2019": {"records": 1, "area": 12.2},
+        "2020": {"records": 2, "area": 494.2},
+        "none": {"records": 1, "area": 247.1},
     }
     assert (state.kind, state.note) == ("rest", "")
     assert SourceState.from_json(json.loads(json.dumps(state.to_json()))) == state

@@ -32,7 +32,7 @@ def test_curves_become_polygons(tmp_path: Path) -> None:
         database.execute("update firep24_1 set geom = ?", (_circle(500.0),))
         database.execute("update gpkg_geometry_columns set geometry_type_name = 'CURVEPOLYGON'")
     database.close()
-    shape = read_layer(find_layers(path, SETTINGS, path.name).fires).geometry[0]
+    shape = read_layer(find_layers(path, SETTINGS, path.name).fires[0]).geometry[0]
     assert shape.geom_type == "Polygon"
     assert shape.area == pytest.approx(math.pi * 500**2, rel=1e-3)
 
@@ -42,7 +42,7 @@ def test_of_several_releases_in_one_file_the_highest_is_read(tmp_path: Path) -> 
     for name in ("FIREP25_1", "firep9_1", "firep24_1", "rxburn25_1"):
         pyogrio.write_dataframe(frap_fires({}), path, layer=name, append=path.exists())
     layers = find_layers(path, SETTINGS, path.name)
-    assert (layers.fires.name, layers.release_number) == ("FIREP25_1", 25)
+    assert (layers.fires[0].name, layers.release_number) == ("FIREP25_1", 25)
     assert layers.prescribed is not None
     assert layers.prescribed.name == "rxburn25_1"
 
@@ -51,7 +51,7 @@ def test_what_a_mac_adds_to_a_folder_is_passed_over(tmp_path: Path) -> None:
     pyogrio.write_dataframe(frap_fires({}), tmp_path / "firep24_1.shp")
     (tmp_path / "__MACOSX").mkdir()
     (tmp_path / "__MACOSX" / "._firep24_1.shp").write_bytes(b"\0\5\x16\7")
-    assert find_layers(tmp_path, SETTINGS, "fires.zip").fires.name == "firep24_1"
+    assert find_layers(tmp_path, SETTINGS, "fires.zip").fires[0].name == "firep24_1"
 
 
 def test_shapefiles_side_by_side_are_layers(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_shapefiles_side_by_side_are_layers(tmp_path: Path) -> None:
         fires = frap_fires({}).drop(columns=["ALARM_DATE", "CONT_DATE"])
         pyogrio.write_dataframe(fires, tmp_path / f"{name}.shp")
     layers = find_layers(tmp_path, SETTINGS, "fires")
-    assert layers.fires.name == "firep23_1"
+    assert layers.fires[0].name == "firep23_1"
     assert layers.prescribed is not None
 
 
@@ -84,4 +84,4 @@ def test_a_crs_without_a_place_on_earth_is_told_as_a_missing_one(crs: str | None
         warnings.simplefilter("ignore")
         pyogrio.write_dataframe(frap_fires({}).set_crs(crs, allow_override=True), path, layer="firep24_1")
     with pytest.raises(InputError, match=r"layer firep24_1 of fires\.gpkg has no coordinate reference system.*3310"):
-        read_layer(find_layers(path, SETTINGS, path.name).fires)
+        read_layer(find_layers(path, SETTINGS, path.name).fires[0])

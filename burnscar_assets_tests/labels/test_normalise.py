@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from burnscar_assets.errors import InputError
-from burnscar_assets.labels.normalise import is_blank_number, normalise, to_records
+from burnscar_assets.labels.fields import is_blank_number
+from burnscar_assets.labels.normalise import normalise, to_records
 from burnscar_assets.storage.contracts import RELEASE_RECORDS
 from burnscar_assets_tests.labels.label_records import ACRES, frap_fires, release_records, square
 

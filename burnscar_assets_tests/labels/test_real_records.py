@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 import shapely
 
+from burnscar_assets.labels.fields import is_blank_number
 from burnscar_assets.labels.history import burn_history
-from burnscar_assets.labels.normalise import is_blank_number
 from burnscar_assets.labels.perimeters import CleanedPerimeters, clean_perimeters
 from burnscar_assets.labels.release import fetch_release
 from burnscar_assets.settings import PerimeterSettings, ReleaseSettings

@@ -43,7 +43,7 @@ def test_pages_of_the_state_and_the_year_are_read(formats: str) -> None:
     records = read(site)
     assert len(records) == 5, "midnight in California ends the year"
     assert len([query for query in site.queries if "resultOffset" in query]) == 3
-    assert set(records["source"]) == {"WFIGS"} and set(records["fire_year"]) == {2026}
+    assert set(records["source"]) == {"wfigs"} and set(records["fire_year"]) == {2026}
     first = records.iloc[0]
     assert first["record_id"] == "wfigs-" + irwin(0).strip("{}").lower()
     assert (first["fire_name"], first["unit_id"], first["inc_num"]) == ("SEASON 0", "NEU", "000000")

@@ -119,7 +119,7 @@ def test_a_release_that_has_the_fire_supersedes_it(following: Season) -> None:
     sources = query(
         following.world.root, f"select source, fire_name from perimeters where fire_year = {YEAR} order by 1"
     )
-    assert list(sources.itertuples(index=False, name=None)) == [("FRAP", "FIRE 3"), ("WFIGS", "SEASON 1")]
+    assert list(sources.itertuples(index=False, name=None)) == [("frap", "FIRE 3"), ("wfigs", "SEASON 1")]
 
 
 @pytest.mark.slow

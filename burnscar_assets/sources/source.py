@@ -1,0 +1,238 @@
+"""What a label source's file says, checked; nothing is read here.
+
+A publisher's records become one table of events, `RELEASE_RECORDS`. The file says which of its fields becomes which of
+ours, what its values mean, and what its outlines are worth; `labels/normalise.py` reads any layer by it.
+"""
+
+import re
+from typing import Any, ClassVar, Final, Literal, Self
+
+from pydantic import ConfigDict, Field, field_validator, model_validator
+
+from burnscar_assets.labels.dates import FIRST_YEAR
+from burnscar_assets.plausible import LAST_YEAR
+from burnscar_assets.section import Section
+
+Kind = Literal["fire", "prescribed", "other"]
+"""Wildfire, prescribed burn, or ground that burned for a reason that isn't known: a burn, but no label."""
+
+EndKind = Literal["contained", "controlled", "last_detection", "scene_date"]
+"""What a source's last day of a fire is; `assumed` beside them is the settings' word, not a source's."""
+
+HECTARES: Final = {"hectares": 1.0, "acres": 0.40468564224, "km2": 100.0, "m2": 1e-4}
+"""Hectares of each unit of area."""
+
+
+def _pattern(value: str | None, groups: int | None = None) -> str | None:
+    """Check a regular expression, and how many groups it has.
+
+    Raises:
+        ValueError: it isn't one, or has others.
+    """
+    if value is None:
+        return None
+    try:
+        found = re.compile(value).groups
+    except re.error as error:
+        raise ValueError(f"{value!r} is no regular expression: {error}") from error
+    if groups is not None and found != groups:
+        raise ValueError(f"{value!r} must have {groups} group, which holds the value; it has {found}")
+    return value
+
+
+class FieldOf(Section):
+    """Where a value stands in a layer, and how it is written; a name or a list of names is short for `names`."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+    names: tuple[str, ...] = Field(
+        (),
+        description="Names that the field has had; the first that a layer has is read. Case, blanks and punctuation "
+        "don't count, nor what follows the ten letters of a shapefile.",
+    )
+    missing: tuple[str, ...] = Field((), description="Values that stand for none, such as -9999.")
+    pattern: str | None = Field(
+        None, description="Regular expression whose one group is the value; what it isn't found in has none."
+    )
+    values: dict[str, str] = Field(
+        {}, description="What values mean, whatever their case; `lightning*` stands for all that begin so."
+    )
+    others: str | None = Field(None, description="What all other values mean; empty: they count as missing.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_alone(cls, content: Any) -> Any:
+        if isinstance(content, str):
+            return {"names": (content,)}
+        return {"names": tuple(content)} if isinstance(content, list | tuple) else content
+
+    @field_validator("pattern")
+    @classmethod
+    def _has_one_group(cls, value: str | None) -> str | None:
+        return _pattern(value, 1)
+
+    def meaning(self, value: str) -> str | None:
+        """What a value means; None if nothing says."""
+        plain = value.strip().casefold()
+        for key, meant in self.values.items():
+            known = key.strip().casefold()
+            if plain == known or (known.endswith("*") and plain.startswith(known[:-1])):
+                return meant
+        return self.others
+
+
+class DayOf(FieldOf):
+    """Where a day stands in a layer."""
+
+    format: str | None = Field(
+        None,
+        description="How text is written, as Python's strptime has it (%d/%m/%Y); empty: ISO, or milliseconds since "
+        "1970.",
+    )
+
+
+class EndOf(DayOf):
+    """Where a fire's last day stands in a layer, and what it is the day of."""
+
+    kind: EndKind = Field(
+        "contained",
+        description="contained or controlled, as reported; last_detection: a satellite saw it burn; scene_date: an "
+        "image shows the whole scar.",
+    )
+    precision_days: float = Field(1, ge=0, le=1000, description="How far off the day may be, in days.")
+
+
+class AreaOf(FieldOf):
+    """Where a burn's area stands in a layer."""
+
+    unit: Literal["hectares", "acres", "km2", "m2"] = Field("hectares", description="What it is measured in.")
+    of: Literal["polygon", "fire"] = Field(
+        "polygon", description="Whether each of several polygons of a fire names its own area, or the fire's."
+    )
+
+
+class FieldMap(Section):
+    """Which of a layer's fields becomes which of ours; of several of one, each record has the first that it fills."""
+
+    id: FieldOf = Field(FieldOf(), description="Identity of the record, or of the fire if it has several polygons.")
+    fire_year: FieldOf = Field(FieldOf(), description="Fire year; without one it is that of the start.")
+    kind: FieldOf = Field(
+        FieldOf(), description="What tells fire, prescribed and other; `values` say which, the rest is other."
+    )
+    state: FieldOf = Field(FieldOf(), description="State or province.")
+    agency: FieldOf = Field(FieldOf(), description="Agency.")
+    unit_id: FieldOf = Field(FieldOf(), description="Unit of the agency.")
+    fire_name: FieldOf = Field(FieldOf(), description="Name.")
+    inc_num: FieldOf = Field(FieldOf(), description="Number of the incident.")
+    irwin_id: FieldOf = Field(FieldOf(), description="Interagency identifier of the United States.")
+    complex_id: FieldOf = Field(FieldOf(), description="Identifier of the complex.")
+    complex_name: FieldOf = Field(FieldOf(), description="Name of the complex.")
+    cause: FieldOf = Field(FieldOf(), description="Cause, a code of FRAP's domain, or `values` that mean one.")
+    c_method: FieldOf = Field(FieldOf(), description="How it was mapped, a code of FRAP's domain, or such `values`.")
+    start: tuple[DayOf, ...] = Field((), description="First day.")
+    end: tuple[EndOf, ...] = Field((), description="Last day, the best first.")
+    area: tuple[AreaOf, ...] = Field((), description="Area as reported.")
+    flag: FieldOf = Field(FieldOf(), description="What the source remarks on the perimeter.")
+
+    @field_validator("start", "end", "area", mode="before")
+    @classmethod
+    def _one_is_enough(cls, content: Any) -> Any:
+        is_one = isinstance(content, str | dict) or all(isinstance(part, str) for part in content)
+        return (content,) if is_one and content else content
+
+    @field_validator("kind")
+    @classmethod
+    def _knows_kinds(cls, value: FieldOf) -> FieldOf:
+        allowed = Kind.__args__  # type: ignore[attr-defined]
+        if odd := [meant for meant in (*value.values.values(), value.others) if meant not in (*allowed, None)]:
+            raise ValueError(f"{odd[0]!r} is no kind of burn: there are {', '.join(allowed)}")
+        return value
+
+    @field_validator("cause", "c_method")
+    @classmethod
+    def _means_codes(cls, value: FieldOf) -> FieldOf:
+        if odd := [meant for meant in (*value.values.values(), value.others) if meant and not meant.isdigit()]:
+            raise ValueError(f"{odd[0]!r} is no code of FRAP's domain, which are numbers")
+        return value
+
+    def every(self) -> dict[str, FieldOf]:
+        """All fields by name; of several of one they are `end.0`, `end.1` and so on."""
+        found: dict[str, FieldOf] = {}
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            found |= {name: value} if isinstance(value, FieldOf) else {f"{name}.{n}": v for n, v in enumerate(value)}
+        return found
+
+    def replaced_by(self, others: "FieldMap") -> "FieldMap":
+        """The map with those fields that others name in the place of its own."""
+        return self.model_copy(update={name: getattr(others, name) for name in others.model_fields_set})
+
+
+class LayerNames(Section):
+    """How layers are called, as regular expressions that are searched for, whatever their case."""
+
+    fires: str | None = Field(None, description="Layers of fires; a group holds the number of the release.")
+    prescribed: str | None = Field(None, description="Layers that hold nothing but prescribed burns.")
+    never: str | None = Field(None, description="Layers that aren't fires, even where there is no other.")
+    file: str | None = Field(None, description="Names of files whose group holds the number of the release.")
+    every: bool = Field(
+        False, description="Whether all layers of fires are read; else the one with the highest number."
+    )
+
+    @field_validator("fires", "prescribed", "never", "file")
+    @classmethod
+    def _is_an_expression(cls, value: str | None) -> str | None:
+        return _pattern(value)
+
+
+class Producer(Section):
+    """Who publishes a source, and what has to be said of it."""
+
+    name: str = Field(min_length=1, description="Who.")
+    url: str = Field(description="Address of a page about it.")
+    licence: str = Field(min_length=1, description="Licence of the data.")
+    credit: str = Field(min_length=1, description="What has to be said.")
+
+
+class Outline(Section):
+    """What an outline of a source is worth as a label."""
+
+    note: str = Field(min_length=1, description="What to know of it, in a sentence or two.")
+    precision_m: float | None = Field(None, gt=0, description="How far off it typically is, in metres.")
+    smallest_ha: float | None = Field(None, ge=0, description="Fires that are smaller aren't mapped, in hectares.")
+
+
+class LabelSource(Section):
+    """A publisher's fire perimeters."""
+
+    transport: ClassVar[frozenset[str]] = frozenset({"title", "producer", "outline", "usual_crs"})
+
+    name: str = Field(description="The file's name without its ending.")
+    title: str = Field(min_length=1, description="What people call it.")
+    producer: Producer | None = Field(None, description="Who publishes it; empty: nobody is named.")
+    fields: FieldMap = Field(description="Which of its fields becomes which of ours.")
+    needed: tuple[str, ...] = Field(("start",), description="Fields without which a layer of fires is refused.")
+    layers: LayerNames = Field(LayerNames(), description="How its layers are called.")
+    usual_crs: str | None = Field(None, description="CRS that its layers come in, for advice where one has none.")
+    dissolve: bool = Field(False, description="Whether several polygons of one `id` are one fire.")
+    prefix_ids: bool = Field(True, description="Whether identities begin with the source's name.")
+    reaches_beyond: bool = Field(
+        False, description="Whether its layers hold more than a region: records elsewhere are passed over."
+    )
+    first_fire_year: int = Field(
+        FIRST_YEAR, ge=FIRST_YEAR, le=LAST_YEAR, description="Fire years before this one count as none."
+    )
+    outline: Outline | None = Field(None, description="What its outlines are worth; empty: not known.")
+
+    @model_validator(mode="after")
+    def _finds_what_it_needs(self) -> Self:
+        known = {name.partition(".")[0] for name, field in self.fields.every().items() if field.names}
+        if unknown := [name for name in self.needed if name not in known]:
+            raise ValueError(f"needed names {', '.join(unknown)}, for which `fields` has no names")
+        if self.dissolve and "id" not in known:
+            raise ValueError("dissolve needs `fields.id`, which tells polygons of one fire")
+        return self
+
+    def with_fields(self, fields: FieldMap | None) -> "LabelSource":
+        """The source with some fields as settings have them."""
+        return self if fields is None else self.model_copy(update={"fields": self.fields.replaced_by(fields)})
