@@ -151,7 +151,7 @@ class Mapping:
 
     def _from_peer(self, area: shapely.Geometry, answers: dict[str, float]) -> NDArray[np.float64]:
         """The map that the peer's answers make when they are averaged as ours are."""
-        from burnscar_assets.mapping.averaging import average, logit
+        from burnscar_assets.mapping.inference import average, logit
 
         box = frame_of(area).box
         shape = len(LATTICE.starts(box.top, box.bottom)), len(LATTICE.starts(box.left, box.right))

@@ -19,8 +19,7 @@ from burnscar_assets.evaluation.report import evaluate_predictions
 from burnscar_assets.labels.plots import plot_history, plot_perimeters, plot_release, plot_season
 from burnscar_assets.mapping.images import Bands, read_images
 from burnscar_assets.mapping.index_map import map_images
-from burnscar_assets.mapping.index_plots import plot_index_map
-from burnscar_assets.mapping.plots import plot_maps
+from burnscar_assets.mapping.plots import plot_index_map, plot_maps
 from burnscar_assets.models.baselines.plots import plot_threshold, plot_trees
 from burnscar_assets.models.plots import plot_learning_curves
 from burnscar_assets.sampling.plots import plot_points

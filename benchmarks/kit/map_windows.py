@@ -6,8 +6,8 @@ import pyproj
 import shapely
 
 from burnscar_assets.classes import CLASS_NAMES, UNBURNT, Split, Stratum
-from burnscar_assets.mapping.averaging import Lattice
 from burnscar_assets.mapping.frame import Frame, frame_around
+from burnscar_assets.mapping.inference import Lattice
 from burnscar_assets.mapping.settings import MappingSettings
 from burnscar_assets.storage.contracts import WINDOWS
 from burnscar_assets.storage.tables import table_crs

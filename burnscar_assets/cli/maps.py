@@ -142,8 +142,7 @@ def add_map_image(commands: Any) -> None:
 
 def _map_image(options: argparse.Namespace) -> int:
     from burnscar_assets.mapping.images import Bands, read_images, read_perimeter_of
-    from burnscar_assets.mapping.index_files import PICTURE_FILE, write_index_map
-    from burnscar_assets.mapping.index_map import check_threshold, map_images
+    from burnscar_assets.mapping.index_map import PICTURE_FILE, check_threshold, map_images, write_index_map
     from burnscar_assets.terminal import say
     from burnscar_assets.text import clean
 
@@ -164,7 +163,7 @@ def _map_image(options: argparse.Namespace) -> int:
 
 def _check_nothing_read_is_written(options: argparse.Namespace) -> None:
     from burnscar_assets.mapping.image_files import files_of
-    from burnscar_assets.mapping.index_files import map_files
+    from burnscar_assets.mapping.index_map import map_files
 
     before = files_of(options.before) if options.before else ()
     perimeter = () if options.perimeter is None else (options.perimeter,)

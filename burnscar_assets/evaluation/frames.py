@@ -20,11 +20,10 @@ from burnscar_assets.evaluation.ground import frame_clusters
 from burnscar_assets.evaluation.map_rules import MapRules, fix_map_rules
 from burnscar_assets.evaluation.rules import Rules
 from burnscar_assets.evaluation.spec import EvaluationSpec
-from burnscar_assets.mapping.averaging import Lattice
 from burnscar_assets.mapping.figures import SQUARE_M_PER_HA
 from burnscar_assets.mapping.fire_scenes import TRUTH_UNKNOWN, FireScene, read_fire_scenes
 from burnscar_assets.mapping.ground import near
-from burnscar_assets.mapping.inference import NO_ANSWER, check_mappable, judge_block, seen_box
+from burnscar_assets.mapping.inference import NO_ANSWER, Lattice, check_mappable, judge_block, seen_box
 from burnscar_assets.mapping.mosaic import Validity
 from burnscar_assets.mapping.old_scars import BurnRatios
 from burnscar_assets.models.manifest import CheckpointManifest

@@ -61,21 +61,28 @@ MAPS_SIZE: Final = f"{MAPS}_fire_size"
 MAPS_UNFLAGGED: Final = f"{MAPS}_unflagged"
 MAPS_SEVERITY: Final = f"{MAPS}_severity"
 """Maps of the fires whose perimeters the source has no remark on, where another has one."""
+
 MAPS_WITH_OUT: Final = f"{MAPS}_with_out"
 """Maps of all fires, those that a person took out of the scores too, where there are any."""
+
 MAPS_GAIN: Final = f"{MAPS}_gain"
 """The model's maps less those of a baseline, its subset, on the fires that both were judged on."""
+
 MAPS_NO_FIRE: Final = f"{MAPS}_no_fire"
 """What is mapped in frames without fire."""
+
 LAND: Final = "land"
 CALIBRATED: Final = "calibrated"
 RELIABILITY: Final = "reliability"
 CLOUDY: Final = "cloudy"
 """Windows less clear than those that count: told beside, and part of no other scope."""
+
 SEASON: Final = "season"
 """Pooled metrics of the champion of the year before; its other scopes are `season_fire` and so on."""
+
 SEASON_MAPS: Final = f"{SEASON}_maps"
 """Maps of the season's fires by the champion of the year before; its subsets are MEAN and MEDIAN."""
+
 SEASON_ELSEWHERE: Final = f"{SEASON}_other_ecoregion"
 """Windows of the season whose ecoregion the champion of the year before has not seen."""
 

@@ -12,15 +12,13 @@ from burnscar_assets.classes import BURNT, CLASS_NAMES
 from burnscar_assets.evaluation.frame_pixels import FramePixels, Reliability
 from burnscar_assets.evaluation.map_rules import MapRules
 from burnscar_assets.mapping.agreement import compare
-from burnscar_assets.mapping.area import SAMPLE, Area
-from burnscar_assets.mapping.fire_rates import FireRates
+from burnscar_assets.mapping.area import SAMPLE, Area, FireRates
 from burnscar_assets.mapping.frame import Frame
 from burnscar_assets.mapping.grid import NO_ANSWER, grid_of
 from burnscar_assets.mapping.ground import OLD_SCAR, OTHER_BURN, SEEN
 from burnscar_assets.mapping.mosaic import Validity
-from burnscar_assets.mapping.reference import SampledMap
+from burnscar_assets.mapping.reference import SampledMap, estimate_area
 from burnscar_assets.mapping.severity import classify, phenology_offset, severity_ha
-from burnscar_assets.mapping.stratified import estimate_area
 
 SQUARE_M_PER_HA = 10_000
 

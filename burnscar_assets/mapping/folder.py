@@ -18,8 +18,7 @@ from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.errors import StorageError
 from burnscar_assets.evaluation.map_rules import MapRules
 from burnscar_assets.mapping.aoi import polygons_of
-from burnscar_assets.mapping.block_polygons import polygons_by_blocks
-from burnscar_assets.mapping.blocks import BlockStore, MadeBlock, empty_block
+from burnscar_assets.mapping.area import FireRates, rates_of_fires
 from burnscar_assets.mapping.figures import (
     SQUARE_M_PER_HA,
     Counts,
@@ -30,14 +29,12 @@ from burnscar_assets.mapping.figures import (
     reliability_figures,
     severities,
 )
-from burnscar_assets.mapping.fire_rates import FireRates, rates_of_fires
 from burnscar_assets.mapping.frame import Box, Frame, project
 from burnscar_assets.mapping.grid import NO_ANSWER
 from burnscar_assets.mapping.ground import REFUSED_SCAR, WITHOUT_ANSWER, Ground
-from burnscar_assets.mapping.map_images import ImageFacts
 from burnscar_assets.mapping.map_scars import MapScars
 from burnscar_assets.mapping.mosaic import NO_SCENE, Validity
-from burnscar_assets.mapping.polygon_files import write_polygons
+from burnscar_assets.mapping.polygons import polygons_by_blocks, write_polygons
 from burnscar_assets.mapping.rasters import (
     ACQUIRED,
     AFTER,
@@ -48,11 +45,14 @@ from burnscar_assets.mapping.rasters import (
     PROBABILITY,
     SEVERITY,
     VALIDITY,
+    BlockStore,
+    MadeBlock,
     Raster,
     RasterWriter,
+    empty_block,
 )
 from burnscar_assets.mapping.reference import MapSample, SampledMap
-from burnscar_assets.mapping.scenes import SceneFacts
+from burnscar_assets.mapping.scenes import ImageFacts, SceneFacts
 from burnscar_assets.mapping.severity import classify, dnbr, severity_ha
 from burnscar_assets.mapping.spec import MAP_FILE, MapSpec, MapTask
 from burnscar_assets.mapping.stac import ITEM_FILE, map_item

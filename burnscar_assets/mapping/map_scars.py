@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from burnscar_assets.mapping.blocks import MadeBlock
 from burnscar_assets.mapping.mosaic import Validity
 from burnscar_assets.mapping.old_scars import BurnRatios, Mask, change_counts, mode_of
+from burnscar_assets.mapping.rasters import MadeBlock
 from burnscar_assets.sensors.indices import dnbr
 
 

@@ -4,13 +4,14 @@ Under Dagster Pipes it reports through Pipes, else on standard error. Torch is i
 checkpoint is verified. Maps are put in place one by one; the table and the pages of a year come after all of them.
 """
 
+import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import geopandas as gpd
 import numpy as np
@@ -24,27 +25,30 @@ from burnscar_assets.evaluation.champion_record import (
     champion_manifest,
     serving,
 )
-from burnscar_assets.mapping.averaging import Lattice
 from burnscar_assets.mapping.catalogue import refresh_collection
 from burnscar_assets.mapping.fire_scenes import FireScene, read_frames
 from burnscar_assets.mapping.ground import KnownGround, known_or_nothing
-from burnscar_assets.mapping.inference import check_mappable
+from burnscar_assets.mapping.inference import Lattice, check_mappable
 from burnscar_assets.mapping.making import Judge, MapOutcome, make_map, map_frame, mapped_boxes
 from burnscar_assets.mapping.pages.records import Unmapped
 from burnscar_assets.mapping.pages.site import write_pages
 from burnscar_assets.mapping.reference import Reference, read_reference
-from burnscar_assets.mapping.results import map_row, remove_others
-from burnscar_assets.mapping.spec import MapSpec
+from burnscar_assets.mapping.spec import MAP_FILE, MapSpec
 from burnscar_assets.models.manifest import CheckpointManifest
 from burnscar_assets.process import Report, run_stage, step_reports
 from burnscar_assets.progress import Progress, silent
+from burnscar_assets.storage.atomic import storage_errors
 from burnscar_assets.storage.changes import replace_table
 from burnscar_assets.storage.contracts import BURNED_AREA_MAPS
 
 TRIAL_WINDOWS: Final = 64
-
 Scenes = Mapping[str, FireScene]
 """Fire scenes by fire."""
+
+_AGREEMENT = (
+    "iou", "omission", "commission", "boundary_distance_m_median", "boundary_distance_m_p95", "islands_ha",
+    "islands_found_ha",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -254,3 +258,51 @@ def main(arguments: Sequence[str]) -> int:
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))
+
+
+def map_row(spec: MapSpec, manifest: CheckpointManifest, found: MapOutcome) -> dict[str, Any]:
+    """The row of a fire, without its geometry."""
+    task, record = found.task, found.record or {}
+    area, agreement = record.get("area_ha") or {}, record.get("agreement") or {}
+    ground, reliability = record.get("ground") or {}, record.get("reliability") or {}
+    return {
+        "fire_id": task.fire_id,
+        "fire_year": task.fire_year,
+        "fire_name": task.title,
+        "source": task.source,
+        "complete": found.record is not None,
+        "reason": found.reason,
+        "start": f"{task.start:%Y-%m-%d}",
+        "end": f"{task.end - timedelta(seconds=1):%Y-%m-%d}",
+        "checkpoint_year": spec.checkpoint_year,
+        "weights_sha256": manifest.weights_sha256,
+        "item_ids": [scene["item"] for scene in record.get("scenes", [])],
+        "threshold": record.get("threshold"),
+        "clear_fraction": record.get("clear_fraction"),
+        "valid_fraction": record.get("valid_fraction"),
+        "seen_fraction": ground.get("seen"),
+        "other_burns_fraction": ground.get("other_burns"),
+        "old_scars_fraction": ground.get("old_scars"),
+        "old_scars_mapped_ha": ground.get("old_scars_mapped_ha"),
+        "old_scars_refused_ha": (record.get("old_scars") or {}).get("refused_ha"),
+        "mapped_ha": area.get("mapped"),
+        "burned_ha": area.get("estimate"),
+        "low_ha": area.get("low"),
+        "high_ha": area.get("high"),
+        "corrected_by": area.get("corrected_by"),
+        **{name: agreement.get(name) for name in _AGREEMENT},
+        "calibration_error_before": reliability.get("error_before"),
+        "calibration_error": reliability.get("error_after"),
+        "simulated": spec.simulated or task.simulated_perimeter,
+        "inputs_hash": record.get("inputs_sha256", ""),
+    }
+
+
+def remove_others(folder: Path, names: Collection[str]) -> None:
+    """Remove maps that are not among those named; the catalogue leaves them out first."""
+    others = [record.parent for record in folder.glob(f"*/{MAP_FILE}") if record.parent.name not in names]
+    if others:
+        refresh_collection(folder, without={path.name for path in others})
+    with storage_errors(folder):
+        for path in others:
+            shutil.rmtree(path)

@@ -1,21 +1,35 @@
-"""From a raster of burned ground to polygons: minimum mapping unit, outlines honest to the pixel, holes kept.
+"""Burned ground as polygons: minimum mapping unit, outlines honest to the pixel, holes kept; and as files.
 
 Burnt pixels belong together where they share an edge (4-connected), unburnt ones also where they share a corner
-(8-connected), so that two patches or a patch and a hole never cross.
+(8-connected), so that two patches or a patch and a hole never cross. A large map is drawn in groups of blocks whose
+burned pixels touch, corners included: no patch and no island that burned ground encloses reaches from one group into
+another, so the outlines are those that the whole raster would give.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
 
 import geopandas as gpd
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import rasterio
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
+from rasterio.windows import Window
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from shapely.geometry import shape
 
 from burnscar_assets.errors import InputError
+from burnscar_assets.mapping.frame import Box, Frame, transform_of
 from burnscar_assets.mapping.grid import NO_ANSWER, Grid, check_raster, grid_of
+from burnscar_assets.mapping.rasters import BURNED, PROBABILITY
+from burnscar_assets.storage.atomic import atomic_file
 
 MIN_AREA_HA = 0.5
 MIN_HOLE_HA = 0.1
@@ -23,6 +37,14 @@ LARGEST_CHANGE = 0.01
 """By what share of its area smoothing may change a patch."""
 
 _EVERY_NEIGHBOUR = np.ones((3, 3), dtype=bool)
+Mask = npt.NDArray[np.bool_]
+BURNED_LAYER: Final = "burned"
+PERIMETER_LAYER: Final = "perimeter"
+POLYGONS_STEM: Final = "burned_area"
+POLYGON_ENDINGS: Final = ("gpkg", "parquet", "geojson")
+GEOJSON_CRS: Final = "EPSG:4326"
+_DATE: Final = "2000-01-01T00:00:00Z"
+"""GeoPackages carry a time of writing; a fixed one makes the same content the same file."""
 
 
 @dataclass(frozen=True)
@@ -229,3 +251,175 @@ def _cut(ring: shapely.LinearRing) -> NDArray[np.float64]:
 
 def _placed(outlines: list[shapely.Polygon], grid: Grid) -> NDArray[np.object_]:
     return np.asarray(shapely.transform(np.array(outlines, dtype=object), grid.to_map), dtype=object).reshape(-1)
+
+
+@dataclass(frozen=True)
+class _Edges:
+    """Burned pixels along a block's edges."""
+
+    top: Mask
+    bottom: Mask
+    left: Mask
+    right: Mask
+
+
+def polygons_by_blocks(
+    folder: Path, frame: Frame, block_px: int, *, min_area_ha: float, min_hole_ha: float
+) -> gpd.GeoDataFrame:
+    """Polygons of burned ground of a map's folder, as `polygons.burned_polygons` has them.
+
+    Args:
+        folder: with `burned.tif` and `probability.tif`.
+        frame: the map's pixels.
+        block_px: side of the blocks, in pixels.
+        min_area_ha: smaller patches are left out.
+        min_hole_ha: smaller unburnt islands are filled.
+    """
+    with rasterio.open(folder / BURNED.file) as burned, rasterio.open(folder / PROBABILITY.file) as probability:
+        parts = []
+        for group in _groups(burned, frame, block_px) or [[frame.blocks(block_px)[0]]]:
+            around = _box_around(group)
+            pixels = _read(burned, frame, around)
+            others = np.ones(pixels.shape, bool)
+            for box in group:
+                others[box.slices_in(around)] = False
+            pixels[others & (pixels == 1)] = 0
+            parts.append(
+                burned_polygons(
+                    pixels,
+                    _read(probability, frame, around),
+                    transform_of(around, frame.resolution_m),
+                    frame.crs,
+                    min_area_ha=min_area_ha,
+                    min_hole_ha=min_hole_ha,
+                )
+            )
+    found = [part for part in parts if len(part)] or parts[:1]
+    together = gpd.GeoDataFrame(pd.concat(found, ignore_index=True), crs=frame.crs)
+    bounds = together.bounds
+    order = np.lexsort((bounds["miny"], bounds["minx"], -together["area_ha"]))
+    return together.iloc[order].reset_index(drop=True)
+
+
+def _groups(burned: rasterio.DatasetReader, frame: Frame, block_px: int) -> list[list[Box]]:
+    """Blocks with burned ground, those that touch together."""
+    edges: dict[tuple[int, int], _Edges] = {}
+    boxes: dict[tuple[int, int], Box] = {}
+    for box in frame.blocks(block_px):
+        pixels = _read(burned, frame, box) == 1
+        if pixels.any():
+            place = ((box.top - frame.box.top) // block_px, (box.left - frame.box.left) // block_px)
+            boxes[place] = box
+            edges[place] = _Edges(pixels[0].copy(), pixels[-1].copy(), pixels[:, 0].copy(), pixels[:, -1].copy())
+    number = {place: n for n, place in enumerate(boxes)}
+    links = [(number[one], number[other]) for one, other in _touching(edges)]
+    rows, columns = np.array(links, dtype=int).reshape(-1, 2).T
+    graph = coo_array((np.ones(len(links)), (rows, columns)), shape=(len(boxes), len(boxes)))
+    count, group = connected_components(graph, directed=False) if boxes else (0, np.empty(0, int))
+    members = list(boxes.values())
+    return [[members[n] for n in np.flatnonzero(group == which)] for which in range(count)]
+
+
+def _touching(edges: dict[tuple[int, int], _Edges]) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+    """Neighbouring blocks whose burned pixels share an edge or a corner."""
+    for (row, column), mine in edges.items():
+        right, below = edges.get((row, column + 1)), edges.get((row + 1, column))
+        if right is not None and (_widened(mine.right) & right.left).any():
+            yield (row, column), (row, column + 1)
+        if below is not None and (_widened(mine.bottom) & below.top).any():
+            yield (row, column), (row + 1, column)
+        across, back = edges.get((row + 1, column + 1)), edges.get((row + 1, column - 1))
+        if across is not None and mine.bottom[-1] and across.top[0]:
+            yield (row, column), (row + 1, column + 1)
+        if back is not None and mine.bottom[0] and back.top[-1]:
+            yield (row, column), (row + 1, column - 1)
+
+
+def _widened(edge: Mask) -> Mask:
+    wide = edge.copy()
+    wide[1:] |= edge[:-1]
+    wide[:-1] |= edge[1:]
+    return wide
+
+
+def _box_around(group: Sequence[Box]) -> Box:
+    return Box(
+        min(box.left for box in group),
+        min(box.top for box in group),
+        max(box.right for box in group),
+        max(box.bottom for box in group),
+    )
+
+
+def _read(source: rasterio.DatasetReader, frame: Frame, box: Box) -> npt.NDArray[Any]:
+    rows, columns = box.slices_in(frame.box)
+    return np.asarray(source.read(1, window=Window.from_slices(rows, columns)))
+
+
+def write_polygons(
+    polygons: gpd.GeoDataFrame,
+    folder: Path,
+    *,
+    perimeter: gpd.GeoDataFrame | gpd.GeoSeries | None = None,
+    simulated: bool = False,
+    stem: str = POLYGONS_STEM,
+) -> list[Path]:
+    """Write polygons as `<stem>.gpkg`, `<stem>.parquet` and `<stem>.geojson`.
+
+    The GeoPackage has the layer `burned` and, if given, `perimeter`, both in the polygons' CRS; GeoParquet has that
+    CRS too, and each polygon's bounding box as its covering (GeoParquet 1.1); GeoJSON follows RFC 7946 (EPSG:4326,
+    seven decimals, cut at the antimeridian). The same content gives the same bytes.
+
+    Args:
+        polygons: of `burned_polygons`; may be empty.
+        folder: folder to write to.
+        perimeter: official perimeter, in any CRS.
+        simulated: whether imagery or perimeter is simulated; a column of each layer says so.
+        stem: name of the files, without ending.
+
+    Returns:
+        Paths of the three files.
+
+    Raises:
+        StorageError: they can't be written.
+    """
+    burned = polygons.assign(simulated=simulated)
+    geopackage, parquet, geojson = (folder / f"{stem}.{ending}" for ending in POLYGON_ENDINGS)
+    with _whole(geopackage) as path, _fixed_date():
+        burned.to_file(path, layer=BURNED_LAYER, driver="GPKG", geometry_type="Polygon")
+        if perimeter is not None:
+            outline = gpd.GeoDataFrame(geometry=perimeter.geometry).to_crs(polygons.crs).assign(simulated=simulated)
+            outline.to_file(
+                path,
+                layer=PERIMETER_LAYER,
+                mode="a",
+                driver="GPKG",
+                geometry_type="MultiPolygon",
+                promote_to_multi=True,
+            )
+    with _whole(parquet) as path:
+        burned.to_parquet(path, index=False, write_covering_bbox=True)
+    with _whole(geojson) as path:
+        burned.to_crs(GEOJSON_CRS).to_file(path, driver="GeoJSON", RFC7946="YES")
+    return [geopackage, parquet, geojson]
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """As `atomic_file`, with the name that is wanted: GDAL looks at a file's ending, and names layers after it."""
+    with atomic_file(path) as temporary:
+        named = temporary.with_name(path.name)
+        yield named
+        named.replace(temporary)
+
+
+@contextmanager
+def _fixed_date() -> Iterator[None]:
+    import pyogrio
+
+    before = pyogrio.get_gdal_config_option("OGR_CURRENT_DATE")
+    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": _DATE})
+    try:
+        yield
+    finally:
+        pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": before})

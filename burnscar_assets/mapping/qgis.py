@@ -11,11 +11,16 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from pyproj import CRS
 
-from burnscar_assets.mapping.pages.outlines import VECTORS
-from burnscar_assets.mapping.pages.pixels import STRETCH_DN, probability_ramp
+from burnscar_assets.mapping.pages.drawing import (
+    MODEL_COLOUR,
+    PERIMETER_COLOUR,
+    STRETCH_DN,
+    VALIDITY,
+    VECTORS,
+    probability_ramp,
+)
 from burnscar_assets.mapping.pages.records import Grid, ReadMap
-from burnscar_assets.mapping.pages.styles import MODEL_COLOUR, PERIMETER_COLOUR, VALIDITY
-from burnscar_assets.mapping.polygon_files import BURNED_LAYER, PERIMETER_LAYER
+from burnscar_assets.mapping.polygons import BURNED_LAYER, PERIMETER_LAYER
 from burnscar_assets.mapping.severity import SEVERITY_CLASSES
 from burnscar_assets.text import clean
 

@@ -67,6 +67,23 @@ class SceneFacts(NamedTuple):
     baseline: str
 
 
+class ImageFacts(NamedTuple):
+    """What is known of images before they are read.
+
+    Attributes:
+        after, before: scenes, by their numbers in the images; none if there is no image.
+        reason: why there is none after the fire.
+        pixels: hash of all pixels; where they aren't read yet, of how they are, and from what files.
+        since: when the image before was taken, if that was in an earlier season than the days asked for.
+    """
+
+    after: tuple[SceneFacts, ...]
+    before: tuple[SceneFacts, ...]
+    reason: str = ""
+    pixels: str = ""
+    since: datetime | None = None
+
+
 @dataclass(frozen=True)
 class Scene:
     """A scene that can be read, and where it lies."""

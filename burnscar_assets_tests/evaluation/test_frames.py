@@ -23,10 +23,9 @@ from burnscar_assets.evaluation.held_out_maps import NO_IMAGE_BEFORE, judge_held
 from burnscar_assets.evaluation.map_rules import FRAMES, WINDOWS, MapRules
 from burnscar_assets.evaluation.map_scores import JudgedGround
 from burnscar_assets.evaluation.spec import EvaluationSpec, load_report
-from burnscar_assets.mapping.averaging import Lattice
 from burnscar_assets.mapping.fire_scenes import FireScene, read_fire_scenes
 from burnscar_assets.mapping.frame import Box, Frame, project
-from burnscar_assets.mapping.inference import judge_block
+from burnscar_assets.mapping.inference import Lattice, judge_block
 from burnscar_assets.mapping.scene_frames import frames_of_fires
 from burnscar_assets.mapping.scene_making import make_fire_scenes
 from burnscar_assets.models.manifest import verify_checkpoint

@@ -20,7 +20,7 @@ from burnscar_assets.errors import InputError
 from burnscar_assets.mapping import aoi
 from burnscar_assets.mapping.aoi import read_aoi
 from burnscar_assets.mapping.frame import Box, frame_around, zone_of
-from burnscar_assets.mapping.polygon_files import write_polygons
+from burnscar_assets.mapping.polygons import write_polygons
 
 SQUARE = box(-120.4, 38.0, -120.3, 38.1)
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from burnscar_assets.mapping.averaging import Lattice, average, logit, taper
 from burnscar_assets.mapping.frame import Box
+from burnscar_assets.mapping.inference import Lattice, average, logit, taper
 
 SIZES = st.tuples(st.integers(2, 12), st.integers(1, 12)).map(lambda pair: (pair[0], min(pair)))
 CORNERS = st.integers(-40, 40)

@@ -11,12 +11,11 @@ import rasterio
 import shapely
 from scipy import ndimage
 
-from burnscar_assets.mapping.block_polygons import polygons_by_blocks
-from burnscar_assets.mapping.blocks import BlockStore, MadeBlock, empty_block
 from burnscar_assets.mapping.folder import MapInputs, write_map
 from burnscar_assets.mapping.frame import Box, Frame
-from burnscar_assets.mapping.map_images import ImageFacts
-from burnscar_assets.mapping.polygons import burned_polygons
+from burnscar_assets.mapping.polygons import burned_polygons, polygons_by_blocks
+from burnscar_assets.mapping.rasters import BlockStore, MadeBlock, empty_block
+from burnscar_assets.mapping.scenes import ImageFacts
 from burnscar_assets.settings import ImagerySettings
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets_tests.mapping.map_kit import AS_ANSWERED, FormulaModel, judge_of, spec_of, task_of

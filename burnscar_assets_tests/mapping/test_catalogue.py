@@ -21,8 +21,8 @@ from pystac.extensions.raster import RasterExtension
 
 from burnscar_assets.mapping.catalogue import write_collection
 from burnscar_assets.mapping.frame import Box, Frame
+from burnscar_assets.mapping.mapper import remove_others
 from burnscar_assets.mapping.pages.site import write_pages
-from burnscar_assets.mapping.results import remove_others
 from burnscar_assets.mapping.severity import SEVERITY_CLASSES
 from burnscar_assets.mapping.stac import map_item
 from burnscar_assets.sensors.load import default_sensor

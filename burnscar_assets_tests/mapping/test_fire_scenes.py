@@ -20,11 +20,10 @@ from burnscar_assets.demo.spectra import BANDS
 from burnscar_assets.environment import CONFIGS_DIR
 from burnscar_assets.errors import MissingDataError
 from burnscar_assets.mapping import scene_making
-from burnscar_assets.mapping.averaging import Lattice
 from burnscar_assets.mapping.fire_scenes import FireScene, read_fire_scenes
 from burnscar_assets.mapping.frame import frame_around, project
 from burnscar_assets.mapping.ground import KnownGround
-from burnscar_assets.mapping.inference import judge_block
+from burnscar_assets.mapping.inference import Lattice, judge_block
 from burnscar_assets.mapping.making import make_map
 from burnscar_assets.mapping.mosaic import Validity
 from burnscar_assets.mapping.scene_frames import PlannedFrame, frames_of_fires, frames_without_fire

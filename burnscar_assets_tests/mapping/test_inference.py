@@ -10,9 +10,8 @@ import rasterio
 
 from burnscar_assets.demo.spectra import BANDS
 from burnscar_assets.errors import InputError
-from burnscar_assets.mapping.averaging import Lattice
 from burnscar_assets.mapping.frame import Box
-from burnscar_assets.mapping.inference import NO_ANSWER, check_mappable, judge_block, seen_box
+from burnscar_assets.mapping.inference import NO_ANSWER, Lattice, check_mappable, judge_block, seen_box
 from burnscar_assets.mapping.making import make_map
 from burnscar_assets.mapping.mosaic import NO_SCENE, LayerImage, Mosaic, Validity
 from burnscar_assets.mapping.spec import MapSpec

@@ -14,15 +14,14 @@ from burnscar_assets.cli.maps import told
 from burnscar_assets.demo.spectra import BANDS
 from burnscar_assets.errors import InputError
 from burnscar_assets.evaluation.map_rules import WINDOWS, MapRules
-from burnscar_assets.mapping.averaging import Lattice, taper
 from burnscar_assets.mapping.folder import damaged_files, is_whole
 from burnscar_assets.mapping.frame import frame_around
+from burnscar_assets.mapping.inference import Lattice, taper
 from burnscar_assets.mapping.making import MapOutcome, make_map
 from burnscar_assets.mapping.pages.records import ReadMap, read_maps
-from burnscar_assets.mapping.reference import Reference, SampledMap, read_reference
+from burnscar_assets.mapping.reference import Reference, SampledMap, estimate_area, read_reference
 from burnscar_assets.mapping.severity import classify, severity_ha
 from burnscar_assets.mapping.spec import MapSpec, MapTask
-from burnscar_assets.mapping.stratified import estimate_area
 from burnscar_assets.models.predictor import Images
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets_tests.catalog import small_archive

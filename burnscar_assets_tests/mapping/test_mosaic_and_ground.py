@@ -17,10 +17,9 @@ from rasterio.transform import from_origin
 from burnscar_assets.catalog.stac_index import write_index
 from burnscar_assets.errors import InputError
 from burnscar_assets.evaluation.champion_record import SEEN_FILE, champion_folder
-from burnscar_assets.mapping.averaging import Lattice
 from burnscar_assets.mapping.frame import Box, Frame, frame_around
 from burnscar_assets.mapping.ground import OLD_SCAR, OTHER_BURN, SEEN, KnownGround, told_apart
-from burnscar_assets.mapping.inference import NO_ANSWER, judge_block
+from burnscar_assets.mapping.inference import NO_ANSWER, Lattice, judge_block
 from burnscar_assets.mapping.making import make_map
 from burnscar_assets.mapping.mosaic import NO_SCENE, LayerImage, Mosaic, Validity, choose
 from burnscar_assets.mapping.scenes import TimeSpan, find_before, open_archive

@@ -11,7 +11,7 @@ import pytest
 import rasterio
 
 from burnscar_assets.cli import main
-from burnscar_assets.mapping.index_files import map_files
+from burnscar_assets.mapping.index_map import map_files
 from burnscar_assets_tests.mapping.own_images import DISC_HA, disc, north_up, reflectance, write
 from burnscar_assets_tests.mapping.test_own_images import CASES
 

@@ -20,12 +20,11 @@ from pyproj import CRS
 from rasterio.features import rasterize
 from rasterio.transform import Affine, from_origin
 
-from burnscar_assets.mapping.pages.outlines import path_of, svg_path, to_pixels
+from burnscar_assets.mapping.pages.drawing import path_of, picture_shape, svg_path, to_pixels
+from burnscar_assets.mapping.pages.index import Standings
 from burnscar_assets.mapping.pages.page import north_degrees
-from burnscar_assets.mapping.pages.pixels import picture_shape
 from burnscar_assets.mapping.pages.records import Grid, Unmapped, read_map
 from burnscar_assets.mapping.pages.site import link_doubts, write_pages, write_standings
-from burnscar_assets.mapping.pages.standings import Standings
 from burnscar_assets_tests.mapping.page_kit import make_map
 
 TITLE = "Burned area, fire year 2021"

@@ -16,8 +16,7 @@ from scipy import ndimage
 from shapely.geometry import shape
 
 from burnscar_assets.errors import InputError
-from burnscar_assets.mapping.polygon_files import write_polygons
-from burnscar_assets.mapping.polygons import burned_polygons, sieve
+from burnscar_assets.mapping.polygons import burned_polygons, sieve, write_polygons
 
 CRS = "EPSG:32610"
 TEN_M = Affine(10, 0, 500_000, 0, -10, 4_000_000)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from burnscar_assets.errors import InputError
-from burnscar_assets.mapping.stratified import AreaEstimate, estimate_area
+from burnscar_assets.mapping.reference import AreaEstimate, estimate_area
 
 HA = 0.09
 OLOFSSON = {"deforestation": 200_000, "gain": 150_000, "forest": 3_200_000, "other": 6_450_000}

@@ -11,7 +11,7 @@ import rasterio
 import yaml
 
 from burnscar_assets.environment import CONFIGS_DIR
-from burnscar_assets.mapping.pages.provenance import licences
+from burnscar_assets.mapping.pages.page import licences
 from burnscar_assets.mapping.pages.records import read_map
 from burnscar_assets.models.manifest import verify_checkpoint
 from burnscar_assets.section import read_named

@@ -14,11 +14,9 @@ from burnscar_assets.dataset.tile_plots import composites
 from burnscar_assets.mapping.fire_scenes import FireScene
 from burnscar_assets.mapping.frame import Frame, project
 from burnscar_assets.mapping.mosaic import Mosaic
-from burnscar_assets.mapping.pages.outlines import svg_path
-from burnscar_assets.mapping.pages.pixels import as_webp, colour_picture
+from burnscar_assets.mapping.pages.drawing import as_webp, colour_picture, svg_path
 from burnscar_assets.mapping.pages.records import PAGE_FILE
-from burnscar_assets.mapping.pages.templating import render
-from burnscar_assets.mapping.pages.texts import hectares, period, share
+from burnscar_assets.mapping.pages.templating import hectares, period, render, share
 from burnscar_assets.sensors.sensor import Sensor
 from burnscar_assets.storage.atomic import write_if_changed
 from burnscar_assets.storage.tables import table_crs

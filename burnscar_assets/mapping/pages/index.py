@@ -1,33 +1,48 @@
-"""The index over a folder's maps, and the one over all folders."""
+"""The index over a folder's maps, and the one over all folders: tables, sums over maps, and a locator map."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from math import inf
 from pathlib import Path
+from statistics import median
 from typing import Any, Final
 from urllib.parse import quote
 
+from markupsafe import Markup
+from pyproj import Transformer
+from shapely import box
+
+from burnscar_assets.mapping.area import Area, add_up
 from burnscar_assets.mapping.pages.drawing import FOLDER, THUMBNAIL, Drawing
-from burnscar_assets.mapping.pages.locator import locator, mark_of
-from burnscar_assets.mapping.pages.records import PAGE_FILE, Agreement, BrokenMap, ReadMap, Unmapped
-from burnscar_assets.mapping.pages.reliability import reliability_rows
-from burnscar_assets.mapping.pages.standings import Standings
-from burnscar_assets.mapping.pages.templating import render
-from burnscar_assets.mapping.pages.texts import NOTHING, hectares, known, period, ratio, share
-from burnscar_assets.mapping.pages.totals import Totals, totals
+from burnscar_assets.mapping.pages.records import (
+    PAGE_FILE,
+    Agreement,
+    BrokenMap,
+    ReadMap,
+    Reliability,
+    ReliabilityBin,
+    Unmapped,
+)
+from burnscar_assets.mapping.pages.templating import NOTHING, hectares, known, period, ratio, render, render_svg, share
+from burnscar_assets.regions.load import working_region
+from burnscar_assets.storage.atomic import read_json, write_json
+from burnscar_assets.storage.tables import table_crs
+
+MARGIN: Final = 0.04
+LEAST_RADIUS, MOST_RADIUS = 0.006, 0.03
+HIT_RADIUS: Final = 0.022
+"""Radii as shares of the picture's longer side; the last is what a finger hits."""
 
 TO_REVIEW: Final = 4
-NO_STANDINGS: Final = Standings()
+STANDINGS_FILE: Final = "standings.json"
 YEAR_PREFIX: Final = "fire_year="
 SEASON_PREFIX: Final = "in_season="
-
 _REASONS: Final = {
     "no_scene": "no scene of these days in the archive",
     "too_cloudy": "every scene of these days is too cloudy",
     "no_data": "the scenes of these days have no data there",
     "no_image_before": "the set-up reads an image from before the fire, and there is none",
 }
-
 _COLUMNS = (
     ("name", "Fire", False),
     ("date", "Imagery", False),
@@ -39,6 +54,184 @@ _COLUMNS = (
 )
 _YEAR_COLUMNS = (("year", "Fire year", False), ("maps", "Maps", True), ("area", "Area, ha", True),
                  ("iou", "Median IoU", True))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Key figures of a folder.
+
+    Attributes:
+        maps: maps that can be shown.
+        broken: maps that can't.
+        unmapped: fires without a map, for want of a usable image.
+        area: burned area of all of them; as mapped where there is no estimate.
+        median_iou: over the maps with an official perimeter of which they show something.
+        judged: how many these are.
+    """
+
+    maps: int
+    broken: int
+    unmapped: int
+    area: Area
+    median_iou: float | None
+    judged: int
+
+    @property
+    def missing(self) -> str:
+        """What is not among the maps, in words; empty if that is nothing."""
+        without = "1 fire without imagery" if self.unmapped == 1 else f"{self.unmapped} fires without imagery"
+        return ", ".join([without] * bool(self.unmapped) + [f"{self.broken} broken"] * bool(self.broken))
+
+    @property
+    def of_fires(self) -> str:
+        """How many fires the median is of, where it is not of all; else empty."""
+        fires = self.maps + self.broken + self.unmapped
+        return f"of {self.judged} of {fires} fires" if self.judged < fires else ""
+
+    @property
+    def interval(self) -> str:
+        """The interval in words; without one, what the sum is."""
+        if self.area.low is not None and self.area.high is not None:
+            return f"interval {hectares(self.area.low)} to {hectares(self.area.high)} ha"
+        return "pixels counted, not all corrected" if self.area.estimate is not None else "pixels counted"
+
+
+def totals(maps: Sequence[ReadMap], broken: int, unmapped: int) -> Totals:
+    """Sums over maps, whose errors are their own or shared as their records say."""
+    ious = [
+        a_map.record.agreement.iou
+        for a_map in maps
+        if a_map.record.agreement is not None and a_map.record.agreement.iou is not None
+    ]
+    return Totals(
+        maps=len(maps),
+        broken=broken,
+        unmapped=unmapped,
+        area=add_up([a_map.record.area_ha for a_map in maps]),
+        median_iou=median(ious) if ious else None,
+        judged=len(ious),
+    )
+
+
+def reliability_rows(found: Sequence[Reliability]) -> list[dict[str, str]]:
+    """A row for each bin of probability that any ground is in; each map weighs the same.
+
+    Args:
+        found: of the maps that have an official perimeter.
+    """
+    before, after = (_by_bin(bins) for bins in ([one.before for one in found], [one.after for one in found]))
+    return [
+        {"bin": name, **_reliability_cells("before", before.get(name)), **_reliability_cells("after", after.get(name))}
+        for name in sorted(before.keys() | after.keys())
+    ]
+
+
+def _by_bin(maps: Iterable[Sequence[ReliabilityBin]]) -> dict[str, tuple[float, float]]:
+    """Mean probability and burnt share of each bin."""
+    sums: dict[str, list[float]] = {}
+    for bins in maps:
+        for one in bins:
+            total = sums.setdefault(one.bin, [0.0, 0.0, 0.0])
+            for number, value in enumerate((1.0, one.mean_probability, one.burnt_share)):
+                total[number] += one.share * value
+    return {name: (said / ground, burnt / ground) for name, (ground, said, burnt) in sums.items() if ground > 0}
+
+
+def _reliability_cells(name: str, value: tuple[float, float] | None) -> dict[str, str]:
+    said, burnt = (NOTHING, NOTHING) if value is None else map(share, value)
+    return {f"{name}_said": said, f"{name}_burnt": burnt}
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A map, or several of one folder: its middle in the CRS of tables, its area, and where its page is."""
+
+    name: str
+    href: str
+    x: float
+    y: float
+    area_ha: float
+
+
+def mark_of(a_map: ReadMap, href: str) -> Mark:
+    """The mark of a map."""
+    left, bottom, right, top = a_map.grid.bounds
+    to_table = Transformer.from_crs(a_map.grid.crs, table_crs(), always_xy=True)
+    x, y = to_table.transform((left + right) / 2, (bottom + top) / 2)
+    return Mark(a_map.record.name, href, x, y, a_map.record.area_ha.mapped or 0.0)
+
+
+def locator(marks: Sequence[Mark]) -> Markup:
+    """Marks on the region, their area by burned area; without the region where none of them lies there."""
+    around = box(
+        min(mark.x for mark in marks), min(mark.y for mark in marks),
+        max(mark.x for mark in marks), max(mark.y for mark in marks),
+    ).buffer(20_000)  # fmt: skip
+    region = working_region()
+    land = region.drawn
+    here = any(part.intersects(around) for part in land)
+    shown = [around, *(land if here else [])]
+    left, top = min(part.bounds[0] for part in shown), max(part.bounds[3] for part in shown)
+    width, height = max(part.bounds[2] for part in shown) - left, top - min(part.bounds[1] for part in shown)
+    side = max(width, height)
+    margin = side * MARGIN
+    return render_svg(
+        "locator",
+        view=f"{-margin:.0f} {-margin:.0f} {width + 2 * margin:.0f} {height + 2 * margin:.0f}",
+        label=f"{region.title} with the maps marked" if here else "Where the maps lie to each other",
+        land=["M" + "L".join(f"{x - left:.0f},{top - y:.0f}" for x, y in part.exterior.coords) + "Z"
+              for part in (land if here else [])],
+        marks=[_circle(mark, left, top, side, max(mark.area_ha for mark in marks)) for mark in _largest_first(marks)],
+    )  # fmt: skip
+
+
+def _largest_first(marks: Sequence[Mark]) -> list[Mark]:
+    return sorted(marks, key=lambda mark: (-mark.area_ha, mark.name, mark.href))
+
+
+def _circle(mark: Mark, left: float, top: float, side: float, largest_ha: float) -> dict[str, Any]:
+    grown = (mark.area_ha / largest_ha) ** 0.5 if largest_ha > 0 else 0.0
+    radius = side * (LEAST_RADIUS + (MOST_RADIUS - LEAST_RADIUS) * grown)
+    return {
+        "name": mark.name, "href": mark.href, "x": round(mark.x - left), "y": round(top - mark.y),
+        "r": round(radius), "hit": round(max(radius, side * HIT_RADIUS)),
+    }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Standings:
+    """A comparison of set-ups, in words.
+
+    Attributes:
+        said: sentences: which set-up maps best and by how much.
+        headings: of the table.
+        rows: of the table, a cell for each heading; the first names the set-up.
+    """
+
+    said: tuple[str, ...] = ()
+    headings: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+
+    @classmethod
+    def of(cls, said: Sequence[str], headings: Sequence[str], rows: Sequence[Sequence[str]]) -> "Standings":
+        """Standings of lists."""
+        return cls(tuple(said), tuple(headings), tuple(map(tuple, rows)))
+
+
+def read_standings(folder: Path) -> Standings:
+    """What was left in a folder over all maps; empty if there is nothing that can be read."""
+    found = read_json(folder / STANDINGS_FILE)
+    try:
+        return Standings.of(found["said"], found["headings"], found["rows"])
+    except (KeyError, TypeError):
+        return Standings()
+
+
+def keep_standings(folder: Path, standings: Standings) -> None:
+    """Leave standings in a folder over all maps, unless they are there already."""
+    if read_standings(folder) != standings:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / STANDINGS_FILE, asdict(standings))
 
 
 @dataclass(frozen=True)
@@ -79,7 +272,7 @@ def is_fire_year(path: Path) -> bool:
 def year_page(
     shown: Sequence[ShownMap],
     broken: Sequence[BrokenMap],
-    unmapped: Sequence[Unmapped] = (),
+    unmapped: Sequence[Unmapped],
     *,
     title: str,
     simulated: bool,
@@ -117,7 +310,7 @@ def year_page(
     )
 
 
-def years_page(folders: Sequence[MapFolder], standings: Standings = NO_STANDINGS, doubts: str = "") -> str:
+def years_page(folders: Sequence[MapFolder], standings: Standings, doubts: str) -> str:
     """The index over all folders as HTML, the latest first, how set-ups map, and a link to doubtful perimeters."""
     marks = [mark_of(a_map, f"{quote(folder.path.name)}/{_href(a_map)}") for folder in folders for a_map in folder.maps]
     return render(

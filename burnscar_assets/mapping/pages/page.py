@@ -1,22 +1,38 @@
-"""The page of one map."""
+"""The page of one map: figures, provenance, terms of use and downloads."""
 
 from collections.abc import Sequence
 from math import ceil, log10
+from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from pyproj import Proj
 
 from burnscar_assets.mapping.agreement import COMMISSION, OMISSION
 from burnscar_assets.mapping.area import SAMPLE, VALIDATION_FIRES
-from burnscar_assets.mapping.pages.disagreements import Disagreement
-from burnscar_assets.mapping.pages.downloads import downloads
-from burnscar_assets.mapping.pages.drawing import BEFORE, SEVERITY, Drawing
-from burnscar_assets.mapping.pages.pixels import picture_shape, probability_ramp
-from burnscar_assets.mapping.pages.provenance import licences, provenance
+from burnscar_assets.mapping.pages.drawing import (
+    BEFORE,
+    SEVERITY,
+    Disagreement,
+    Drawing,
+    picture_shape,
+    probability_ramp,
+)
 from burnscar_assets.mapping.pages.records import Grid, MapRecord, ReadMap, Scene
-from burnscar_assets.mapping.pages.templating import render
-from burnscar_assets.mapping.pages.texts import day, hectares, known, metres, period, position, ratio, share
-from burnscar_assets.mapping.polygon_files import PERIMETER_LAYER
+from burnscar_assets.mapping.pages.templating import (
+    day,
+    flat,
+    hectares,
+    known,
+    metres,
+    period,
+    position,
+    ratio,
+    render,
+    share,
+    size,
+)
+from burnscar_assets.mapping.polygons import PERIMETER_LAYER
 from burnscar_assets.mapping.severity import SEVERITY_CLASSES
 
 RAMP_STOPS: Final = 11
@@ -24,12 +40,27 @@ BAR_SHARE: Final = 0.25
 """Length of the scale bar, at most, as a share of the picture's width."""
 
 CORRECTED_BY: Final = {SAMPLE: "a sample drawn on the map", VALIDATION_FIRES: "the maps of validation fires"}
-
 GAPS: Final = ("cloud", "nodata", "left_out")
-
 PLACE_TEXT: Final = {
     COMMISSION: "mapped as burnt, outside the perimeter",
     OMISSION: "mapped as unburnt, inside the perimeter",
+}
+FILES: Final = {
+    "map.qgs": "QGIS project with all layers, styled",
+    "burned_area.gpkg": "polygons: burned ground, official perimeter (GeoPackage)",
+    "burned_area.parquet": "burned ground (GeoParquet)",
+    "burned_area.geojson": "burned ground, longitude and latitude (GeoJSON)",
+    "probability.tif": "probability of burn, 0 to 1 (COG)",
+    "burned.tif": "1 burnt, 0 unburnt, 255 no answer (COG)",
+    "severity.tif": "severity class from dNBR (COG)",
+    "dnbr.tif": "difference of the normalised burn ratio (COG)",
+    "acquired.tif": "day of each pixel, days since 1970-01-01 (COG)",
+    "validity.tif": "0 valid, 1 cloud or shadow, 2 no data (COG)",
+    "ground.tif": "1 the model was trained on it, 2 another burn of the season, 3 or 4 an older scar (COG)",
+    "after.tif": "image after the fire: {bands} (COG)",
+    "before.tif": "image before the fire: {bands} (COG)",
+    "item.json": "STAC item",
+    "map.json": "figures and provenance, for programs",
 }
 
 
@@ -210,4 +241,70 @@ def _severity_bars(record: MapRecord) -> list[dict[str, Any]]:
         }
         for item in SEVERITY_CLASSES
         if item.name in areas
+    ]
+
+
+def provenance(record: MapRecord, grid: Grid) -> list[dict[str, str | bool]]:
+    """Label and value of each fact, in the order in which a reader asks."""
+    checkpoint = record.checkpoint
+    trained = f"fire year {checkpoint.fire_year}" if checkpoint.fire_year else ""
+    rows = [
+        ("Perimeter", record.source, False),
+        ("Id", record.fire_id or "", True),
+        ("Imagery sought", period(record.start, record.end), False),
+        ("Clear of cloud", share(record.clear_fraction), False),
+        ("Set-up", record.setup or "", False),
+        ("Checkpoint", trained, False),
+        ("Trained on", f"fires of {_years(record)}" if record.trained_on_fire_years else "", False),
+        ("Weights, SHA-256", checkpoint.weights_sha256, True),
+        ("Threshold", f"burnt from probability {ratio(record.threshold)}", False),
+        ("Calibration", _calibration(record), False),
+        ("Grid", f"{grid.crs.name}, {grid.pixel_m:g} m, {grid.width} × {grid.height} pixels", False),
+        *((f"Data version, {name}", flat(value), True) for name, value in sorted(record.data_versions.items())),
+    ]
+    return [{"label": label, "value": value, "code": code} for label, value, code in rows if value]
+
+
+def _calibration(record: MapRecord) -> str:
+    found = record.calibration
+    if found is None:
+        return ""
+    return f"log odds × {found.slope:.3g} {found.intercept:+.3g}, fitted on {found.fixed_on}"
+
+
+def _years(record: MapRecord) -> str:
+    years = sorted(record.trained_on_fire_years)
+    run = years == list(range(years[0], years[-1] + 1)) and len(years) > 2
+    return f"{years[0]}–{years[-1]}" if run else ", ".join(map(str, years))
+
+
+def licences(record: MapRecord, *, simulated: bool) -> list[str]:
+    """What has to be said of what the map contains."""
+    year = record.end[:4]
+    producer = record.imagery.producer
+    if simulated:
+        lines = ["Imagery simulated by burnscar_assets: no observation of the Earth."]
+    else:
+        lines = [f"Imagery: {record.imagery.sensor}." if producer is None else producer.credit.replace("{year}", year)]
+    if "FRAP" in record.source.upper() and not simulated:
+        lines.append("Official perimeter: CAL FIRE FRAP, CC BY 4.0.")
+    return [*lines, record.checkpoint.notice] if record.checkpoint.notice else lines
+
+
+def downloads(folder: Path, bands: str) -> list[dict[str, str]]:
+    """Name, link, description and size of each file that is there, what people ask for first at the top.
+
+    Args:
+        folder: of the map.
+        bands: what its images show as red, green and blue.
+    """
+    there = {name: folder / name for name in FILES if (folder / name).is_file()}
+    return [
+        {
+            "name": name,
+            "href": quote(name),
+            "text": FILES[name].replace("{bands}", bands),
+            "size": size(path.stat().st_size),
+        }
+        for name, path in there.items()
     ]

@@ -10,7 +10,17 @@ from burnscar_assets.errors import InputError
 from burnscar_assets.mapping.catalogue import write_collection
 from burnscar_assets.mapping.pages.doubts import DOUBTS_FOLDER
 from burnscar_assets.mapping.pages.drawing import drawing_of
-from burnscar_assets.mapping.pages.index import MapFolder, ShownMap, is_fire_year, year_page, years_page
+from burnscar_assets.mapping.pages.index import (
+    MapFolder,
+    ShownMap,
+    Standings,
+    is_fire_year,
+    keep_standings,
+    read_standings,
+    totals,
+    year_page,
+    years_page,
+)
 from burnscar_assets.mapping.pages.page import fire_page
 from burnscar_assets.mapping.pages.records import (
     PAGE_FILE,
@@ -21,8 +31,6 @@ from burnscar_assets.mapping.pages.records import (
     read_unmapped,
     write_unmapped,
 )
-from burnscar_assets.mapping.pages.standings import Standings, keep_standings, read_standings
-from burnscar_assets.mapping.pages.totals import totals
 from burnscar_assets.mapping.qgis import PROJECT_FILE, qgis_project
 from burnscar_assets.mapping.stac import MAP_FOLDER
 from burnscar_assets.storage.atomic import storage_errors, write_if_changed
