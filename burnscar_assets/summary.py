@@ -7,7 +7,7 @@ from typing import Final
 import pandas as pd
 from rich.table import Table as RichTable
 
-from burnscar_assets.comparison.told import HEADINGS, comparison_rows
+from burnscar_assets.comparison.report import HEADINGS, comparison_rows
 from burnscar_assets.evaluation.report import (
     BASELINE,
     FIRE,

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from burnscar_assets.evaluation.map_rules import WINDOWS, MapRules
+from burnscar_assets.evaluation.rules import WINDOWS, MapRules
 from burnscar_assets.mapping.making import Judge, make_map
 from burnscar_assets.mapping.settings import MappingSettings
 from burnscar_assets.mapping.spec import MapSpec, MapTask

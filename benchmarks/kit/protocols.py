@@ -12,10 +12,9 @@ import pandas as pd
 from burnscar_assets.classes import Fold, Split
 from burnscar_assets.evaluation.champion_record import champion_folder, champion_manifest, serving, windows_seen
 from burnscar_assets.evaluation.held_out_maps import judge_season_maps
-from burnscar_assets.evaluation.intervals import Interval, metric_intervals
 from burnscar_assets.evaluation.judge import describe_windows, fix_rules, predict
 from burnscar_assets.evaluation.map_figures import FireMaps, fires_judged
-from burnscar_assets.evaluation.metrics import binary_metrics
+from burnscar_assets.evaluation.metrics import Interval, binary_metrics, metric_intervals
 from burnscar_assets.evaluation.report import MODEL, SEASON, answers_of, fire_ids_of
 from burnscar_assets.models.plan import (
     ChosenWindows,

@@ -163,7 +163,7 @@ def _champion(options: argparse.Namespace) -> int:
 
 def _compare(options: argparse.Namespace) -> int:
     from burnscar_assets.comparison.compare import load_report
-    from burnscar_assets.comparison.told import HEADINGS, comparison_lines, comparison_rows
+    from burnscar_assets.comparison.report import HEADINGS, comparison_lines, comparison_rows
     from burnscar_assets.storage.contracts import SETUP_COMPARISON
     from burnscar_assets.storage.tables import read_table
 

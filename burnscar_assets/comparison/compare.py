@@ -1,4 +1,4 @@
-"""The comparison of set-ups: from their answers to the table, the verdict, and the report that a person reads."""
+"""The comparison of set-ups: from their predictions to the table, the verdict, and the report that a person reads."""
 
 import json
 import math
@@ -10,12 +10,19 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 
-from burnscar_assets.comparison.paired import COMPARED, Comparison, compare
-from burnscar_assets.comparison.read import Contestant, Field, read_costs, read_field
-from burnscar_assets.comparison.validation import ValidationMaps, choice_in_words, read_validation
-from burnscar_assets.comparison.verdict import Verdict, judge
+from burnscar_assets.comparison.paired import BETTER, COMPARED, DECISIVE, Comparison, Difference, compare
+from burnscar_assets.comparison.read import (
+    Contestant,
+    Field,
+    ValidationMaps,
+    choice_in_words,
+    read_costs,
+    read_field,
+    read_validation,
+)
 from burnscar_assets.errors import MissingDataError
 from burnscar_assets.evaluation.ground import ground_clusters
+from burnscar_assets.evaluation.metrics import FEW_CLUSTERS, MIN_CLUSTERS
 from burnscar_assets.evaluation.report import MAPS_DECIDE, MODEL, OF_RANKING, answers_of, fire_ids_of
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.atomic import write_json
@@ -39,6 +46,29 @@ COSTS: Final = ("train_seconds", "train_memory_mb", "gpu_memory_mb", "predict_wi
 """Costs, each the median over years and seeds."""
 
 _MAY_BE_EMPTY = ("low", "high", "difference", "difference_low", "difference_high", "seed_low", "seed_high")
+WHAT_DECIDES: Final = {DECISIVE: "F1 of burnt windows", MAPS_DECIDE: "mean IoU of maps"}
+"""What the metric that decides is called."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a comparison comes to.
+
+    Attributes:
+        best: set-up with the greatest value of what decides.
+        winner: the same if it is shown to be better than every other one; else empty.
+        undecided: set-ups that the best one is not shown to be better than.
+        margin, low, high: difference to the runner-up, with its interval; NaN if it is unknown.
+        said: all of it in words.
+    """
+
+    best: str
+    winner: str
+    undecided: tuple[str, ...]
+    margin: float
+    low: float
+    high: float
+    said: str
 
 
 @dataclass(frozen=True)
@@ -309,3 +339,59 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(inner) for inner in value]
     return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def judge(comparison: Comparison, titles: Mapping[str, str], confidence: float) -> Verdict:
+    """The verdict on at least two set-ups, by what decides; among equal ones the first by name comes first.
+
+    Args:
+        comparison: of the set-ups.
+        titles: of each set-up by its name.
+        confidence: coverage of the intervals, 0–1.
+    """
+    what = WHAT_DECIDES[comparison.decisive]
+    values = {name: scored.value[comparison.decisive] for name, scored in comparison.scored.items()}
+    ranked = sorted(values, key=lambda name: (-values[name] if values[name] == values[name] else 1.0, name))
+    best, runner_up = ranked[0], ranked[1]
+    differences = {name: comparison.differences[comparison.decisive, best, name] for name in ranked[1:]}
+    undecided = tuple(name for name, found in differences.items() if found.verdict != BETTER)
+    margin = differences[runner_up]
+    pairs = len(ranked) * (len(ranked) - 1) // 2
+    if undecided:
+        names = ", ".join(titles[name] for name in undecided)
+        ahead = "" if math.isnan(margin.value) else f"{_ahead(margin)} that of the next, {titles[runner_up]}, "
+        said = (
+            f"No difference shown: {titles[best]} has the greatest {what} ({values[best]:.3f}), {ahead}but it is not "
+            f"shown to be better than {names}."
+        )
+    else:
+        said = (
+            f"{titles[best]} wins: its {what} ({values[best]:.3f}) is {_ahead(margin)} that of the next, "
+            f"{titles[runner_up]}."
+        )
+    effective = comparison.effective_clusters
+    of_clusters = f"{comparison.fire_clusters} clusters of fires, which tell as much as {effective:.1f} of equal size"
+    if effective < MIN_CLUSTERS:
+        said += f" There are {of_clusters}: with so few fires no interval would hold, and no difference can be shown."
+    else:
+        said += (
+            f" Intervals are over {of_clusters}, and over seeds, and hold at {confidence:.0%} for all {pairs} pairs of "
+            "set-ups together."
+        )
+        if effective < FEW_CLUSTERS:
+            said += " So few fires show large differences only."
+    return Verdict(
+        best,
+        "" if undecided else best,
+        undecided,
+        margin.value,
+        margin.interval.low,
+        margin.interval.high,
+        said,
+    )
+
+
+def _ahead(margin: Difference) -> str:
+    """By how much the best one lies above another, with the interval where there is one."""
+    low, high = margin.interval.low, margin.interval.high
+    return f"{margin.value:.3f} above" if math.isnan(low) else f"{margin.value:.3f} [{low:.3f}, {high:.3f}] above"

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from burnscar_assets.comparison.paired import Comparison, Entry, Scored, compare_entries
 from burnscar_assets.comparison.read import Contestant
-from burnscar_assets.evaluation.intervals import NO_INTERVAL, effective_clusters
 from burnscar_assets.evaluation.map_baselines import BASELINES
 from burnscar_assets.evaluation.map_figures import FRAME, fires_judged, why_no_map
+from burnscar_assets.evaluation.metrics import NO_INTERVAL, effective_clusters
 from burnscar_assets.evaluation.report import MAPS_DECIDE, MODEL
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.contracts import MAP_SCORES

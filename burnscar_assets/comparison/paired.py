@@ -1,8 +1,10 @@
 """Differences of set-ups with intervals: paired, as every set-up is scored on the same resampled fires.
 
-Two levels are resampled: clusters of fires (see `resamples`) and, for a set-up that was trained with several seeds, its
-seeds. A set-up's value is its mean over seeds; its own interval is that of `evaluation.intervals`, with the standard
-error over both levels. With fewer effective clusters than that asks for there are no intervals, and no verdicts.
+Two levels are resampled: clusters of fires and, for a set-up that was trained with several seeds, its seeds. Fire
+clusters are drawn among fire clusters and blocks of ground among blocks, so that every resample has as many of each as
+the evaluation has. A set-up's value is its mean over seeds; its own interval is that of `evaluation.metrics`, with the
+standard error over both levels. With fewer effective clusters than that asks for there are no intervals, and no
+verdicts.
 
 All pairs of set-ups are compared, and the best one is picked after looking, so intervals of differences hold for all
 pairs together: each is the difference ± q standard errors, with q the quantile of the largest studentised deviation
@@ -20,17 +22,18 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from burnscar_assets.comparison.resamples import draw_weights
-from burnscar_assets.evaluation.intervals import (
+from burnscar_assets.evaluation.metrics import (
     MIN_CLUSTERS,
     NO_INTERVAL,
+    Answers,
     Interval,
     Statistic,
+    clusters_by_kind,
     effective_clusters,
     effective_of_metrics,
     t_interval,
+    weighted_metrics,
 )
-from burnscar_assets.evaluation.metrics import Answers, weighted_metrics
 from burnscar_assets.settings import EvaluationSettings
 
 COMPARED: Final = (
@@ -40,7 +43,6 @@ COMPARED: Final = (
 
 DECISIVE: Final = COMPARED[0]
 BETTER, WORSE, UNDECIDED = "better", "worse", "no difference shown"
-
 _MIN_DEFINED_SHARE = 0.5
 _CELLS_PER_BATCH = 4_000_000
 
@@ -251,3 +253,26 @@ def _quantile(studentised: NDArray[np.float64], effective: float, confidence: fl
     upper = (1 + confidence) / 2
     few = float(stdtrit(effective - 1, upper) / ndtri(upper))
     return float(np.quantile(np.abs(studentised).max(axis=0), confidence)) * few
+
+
+def draw_weights(
+    clusters: Sequence[str], has_fire: NDArray[np.bool_], samples: int, seed: int
+) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+    """How often each cluster is drawn in each resample.
+
+    Args:
+        clusters: (n,) cluster of each window.
+        has_fire: (n,) whether the window belongs to a fire.
+        samples: number of resamples.
+        seed: seed; the draws depend on it and on the set of clusters, not on the order of the windows.
+
+    Returns:
+        (n,) index of each window's cluster, and (samples, number of clusters) draws.
+    """
+    index, of_fires = clusters_by_kind(clusters, has_fire)
+    generator = np.random.default_rng(seed)
+    draws = np.zeros((samples, len(of_fires)), dtype=np.int64)
+    for members in (np.flatnonzero(of_fires), np.flatnonzero(~of_fires)):
+        if len(members):
+            draws[:, members] = generator.multinomial(len(members), np.full(len(members), 1 / len(members)), samples)
+    return index, draws

@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pandas as pd
 
-from burnscar_assets.comparison.compare import COST, DECISIVE_BY, MAPS, QUALITY, REFERENCE
+from burnscar_assets.comparison.compare import COST, DECISIVE_BY, MAPS, QUALITY, REFERENCE, WHAT_DECIDES
 from burnscar_assets.comparison.paired import BETTER, WORSE
-from burnscar_assets.comparison.verdict import WHAT_DECIDES
 from burnscar_assets.text import as_drawn
 
 if TYPE_CHECKING:

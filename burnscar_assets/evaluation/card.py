@@ -9,7 +9,7 @@ from typing import Any, Final
 import pandas as pd
 
 from burnscar_assets.evaluation.false_alarms import RATE
-from burnscar_assets.evaluation.intervals import FEW_CLUSTERS, MIN_CLUSTERS
+from burnscar_assets.evaluation.metrics import FEW_CLUSTERS, MIN_CLUSTERS
 from burnscar_assets.evaluation.plots import WORST_FILE
 from burnscar_assets.evaluation.report import (
     CALIBRATED,

@@ -31,16 +31,13 @@ from burnscar_assets.evaluation.champion_record import (
     load_champion,
     windows_seen,
 )
-from burnscar_assets.evaluation.frame_ground import ground_of
 from burnscar_assets.evaluation.frames import answer_frame, model_of_frames, old_scars, validation_scenes
 from burnscar_assets.evaluation.ground import frame_clusters, ground_clusters
 from burnscar_assets.evaluation.held_out_maps import is_seen, lacks_before
-from burnscar_assets.evaluation.intervals import cluster_intervals
 from burnscar_assets.evaluation.judge import answers
-from burnscar_assets.evaluation.map_rules import MapRules
-from burnscar_assets.evaluation.map_scores import score_map
-from burnscar_assets.evaluation.metrics import Answers, weighted_metrics
-from burnscar_assets.evaluation.rules import Rules
+from burnscar_assets.evaluation.map_scores import ground_of, score_map
+from burnscar_assets.evaluation.metrics import Answers, cluster_intervals, weighted_metrics
+from burnscar_assets.evaluation.rules import MapRules, Rules
 from burnscar_assets.evaluation.season import check_seen
 from burnscar_assets.evaluation.separation import prove_separation
 from burnscar_assets.evaluation.spec import EvaluationSpec, load_report

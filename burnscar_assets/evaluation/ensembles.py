@@ -25,7 +25,7 @@ from burnscar_assets.cost import Cost, peak_memory_mb, read_cost, write_cost
 from burnscar_assets.errors import InputError
 from burnscar_assets.evaluation.frame_pixels import FramePixels
 from burnscar_assets.evaluation.frames import answer_frame, model_of_frames, truth_off, validation_scenes
-from burnscar_assets.evaluation.map_rules import best_mean_iou
+from burnscar_assets.evaluation.rules import best_mean_iou
 from burnscar_assets.evaluation.spec import EvaluationSpec
 from burnscar_assets.mapping.fire_scenes import TRUTH_UNKNOWN, FireScene
 from burnscar_assets.mapping.inference import NO_ANSWER, mixed

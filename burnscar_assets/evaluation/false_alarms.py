@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from burnscar_assets.classes import Stratum
-from burnscar_assets.evaluation.intervals import NO_INTERVAL, Interval, cluster_intervals
+from burnscar_assets.evaluation.metrics import NO_INTERVAL, Interval, cluster_intervals
 
 if TYPE_CHECKING:
     import geopandas as gpd

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from burnscar_assets.evaluation.calibration import bin_name, log_odds, sigmoid
-from burnscar_assets.evaluation.intervals import Interval, cluster_intervals
-from burnscar_assets.evaluation.metrics import reliability_bins
+from burnscar_assets.evaluation.metrics import Interval, cluster_intervals, reliability_bins
 from burnscar_assets.mapping.old_scars import SCAR_BOUNDS, BurnRatios
 
 BINS_PER_UNIT: Final = 64

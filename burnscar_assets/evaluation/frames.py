@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from burnscar_assets.classes import Split
 from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.errors import InputError
-from burnscar_assets.evaluation.frame_ground import blocks_of
 from burnscar_assets.evaluation.frame_pixels import FramePixels
 from burnscar_assets.evaluation.ground import frame_clusters
-from burnscar_assets.evaluation.map_rules import MapRules, fix_map_rules
-from burnscar_assets.evaluation.rules import Rules
+from burnscar_assets.evaluation.map_scores import blocks_of
+from burnscar_assets.evaluation.rules import MapRules, Rules, fix_map_rules
 from burnscar_assets.evaluation.spec import EvaluationSpec
 from burnscar_assets.mapping.figures import SQUARE_M_PER_HA
 from burnscar_assets.mapping.fire_scenes import TRUTH_UNKNOWN, FireScene, read_fire_scenes

@@ -13,16 +13,23 @@ from numpy.typing import NDArray
 from burnscar_assets.classes import Split
 from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.errors import InputError
-from burnscar_assets.evaluation.frame_ground import ground_of, indices_of
 from burnscar_assets.evaluation.frame_pixels import Reliability
 from burnscar_assets.evaluation.frames import answer_frame, burn_ratios, counted, model_of_frames, validation_scenes
 from burnscar_assets.evaluation.ground import frame_clusters
-from burnscar_assets.evaluation.map_baselines import BASELINES, FrameIndices, tune
+from burnscar_assets.evaluation.map_baselines import BASELINES, FrameIndices, indices_of, tune
 from burnscar_assets.evaluation.map_figures import why_no_map
-from burnscar_assets.evaluation.map_rules import MapRules
-from burnscar_assets.evaluation.map_scores import JudgedGround, MapScore, Mask, score_map
-from burnscar_assets.evaluation.map_severity import NO_CLASSES, hits_by_severity, severity_codes
+from burnscar_assets.evaluation.map_scores import (
+    NO_CLASSES,
+    JudgedGround,
+    MapScore,
+    Mask,
+    ground_of,
+    hits_by_severity,
+    score_map,
+    severity_codes,
+)
 from burnscar_assets.evaluation.report import MODEL, SEASON
+from burnscar_assets.evaluation.rules import MapRules
 from burnscar_assets.evaluation.spec import EvaluationSpec
 from burnscar_assets.mapping.fire_scenes import FireScene, read_frames
 from burnscar_assets.mapping.ground import near

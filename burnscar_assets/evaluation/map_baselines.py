@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from burnscar_assets.errors import InputError
-from burnscar_assets.evaluation.map_scores import JudgedGround, Mask
+from burnscar_assets.evaluation.map_scores import JudgedGround, Mask, blocks_of
 from burnscar_assets.mapping.fire_scenes import FireScene
 from burnscar_assets.mapping.frame import Box
 from burnscar_assets.mapping.index_map import otsu
@@ -20,6 +20,7 @@ from burnscar_assets.mapping.mosaic import Mosaic
 from burnscar_assets.mapping.old_scars import LEAST_BURNED_DNBR, change_counts, mode_of
 from burnscar_assets.sensors.indices import FloatArray, dnbr, nbr, rbr, shows_water
 from burnscar_assets.sensors.sensor import Sensor
+from burnscar_assets.settings import EvaluationSettings
 
 EDGES: Final = np.linspace(-1, 1, 401)
 """Thresholds that are tried."""
@@ -73,18 +74,13 @@ class Baseline:
     tuned: bool = False
 
 
-def read_indices(scene: FireScene, sensor: Sensor, boxes: Sequence[Box], ground: JudgedGround) -> FrameIndices:
-    """Read what burn indices of a frame are made of.
-
-    Args:
-        scene: the frame.
-        sensor: of its images.
-        boxes: blocks of the frame that are looked at.
-        ground: what counts.
+def indices_of(scene: FireScene, sensor: Sensor, settings: EvaluationSettings, ground: JudgedGround) -> FrameIndices:
+    """What burn indices are made of, of the part of a frame that is looked at.
 
     Raises:
         MissingDataError: an image is gone.
     """
+    boxes = blocks_of(scene.frame, scene.name, settings.max_frame_km2)
     after, water = _ratio(scene, sensor, boxes, scene.after)
     if not ground.with_before:
         return FrameIndices(after, None, water, ground)

@@ -13,8 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from burnscar_assets.evaluation.ground import frame_clusters
-from burnscar_assets.evaluation.intervals import NO_INTERVAL, Interval, Scale, cluster_intervals, effective_clusters
-from burnscar_assets.evaluation.map_severity import areas_by_severity
+from burnscar_assets.evaluation.map_scores import areas_by_severity
+from burnscar_assets.evaluation.metrics import NO_INTERVAL, Interval, Scale, cluster_intervals, effective_clusters
 from burnscar_assets.evaluation.report import (
     MAPS,
     MAPS_DECIDE,

@@ -3,18 +3,33 @@
 Ground is judged where both images show it and the truth is known, whatever a prediction has to say of it: a pixel
 without an answer counts as unburnt. So every set-up, baseline and floor has as many pixels. Water is judged as any
 ground is. Where the image before shows too little of the frame it isn't asked for, and what needs it isn't judged.
+
+What maps miss is counted by class of severity too, on fires with an image before. Classes are Key and Benson's of dNBR,
+less the mode of the frame's unburned ground: no perimeter and no map has a part in them. Ground inside a perimeter that
+hardly changed is a class of its own, `unchanged`: it may not have burned.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Final
 
+import geopandas as gpd
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from burnscar_assets.evaluation.frame_pixels import BURNT, UNBURNT
 from burnscar_assets.mapping.figures import SQUARE_M_PER_HA
+from burnscar_assets.mapping.fire_scenes import FireScene
+from burnscar_assets.mapping.frame import Box, Frame
+from burnscar_assets.mapping.ground import near
+from burnscar_assets.mapping.old_scars import BurnRatios
 from burnscar_assets.mapping.polygons import MIN_AREA_HA
+from burnscar_assets.mapping.severity import NO_SEVERITY, SEVERITY_CLASSES, UNBURNED_CODE, classify
+from burnscar_assets.sampling.randomness import key_of
+from burnscar_assets.sensors.indices import dnbr
+from burnscar_assets.settings import EvaluationSettings
 
 RING_M: Final = 500.0
 """Width of a fire's surroundings, of which a least part must show too."""
@@ -23,6 +38,8 @@ CORNER: Final = math.sqrt(2) + 1e-6
 """Distance of pixels that touch at a corner, in pixels: within one pixel are all eight neighbours."""
 
 Mask = NDArray[np.bool_]
+BLOCK_PX: Final = 512
+"""Side of the blocks that frames are answered in, which decides what of a large one is drawn."""
 
 
 @dataclass(frozen=True)
@@ -239,3 +256,104 @@ def _lacks(coverage: tuple[float, float], least: float) -> bool:
 
 def _share(part: float, whole: float) -> float:
     return float(part / whole) if whole else math.nan
+
+
+@dataclass(frozen=True)
+class BurnClass:
+    """Classes of severity that are told as one.
+
+    Attributes:
+        name: in figures.
+        codes: of rasters of severity.
+    """
+
+    name: str
+    codes: tuple[int, ...]
+
+    @property
+    def columns(self) -> tuple[str, str]:
+        """Columns of contract MAP_SCORES: burned ground of the class, and what of it is mapped, hectares."""
+        key = self.name.replace("-", "_")
+        return f"burnt_{key}_ha", f"hits_{key}_ha"
+
+
+BURN_CLASSES: Final = (
+    BurnClass("unchanged", tuple(s.code for s in SEVERITY_CLASSES if s.code <= UNBURNED_CODE)),
+    *(BurnClass(s.name, (s.code,)) for s in SEVERITY_CLASSES if s.code > UNBURNED_CODE),
+)
+
+
+NO_CLASSES: Final[Mapping[str, None]] = dict.fromkeys(column for one in BURN_CLASSES for column in one.columns)
+
+
+"""Columns of a fire without an image before."""
+
+
+def severity_codes(ratios: BurnRatios | None, ground: JudgedGround) -> NDArray[np.uint8] | None:
+    """(height, width) codes of SEVERITY_CLASSES; None where the image before isn't asked for, or shows too little."""
+    mode = None if ratios is None or not ground.with_before else ratios.mode
+    if ratios is None or mode is None:
+        return None
+    return classify((dnbr(ratios.before, ratios.after) - np.float32(mode)).astype(np.float32))
+
+
+def hits_by_severity(called: Mask, ground: JudgedGround, codes: NDArray[np.uint8] | None) -> dict[str, float | None]:
+    """Hectares that burned and that are mapped, by columns of contract MAP_SCORES.
+
+    Args:
+        called: (height, width) called burnt, where there is an answer.
+        ground: what counts.
+        codes: of `severity_codes`.
+    """
+    if codes is None:
+        return dict(NO_CLASSES)
+    burnt = ground.burnt & ground.judged & (codes != NO_SEVERITY)
+    found: dict[str, float | None] = {}
+    for one in BURN_CLASSES:
+        inside = burnt & np.isin(codes, one.codes)
+        pixels = inside.sum(), (inside & called).sum()
+        found |= {column: float(count * ground.pixel_ha) for column, count in zip(one.columns, pixels, strict=True)}
+    return found
+
+
+def areas_by_severity(rows: pd.DataFrame) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """By class, (n,) hectares that burned of each fire and those that its map misses; 0 without an image before.
+
+    Args:
+        rows: contract MAP_SCORES, of one predictor.
+    """
+    areas = {}
+    for one in BURN_CLASSES:
+        burnt, hits = (np.nan_to_num(rows[column].to_numpy(float, na_value=np.nan)) for column in one.columns)
+        areas[one.name] = burnt, burnt - hits
+    return areas
+
+
+def blocks_of(frame: Frame, name: str, max_km2: float) -> list[Box]:
+    """The blocks that a frame is answered in; of one larger than `max_km2`, some that are drawn by its name."""
+    block_km2 = (BLOCK_PX * frame.resolution_m / 1000) ** 2
+    drawn = sorted(frame.blocks(BLOCK_PX), key=lambda box: key_of("frame-block", name, *box.bounds))
+    return drawn[: max(1, round(max_km2 / block_km2))]
+
+
+def ground_of(scene: FireScene, settings: EvaluationSettings, off: gpd.GeoDataFrame | None = None) -> JudgedGround:
+    """The pixels of a frame that every predictor is judged on.
+
+    Args:
+        scene: the frame.
+        settings: least coverage, and how much of a large frame is looked at.
+        off: windows whose ground doesn't count.
+
+    Raises:
+        MissingDataError: an image or the truth is gone.
+    """
+    looked_at = np.zeros(scene.frame.shape, bool)
+    for box in blocks_of(scene.frame, scene.name, settings.max_frame_km2):
+        looked_at[box.slices_in(scene.frame.box)] = True
+    box, clear = scene.frame.box, scene.clear(scene.frame.box)
+    if off is not None:
+        clear &= ~scene.frame.covers(near(off, scene.frame), box, touched=True)
+    return JudgedGround.of(
+        scene.truth(), clear, scene.clear_before(box), looked_at, scene.frame.resolution_m,
+        settings.min_map_coverage, has_fire=scene.fire_id is not None,
+    )  # fmt: skip

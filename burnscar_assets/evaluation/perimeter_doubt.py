@@ -17,10 +17,9 @@ import numpy as np
 import pandas as pd
 
 from burnscar_assets.classes import Split
-from burnscar_assets.evaluation.frame_ground import ground_of, indices_of
 from burnscar_assets.evaluation.label_noise import EDGE_M
-from burnscar_assets.evaluation.map_baselines import INDICES, FrameIndices
-from burnscar_assets.evaluation.map_scores import Mask
+from burnscar_assets.evaluation.map_baselines import INDICES, FrameIndices, indices_of
+from burnscar_assets.evaluation.map_scores import Mask, ground_of
 from burnscar_assets.mapping.fire_scenes import FireScene
 from burnscar_assets.progress import Progress
 from burnscar_assets.sensors.sensor import Sensor

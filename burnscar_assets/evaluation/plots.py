@@ -8,7 +8,7 @@ import pandas as pd
 
 from burnscar_assets.classes import BURNT, CLASS_COLORS, CLASS_NAMES
 from burnscar_assets.dataset.tile_plots import chip_images, composites
-from burnscar_assets.evaluation.intervals import MIN_CLUSTERS
+from burnscar_assets.evaluation.metrics import MIN_CLUSTERS
 from burnscar_assets.evaluation.report import (
     BASELINE,
     FIRE,

@@ -18,19 +18,17 @@ from burnscar_assets.errors import InputError
 from burnscar_assets.evaluation.calibration import bin_name, reliability
 from burnscar_assets.evaluation.false_alarms import AREA, RATE, false_alarms
 from burnscar_assets.evaluation.ground import ground_clusters
-from burnscar_assets.evaluation.intervals import (
-    NO_INTERVAL,
-    Interval,
-    Statistic,
-    cluster_intervals,
-    effective_clusters,
-    metric_intervals,
-)
 from burnscar_assets.evaluation.metrics import (
     COUNTS,
     METRICS,
+    NO_INTERVAL,
     Answers,
+    Interval,
+    Statistic,
     binary_metrics,
+    cluster_intervals,
+    effective_clusters,
+    metric_intervals,
     reliability_bins,
 )
 from burnscar_assets.evaluation.subsets import subsets

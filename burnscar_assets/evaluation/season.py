@@ -15,7 +15,7 @@ from burnscar_assets.evaluation.champion_record import (
 )
 from burnscar_assets.evaluation.held_out_maps import judge_season_maps
 from burnscar_assets.evaluation.judge import describe_windows, predict, predict_cloudy
-from burnscar_assets.evaluation.label_doubt import doubt_labels
+from burnscar_assets.evaluation.label_noise import doubt_labels
 from burnscar_assets.evaluation.report import CLOUDY, SEASON, SEASON_ELSEWHERE
 from burnscar_assets.evaluation.separation import on_unseen_ground, prove_season_separation
 from burnscar_assets.evaluation.spec import EvaluationSpec, Judgement, Season

@@ -19,9 +19,12 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from burnscar_assets.errors import InputError
+from burnscar_assets.mapping.frame import rasterize
 from burnscar_assets.mapping.grid import Grid, check_raster, grid_of
 
 MIN_PATCH_HA: Final = 0.5
+"""Smaller patches of disagreement are not listed."""
+
 BESIDE_PX: Final = 1.5
 """Pixels this near to the other side of the official outline lie beside it, corners included."""
 
@@ -78,7 +81,6 @@ def compare(
     crs: object,
     *,
     probability: NDArray[np.floating] | None = None,
-    min_patch_ha: float = MIN_PATCH_HA,
 ) -> Agreement:
     """Compare a map with an official perimeter.
 
@@ -92,7 +94,6 @@ def compare(
         transform: affine transform of the raster.
         crs: projected CRS of the raster.
         probability: (height, width) probability of burnt, for the confidence of disagreement; without it, 1.
-        min_patch_ha: smaller patches of disagreement are not listed.
 
     Raises:
         InputError: shapes that differ, a perimeter that is no valid polygon, or a grid that can't be measured on.
@@ -104,9 +105,9 @@ def compare(
     if perimeter.geom_type not in ("Polygon", "MultiPolygon") or not perimeter.is_valid:
         raise InputError("the official perimeter must be a valid polygon or multipolygon: repair it first")
     answered = valid & (burned <= 1)
-    official = rasterized(perimeter, burned.shape, transform)
+    official = rasterize(perimeter, transform, burned.shape)
     mapped = (burned == 1) & answered
-    islands = rasterized(holes_of(perimeter), burned.shape, transform) & ~official
+    islands = rasterize(holes_of(perimeter), transform, burned.shape) & ~official
     ha = grid.pixel_ha
     both, either = (mapped & official).sum(), ((mapped | official) & answered).sum()
     distances = boundary_distances(mapped, answered, perimeter, grid)
@@ -122,7 +123,7 @@ def compare(
         islands_ha=float((islands & answered).sum() * ha),
         islands_found_ha=float((islands & answered & ~mapped).sum() * ha),
         islands_of_map_ha=float((enclosed(mapped) & answered & official).sum() * ha),
-        patches=_patches(mapped, official, answered, probability, grid, min_patch_ha),
+        patches=_patches(mapped, official, answered, probability, grid),
     )
 
 
@@ -156,15 +157,6 @@ def rank_disagreements(agreements: Mapping[str, Agreement], limit: int | None = 
     return ranked.assign(rank=np.arange(1, len(ranked) + 1), lon=inside.x, lat=inside.y)[columns]
 
 
-def rasterized(geometry: shapely.Geometry, shape: tuple[int, ...], transform: Affine) -> NDArray[np.bool_]:
-    """(height, width) whether a pixel's centre is in a geometry."""
-    from rasterio.features import rasterize
-
-    if geometry.is_empty:
-        return np.zeros(shape, dtype=bool)
-    return np.asarray(rasterize([geometry], out_shape=shape, transform=transform, dtype="uint8") == 1)
-
-
 def holes_of(geometry: shapely.Geometry) -> shapely.Geometry:
     """The holes of a polygon or multipolygon, as one geometry."""
     rings = [ring for part in shapely.get_parts(geometry) for ring in part.interiors]
@@ -186,7 +178,6 @@ def _patches(
     answered: NDArray[np.bool_],
     probability: NDArray[np.floating] | None,
     grid: Grid,
-    min_patch_ha: float,
 ) -> gpd.GeoDataFrame:
     """Connected patches of omission and of commission that reach beyond the pixels beside the official outline."""
     from rasterio.features import shapes
@@ -205,7 +196,7 @@ def _patches(
         )
         deepest = np.zeros(count + 1)
         np.maximum.at(deepest, inside, depth[where])
-        listed = (pixels * grid.pixel_ha >= min_patch_ha) & (confident > 0)
+        listed = (pixels * grid.pixel_ha >= MIN_PATCH_HA) & (confident > 0)
         found = list(shapes(labels.astype(np.int32), mask=listed[labels], transform=grid.transform))
         place = np.array([int(label) for _, label in found], dtype=np.intp)
         columns = {

@@ -21,8 +21,8 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from burnscar_assets.evaluation.intervals import MIN_CLUSTERS, effective_clusters
-from burnscar_assets.evaluation.map_rules import FrameErrors
+from burnscar_assets.evaluation.metrics import MIN_CLUSTERS, effective_clusters
+from burnscar_assets.evaluation.rules import FrameErrors
 from burnscar_assets.storage.hashing import hash_json
 
 CorrectedBy = Literal["sample", "validation_fires"]

@@ -10,7 +10,7 @@ import shapely
 
 from burnscar_assets.classes import BURNT, CLASS_NAMES
 from burnscar_assets.evaluation.frame_pixels import FramePixels, Reliability
-from burnscar_assets.evaluation.map_rules import MapRules
+from burnscar_assets.evaluation.rules import MapRules
 from burnscar_assets.mapping.agreement import compare
 from burnscar_assets.mapping.area import SAMPLE, Area, FireRates
 from burnscar_assets.mapping.frame import Frame

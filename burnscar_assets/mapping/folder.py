@@ -16,7 +16,8 @@ import shapely
 
 from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.errors import StorageError
-from burnscar_assets.evaluation.map_rules import MapRules
+from burnscar_assets.evaluation.rules import MapRules
+from burnscar_assets.mapping import rasters
 from burnscar_assets.mapping.aoi import polygons_of
 from burnscar_assets.mapping.area import FireRates, rates_of_fires
 from burnscar_assets.mapping.figures import (
@@ -35,22 +36,7 @@ from burnscar_assets.mapping.ground import REFUSED_SCAR, WITHOUT_ANSWER, Ground
 from burnscar_assets.mapping.map_scars import MapScars
 from burnscar_assets.mapping.mosaic import NO_SCENE, Validity
 from burnscar_assets.mapping.polygons import polygons_by_blocks, write_polygons
-from burnscar_assets.mapping.rasters import (
-    ACQUIRED,
-    AFTER,
-    BEFORE,
-    BURNED,
-    DNBR,
-    GROUND,
-    PROBABILITY,
-    SEVERITY,
-    VALIDITY,
-    BlockStore,
-    MadeBlock,
-    Raster,
-    RasterWriter,
-    empty_block,
-)
+from burnscar_assets.mapping.rasters import BlockStore, MadeBlock, Raster, RasterWriter, empty_block
 from burnscar_assets.mapping.reference import MapSample, SampledMap
 from burnscar_assets.mapping.scenes import ImageFacts, SceneFacts
 from burnscar_assets.mapping.severity import classify, dnbr, severity_ha
@@ -74,7 +60,7 @@ OF_AREAS: Final = (
 )
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_SWIR, _NIR = AFTER.bands.index("swir2"), AFTER.bands.index("nir")
+_SWIR, _NIR = rasters.AFTER.bands.index("swir2"), rasters.AFTER.bands.index("nir")
 
 
 @dataclass(frozen=True)
@@ -201,9 +187,9 @@ class _Writer:
                 self._write_block(writer, box, block)
             if self._change is not None:
                 classes, severity = severities(self._change, self._perimeter_pixels(), self._frame)
-                change = np.where(np.isnan(self._change), np.float32(DNBR.nodata or 0), self._change)
-                writer.write(DNBR, self._frame.box, change)
-                writer.write(SEVERITY, self._frame.box, classes)
+                change = np.where(np.isnan(self._change), np.float32(rasters.DNBR.nodata or 0), self._change)
+                writer.write(rasters.DNBR, self._frame.box, change)
+                writer.write(rasters.SEVERITY, self._frame.box, classes)
         writer.finish(folder)
         self._write_outlines(folder)
         return self._record({"severity_ha": self._severity_ha or None, "dnbr_offset": None} | severity)
@@ -232,11 +218,14 @@ class _Writer:
         days = np.array([(scene.acquired - _EPOCH).days for scene in inputs.images.after] + [0], np.uint16)
         acquired = np.where(inside, days[block.scene], 0).astype(np.uint16)
         planes: dict[Raster, npt.NDArray[Any]] = {
-            PROBABILITY: probability, BURNED: burned, ACQUIRED: acquired, VALIDITY: validity,
-            self._named(AFTER): block.after
-        }  # fmt: skip
+            rasters.PROBABILITY: probability,
+            rasters.BURNED: burned,
+            rasters.ACQUIRED: acquired,
+            rasters.VALIDITY: validity,
+            self._named(rasters.AFTER): block.after,
+        }
         if ground is not None or scars is not None:
-            planes[GROUND] = np.where(refused, REFUSED_SCAR, 0 if ground is None else ground).astype(np.uint8)
+            planes[rasters.GROUND] = np.where(refused, REFUSED_SCAR, 0 if ground is None else ground).astype(np.uint8)
         for raster, pixels in planes.items():
             writer.write(raster, box, pixels)
         self._counts.add(burned, validity, ground, inside)
@@ -249,7 +238,7 @@ class _Writer:
             self._burned[place], self._answered[place] = burned, np.where(known, answered, np.float32(-1))
             self._is_scar[place] = False if scars is None else scars
             if self._change is not None and block.before.size:
-                writer.write(self._named(BEFORE), box, block.before)
+                writer.write(self._named(rasters.BEFORE), box, block.before)
                 self._change[place] = _change(block)
         elif block.before.size:
             change = np.where(inside, _change(block), np.float32(np.nan))
@@ -273,9 +262,9 @@ class _Writer:
     ) -> None:
         """Severity of a block of an area of interest, where no perimeter tells which ground is unburnt."""
         classes = classify(change)
-        writer.write(self._named(BEFORE), box, block.before)
-        writer.write(DNBR, box, np.where(np.isnan(change), np.float32(DNBR.nodata or 0), change))
-        writer.write(SEVERITY, box, classes)
+        writer.write(self._named(rasters.BEFORE), box, block.before)
+        writer.write(rasters.DNBR, box, np.where(np.isnan(change), np.float32(rasters.DNBR.nodata or 0), change))
+        writer.write(rasters.SEVERITY, box, classes)
         for name, area_ha in severity_ha(classes, self._frame.resolution_m**2 / SQUARE_M_PER_HA, burned).items():
             self._severity_ha[name] = self._severity_ha.get(name, 0.0) + area_ha
 

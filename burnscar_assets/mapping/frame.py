@@ -187,7 +187,7 @@ def transform_of(box: Box, resolution_m: float) -> affine.Affine:
 
 
 def rasterize(
-    shape: shapely.Geometry, transform: affine.Affine, size: tuple[int, int], *, touched: bool = False
+    shape: shapely.Geometry, transform: affine.Affine, size: tuple[int, ...], *, touched: bool = False
 ) -> npt.NDArray[np.bool_]:
     """Which pixels lie in a geometry of their own coordinate system: by their centres, or all that it touches."""
     if shape.is_empty:

@@ -13,7 +13,6 @@ from typing import Final
 import geopandas as gpd
 import numpy as np
 import shapely
-from affine import Affine
 from numpy.typing import NDArray
 from rasterio.transform import from_gcps
 
@@ -235,17 +234,6 @@ def _perimeter_raster(path: Path) -> gpd.GeoDataFrame:
     found = shapes(inside.astype(np.uint8), mask=inside, transform=transform)
     together = shapely.union_all([shapely.geometry.shape(outline) for outline, _ in found])
     return gpd.GeoDataFrame(geometry=[together], crs=place.crs)
-
-
-def pixel_boxes(grid: Grid, shape: tuple[int, ...]) -> tuple[float, float, float, float]:
-    """West, east, south and north edges of a raster, in units of its CRS."""
-    transform: Affine = grid.transform
-    return (
-        transform.c,
-        transform.c + shape[1] * transform.a,
-        transform.f + shape[0] * transform.e,
-        transform.f,
-    )
 
 
 def measured(image: OpenImage, numbers: Numbers, offset: float | None, option: str) -> Measured:

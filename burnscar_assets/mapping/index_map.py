@@ -18,7 +18,8 @@ import shapely
 from numpy.typing import NDArray
 
 from burnscar_assets.errors import InputError
-from burnscar_assets.mapping.agreement import Agreement, compare, enclosed, rank_disagreements, rasterized
+from burnscar_assets.mapping.agreement import Agreement, compare, enclosed, rank_disagreements
+from burnscar_assets.mapping.frame import rasterize
 from burnscar_assets.mapping.grid import NO_ANSWER, Grid
 from burnscar_assets.mapping.images import Images
 from burnscar_assets.mapping.old_scars import LEAST_BURNED_DNBR
@@ -142,8 +143,6 @@ def map_images(
     perimeter: shapely.Geometry | None = None,
     *,
     threshold: float | None = None,
-    min_area_ha: float = MIN_AREA_HA,
-    min_hole_ha: float = MIN_HOLE_HA,
     notes: Iterable[str] = (),
 ) -> IndexMap:
     """Map burned ground by NBR, or by dNBR and with severity if there is an image before the fire.
@@ -152,56 +151,47 @@ def map_images(
         images: burn ratios.
         perimeter: official perimeter in the images' CRS, to compare with.
         threshold: burned is below it (NBR) or from it on (dNBR); None: found without labels.
-        min_area_ha: minimum mapping unit of burned patches.
-        min_hole_ha: minimum mapping unit of unburned islands.
         notes: what else a reader must know.
 
     Raises:
         InputError: the perimeter can't be compared with, the threshold lies beyond the index, or the index is the same
             everywhere.
     """
-    grid = images.grid
-    check_threshold(threshold, of_change=images.before is not None)
+    grid, of_change = images.grid, images.before is not None
+    check_threshold(threshold, of_change=of_change)
     change = None if images.before is None else dnbr(images.before, images.after)
     index = images.after if change is None else change
-    cut = _threshold(index, threshold, of_change=change is not None)
-    over = index < cut.value if change is None else index >= cut.value
-    raw = np.where(np.isnan(index), NO_ANSWER, over).astype(np.uint8)
-    burned = sieve(raw, grid.pixel_ha, min_area_ha=min_area_ha, min_hole_ha=min_hole_ha)
-    inside = None if perimeter is None else rasterized(perimeter, burned.shape, grid.transform)
-    if inside is not None and not (inside & (burned != NO_ANSWER)).any():
+    cut = _threshold(index, threshold, of_change=of_change)
+    raw = np.where(np.isnan(index), NO_ANSWER, index >= cut.value if of_change else index < cut.value).astype(np.uint8)
+    burned = sieve(raw, grid.pixel_ha, min_area_ha=MIN_AREA_HA, min_hole_ha=MIN_HOLE_HA)
+    polygons = burned_polygons(burned, None, grid.transform, grid.crs)
+    inside = None if perimeter is None else _inside(perimeter, burned, grid)
+    classes, hectares, offset = (None,) * 3 if change is None else _severity(change, burned == 1, inside, grid)
+    agreement = None if perimeter is None else compare(burned, burned != NO_ANSWER, perimeter, grid.transform, grid.crs)
+    every = (*images.notes, *notes, *_unanswered(agreement), *_notes(images, cut, of_change, inside, offset))
+    return IndexMap(
+        grid, "dnbr" if of_change else "nbr", index, cut, burned, polygons, classes, hectares, offset,
+        perimeter, agreement, images.simulated, every,
+    )  # fmt: skip
+
+
+def _inside(perimeter: shapely.Geometry, burned: NDArray[np.uint8], grid: Grid) -> NDArray[np.bool_]:
+    """(height, width) the perimeter's pixels, of which the images must show some."""
+    inside = rasterize(perimeter, grid.transform, burned.shape)
+    if not (inside & (burned != NO_ANSWER)).any():
         raise InputError(
             "the images have no pixel with data inside the official perimeter: is it of this fire, does it say its CRS?"
         )
-    classes = offset = hectares = None
-    if change is not None:
-        offset = None if inside is None else phenology_offset(change, inside, grid)
-        classes = classify(change if offset is None else (change - np.float32(offset.dnbr)))
-        outlines = (burned == 1) | enclosed(burned == 1)
-        hectares = severity_ha(classes, grid.pixel_ha, outlines if inside is None else inside)
-    agreement = None if perimeter is None else compare(burned, burned != NO_ANSWER, perimeter, grid.transform, grid.crs)
-    return IndexMap(
-        grid=grid,
-        index_name="nbr" if change is None else "dnbr",
-        index=index,
-        threshold=cut,
-        burned=burned,
-        polygons=burned_polygons(
-            burned, None, grid.transform, grid.crs, min_area_ha=min_area_ha, min_hole_ha=min_hole_ha
-        ),
-        severity=classes,
-        severity_ha=hectares,
-        offset=offset,
-        perimeter=perimeter,
-        agreement=agreement,
-        simulated=images.simulated,
-        notes=(
-            *images.notes,
-            *notes,
-            *_unanswered(agreement),
-            *_notes(images, cut, change is not None, inside, offset),
-        ),
-    )
+    return inside
+
+
+def _severity(
+    change: FloatArray, burned: NDArray[np.bool_], inside: NDArray[np.bool_] | None, grid: Grid
+) -> tuple[NDArray[np.uint8], dict[str, float], Offset | None]:
+    """Classes of severity, hectares of each within the perimeter, else within the map's outlines, and the offset."""
+    offset = None if inside is None else phenology_offset(change, inside, grid)
+    classes = classify(change if offset is None else (change - np.float32(offset.dnbr)))
+    return classes, severity_ha(classes, grid.pixel_ha, burned | enclosed(burned) if inside is None else inside), offset
 
 
 def check_threshold(threshold: float | None, *, of_change: bool) -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import repeat
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ import shapely
 
 from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.dataset.config import before_layer, close_files
-from burnscar_assets.evaluation.map_rules import MapRules
+from burnscar_assets.evaluation.rules import MapRules
 from burnscar_assets.mapping.fire_scenes import TRUTH_UNKNOWN, FireScene
 from burnscar_assets.mapping.folder import MapInputs, is_whole, write_map
 from burnscar_assets.mapping.frame import Box, Frame, frame_around, project
@@ -27,7 +27,6 @@ from burnscar_assets.mapping.mosaic import LayerImage, Mosaic, Validity, read_mo
 from burnscar_assets.mapping.rasters import BlockStore, MadeBlock
 from burnscar_assets.mapping.reference import Reference
 from burnscar_assets.mapping.scenes import (
-    Archive,
     Found,
     ImageFacts,
     find_before,
@@ -47,21 +46,7 @@ DATASET: Final = "dataset"
 BLOCKS = "blocks"
 
 
-class MapImages(Protocol):
-    """Images of a map's blocks, read when they are asked for."""
-
-    @property
-    def facts(self) -> ImageFacts:
-        """What is known of them before they are read."""
-
-    def after(self, boxes: Sequence[Box]) -> Iterable[Mosaic]:
-        """Images after the fire of some boxes of the map's grid, in the sensor's bands."""
-
-    def before(self, boxes: Sequence[Box], bands: Sequence[str]) -> Iterable[Mosaic | None]:
-        """The same before the fire, in some bands; None for each box if there is no such image."""
-
-
-class _OfFireScene:
+class _SceneImages:
     """Images that were read once for all that are judged on them."""
 
     def __init__(self, scene: FireScene, sensor: Sensor) -> None:
@@ -81,14 +66,15 @@ class _OfFireScene:
             yield None if image is None else image.of_bands(self._scene.bands, bands)
 
 
-class _OfArchive:
+class _ArchiveImages:
     """Images put together from scenes that were found for this map."""
 
     def __init__(
         self, spec: MapSpec, frame: Frame, found: tuple[Found, Found | None], first_day: datetime | None
     ) -> None:
         self._spec, self._frame, self._first_day = spec, frame, first_day
-        self._after, self._before = found
+        self._after, before = found
+        self._before = before if before is not None and before.scenes else None
 
     @property
     def facts(self) -> ImageFacts:
@@ -109,6 +95,10 @@ class _OfArchive:
         return read_mosaics(self._before, self._frame, boxes, bands, self._spec.imagery)
 
 
+_MapImages = _SceneImages | _ArchiveImages
+"""Images of a map's blocks, read when they are asked for; `before` gives None where there is no such image."""
+
+
 @contextmanager
 def open_images(
     task: MapTask,
@@ -118,7 +108,7 @@ def open_images(
     lattice: Lattice,
     scene: FireScene | None,
     progress: Progress,
-) -> Iterator[MapImages]:
+) -> Iterator[_MapImages]:
     """The images of a map, and nothing left open after them.
 
     Args:
@@ -136,35 +126,20 @@ def open_images(
     """
     if scene is not None:
         scene.check_layer(spec.imagery.layer)
-        yield _OfFireScene(scene, spec.sensor)
+        yield _SceneImages(scene, spec.sensor)
         return
     archive = open_archive(spec.data_root, task.work / DATASET, spec.imagery.layer, spec.settings.mosaics)
     try:
-        found = _find(task, spec, archive, frame, boxes, lattice, progress)
-        yield _OfArchive(spec, frame, found, task.before_start)
+        reach = [lattice.reach(box) for box in boxes]
+        after, before = find_scenes(archive, frame, reach, task.after, spec.imagery, "after", progress), None
+        if task.before is not None and after.scenes:
+            season = None if task.fire_id is None else task.after
+            before = find_before(archive, frame, boxes, task.before, season, spec.imagery, "before", progress)
+        yield _ArchiveImages(spec, frame, (after, before), task.before_start)
     finally:
         close_files(archive.source)
     if archive.config.data_source is not None and archive.config.data_source.ingest:
         shutil.rmtree(task.work / DATASET, ignore_errors=True)
-
-
-def _find(
-    task: MapTask,
-    spec: MapSpec,
-    archive: Archive,
-    frame: Frame,
-    boxes: Sequence[Box],
-    lattice: Lattice,
-    progress: Progress,
-) -> tuple[Found, Found | None]:
-    """Scenes after the fire, and those before it if they are wanted and there are any."""
-    reach = [lattice.reach(box) for box in boxes]
-    after = find_scenes(archive, frame, reach, task.after, spec.imagery, "after", progress)
-    if task.before is None or not after.scenes:
-        return after, None
-    season = None if task.fire_id is None else task.after
-    before = find_before(archive, frame, boxes, task.before, season, spec.imagery, "before", progress)
-    return after, before if before.scenes else None
 
 
 @dataclass(frozen=True)
@@ -267,7 +242,7 @@ def mapped_boxes(task: MapTask, frame: Frame, block_px: int) -> list[Box]:
 def _make_blocks(
     inputs: MapInputs,
     model: Predictor,
-    images: MapImages,
+    images: _MapImages,
     lattice: Lattice,
     store: BlockStore,
     progress: Progress,

@@ -1,5 +1,6 @@
 """Decides, from tables and settings alone, which maps a fire year gets, or what an area of interest asks for."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -70,26 +71,11 @@ def plan_year(settings: Settings, root: DataRoot, fire_year: int, setup: str = O
     )
 
 
-def plan_aoi(
-    settings: Settings,
-    root: DataRoot,
-    aoi: Aoi,
-    days: tuple[datetime, datetime],
-    *,
-    before: tuple[datetime, datetime] | None = None,
-    year: int | None = None,
-    setup: str = OWN,
-    name: str | None = None,
-    out: Path | None = None,
-    source: str | None = None,
-    reference: Path | None = None,
-    yes: bool = False,
-) -> MapSpec:
-    """The map of an area of interest.
+@dataclass(frozen=True)
+class AoiRequest:
+    """What a person asks of the map of an area of interest.
 
-    Args:
-        settings: of the world, or of a set-up.
-        root: with the set-up's part.
+    Attributes:
         aoi: the area.
         days: first and last day that imagery may be from.
         before: the same of an image before the fire, for severity; without them there is none.
@@ -97,25 +83,39 @@ def plan_aoi(
         setup: name of the set-up.
         name: of the map's folder; without one, the area's and the days.
         out: folder to put it in, below `aoi`; without one, among the maps of the world.
-        source: where the area is from; without one, the area's own word.
         reference: vector file of points that a person drew on this map; samples of fires' maps tell nothing of it.
         yes: whether it may keep the model busy for long.
+    """
+
+    aoi: Aoi
+    days: tuple[datetime, datetime]
+    before: tuple[datetime, datetime] | None = None
+    year: int | None = None
+    setup: str = OWN
+    name: str | None = None
+    out: Path | None = None
+    reference: Path | None = None
+    yes: bool = False
+
+
+def plan_aoi(settings: Settings, root: DataRoot, request: AoiRequest) -> MapSpec:
+    """The map of an area of interest, by the settings and below the root of the world, or of a set-up.
 
     Raises:
         InputError: days are in the wrong order.
         MissingDataError: there is no checkpoint.
     """
-    first, last = days
+    aoi, (first, last), year = request.aoi, request.days, request.year
     if last < first:
         raise InputError(f"--end {last:%Y-%m-%d} is before --start {first:%Y-%m-%d}: give the first day, then the last")
     span = TimeSpan.of_days(first, last)
-    earlier = None if before is None else _span_before(before, first)
+    earlier = None if request.before is None else _span_before(request.before, first)
     chosen = _checkpoint_year(root, working_region().fire_year(first)) if year is None else year
-    folder_name = safe_name(name or f"{aoi.name}-{first:%Y%m%d}-{last:%Y%m%d}")
-    place = root.maps(None) if out is None else out / root.maps(None).name
+    folder_name = safe_name(request.name or f"{aoi.name}-{first:%Y%m%d}-{last:%Y%m%d}")
+    place = root.maps(None) if request.out is None else request.out / root.maps(None).name
     task = MapTask(
         name=folder_name,
-        title=name or aoi.name,
+        title=request.name or aoi.name,
         folder=place / folder_name,
         work=root.map_work(None) / folder_name,
         area=shapely.to_wkt(aoi.geometry, rounding_precision=-1),
@@ -123,15 +123,15 @@ def plan_aoi(
         end=span.end,
         before_start=earlier.start if earlier else None,
         before_end=earlier.end if earlier else None,
-        source=source or f"area of interest, {aoi.origin}",
+        source=f"area of interest, {aoi.origin}",
     )
     return MapSpec(
-        **common_of(settings, root, chosen, setup),
+        **common_of(settings, root, chosen, request.setup),
         tasks=(task,),
-        reference=None if reference is None else reference.resolve(),
+        reference=None if request.reference is None else request.reference.resolve(),
         title="Burned area, areas of interest",
         pages=place,
-        may_take_long=yes,
+        may_take_long=request.yes,
     )
 
 

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from burnscar_assets.dataset.tile_plots import Composite, composites
 from burnscar_assets.mapping.fire_scenes import TRUTH_BURNT, FireScene
-from burnscar_assets.mapping.grid import NO_ANSWER
-from burnscar_assets.mapping.images import pixel_boxes
+from burnscar_assets.mapping.grid import NO_ANSWER, Grid
 from burnscar_assets.mapping.mosaic import Mosaic
 from burnscar_assets.mapping.severity import SEVERITY_CLASSES
 from burnscar_assets.sensors.sensor import Sensor
@@ -154,7 +153,7 @@ def plot_index_map(found: "IndexMap", title: str) -> "Figure":
         axes.set_xticks([])
         axes.set_yticks([])
         axes.set(xlabel="", ylabel="")
-        west, east, south, north = pixel_boxes(found.grid, found.burned.shape)
+        west, east, south, north = _edges_of(found.grid, found.burned.shape)
         axes.set_xlim(west, east)
         axes.set_ylim(south, north)
         _scale_bar(axes, found)
@@ -199,7 +198,7 @@ def _draw_severity(axes: "Axes", found: "IndexMap") -> None:
 
 
 def _scale_bar(axes: "Axes", found: "IndexMap") -> None:
-    west, east, south, north = pixel_boxes(found.grid, found.burned.shape)
+    west, east, south, north = _edges_of(found.grid, found.burned.shape)
     length_m = 10 ** np.floor(np.log10((east - west) * found.grid.metres_per_unit / 4))
     length = length_m / found.grid.metres_per_unit
     left, bottom = west + (east - west) * 0.03, south + (north - south) * 0.04
@@ -211,5 +210,16 @@ def _scale_bar(axes: "Axes", found: "IndexMap") -> None:
 def _show(axes: "Axes", found: "IndexMap", pixels: NDArray[np.generic], **how: Any) -> "AxesImage":
     """Draw a raster where it lies; every n-th pixel of a large one, so that the picture stays small."""
     step = max(1, int(np.ceil(max(pixels.shape) / INDEX_PX)))
-    extent = pixel_boxes(found.grid, pixels.shape)
+    extent = _edges_of(found.grid, pixels.shape)
     return axes.imshow(pixels[::step, ::step], extent=extent, interpolation="nearest", **how)
+
+
+def _edges_of(grid: Grid, shape: tuple[int, ...]) -> tuple[float, float, float, float]:
+    """West, east, south and north edges of a raster, in units of its CRS."""
+    transform = grid.transform
+    return (
+        transform.c,
+        transform.c + shape[1] * transform.a,
+        transform.f + shape[0] * transform.e,
+        transform.f,
+    )

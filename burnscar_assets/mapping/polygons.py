@@ -6,7 +6,7 @@ burned pixels touch, corners included: no patch and no island that burned ground
 another, so the outlines are those that the whole raster would give.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ from scipy.sparse.csgraph import connected_components
 from shapely.geometry import shape
 
 from burnscar_assets.errors import InputError
-from burnscar_assets.mapping.frame import Box, Frame, transform_of
+from burnscar_assets.mapping.frame import Box, Frame, around, transform_of
 from burnscar_assets.mapping.grid import NO_ANSWER, Grid, check_raster, grid_of
 from burnscar_assets.mapping.rasters import BURNED, PROBABILITY
 from burnscar_assets.storage.atomic import atomic_file
@@ -278,21 +278,16 @@ def polygons_by_blocks(
     with rasterio.open(folder / BURNED.file) as burned, rasterio.open(folder / PROBABILITY.file) as probability:
         parts = []
         for group in _groups(burned, frame, block_px) or [[frame.blocks(block_px)[0]]]:
-            around = _box_around(group)
-            pixels = _read(burned, frame, around)
+            whole = around(group)
+            pixels = _read(burned, frame, whole)
             others = np.ones(pixels.shape, bool)
             for box in group:
-                others[box.slices_in(around)] = False
+                others[box.slices_in(whole)] = False
             pixels[others & (pixels == 1)] = 0
+            place = transform_of(whole, frame.resolution_m)
+            known = _read(probability, frame, whole)
             parts.append(
-                burned_polygons(
-                    pixels,
-                    _read(probability, frame, around),
-                    transform_of(around, frame.resolution_m),
-                    frame.crs,
-                    min_area_ha=min_area_ha,
-                    min_hole_ha=min_hole_ha,
-                )
+                burned_polygons(pixels, known, place, frame.crs, min_area_ha=min_area_ha, min_hole_ha=min_hole_ha)
             )
     found = [part for part in parts if len(part)] or parts[:1]
     together = gpd.GeoDataFrame(pd.concat(found, ignore_index=True), crs=frame.crs)
@@ -342,15 +337,6 @@ def _widened(edge: Mask) -> Mask:
     return wide
 
 
-def _box_around(group: Sequence[Box]) -> Box:
-    return Box(
-        min(box.left for box in group),
-        min(box.top for box in group),
-        max(box.right for box in group),
-        max(box.bottom for box in group),
-    )
-
-
 def _read(source: rasterio.DatasetReader, frame: Frame, box: Box) -> npt.NDArray[Any]:
     rows, columns = box.slices_in(frame.box)
     return np.asarray(source.read(1, window=Window.from_slices(rows, columns)))
@@ -362,9 +348,8 @@ def write_polygons(
     *,
     perimeter: gpd.GeoDataFrame | gpd.GeoSeries | None = None,
     simulated: bool = False,
-    stem: str = POLYGONS_STEM,
 ) -> list[Path]:
-    """Write polygons as `<stem>.gpkg`, `<stem>.parquet` and `<stem>.geojson`.
+    """Write polygons as `burned_area.gpkg`, `.parquet` and `.geojson`.
 
     The GeoPackage has the layer `burned` and, if given, `perimeter`, both in the polygons' CRS; GeoParquet has that
     CRS too, and each polygon's bounding box as its covering (GeoParquet 1.1); GeoJSON follows RFC 7946 (EPSG:4326,
@@ -375,7 +360,6 @@ def write_polygons(
         folder: folder to write to.
         perimeter: official perimeter, in any CRS.
         simulated: whether imagery or perimeter is simulated; a column of each layer says so.
-        stem: name of the files, without ending.
 
     Returns:
         Paths of the three files.
@@ -384,7 +368,7 @@ def write_polygons(
         StorageError: they can't be written.
     """
     burned = polygons.assign(simulated=simulated)
-    geopackage, parquet, geojson = (folder / f"{stem}.{ending}" for ending in POLYGON_ENDINGS)
+    geopackage, parquet, geojson = (folder / f"{POLYGONS_STEM}.{ending}" for ending in POLYGON_ENDINGS)
     with _whole(geopackage) as path, _fixed_date():
         burned.to_file(path, layer=BURNED_LAYER, driver="GPKG", geometry_type="Polygon")
         if perimeter is not None:

@@ -88,6 +88,7 @@ GROUND: Final = Raster(
     "1 the model was trained on it, 2 another burn of the season, 3 an older scar, 4 an old scar by the image before "
     "that the model calls burnt, else 0",
 )
+ALL: Final = (PROBABILITY, BURNED, ACQUIRED, VALIDITY, AFTER, BEFORE, DNBR, SEVERITY, GROUND)
 
 
 class RasterWriter:

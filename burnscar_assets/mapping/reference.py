@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import shapely
 from numpy.typing import NDArray
@@ -43,7 +42,8 @@ _FIELDS: Final = {
     SEEN: "burnt or unburnt, as was seen there",
     FIRE_ID: "the fire whose map the point was drawn on",
 }
-Codes = npt.NDArray[np.int8]
+Codes = NDArray[np.int8]
+Floats = NDArray[np.float64]
 FEW_SAMPLES: Final = 25
 """Fewer samples of a class make its interval doubtful itself (Olofsson et al. ask for 50, and never below 20–30)."""
 
@@ -60,8 +60,8 @@ class MapSample:
     """
 
     name: str
-    row: npt.NDArray[np.int64]
-    column: npt.NDArray[np.int64]
+    row: NDArray[np.int64]
+    column: NDArray[np.int64]
     seen: Codes
     stratum: Codes
 
@@ -79,7 +79,7 @@ class SampledMap:
         self.sample = sample
         self._mapped = np.full(len(sample.row), NO_ANSWER, np.uint8)
 
-    def look(self, box: Box, frame: Frame, burned: npt.NDArray[np.uint8]) -> None:
+    def look(self, box: Box, frame: Frame, burned: NDArray[np.uint8]) -> None:
         """Look up the points in a block: (height, width) 1 burnt, 0 unburnt, NO_ANSWER."""
         rows, columns = box.slices_in(frame.box)
         row, column = self.sample.row - rows.start, self.sample.column - columns.start
@@ -98,7 +98,7 @@ class SampledMap:
         return int((known & (stratum != NO_STRATUM) & (stratum != self._class)).sum())
 
     @property
-    def counts(self) -> npt.NDArray[np.int64]:
+    def counts(self) -> NDArray[np.int64]:
         """(2, 2) points by class of the map (rows) and class that was seen (columns), in the order of CLASS_NAMES."""
         known = self._mapped != NO_ANSWER
         found = np.zeros((len(CLASS_NAMES), len(CLASS_NAMES)), np.int64)
@@ -190,7 +190,7 @@ def read_reference(path: Path, *, of_fires: bool) -> Reference:
     return Reference(path, gpd.GeoDataFrame(classes | {FIRE_ID: fires}, geometry=places, crs=GEOGRAPHIC_CRS))
 
 
-def _are_points(shapes: "gpd.GeoSeries") -> npt.NDArray[np.bool_]:
+def _are_points(shapes: "gpd.GeoSeries") -> NDArray[np.bool_]:
     kinds = shapely.get_type_id(shapes.to_numpy())
     points = np.isin(kinds, (shapely.GeometryType.POINT, shapely.GeometryType.MULTIPOINT))
     return np.asarray(points & ~shapely.is_empty(shapes.to_numpy()))
@@ -289,11 +289,15 @@ def estimate_area(
         name for name, area, size in zip(names, mapped, matrix.sum(axis=1), strict=True) if area > 0 and not size
     ]
     weights = np.full(len(names), np.nan) if missing else mapped / mapped.sum()
-    figures = _figures(weights, matrix, quantile)
+    figures = _figures(mapped, weights, matrix, quantile)
+    overall = {field: float(figures.pop(field)[0]) for field in ("overall_accuracy", "overall_accuracy_se")}
+    samples = {"samples_mapped": matrix.sum(axis=1).astype(int), "samples_true": matrix.sum(axis=0).astype(int)}
     return AreaEstimate(
-        classes=tuple(_classes(names, mapped, matrix, figures)),
-        overall_accuracy=figures.overall,
-        overall_accuracy_se=figures.overall_error,
+        classes=tuple(
+            ClassArea(name, **{field: values[place].item() for field, values in (figures | samples).items()})
+            for place, name in enumerate(names)
+        ),
+        **overall,
         confidence=confidence,
         notes=(
             *(f"no estimate: no sample of known ground lies where {name} is mapped" for name in missing),
@@ -303,51 +307,39 @@ def estimate_area(
     )
 
 
-@dataclass(frozen=True)
-class _Figures:
-    """(k,) shares of area with standard errors and intervals, user's and producer's accuracies; the overall one."""
+def _figures(mapped: Floats, weights: Floats, matrix: Floats, quantile: float) -> dict[str, Floats]:
+    """Equations 1–11 for (k,) areas, their shares, and (k, k) counts: (k,) by field of `ClassArea`, NaN without area.
 
-    share: NDArray[np.float64]
-    share_error: NDArray[np.float64]
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
-    users: NDArray[np.float64]
-    users_error: NDArray[np.float64]
-    producers: NDArray[np.float64]
-    producers_error: NDArray[np.float64]
-    overall: float
-    overall_error: float
-
-
-def _figures(weights: NDArray[np.float64], matrix: NDArray[np.float64], quantile: float) -> _Figures:
-    """Equations 1–11 for (k,) shares of the mapped area and (k, k) counts; NaN where a class has no area."""
+    `overall_accuracy` and `overall_accuracy_se` are (1,).
+    """
     sizes = matrix.sum(axis=1, keepdims=True)
     rates = np.divide(matrix, sizes, out=np.zeros_like(matrix), where=sizes > 0)
     rate_variance = _variances(rates, sizes, quantile)
     low, high = _wilson(rates, sizes, quantile)
     cells = weights[:, np.newaxis] * rates
     cell_variance = np.square(weights)[:, np.newaxis] * rate_variance
-    share, right = cells.sum(axis=0), np.diag(cells)
+    share, right, total = cells.sum(axis=0), np.diag(cells), mapped.sum()
     own, others = np.diag(cell_variance), cell_variance.sum(axis=0) - np.diag(cell_variance)
     with np.errstate(divide="ignore", invalid="ignore"):
         users = np.where(sizes[:, 0] > 0, np.diag(rates), np.nan)
         producers = right / share
         producers_error = np.sqrt(np.square(1 - producers) * own + np.square(producers) * others) / share
-    return _Figures(
-        share=share,
-        share_error=np.sqrt(cell_variance.sum(axis=0)),
-        low=share - _reach(weights, rates - low),
-        high=share + _reach(weights, high - rates),
-        users=users,
-        users_error=np.sqrt(np.diag(rate_variance)),
-        producers=producers,
-        producers_error=producers_error,
-        overall=float(right.sum()),
-        overall_error=float(np.sqrt(own.sum())),
-    )
+    return {
+        "mapped_ha": mapped,
+        "area_ha": share * total,
+        "standard_error_ha": np.sqrt(cell_variance.sum(axis=0)) * total,
+        "low_ha": (share - _reach(weights, rates - low)) * total,
+        "high_ha": (share + _reach(weights, high - rates)) * total,
+        "users_accuracy": users,
+        "users_accuracy_se": np.sqrt(np.diag(rate_variance)),
+        "producers_accuracy": producers,
+        "producers_accuracy_se": producers_error,
+        "overall_accuracy": right.sum(keepdims=True),
+        "overall_accuracy_se": np.sqrt(own.sum(keepdims=True)),
+    }
 
 
-def _variances(rates: NDArray[np.float64], sizes: NDArray[np.float64], quantile: float) -> NDArray[np.float64]:
+def _variances(rates: Floats, sizes: Floats, quantile: float) -> Floats:
     """(k, k) variances of the rates of each mapped class."""
     cautious = (rates * sizes + quantile**2 / len(rates)) / (sizes + quantile**2)
     unanimous = rates.max(axis=1, keepdims=True) == 1
@@ -358,9 +350,7 @@ def _variances(rates: NDArray[np.float64], sizes: NDArray[np.float64], quantile:
     )
 
 
-def _wilson(
-    rates: NDArray[np.float64], sizes: NDArray[np.float64], quantile: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _wilson(rates: Floats, sizes: Floats, quantile: float) -> tuple[Floats, Floats]:
     """Wilson's score interval of each rate (1927); from 0 to 1 without samples."""
     divisor = sizes + quantile**2
     middle = (rates * sizes + quantile**2 / 2) / divisor
@@ -368,36 +358,11 @@ def _wilson(
     return np.minimum(middle - reach, rates), np.maximum(middle + reach, rates)
 
 
-def _reach(weights: NDArray[np.float64], off: NDArray[np.float64]) -> NDArray[np.float64]:
+def _reach(weights: Floats, off: Floats) -> Floats:
     return np.asarray(np.sqrt(np.square(weights[:, np.newaxis] * off).sum(axis=0)))
 
 
-def _classes(
-    names: Sequence[str],
-    mapped: NDArray[np.float64],
-    matrix: NDArray[np.float64],
-    figures: _Figures,
-) -> Iterator[ClassArea]:
-    total = float(mapped.sum())
-    for place, name in enumerate(names):
-        share, error = float(figures.share[place]), float(figures.share_error[place])
-        yield ClassArea(
-            name=name,
-            mapped_ha=float(mapped[place]),
-            area_ha=share * total,
-            standard_error_ha=error * total,
-            low_ha=float(figures.low[place]) * total,
-            high_ha=float(figures.high[place]) * total,
-            users_accuracy=float(figures.users[place]),
-            users_accuracy_se=float(figures.users_error[place]),
-            producers_accuracy=float(figures.producers[place]),
-            producers_accuracy_se=float(figures.producers_error[place]),
-            samples_mapped=int(matrix[place].sum()),
-            samples_true=int(matrix[:, place].sum()),
-        )
-
-
-def _doubts(names: Sequence[str], matrix: NDArray[np.float64]) -> Iterator[str]:
+def _doubts(names: Sequence[str], matrix: Floats) -> Iterator[str]:
     """What a reader must know of an estimate."""
     for name, seen in zip(names, matrix, strict=True):
         size = int(seen.sum())
@@ -413,7 +378,7 @@ def _quantile(confidence: float) -> float:
     return float(ndtri((1 + confidence) / 2))
 
 
-def _check(mapped: NDArray[np.float64], matrix: NDArray[np.float64]) -> None:
+def _check(mapped: Floats, matrix: Floats) -> None:
     k = len(mapped)
     if k < 2 or matrix.shape != (k, k):
         raise InputError(f"{k} mapped classes need counts of shape ({k}, {k}), not {matrix.shape}")

@@ -17,9 +17,9 @@ import shapely
 
 from burnscar_assets.classes import BURNT, UNBURNT, UNLABELLED, Split
 from burnscar_assets.crs import GEOGRAPHIC_CRS
+from burnscar_assets.mapping.fires import task_of
 from burnscar_assets.mapping.frame import Box, Frame, frame_around, project, zone_of
 from burnscar_assets.mapping.ground import told_apart
-from burnscar_assets.mapping.fires import task_of
 from burnscar_assets.mapping.spec import MapTask
 from burnscar_assets.sampling.folds import ground_of
 from burnscar_assets.sampling.ground import Pieces

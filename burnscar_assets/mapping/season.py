@@ -14,9 +14,9 @@ from pydantic import Field
 from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.errors import MissingDataError
 from burnscar_assets.evaluation.champion_record import champion_folder, champion_manifest
+from burnscar_assets.mapping.fires import task_of
 from burnscar_assets.mapping.mapper import MapSummary, make_maps, map_row, remove_others
 from burnscar_assets.mapping.pages.site import write_pages
-from burnscar_assets.mapping.fires import task_of
 from burnscar_assets.mapping.plan import common_of, reference_of
 from burnscar_assets.mapping.spec import MapSpec
 from burnscar_assets.models.manifest import MANIFEST_FILE

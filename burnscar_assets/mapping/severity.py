@@ -2,7 +2,7 @@
 
 Indices are unscaled: dNBR lies between −2 and 2. Tables of thresholds are often for dNBR × 1,000, as files of USGS
 are; divide by 1,000 first. Sources: Key and Benson (2006), Landscape Assessment, FIREMON, table LA-2 (dNBR, classes,
-offset); Miller and Thode (2007), Remote Sensing of Environment 109 (RdNBR); RBR is in `imagery/indices.py`.
+offset).
 The thresholds are those of forests of the northern Rocky Mountains; without plots on the ground a class is a degree of
 change, not of damage. Grass and chaparral change little or recover within weeks.
 """
@@ -50,9 +50,6 @@ SEVERITY_CLASSES: Final = (
 )
 UNBURNED_CODE: Final = 3
 
-LEAST_PREFIRE_NBR: Final = 0.001
-"""RdNBR divides by the root of the pre-fire NBR, kept this far from zero, as Miller and Thode do."""
-
 RING_M: Final = (150.0, 1_150.0)
 """Distance from burned ground of the ring whose change is taken for phenology, as negatives of the ring are sampled."""
 
@@ -67,14 +64,6 @@ def dnbr(
 ) -> FloatArray:
     """NBR before − NBR after the fire from digital numbers without an offset; NaN where a band is 0 (no data)."""
     return difference(nbr(before_nir, before_swir), nbr(after_nir, after_swir))
-
-
-def rdnbr(change: FloatArray, nbr_before: FloatArray) -> FloatArray:
-    """Relative dNBR, dNBR / √|NBR before|; high where much of what was there burnt.
-
-    Miller and Thode scale dNBR by 1,000 and NBR under the root not, so theirs is 1,000 times this.
-    """
-    return (change / np.sqrt(np.maximum(np.abs(nbr_before), LEAST_PREFIRE_NBR))).astype(np.float32)
 
 
 def classify(change: FloatArray) -> NDArray[np.uint8]:
@@ -108,9 +97,7 @@ class Offset:
     pixels: int
 
 
-def phenology_offset(
-    change: FloatArray, burned: NDArray[np.bool_], grid: Grid, ring_m: tuple[float, float] = RING_M
-) -> Offset | None:
+def phenology_offset(change: FloatArray, burned: NDArray[np.bool_], grid: Grid) -> Offset | None:
     """Change of the unburnt ring about a fire, which season, sun and haze explain, not the fire.
 
     Args:
@@ -118,7 +105,6 @@ def phenology_offset(
         burned: (height, width) burned ground by the perimeter or a map. What it takes for burned is kept out of the
             ring; what burned and isn't in it weighs little in a median.
         grid: of the rasters.
-        ring_m: distance from burned ground, from and to, metres.
 
     Returns:
         The offset, or None if the ring shows fewer than 100 pixels: then nothing is to be subtracted.
@@ -133,7 +119,7 @@ def phenology_offset(
     if not burned.any():
         return None
     distance = ndimage.distance_transform_edt(~burned, sampling=(grid.height_m, grid.width_m))
-    ring = change[(distance >= ring_m[0]) & (distance <= ring_m[1]) & np.isfinite(change)]
+    ring = change[(distance >= RING_M[0]) & (distance <= RING_M[1]) & np.isfinite(change)]
     if len(ring) < FEWEST_RING_PIXELS:
         return None
     median = float(np.median(ring))

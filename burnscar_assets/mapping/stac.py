@@ -7,23 +7,13 @@ from typing import Any, Final
 
 import shapely
 
+from burnscar_assets.mapping import rasters
 from burnscar_assets.mapping.aoi import polygons_of
 from burnscar_assets.mapping.frame import Frame
 from burnscar_assets.mapping.grid import NO_ANSWER
 from burnscar_assets.mapping.ground import OLD_SCAR, OTHER_BURN, REFUSED_SCAR, SEEN
 from burnscar_assets.mapping.mosaic import Validity
-from burnscar_assets.mapping.rasters import (
-    ACQUIRED,
-    AFTER,
-    BEFORE,
-    BURNED,
-    DNBR,
-    GROUND,
-    PROBABILITY,
-    SEVERITY,
-    VALIDITY,
-    Raster,
-)
+from burnscar_assets.mapping.rasters import Raster
 from burnscar_assets.mapping.severity import NO_SEVERITY, SEVERITY_CLASSES
 from burnscar_assets.mapping.spec import MAP_FILE
 from burnscar_assets.text import clean
@@ -61,11 +51,9 @@ _TITLES: Final = {
     ".geojson": "Burned ground as polygons, in longitude and latitude",
     ".json": "Figures and provenance",
 }
-_RASTERS: Final = {
-    raster.file: raster for raster in (PROBABILITY, BURNED, ACQUIRED, VALIDITY, AFTER, BEFORE, DNBR, SEVERITY, GROUND)
-}
-_UNITS: Final = {ACQUIRED: "d"}
-_SCALES: Final = {AFTER: 1e-4, BEFORE: 1e-4}
+_RASTERS: Final = {raster.file: raster for raster in rasters.ALL}
+_UNITS: Final = {rasters.ACQUIRED: "d"}
+_SCALES: Final = {rasters.AFTER: 1e-4, rasters.BEFORE: 1e-4}
 """From digital numbers, whose offset the engine has taken off, to reflectance."""
 
 StacDict = dict[str, Any]
@@ -186,17 +174,17 @@ def _class(value: int, title: str, colour: str | None = None, *, nodata: bool = 
 
 
 _CLASSES: Final = {
-    BURNED: [_class(0, "unburnt"), _class(1, "burnt"), _class(NO_ANSWER, "no answer", nodata=True)],
-    SEVERITY: [
+    rasters.BURNED: [_class(0, "unburnt"), _class(1, "burnt"), _class(NO_ANSWER, "no answer", nodata=True)],
+    rasters.SEVERITY: [
         _class(NO_SEVERITY, "no data", nodata=True),
         *(_class(severity.code, severity.name, severity.colour) for severity in SEVERITY_CLASSES),
     ],
-    VALIDITY: [
+    rasters.VALIDITY: [
         _class(Validity.VALID, "valid"),
         _class(Validity.UNCLEAR, "cloud or shadow"),
         _class(Validity.NO_DATA, "no data", nodata=True),
     ],
-    GROUND: [
+    rasters.GROUND: [
         _class(0, "none of these"),
         _class(SEEN, "trained on"),
         _class(OTHER_BURN, "another burn of the season"),

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from burnscar_assets.classes import BURNT, CLASS_NAMES, Stratum
 from burnscar_assets.errors import InputError
 from burnscar_assets.evaluation.ground import ground_clusters
-from burnscar_assets.evaluation.intervals import cluster_intervals
-from burnscar_assets.evaluation.metrics import Answers, weighted_metrics
+from burnscar_assets.evaluation.metrics import Answers, cluster_intervals, weighted_metrics
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.contracts import PREDICTIONS
 from burnscar_assets.storage.paths import DataRoot

@@ -11,7 +11,7 @@ import yaml
 from rich.markup import escape
 
 from burnscar_assets.comparison.compare import load_report
-from burnscar_assets.comparison.told import comparison_lines
+from burnscar_assets.comparison.report import comparison_lines
 from burnscar_assets.demo.world import SimulatedWorld, build_world
 from burnscar_assets.environment import CONFIGS_DIR, DATA_VARIABLE
 from burnscar_assets.errors import InputError, SettingsError

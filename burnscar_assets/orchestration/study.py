@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.markup import escape
 
 from burnscar_assets.comparison.compare import load_report
-from burnscar_assets.comparison.told import comparison_lines
+from burnscar_assets.comparison.report import comparison_lines
 from burnscar_assets.environment import data_root
 from burnscar_assets.mapping.pages.records import PAGE_FILE
 from burnscar_assets.orchestration.execution import Refreshed, open_runner

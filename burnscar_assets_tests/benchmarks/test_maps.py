@@ -16,8 +16,8 @@ from kit.inner_choice import CHOSEN, choose
 
 from burnscar_assets.comparison.maps import MapField
 from burnscar_assets.comparison.read import Contestant
-from burnscar_assets.evaluation.map_rules import FrameErrors
 from burnscar_assets.evaluation.report import MODEL
+from burnscar_assets.evaluation.rules import FrameErrors
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.contracts import FOLDS, MAP_SCORES
 from burnscar_assets.storage.paths import DataRoot

@@ -9,15 +9,12 @@ import pytest
 from burnscar_assets.comparison.compare import Outcome, compare_setups, load_report, write_report
 from burnscar_assets.comparison.plots import plot_comparison
 from burnscar_assets.comparison.read import Contestant
-from burnscar_assets.comparison.told import HEADINGS, comparison_markdown, comparison_rows, standings_of
+from burnscar_assets.comparison.report import HEADINGS, comparison_markdown, comparison_rows, standings_of
 from burnscar_assets.cost import Cost, write_cost
 from burnscar_assets.errors import InputError, MissingDataError
-from burnscar_assets.evaluation.baseline import NbrThreshold
-from burnscar_assets.evaluation.calibration import Temperature
-from burnscar_assets.evaluation.decision import Decision
+from burnscar_assets.evaluation.calibration import Decision, NbrThreshold, Temperature
 from burnscar_assets.evaluation.key_figures import EvaluationSummary
-from burnscar_assets.evaluation.map_rules import FRAMES, FrameErrors, MapRules
-from burnscar_assets.evaluation.rules import Rules
+from burnscar_assets.evaluation.rules import FRAMES, FrameErrors, MapRules, Rules
 from burnscar_assets.evaluation.separation import SeparationProof
 from burnscar_assets.evaluation.spec import EvaluationReport, Judgement, Season
 from burnscar_assets.evaluation.spec import write_report as write_evaluation

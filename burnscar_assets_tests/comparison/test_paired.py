@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from burnscar_assets.comparison.compare import judge
 from burnscar_assets.comparison.paired import COMPARED, UNDECIDED, Comparison, compare
-from burnscar_assets.comparison.verdict import judge
 from burnscar_assets.evaluation.metrics import Answers
 from burnscar_assets.settings import EvaluationSettings
 

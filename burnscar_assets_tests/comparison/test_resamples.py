@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from burnscar_assets.comparison.resamples import draw_weights
+from burnscar_assets.comparison.paired import draw_weights
 
 
 def test_draws_are_seeded() -> None:

@@ -4,8 +4,7 @@ import geopandas as gpd
 import numpy as np
 import shapely
 
-from burnscar_assets.evaluation.map_scores import MapScore
-from burnscar_assets.evaluation.map_severity import NO_CLASSES
+from burnscar_assets.evaluation.map_scores import NO_CLASSES, MapScore
 from burnscar_assets.storage.contracts import MAP_SCORES
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from burnscar_assets.demo.spectra import BANDS
 from burnscar_assets.errors import InputError
-from burnscar_assets.evaluation.baseline import tune_threshold, window_nbr
+from burnscar_assets.evaluation.calibration import tune_threshold, window_nbr
 from burnscar_assets.evaluation.metrics import Answers, binary_metrics
 from burnscar_assets.sensors.load import default_sensor
 from burnscar_assets.sensors.sensor import BASELINE_OFFSET_DN

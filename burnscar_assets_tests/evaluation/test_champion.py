@@ -34,10 +34,9 @@ from burnscar_assets.evaluation.champion_record import (
     serving,
     windows_seen,
 )
-from burnscar_assets.evaluation.map_rules import FRAMES, MapRules
 from burnscar_assets.evaluation.metrics import Answers
 from burnscar_assets.evaluation.report import MODEL, answers_of
-from burnscar_assets.evaluation.rules import Rules
+from burnscar_assets.evaluation.rules import FRAMES, MapRules, Rules
 from burnscar_assets.evaluation.spec import load_report
 from burnscar_assets.mapping.fire_scenes import read_fire_scenes
 from burnscar_assets.models.manifest import verify_checkpoint

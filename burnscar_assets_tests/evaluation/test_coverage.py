@@ -11,8 +11,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from burnscar_assets.evaluation.intervals import MIN_CLUSTERS, cluster_intervals, effective_of_metrics
-from burnscar_assets.evaluation.metrics import Answers, weighted_metrics
+from burnscar_assets.evaluation.metrics import (
+    MIN_CLUSTERS,
+    Answers,
+    cluster_intervals,
+    effective_of_metrics,
+    weighted_metrics,
+)
 
 SIZES = {
     "demo": (42, 1, 6, 1, 40, 5, 1, 1, 40, 3, 4, 2, 40),

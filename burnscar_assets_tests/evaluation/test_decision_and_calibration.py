@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
-from burnscar_assets.evaluation.calibration import BOUNDS, fit_temperature
-from burnscar_assets.evaluation.decision import fix_decision
+from burnscar_assets.evaluation.calibration import BOUNDS, fit_temperature, fix_decision
 from burnscar_assets.evaluation.metrics import Answers, binary_metrics
 
 Rows = list[tuple[bool, float]]

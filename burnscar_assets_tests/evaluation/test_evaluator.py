@@ -14,7 +14,7 @@ from shapely.geometry import box
 from burnscar_assets.cost import COST_FILE
 from burnscar_assets.demo.spectra import BANDS
 from burnscar_assets.errors import CheckpointError, InputError, MissingDataError
-from burnscar_assets.evaluation.baseline import tune_threshold, window_nbr
+from burnscar_assets.evaluation.calibration import tune_threshold, window_nbr
 from burnscar_assets.evaluation.champion_record import SEEN_FILE, champion_folder, load_champion
 from burnscar_assets.evaluation.evaluator import evaluate
 from burnscar_assets.evaluation.judge import describe_windows

@@ -16,12 +16,11 @@ from burnscar_assets.classes import Split
 from burnscar_assets.errors import MissingDataError
 from burnscar_assets.evaluation.champion_record import serving
 from burnscar_assets.evaluation.evaluator import evaluate
-from burnscar_assets.evaluation.frame_ground import blocks_of, ground_of
 from burnscar_assets.evaluation.frame_pixels import BURNT, FramePixels
 from burnscar_assets.evaluation.frames import answer_frame, fix_rules_of_maps, judge_frames, old_scars
 from burnscar_assets.evaluation.held_out_maps import NO_IMAGE_BEFORE, judge_held_out, lacks_before
-from burnscar_assets.evaluation.map_rules import FRAMES, WINDOWS, MapRules
-from burnscar_assets.evaluation.map_scores import JudgedGround
+from burnscar_assets.evaluation.map_scores import JudgedGround, blocks_of, ground_of
+from burnscar_assets.evaluation.rules import FRAMES, WINDOWS, MapRules
 from burnscar_assets.evaluation.spec import EvaluationSpec, load_report
 from burnscar_assets.mapping.fire_scenes import FireScene, read_fire_scenes
 from burnscar_assets.mapping.frame import Box, Frame, project

@@ -5,15 +5,16 @@ import time
 import numpy as np
 import pytest
 
-from burnscar_assets.evaluation.intervals import (
+from burnscar_assets.evaluation.metrics import (
+    METRICS,
     MIN_CLUSTERS,
+    Answers,
     Interval,
     cluster_intervals,
     effective_clusters,
     metric_intervals,
     t_interval,
 )
-from burnscar_assets.evaluation.metrics import METRICS, Answers
 
 
 def fires_with_skills(fires: int, per_fire: int, seed: int = 0) -> tuple[Answers, list[str]]:

@@ -6,12 +6,9 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from burnscar_assets.evaluation.baseline import NbrThreshold
-from burnscar_assets.evaluation.calibration import Temperature
-from burnscar_assets.evaluation.decision import Decision
+from burnscar_assets.evaluation.calibration import Decision, NbrThreshold, Temperature
 from burnscar_assets.evaluation.frame_pixels import EDGES, FramePixels, Reliability
-from burnscar_assets.evaluation.map_rules import FEWEST_WITH_BEFORE, FRAMES, WINDOWS, MapRules, fix_map_rules
-from burnscar_assets.evaluation.rules import Rules
+from burnscar_assets.evaluation.rules import FEWEST_WITH_BEFORE, FRAMES, WINDOWS, MapRules, Rules, fix_map_rules
 from burnscar_assets.mapping.old_scars import SET_SCAR_BOUND, BurnRatios
 
 WINDOW_PRIOR, GROUND_PRIOR = 0.59, 0.12

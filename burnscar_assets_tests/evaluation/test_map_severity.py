@@ -3,8 +3,13 @@
 import numpy as np
 import pytest
 
-from burnscar_assets.evaluation.map_scores import JudgedGround
-from burnscar_assets.evaluation.map_severity import BURN_CLASSES, NO_CLASSES, hits_by_severity, severity_codes
+from burnscar_assets.evaluation.map_scores import (
+    BURN_CLASSES,
+    NO_CLASSES,
+    JudgedGround,
+    hits_by_severity,
+    severity_codes,
+)
 from burnscar_assets.mapping.old_scars import BurnRatios
 
 SIDE = 100

@@ -1,6 +1,6 @@
 """How whole maps of validation fires do, made up for tests."""
 
-from burnscar_assets.evaluation.map_rules import FrameErrors
+from burnscar_assets.evaluation.rules import FrameErrors
 
 
 def errors_of(cluster: str, burned_ha: float, mapped_ha: float, whole_ha: float) -> FrameErrors:

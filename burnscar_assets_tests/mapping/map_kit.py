@@ -11,7 +11,7 @@ import pyproj
 import shapely
 
 from burnscar_assets.demo.spectra import BANDS
-from burnscar_assets.evaluation.map_rules import FRAMES, MapRules
+from burnscar_assets.evaluation.rules import FRAMES, MapRules
 from burnscar_assets.mapping.frame import Box, Frame, project
 from burnscar_assets.mapping.making import Judge
 from burnscar_assets.mapping.settings import MappingSettings

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from burnscar_assets.evaluation.map_rules import FrameErrors
+from burnscar_assets.evaluation.rules import FrameErrors
 from burnscar_assets.mapping.area import Area, FireRates, add_up, rates_of_fires
 from burnscar_assets_tests.mapping.fire_error_tables import errors_of
 

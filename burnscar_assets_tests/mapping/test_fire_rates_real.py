@@ -10,7 +10,7 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.features import rasterize
 
-from burnscar_assets.evaluation.map_rules import FrameErrors
+from burnscar_assets.evaluation.rules import FrameErrors
 from burnscar_assets.mapping.area import FireRates, rates_of_fires
 
 Teller = Callable[[Path, NDArray[np.float64]], NDArray[np.float64] | None]

@@ -15,7 +15,7 @@ from sklearn.metrics import jaccard_score
 
 from burnscar_assets.cli import main
 from burnscar_assets.errors import InputError
-from burnscar_assets.mapping.agreement import rasterized
+from burnscar_assets.mapping.frame import rasterize
 from burnscar_assets.mapping.images import Bands, read_images, read_perimeter_of
 from burnscar_assets.mapping.index_map import TWO_KINDS, map_images, otsu
 from burnscar_assets_tests.mapping.image_files import SIDE, TWENTY_M, bands, disc, write_image
@@ -77,7 +77,7 @@ def test_a_pair_gives_severity_with_the_offset_of_the_ring(tmp_path: Path) -> No
     greener = (plain * np.array([0.8, 1.0])[:, None, None]).astype("uint16")
     after = write_image(tmp_path / "after.tif", bands(truth, 1))
     perimeter = shapely.Point(TWENTY_M.c + 20 * SIDE / 2, TWENTY_M.f - 20 * SIDE / 2).buffer(20 * 35)
-    inside = rasterized(perimeter, truth.shape, TWENTY_M)
+    inside = rasterize(perimeter, TWENTY_M, truth.shape)
     same, other = (
         map_images(read_images(after, write_image(tmp_path / f"{name}.tif", pixels)), perimeter)
         for name, pixels in (("plain", plain), ("greener", greener))
@@ -205,7 +205,7 @@ def test_a_real_fire_in_british_columbia(real_data: Path, tmp_path: Path) -> Non
     assert found.polygons.is_valid.all()
     middle = images.after.shape[1] // 2
     west, east = np.s_[:, :middle], np.s_[:, middle:]
-    official = rasterized(perimeter, images.after.shape, images.grid.transform)
+    official = rasterize(perimeter, images.grid.transform, images.after.shape)
     for learnt, scored in ((west, east), (east, west)):
         mapped = images.after[scored] < otsu(images.after[learnt]).value
         assert jaccard_score(official[scored].ravel(), mapped.ravel()) >= 0.65

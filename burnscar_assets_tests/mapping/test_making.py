@@ -13,7 +13,7 @@ import shapely
 from burnscar_assets.cli.maps import told
 from burnscar_assets.demo.spectra import BANDS
 from burnscar_assets.errors import InputError
-from burnscar_assets.evaluation.map_rules import WINDOWS, MapRules
+from burnscar_assets.evaluation.rules import WINDOWS, MapRules
 from burnscar_assets.mapping.folder import damaged_files, is_whole
 from burnscar_assets.mapping.frame import frame_around
 from burnscar_assets.mapping.inference import Lattice, taper

@@ -256,10 +256,10 @@ def test_vectors_lie_where_pixels_do(
 ) -> None:
     grid = Grid(CRS("EPSG:32610"), from_origin(*corner, pixel, pixel), *size)
     column, row = at[0] * grid.width, at[1] * grid.height
-    there = to_pixels(shapely.Point(grid.transform @ (column, row)), grid)
+    there = to_pixels(shapely.Point(grid.transform @ (column, row)), grid.transform)
     assert np.allclose((there.x, there.y), (column, row), atol=1e-4)
     square = shapely.box(*(grid.transform @ (2, 12)), *(grid.transform @ (12, 2)))
-    corners = np.array(re.findall(r"[\d.]+,[\d.]+", path_of(to_pixels(square, grid), grid)))
+    corners = np.array(re.findall(r"[\d.]+,[\d.]+", path_of(to_pixels(square, grid.transform), grid)))
     found = {tuple(float(part) for part in text.split(",")) for text in corners}
     assert found == {(2, 2), (12, 2), (12, 12), (2, 12)}
     rows, columns = picture_shape(grid)

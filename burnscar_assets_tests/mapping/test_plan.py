@@ -12,7 +12,7 @@ from burnscar_assets.errors import InputError, MissingDataError
 from burnscar_assets.evaluation.champion_record import champion_folder
 from burnscar_assets.mapping.aoi import read_aoi
 from burnscar_assets.mapping.fires import held_out_fires, safe_name, source_of
-from burnscar_assets.mapping.plan import _checkpoint_year, plan_aoi
+from burnscar_assets.mapping.plan import AoiRequest, _checkpoint_year, plan_aoi
 from burnscar_assets.mapping.settings import MappingSettings
 from burnscar_assets.sampling.splits import SplitMap
 from burnscar_assets.settings import load_settings
@@ -44,7 +44,7 @@ def test_fires_on_ground_for_testing_are_mapped_and_no_others(root: DataRoot) ->
 def test_an_area_is_mapped_by_the_newest_checkpoint_from_before_its_imagery(root: DataRoot) -> None:
     aoi = read_aoi("-120,38,-119.9,38.1")
     with pytest.raises(MissingDataError, match=r"no checkpoint that was evaluated in .*run burnscar refresh"):
-        plan_aoi(SETTINGS, root, aoi, JULY)
+        plan_aoi(SETTINGS, root, AoiRequest(aoi, JULY))
     for year in (2019, 2020, 2021):
         champion_folder(root, year).mkdir(parents=True)
         (champion_folder(root, year) / "manifest.json").touch()
@@ -52,16 +52,16 @@ def test_an_area_is_mapped_by_the_newest_checkpoint_from_before_its_imagery(root
     (root.checkpoint(2018) / "manifest.json").touch()
     assert [_checkpoint_year(root, year) for year in (2018, 2019, 2020, 2021, 2024)] == [2019, 2019, 2019, 2020, 2021]
     with pytest.raises(InputError, match="--end 2021-07-01 is before --start 2021-07-20"):
-        plan_aoi(SETTINGS, root, aoi, (JULY[1], JULY[0]))
+        plan_aoi(SETTINGS, root, AoiRequest(aoi, (JULY[1], JULY[0])))
 
 
 def test_the_image_before_a_fire_is_from_before_that_after_it(root: DataRoot) -> None:
     aoi, june = read_aoi("-120,38,-119.9,38.1"), (datetime(2021, 6, 1, tzinfo=UTC), datetime(2021, 6, 20, tzinfo=UTC))
     for before in ((june[1], june[0]), JULY):
         with pytest.raises(InputError, match="before 2021-07-01, not from"):
-            plan_aoi(SETTINGS, root, aoi, JULY, before=before)
+            plan_aoi(SETTINGS, root, AoiRequest(aoi, JULY, before))
     with pytest.raises(MissingDataError, match="no checkpoint"):
-        plan_aoi(SETTINGS, root, aoi, JULY, before=june)
+        plan_aoi(SETTINGS, root, AoiRequest(aoi, JULY, june))
 
 
 def test_names_become_folders_wherever_they_come_from() -> None:

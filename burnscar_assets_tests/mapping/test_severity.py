@@ -12,7 +12,6 @@ from burnscar_assets.mapping.severity import (
     classify,
     dnbr,
     phenology_offset,
-    rdnbr,
     severity_ha,
 )
 
@@ -41,12 +40,6 @@ def test_dnbr_needs_no_scale_but_data_in_all_bands() -> None:
     change = dnbr(before, after, after, before)
     np.testing.assert_allclose(change, [[1.2, 1.2, np.nan]])
     np.testing.assert_allclose(dnbr(before * 3, after * 3, after, before), change)
-
-
-def test_rdnbr_agrees_with_its_formula_and_stays_finite() -> None:
-    assert rdnbr(np.float32([0.5]), np.float32([0.64]))[0] == pytest.approx(0.625)
-    assert rdnbr(np.float32([0.5]), np.float32([-0.64]))[0] == pytest.approx(0.625)
-    assert np.isfinite(rdnbr(np.float32([0.5]), np.float32([0.0]))[0])
 
 
 @given(st.floats(-0.3, 0.3), st.integers(0, 2**32 - 1))

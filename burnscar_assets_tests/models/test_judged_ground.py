@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from burnscar_assets.classes import Fold, Split
 from burnscar_assets.errors import MissingDataError
-from burnscar_assets.mapping.frame import Box, Frame
 from burnscar_assets.mapping.fires import judged_fires
+from burnscar_assets.mapping.frame import Box, Frame
 from burnscar_assets.mapping.scene_frames import frames_of_fires
 from burnscar_assets.models.judged_ground import judged_frames
 from burnscar_assets.models.plan import choose_windows, plan_training, seen_windows

@@ -11,12 +11,9 @@ import shapely
 
 from burnscar_assets.dataset.config import open_dataset
 from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE, STORE_VARIABLE
-from burnscar_assets.evaluation.baseline import NbrThreshold
-from burnscar_assets.evaluation.calibration import Temperature
+from burnscar_assets.evaluation.calibration import Decision, NbrThreshold, Temperature
 from burnscar_assets.evaluation.champion_record import Champion, Reign, champion_folder
-from burnscar_assets.evaluation.decision import Decision
-from burnscar_assets.evaluation.map_rules import FRAMES, MapRules
-from burnscar_assets.evaluation.rules import Rules
+from burnscar_assets.evaluation.rules import FRAMES, MapRules, Rules
 from burnscar_assets.evaluation.spec import REPORT_FILE
 from burnscar_assets.orchestration import artifacts
 from burnscar_assets.orchestration.artifacts import DATASET, DATASET_STAGES, fetch_inputs, missing, publish

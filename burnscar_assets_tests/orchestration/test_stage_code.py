@@ -23,7 +23,7 @@ FOR_PICTURES = {
     "fire_perimeters": {"sampling.land"},
     "burn_history": {"sampling.land"},
     "in_season_perimeters": {"sampling.land"},
-    "setup_comparison": {"comparison.told"},
+    "setup_comparison": {"comparison.report"},
 }
 """What bodies of assets call to draw, not to make the result."""
 

@@ -8,13 +8,12 @@ from urllib.parse import quote
 import geopandas as gpd
 import pandas as pd
 import shapely
-from shapely.affinity import affine_transform
 
 from burnscar_assets.dataset.tile_plots import composites
 from burnscar_assets.mapping.fire_scenes import FireScene
 from burnscar_assets.mapping.frame import Frame, project
 from burnscar_assets.mapping.mosaic import Mosaic
-from burnscar_assets.mapping.pages.drawing import as_webp, colour_picture, svg_path
+from burnscar_assets.mapping.pages.drawing import as_webp, colour_picture, svg_path, to_pixels
 from burnscar_assets.mapping.pages.records import PAGE_FILE
 from burnscar_assets.mapping.pages.templating import hectares, period, render, share
 from burnscar_assets.sensors.sensor import Sensor
@@ -101,9 +100,5 @@ def _picture(image: Mosaic, scene: FireScene, sensor: Sensor) -> Any:
 
 def _outline(perimeter: shapely.Geometry, frame: Frame) -> str:
     """A perimeter (the region's CRS) as an SVG path in pixels of the frame."""
-    inverse = ~frame.transform
-    drawn = affine_transform(
-        project(perimeter, table_crs(), f"EPSG:{frame.epsg}"),
-        [inverse.a, inverse.b, inverse.d, inverse.e, inverse.c, inverse.f],
-    )
+    drawn = to_pixels(project(perimeter, table_crs(), f"EPSG:{frame.epsg}"), frame.transform)
     return svg_path(drawn.simplify(0.25))

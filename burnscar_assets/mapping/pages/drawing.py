@@ -169,9 +169,9 @@ def read_outline(folder: Path, layer: str, crs: CRS) -> BaseGeometry | None:
     return shapely.MultiPolygon(polygons) if polygons else None
 
 
-def to_pixels(geometry: BaseGeometry, grid: Grid) -> BaseGeometry:
-    """A geometry in the grid's CRS, in pixels of the grid: x to the right, y downwards."""
-    inverse = ~grid.transform
+def to_pixels(geometry: BaseGeometry, transform: Affine) -> BaseGeometry:
+    """A geometry in a grid's CRS, in pixels of the grid: x to the right, y downwards."""
+    inverse = ~transform
     return affine_transform(geometry, [inverse.a, inverse.b, inverse.d, inverse.e, inverse.c, inverse.f])
 
 
@@ -250,7 +250,7 @@ def find_disagreements(
     known = burned != NO_ANSWER
     found = compare(burned, known, perimeter, transform, grid.crs, probability=probability)
     ranked = rank_disagreements({"map": found}, MOST_PLACES)
-    places = [to_pixels(place, grid) for place in ranked.geometry.to_crs(grid.crs)]
+    places = [to_pixels(place, grid.transform) for place in ranked.geometry.to_crs(grid.crs)]
     return tuple(_place(row, place, grid) for row, place in zip(ranked.to_dict("records"), places, strict=True))
 
 
@@ -299,7 +299,7 @@ def drawing_of(a_map: ReadMap) -> Drawing:
     if kept is not None and kept.key == key and all((a_map.folder / FOLDER / name).exists() for name in kept.pictures):
         return kept
     vectors = [read_outline(a_map.folder, layer, a_map.grid.crs) for layer in (BURNED_LAYER, PERIMETER_LAYER)]
-    burned, perimeter = (None if vector is None else to_pixels(vector, a_map.grid) for vector in vectors)
+    burned, perimeter = (None if vector is None else to_pixels(vector, a_map.grid.transform) for vector in vectors)
     pictures = _pictures(a_map, burned, perimeter)
     drawing = Drawing(
         key=key,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from burnscar_assets.errors import CheckpointError
-from burnscar_assets.evaluation.baseline import NbrThreshold
+from burnscar_assets.evaluation.calibration import NbrThreshold
 from burnscar_assets.models.baselines.features import feature_names, window_features
 from burnscar_assets.models.baselines.pixel_features import REACH_PX, pixel_feature_names, pixel_features, with_data
 from burnscar_assets.models.baselines.threshold import ThresholdModel

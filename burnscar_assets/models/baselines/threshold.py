@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from burnscar_assets.evaluation.baseline import NbrThreshold, tune_threshold
+from burnscar_assets.evaluation.calibration import NbrThreshold, tune_threshold
 from burnscar_assets.evaluation.metrics import SMALLEST_PROBABILITY
 from burnscar_assets.sensors.indices import dnbr, nbr, rbr
 from burnscar_assets.sensors.sensor import Sensor

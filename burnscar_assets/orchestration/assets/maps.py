@@ -147,7 +147,7 @@ def aoi_spec(
     before_end: str | None = None,
     **options: Any,
 ) -> "MapSpec":
-    """What the mapper is told of an area of interest; `options` are those of `mapping.plan.plan_aoi`.
+    """Inputs of the mapper for an area of interest; `options` are fields of `mapping.plan.AoiRequest`.
 
     Raises:
         InputError: the area or the days are unusable.
@@ -155,7 +155,7 @@ def aoi_spec(
         SettingsError: there is no such set-up.
     """
     from burnscar_assets.mapping.aoi import read_aoi
-    from burnscar_assets.mapping.plan import plan_aoi
+    from burnscar_assets.mapping.plan import AoiRequest, plan_aoi
 
     seen = world.of(None if setup == OWN else setup)
     write_dataset_config(seen.settings.imagery, world.root)
@@ -164,7 +164,7 @@ def aoi_spec(
     days, before = (day("start", start), day("end", end, YEAR_AHEAD)), None
     if before_start or before_end:
         before = day("before_start", before_start or ""), day("before_end", before_end or "")
-    return plan_aoi(seen.settings, seen.root, area, days, before=before, setup=setup, **options)
+    return plan_aoi(seen.settings, seen.root, AoiRequest(area, days, before, setup=setup, **options))
 
 
 def aoi_metadata(world: World, spec: "MapSpec") -> dict[str, Any]:

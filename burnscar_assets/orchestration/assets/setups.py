@@ -180,7 +180,7 @@ def _comparison(world: World) -> dg.AssetsDefinition:
     def setup_comparison(run: StageRun) -> dg.MaterializeResult:
         from burnscar_assets.comparison.compare import compare_setups, write_report
         from burnscar_assets.comparison.plots import plot_comparison
-        from burnscar_assets.comparison.told import comparison_markdown, standings_of
+        from burnscar_assets.comparison.report import comparison_markdown, standings_of
         from burnscar_assets.evaluation.season import folds_note
         from burnscar_assets.mapping.pages.site import write_standings
 
