@@ -182,11 +182,12 @@ def _gpu(settings: Settings) -> Check:
 def _sources(settings: Settings, root: DataRoot) -> Iterator[Check]:
     """The release and the imagery: local files are looked for, addresses are asked."""
     addresses: list[tuple[str, str]] = []
-    release = settings.release.source
-    if release.startswith(("http://", "https://")):
-        addresses.append(("release of perimeters", release))
-    else:
-        yield _local(settings, "release of perimeters", root.resolve(release), "set release.source")
+    for place, release in enumerate(source.source for source in settings.release.every):
+        setting = f"release.further[{place - 1}].source" if place else "release.source"
+        if release.startswith(("http://", "https://")):
+            addresses.append(("release of perimeters", release))
+        else:
+            yield _local(settings, "release of perimeters", root.resolve(release), f"set {setting}")
     if settings.in_season.enabled:
         addresses.append(("in-season perimeters", settings.in_season.source))
     archive = settings.imagery.archive

@@ -24,7 +24,7 @@ from burnscar_assets.network.addresses import with_secrets
 from burnscar_assets.network.session import Session
 from burnscar_assets.network.whole import Whole
 from burnscar_assets.progress import Progress, silent
-from burnscar_assets.settings import ReleaseSettings, ServiceSettings
+from burnscar_assets.settings import ServiceSettings, SourceSettings
 from burnscar_assets.storage.tables import table_crs
 from burnscar_assets.text import clean
 
@@ -101,7 +101,7 @@ class _Query:
         return page
 
 
-def prescribed_layer_url(settings: ReleaseSettings, fire_url: str) -> str | None:
+def prescribed_layer_url(settings: SourceSettings, fire_url: str) -> str | None:
     """Of a REST source, `prescribed_layer` is an address, or the number of a layer of the same service.
 
     Raises:

@@ -17,7 +17,7 @@ from burnscar_assets.errors import InputError, SourceUnavailableError
 from burnscar_assets.labels.http import check_status, open_session, transport_errors, with_retries
 from burnscar_assets.network.addresses import with_secrets
 from burnscar_assets.progress import Progress, silent
-from burnscar_assets.settings import ReleaseSettings
+from burnscar_assets.settings import SourceSettings
 from burnscar_assets.storage.atomic import read_json, storage_errors, write_json
 
 CHUNK_BYTES = 1 << 16
@@ -71,7 +71,7 @@ class Download:
 
 
 def download(
-    url: str, part: Path, settings: ReleaseSettings, have: RemoteVersion, progress: Progress = silent
+    url: str, part: Path, settings: SourceSettings, have: RemoteVersion, progress: Progress = silent
 ) -> Download | None:
     """Fetch `url` into `part`, going on where an earlier try broke off.
 
@@ -106,7 +106,7 @@ def discard(part: Path) -> None:
 class _Transfer:
     url: str
     part: Path
-    settings: ReleaseSettings
+    settings: SourceSettings
     progress: Progress
 
     def attempt(self, session: requests.Session, have: RemoteVersion) -> Download | None:

@@ -1,9 +1,13 @@
-"""Which records of a year are the same fire twice.
+"""Which records are the same fire twice: of one source in a year, or of two sources.
 
 Sharing an identifier is not enough: the fires of one complex, and careless entries, share IRWIN and incident
-numbers over different ground. Two records are the same fire if they share an identifier and their perimeters
-mostly cover each other, or if their perimeters are equal.
+numbers over different ground. Two records of a source are the same fire if they share an identifier and their
+perimeters mostly cover each other, or if their perimeters are equal. Two sources draw one fire each in its own way, so
+of theirs some common ground is enough.
 """
+
+from collections.abc import Sequence
+from typing import Final
 
 import geopandas as gpd
 import numpy as np
@@ -12,9 +16,13 @@ import shapely
 from numpy.typing import NDArray
 
 from burnscar_assets.labels.fields import is_blank_number
+from burnscar_assets.labels.repair import repair
 
 MIN_COMMON_SHARE = 0.5
 """Share of the smaller perimeter that lies in the larger one from which two records are one fire."""
+
+SAME_FIRE_DAYS: Final = 7
+"""Two records of other names that cover each other are one fire if their alarms are at most so many days apart."""
 
 
 def find_duplicates(fires: gpd.GeoDataFrame) -> pd.Series:
@@ -48,6 +56,68 @@ def shares_incident(fires: gpd.GeoDataFrame) -> pd.Series:
     """Whether each record shares its IRWIN id, or its real incident number and unit, with another one."""
     irwin, incident = fires["irwin_id"], _incident(fires)
     return (irwin.notna() & irwin.duplicated(keep=False)) | (incident.notna() & incident.duplicated(keep=False))
+
+
+def kept_instead(records: gpd.GeoDataFrame, sources: Sequence[str]) -> pd.Series:
+    """Tell which records are of a fire that a source named before has too.
+
+    Args:
+        records: Records of several sources (RELEASE_RECORDS), of any year, geometry as delivered.
+        sources: Their names, the one that is believed most first.
+
+    Returns:
+        By the index of `records`: `record_id` of the record that counts instead, or missing.
+    """
+    found = pd.Series(pd.NA, index=records.index, dtype="string")
+    if len(sources) < 2:
+        return found
+    shapes = repair(records.geometry.to_numpy(), records["reported_area_ha"].to_numpy(dtype=float)).burnt
+    drawn = records.set_geometry(gpd.GeoSeries(shapes, index=records.index, crs=records.crs))
+    rank = records["source"].map({name: place for place, name in enumerate(sources)})
+    for place in range(1, len(sources)):
+        own, before = drawn[rank == place], drawn[(rank < place) & found.isna()]
+        found.update(same_fires(own, before)["record_id"])
+    return found
+
+
+def same_fires(fires: gpd.GeoDataFrame, others: gpd.GeoDataFrame) -> pd.DataFrame:
+    """Of each fire the record of other sources that is the same fire.
+
+    The two overlap, and share their IRWIN id, or in one year their name or their unit's number; or one mostly covers
+    the other and their alarms are near, or, where one is unknown, their years are the same.
+
+    Args:
+        fires: Records with valid polygons.
+        others: Records of other sources with valid polygons.
+
+    Returns:
+        The rows of `others` by the index of `fires`; of several the one with the most common ground. Fires that are in
+        no other source are left out.
+    """
+    shapes, theirs = fires.geometry.to_numpy(), others.geometry.to_numpy()
+    first, second = shapely.STRtree(theirs).query(shapes, predicate="intersects")
+    common = shapely.area(shapely.intersection(shapes[first], theirs[second]))
+    share = common / np.minimum(shapely.area(shapes[first]), shapely.area(theirs[second]))
+    a, b = fires.iloc[first].reset_index(drop=True), others.iloc[second].reset_index(drop=True)
+    apart = (a["alarm_date"] - b["alarm_date"]).abs().dt.days
+    of_year = _are_equal(a["fire_year"], b["fire_year"])
+    named = _are_equal(_plain(a["fire_name"]), _plain(b["fire_name"])) | _are_equal(_incident(a), _incident(b))
+    same = _are_equal(a["irwin_id"], b["irwin_id"]) | (of_year & named)
+    same |= (share >= MIN_COMMON_SHARE) & ((apart <= SAME_FIRE_DAYS) | (apart.isna() & of_year))
+    pairs = b.assign(fire=fires.index[first], common=common)[same & (common > 0)]
+    pairs = pairs.sort_values("common", ascending=False, kind="stable").drop_duplicates("fire")
+    return pd.DataFrame(pairs.set_index("fire").drop(columns="common"))
+
+
+def _are_equal(values: pd.Series, others: pd.Series) -> pd.Series:
+    """Which values are there and the same."""
+    return (values == others).fillna(False).astype(bool)
+
+
+def _plain(names: pd.Series) -> pd.Series:
+    """Names without case, spaces at the ends and a closing FIRE; empty ones are missing."""
+    plain = names.astype("string").str.upper().str.strip().str.replace(r"\s+FIRE$", "", regex=True)
+    return plain.replace("", pd.NA)
 
 
 def _same_fire(fires: gpd.GeoDataFrame) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

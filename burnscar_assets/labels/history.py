@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import shapely
 
 from burnscar_assets.labels.repair import repair
 from burnscar_assets.regions.load import working_region
@@ -68,10 +69,23 @@ def burn_history(records: gpd.GeoDataFrame, fire_year: int, settings: PerimeterS
     unknown = history.geometry.is_empty.to_numpy()
     doubt = shapes.problem != ""
     return BurnHistory(
-        burns=history[~unknown].reset_index(drop=True),
+        burns=_joined(history[~unknown], burns["kept_instead"].to_numpy()[~unknown]),
         hulls=_causes(history, shapes.problem, doubt & ~unknown),
         left_out=_causes(history, shapes.problem, unknown),
     )
+
+
+def _joined(burns: gpd.GeoDataFrame, kept_instead: np.ndarray) -> gpd.GeoDataFrame:
+    """Burns with those that another source has too as one, on the ground of both: it is one fire, drawn twice."""
+    same = pd.Series(kept_instead, index=burns.index, dtype="string")
+    burn_id = same.where(same.isin(burns["burn_id"]), burns["burn_id"])
+    several = burn_id.duplicated(keep=False)
+    if not several.any():
+        return burns.reset_index(drop=True)
+    ground = burns[several].geometry.groupby(burn_id[several]).agg(lambda shapes: shapely.union_all(shapes.to_numpy()))
+    kept = burns[burn_id == burns["burn_id"]]
+    united = kept["burn_id"].map(ground).fillna(kept.geometry)
+    return kept.set_geometry(gpd.GeoSeries(united, crs=burns.crs)).reset_index(drop=True)
 
 
 def _causes(history: gpd.GeoDataFrame, problem: np.ndarray, where: np.ndarray) -> dict[str, str]:

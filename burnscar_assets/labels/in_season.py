@@ -5,13 +5,11 @@ depends on the order of the records or on today's date.
 """
 
 from dataclasses import dataclass
-from typing import Final
 
 import geopandas as gpd
 import pandas as pd
-import shapely
 
-from burnscar_assets.labels.duplicates import MIN_COMMON_SHARE
+from burnscar_assets.labels.duplicates import same_fires
 from burnscar_assets.labels.history import burn_history
 from burnscar_assets.labels.perimeters import clean_perimeters
 from burnscar_assets.labels.wfigs import EXPECTED
@@ -22,9 +20,6 @@ from burnscar_assets.storage.contracts import (
     IN_SEASON_REJECTS,
     RELEASE_RECORDS,
 )
-
-SAME_FIRE_DAYS: Final = 7
-"""Two records of other names that cover each other are one fire if their alarms are at most so many days apart."""
 
 _CARRIED = ["incident_id", "contained_by"]
 
@@ -118,10 +113,7 @@ def season_burns(
 
 
 def superseded_by(fires: gpd.GeoDataFrame, labels: gpd.GeoDataFrame) -> pd.Series:
-    """Which perimeter of the release is the same fire: of the same IRWIN id, or over the same ground.
-
-    Over the same ground means that the two overlap and share their name, or that one mostly covers the other and
-    their alarms are near.
+    """Which perimeter of the release is the same fire: of the same IRWIN id wherever it lies, or as of `same_fires`.
 
     Args:
         fires: In-season perimeters, valid polygons.
@@ -132,19 +124,8 @@ def superseded_by(fires: gpd.GeoDataFrame, labels: gpd.GeoDataFrame) -> pd.Serie
     """
     by_irwin = labels.dropna(subset=["irwin_id"]).drop_duplicates("irwin_id").set_index("irwin_id")["fire_id"]
     same = fires["irwin_id"].map(by_irwin).astype("string")
-    if not len(fires) or not len(labels):
-        return same
-    ours, theirs = shapely.STRtree(labels.geometry.to_numpy()).query(fires.geometry.to_numpy(), predicate="intersects")
-    fire, label = fires.iloc[ours].reset_index(drop=True), labels.iloc[theirs].reset_index(drop=True)
-    common = shapely.area(shapely.intersection(fire.geometry.to_numpy(), label.geometry.to_numpy()))
-    pairs = pd.DataFrame({"position": ours, "label": label["fire_id"], "common": common})
-    apart = (fire["alarm_date"] - label["alarm_date"]).abs().dt.days
-    share = common / pd.concat([fire.geometry.area, label.geometry.area], axis=1).min(axis=1)
-    is_same = (_plain(fire["fire_name"]) == _plain(label["fire_name"])).fillna(False) & (common > 0)
-    is_same |= (share >= MIN_COMMON_SHARE) & (apart <= SAME_FIRE_DAYS)
-    best = pairs[is_same].sort_values(["position", "common", "label"], ascending=[True, False, True])
-    best = best.drop_duplicates("position").set_index("position")["label"]
-    return same.fillna(pd.Series(best.reindex(range(len(fires))).to_numpy(), index=fires.index, dtype="string"))
+    drawn = same_fires(fires, labels)["fire_id"].astype("string")
+    return same.fillna(drawn.reindex(fires.index))
 
 
 def _not_ready(records: gpd.GeoDataFrame) -> tuple[pd.Series, pd.Series]:
@@ -182,12 +163,6 @@ def _rejects(records: pd.DataFrame, reasons: pd.Series, details: pd.Series) -> p
     names = [name for name in IN_SEASON_REJECTS.column_names if name not in ("reason", "detail")]
     rejected = records.loc[reasons[reasons.notna()].index, names]
     return pd.DataFrame(rejected).assign(reason=reasons[rejected.index], detail=details[rejected.index])
-
-
-def _plain(names: pd.Series) -> pd.Series:
-    """Names without case, spaces at the ends and a closing FIRE; empty ones are missing."""
-    plain = names.astype("string").str.upper().str.strip().str.replace(r"\s+FIRE$", "", regex=True)
-    return plain.replace("", pd.NA)
 
 
 def _summarise(fire_year: int, kept: gpd.GeoDataFrame, rejects: pd.DataFrame) -> InSeasonSummary:

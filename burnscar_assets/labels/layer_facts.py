@@ -15,7 +15,7 @@ from burnscar_assets.errors import InputError, SourceUnavailableError
 from burnscar_assets.labels.arcgis import RestLayer, ask, count_rows, describe_layer, open_layer
 from burnscar_assets.labels.fields import match_fields, names_of
 from burnscar_assets.labels.layer_rows import read_sums
-from burnscar_assets.settings import ReleaseSettings
+from burnscar_assets.settings import SourceSettings
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class LayerFacts:
     notes: tuple[str, ...]
 
 
-def look_at_layer(url: str, settings: ReleaseSettings) -> LayerFacts:
+def look_at_layer(url: str, settings: SourceSettings) -> LayerFacts:
     """Ask a service what it says of a layer's rows: three short questions.
 
     Args:
@@ -73,7 +73,7 @@ def look_at_layer(url: str, settings: ReleaseSettings) -> LayerFacts:
     return LayerFacts(layer.name, records, edited_at, by_year, tuple(notes))
 
 
-def _by_year(session: requests.Session, layer: RestLayer, settings: ReleaseSettings) -> dict[str, YearFacts]:
+def _by_year(session: requests.Session, layer: RestLayer, settings: SourceSettings) -> dict[str, YearFacts]:
     """Sums by fire year; empty where the service refuses them, or has more years than it puts into one answer."""
     fields = match_fields(layer.fields, names_of(settings.label_source))
     if not layer.statistics or "fire_year" not in fields:

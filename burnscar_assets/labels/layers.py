@@ -14,7 +14,7 @@ import geopandas as gpd
 from burnscar_assets.crs import usable_crs
 from burnscar_assets.errors import InputError
 from burnscar_assets.labels.cut_answers import refuse_saved_page
-from burnscar_assets.settings import ReleaseSettings
+from burnscar_assets.settings import SourceSettings
 from burnscar_assets.sources.source import LabelSource, LayerNames
 from burnscar_assets.vector_files import FILEGDB, NAMES, NoGeometryError, format_of, list_layers
 from burnscar_assets.vector_files import read_layer as read_rows
@@ -46,7 +46,7 @@ class ReleaseLayers:
     notes: tuple[str, ...] = ()
 
 
-def find_layers(path: Path, settings: ReleaseSettings, source_name: str) -> ReleaseLayers:
+def find_layers(path: Path, settings: SourceSettings, source_name: str) -> ReleaseLayers:
     """Detect the layers of a release.
 
     Args:

@@ -5,7 +5,7 @@ Records are never dropped, but those of a source that reaches beyond the region 
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -16,6 +16,7 @@ import pandas as pd
 import shapely
 
 from burnscar_assets.errors import InputError
+from burnscar_assets.labels.duplicates import kept_instead
 from burnscar_assets.labels.fields import (
     SourceFields,
     identifier,
@@ -189,13 +190,19 @@ class _Layer:
                 yield f"{read} is before {credible.start} or in the future in {len(odd)} record(s), as {example}"
 
 
-def to_records(parts: list[pd.DataFrame]) -> gpd.GeoDataFrame:
-    """Join normalised layers into RELEASE_RECORDS, giving each record its identity; rows sorted by it."""
+def to_records(parts: list[pd.DataFrame], sources: Sequence[str] = ()) -> gpd.GeoDataFrame:
+    """Join normalised layers into RELEASE_RECORDS, giving each record its identity; rows sorted by it.
+
+    Args:
+        parts: Layers, of one or several sources.
+        sources: Names of these sources, the one that is believed most first.
+    """
     rows = pd.concat(parts, ignore_index=True)
     ids = [record_ids(of_source) for _, of_source in rows.groupby("source")]
     rows["record_id"] = pd.concat(ids) if ids else pd.Series([], dtype=object)
-    records = RELEASE_RECORDS.conform(rows[RELEASE_RECORDS.column_names])
-    return records.sort_values("record_id", ignore_index=True)
+    records = RELEASE_RECORDS.conform(rows.assign(kept_instead=None)[RELEASE_RECORDS.column_names])
+    records = records.sort_values("record_id", ignore_index=True)
+    return records.assign(kept_instead=kept_instead(records, sources))
 
 
 def record_ids(rows: pd.DataFrame) -> pd.Series:

@@ -21,6 +21,7 @@ from burnscar_assets.storage.contracts import FIRE_PERIMETER_REJECTS, FIRE_PERIM
 from burnscar_assets.storage.tables import table_crs
 
 REASONS = (
+    "in_another_source",
     "empty_geometry",
     "unusable_geometry",
     "outside_region",
@@ -118,7 +119,7 @@ def clean_perimeters(
     perimeters = FIRE_PERIMETERS.conform(
         kept.rename(columns={"record_id": "fire_id"})
         .assign(area_ha=kept.geometry.area / HECTARE_M2, flags=flags[reasons.isna()], simulated=simulated)
-        .drop(columns="kind")
+        .drop(columns=["kind", "kept_instead"])
     )
     columns = [name for name in FIRE_PERIMETER_REJECTS.column_names if name not in ("reason", "detail")]
     rejects = pd.DataFrame(rejected[columns]).assign(reason=reasons[rejected.index], detail=details[rejected.index])
@@ -168,6 +169,8 @@ def _verdicts(
     place = "centre at x " + _metres(centre.x) + " m, y " + _metres(centre.y) + f" m in {table_crs()}"
     problem = pd.Series(shapes.problem, index=fires.index, dtype="string")
     nothing = (problem == NO_GEOMETRY) | problem.str.startswith("an empty")
+    elsewhere = fires["kept_instead"]
+    yield "in_another_source", elsewhere.notna(), "the same fire as " + elsewhere + ", whose source is named before"
     yield "empty_geometry", nothing, problem
     yield "unusable_geometry", problem != "", problem
     yield "outside_region", ~fires.geometry.intersects(shapely.box(*working_region().bounds_m)), place

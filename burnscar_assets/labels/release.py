@@ -1,10 +1,9 @@
 """A release of fire perimeters: fetched or read, whatever it comes as, in one schema.
 
-The entry point of the `calfire_release` stage. Sources: the address of a FRAP zip, an ArcGIS REST layer,
-or a local zip, FileGDB, GeoPackage, shapefile, GeoParquet or GeoJSON.
+The entry point of the `calfire_release` stage. Sources: the address of a zip, an ArcGIS REST layer, or a local zip,
+FileGDB, GeoPackage, shapefile, GeoParquet or GeoJSON; their label sources say what their fields mean.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from burnscar_assets.labels.normalise import normalise, to_records
 from burnscar_assets.labels.store import StoredRelease, fetch_archive, now, unpack_local
 from burnscar_assets.network.masking import mask_address
 from burnscar_assets.progress import Progress, silent
-from burnscar_assets.settings import ReleaseSettings
+from burnscar_assets.settings import ReleaseSettings, SourceSettings
 from burnscar_assets.storage.paths import DataRoot
 
 
@@ -33,6 +32,9 @@ class ReleaseInfo:
         path: The archive or file on this machine; None for `rest`.
         sha256: Hash of that; None for `rest`.
         format: Name of its label source.
+        further: Addresses of the further sources, by the names of their formats, masked.
+        records_by_source: Records of each label source.
+        set_aside_by_source: Of these, records of fires that a source named before has too.
         release_number: Its number (24 of FRAP's `firep24_1`), if the names tell it.
         fire_layer: Layer of fires, or layers.
         prescribed_layer: Layer of prescribed burns, if there is one.
@@ -50,6 +52,9 @@ class ReleaseInfo:
     path: str | None
     sha256: str | None
     format: str
+    further: dict[str, str]
+    records_by_source: dict[str, int]
+    set_aside_by_source: dict[str, int]
     release_number: int | None
     fire_layer: str
     prescribed_layer: str | None
@@ -71,7 +76,9 @@ class Release:
 
 
 @dataclass(frozen=True)
-class _Origin:
+class _Fetched:
+    """What one source gave: where it came from, its normalised layers, and what is to be said of them."""
+
     kind: str
     path: Path | None
     sha256: str | None
@@ -79,13 +86,15 @@ class _Origin:
     fire_layer: str
     prescribed_layer: str | None
     retrieved_at: str
+    parts: list[pd.DataFrame]
+    notes: list[str]
 
 
 def fetch_release(settings: ReleaseSettings, root: DataRoot, progress: Progress = silent) -> Release:
-    """Fetch or read the release that the settings name.
+    """Fetch or read the release that the settings name, of one source or several.
 
     Args:
-        settings: The source and how to fetch it.
+        settings: The sources and how to fetch them.
         root: Where downloads and unpacked archives are kept; relative sources lie under it.
         progress: Told bytes and rows.
 
@@ -93,10 +102,17 @@ def fetch_release(settings: ReleaseSettings, root: DataRoot, progress: Progress 
         Records in the contract RELEASE_RECORDS (the region's CRS), sorted by `record_id`, and their provenance.
 
     Raises:
-        InputError: the source is missing or unusable; what was stored before stays.
+        InputError: a source is missing or unusable; what was stored before stays.
         SourceUnavailableError: a server does not answer.
         StorageError: the data root cannot be written.
     """
+    fetched = [_fetch(source, root, progress) for source in settings.every]
+    parts = [part for one in fetched for part in one.parts]
+    records = to_records(parts, [source.format for source in settings.every])
+    return Release(records, _info(settings, fetched, records))
+
+
+def _fetch(settings: SourceSettings, root: DataRoot, progress: Progress) -> _Fetched:
     source = settings.source
     if is_rest_layer(source):
         return _from_rest(settings, progress)
@@ -113,25 +129,26 @@ def fetch_release(settings: ReleaseSettings, root: DataRoot, progress: Progress 
     return _from_layers(settings, "file", stored, find_layers(path, settings, path.name))
 
 
-def _from_layers(settings: ReleaseSettings, kind: str, stored: StoredRelease, layers: ReleaseLayers) -> Release:
+def _from_layers(settings: SourceSettings, kind: str, stored: StoredRelease, layers: ReleaseLayers) -> _Fetched:
     notes, source = [*stored.notes, *layers.notes], settings.label_source
     of_kind = [(layer, "fire") for layer in layers.fires]
     of_kind += [(layers.prescribed, "prescribed")] if layers.prescribed else []
-    parts = [normalise(read_layer(layer, notes, source), kind, layer.label, notes, source) for layer, kind in of_kind]
-    prescribed_name = layers.prescribed.name if layers.prescribed else None
-    origin = _Origin(
-        kind,
-        stored.archive,
-        stored.sha256,
-        layers.release_number,
-        ", ".join(layer.name for layer in layers.fires),
-        prescribed_name,
-        stored.retrieved_at,
+    return _Fetched(
+        kind=kind,
+        path=stored.archive,
+        sha256=stored.sha256,
+        release_number=layers.release_number,
+        fire_layer=", ".join(layer.name for layer in layers.fires),
+        prescribed_layer=layers.prescribed.name if layers.prescribed else None,
+        retrieved_at=stored.retrieved_at,
+        parts=[
+            normalise(read_layer(layer, notes, source), kind, layer.label, notes, source) for layer, kind in of_kind
+        ],
+        notes=notes,
     )
-    return _release(settings, origin, parts, notes)
 
 
-def _from_rest(settings: ReleaseSettings, progress: Progress) -> Release:
+def _from_rest(settings: SourceSettings, progress: Progress) -> _Fetched:
     layer, fires = read_rest_layer(settings.source, settings, progress)
     notes: list[str] = []
     source = settings.label_source
@@ -141,35 +158,32 @@ def _from_rest(settings: ReleaseSettings, progress: Progress) -> Release:
         burns, rows = read_rest_layer(prescribed_url, settings, progress)
         parts.append(normalise(rows, "prescribed", f"layer {burns.name} of {burns.url}", notes, source))
     number = release_number(layer.name, source.layers.fires)
-    return _release(
-        settings,
-        _Origin("rest", None, None, number, layer.name, prescribed_url, now()),
-        parts,
-        notes,
-    )
+    return _Fetched("rest", None, None, number, layer.name, prescribed_url, now(), parts, notes)
 
 
-def _release(
-    settings: ReleaseSettings, origin: _Origin, parts: Iterable[pd.DataFrame], notes: Iterable[str]
-) -> Release:
-    records = to_records(list(parts))
-    fires = records[records["kind"] == "fire"]
+def _info(settings: ReleaseSettings, fetched: list[_Fetched], records: gpd.GeoDataFrame) -> ReleaseInfo:
+    """Where the first source came from, and what all of them hold."""
+    fires, first = records[records["kind"] == "fire"], fetched[0]
     by_year = fires["fire_year"].value_counts().sort_index()
-    info = ReleaseInfo(
+    by_source = records["source"].value_counts().sort_index()
+    set_aside = records.loc[records["kept_instead"].notna(), "source"].value_counts().sort_index()
+    return ReleaseInfo(
         source=mask_address(settings.source),
-        kind=origin.kind,
-        path=str(origin.path) if origin.path else None,
-        sha256=origin.sha256,
+        kind=first.kind,
+        path=str(first.path) if first.path else None,
+        sha256=first.sha256,
         format=settings.format,
-        release_number=origin.release_number,
-        fire_layer=origin.fire_layer,
-        prescribed_layer=origin.prescribed_layer and mask_address(origin.prescribed_layer),
+        further={source.format: mask_address(source.source) for source in settings.further},
+        records_by_source={str(name): int(count) for name, count in by_source.items()},
+        set_aside_by_source={str(name): int(count) for name, count in set_aside.items()},
+        release_number=first.release_number,
+        fire_layer=first.fire_layer,
+        prescribed_layer=first.prescribed_layer and mask_address(first.prescribed_layer),
         fires=len(fires),
         prescribed=int((records["kind"] == "prescribed").sum()),
         other=int((records["kind"] == "other").sum()),
         fires_by_year={int(year): int(count) for year, count in by_year.items()},
         undated=int(fires["fire_year"].isna().sum()),
-        retrieved_at=origin.retrieved_at,
-        notes=tuple(notes),
+        retrieved_at=first.retrieved_at,
+        notes=tuple(note for one in fetched for note in one.notes),
     )
-    return Release(records, info)

@@ -21,7 +21,7 @@ from burnscar_assets.storage.hashing import hash_json, hash_rows
 
 _ATTRIBUTES = [name for name in RELEASE_RECORDS.column_names if name != "geometry"]
 _KINDS = ("fire", "prescribed")
-_READ_BY_HISTORY = ["record_id", "source", "kind", "fire_name", "reported_area_ha"]
+_READ_BY_HISTORY = ["record_id", "source", "kept_instead", "kind", "fire_name", "reported_area_ha"]
 """Attributes that `burn_history` carries on or repairs with whenever a burn was; its dates only while it is recent."""
 
 

@@ -16,7 +16,7 @@ from burnscar_assets.labels.archive import unpack
 from burnscar_assets.labels.download import MEGABYTE, RemoteVersion, discard, download
 from burnscar_assets.network.masking import mask_address
 from burnscar_assets.progress import Progress, silent
-from burnscar_assets.settings import ReleaseSettings
+from burnscar_assets.settings import SourceSettings
 from burnscar_assets.storage.atomic import atomic_folder, read_json, storage_errors, write_json
 from burnscar_assets.storage.hashing import hash_file, hash_json
 from burnscar_assets.storage.paths import DataRoot
@@ -53,7 +53,7 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def fetch_archive(url: str, settings: ReleaseSettings, root: DataRoot, progress: Progress = silent) -> StoredRelease:
+def fetch_archive(url: str, settings: SourceSettings, root: DataRoot, progress: Progress = silent) -> StoredRelease:
     """Fetch a zip by its address, or take the stored copy if the server still has that version.
 
     Raises:
@@ -88,7 +88,7 @@ def fetch_archive(url: str, settings: ReleaseSettings, root: DataRoot, progress:
         return kept
 
 
-def unpack_local(path: Path, settings: ReleaseSettings, root: DataRoot, progress: Progress = silent) -> StoredRelease:
+def unpack_local(path: Path, settings: SourceSettings, root: DataRoot, progress: Progress = silent) -> StoredRelease:
     """Unpack a local zip, unless that was done already; the zip itself stays where it is.
 
     Raises:
@@ -103,7 +103,7 @@ def _install(
     archive: Path,
     sha256: str,
     source: str,
-    settings: ReleaseSettings,
+    settings: SourceSettings,
     root: DataRoot,
     progress: Progress,
     *,

@@ -17,9 +17,12 @@ from burnscar_assets.labels.layer_address import is_rest_layer, refuse_page
 from burnscar_assets.labels.local_source import check_whole, find_local, hash_local, stamp
 from burnscar_assets.network.addresses import with_secrets
 from burnscar_assets.network.masking import mask_address, masked
-from burnscar_assets.settings import ReleaseSettings
+from burnscar_assets.settings import ReleaseSettings, SourceSettings
 from burnscar_assets.storage.hashing import hash_json
 from burnscar_assets.storage.paths import DataRoot
+
+SEVERAL: Final = "several"
+"""Kind of the state of a release of several sources."""
 
 SETTLE_S: Final = 10.0
 """A file that was written less than this many seconds ago may still be being written."""
@@ -33,10 +36,11 @@ class SourceState:
 
     Attributes:
         source: As in the settings, masked.
-        kind: `zip_url`, `rest` or `file`.
+        kind: `zip_url`, `rest` or `file`; `several` of a release of several sources.
         version: Hash of what tells one content of the source from another, 16 digits: of a file the content
-            itself; of an address the ETag (without one, Last-Modified) and the size; of a layer all facts.
-        facts: What was seen, JSON values by name, for people.
+            itself; of an address the ETag (without one, Last-Modified) and the size; of a layer all facts; of several
+            sources their versions.
+        facts: What was seen, JSON values by name, for people; of several sources their states by their formats.
         note: What changes cannot be seen, and why; empty if any would be.
     """
 
@@ -63,18 +67,36 @@ class SourceState:
 def observe_source(
     settings: ReleaseSettings, root: DataRoot, known: SourceState | None = None, *, settle_s: float = SETTLE_S
 ) -> SourceState:
-    """Look at the source of the release.
+    """Look at the source of the release, or at all of its sources.
 
     Args:
-        settings: The source, and how to ask for it.
+        settings: The sources, and how to ask for them.
         root: Relative sources lie under it.
         known: What was seen last; a file that was not written since is not read again.
         settle_s: How long a file must have been left alone, in seconds.
 
     Raises:
-        SourceUnavailableError: the source does not answer, is busy, or is being written.
-        InputError: the source is gone, refuses, or is something else.
+        SourceUnavailableError: a source does not answer, is busy, or is being written.
+        InputError: a source is gone, refuses, or is something else.
     """
+    if not settings.further:
+        return _observe(settings, root, known, settle_s)
+    before = known.facts if known is not None and known.kind == SEVERAL else {}
+    states = {
+        source.format: _observe(source, root, SourceState.from_json(before.get(source.format, {})), settle_s)
+        for source in settings.every
+    }
+    notes = [f"{name}: {state.note}" for name, state in states.items() if state.note]
+    return SourceState(
+        source=", ".join(state.source for state in states.values()),
+        kind=SEVERAL,
+        version=hash_json([(name, state.version) for name, state in states.items()])[:16],
+        facts={name: state.to_json() for name, state in states.items()},
+        note="; ".join(notes),
+    )
+
+
+def _observe(settings: SourceSettings, root: DataRoot, known: SourceState | None, settle_s: float) -> SourceState:
     quick = quickly(settings)
     if is_rest_layer(settings.source):
         return _observe_layers(quick)
@@ -84,7 +106,7 @@ def observe_source(
     return _observe_file(quick, root, known, settle_s)
 
 
-def _observe_layers(settings: ReleaseSettings) -> SourceState:
+def _observe_layers(settings: SourceSettings) -> SourceState:
     from burnscar_assets.labels.arcgis import prescribed_layer_url
     from burnscar_assets.labels.layer_facts import look_at_layer
 
@@ -96,7 +118,7 @@ def _observe_layers(settings: ReleaseSettings) -> SourceState:
     return SourceState(mask_address(settings.source), "rest", version, facts, "; ".join(notes))
 
 
-def _observe_address(settings: ReleaseSettings) -> SourceState:
+def _observe_address(settings: SourceSettings) -> SourceState:
     url = settings.source
     with open_session(settings) as session:
         response = with_retries(lambda: _headers(session, url, settings), settings.retries)
@@ -119,7 +141,7 @@ def _observe_address(settings: ReleaseSettings) -> SourceState:
     )
 
 
-def _headers(session: requests.Session, url: str, settings: ReleaseSettings) -> requests.Response:
+def _headers(session: requests.Session, url: str, settings: SourceSettings) -> requests.Response:
     """An answer to HEAD or, where that is refused or says nothing, to a request of the first byte."""
     headers, asked = {"Accept-Encoding": "identity"}, with_secrets(url)
     with transport_errors(url):
@@ -144,7 +166,7 @@ def _unseen(size_bytes: int) -> str:
     return f"the server names no version of the file (ETag, Last-Modified), {seen}"
 
 
-def _observe_file(settings: ReleaseSettings, root: DataRoot, known: SourceState | None, settle_s: float) -> SourceState:
+def _observe_file(settings: SourceSettings, root: DataRoot, known: SourceState | None, settle_s: float) -> SourceState:
     path = find_local(settings.source, root)
     try:
         found = stamp(path)

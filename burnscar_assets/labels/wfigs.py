@@ -145,7 +145,7 @@ def normalise_incidents(
     found = match_incident_fields(tuple(map(str, raw.columns)), label, setting)
     if notes is not None:
         notes += [f"{label}: {note}" for note in text_notes(raw, found, _TEXTS)]
-    rows = _rows(raw, found, label).assign(fire_year=fire_year, source=SOURCE, flag=None)
+    rows = _rows(raw, found, label).assign(fire_year=fire_year, source=SOURCE, flag=None, kept_instead=None)
     global_ids = as_text(take(raw, found, "global_id"))
     rows["newest_id"] = _fire_ids(rows, identifier(global_ids))
     rows["record_id"] = _record_ids(rows, global_ids)

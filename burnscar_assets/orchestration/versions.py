@@ -85,7 +85,7 @@ def stage_settings(asset: str, settings: Settings) -> dict[str, Any]:
         own |= _sensor(settings)
     own |= _region(settings)
     if "release.format" in values:
-        own |= {f"{_FILE}{SOURCES}/{settings.release.format}": settings.release.label_source.digest()}
+        own |= {f"{_FILE}{SOURCES}/{one.format}": one.label_source.digest() for one in settings.release.every}
     if "training.model.encoder" in values:
         own |= _encoder(str(every["training.model.encoder"]))
     return values | own | {f"{_FILE}{name}": hash_file(path) for name, path in files.items()}

@@ -10,6 +10,7 @@ from burnscar_assets.settings.labels import (
     PerimeterSettings,
     ReleaseSettings,
     ServiceSettings,
+    SourceSettings,
     YearSettings,
 )
 from burnscar_assets.settings.training import EvaluationSettings, ModelSettings, SetupsSettings, TrainingSettings
@@ -28,6 +29,7 @@ __all__ = [
     "ServiceSettings",
     "Settings",
     "SetupsSettings",
+    "SourceSettings",
     "SplitSettings",
     "TrainingSettings",
     "WindowSettings",

@@ -88,8 +88,8 @@ class ServiceSettings(Section):
         return token.get_secret_value() if token else None
 
 
-class ReleaseSettings(ServiceSettings):
-    """Where the fire perimeters come from."""
+class SourceSettings(ServiceSettings):
+    """Where fire perimeters come from, and whose they are."""
 
     setting = "release.source"
     layers = frozenset({"source", "prescribed_layer"})
@@ -130,6 +130,35 @@ class ReleaseSettings(ServiceSettings):
             SettingsError: there is none, or naming what is wrong with it.
         """
         return load_source(self.format).with_fields(self.fields)
+
+
+class ReleaseSettings(SourceSettings):
+    """Where the fire perimeters come from: one source, or several in the order in which they are believed."""
+
+    further: tuple[SourceSettings, ...] = Field(
+        (),
+        description="Further sources, each of a format of its own. Of a fire that is in two, the record of the one "
+        "named first is taken: `source` before these, and these in their order.",
+    )
+
+    @model_validator(mode="after")
+    def _formats_differ(self) -> Self:
+        formats = [source.format for source in self.every]
+        if twice := sorted({name for name in formats if formats.count(name) > 1}):
+            raise ValueError(
+                f"two sources have format {twice[0]}, so that nothing tells their records apart: copy its file into "
+                "the folder sources beside the settings, under another name"
+            )
+        return self
+
+    @property
+    def every(self) -> tuple[SourceSettings, ...]:
+        """All sources, the one that is believed most first."""
+        return (self, *self.further)
+
+    def decisive(self) -> dict[str, Any]:
+        """The values that decide what comes of the section; see `Section`."""
+        return super().decisive() | {"further": [source.decisive() for source in self.further]}
 
 
 def _default_state() -> str:

@@ -5,9 +5,11 @@ from typing import Final
 
 import yaml
 
+from burnscar_assets.environment import shipped_files
 from burnscar_assets.errors import SettingsError
 from burnscar_assets.regions.load import DEFAULT, load_region
 from burnscar_assets.settings.world import parse_settings
+from burnscar_assets.sources.load import FOLDER as SOURCES
 from burnscar_assets.storage.atomic import storage_errors, write_if_changed
 
 _WORLD: Final = """\
@@ -45,8 +47,9 @@ _FRAP: Final = (
     "FeatureServer/0"
 )
 _OWN: Final = (
-    "source: perimeters.gpkg # under the data root: GeoPackage, shapefile, zip, … or the address of an ArcGIS layer,"
-    "\n  # with FRAP's fields: YEAR_ (the fire year), ALARM_DATE, CONT_DATE, FIRE_NAME"
+    "source: perimeters.gpkg # under the data root: GeoPackage, shapefile, zip, … or the address of an ArcGIS layer"
+    "\n  format: table # whose they are: {sources}, or your own sources/NAME.yaml beside this file"
+    "\n  # fields: {{fire_name: NAME, start: START, end: END}} # where a table's fields are called otherwise"
 )
 
 
@@ -57,6 +60,7 @@ def world_text(name: str, region_name: str) -> str:
         SettingsError: there is no such region, or its file has mistakes.
     """
     region = load_region(region_name)
+    sources = [path.stem for path in shipped_files(SOURCES)]
     first, last = region.first_day(2019), region.first_day(2020)
     return _WORLD.format(
         name=yaml.safe_dump(name, default_style='"', width=1000).strip(),
@@ -65,7 +69,7 @@ def world_text(name: str, region_name: str) -> str:
         crs=region.crs,
         time_zone=region.time_zone,
         years=f"fire year 2019 begins on {first:%Y-%m-%d} and ends before {last:%Y-%m-%d}",
-        source=_FRAP if region.name == DEFAULT else _OWN,
+        source=_FRAP if region.name == DEFAULT else _OWN.format(sources=", ".join(sources)),
     )
 
 

@@ -34,6 +34,11 @@ RELEASE_RECORDS: Final = Table(
         Column("end_precision_days", "float", "How far off `containment_date` may be, in days."),
         Column("reported_area_ha", "float", "Area as reported (FRAP's GIS_ACRES), in hectares."),
         Column("flag", "string", "What the source remarks on the perimeter, such as why to doubt it; empty: nothing."),
+        Column(
+            "kept_instead",
+            "string",
+            "record_id of the same fire in a source that is named before this one, whose record counts; empty: none.",
+        ),
         Column("geometry", "geometry", "Perimeter as delivered; may be empty or invalid."),
     ),
 )

@@ -97,7 +97,15 @@ def test_each_pixel_is_what_its_centre_says(
 def _burns(rows: list[tuple[str, int | None, shapely.Geometry]]) -> gpd.GeoDataFrame:
     names, years, shapes = zip(*rows, strict=True)
     undated = dict.fromkeys(("alarm_date", "containment_date"), pd.NaT)
-    table = {"burn_id": names, "kind": "fire", "burn_year": years, "name": "", **undated}
+    table = {
+        "burn_id": names,
+        "source": "frap",
+        "kind": "fire",
+        "burn_year": years,
+        "name": "",
+        "end_kind": None,
+        **undated,
+    }
     return BURN_HISTORY.conform(gpd.GeoDataFrame(table, geometry=list(shapes), crs="EPSG:3310"))
 
 

@@ -92,7 +92,7 @@ def test_all_that_burned_and_may_show_is_known_contained_or_not() -> None:
 def test_perimeters_have_the_columns_of_labels_and_say_their_source() -> None:
     extra = set(IN_SEASON_PERIMETERS.column_names) - set(FIRE_PERIMETERS.column_names)
     assert set(FIRE_PERIMETERS.column_names) <= set(IN_SEASON_PERIMETERS.column_names)
-    assert extra == {"source", "incident_id", "contained_by"}
+    assert extra == {"incident_id", "contained_by"}
 
 
 @pytest.mark.parametrize(

@@ -84,4 +84,4 @@ def test_a_crs_without_a_place_on_earth_is_told_as_a_missing_one(crs: str | None
         warnings.simplefilter("ignore")
         pyogrio.write_dataframe(frap_fires({}).set_crs(crs, allow_override=True), path, layer="firep24_1")
     with pytest.raises(InputError, match=r"layer firep24_1 of fires\.gpkg has no coordinate reference system.*3310"):
-        read_layer(find_layers(path, SETTINGS, path.name).fires[0])
+        read_layer(find_layers(path, SETTINGS, path.name).fires[0], source=SETTINGS.label_source)

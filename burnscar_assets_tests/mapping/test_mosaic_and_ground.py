@@ -235,10 +235,11 @@ def keep_seen(root: DataRoot, manifest: CheckpointManifest) -> None:
 def test_burns_of_any_source_are_known_label_or_not(root: DataRoot) -> None:
     make_tiny_dataset(root, years=(2020,), windows_per_year=10)
     burns = burns_of({"label": shapely.box(0, 0, 9, 9), "rejected": shapely.box(9, 0, 18, 9)}, burn_year=2020)
+    of_source = {"name": "", "source": "frap", "end_kind": None}
     for kind in ("fire", "prescribed"):
-        write_table(root, BURN_HISTORY, BURN_HISTORY.conform(burns.assign(kind=kind, name="")), 2020)
+        write_table(root, BURN_HISTORY, BURN_HISTORY.conform(burns.assign(kind=kind, **of_source)), 2020)
     season = burns_of({"burning": shapely.box(18, 0, 27, 9), "scar": shapely.box(0, 0, 9, 9)}, burn_year=[2021, 2019])
-    write_table(root, IN_SEASON_BURNS, IN_SEASON_BURNS.conform(season.assign(kind="fire", name="")), 2021)
+    write_table(root, IN_SEASON_BURNS, IN_SEASON_BURNS.conform(season.assign(kind="fire", **of_source)), 2021)
     manifest = CheckpointManifest.model_construct(fire_years=(2020,), layer=LAYER)
     keep_seen(root, manifest)
     known = (((), False, set()), ((2020,), False, {"label", "rejected"}), ((2021,), True, {"burning", "scar"}))

@@ -22,7 +22,7 @@ def losses(year: int = 2021, points: int = 3) -> pd.DataFrame:
 
 
 def burns(*names: str) -> gpd.GeoDataFrame:
-    known = {"burn_id": list(names), "kind": "fire", "burn_year": 2020, "name": "A"}
+    known = {"burn_id": list(names), "source": "frap", "kind": "fire", "end_kind": None, "burn_year": 2020, "name": "A"}
     content = known | dict.fromkeys(("alarm_date", "containment_date"), pd.NaT)
     return gpd.GeoDataFrame(content, geometry=[shapely.box(0, 0, 1, 1)] * len(names), crs="EPSG:3310")
 
@@ -71,10 +71,12 @@ def test_list_columns_survive_the_round_trip(root: DataRoot) -> None:
 def test_geometries_come_to_california_albers() -> None:
     rows = {
         "burn_id": ["a"],
+        "source": ["frap"],
         "kind": ["fire"],
         "burn_year": [2019],
         "alarm_date": [None],
         "containment_date": [None],
+        "end_kind": [None],
         "name": [None],
     }
     degrees = gpd.GeoDataFrame(rows, geometry=[shapely.Point(-120, 38)], crs="EPSG:4326")

@@ -127,7 +127,8 @@ def _fire_perimeters(world: World) -> dg.AssetsDefinition:
         title = f"Fire perimeters {run.year}"
         preview = partial(plot_perimeters, cleaned.perimeters, cleaned.rejects, title=title, land=load_land(None))
         rejects = {FIRE_PERIMETER_REJECTS: cleaned.rejects}
-        found = {"burnscar/source": mask_address(settings.release.source)} | figures(cleaned.summary)
+        sources = ", ".join(mask_address(one.source) for one in settings.release.every)
+        found = {"burnscar/source": sources} | figures(cleaned.summary)
         return run.store(FIRE_PERIMETERS, cleaned.perimeters, found, preview, rejects)
 
     return fire_perimeters

@@ -1,0 +1,109 @@
+"""Two sources in one world: which record of a fire counts, and what becomes of the other."""
+
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import pandas as pd
+import pytest
+
+from burnscar_assets.errors import SettingsError
+from burnscar_assets.labels.history import burn_history
+from burnscar_assets.labels.perimeters import clean_perimeters
+from burnscar_assets.labels.release import Release, fetch_release
+from burnscar_assets.labels.release_changes import release_versions
+from burnscar_assets.labels.watch import observe_source
+from burnscar_assets.settings import PerimeterSettings, ReleaseSettings, parse_settings
+from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets_tests.labels.label_records import frap_fires, square
+
+FIELDS = {"id": "FIRE", "fire_name": "NAME", "irwin_id": "IRWIN", "start": "SEEN", "end": "GONE"}
+LIMITS = PerimeterSettings()
+
+
+def _detections(*changes: dict[str, Any]) -> gpd.GeoDataFrame:
+    """Fires as a satellite saw them: half a kilometre off, named by numbers."""
+    row = {"NAME": None, "IRWIN": None, "SEEN": "2020-08-03", "GONE": "2020-08-09"}
+    rows = [
+        row | {"FIRE": number, "geometry": square(number, x=400.0)} | change for number, change in enumerate(changes)
+    ]
+    return gpd.GeoDataFrame(rows, crs="EPSG:3310")
+
+
+def _settings(folder: Path, fires: gpd.GeoDataFrame, seen: gpd.GeoDataFrame, **changes: Any) -> ReleaseSettings:
+    for name, rows in (("fires", fires), ("seen", seen)):
+        rows.to_file(folder / f"{name}.gpkg", layer=name, engine="pyogrio")
+    second = {"source": str(folder / "seen.gpkg"), "format": "table", "fields": FIELDS}
+    return ReleaseSettings(source=str(folder / "fires.gpkg"), further=[second], **changes)
+
+
+def _fetch(folder: Path, fires: gpd.GeoDataFrame, seen: gpd.GeoDataFrame) -> Release:
+    return fetch_release(_settings(folder, fires, seen), DataRoot(folder))
+
+
+def test_of_a_fire_in_two_sources_the_first_named_counts(tmp_path: Path) -> None:
+    irwin = "00000001-AAAA-BBBB-CCCC-0123456789AB"
+    late = {"SEEN": "2020-08-20", "GONE": "2020-08-30"}
+    seen = _detections({}, late | {"IRWIN": irwin}, late | {"NAME": "Fire 2 "}, late, {"geometry": square(25)})
+    release = _fetch(tmp_path, frap_fires({}, {}, {}, {}), seen)
+    said = release.records.set_index("record_id")["kept_instead"]
+    names = release.records.set_index("record_id")["fire_name"]
+    assert names.reindex(said.reindex([f"table-{n}" for n in range(3)])).tolist() == ["FIRE 0", "FIRE 1", "FIRE 2"]
+    assert said[["table-3", "table-4"]].isna().all(), "another fire on the same ground, and one elsewhere"
+    assert release.info.records_by_source == {"frap": 4, "table": 5}
+    assert release.info.set_aside_by_source == {"table": 3}
+    cleaned = clean_perimeters(release.records, 2020, LIMITS, simulated=False)
+    assert dict(cleaned.perimeters["source"].value_counts()) == {"frap": 4, "table": 2}
+    assert set(cleaned.rejects["record_id"]) == {"table-0", "table-1", "table-2"}
+    assert set(cleaned.rejects["reason"]) == {"in_another_source"} and set(cleaned.rejects["source"]) == {"table"}
+    assert cleaned.rejects["detail"].str.contains("whose source is named before").all()
+
+
+def test_a_fire_in_two_sources_is_one_burn_on_the_ground_of_both(tmp_path: Path) -> None:
+    records = _fetch(tmp_path, frap_fires({}, {}), _detections({}, {"geometry": square(25)})).records
+    burns = burn_history(records, 2020, LIMITS).burns
+    assert burns["source"].tolist().count("frap") == 2 and "table-0" not in set(burns["burn_id"])
+    assert sorted(burns.area.round(-3)) == [1e6, 1e6, 1.4e6]
+    alone = burn_history(records[records["source"] == "table"], 2020, LIMITS).burns
+    assert set(alone["burn_id"]) == {"table-0", "table-1"}, "where the other can't show, it stands for itself"
+
+
+def test_an_edit_in_the_second_source_makes_the_year_stale(tmp_path: Path) -> None:
+    before = _fetch(tmp_path, frap_fires({}), _detections({}))
+    after = _fetch(tmp_path, frap_fires({}), _detections({"geometry": square(0, x=5_000.0)}))
+    first, second = (release_versions(one.records, [2020], LIMITS)[2020] for one in (before, after))
+    assert first.fires != second.fires and first.burns != second.burns
+
+
+def test_a_change_of_either_source_is_seen(tmp_path: Path) -> None:
+    root = DataRoot(tmp_path)
+    settings = _settings(tmp_path, frap_fires({}), _detections({}))
+    first = observe_source(settings, root, settle_s=0)
+    assert set(first.facts) == {"frap", "table"}
+    assert observe_source(settings, root, first, settle_s=0) == first
+    edited = observe_source(_settings(tmp_path, frap_fires({}), _detections({}, {})), root, first, settle_s=0)
+    assert edited.version != first.version
+
+
+def test_code_versions_follow_the_further_sources_but_not_how_they_are_asked() -> None:
+    def digest(**second: Any) -> str:
+        further = [{"source": "b", "format": "table"} | second]
+        return ReleaseSettings(source="a", further=further).digest()
+
+    assert digest() == digest(timeout_s=5) != digest(source="c")
+    assert digest() != digest(fields={"start": "SEEN"})
+
+
+def test_two_sources_of_one_format_are_refused() -> None:
+    world = {"name": "x", "years": {"first": 2020}, "release": {"source": "a", "further": [{"source": "b"}]}}
+    with pytest.raises(SettingsError, match=r"two sources have format frap.*under another name"):
+        parse_settings(world, "x.yaml")
+
+
+def test_an_unknown_alarm_needs_the_same_year(tmp_path: Path) -> None:
+    other = {"YEAR_": 2019, "ALARM_DATE": pd.NaT, "CONT_DATE": pd.NaT, "FIRE_NAME": None, "IRWINID": None}
+    records = _fetch(
+        tmp_path, frap_fires({"ALARM_DATE": pd.NaT, "FIRE_NAME": None}, other), _detections({}, {})
+    ).records
+    said = records.set_index("record_id")["kept_instead"]
+    assert said.notna()[["table-0", "table-1"]].tolist() == [True, False]
