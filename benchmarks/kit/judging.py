@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from burnscar_assets.evaluation.champion_record import windows_seen
-from burnscar_assets.evaluation.held_out_maps import judge_held_out
+from burnscar_assets.evaluation.held_out_maps import evaluate_held_out
 from burnscar_assets.evaluation.spec import EvaluationSpec, load_report
 from burnscar_assets.mapping.fire_scenes import TRUTH_BURNT, TRUTH_UNBURNT, TRUTH_UNKNOWN, FireScene
 from burnscar_assets.models import model as models
@@ -52,7 +52,7 @@ def judge_again(spec: EvaluationSpec) -> Judging:
         manifest, seen = load_manifest(folder), windows_seen(root, spec.fire_year)
         with _timed_models(timed):
             begin = time.perf_counter()
-            scores.append(judge_held_out(one, folder, manifest, rules, seen, silent).scores)
+            scores.append(evaluate_held_out(one, folder, manifest, rules, seen, silent).scores)
             wall_s += time.perf_counter() - begin
     together = MAP_SCORES.conform(pd.concat(scores, ignore_index=True))
     return Judging(together, wall_s, sum(model.seconds for model in timed))

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from burnscar_assets.evaluation.rules import WINDOWS, MapRules
-from burnscar_assets.mapping.making import Judge, make_map
+from burnscar_assets.mapping.making import MapModel, make_map
 from burnscar_assets.mapping.settings import MappingSettings
 from burnscar_assets.mapping.spec import MapSpec, MapTask
 from burnscar_assets.models.model import load_model
@@ -64,7 +64,7 @@ def main(root: Path, checkpoint: Path, area: str, day: datetime, folder: Path) -
         settings=MappingSettings(stride_px=STRIDE_PX, batch_size=BATCH),
     )  # fmt: skip
     model = Timed(load_model(checkpoint, classes=[CLOCK]))
-    outcome = make_map(task, spec, Judge(model, model.manifest, RULES, None))
+    outcome = make_map(task, spec, MapModel(model, model.manifest, RULES, None))
     said = {"done": int(outcome.record is not None), "wall_s": time.perf_counter() - begin}
     print(json.dumps(said | {"model_s": model.seconds, "windows": model.windows}))
 

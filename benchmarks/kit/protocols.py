@@ -11,10 +11,10 @@ import pandas as pd
 
 from burnscar_assets.classes import Fold, Split
 from burnscar_assets.evaluation.champion_record import champion_folder, champion_manifest, serving, windows_seen
-from burnscar_assets.evaluation.held_out_maps import judge_season_maps
-from burnscar_assets.evaluation.judge import describe_windows, fix_rules, predict
+from burnscar_assets.evaluation.held_out_maps import evaluate_season_maps
 from burnscar_assets.evaluation.map_figures import FireMaps, fires_judged
 from burnscar_assets.evaluation.metrics import Interval, binary_metrics, metric_intervals
+from burnscar_assets.evaluation.predictions import describe_windows, fix_rules, predict
 from burnscar_assets.evaluation.report import MODEL, SEASON, answers_of, fire_ids_of
 from burnscar_assets.models.plan import (
     ChosenWindows,
@@ -84,7 +84,7 @@ def by_protocols(world: World, folder: Path) -> Iterator[Protocol]:
 def _season(world: World, year: int, before: int) -> gpd.GeoDataFrame:
     """Maps of all fires of a year by the champion of the year before; contract MAP_SCORES."""
     root, champion = world.root, serving(world.root, before)
-    return judge_season_maps(
+    return evaluate_season_maps(
         evaluation_spec(world, year), champion_folder(root, before), champion_manifest(root, before),
         champion.rules.for_maps, windows_seen(root, before), silent,
     )  # fmt: skip

@@ -155,10 +155,10 @@ def compare_setups(
     windows = compare(answers, ground_clusters(found.windows), fire_ids != "", settings)
     present = [contestant for contestant in contestants if contestant.name in found.answers]
     titles = {contestant.name: contestant.title for contestant in present}
-    by_windows = judge(windows, titles, settings.confidence)
+    by_windows = verdict_on(windows, titles, settings.confidence)
     maps, validated = read_maps(present, found.fire_years), read_validation(present, found.fire_years)
     mapped = None if maps is None else maps.compare(settings)
-    by_maps = None if mapped is None or len(mapped.scored) < 2 else judge(mapped, titles, settings.confidence)
+    by_maps = None if mapped is None or len(mapped.scored) < 2 else verdict_on(mapped, titles, settings.confidence)
     report = Report(
         simulated=simulated,
         fire_years=tuple(sorted(set(map(int, found.windows["fire_year"])))) if protocol else found.fire_years,
@@ -341,7 +341,7 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def judge(comparison: Comparison, titles: Mapping[str, str], confidence: float) -> Verdict:
+def verdict_on(comparison: Comparison, titles: Mapping[str, str], confidence: float) -> Verdict:
     """The verdict on at least two set-ups, by what decides; among equal ones the first by name comes first.
 
     Args:

@@ -31,12 +31,12 @@ from burnscar_assets.evaluation.champion_record import (
     load_champion,
     windows_seen,
 )
-from burnscar_assets.evaluation.frames import answer_frame, model_of_frames, old_scars, validation_scenes
+from burnscar_assets.evaluation.frames import model_of_frames, old_scars, predict_frame, validation_scenes
 from burnscar_assets.evaluation.ground import frame_clusters, ground_clusters
 from burnscar_assets.evaluation.held_out_maps import is_seen, lacks_before
-from burnscar_assets.evaluation.judge import answers
 from burnscar_assets.evaluation.map_scores import ground_of, score_map
 from burnscar_assets.evaluation.metrics import Answers, cluster_intervals, weighted_metrics
+from burnscar_assets.evaluation.predictions import scores_of
 from burnscar_assets.evaluation.rules import MapRules, Rules
 from burnscar_assets.evaluation.season import check_seen
 from burnscar_assets.evaluation.separation import prove_separation
@@ -114,7 +114,7 @@ def contest(spec: EvaluationSpec, challenger: Challenger, progress: Progress) ->
     Args:
         spec: of the evaluation.
         challenger: the checkpoint; the champion is judged on the same validation windows.
-        progress: told of steps.
+        progress: reports steps.
 
     Raises:
         CheckpointError: the champion's record is damaged.
@@ -136,7 +136,7 @@ def contest(spec: EvaluationSpec, challenger: Challenger, progress: Progress) ->
     except (CheckpointError, InputError, OSError) as error:
         wins, reason = False, f"the champion can't be judged on the same validation fires: {error}"
     else:
-        wins, reason = judge_challenge(found, behind, spec.settings)
+        wins, reason = decide_challenge(found, behind, spec.settings)
         behind = min(0.0, behind + found.difference)
     if wins:
         return _crown(root, challenger, champion, "rule", reason, behind)
@@ -170,7 +170,7 @@ def _compare(spec: EvaluationSpec, champion: Champion, challenger: Challenger, p
     truth = (windows["category"] == CLASS_NAMES[BURNT]).to_numpy(dtype=bool)
 
     def judged(place: Path, rules: Rules) -> Answers:
-        probability, _ = answers(spec, place, windows, progress)
+        probability, _ = scores_of(spec, place, windows, progress)
         return Answers(truth, rules.decision.predict(probability), probability)
 
     old, new = judged(folder, champion.rules), judged(challenger.folder, challenger.rules)
@@ -223,7 +223,7 @@ def _frame_ious(
         for place, (model, rules) in enumerate(judged):
             if lacks_before(model, scene, ground):
                 continue
-            probability = answer_frame(spec, model, scene)
+            probability = predict_frame(spec, model, scene)
             called = rules.burnt(probability, old_scars(spec, scene, rules))
             ious[number, place] = score_map(called, probability >= 0, ground, spec.settings.outline_margin_m).iou
     return ious
@@ -271,7 +271,7 @@ def compare_pair(champion: Answers, challenger: Answers, windows: gpd.GeoDataFra
     return Contest(int(fire_ids[has_fire].nunique()), old, new, found.low, found.high)
 
 
-def judge_challenge(found: Contest, behind: float, settings: EvaluationSettings) -> tuple[bool, str]:
+def decide_challenge(found: Contest, behind: float, settings: EvaluationSettings) -> tuple[bool, str]:
     """Whether a challenger takes the champion's place by the rule, and the reason in words.
 
     Args:

@@ -24,7 +24,7 @@ from burnscar_assets.classes import Split
 from burnscar_assets.cost import Cost, peak_memory_mb, read_cost, write_cost
 from burnscar_assets.errors import InputError
 from burnscar_assets.evaluation.frame_pixels import FramePixels
-from burnscar_assets.evaluation.frames import answer_frame, model_of_frames, truth_off, validation_scenes
+from burnscar_assets.evaluation.frames import model_of_frames, predict_frame, truth_off, validation_scenes
 from burnscar_assets.evaluation.rules import best_mean_iou
 from burnscar_assets.evaluation.spec import EvaluationSpec
 from burnscar_assets.mapping.fire_scenes import TRUTH_UNKNOWN, FireScene
@@ -53,7 +53,7 @@ class EnsembleSpec(EvaluationSpec):
 
 
 @dataclass(frozen=True)
-class FrameAnswers:
+class FramePredictions:
     """What members say of the pixels of a validation fire's frame that have a truth and an answer of each of them.
 
     Attributes:
@@ -141,7 +141,7 @@ def mixtures(count: int) -> list[tuple[float, ...]]:
     return [tuple(float(part) / STEPS for part in found) for found in parts]
 
 
-def try_weights(frames: Sequence[FrameAnswers], names: Sequence[str]) -> list[dict[str, float]]:
+def try_weights(frames: Sequence[FramePredictions], names: Sequence[str]) -> list[dict[str, float]]:
     """The mean IoU of the maps of every mixture: weights by member, and `mean_iou`; NaN without burnt pixels."""
     return [
         dict(zip(names, weights, strict=True)) | {MEAN_IOU: best_mean_iou([frame.by(weights) for frame in frames])}
@@ -161,7 +161,7 @@ def choose(tried: Sequence[dict[str, float]], names: Sequence[str]) -> dict[str,
 def _answers(
     spec: EnsembleSpec, folders: Sequence[Path], scenes: Sequence[FireScene], left_out: gpd.GeoDataFrame,
     progress: Progress,
-) -> list[FrameAnswers]:  # fmt: skip
+) -> list[FramePredictions]:  # fmt: skip
     """Members' answers for frames, off the ground of training windows."""
     if not scenes:
         return []
@@ -170,9 +170,9 @@ def _answers(
     for number, scene in enumerate(scenes):
         progress("frames of validation fires answered", number, len(scenes))
         truth = truth_off(scene, left_out)
-        probability = np.stack([answer_frame(spec, model, scene) for model in models])
+        probability = np.stack([predict_frame(spec, model, scene) for model in models])
         known = (probability != NO_ANSWER).all(axis=0) & (truth != TRUTH_UNKNOWN)
-        found.append(FrameAnswers(str(scene.fire_id), probability[:, known], truth[known]))
+        found.append(FramePredictions(str(scene.fire_id), probability[:, known], truth[known]))
     return found
 
 

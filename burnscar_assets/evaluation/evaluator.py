@@ -22,14 +22,14 @@ from burnscar_assets.evaluation.card import write_card
 from burnscar_assets.evaluation.champion import Challenger, contest
 from burnscar_assets.evaluation.frames import fix_rules_of_maps
 from burnscar_assets.evaluation.ground import ground_clusters
-from burnscar_assets.evaluation.held_out_maps import HeldOutMaps, judge_held_out
-from burnscar_assets.evaluation.judge import describe_windows, fix_rules, predict, predict_cloudy
+from burnscar_assets.evaluation.held_out_maps import HeldOutMaps, evaluate_held_out
 from burnscar_assets.evaluation.key_figures import summarise
 from burnscar_assets.evaluation.label_noise import LabelNoise, doubt_labels
 from burnscar_assets.evaluation.map_figures import map_metrics, why_no_map
 from burnscar_assets.evaluation.plots import write_worst_windows
+from burnscar_assets.evaluation.predictions import describe_windows, fix_rules, predict, predict_cloudy
 from burnscar_assets.evaluation.report import CLOUDY, evaluate_predictions
-from burnscar_assets.evaluation.season import check_seen, judge_season
+from burnscar_assets.evaluation.season import check_seen, evaluate_season
 from burnscar_assets.evaluation.separation import SeparationProof, prove_separation
 from burnscar_assets.evaluation.spec import EvaluationReport, EvaluationSpec, Judgement, write_report
 from burnscar_assets.models.manifest import verify_checkpoint
@@ -83,10 +83,10 @@ def evaluate(spec: EvaluationSpec, progress: Progress = silent) -> EvaluationRep
         StorageError: the results can't be written; those that were there stay.
     """
     root = spec.data_root
-    members = [judge_checkpoint(one, progress) for one in spec.members]
+    members = [evaluate_checkpoint(one, progress) for one in spec.members]
     predictions = put_together(PREDICTIONS, [one.challenger.predictions for one in members])
     cloudy = put_together(PREDICTIONS, [one.cloudy for one in members])
-    season = judge_season(spec, progress)
+    season = evaluate_season(spec, progress)
     scores = put_together(MAP_SCORES, [*(one.maps.scores for one in members), season.maps])
     judged = predictions if spec.folds is None else predictions.assign(cluster_id=ground_clusters(predictions))
     metrics = evaluate_predictions(
@@ -126,7 +126,7 @@ def evaluate(spec: EvaluationSpec, progress: Progress = silent) -> EvaluationRep
     return report
 
 
-def judge_checkpoint(spec: EvaluationSpec, progress: Progress) -> Judged:
+def evaluate_checkpoint(spec: EvaluationSpec, progress: Progress) -> Judged:
     """Fix a checkpoint's rules on what it has seen, and have it answer for what it has not; nothing is written."""
     root = spec.data_root
     folder = root.checkpoint(spec.fire_year)
@@ -143,7 +143,7 @@ def judge_checkpoint(spec: EvaluationSpec, progress: Progress) -> Judged:
     of_windows = fix_rules(spec, folder, seen, progress)
     map_rules = fix_rules_of_maps(spec, folder, manifest, of_windows, seen, progress)
     rules = replace(of_windows, maps=map_rules)
-    maps = judge_held_out(spec, folder, manifest, map_rules, seen, progress)
+    maps = evaluate_held_out(spec, folder, manifest, map_rules, seen, progress)
     watch = Stopwatch()
     predictions = predict(spec, folder, described, rules, progress, watch)
     of_cloudy = predict_cloudy(spec, folder, cloudy, rules, progress)

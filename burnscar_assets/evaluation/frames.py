@@ -22,7 +22,7 @@ from burnscar_assets.evaluation.spec import EvaluationSpec
 from burnscar_assets.mapping.figures import SQUARE_M_PER_HA
 from burnscar_assets.mapping.fire_scenes import TRUTH_UNKNOWN, FireScene, read_fire_scenes
 from burnscar_assets.mapping.ground import near
-from burnscar_assets.mapping.inference import NO_ANSWER, Lattice, check_mappable, judge_block, seen_box
+from burnscar_assets.mapping.inference import NO_ANSWER, Lattice, check_mappable, predict_block, seen_box
 from burnscar_assets.mapping.mosaic import Validity
 from burnscar_assets.mapping.old_scars import BurnRatios
 from burnscar_assets.models.manifest import CheckpointManifest
@@ -47,7 +47,7 @@ def fix_rules_of_maps(
         manifest: its manifest.
         rules: of its windows.
         seen: windows that it has seen.
-        progress: told of steps.
+        progress: reports steps.
 
     Raises:
         MissingDataError: a year has no fire scenes, or an image of one is gone.
@@ -56,7 +56,7 @@ def fix_rules_of_maps(
     if not scenes:
         return rules.without_frames("no validation fire has an image")
     try:
-        frames = judge_frames(spec, checkpoint, scenes, seen[seen["split"] == Split.TRAIN], progress)
+        frames = count_frames(spec, checkpoint, scenes, seen[seen["split"] == Split.TRAIN], progress)
     except InputError as error:
         return rules.without_frames(str(error))
     found = fix_map_rules(frames, spec.settings.confidence)
@@ -76,7 +76,7 @@ def validation_scenes(spec: EvaluationSpec, fire_years: Sequence[int]) -> list[F
     return scenes
 
 
-def judge_frames(
+def count_frames(
     spec: EvaluationSpec,
     checkpoint: Path,
     scenes: Sequence[FireScene],
@@ -90,7 +90,7 @@ def judge_frames(
         checkpoint: the checkpoint's folder.
         scenes: frames of fires.
         left_out: windows whose ground doesn't count.
-        progress: told of frames.
+        progress: reports frames.
 
     Raises:
         InputError: the checkpoint reads other layers than maps are made of, or the scenes are of another.
@@ -101,7 +101,7 @@ def judge_frames(
     model, frames = model_of_frames(spec, checkpoint, scenes), []
     for number, (scene, cluster) in enumerate(zip(scenes, clusters, strict=True)):
         progress("frames judged", number, len(scenes))
-        probability = answer_frame(spec, model, scene)
+        probability = predict_frame(spec, model, scene)
         frames.append(counted(scene, cluster, probability, left_out, burn_ratios(spec, scene)))
     progress("frames judged", len(scenes), len(scenes))
     return frames
@@ -122,7 +122,7 @@ def model_of_frames(spec: EvaluationSpec, checkpoint: Path, scenes: Sequence[Fir
     return model
 
 
-def answer_frame(spec: EvaluationSpec, model: Predictor, scene: FireScene) -> NDArray[np.float32]:
+def predict_frame(spec: EvaluationSpec, model: Predictor, scene: FireScene) -> NDArray[np.float32]:
     """(height, width) probability of burnt of a frame's pixels; `NO_ANSWER` where the ground isn't seen or asked for.
 
     Raises:
@@ -135,7 +135,7 @@ def answer_frame(spec: EvaluationSpec, model: Predictor, scene: FireScene) -> ND
         images = scene.images(model.layers, seen_box(model, lattice, box))
         if images is None:
             break
-        answer = judge_block(
+        answer = predict_block(
             model, images, box, lattice,
             min_clear_share=spec.mapping.min_clear_share, batch_size=spec.mapping.batch_size,
         )  # fmt: skip

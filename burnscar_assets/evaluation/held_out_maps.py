@@ -14,15 +14,15 @@ from burnscar_assets.classes import Split
 from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.errors import InputError
 from burnscar_assets.evaluation.frame_pixels import Reliability
-from burnscar_assets.evaluation.frames import answer_frame, burn_ratios, counted, model_of_frames, validation_scenes
+from burnscar_assets.evaluation.frames import burn_ratios, counted, model_of_frames, predict_frame, validation_scenes
 from burnscar_assets.evaluation.ground import frame_clusters
 from burnscar_assets.evaluation.map_baselines import BASELINES, FrameIndices, indices_of, tune
 from burnscar_assets.evaluation.map_figures import why_no_map
 from burnscar_assets.evaluation.map_scores import (
     NO_CLASSES,
-    JudgedGround,
     MapScore,
     Mask,
+    ScoredGround,
     ground_of,
     hits_by_severity,
     score_map,
@@ -74,7 +74,7 @@ class _Prediction:
     old_scars: Mask | None = None
 
 
-def judge_held_out(
+def evaluate_held_out(
     spec: EvaluationSpec,
     checkpoint: Path,
     manifest: CheckpointManifest,
@@ -90,7 +90,7 @@ def judge_held_out(
         manifest: its manifest.
         rules: calibration and threshold of its maps, fixed on validation fires.
         seen: windows that it has seen.
-        progress: told of frames.
+        progress: reports frames.
 
     Raises:
         MissingDataError: the year has no fire scenes, or an image of one is gone.
@@ -109,7 +109,7 @@ def judge_held_out(
             rows.append(_unjudged(known | {"predictor": MODEL, "reason": scene.reason or why}))
             continue
         ground = ground_of(scene, spec.settings)
-        probability = None if model is None else answer_frame(spec, model, scene)
+        probability = None if model is None else predict_frame(spec, model, scene)
         ratios = burn_ratios(spec, scene)
         scars, severity = rules.old_scars(ratios), severity_codes(ratios, ground)
         if probability is not None and scene.fire_id is not None:
@@ -131,7 +131,7 @@ def judge_held_out(
     return HeldOutMaps(MAP_SCORES.conform(table), reliability)
 
 
-def judge_season_maps(
+def evaluate_season_maps(
     spec: EvaluationSpec,
     checkpoint: Path,
     manifest: CheckpointManifest,
@@ -141,7 +141,7 @@ def judge_season_maps(
 ) -> gpd.GeoDataFrame:
     """Score maps of all fires of the year that have frames, by a checkpoint of an earlier year.
 
-    Ground within the margin of what it has seen doesn't count. Arguments and errors are those of `judge_held_out`.
+    Ground within the margin of what it has seen doesn't count. Arguments and errors are those of `evaluate_held_out`.
 
     Returns:
         Contract MAP_SCORES, of predictor `season`; without rows where the checkpoint can't map.
@@ -161,7 +161,7 @@ def judge_season_maps(
         known |= {"seed": manifest.seed, "geometry": places.iloc[number], "predictor": SEASON}
         ratios, answered = burn_ratios(spec, scene), None
         if not ground.reason:
-            answered = _by_rules(answer_frame(spec, model, scene), rules, rules.old_scars(ratios))
+            answered = _by_rules(predict_frame(spec, model, scene), rules, rules.old_scars(ratios))
         reason = ground.reason or lacks_before(model, scene, ground)
         rows.append(_row(known | {"reason": reason}, answered, ground, severity_codes(ratios, ground), spec.settings))
     return MAP_SCORES.conform(gpd.GeoDataFrame(rows, geometry="geometry", crs=table_crs()))
@@ -188,12 +188,12 @@ def _without(probability: NDArray[np.float32], scars: Mask | None) -> NDArray[np
     return probability if scars is None else np.where(scars, np.float32(NO_ANSWER), probability)
 
 
-def is_seen(scene: FireScene, ground: JudgedGround, seen: gpd.GeoDataFrame) -> bool:
+def is_seen(scene: FireScene, ground: ScoredGround, seen: gpd.GeoDataFrame) -> bool:
     """Whether windows that a checkpoint has seen lie on ground that counts."""
     return bool((scene.frame.covers(near(seen, scene.frame), scene.frame.box) & ground.judged).any())
 
 
-def lacks_before(model: Predictor | None, scene: FireScene, ground: JudgedGround) -> str:
+def lacks_before(model: Predictor | None, scene: FireScene, ground: ScoredGround) -> str:
     """Why a model isn't judged on a frame that others are: it reads the image before; empty if it is judged."""
     needs_before = model is not None and set(model.layers) != {scene.layer}
     return NO_IMAGE_BEFORE if needs_before and not ground.with_before else ""
@@ -214,7 +214,7 @@ def _tuned(spec: EvaluationSpec, manifest: CheckpointManifest, progress: Progres
 
 
 def _baselines(
-    spec: EvaluationSpec, scene: FireScene, ground: JudgedGround, thresholds: Mapping[str, float]
+    spec: EvaluationSpec, scene: FireScene, ground: ScoredGround, thresholds: Mapping[str, float]
 ) -> Iterator[tuple[str, _Prediction]]:
     """What baselines say of a frame, those that can; none where no thresholds are given."""
     if not thresholds or ground.reason:
@@ -258,7 +258,7 @@ def _unjudged(row: dict[str, Any]) -> dict[str, Any]:
 def _row(
     row: dict[str, Any],
     prediction: _Prediction | None,
-    ground: JudgedGround,
+    ground: ScoredGround,
     severity: NDArray[np.uint8] | None,
     settings: EvaluationSettings,
 ) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from burnscar_assets.errors import InputError
-from burnscar_assets.evaluation.map_scores import JudgedGround, Mask, blocks_of
+from burnscar_assets.evaluation.map_scores import Mask, ScoredGround, blocks_of
 from burnscar_assets.mapping.fire_scenes import FireScene
 from burnscar_assets.mapping.frame import Box
 from burnscar_assets.mapping.index_map import otsu
@@ -42,7 +42,7 @@ class FrameIndices:
     nbr: FloatArray
     nbr_before: FloatArray | None
     water: Mask
-    ground: JudgedGround
+    ground: ScoredGround
 
     @property
     def land(self) -> Mask:
@@ -74,7 +74,7 @@ class Baseline:
     tuned: bool = False
 
 
-def indices_of(scene: FireScene, sensor: Sensor, settings: EvaluationSettings, ground: JudgedGround) -> FrameIndices:
+def indices_of(scene: FireScene, sensor: Sensor, settings: EvaluationSettings, ground: ScoredGround) -> FrameIndices:
     """What burn indices are made of, of the part of a frame that is looked at.
 
     Raises:
@@ -109,7 +109,7 @@ def _best(ious: Sequence[NDArray[np.float64]]) -> float:
     return float(EDGES[best[len(best) // 2]])
 
 
-def _ious(values: FloatArray, ground: JudgedGround) -> NDArray[np.float64]:
+def _ious(values: FloatArray, ground: ScoredGround) -> NDArray[np.float64]:
     """IoU of a frame above each of EDGES."""
     burnt = ground.burnt & ground.judged
 

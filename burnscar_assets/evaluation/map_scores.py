@@ -43,7 +43,7 @@ BLOCK_PX: Final = 512
 
 
 @dataclass(frozen=True)
-class JudgedGround:
+class ScoredGround:
     """The pixels of a frame that predictions are judged on.
 
     Attributes:
@@ -78,7 +78,7 @@ class JudgedGround:
         min_coverage: float,
         *,
         has_fire: bool = True,
-    ) -> "JudgedGround":
+    ) -> "ScoredGround":
         """Choose the pixels of a frame.
 
         Args:
@@ -165,7 +165,7 @@ class MapScore:
         return tuple(field.name for field in fields(cls))
 
 
-def score_map(called: Mask, answered: Mask, ground: JudgedGround, margin_m: float) -> MapScore:
+def score_map(called: Mask, answered: Mask, ground: ScoredGround, margin_m: float) -> MapScore:
     """Score a prediction.
 
     Args:
@@ -260,7 +260,7 @@ def _share(part: float, whole: float) -> float:
 
 @dataclass(frozen=True)
 class BurnClass:
-    """Classes of severity that are told as one.
+    """Classes of severity that are reported as one.
 
     Attributes:
         name: in figures.
@@ -289,7 +289,7 @@ NO_CLASSES: Final[Mapping[str, None]] = dict.fromkeys(column for one in BURN_CLA
 """Columns of a fire without an image before."""
 
 
-def severity_codes(ratios: BurnRatios | None, ground: JudgedGround) -> NDArray[np.uint8] | None:
+def severity_codes(ratios: BurnRatios | None, ground: ScoredGround) -> NDArray[np.uint8] | None:
     """(height, width) codes of SEVERITY_CLASSES; None where the image before isn't asked for, or shows too little."""
     mode = None if ratios is None or not ground.with_before else ratios.mode
     if ratios is None or mode is None:
@@ -297,7 +297,7 @@ def severity_codes(ratios: BurnRatios | None, ground: JudgedGround) -> NDArray[n
     return classify((dnbr(ratios.before, ratios.after) - np.float32(mode)).astype(np.float32))
 
 
-def hits_by_severity(called: Mask, ground: JudgedGround, codes: NDArray[np.uint8] | None) -> dict[str, float | None]:
+def hits_by_severity(called: Mask, ground: ScoredGround, codes: NDArray[np.uint8] | None) -> dict[str, float | None]:
     """Hectares that burned and that are mapped, by columns of contract MAP_SCORES.
 
     Args:
@@ -336,7 +336,7 @@ def blocks_of(frame: Frame, name: str, max_km2: float) -> list[Box]:
     return drawn[: max(1, round(max_km2 / block_km2))]
 
 
-def ground_of(scene: FireScene, settings: EvaluationSettings, off: gpd.GeoDataFrame | None = None) -> JudgedGround:
+def ground_of(scene: FireScene, settings: EvaluationSettings, off: gpd.GeoDataFrame | None = None) -> ScoredGround:
     """The pixels of a frame that every predictor is judged on.
 
     Args:
@@ -353,7 +353,7 @@ def ground_of(scene: FireScene, settings: EvaluationSettings, off: gpd.GeoDataFr
     box, clear = scene.frame.box, scene.clear(scene.frame.box)
     if off is not None:
         clear &= ~scene.frame.covers(near(off, scene.frame), box, touched=True)
-    return JudgedGround.of(
+    return ScoredGround.of(
         scene.truth(), clear, scene.clear_before(box), looked_at, scene.frame.resolution_m,
         settings.min_map_coverage, has_fire=scene.fire_id is not None,
     )  # fmt: skip

@@ -121,7 +121,7 @@ def doubt_perimeters(
         perimeters: labels of these years, contract FIRE_PERIMETERS.
         sensor: of the images.
         settings: least coverage, and how much of a large frame is looked at.
-        progress: told of frames.
+        progress: reports frames.
 
     Returns:
         Contract LABEL_DOUBTS, and what it comes to.

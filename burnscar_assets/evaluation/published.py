@@ -16,8 +16,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from burnscar_assets.classes import CLASS_NAMES, Split, Stratum
-from burnscar_assets.evaluation.judge import describe_windows, fix_rules, predict
 from burnscar_assets.evaluation.metrics import Answers, binary_metrics, metric_intervals
+from burnscar_assets.evaluation.predictions import describe_windows, fix_rules, predict
 from burnscar_assets.evaluation.report import MODEL, answers_of, fire_ids_of
 from burnscar_assets.evaluation.season import check_seen
 from burnscar_assets.evaluation.spec import EvaluationSpec

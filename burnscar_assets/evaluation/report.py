@@ -73,7 +73,7 @@ LAND: Final = "land"
 CALIBRATED: Final = "calibrated"
 RELIABILITY: Final = "reliability"
 CLOUDY: Final = "cloudy"
-"""Windows less clear than those that count: told beside, and part of no other scope."""
+"""Windows less clear than those that count: reported beside, and part of no other scope."""
 
 SEASON: Final = "season"
 """Pooled metrics of the champion of the year before; its other scopes are `season_fire` and so on."""

@@ -13,9 +13,9 @@ from burnscar_assets.evaluation.champion_record import (
     load_champion,
     windows_seen,
 )
-from burnscar_assets.evaluation.held_out_maps import judge_season_maps
-from burnscar_assets.evaluation.judge import describe_windows, predict, predict_cloudy
+from burnscar_assets.evaluation.held_out_maps import evaluate_season_maps
 from burnscar_assets.evaluation.label_noise import doubt_labels
+from burnscar_assets.evaluation.predictions import describe_windows, predict, predict_cloudy
 from burnscar_assets.evaluation.report import CLOUDY, SEASON, SEASON_ELSEWHERE
 from burnscar_assets.evaluation.separation import on_unseen_ground, prove_season_separation
 from burnscar_assets.evaluation.spec import EvaluationSpec, Judgement, Season
@@ -55,7 +55,7 @@ def folds_note(folds: int, gap_km: float) -> str:
     return _FOLDS.format(folds=folds, gap_km=gap_km)
 
 
-def judge_season(spec: EvaluationSpec, progress: Progress) -> SeasonOutcome:
+def evaluate_season(spec: EvaluationSpec, progress: Progress) -> SeasonOutcome:
     """Judge the champion of the year before on all windows of the year that keep the margin to those it has seen.
 
     It answers by its own threshold and temperature, as fixed when it was evaluated. Without a champion, the season is
@@ -94,7 +94,7 @@ def judge_season(spec: EvaluationSpec, progress: Progress) -> SeasonOutcome:
     season_of = Season(judgement, said if left_out else "", left_out, where)
     if not root.is_own:
         return SeasonOutcome(season_of, predictions, beside)
-    maps = judge_season_maps(spec, folder, manifest, rules.for_maps, seen, progress)
+    maps = evaluate_season_maps(spec, folder, manifest, rules.for_maps, seen, progress)
     return SeasonOutcome(season_of, predictions, beside, maps)
 
 

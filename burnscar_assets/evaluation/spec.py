@@ -1,4 +1,4 @@
-"""What the evaluator's process is told, and what it reports: two JSON files."""
+"""Inputs and report of the evaluator's process: two JSON files."""
 
 import json
 from dataclasses import asdict, dataclass, field

@@ -1,4 +1,4 @@
-"""Parts of the windows that metrics are told of one by one: by fire size, days, ecoregion, stratum, and sure labels."""
+"""Parts of the windows that metrics are reported for: by fire size, days, ecoregion, stratum, and certain labels."""
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise

@@ -215,8 +215,8 @@ def record_ids(rows: pd.DataFrame) -> pd.Series:
     """
     names = ["kind", "fire_year", "state", "agency", "unit_id", "inc_num", "fire_name"]
     named = _hash_rows(rows[names])
-    told_apart = _hash_rows(rows[[*names, "alarm_date"]].assign(area=rows["reported_area_ha"].round(2)))
-    ids = named.mask(named.duplicated(keep=False), told_apart)
+    fresh_and_older = _hash_rows(rows[[*names, "alarm_date"]].assign(area=rows["reported_area_ha"].round(2)))
+    ids = named.mask(named.duplicated(keep=False), fresh_and_older)
     own = rows["id"].notna() & ~rows["id"].duplicated(keep=False)
     ids = ids.mask(own, rows["id"]).astype(object)
     again = ids.duplicated(keep=False)

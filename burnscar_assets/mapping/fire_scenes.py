@@ -5,7 +5,7 @@ fire_scenes`, group = fire year), so that every set-up, baseline and map answers
 
     for scene in read_fire_scenes(root, 2021, [Split.VAL]):
         images = scene.images(model.layers, seen_box(model, lattice, scene.frame.box))
-        probability = None if images is None else judge_block(model, images, scene.frame.box, lattice, …)
+        probability = None if images is None else predict_block(model, images, scene.frame.box, lattice, …)
         truth = scene.truth()
 
 A frame lies at random about its fire, and some frames have no fire. Nothing is read before it is asked for.

@@ -106,14 +106,14 @@ class KnownGround:
             )
 
     def under(self, frame: Frame, task: MapTask, since: datetime | None = None) -> Ground:
-        """What is known of a map's ground, as `told_apart`; in an area of interest, burns are not told apart."""
+        """What is known of a map's ground, as `fresh_and_older`; in an area of interest, burns are not told apart."""
         others = self.burns[self.burns["burn_id"] != task.fire_id] if task.fire_id is not None else self.burns[:0]
-        in_season, before = told_apart(others, task, since)
+        in_season, before = fresh_and_older(others, task, since)
         own = task.geometry if task.fire_id is not None else shapely.Polygon()
         return Ground(near(self.seen, frame), near(others[in_season], frame), near(others[before], frame), own)
 
 
-def told_apart(
+def fresh_and_older(
     burns: gpd.GeoDataFrame, task: MapTask, since: datetime | None = None
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """(n,) burns that a map's images may show as freshly burned, and (n,) those whose scars are older.

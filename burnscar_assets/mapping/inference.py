@@ -152,7 +152,7 @@ def seen_box(model: Predictor, lattice: Lattice, box: Box) -> Box:
     return lattice.reach(box) if model.reach_px is None else box.grown(model.reach_px)
 
 
-def judge_block(
+def predict_block(
     model: Predictor, images: Seen, box: Box, lattice: Lattice, *, min_clear_share: float, batch_size: int
 ) -> npt.NDArray[np.float32]:
     """Probability of burnt for each pixel of a block.
@@ -174,7 +174,10 @@ def judge_block(
     """
     if model.members:
         parts = [
-            (weight, judge_block(member, images, box, lattice, min_clear_share=min_clear_share, batch_size=batch_size))
+            (
+                weight,
+                predict_block(member, images, box, lattice, min_clear_share=min_clear_share, batch_size=batch_size),
+            )
             for weight, member in model.members
         ]
         return mixed(np.stack([part for _, part in parts]), [weight for weight, _ in parts])

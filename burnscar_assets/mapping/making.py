@@ -22,7 +22,7 @@ from burnscar_assets.mapping.fire_scenes import TRUTH_UNKNOWN, FireScene
 from burnscar_assets.mapping.folder import MapInputs, is_whole, write_map
 from burnscar_assets.mapping.frame import Box, Frame, frame_around, project
 from burnscar_assets.mapping.ground import KnownGround
-from burnscar_assets.mapping.inference import Lattice, judge_block, seen_box
+from burnscar_assets.mapping.inference import Lattice, predict_block, seen_box
 from burnscar_assets.mapping.mosaic import LayerImage, Mosaic, Validity, read_mosaics
 from burnscar_assets.mapping.rasters import BlockStore, MadeBlock
 from burnscar_assets.mapping.reference import Reference
@@ -118,7 +118,7 @@ def open_images(
         boxes: blocks of it.
         lattice: of the windows that see beyond them.
         scene: the fire's scene; without one, scenes are searched in the archive.
-        progress: told of searches.
+        progress: reports searches.
 
     Raises:
         InputError: a scene can't be read, or the fire's is of another layer than the map's.
@@ -143,8 +143,8 @@ def open_images(
 
 
 @dataclass(frozen=True)
-class Judge:
-    """What judges the pixels of maps.
+class MapModel:
+    """A model with all that its maps follow from.
 
     Attributes:
         model: gives pixels their probability.
@@ -182,15 +182,15 @@ class MapOutcome:
 
 
 def make_map(
-    task: MapTask, spec: MapSpec, judge: Judge, progress: Progress = silent, scene: FireScene | None = None
+    task: MapTask, spec: MapSpec, by: MapModel, progress: Progress = silent, scene: FireScene | None = None
 ) -> MapOutcome:
     """Make a map, or keep the one that is there.
 
     Args:
         task: what to map.
         spec: how.
-        judge: by what.
-        progress: told of blocks.
+        by: the model.
+        progress: reports blocks.
         scene: the fire's scene, whose frame and images the map has, and whose truth says which pixels are judged;
             without one, images are searched in the archive.
 
@@ -204,20 +204,20 @@ def make_map(
     boxes = mapped_boxes(task, frame, spec.settings.block_px)
     with open_images(task, spec, frame, boxes, lattice, scene, progress) as images:
         reason = images.facts.reason
-        if not reason and before_layer(spec.imagery.layer) in judge.model.layers and not images.facts.before:
+        if not reason and before_layer(spec.imagery.layer) in by.model.layers and not images.facts.before:
             reason = "no_image_before"
         if reason:
             return MapOutcome(task, frame, None, reason)
-        ground = None if judge.ground is None else judge.ground.under(frame, task, images.facts.since)
+        ground = None if by.ground is None else by.ground.under(frame, task, images.facts.since)
         inputs = MapInputs(
-            task, spec, frame, judge.manifest, judge.rules, images.facts, ground, tuple(boxes),
-            None if judge.reference is None else judge.reference.on(frame, task),
+            task, spec, frame, by.manifest, by.rules, images.facts, ground, tuple(boxes),
+            None if by.reference is None else by.reference.on(frame, task),
             None if scene is None else scene.truth() != TRUTH_UNKNOWN,
         )  # fmt: skip
         if is_whole(task.folder, inputs.digest):
             return MapOutcome(task, frame, read_json(task.folder / MAP_FILE), made=False)
         store = BlockStore(task.work / BLOCKS, inputs.digest)
-        _make_blocks(inputs, judge.model, images, lattice, store, progress)
+        _make_blocks(inputs, by.model, images, lattice, store, progress)
     record = write_map(inputs, store, task.work)
     store.remove()
     return MapOutcome(task, frame, record)
@@ -264,7 +264,7 @@ def _make_blocks(
         before = old if old is None else old.of_bands(bands, sensor.shown).part(box)
         if old is not None and reads_before:
             read[earlier_layer] = LayerImage(old.of_bands(bands, model.layers[earlier_layer]), moments_before)
-        probability = judge_block(
+        probability = predict_block(
             model, read, box, lattice,
             min_clear_share=spec.settings.min_clear_share, batch_size=spec.settings.batch_size,
         )  # fmt: skip

@@ -29,7 +29,7 @@ from burnscar_assets.mapping.catalogue import refresh_collection
 from burnscar_assets.mapping.fire_scenes import FireScene, read_frames
 from burnscar_assets.mapping.ground import KnownGround, known_or_nothing
 from burnscar_assets.mapping.inference import Lattice, check_mappable
-from burnscar_assets.mapping.making import Judge, MapOutcome, make_map, map_frame, mapped_boxes
+from burnscar_assets.mapping.making import MapModel, MapOutcome, make_map, map_frame, mapped_boxes
 from burnscar_assets.mapping.pages.records import Unmapped
 from burnscar_assets.mapping.pages.site import write_pages
 from burnscar_assets.mapping.reference import Reference, read_reference
@@ -109,9 +109,9 @@ def _mapped(spec: MapSpec, progress: Progress) -> list[tuple[CheckpointManifest,
     manifest = champion_manifest(spec.data_root, spec.checkpoint_year)
     scenes = _scenes(spec)
     _check_size(spec, scenes)
-    judge = _judge(spec, champion, manifest, scenes, progress)
-    _check_length(spec, judge)
-    outcomes = _outcomes(spec, judge, scenes, progress)
+    by = _map_model(spec, champion, manifest, scenes, progress)
+    _check_length(spec, by)
+    outcomes = _outcomes(spec, by, scenes, progress)
     _check_found(spec, outcomes)
     return [(manifest, found) for found in outcomes]
 
@@ -136,14 +136,14 @@ def _scenes(spec: MapSpec) -> Scenes:
     return {str(fire_id): scene for fire_id, scene in scenes.items()}
 
 
-def _outcomes(spec: MapSpec, judge: Judge, scenes: Scenes, progress: Progress) -> list[MapOutcome]:
+def _outcomes(spec: MapSpec, by: MapModel, scenes: Scenes, progress: Progress) -> list[MapOutcome]:
     """What came of each task; where one fails, the catalogue still says what is there of those before."""
     outcomes = []
     try:
         for task in spec.tasks:
-            if task.fire_id is not None and judge.ground is not None:
-                judge.ground.check_unseen(task.fire_id)
-            outcomes.append(make_map(task, spec, judge, progress, scenes.get(task.fire_id or "")))
+            if task.fire_id is not None and by.ground is not None:
+                by.ground.check_unseen(task.fire_id)
+            outcomes.append(make_map(task, spec, by, progress, scenes.get(task.fire_id or "")))
     except BaseException:
         if spec.pages is not None:
             refresh_collection(spec.pages)
@@ -151,9 +151,9 @@ def _outcomes(spec: MapSpec, judge: Judge, scenes: Scenes, progress: Progress) -
     return outcomes
 
 
-def _judge(
+def _map_model(
     spec: MapSpec, champion: Champion, manifest: CheckpointManifest, scenes: Scenes, progress: Progress
-) -> Judge:
+) -> MapModel:
     """The champion's checkpoint with its rules for maps, both from before any map; and what it has seen."""
     from burnscar_assets.models.model import load_model
 
@@ -165,7 +165,7 @@ def _judge(
     progress("loading the checkpoint", 0, 0)
     model = load_model(champion_folder(root, year), spec.device, spec.classes)
     check_mappable(model, spec.imagery.layer, spec.sensor)
-    return Judge(model, manifest, champion.rules.for_maps, ground, reference)
+    return MapModel(model, manifest, champion.rules.for_maps, ground, reference)
 
 
 def _reference(spec: MapSpec, scenes: Scenes) -> Reference | None:
@@ -189,11 +189,11 @@ def _check_size(spec: MapSpec, scenes: Scenes) -> None:
             )
 
 
-def _check_length(spec: MapSpec, judge: Judge) -> None:
+def _check_length(spec: MapSpec, by: MapModel) -> None:
     """Ask before an area keeps the model busy for long."""
     if spec.may_take_long or spec.fire_year is not None:
         return
-    hours = sum(estimated_hours(spec, judge, number) for number in range(len(spec.tasks)))
+    hours = sum(estimated_hours(spec, by, number) for number in range(len(spec.tasks)))
     if hours > spec.settings.ask_hours:
         raise InputError(
             f"the area would keep the model busy for about {hours:.1f} hours here, without reading its imagery: "
@@ -201,7 +201,7 @@ def _check_length(spec: MapSpec, judge: Judge) -> None:
         )
 
 
-def estimated_hours(spec: MapSpec, judge: Judge, number: int) -> float:
+def estimated_hours(spec: MapSpec, by: MapModel, number: int) -> float:
     """About how long the model takes for an area, by a trial of a few windows; small areas are not tried."""
     task = spec.tasks[number]
     frame = map_frame(task, spec, None)
@@ -210,7 +210,7 @@ def estimated_hours(spec: MapSpec, judge: Judge, number: int) -> float:
     windows = sum(len(lattice.starts(box.left, box.right)) * len(lattice.starts(box.top, box.bottom)) for box in boxes)
     if windows <= spec.settings.batch_size:
         return 0.0
-    model = judge.model
+    model = by.model
     shape = (spec.size_px, spec.size_px)
     images = {
         name: np.full((TRIAL_WINDOWS, len(bands), *shape), 1000, np.uint16) for name, bands in model.layers.items()

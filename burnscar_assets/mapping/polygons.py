@@ -349,7 +349,7 @@ def write_polygons(
     perimeter: gpd.GeoDataFrame | gpd.GeoSeries | None = None,
     simulated: bool = False,
 ) -> list[Path]:
-    """Write polygons as `burned_area.gpkg`, `.parquet` and `.geojson`.
+    """Write polygons as `burned_area.gpkg`, `.parquet` and `.geojson`; returns the three paths.
 
     The GeoPackage has the layer `burned` and, if given, `perimeter`, both in the polygons' CRS; GeoParquet has that
     CRS too, and each polygon's bounding box as its covering (GeoParquet 1.1); GeoJSON follows RFC 7946 (EPSG:4326,
@@ -361,9 +361,6 @@ def write_polygons(
         perimeter: official perimeter, in any CRS.
         simulated: whether imagery or perimeter is simulated; a column of each layer says so.
 
-    Returns:
-        Paths of the three files.
-
     Raises:
         StorageError: they can't be written.
     """
@@ -373,14 +370,8 @@ def write_polygons(
         burned.to_file(path, layer=BURNED_LAYER, driver="GPKG", geometry_type="Polygon")
         if perimeter is not None:
             outline = gpd.GeoDataFrame(geometry=perimeter.geometry).to_crs(polygons.crs).assign(simulated=simulated)
-            outline.to_file(
-                path,
-                layer=PERIMETER_LAYER,
-                mode="a",
-                driver="GPKG",
-                geometry_type="MultiPolygon",
-                promote_to_multi=True,
-            )
+            how = {"layer": PERIMETER_LAYER, "mode": "a", "geometry_type": "MultiPolygon", "promote_to_multi": True}
+            outline.to_file(path, driver="GPKG", **how)
     with _whole(parquet) as path:
         burned.to_parquet(path, index=False, write_covering_bbox=True)
     with _whole(geojson) as path:

@@ -239,12 +239,12 @@ class BlockStore:
         return block if block.probability.shape == (box.height, box.width) else None
 
     def write(self, box: Box, block: MadeBlock) -> None:
-        """Keep a block, whole or not at all."""
+        """Keep a block, complete or not at all."""
         with atomic_file(self._path(box)) as temporary, temporary.open("wb") as sink:
             np.savez(sink, **{field.name: getattr(block, field.name) for field in fields(MadeBlock)})
 
     def remove(self) -> None:
-        """Forget all blocks: the map is whole."""
+        """Forget all blocks: the map is complete."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _path(self, box: Box) -> Path:

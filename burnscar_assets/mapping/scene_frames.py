@@ -19,7 +19,7 @@ from burnscar_assets.classes import BURNT, UNBURNT, UNLABELLED, Split
 from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.mapping.fires import task_of
 from burnscar_assets.mapping.frame import Box, Frame, frame_around, project, zone_of
-from burnscar_assets.mapping.ground import told_apart
+from burnscar_assets.mapping.ground import fresh_and_older
 from burnscar_assets.mapping.spec import MapTask
 from burnscar_assets.sampling.folds import ground_of
 from burnscar_assets.sampling.ground import Pieces
@@ -156,7 +156,7 @@ def draw_truth(
     frame, task = planned.frame, planned.task
     place = project(frame.footprint, GEOGRAPHIC_CRS, table_crs())
     near = burns[burns.geometry.intersects(place) & (burns["burn_id"] != task.fire_id)]
-    fresh = near[told_apart(near, task, since)[0]].to_crs(GEOGRAPHIC_CRS).geometry
+    fresh = near[fresh_and_older(near, task, since)[0]].to_crs(GEOGRAPHIC_CRS).geometry
     own = task.geometry if task.fire_id is not None else shapely.Polygon()
     codes = np.full(frame.shape, UNBURNT, np.uint8)
     for shape in fresh:

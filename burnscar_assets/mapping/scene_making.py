@@ -67,14 +67,14 @@ class FireSceneSummary:
         without_fire: frames without fire with one.
         without_image: frames without an image.
         read: of those with an image, read now; the others were there.
-        drawn_anew: of those that were there, whose truth was drawn anew.
+        redrawn: of those that were there, whose truth was redrawn.
     """
 
     fires: int
     without_fire: int
     without_image: int
     read: int
-    drawn_anew: int
+    redrawn: int
 
 
 class _Image(NamedTuple):
@@ -102,7 +102,7 @@ def make_fire_scenes(
     code: str = "",
     progress: Progress = silent,
 ) -> tuple[gpd.GeoDataFrame, FireSceneSummary]:
-    """Bring the windows of a year's frames in line with archive, perimeters and burns.
+    """Sync the windows of a year's frames with archive, perimeters and burns.
 
     Args:
         planned: the frames.
@@ -111,7 +111,7 @@ def make_fire_scenes(
         settings: of the world.
         root: of the world, whose dataset has its configuration.
         code: version of the code; what other code read is read again.
-        progress: told of frames.
+        progress: reports frames.
 
     Returns:
         Table `fire_scenes` of the year.
@@ -127,7 +127,7 @@ def make_fire_scenes(
     with _archive(settings, root, fire_year) as archive:
         for number, frame in enumerate(planned):
             progress("reading fire scenes", number, len(planned))
-            done.append(_Work(frame, settings, root, code).bring(archive, burns, searched))
+            done.append(_Work(frame, settings, root, code).sync(archive, burns, searched))
     progress("reading fire scenes", len(planned), len(planned))
     forget_other_searches(root, fire_year, settings.imagery.layer, searched)
     _remove_others(root, fire_year, {found.row["frame_id"] for found in done if found.row["complete"]})
@@ -143,7 +143,7 @@ def make_fire_scenes(
         without_fire=int((complete & ~fires).sum()),
         without_image=int((~complete).sum()),
         read=sum(found.read for found in done),
-        drawn_anew=sum(found.drawn and not found.read for found in done),
+        redrawn=sum(found.drawn and not found.read for found in done),
     )
     return table, summary
 
@@ -158,8 +158,8 @@ class _Work:
         self._year = int(planned.task.fire_year or working_region().fire_year(planned.task.start))
         self._root, self._folder = root, root.fire_scene_windows(self._year) / planned.name
 
-    def bring(self, archive: Archive, burns: gpd.GeoDataFrame, searched: set[str]) -> _Done:
-        """Bring the frame's window in line; what is searched after the fire is added to `searched`."""
+    def sync(self, archive: Archive, burns: gpd.GeoDataFrame, searched: set[str]) -> _Done:
+        """Sync the frame's window; what is searched after the fire is added to `searched`."""
         after, before = self._find(archive)
         searched.update(after.blocks)
         if not after.scenes:

@@ -198,7 +198,7 @@ def find_scenes(
         span: when.
         settings: of the world's imagery.
         name: what is looked for, such as `after`.
-        progress: told of searches.
+        progress: reports searches.
 
     Raises:
         SourceUnavailableError: the archive does not answer.
@@ -230,7 +230,7 @@ def find_before(
             a year earlier. None: it is of these days or there is none.
         settings: of the world's imagery.
         name: what is looked for, such as `before`.
-        progress: told of searches.
+        progress: reports searches.
 
     Raises:
         SourceUnavailableError: the archive does not answer.

@@ -1,4 +1,4 @@
-"""What the mapper's process is told: one JSON file for a year's fires, or for one area of interest."""
+"""Inputs of the mapper's process, as JSON: for a year's fires, or for one area of interest."""
 
 from datetime import datetime
 from pathlib import Path

@@ -15,7 +15,7 @@ import numpy as np
 
 from burnscar_assets.dataset.config import config_elsewhere, put_config, write_dataset_config
 from burnscar_assets.evaluation.champion_record import champion_folder, champion_manifest, serving, windows_seen
-from burnscar_assets.evaluation.judge import answers
+from burnscar_assets.evaluation.predictions import scores_of
 from burnscar_assets.evaluation.separation import on_unseen_ground
 from burnscar_assets.evaluation.spec import EvaluationSpec
 from burnscar_assets.mining.candidates import draw_candidates
@@ -103,7 +103,7 @@ def mine(
         device=device,
         classes=settings.training.classes,
     )
-    probability, nbr = answers(spec, champion_folder(root, fire_year), usable, progress)
+    probability, nbr = scores_of(spec, champion_folder(root, fire_year), usable, progress)
     judged = usable.merge(candidates[["point_id", "cell_col", "cell_row"]], on="point_id").assign(
         burnt_probability=probability, nbr=nbr, weights_sha256=manifest.weights_sha256
     )

@@ -164,7 +164,7 @@ def _follow(progress: Progress, epochs: int, event: dict[str, Any]) -> None:
 
 def _scores(spec: EvaluationSpec, versions: str, progress: Progress) -> pd.DataFrame:
     """Scores of one checkpoint's maps of its held-out fires; those that are there of the same inputs stay."""
-    from burnscar_assets.evaluation.evaluator import judge_checkpoint
+    from burnscar_assets.evaluation.evaluator import evaluate_checkpoint
 
     root, year = spec.data_root, spec.fire_year
     stamp, identity = root.evaluation(year) / JUDGED_FILE, hash_json([spec.model_dump(mode="json"), versions])
@@ -172,7 +172,7 @@ def _scores(spec: EvaluationSpec, versions: str, progress: Progress) -> pd.DataF
         return read_table(root, MAP_SCORES, year)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        scores = judge_checkpoint(spec, progress).maps.scores
+        scores = evaluate_checkpoint(spec, progress).maps.scores
     write_table(root, MAP_SCORES, scores, year)
     write_json(stamp, {"identity": identity})
     return scores

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from burnscar_assets.comparison.compare import judge
+from burnscar_assets.comparison.compare import verdict_on
 from burnscar_assets.comparison.paired import COMPARED, UNDECIDED, Comparison, compare
 from burnscar_assets.evaluation.metrics import Answers
 from burnscar_assets.settings import EvaluationSettings
@@ -32,7 +32,7 @@ def compared(given: dict[str, list[Answers]], clusters: np.ndarray) -> Compariso
 
 
 def said(comparison: Comparison) -> str:
-    return judge(comparison, {name: name.upper() for name in comparison.scored}, SETTINGS.confidence).said
+    return verdict_on(comparison, {name: name.upper() for name in comparison.scored}, SETTINGS.confidence).said
 
 
 @hypothesis_settings(max_examples=20, deadline=None)
@@ -51,7 +51,7 @@ def test_the_clearly_better_one_wins_with_its_margin(count: int) -> None:
     truth, clusters = fires(count)
     given = {name: [answers(truth, share, n)] for n, (name, share) in enumerate([("a", 0.6), ("b", 0.98), ("c", 0.6)])}
     comparison = compared(given, clusters)
-    verdict = judge(comparison, {"a": "A", "b": "B", "c": "C"}, 0.95)
+    verdict = verdict_on(comparison, {"a": "A", "b": "B", "c": "C"}, 0.95)
     assert verdict.winner == "b" and 0 < verdict.low < verdict.margin < verdict.high
     assert verdict.said.startswith("B wins") and "3 pairs" in verdict.said
     assert comparison.differences["f1_burnt", "a", "b"].verdict == "worse"
@@ -60,7 +60,7 @@ def test_the_clearly_better_one_wins_with_its_margin(count: int) -> None:
 def test_of_two_that_are_not_shown_to_differ_the_verdict_still_says_by_how_much() -> None:
     truth, clusters = fires(10)
     comparison = compared({"a": [answers(truth, 0.8, 1)], "b": [answers(truth, 0.81, 2)]}, clusters)
-    verdict = judge(comparison, {"a": "A", "b": "B"}, 0.95)
+    verdict = verdict_on(comparison, {"a": "A", "b": "B"}, 0.95)
     assert verdict.winner == "" and verdict.low < 0 < verdict.margin
     assert f"{verdict.margin:.3f} [{verdict.low:.3f}, {verdict.high:.3f}] above that of the next" in verdict.said
 

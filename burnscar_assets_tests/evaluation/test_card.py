@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from burnscar_assets.evaluation.card import card_markdown, model_card
+from burnscar_assets.evaluation.card import model_card
+from burnscar_assets.evaluation.card_markdown import card_markdown
 from burnscar_assets.evaluation.report import evaluate_predictions
 from burnscar_assets.evaluation.spec import load_report
 from burnscar_assets.models.manifest import verify_checkpoint

@@ -24,7 +24,7 @@ from burnscar_assets.evaluation.champion import (
     champions,
     compare_pair,
     contest,
-    judge_challenge,
+    decide_challenge,
 )
 from burnscar_assets.evaluation.champion_record import (
     Champion,
@@ -221,30 +221,30 @@ def test_the_rule(rule: str, missed: int, wins: bool, said: str) -> None:
     champion, challenger, windows = pair(missed)
     settings = SETTINGS.model_copy(update={"champion_rule": rule})
     found = compare_pair(champion, challenger, windows, 0.95)
-    decided, reason = judge_challenge(found, 0.0, settings)
+    decided, reason = decide_challenge(found, 0.0, settings)
     assert decided is wins and reason.endswith(said)
     if rule == "better" and missed:
-        assert judge_challenge(compare_pair(challenger, champion, windows, 0.95), 0.0, settings)[0]
+        assert decide_challenge(compare_pair(challenger, champion, windows, 0.95), 0.0, settings)[0]
 
 
 def test_the_margin_is_of_the_settings() -> None:
     found = compare_pair(*pair(8), 0.95)
     assert found.low < found.difference < found.high < 0.1
     for margin, wins in ((0.0, False), (0.2, True)):
-        decided, reason = judge_challenge(found, 0.0, EvaluationSettings(champion_margin=margin))
+        decided, reason = decide_challenge(found, 0.0, EvaluationSettings(champion_margin=margin))
         assert decided is wins and f"margin {margin:g}" in reason
 
 
 def test_small_losses_do_not_add_up() -> None:
     found = compare_pair(*pair(1), 0.95)
-    assert judge_challenge(found, 0.0, SETTINGS)[0]
-    decided, reason = judge_challenge(found, -0.045, SETTINGS)
+    assert decide_challenge(found, 0.0, SETTINGS)[0]
+    decided, reason = decide_challenge(found, -0.045, SETTINGS)
     assert not decided and "0.045 lost before" in reason
 
 
 def test_with_few_fires_a_challenger_must_be_as_good() -> None:
     for missed, wins in ((0, True), (1, False)):
-        decided, reason = judge_challenge(compare_pair(*pair(missed, fires=4), 0.95), 0.0, SETTINGS)
+        decided, reason = decide_challenge(compare_pair(*pair(missed, fires=4), 0.95), 0.0, SETTINGS)
         assert decided is wins and "too few clusters of fires" in reason
 
 
@@ -252,7 +252,7 @@ def test_a_champion_with_a_wide_interval_is_not_beaten_by_anything() -> None:
     """Unpaired intervals of few fires reach from 0 to 1, and anything is above their lower end."""
     champion, _, windows = pair(0, fires=3)
     nothing = replace(champion, predicted=np.zeros(len(windows), dtype=bool))
-    assert not judge_challenge(compare_pair(champion, nothing, windows, 0.95), 0.0, SETTINGS)[0]
+    assert not decide_challenge(compare_pair(champion, nothing, windows, 0.95), 0.0, SETTINGS)[0]
 
 
 def test_what_a_champion_lost_is_kept(world: DataRoot) -> None:
@@ -271,7 +271,7 @@ def test_what_a_champion_lost_is_kept(world: DataRoot) -> None:
 def test_without_burnt_windows_nothing_is_compared() -> None:
     windows = make_predictions(fires=0)
     unburnt = replace(answers_of(windows, MODEL), predicted=np.zeros(len(windows), dtype=bool))
-    decided, reason = judge_challenge(compare_pair(unburnt, unburnt, windows, 0.95), 0.0, SETTINGS)
+    decided, reason = decide_challenge(compare_pair(unburnt, unburnt, windows, 0.95), 0.0, SETTINGS)
     assert not decided and "undefined" in reason
 
 

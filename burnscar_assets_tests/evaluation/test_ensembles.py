@@ -14,7 +14,7 @@ from burnscar_assets.evaluation.champion_record import champion_folder
 from burnscar_assets.evaluation.ensembles import (
     MEAN_IOU,
     EnsembleSpec,
-    FrameAnswers,
+    FramePredictions,
     check_members,
     choose,
     mixtures,
@@ -23,7 +23,7 @@ from burnscar_assets.evaluation.ensembles import (
 )
 from burnscar_assets.evaluation.evaluator import evaluate
 from burnscar_assets.evaluation.frame_pixels import BURNT, UNBURNT
-from burnscar_assets.evaluation.frames import answer_frame
+from burnscar_assets.evaluation.frames import predict_frame
 from burnscar_assets.evaluation.plots import plot_members
 from burnscar_assets.mapping.fire_scenes import read_fire_scenes
 from burnscar_assets.models.baselines.trainer import train_baseline
@@ -68,8 +68,8 @@ def test_it_is_weighed_on_validation_fires_and_judged_by_the_average_of_its_memb
     assert made.metrics[MEAN_IOU] == max(row[MEAN_IOU] for row in made.history)
     (scene,) = read_fire_scenes(world, YEAR, [Split.VAL])
     places = {"default": world.checkpoint(YEAR), "wood": world.setup("wood").checkpoint(YEAR)}
-    alone = [made.members[name] * answer_frame(spec, load_model(place), scene) for name, place in places.items()]
-    together = answer_frame(spec, load_model(root.checkpoint(YEAR)), scene)
+    alone = [made.members[name] * predict_frame(spec, load_model(place), scene) for name, place in places.items()]
+    together = predict_frame(spec, load_model(root.checkpoint(YEAR)), scene)
     seen = together >= 0
     assert seen.any()
     np.testing.assert_allclose(together[seen], np.sum(alone, axis=0)[seen], atol=1e-6)
@@ -125,10 +125,10 @@ def test_members_of_other_windows_or_layers_do_not_go_together(world: DataRoot) 
         check_members({"a": one, "b": one.model_copy(update={"seen_hash": "0"})})
 
 
-def answers_of(*probabilities: float) -> FrameAnswers:
+def answers_of(*probabilities: float) -> FramePredictions:
     """A frame of a burnt and an unburnt pixel, by members that give these to the burnt one and 0.5 to the other."""
     table = np.array([[p, 0.5] for p in probabilities], np.float32)
-    return FrameAnswers("f", table, np.array([BURNT, UNBURNT], np.uint8))
+    return FramePredictions("f", table, np.array([BURNT, UNBURNT], np.uint8))
 
 
 def test_the_mixture_with_the_best_maps_is_chosen_and_of_equal_ones_the_most_even() -> None:

@@ -17,8 +17,8 @@ from burnscar_assets.errors import CheckpointError, InputError, MissingDataError
 from burnscar_assets.evaluation.calibration import tune_threshold, window_nbr
 from burnscar_assets.evaluation.champion_record import SEEN_FILE, champion_folder, load_champion
 from burnscar_assets.evaluation.evaluator import evaluate
-from burnscar_assets.evaluation.judge import describe_windows
-from burnscar_assets.evaluation.season import judge_season
+from burnscar_assets.evaluation.predictions import describe_windows
+from burnscar_assets.evaluation.season import evaluate_season
 from burnscar_assets.evaluation.spec import EvaluationReport, EvaluationSpec, load_report
 from burnscar_assets.models.manifest import MANIFEST_FILE, verify_checkpoint
 from burnscar_assets.progress import silent
@@ -192,21 +192,21 @@ def test_a_season_window_on_ground_that_was_seen_is_left_out(world: DataRoot) ->
         windows.loc[windows.index[windows["split"] == "test"][0], "geometry"] = seen
 
     rewrite(world, WINDOWS, burn_again)
-    season = judge_season(spec_of(world), silent)
+    season = evaluate_season(spec_of(world), silent)
     assert season.season.left_out == 1 and len(season.predictions) == 49
     assert "that it has seen: 1" in season.season.note
 
 
 def test_the_season_is_the_champions_whatever_was_trained_since(world: DataRoot) -> None:
-    before = judge_season(spec_of(world), silent)
+    before = evaluate_season(spec_of(world), silent)
     shutil.rmtree(world.checkpoint(2019))
     rewrite(world, WINDOWS, swap_splits, 2019)
-    after = judge_season(spec_of(world), silent)
+    after = evaluate_season(spec_of(world), silent)
     assert after.season == before.season and after.predictions.equals(before.predictions)
     manifest = champion_folder(world, 2019) / MANIFEST_FILE
     manifest.write_bytes(b"{}")
     with pytest.raises(CheckpointError, match="the champion of 2019 is damaged"):
-        judge_season(spec_of(world), silent)
+        evaluate_season(spec_of(world), silent)
 
 
 def test_windows_of_ecoregions_that_the_champion_has_not_seen_are_told_apart(world: DataRoot, tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ def test_windows_of_ecoregions_that_the_champion_has_not_seen_are_told_apart(wor
     assert said in (world.evaluation(2020) / "MODEL_CARD.md").read_text()
     everywhere = gpd.GeoSeries([windows.union_all().convex_hull.buffer(1e5)], crs=windows.crs).to_crs("EPSG:4326")
     gpd.GeoDataFrame({"US_L3NAME": ["All"]}, geometry=everywhere).to_file(path)
-    assert judge_season(spec_of(world, ecoregions=path), silent).season.elsewhere == (
+    assert evaluate_season(spec_of(world, ecoregions=path), silent).season.elsewhere == (
         "none, it has seen all of the season's"
     )
 
@@ -250,14 +250,14 @@ def test_without_a_champion_of_the_year_before_it_says_so_and_goes_on(
     change: Callable[[DataRoot], None], year_before: int | None, note: str, world: DataRoot
 ) -> None:
     change(world)
-    season = judge_season(spec_of(world).model_copy(update={"year_before": year_before}), silent)
+    season = evaluate_season(spec_of(world).model_copy(update={"year_before": year_before}), silent)
     assert note in season.season.note and season.season.judgement is None
     assert season.predictions.empty
 
 
 def test_a_checkpoint_that_has_seen_the_season_is_refused(world: DataRoot) -> None:
     with pytest.raises(InputError, match=r"to be judged on 2020 has seen \[2020\]"):
-        judge_season(spec_of(world).model_copy(update={"year_before": 2020}), silent)
+        evaluate_season(spec_of(world).model_copy(update={"year_before": 2020}), silent)
 
 
 def test_a_season_is_missing_from_metrics_card_and_report_alike(world: DataRoot) -> None:

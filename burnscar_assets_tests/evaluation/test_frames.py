@@ -17,14 +17,14 @@ from burnscar_assets.errors import MissingDataError
 from burnscar_assets.evaluation.champion_record import serving
 from burnscar_assets.evaluation.evaluator import evaluate
 from burnscar_assets.evaluation.frame_pixels import BURNT, FramePixels
-from burnscar_assets.evaluation.frames import answer_frame, fix_rules_of_maps, judge_frames, old_scars
-from burnscar_assets.evaluation.held_out_maps import NO_IMAGE_BEFORE, judge_held_out, lacks_before
-from burnscar_assets.evaluation.map_scores import JudgedGround, blocks_of, ground_of
+from burnscar_assets.evaluation.frames import count_frames, fix_rules_of_maps, old_scars, predict_frame
+from burnscar_assets.evaluation.held_out_maps import NO_IMAGE_BEFORE, evaluate_held_out, lacks_before
+from burnscar_assets.evaluation.map_scores import ScoredGround, blocks_of, ground_of
 from burnscar_assets.evaluation.rules import FRAMES, WINDOWS, MapRules
 from burnscar_assets.evaluation.spec import EvaluationSpec, load_report
 from burnscar_assets.mapping.fire_scenes import FireScene, read_fire_scenes
 from burnscar_assets.mapping.frame import Box, Frame, project
-from burnscar_assets.mapping.inference import Lattice, judge_block
+from burnscar_assets.mapping.inference import Lattice, predict_block
 from burnscar_assets.mapping.scene_frames import frames_of_fires
 from burnscar_assets.mapping.scene_making import make_fire_scenes
 from burnscar_assets.models.manifest import verify_checkpoint
@@ -124,14 +124,14 @@ def test_old_scars_are_no_burn_of_a_judged_map_and_are_counted(world: DataRoot) 
     nothing_seen = gpd.GeoDataFrame({"split": []}, geometry=[], crs=table_crs())
 
     def judged(rules: MapRules) -> pd.Series:
-        scores = judge_held_out(spec, folder, manifest, rules, nothing_seen, silent).scores
+        scores = evaluate_held_out(spec, folder, manifest, rules, nothing_seen, silent).scores
         return scores[scores["predictor"] == "model"].iloc[0]
 
     plain, ruled = judged(everything), judged(replace(everything, scar_bound=0.0))
     assert ruled["judged"] and ruled["with_before"] and np.isnan(plain["old_scars_ha"])
     scars = old_scars(spec, scene, replace(everything, scar_bound=0.0))
     assert scars is not None and scars.any() and old_scars(spec, scene, everything) is None
-    answered = answer_frame(spec, load_model(folder), scene) >= 0
+    answered = predict_frame(spec, load_model(folder), scene) >= 0
     assert ruled["old_scars_ha"] == pytest.approx((scars & answered & (scene.truth() != 255)).sum() / 100)
     assert ruled["mapped_ha"] == pytest.approx(plain["mapped_ha"] - ruled["old_scars_ha"])
     assert ruled["judged_ha"] == plain["judged_ha"], "a rule of maps changes nothing of what is judged"
@@ -143,7 +143,7 @@ def test_a_map_of_ground_that_was_trained_on_is_not_judged(world: DataRoot) -> N
     folder, rules = world.checkpoint(YEAR), load_report(world, YEAR).held_out.rules.for_maps
     ground = project(scene.frame.footprint, "EPSG:4326", table_crs())
     seen = gpd.GeoDataFrame(geometry=[ground], crs=table_crs())
-    scores = judge_held_out(spec_of(world), folder, verify_checkpoint(folder), rules, seen, silent).scores
+    scores = evaluate_held_out(spec_of(world), folder, verify_checkpoint(folder), rules, seen, silent).scores
     model = scores[scores["predictor"] == "model"].iloc[0]
     assert not model["judged"] and "trained on its ground" in model["reason"]
     assert scores.loc[scores["predictor"] != "model", "judged"].all()
@@ -170,7 +170,7 @@ def test_a_model_of_change_is_judged_only_where_enough_of_the_fire_is_seen_befor
     one, both = (
         cast(Predictor, SimpleNamespace(layers=dict.fromkeys(names))) for names in ([LAYER], [LAYER, f"{LAYER}_before"])
     )
-    little, enough = (JudgedGround.of(truth, clear, seen, clear, 10, 0.5) for seen in (before, clear))
+    little, enough = (ScoredGround.of(truth, clear, seen, clear, 10, 0.5) for seen in (before, clear))
     assert not little.reason and lacks_before(both, scene, little) == NO_IMAGE_BEFORE
     assert lacks_before(both, scene, enough) == lacks_before(one, scene, little) == lacks_before(None, scene, little)
 
@@ -192,14 +192,14 @@ def test_pixels_are_answered_as_maps_answer_them_off_what_was_trained_on(world: 
     model = load_model(folder)
     seen = scene.images(model.layers, lattice.reach(frame.box))
     assert seen is not None
-    answer = judge_block(model, seen, frame.box, lattice, min_clear_share=0.75, batch_size=64)
+    answer = predict_block(model, seen, frame.box, lattice, min_clear_share=0.75, batch_size=64)
     trained_on = Box(frame.box.left, frame.box.top, frame.box.left + 40, frame.box.top + 30)
     ground = project(frame.metres(trained_on).buffer(-0.1), f"EPSG:{frame.epsg}", table_crs())
     left_out = gpd.GeoDataFrame(geometry=[ground], crs=table_crs())
     truth = scene.truth()
     truth[:30, :40] = 255
     expected = FramePixels.of("v", "v", answer, truth, 0.01)
-    (found,) = judge_frames(spec, folder, [scene], left_out, silent)
+    (found,) = count_frames(spec, folder, [scene], left_out, silent)
     np.testing.assert_array_equal(found.counts.sum(axis=1), expected.counts.sum(axis=1))
     assert np.abs(found.called_burnt() - expected.called_burnt()).max() <= 0.001 * expected.counts.sum()
 

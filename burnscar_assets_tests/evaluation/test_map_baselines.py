@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from burnscar_assets.evaluation.map_baselines import BASELINES, FrameIndices, tune
-from burnscar_assets.evaluation.map_scores import JudgedGround, score_map
+from burnscar_assets.evaluation.map_scores import ScoredGround, score_map
 from burnscar_assets.mapping.old_scars import change_counts, mode_of
 from burnscar_assets.sensors.indices import shows_water
 
@@ -23,7 +23,7 @@ def frame_of(*, burnt_side: int = 40, with_before: bool = True, offset: float = 
     change = offset + 0.4 * (truth == 1) + generator.normal(0, 0.03, (SIDE, SIDE))
     change[water] = -0.2 + generator.normal(0, 0.01, water.sum())
     clear = np.ones((SIDE, SIDE), bool)
-    ground = JudgedGround.of(truth, clear, clear if with_before else None, clear, 10.0, 0.5)
+    ground = ScoredGround.of(truth, clear, clear if with_before else None, clear, 10.0, 0.5)
     images = before.astype(np.float32), (before - change).astype(np.float32)
     return FrameIndices(images[1], images[0] if with_before else None, water, ground)
 

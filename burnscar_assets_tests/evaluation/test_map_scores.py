@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from burnscar_assets.evaluation.map_scores import JudgedGround, MapScore, score_map
+from burnscar_assets.evaluation.map_scores import MapScore, ScoredGround, score_map
 
 SIDE, UNKNOWN = 60, 255
 
@@ -21,13 +21,13 @@ def truth_of(rows: slice = slice(20, 40), columns: slice = slice(20, 40)) -> np.
 
 def ground_of(
     truth: np.ndarray, clear: np.ndarray | None = None, before: np.ndarray | None = None, **changes: bool
-) -> JudgedGround:
+) -> ScoredGround:
     everywhere = np.ones(truth.shape, bool)
     shown = everywhere if clear is None else clear
-    return JudgedGround.of(truth, shown, before, everywhere, 10.0, 0.5, **changes)
+    return ScoredGround.of(truth, shown, before, everywhere, 10.0, 0.5, **changes)
 
 
-def score(called: np.ndarray, ground: JudgedGround, margin_m: float = 30) -> MapScore:
+def score(called: np.ndarray, ground: ScoredGround, margin_m: float = 30) -> MapScore:
     return score_map(called, np.ones(called.shape, bool), ground, margin_m)
 
 

@@ -6,7 +6,7 @@ import pytest
 from burnscar_assets.evaluation.map_scores import (
     BURN_CLASSES,
     NO_CLASSES,
-    JudgedGround,
+    ScoredGround,
     hits_by_severity,
     severity_codes,
 )
@@ -16,7 +16,7 @@ SIDE = 100
 CHANGES = {"unchanged": 0.02, "low": 0.2, "moderate-low": 0.35, "moderate-high": 0.55, "high": 0.8}
 
 
-def frame(haze: float = 0.0) -> tuple[BurnRatios, JudgedGround]:
+def frame(haze: float = 0.0) -> tuple[BurnRatios, ScoredGround]:
     """A fire of five strips of 2 rows, each of its class, in a frame of 100 by 100; one strip's end is cloudy."""
     before = np.full((SIDE, SIDE), 0.5, np.float32)
     after, truth = before - np.float32(haze), np.zeros((SIDE, SIDE), np.uint8)
@@ -26,7 +26,7 @@ def frame(haze: float = 0.0) -> tuple[BurnRatios, JudgedGround]:
     clear = np.ones((SIDE, SIDE), bool)
     clear[28:30, 60:70] = False
     everywhere = np.ones_like(clear)
-    return BurnRatios(before, after, ~everywhere), JudgedGround.of(truth, clear, clear, everywhere, 10, 0.5)
+    return BurnRatios(before, after, ~everywhere), ScoredGround.of(truth, clear, clear, everywhere, 10, 0.5)
 
 
 @pytest.mark.parametrize("haze", [-0.12, 0.0, 0.12])
@@ -42,6 +42,6 @@ def test_ground_is_counted_by_class_and_hits_where_it_is_mapped(haze: float) -> 
 
 def test_without_an_image_before_no_class_is_known() -> None:
     ratios, ground = frame()
-    alone = JudgedGround.of(ground.burnt.astype(np.uint8), ground.judged, None, np.ones_like(ground.judged), 10, 0.5)
+    alone = ScoredGround.of(ground.burnt.astype(np.uint8), ground.judged, None, np.ones_like(ground.judged), 10, 0.5)
     assert severity_codes(None, ground) is None and severity_codes(ratios, alone) is None
     assert hits_by_severity(ground.burnt, alone, None) == dict(NO_CLASSES)

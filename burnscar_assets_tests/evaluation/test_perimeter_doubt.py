@@ -9,7 +9,7 @@ import pytest
 import shapely
 
 from burnscar_assets.evaluation.map_baselines import FrameIndices
-from burnscar_assets.evaluation.map_scores import JudgedGround
+from burnscar_assets.evaluation.map_scores import ScoredGround
 from burnscar_assets.evaluation.perimeter_doubt import (
     AFTER,
     BEFORE_AFTER,
@@ -41,7 +41,7 @@ def frame_of(burned: tuple[slice, slice], *, with_before: bool = True) -> FrameI
     truth[PERIMETER] = 1
     change[burned] += 0.4
     clear = np.ones((SIDE, SIDE), bool)
-    ground = JudgedGround.of(truth, clear, clear if with_before else None, clear, 10.0, 0.5)
+    ground = ScoredGround.of(truth, clear, clear if with_before else None, clear, 10.0, 0.5)
     before = np.full((SIDE, SIDE), 0.5, np.float32)
     return FrameIndices((before - change).astype(np.float32), before if with_before else None, ~clear, ground)
 

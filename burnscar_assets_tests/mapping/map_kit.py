@@ -13,7 +13,7 @@ import shapely
 from burnscar_assets.demo.spectra import BANDS
 from burnscar_assets.evaluation.rules import FRAMES, MapRules
 from burnscar_assets.mapping.frame import Box, Frame, project
-from burnscar_assets.mapping.making import Judge
+from burnscar_assets.mapping.making import MapModel
 from burnscar_assets.mapping.settings import MappingSettings
 from burnscar_assets.mapping.spec import MapSpec, MapTask
 from burnscar_assets.models.manifest import CheckpointManifest
@@ -99,9 +99,9 @@ def task_of(folder: Path, area: shapely.Geometry = INSIDE, **changes: Any) -> Ma
     ).model_copy(update=changes)  # fmt: skip
 
 
-def judge_of(model: Predictor, **changes: Any) -> Judge:
+def judge_of(model: Predictor, **changes: Any) -> MapModel:
     known: dict[str, Any] = {"rules": AS_ANSWERED, "ground": None}
-    return Judge(model, FormulaModel.manifest, **known | changes)
+    return MapModel(model, FormulaModel.manifest, **known | changes)
 
 
 def ground_of(seen_rows: int, other_rows: int, scar_columns: int = 0) -> Any:

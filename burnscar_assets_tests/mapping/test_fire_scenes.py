@@ -23,7 +23,7 @@ from burnscar_assets.mapping import scene_making
 from burnscar_assets.mapping.fire_scenes import FireScene, read_fire_scenes
 from burnscar_assets.mapping.frame import frame_around, project
 from burnscar_assets.mapping.ground import KnownGround
-from burnscar_assets.mapping.inference import Lattice, judge_block
+from burnscar_assets.mapping.inference import Lattice, predict_block
 from burnscar_assets.mapping.making import make_map
 from burnscar_assets.mapping.mosaic import Validity
 from burnscar_assets.mapping.scene_frames import PlannedFrame, frames_of_fires, frames_without_fire
@@ -161,7 +161,9 @@ def test_images_are_the_archives_reach_as_far_as_any_window_and_are_read_lazily(
     np.testing.assert_array_equal(scene.after(part).pixels, after.pixels[(slice(None), *part.slices_in(after.box))])
     seen = scene.images(FormulaModel.layers, Lattice(SIZE_PX, 8).reach(scene.frame.box))
     assert seen is not None
-    answer = judge_block(FormulaModel(), seen, scene.frame.box, Lattice(SIZE_PX, 8), min_clear_share=0.5, batch_size=64)
+    answer = predict_block(
+        FormulaModel(), seen, scene.frame.box, Lattice(SIZE_PX, 8), min_clear_share=0.5, batch_size=64
+    )
     assert answer.shape == scene.frame.shape == scene.truth().shape and (answer > 0).all()
 
 
@@ -259,10 +261,10 @@ def test_only_what_changed_is_read_or_drawn_again(root: DataRoot) -> None:
     assert summary.read == 2
     stamps = stamps_of(root)
     again, summary = make(root, settings, fires)
-    assert (summary.read, summary.drawn_anew) == (0, 0) and stamps_of(root) == stamps and again == first
+    assert (summary.read, summary.redrawn) == (0, 0) and stamps_of(root) == stamps and again == first
     burnt_beside = burns_of((degrees(500, -600, 510, -400), YEAR))
     _, summary = make(root, settings, fires, burnt_beside)
-    assert (summary.read, summary.drawn_anew) == (0, 1)
+    assert (summary.read, summary.redrawn) == (0, 1)
     assert images_of(stamps_of(root)) == images_of(stamps), "images stay the files that they were"
     dealt_anew = fires.assign(split=Split.VAL.value, cluster_id="d")
     found, summary = make(root, settings, dealt_anew, burnt_beside)
@@ -272,7 +274,7 @@ def test_only_what_changed_is_read_or_drawn_again(root: DataRoot) -> None:
     make(root, settings, fires, burnt_beside)
     moved = fires.assign(geometry=[fires.geometry[0], shapely.affinity.translate(fires.geometry[1], 100, 0)])
     _, summary = make(root, settings, moved)
-    assert (summary.read, summary.drawn_anew) == (1, 0)
+    assert (summary.read, summary.redrawn) == (1, 0)
     make(root, settings, fires[:1])
     assert [path.name for path in root.fire_scene_windows(YEAR).iterdir()] == ["f0"]
 
@@ -427,7 +429,7 @@ def test_what_burned_since_an_image_of_an_earlier_season_is_not_judged(root: Dat
     between, before = (scene.frame.covers(shape, scene.frame.box) for shape in (OTHER, SCAR))
     assert (scene.truth()[between] == 255).all() and (scene.truth()[before] == 0).all()
     _, summary = make(root, settings, fires_of(FIRE), burns)
-    assert (summary.read, summary.drawn_anew) == (0, 0)
+    assert (summary.read, summary.redrawn) == (0, 0)
 
 
 def test_what_burned_since_such_an_image_has_no_answer_in_season_either(root: DataRoot) -> None:

@@ -11,7 +11,7 @@ import rasterio
 from burnscar_assets.demo.spectra import BANDS
 from burnscar_assets.errors import InputError
 from burnscar_assets.mapping.frame import Box
-from burnscar_assets.mapping.inference import NO_ANSWER, Lattice, check_mappable, judge_block, seen_box
+from burnscar_assets.mapping.inference import NO_ANSWER, Lattice, check_mappable, predict_block, seen_box
 from burnscar_assets.mapping.making import make_map
 from burnscar_assets.mapping.mosaic import NO_SCENE, LayerImage, Mosaic, Validity
 from burnscar_assets.mapping.spec import MapSpec
@@ -84,7 +84,7 @@ def test_the_answer_of_a_pixel_does_not_depend_on_how_a_map_is_cut(seed: int) ->
     images, model, lattice = seen_by(seed), Change(), Lattice(16, 8)
     whole = Box(0, 12, 60, 62)
     known = {"lattice": lattice, "min_clear_share": 0.75, "batch_size": 8}
-    expected = judge_block(model, images, whole, **known)  # type: ignore[arg-type]
+    expected = predict_block(model, images, whole, **known)  # type: ignore[arg-type]
     for width, height in ((13, 50), (60, 7), (17, 11)):
         found = np.full(expected.shape, np.nan, np.float32)
         for left in range(whole.left, whole.right, width):
@@ -93,7 +93,7 @@ def test_the_answer_of_a_pixel_does_not_depend_on_how_a_map_is_cut(seed: int) ->
                 around = seen_box(model, lattice, box)
                 assert around == box.grown(1)
                 parts = {layer: image._replace(mosaic=image.mosaic.part(around)) for layer, image in images.items()}
-                found[box.slices_in(whole)] = judge_block(model, parts, box, **known)  # type: ignore[arg-type]
+                found[box.slices_in(whole)] = predict_block(model, parts, box, **known)  # type: ignore[arg-type]
         np.testing.assert_array_equal(found, expected)
     shown = np.logical_and.reduce([image.mosaic.part(whole).validity == Validity.VALID for image in images.values()])
     np.testing.assert_array_equal(expected != NO_ANSWER, shown)
@@ -110,7 +110,7 @@ def test_windows_count_where_every_image_shows_the_ground() -> None:
     reach = lattice.reach(box)
     assert seen_box(model, lattice, box) == reach
     parts = {layer: image._replace(mosaic=image.mosaic.part(reach)) for layer, image in images.items()}
-    found = judge_block(model, parts, box, lattice, min_clear_share=0.5, batch_size=5)
+    found = predict_block(model, parts, box, lattice, min_clear_share=0.5, batch_size=5)
     lacking = before.part(box).validity != Validity.VALID
     np.testing.assert_array_equal(found == NO_ANSWER, lacking)
     assert lacking.any() and not lacking.all() and model.days == {(8, 6)}
@@ -125,11 +125,11 @@ def test_a_pixel_without_an_answer_is_unknown_and_spoils_no_other() -> None:
         image.mosaic.pixels[:] = np.maximum(image.mosaic.pixels, 1)
     model, reach = Change(by_windows=True), lattice.reach(box)
     parts = {layer: image._replace(mosaic=image.mosaic.part(reach)) for layer, image in images.items()}
-    whole = judge_block(model, parts, box, lattice, min_clear_share=0.5, batch_size=5)
+    whole = predict_block(model, parts, box, lattice, min_clear_share=0.5, batch_size=5)
     lacking = np.zeros(whole.shape, bool)
     lacking[3:6, 5:9] = True
     parts[LAYER].mosaic.pixels[:, *box.slices_in(reach)][:, lacking] = 0
-    found = judge_block(model, parts, box, lattice, min_clear_share=0.5, batch_size=5)
+    found = predict_block(model, parts, box, lattice, min_clear_share=0.5, batch_size=5)
     np.testing.assert_array_equal(found == NO_ANSWER, lacking)
     np.testing.assert_allclose(found[~lacking], whole[~lacking], rtol=1e-6)
 
@@ -170,7 +170,7 @@ def test_a_fire_scene_gives_a_model_what_it_reads_in_its_bands(root: DataRoot) -
     assert seen is not None and before is not None
     np.testing.assert_array_equal(seen[BEFORE].mosaic.pixels[1], before.pixels[BLUE])
     assert len(seen[BEFORE].mosaic.pixels) == 2 and seen[BEFORE].moments == scene.moments_before
-    answer = judge_block(Change(), seen, scene.frame.box, Lattice(16, 8), min_clear_share=0.75, batch_size=8)
+    answer = predict_block(Change(), seen, scene.frame.box, Lattice(16, 8), min_clear_share=0.75, batch_size=8)
     assert answer.shape == scene.frame.shape and (answer >= 0).all()
 
 

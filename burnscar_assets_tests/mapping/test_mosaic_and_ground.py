@@ -18,8 +18,8 @@ from burnscar_assets.catalog.stac_index import write_index
 from burnscar_assets.errors import InputError
 from burnscar_assets.evaluation.champion_record import SEEN_FILE, champion_folder
 from burnscar_assets.mapping.frame import Box, Frame, frame_around
-from burnscar_assets.mapping.ground import OLD_SCAR, OTHER_BURN, SEEN, KnownGround, told_apart
-from burnscar_assets.mapping.inference import NO_ANSWER, Lattice, judge_block
+from burnscar_assets.mapping.ground import OLD_SCAR, OTHER_BURN, SEEN, KnownGround, fresh_and_older
+from burnscar_assets.mapping.inference import NO_ANSWER, Lattice, predict_block
 from burnscar_assets.mapping.making import make_map
 from burnscar_assets.mapping.mosaic import NO_SCENE, LayerImage, Mosaic, Validity, choose
 from burnscar_assets.mapping.scenes import TimeSpan, find_before, open_archive
@@ -165,7 +165,7 @@ def test_windows_that_show_too_little_do_not_count_and_each_is_of_its_usual_day(
 
     moments = [datetime(2022, 8, 1, tzinfo=UTC), datetime(2022, 8, 9, tzinfo=UTC)]
     seen = {LAYER: LayerImage(mosaic, moments)}
-    found = judge_block(Noting(), seen, box, lattice, min_clear_share=0.75, batch_size=3)
+    found = predict_block(Noting(), seen, box, lattice, min_clear_share=0.75, batch_size=3)
     assert set(asked) == set(moments)
     rows, _ = box.slices_in(reach)
     lacking = validity[box.slices_in(reach)] == Validity.NO_DATA
@@ -217,11 +217,11 @@ def test_what_burned_between_the_images_or_in_the_season_is_told_from_older_scar
     )  # fmt: skip
     before = {"before_start": datetime(2022, 6, 15, tzinfo=UTC), "before_end": datetime(2022, 7, 15, tzinfo=UTC)}
     task = task_of(tmp_path, fire_id="own", fire_year=2022, **before)
-    fresh, older = told_apart(burns, task)
+    fresh, older = fresh_and_older(burns, task)
     found = np.where(fresh, "fresh", np.where(older, "older", "neither"))
     assert dict(zip(cases, found, strict=True)) == dict(zip(cases, expected, strict=True))
     assert not (fresh & older).any()
-    alone, _ = told_apart(burns, task_of(tmp_path, fire_id="own", fire_year=2022))
+    alone, _ = fresh_and_older(burns, task_of(tmp_path, fire_id="own", fire_year=2022))
     assert (alone == fresh).all(), "without an image before, from the start of the fire's year"
 
 
@@ -248,7 +248,7 @@ def test_burns_of_any_source_are_known_label_or_not(root: DataRoot) -> None:
         assert set(burns["burn_id"]) == expected and burns.crs == table_crs()
         assert {"burn_year", "alarm_date", "containment_date"} <= {*burns.columns}
     season = KnownGround.of(root, 2020, [2021], in_season=True).burns.sort_values("burn_id")
-    fresh, older = told_apart(season, task_of(root.path, fire_id="new", fire_year=2021))
+    fresh, older = fresh_and_older(season, task_of(root.path, fire_id="new", fire_year=2021))
     assert fresh.tolist() == [True, False] and older.tolist() == [False, True], "a fire that still burns is masked"
 
 

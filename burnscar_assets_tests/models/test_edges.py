@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from burnscar_assets.classes import MIXED, Split
-from burnscar_assets.evaluation import judge
+from burnscar_assets.evaluation import predictions
 from burnscar_assets.evaluation.spec import EvaluationSpec
 from burnscar_assets.models.manifest import CheckpointManifest
 from burnscar_assets.models.plan import (
@@ -85,9 +85,11 @@ def test_rules_of_windows_are_fixed_without_them(with_edges: DataRoot, monkeypat
         told.extend(windows["category"])
         return [(windows, windows)]
 
-    monkeypatch.setattr(judge, "answers", answers)
-    monkeypatch.setattr(judge, "_batches", batches)
-    monkeypatch.setattr(judge, "window_nbr", lambda windows, _: np.where(windows["category"] == "burnt", -0.2, 0.5))
+    monkeypatch.setattr(predictions, "scores_of", answers)
+    monkeypatch.setattr(predictions, "_batches", batches)
+    monkeypatch.setattr(
+        predictions, "window_nbr", lambda windows, _: np.where(windows["category"] == "burnt", -0.2, 0.5)
+    )
     spec = EvaluationSpec.model_construct(sensor=None)
-    rules = judge.fix_rules(spec, Path("none"), seen, lambda *_: None)
+    rules = predictions.fix_rules(spec, Path("none"), seen, lambda *_: None)
     assert set(told) == {"burnt", "unburnt"} and 0.1 < rules.decision.threshold < 0.9

@@ -19,7 +19,7 @@ from burnscar_assets.dataset.points_csv import windows_from_csv, write_csv_windo
 from burnscar_assets.dataset.tile_plots import plot_chips
 from burnscar_assets.errors import InputError
 from burnscar_assets.mapping.inference import check_mappable
-from burnscar_assets.mapping.making import Judge, make_map
+from burnscar_assets.mapping.making import MapModel, make_map
 from burnscar_assets.mapping.settings import MappingSettings
 from burnscar_assets.mapping.spec import MapSpec
 from burnscar_assets.models.baselines.trainer import train_baseline
@@ -152,7 +152,7 @@ def test_a_baseline_of_landsat_maps_scars_at_30_m(setup: Setup, world: DataRoot,
     )  # fmt: skip
     model = load_model(root.checkpoint(YEAR))
     check_mappable(model, spec.imagery.layer, spec.sensor)
-    outcome = make_map(task, spec, Judge(model, manifest, AS_ANSWERED, None))
+    outcome = make_map(task, spec, MapModel(model, manifest, AS_ANSWERED, None))
     assert outcome.record is not None and outcome.record["resolution_m"] == 30
     assert outcome.record["imagery"]["shown"] == ["B7", "B5", "B4"]
     with (

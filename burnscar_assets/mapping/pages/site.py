@@ -81,7 +81,7 @@ def write_pages(year_folder: Path, *, title: str, simulated: bool, unmapped: Seq
 
 
 def write_standings(folder: Path, standings: Standings) -> None:
-    """Tell on the index over all folders of maps how set-ups map; where there is no map yet, it waits for one.
+    """Report on the index over all folders of maps how set-ups map; where there is no map yet, it waits for one.
 
     Args:
         folder: that holds the folders of maps.

@@ -1,4 +1,4 @@
-"""One checkpoint's answers to a set of windows: its thresholds fixed on what it has seen, then its predictions."""
+"""One checkpoint's predictions for a set of windows: its thresholds fixed on what it has seen, then its classes."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -34,14 +34,14 @@ def fix_rules(spec: EvaluationSpec, checkpoint: Path, seen: gpd.GeoDataFrame, pr
         spec: of the evaluation.
         checkpoint: the checkpoint's folder.
         seen: windows of both splits that it has seen, with `acquired`; those of no single class don't count.
-        progress: told of steps.
+        progress: reports steps.
     """
     seen = of_one_class(seen)
     train, val = (seen[seen["split"] == split].reset_index(drop=True) for split in (Split.TRAIN, Split.VAL))
     nbr = np.concatenate(
         [np.empty(0), *(window_nbr(images, spec.sensor) for _, images in _batches(spec, train, progress))]
     )
-    probability, _ = answers(spec, checkpoint, val, progress)
+    probability, _ = scores_of(spec, checkpoint, val, progress)
     return Rules(
         tune_threshold(nbr, _burnt(train)),
         fix_decision(probability, _burnt(val)),
@@ -82,8 +82,8 @@ def predict(
     progress: Progress,
     watch: Stopwatch | None = None,
 ) -> gpd.GeoDataFrame:
-    """The answers of a checkpoint and of the baseline for each of `describe_windows`, contract PREDICTIONS."""
-    probability, mean_nbr = answers(spec, checkpoint, windows, progress, watch)
+    """The predictions of a checkpoint and of the baseline for each of `describe_windows`, contract PREDICTIONS."""
+    probability, mean_nbr = scores_of(spec, checkpoint, windows, progress, watch)
     return PREDICTIONS.conform(
         windows[_CARRIED + _DESCRIBED].assign(
             burnt_probability=probability,
@@ -98,13 +98,13 @@ def predict(
 def predict_cloudy(
     spec: EvaluationSpec, checkpoint: Path, cloudy: gpd.GeoDataFrame, rules: Rules, progress: Progress
 ) -> gpd.GeoDataFrame:
-    """`predict` of cloudy windows, which may be none: what the answers are worth where the ground isn't seen."""
+    """`predict` of cloudy windows, which may be none: what they are worth where the ground isn't seen."""
     if cloudy.empty:
         return PREDICTIONS.empty()
     return predict(spec, checkpoint, describe_windows(spec, cloudy), rules, progress)
 
 
-def answers(
+def scores_of(
     spec: EvaluationSpec,
     checkpoint: Path,
     windows: gpd.GeoDataFrame,
