@@ -49,7 +49,6 @@ def card_markdown(card: dict[str, Any]) -> str:
 
 
 def _lines(card: dict[str, Any]) -> Iterator[str]:
-    held_out, data = card["held_out"], card["data"]
     yield f"# Model card: checkpoint of fire year {card['fire_year']}"
     yield ""
     yield f"World: {card['world'] or 'unnamed'}." + (" **Simulated imagery.**" if card["simulated"] else "")
@@ -58,8 +57,27 @@ def _lines(card: dict[str, Any]) -> Iterator[str]:
     yield f"Licence of the weights: {card['licence']}"
     yield ""
     yield from ("## Limits", "", *(f"- {limit}" for limit in card["limits"]), "")
+    yield from (*_folds(card), *_seen(card))
+    yield from ("", "## Maps of held-out fires", "", *_scores_of_maps(card), "")
+    yield from ("## Windows of held-out fires", "", *_comparison(card, POOLED), *_beside(card, CLOUDY))
+    if card["held_out"] is not None:
+        rules = card["held_out"]["rules"]
+        decision, temperature = rules["decision"], rules["temperature"]
+        yield (
+            f"Called burnt above {decision['threshold']:.3f} (fixed on {decision['fixed_on']}: {decision['burnt']} "
+            f"burnt, {decision['unburnt']} unburnt windows). Temperature {temperature['value']:.2f}."
+        )
+        yield ""
+        yield from ("## Calibration of maps", "", *_maps(rules["maps"], card["maps"]), "")
+    yield from _season(card)
+    yield from _parts(card)
+    yield from ("", f"![The windows that are most wrong]({WORST_FILE})")
+
+
+def _seen(card: dict[str, Any]) -> Iterator[str]:
+    """Windows and fires that the checkpoint has seen, and how far what is scored lies from them."""
+    data = card["data"]
     yield from (
-        *_folds(card),
         "## What it has seen",
         "",
         "| split | fire year | class | windows |",
@@ -72,7 +90,7 @@ def _lines(card: dict[str, Any]) -> Iterator[str]:
         ", ".join(f"{split} {count}" for split, count in data[name].items())
         for name in ("fires", "cloudy_windows", "judged_windows")
     )
-    nearest_m = min(one["separation"]["nearest_m"] for one in card["folds"] or [held_out])
+    nearest_m = min(one["separation"]["nearest_m"] for one in card["folds"] or [card["held_out"]])
     yield ""
     yield (
         f"Fires by split: {fires}. The nearest scored window is {nearest_m:,.0f} m from a seen one; no fire "
@@ -82,18 +100,10 @@ def _lines(card: dict[str, Any]) -> Iterator[str]:
     yield f"Windows in frames of judged fires that were left out: {judged or 'none'}."
     yield ""
     yield from (f"- {name}: `{version}`" for name, version in sorted(data["trained_on"].items()))
-    yield from ("", "## Maps of held-out fires", "", *_scores_of_maps(card), "")
-    yield from ("## Windows of held-out fires", "", *_comparison(card, POOLED), *_beside(card, CLOUDY))
-    if held_out is not None:
-        rules = held_out["rules"]
-        decision, temperature = rules["decision"], rules["temperature"]
-        yield (
-            f"Called burnt above {decision['threshold']:.3f} (fixed on {decision['fixed_on']}: {decision['burnt']} "
-            f"burnt, {decision['unburnt']} unburnt windows). Temperature {temperature['value']:.2f}."
-        )
-        yield ""
-        yield from ("## Calibration of maps", "", *_maps(rules["maps"], card["maps"]), "")
-    yield from _season(card)
+
+
+def _parts(card: dict[str, Any]) -> Iterator[str]:
+    """Figures by part of the windows, of land without fire, and of calibration."""
     yield from (
         "## By part",
         "",
@@ -107,7 +117,6 @@ def _lines(card: dict[str, Any]) -> Iterator[str]:
     for scope, metric in ((LAND, RATE), (POOLED, "ece"), (CALIBRATED, "ece")):
         found = _find(card, MODEL, scope, metric)
         yield f"- {scope}, {metric}: {_value(found)}" + (f" ({found['windows']} windows)" if found else "")
-    yield from ("", f"![The windows that are most wrong]({WORST_FILE})")
 
 
 def _folds(card: dict[str, Any]) -> Iterator[str]:

@@ -17,7 +17,6 @@ from burnscar_assets.evaluation.frame_pixels import Reliability
 from burnscar_assets.evaluation.frames import burn_ratios, counted, model_of_frames, predict_frame, validation_scenes
 from burnscar_assets.evaluation.ground import frame_clusters
 from burnscar_assets.evaluation.map_baselines import BASELINES, FrameIndices, indices_of, tune
-from burnscar_assets.evaluation.map_figures import why_no_map
 from burnscar_assets.evaluation.map_scores import (
     NO_CLASSES,
     MapScore,
@@ -57,11 +56,6 @@ class HeldOutMaps:
 
     scores: gpd.GeoDataFrame
     reliability: Reliability | None
-
-    @property
-    def why_none(self) -> str:
-        """Why none of the checkpoint's maps of fires is judged; empty if one is."""
-        return why_no_map(self.scores)
 
 
 @dataclass(frozen=True)

@@ -12,25 +12,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from burnscar_assets.evaluation import report
 from burnscar_assets.evaluation.ground import frame_clusters
 from burnscar_assets.evaluation.map_scores import areas_by_severity
 from burnscar_assets.evaluation.metrics import NO_INTERVAL, Interval, Scale, cluster_intervals, effective_clusters
-from burnscar_assets.evaluation.report import (
-    MAPS,
-    MAPS_DECIDE,
-    MAPS_GAIN,
-    MAPS_NO_FIRE,
-    MAPS_POOLED,
-    MAPS_SEVERITY,
-    MAPS_SIZE,
-    MAPS_UNFLAGGED,
-    MAPS_WITH_OUT,
-    MEAN,
-    MEDIAN,
-    MODEL,
-    SEASON,
-    SEASON_MAPS,
-)
 from burnscar_assets.evaluation.subsets import classes_of
 from burnscar_assets.settings import EvaluationSettings
 
@@ -41,7 +26,7 @@ OUT_OF_SCORE: Final = "a person took it out of the scores"
 """Why no figure has a fire whose map is scored."""
 
 OVER_FIRES: Final[dict[str, Scale]] = {
-    MAPS_DECIDE: "share",
+    report.MAPS_DECIDE: "share",
     "iou_off_outline": "share",
     "f1": "share",
     "omission": "share",
@@ -57,7 +42,7 @@ OVER_FIRES: Final[dict[str, Scale]] = {
 _POOLED: Final[dict[str, tuple[str, str]]] = {
     "omission": ("missed_ha", "burnt_ha"),
     "commission": ("false_ha", "mapped_ha"),
-    MAPS_DECIDE: ("hits_ha", "either_ha"),
+    report.MAPS_DECIDE: ("hits_ha", "either_ha"),
     "f1": ("twice_hits_ha", "both_ha"),
     "area_ratio": ("mapped_ha", "burnt_ha"),
 }
@@ -149,7 +134,7 @@ def fires_judged(scores: gpd.GeoDataFrame, *, with_out: bool = False) -> pd.Data
 
 def why_no_map(scores: pd.DataFrame) -> str:
     """Why none of a checkpoint's maps of fires is judged, from contract MAP_SCORES; empty if one is."""
-    own = scores[(scores["predictor"] == MODEL) & (scores["fire_id"].fillna("") != "")]
+    own = scores[(scores["predictor"] == report.MODEL) & (scores["fire_id"].fillna("") != "")]
     reasons = own["reason"].where(~own["judged"].astype(bool) | ~own["out"].astype(bool), OUT_OF_SCORE)
     if (reasons == "").any():
         return ""
@@ -168,28 +153,30 @@ def map_metrics(scores: gpd.GeoDataFrame, settings: EvaluationSettings) -> Itera
     """
     fires, every = fires_judged(scores), fires_judged(scores, with_out=True)
     for method in dict.fromkeys(fires["predictor"]):
-        if method == SEASON:
+        if method == report.SEASON:
             continue
         maps = FireMaps(fires[fires["predictor"] == method].reset_index(drop=True), settings.confidence)
-        yield from _named(_over_fires(maps), maps, method=method, scope=MAPS)
+        yield from _named(_over_fires(maps), maps, method=method, scope=report.MAPS)
         pooled = ((metric, *maps.pooled(metric)) for metric in _POOLED)
-        yield from _named((("", *one) for one in pooled), maps, method=method, scope=MAPS_POOLED)
+        yield from _named((("", *one) for one in pooled), maps, method=method, scope=report.MAPS_POOLED)
         yield from _parts(maps, method, settings)
         yield from _with_out(every[every["predictor"] == method], method, settings.confidence)
-        if method != MODEL:
+        if method != report.MODEL:
             yield from _gain(fires, method, settings.confidence)
     yield from _without_fire(scores, settings.confidence)
-    of_season = FireMaps(fires[fires["predictor"] == SEASON].reset_index(drop=True), settings.confidence)
+    of_season = FireMaps(fires[fires["predictor"] == report.SEASON].reset_index(drop=True), settings.confidence)
     if len(of_season.rows):
-        yield from _named(_over_fires(of_season), of_season, method=MODEL, scope=SEASON_MAPS)
+        yield from _named(_over_fires(of_season), of_season, method=report.MODEL, scope=report.SEASON_MAPS)
 
 
 def paired(fires: pd.DataFrame, one: str, other: str) -> pd.DataFrame:
     """The fires that two predictors were judged on, with `gain`: the first one's IoU less the second's."""
     names = list(FRAME)
-    theirs = fires.loc[fires["predictor"] == other, [*names, MAPS_DECIDE]].rename(columns={MAPS_DECIDE: "theirs"})
+    theirs = fires.loc[fires["predictor"] == other, [*names, report.MAPS_DECIDE]].rename(
+        columns={report.MAPS_DECIDE: "theirs"}
+    )
     both = fires[fires["predictor"] == one].merge(theirs, on=names)
-    return both.assign(gain=both[MAPS_DECIDE] - both["theirs"])
+    return both.assign(gain=both[report.MAPS_DECIDE] - both["theirs"])
 
 
 _Figure = tuple[str, str, float, Interval]
@@ -199,9 +186,9 @@ _Figure = tuple[str, str, float, Interval]
 def _over_fires(maps: FireMaps) -> Iterator[_Figure]:
     for metric, scale in OVER_FIRES.items():
         values = maps.rows[metric].to_numpy(float, na_value=np.nan)
-        yield (MEAN, metric, *maps.mean(values, scale))
+        yield (report.MEAN, metric, *maps.mean(values, scale))
         known = values[np.isfinite(values)]
-        yield MEDIAN, metric, float(np.median(known)) if len(known) else float("nan"), NO_INTERVAL
+        yield report.MEDIAN, metric, float(np.median(known)) if len(known) else float("nan"), NO_INTERVAL
 
 
 def _parts(maps: FireMaps, method: str, settings: EvaluationSettings) -> Iterator[dict[str, Any]]:
@@ -209,33 +196,33 @@ def _parts(maps: FireMaps, method: str, settings: EvaluationSettings) -> Iterato
     for name, inside in classes_of(maps.rows["area_ha"], settings.size_classes_ha, "ha"):
         if inside.any():
             chosen = maps.of(inside)
-            found = chosen.mean(chosen.rows[MAPS_DECIDE].to_numpy(float), "share")
-            yield from _named([(name, MAPS_DECIDE, *found)], chosen, method=method, scope=MAPS_SIZE)
+            found = chosen.mean(chosen.rows[report.MAPS_DECIDE].to_numpy(float), "share")
+            yield from _named([(name, report.MAPS_DECIDE, *found)], chosen, method=method, scope=report.MAPS_SIZE)
     for name, (burnt, missed) in areas_by_severity(maps.rows).items():
         if (burnt > 0).any():
             chosen = maps.of(burnt > 0)
             yield from _named(
-                [(name, "omission", *maps.share(missed, burnt))], chosen, method=method, scope=MAPS_SEVERITY
+                [(name, "omission", *maps.share(missed, burnt))], chosen, method=method, scope=report.MAPS_SEVERITY
             )
     flagged = (maps.rows["flag"].fillna("") != "").to_numpy(bool)
     if flagged.any() and not flagged.all():
         chosen = maps.of(~flagged)
-        yield from _named(_over_fires(chosen), chosen, method=method, scope=MAPS_UNFLAGGED)
+        yield from _named(_over_fires(chosen), chosen, method=method, scope=report.MAPS_UNFLAGGED)
 
 
 def _with_out(every: pd.DataFrame, method: str, confidence: float) -> Iterator[dict[str, Any]]:
     """The same means of all fires, where a person took some out."""
     if every["out"].astype(bool).any():
         maps = FireMaps(every.reset_index(drop=True), confidence)
-        yield from _named(_over_fires(maps), maps, method=method, scope=MAPS_WITH_OUT)
+        yield from _named(_over_fires(maps), maps, method=method, scope=report.MAPS_WITH_OUT)
 
 
 def _gain(fires: pd.DataFrame, method: str, confidence: float) -> Iterator[dict[str, Any]]:
     """The model's IoU less that of a baseline, over the fires that both were judged on."""
-    maps = FireMaps(paired(fires, MODEL, method), confidence)
+    maps = FireMaps(paired(fires, report.MODEL, method), confidence)
     if len(maps.rows):
         found = maps.mean(maps.rows["gain"].to_numpy(float), "difference")
-        yield from _named([(method, MAPS_DECIDE, *found)], maps, method=MODEL, scope=MAPS_GAIN)
+        yield from _named([(method, report.MAPS_DECIDE, *found)], maps, method=report.MODEL, scope=report.MAPS_GAIN)
 
 
 def _without_fire(scores: gpd.GeoDataFrame, confidence: float) -> Iterator[dict[str, Any]]:
@@ -253,7 +240,7 @@ def _without_fire(scores: gpd.GeoDataFrame, confidence: float) -> Iterator[dict[
             interval = cluster_intervals(rate, blocks, no_fire, confidence, "positive")[""]
             value = float(rate(np.ones((1, len(false))))[""][0])
             yield {
-                "method": method, "scope": MAPS_NO_FIRE, "subset": "", "fire_id": "", "metric": metric,
+                "method": method, "scope": report.MAPS_NO_FIRE, "subset": "", "fire_id": "", "metric": metric,
                 "value": value, "low": interval.low, "high": interval.high, "windows": 0, "fires": 0,
                 "effective_clusters": effective_clusters(blocks, no_fire),
             }  # fmt: skip

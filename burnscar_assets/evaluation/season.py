@@ -26,10 +26,6 @@ from burnscar_assets.progress import Progress
 from burnscar_assets.storage.contracts import MAP_SCORES, SEASON_PREDICTIONS
 
 FIRST_YEAR: Final = "it is the first fire year: no checkpoint was there before it"
-_FOLDS: Final = (
-    "{folds} folds by ground at least {gap_km:g} km apart, each fire judged once by a checkpoint that was not "
-    "trained on it; no walk-forward, as that was trained on fires of later years too"
-)
 SEASON_CLOUDY: Final = f"{SEASON}_{CLOUDY}"
 
 
@@ -52,7 +48,10 @@ class SeasonOutcome:
 
 def folds_note(folds: int, gap_km: float) -> str:
     """How fires are judged in a world with folds, and what that is not."""
-    return _FOLDS.format(folds=folds, gap_km=gap_km)
+    return (
+        f"{folds} folds by ground at least {gap_km:g} km apart, each fire judged once by a checkpoint that was not "
+        "trained on it; no walk-forward, as that was trained on fires of later years too"
+    )
 
 
 def evaluate_season(spec: EvaluationSpec, progress: Progress) -> SeasonOutcome:
