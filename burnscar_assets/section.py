@@ -45,7 +45,7 @@ def read_named(path: Path, kind: str, section: type[Named]) -> Named:
     known = ", ".join(name for name in section.model_fields if name != "name")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+    except (OSError, yaml.YAMLError, ValueError) as error:  # a day such as 0000-00-00 is a ValueError
         raise SettingsError(f"{kind} {path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict) or "name" in content:
         raise SettingsError(f"{kind} {path} must hold a mapping, and no name; a {kind} has {known}")

@@ -52,10 +52,9 @@ class SourceFields:
     def text(self, name: str) -> pd.Series:
         """Values as text; where the file says what they mean, that."""
         field, text = self._field(name), as_text(self.values(name))
-        if not field.values:
-            return text
-        meant = {value: field.meaning(value) for value in text.dropna().unique()}
-        return text.map(meant).astype("string")
+        if field.values:
+            text = text.map({value: field.meaning(value) for value in text.dropna().unique()}).astype("string")
+        return text if field.empty is None else text.mask(self.values(name).isna(), field.empty)
 
     def codes(self, name: str) -> pd.Series:
         """Codes of a domain; of text such as `1 - Lightning` its number; missing where there is none."""

@@ -8,7 +8,6 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
 
 import geopandas as gpd
 import numpy as np
@@ -114,7 +113,7 @@ class _Layer:
         fields, source = self.fields, self.fields.source
         rows: dict[str, pd.Series | str] = {name: fields.text(name) for name in _TEXT}
         start = self._first([fields.days(name) for name in fields.several("start")])
-        end, end_kind, precision = self._end
+        end, end_kind, precision = self._end_after(start)
         year = fields.whole_numbers("fire_year")
         if "fire_year" not in fields.found:
             year = working_region().fire_years(start)
@@ -134,8 +133,7 @@ class _Layer:
             return self.kind
         return self.fields.text("kind").fillna("other")
 
-    @cached_property
-    def _end(self) -> tuple[pd.Series, pd.Series, pd.Series]:
+    def _end_after(self, start: pd.Series) -> tuple[pd.Series, pd.Series, pd.Series]:
         """The last day of each record, what it is the day of, and its precision in days."""
         days = pd.Series(pd.NaT, index=range(len(self.fields.raw)), dtype="datetime64[us, UTC]")
         kinds = pd.Series(pd.NA, index=days.index, dtype="string")
@@ -143,6 +141,8 @@ class _Layer:
         for field, name in zip(self.fields.source.fields.end, self.fields.several("end"), strict=True):
             found = self.fields.days(name)
             new = days.isna() & found.notna()
+            if field.within_days is not None:
+                new &= ~((found - start).dt.days.abs() > field.within_days)
             days, kinds = days.mask(new, found), kinds.mask(new, field.kind)
             precision = precision.mask(new, field.precision_days)
         return days, kinds, precision
@@ -255,7 +255,11 @@ def _dissolved(rows: pd.DataFrame, shapes: gpd.GeoSeries, area_of_fire: bool) ->
     several = rows["id"].notna() & rows["id"].duplicated(keep=False)
     if not several.any():
         return rows, shapes
-    ordered = rows[several].assign(size=shapes[several].area).sort_values("size", ascending=False, kind="stable")
+    ordered = (
+        rows[several]
+        .assign(size=shapely.area(shapes[several].to_numpy()))
+        .sort_values("size", ascending=False, kind="stable")
+    )
     groups = ordered.groupby("id", sort=True)
     fires = ordered.drop_duplicates("id").set_index("id").sort_index()
     last = ordered.sort_values("containment_date", ascending=False, kind="stable").drop_duplicates("id").set_index("id")

@@ -19,6 +19,7 @@ from burnscar_assets.labels.store import StoredRelease, fetch_archive, now, unpa
 from burnscar_assets.network.masking import mask_address
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.settings import ReleaseSettings, SourceSettings
+from burnscar_assets.sources.source import LabelSource
 from burnscar_assets.storage.paths import DataRoot
 
 
@@ -142,7 +143,10 @@ def _from_layers(settings: SourceSettings, kind: str, stored: StoredRelease, lay
         prescribed_layer=layers.prescribed.name if layers.prescribed else None,
         retrieved_at=stored.retrieved_at,
         parts=[
-            normalise(read_layer(layer, notes, source), kind, layer.label, notes, source) for layer, kind in of_kind
+            normalise(
+                _with_name(read_layer(layer, notes, source), layer.name, source), kind, layer.label, notes, source
+            )
+            for layer, kind in of_kind
         ],
         notes=notes,
     )
@@ -152,13 +156,22 @@ def _from_rest(settings: SourceSettings, progress: Progress) -> _Fetched:
     layer, fires = read_rest_layer(settings.source, settings, progress)
     notes: list[str] = []
     source = settings.label_source
-    parts = [normalise(fires, "fire", f"layer {layer.name} of {layer.url}", notes, source)]
+    parts = [
+        normalise(_with_name(fires, layer.name, source), "fire", f"layer {layer.name} of {layer.url}", notes, source)
+    ]
     prescribed_url = prescribed_layer_url(settings, layer.url)
     if prescribed_url:
         burns, rows = read_rest_layer(prescribed_url, settings, progress)
+        rows = _with_name(rows, burns.name, source)
         parts.append(normalise(rows, "prescribed", f"layer {burns.name} of {burns.url}", notes, source))
     number = release_number(layer.name, source.layers.fires)
     return _Fetched("rest", None, None, number, layer.name, prescribed_url, now(), parts, notes)
+
+
+def _with_name(rows: gpd.GeoDataFrame, layer: str, source: LabelSource) -> gpd.GeoDataFrame:
+    """A layer with its name as the field `layer`, where the source's file reads that."""
+    is_read = any("layer" in field.names for field in source.fields.every().values())
+    return rows.assign(layer=layer) if is_read else rows
 
 
 def _info(settings: ReleaseSettings, fetched: list[_Fetched], records: gpd.GeoDataFrame) -> ReleaseInfo:

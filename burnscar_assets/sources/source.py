@@ -5,6 +5,7 @@ ours, what its values mean, and what its outlines are worth; `labels/normalise.p
 """
 
 import re
+from fnmatch import fnmatchcase
 from typing import Any, ClassVar, Final, Literal, Self
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
@@ -58,13 +59,16 @@ class FieldOf(Section):
         {}, description="What values mean, whatever their case; `lightning*` stands for all that begin so."
     )
     others: str | None = Field(None, description="What all other values mean; empty: they count as missing.")
+    empty: str | None = Field(None, description="What it means that a record has no value.")
 
     @model_validator(mode="before")
     @classmethod
     def _names_alone(cls, content: Any) -> Any:
-        if isinstance(content, str):
-            return {"names": (content,)}
-        return {"names": tuple(content)} if isinstance(content, list | tuple) else content
+        if not isinstance(content, dict | str | list | tuple):
+            return content  # a field that was read already
+        field = content if isinstance(content, dict) else {"names": content}
+        names = field.get("names", ())
+        return field | {"names": (names,) if isinstance(names, str) else names}
 
     @field_validator("pattern")
     @classmethod
@@ -75,8 +79,7 @@ class FieldOf(Section):
         """What a value means; None if nothing says."""
         plain = value.strip().casefold()
         for key, meant in self.values.items():
-            known = key.strip().casefold()
-            if plain == known or (known.endswith("*") and plain.startswith(known[:-1])):
+            if fnmatchcase(plain, key.strip().casefold()):
                 return meant
         return self.others
 
@@ -100,6 +103,9 @@ class EndOf(DayOf):
         "image shows the whole scar.",
     )
     precision_days: float = Field(1, ge=0, le=1000, description="How far off the day may be, in days.")
+    within_days: int | None = Field(
+        None, ge=0, description="A day that is farther from the start is not read; empty: any later one is."
+    )
 
 
 class AreaOf(FieldOf):
@@ -144,7 +150,9 @@ class FieldMap(Section):
     @classmethod
     def _knows_kinds(cls, value: FieldOf) -> FieldOf:
         allowed = Kind.__args__  # type: ignore[attr-defined]
-        if odd := [meant for meant in (*value.values.values(), value.others) if meant not in (*allowed, None)]:
+        if odd := [
+            meant for meant in (*value.values.values(), value.others, value.empty) if meant not in (*allowed, None)
+        ]:
             raise ValueError(f"{odd[0]!r} is no kind of burn: there are {', '.join(allowed)}")
         return value
 
