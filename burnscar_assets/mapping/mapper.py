@@ -256,10 +256,6 @@ def main(arguments: Sequence[str]) -> int:
     return run_stage("burnscar_assets.mapping.mapper", arguments, work)
 
 
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
-
-
 def map_row(spec: MapSpec, manifest: CheckpointManifest, found: MapOutcome) -> dict[str, Any]:
     """The row of a fire, without its geometry."""
     task, record = found.task, found.record or {}
@@ -306,3 +302,7 @@ def remove_others(folder: Path, names: Collection[str]) -> None:
     with storage_errors(folder):
         for path in others:
             shutil.rmtree(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -19,7 +19,7 @@ def perimeters(shapes: dict[str, BaseGeometry], end: str = "2020-08-20") -> gpd.
     rows |= {"fire_id": list(shapes), "fire_year": 2020, "cause": 1, "c_method": 1, "flags": [[]] * count}
     rows |= {"alarm_date": pd.NaT, "containment_date": pd.Timestamp(end, tz="UTC"), "simulated": False}
     areas = [shape.area / 10_000 for shape in shapes.values()]
-    rows |= {"area_ha": areas, "reported_area_ha": areas}
+    rows |= {"area_ha": areas, "reported_area_ha": areas, "end_precision_days": 1.0}
     return FIRE_PERIMETERS.conform(gpd.GeoDataFrame(rows, geometry=list(shapes.values()), crs="EPSG:3310"))
 
 
