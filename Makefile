@@ -43,7 +43,7 @@ lock:  ## write requirements.lock anew from pyproject.toml, and what of it produ
 	$(BIN)/$(COMPILE) --extra production --constraint requirements.lock -o deploy/requirements.lock
 
 docs: $(INSTALLED)  ## write docs/data-contracts.md anew from the contracts
-	$(BIN)/python -m burnscar_assets.storage.documentation
+	$(BIN)/python -m burnscar_assets.orchestration.documentation
 
 versions: $(INSTALLED)  ## record the code that the stages' versions stand for, after raising those whose results change
 	$(BIN)/python -m burnscar_assets.orchestration.stage_code

@@ -14,18 +14,13 @@ from burnscar_assets.dataset.layout import is_packed
 from burnscar_assets.dataset.ledger import FOLDER as LEDGERS
 from burnscar_assets.dataset.packed.pack import pack_path
 from burnscar_assets.environment import STORE_VARIABLE
-from burnscar_assets.evaluation.champion_record import RECORD_FILE, champion_folder, load_champion
-from burnscar_assets.orchestration.pairs import Pair
-from burnscar_assets.orchestration.partitions import SEASON_LOOK_BACK_YEARS, World, member_asset
-from burnscar_assets.orchestration.versions import (
-    CHAIN,
-    COMPARISON,
-    FOLDS_VERSIONS,
-    IN_SEASON_VERSIONS,
-    REVIEW_VERSIONS,
-)
+from burnscar_assets.evaluation.champion_record import load_champion
+from burnscar_assets.orchestration.pairs import RELEASE, Pair
+from burnscar_assets.orchestration.partitions import World
+from burnscar_assets.orchestration.stage_spec import Partitions
+from burnscar_assets.orchestration.stages import STAGES
 from burnscar_assets.storage.atomic import read_json
-from burnscar_assets.storage.contracts import ALL_TABLES, BURNED_AREA_MAPS, IN_SEASON_MAPS
+from burnscar_assets.storage.contracts import BURNED_AREA_MAPS, IN_SEASON_MAPS
 from burnscar_assets.storage.object_manifest import Record
 from burnscar_assets.storage.object_store import UNPARTITIONED as STORED_WHOLE
 from burnscar_assets.storage.object_store import ObjectStore, Owns, open_store, remember
@@ -33,28 +28,10 @@ from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, table_path
 
 DATASET = "dataset"
-DATASET_STAGES = ("windows", "scene_matches", "tiles")
-MODEL_STAGES = ("checkpoint", "evaluation_metrics")
-FIRE_SCENES = "fire_scenes"
-MAPS = "burned_area_maps"
-SEASON_MAPS = "in_season_maps"
-GPU_STAGES = (*MODEL_STAGES, MAPS, SEASON_MAPS)
-"""Stages that run a network."""
+DATASET_STAGES = tuple(name for name, spec in STAGES.items() if spec.in_dataset)
+"""Stages that share it, in the order in which they are made."""
 
-UNPARTITIONED = ("calfire_release", *FOLDS_VERSIONS, *REVIEW_VERSIONS, COMPARISON)
-NEED_CONFIG = (*DATASET_STAGES, FIRE_SCENES, *GPU_STAGES)
-"""Stages that read the dataset's config.json, which follows from the settings and isn't in the store."""
-
-TABLES = {
-    "calfire_release": ("release_records",),
-    "fire_perimeters": ("fire_perimeters", "fire_perimeter_rejects"),
-    "in_season_perimeters": ("in_season_perimeters", "in_season_rejects", "in_season_burns"),
-    "sample_points": ("sample_points", "sample_losses"),
-    "tiles": ("tiles", "scene_radiometry"),
-    "checkpoint": (),
-    "evaluation_metrics": ("evaluation_metrics", "predictions", "season_predictions"),
-}
-"""Tables of each stage; a stage that isn't named here has one of its own name."""
+_MAPS_BY_CHAMPION = {table.name: table for table in (BURNED_AREA_MAPS, IN_SEASON_MAPS)}
 
 
 def configured_store() -> ObjectStore | None:
@@ -65,26 +42,10 @@ def configured_store() -> ObjectStore | None:
 
 def outputs(world: World, pair: Pair) -> list[Path]:
     """The files and folders that a pair must have left behind when it was made."""
-    stage, year = pair.stage, pair.fire_year
-    paths: list[Path] = []
-    if year is not None and stage in MODEL_STAGES:
-        roots = [trained.root for trained in world.of(pair.setup).trained()]
-        records = (root.checkpoint(year) / "manifest.json" for root in roots)
-        champions = (champion_folder(root, year) / RECORD_FILE for root in roots)
-        paths += records if stage == "checkpoint" else champions
-    for root in _roots(world, pair):
-        paths += _tables(root, stage, year)
-        if year is not None and stage == FIRE_SCENES:
-            paths.append(root.fire_scene_windows(year))
-        if year is not None and stage == MAPS:
-            paths.append(root.maps(year) / "index.html")
-        if year is not None and stage == SEASON_MAPS:
-            paths.append(root.season_maps(year) / "index.html")
-    if pair.asset == COMPARISON:
-        paths.append(world.root.comparison)
-    if stage in REVIEW_VERSIONS:
-        paths.append(world.root.label_doubts / "index.html")
-    if stage in DATASET_STAGES and paths[0].exists() and row_count(paths[0]) > 0:
+    spec, year = STAGES[pair.stage], pair.fire_year
+    paths = [table_path(root, table, year) for root in _roots(world, pair) for table in spec.tables]
+    paths += [made.path(root, year) / made.proof for root in _trained_roots(world, pair) for made in spec.folders]
+    if spec.in_dataset and paths[0].exists() and row_count(paths[0]) > 0:
         paths.append(_group(world, year))
     return paths
 
@@ -107,7 +68,7 @@ def _of_another_champion(world: World, pair: Pair) -> list[str]:
     """Why a pair lacks something where a person made another checkpoint champion: no data version knows of that."""
     if pair.stage == "evaluation_metrics":
         return _season_of_another(world, pair)
-    table = {MAPS: BURNED_AREA_MAPS, SEASON_MAPS: IN_SEASON_MAPS}.get(pair.stage)
+    table = _MAPS_BY_CHAMPION.get(pair.stage)
     if table is None or not table_path(world.root, table, pair.fire_year).exists():
         return []
     maps = read_table(world.root, table, pair.fire_year, columns=["checkpoint_year", "weights_sha256"])
@@ -139,7 +100,7 @@ def fetch_inputs(world: World, pair: Pair) -> None:
     if store is None:
         return
     fetch(world, store, _assets_read(world, pair), _years_read(world.of(pair.setup), pair))
-    if pair.stage in NEED_CONFIG:
+    if STAGES[pair.stage].needs_config:
         write_dataset_config(world.settings.imagery, world.root)
 
 
@@ -218,34 +179,22 @@ def _files(world: World, artifact: str, year: int | None) -> Iterator[Path]:
         yield from sorted((world.root.dataset / LEDGERS).glob(f"*-{year}.json"))
         return
     made = Pair(artifact, year)
-    checkpoints = [trained.root for trained in world.of(made.setup).trained()] if made.stage in MODEL_STAGES else []
-    for root in dict.fromkeys((*_roots(world, made), *checkpoints)):
-        yield from _tables(root, made.stage, year)
-        if year is not None and made.stage == "checkpoint":
-            yield root.checkpoint(year)
-        if year is not None and made.stage == "evaluation_metrics":
-            yield root.evaluation(year)
-        if year is not None and made.stage == FIRE_SCENES:
-            yield root.fire_scene_windows(year)
-        if year is not None and made.stage == MAPS:
-            yield root.maps(year)
-        if year is not None and made.stage == SEASON_MAPS:
-            yield root.season_maps(year)
-    if artifact == COMPARISON:
-        yield world.root.comparison
-    if artifact in REVIEW_VERSIONS:
-        yield world.root.label_doubts
-
-
-def _tables(root: DataRoot, stage: str, year: int | None) -> list[Path]:
-    return [table_path(root, table, year) for table in ALL_TABLES if table.name in TABLES.get(stage, (stage,))]
+    spec = STAGES[made.stage]
+    for root in dict.fromkeys((*_roots(world, made), *_trained_roots(world, made))):
+        yield from (table_path(root, table, year) for table in spec.tables)
+        yield from (folder.path(root, year) for folder in spec.folders)
 
 
 def _roots(world: World, made: Pair) -> list[DataRoot]:
-    """Where results lie: of a set-up's first seed, then of the further ones, which have no maps; folds are joined."""
+    """Where tables lie: of a set-up's first seed, then of the further ones, which have no maps; folds are joined."""
     seen = world.of(made.setup)
-    seeds = seen.by_seed() if made.stage in MODEL_STAGES else [seen]
-    return [trained.root for trained in seeds]
+    return [seeded.root for seeded in (seen.by_seed() if STAGES[made.stage].per_setup else [seen])]
+
+
+def _trained_roots(world: World, made: Pair) -> list[DataRoot]:
+    """Where folders lie: of a stage that each set-up has, those of every checkpoint."""
+    seen = world.of(made.setup)
+    return [trained.root for trained in (seen.trained() if STAGES[made.stage].per_setup else [seen])]
 
 
 def _group(world: World, year: int | None) -> Path:
@@ -255,40 +204,32 @@ def _group(world: World, year: int | None) -> Path:
 
 
 def _partitions(asset: str, fire_years: list[int]) -> list[str | None]:
-    return [None] if asset in UNPARTITIONED else [str(year) for year in fire_years]
+    return [str(year) for year in fire_years] if STAGES[Pair(asset, None).stage].is_partitioned else [None]
 
 
 def _assets_read(world: World, pair: Pair) -> list[str]:
     """The asset itself, which may build on what it made before, and those before it."""
-    if pair.asset == COMPARISON:
-        return [COMPARISON, "evaluation_metrics", *(f"{name}/evaluation_metrics" for name in world.setups)]
-    if pair.asset == SEASON_MAPS:
-        return [*CHAIN[: CHAIN.index("evaluation_metrics") + 1], *IN_SEASON_VERSIONS]
-    if pair.asset in IN_SEASON_VERSIONS:
-        return [*CHAIN[: CHAIN.index("burn_history")], *IN_SEASON_VERSIONS]
-    if pair.asset in FOLDS_VERSIONS:
-        return [*CHAIN[: CHAIN.index("burn_history")], *FOLDS_VERSIONS]
-    if pair.asset in REVIEW_VERSIONS:
-        return [*CHAIN[: CHAIN.index(FIRE_SCENES) + 1], *world.folds, *REVIEW_VERSIONS]
-    earlier = [*CHAIN[: CHAIN.index(pair.stage) + 1], *world.folds]
-    own = f"{pair.setup}/" if pair.setup else ""
-    setup = world.of(pair.setup).setup
-    members = [member_asset(name) for name in (setup and setup.members) or () if pair.stage == "checkpoint"]
-    return [*(f"{own}{stage}" if stage in MODEL_STAGES else stage for stage in earlier), *members]
+    found, ahead = dict[str, None](), [pair.asset]
+    while ahead:
+        asset = ahead.pop()
+        if Pair(asset, None).stage in STAGES and asset not in found:
+            found[asset] = None
+            if asset == pair.asset or not STAGES[pair.stage].inputs_alone:
+                ahead += [name for name, _ in world.inputs(asset)]
+    return [RELEASE, *found]
 
 
 def _years_read(world: World, pair: Pair) -> list[int]:
-    if pair.asset in (COMPARISON, *FOLDS_VERSIONS, *REVIEW_VERSIONS):
-        return [int(key) for key in world.fire_years.get_partition_keys()]
+    """Its fire years and those of its inputs; of what models make, those that they were trained on."""
     if pair.fire_year is None:
-        return []
-    if pair.asset == SEASON_MAPS:
-        earlier = range(pair.fire_year - SEASON_LOOK_BACK_YEARS, pair.fire_year)
-        return sorted({pair.fire_year, *(seen for year in earlier for seen in world.training_years(year))})
-    if pair.stage not in GPU_STAGES:
-        return [pair.fire_year]
-    before = world.year_before(pair.fire_year) if pair.stage == "evaluation_metrics" else None
-    return sorted({*world.training_years(pair.fire_year), *(world.training_years(before) if before else [])})
+        return [int(key) for key in world.fire_years.get_partition_keys()]
+    read = {pair.fire_year}
+    for asset, years in world.inputs(pair.asset):
+        spec = STAGES.get(Pair(asset, None).stage)
+        for year in world.years_of(years, pair.fire_year):
+            is_model = spec is not None and spec.partitions is Partitions.MODEL_YEARS
+            read |= {*world.training_years(year)} if is_model else {year}
+    return sorted(read)
 
 
 def row_count(path: Path) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from burnscar_assets.orchestration.artifacts import GPU_STAGES, row_count
+from burnscar_assets.orchestration.artifacts import row_count
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.storage.contracts import WINDOWS
@@ -57,7 +57,7 @@ def whole(world: World) -> Share:
 def needed(world: World, pairs: Collection[Pair]) -> Share:
     """What one run of pairs takes of this machine."""
     compute = world.settings.compute
-    networks = [pair for pair in pairs if pair.stage in GPU_STAGES and world.needs_gpu(pair.setup)]
+    networks = [pair for pair in pairs if world.needs_gpu(pair)]
     if not networks:
         return Share(1, RUN_MEMORY_GIB, 0)
     if compute.runs_on != "local":

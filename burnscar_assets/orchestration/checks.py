@@ -13,11 +13,11 @@ import pandas as pd
 from burnscar_assets import checks
 from burnscar_assets.checks import Finding
 from burnscar_assets.funnel import funnel
-from burnscar_assets.orchestration.artifacts import UNPARTITIONED
 from burnscar_assets.orchestration.pairs import RELEASE
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.sources import RELEASE_SOURCE, looked_at
 from burnscar_assets.orchestration.stage import PREVIEW
+from burnscar_assets.orchestration.stage_spec import StageSpec
 from burnscar_assets.storage.contracts import (
     BURN_HISTORY,
     BURNED_AREA_MAPS,
@@ -27,12 +27,9 @@ from burnscar_assets.storage.contracts import (
     FIRE_SCENES,
     IN_SEASON_MAPS,
     IN_SEASON_PERIMETERS,
-    LABEL_DOUBTS,
     PREDICTIONS,
     RELEASE_RECORDS,
     SAMPLE_POINTS,
-    SCENE_MATCHES,
-    SETUP_COMPARISON,
     TILES,
     WINDOWS,
 )
@@ -69,21 +66,12 @@ def build_checks(world: World) -> list[dg.AssetChecksDefinition]:
 
 def _corruption(world: World) -> list[Check]:
     root, read = world.root, _reader(world.root)
-    tables = (
-        FIRE_PERIMETERS, BURN_HISTORY, SAMPLE_POINTS, WINDOWS, SCENE_MATCHES, TILES, FIRE_SCENES,
-        EVALUATION_METRICS, BURNED_AREA_MAPS,
-    )  # fmt: skip
-
-    def whole(table: Table) -> Check:
-        return Check(table.name, "whole", checks.table_is_whole, lambda y: [table, read_table(root, table, y)])
 
     def labels(year: int) -> Iterable[Any]:
         return [*read(SAMPLE_POINTS, FIRE_PERIMETERS, BURN_HISTORY)(year), world.settings.windows.side_m]
 
     return [
         Check(RELEASE, "whole", checks.release_is_whole, read(RELEASE_RECORDS)),
-        *_in_season(world),
-        *map(whole, tables),
         Check("sample_points", "labels_agree", checks.labels_agree, labels),
         Check("sample_points", "both_classes", checks.training_has_both_classes, read(SAMPLE_POINTS)),
         Check("windows", "splits_disjoint", checks.splits_are_disjoint, read(WINDOWS)),
@@ -96,44 +84,41 @@ def _corruption(world: World) -> list[Check]:
             lambda y: [read_table(root, FIRE_SCENES, y), root.fire_scene_windows(y)],
         ),
         Check(
-            "checkpoint",
-            "verified",
-            _of_all(checks.checkpoint_is_verified),
-            lambda y: [(trained.root.checkpoint(y),) for trained in world.trained()],
-        ),
-        Check("evaluation_metrics", "only_test_windows", checks.only_test_windows_are_scored, read(PREDICTIONS)),
-        Check(
             "burned_area_maps",
             "files_whole",
             checks.maps_are_whole,
             lambda y: [read_table(root, BURNED_AREA_MAPS, y), root.maps(y)],
         ),
-        *(check for name in world.setups for check in _of_setup(world.of(name))),
-        whole(LABEL_DOUBTS),
-        *([whole(SETUP_COMPARISON)] if world.setups else []),
+        *_in_season(world),
+        *(check for name in (None, *world.setups) for check in _of_setup(world.of(name))),
     ]
 
 
 def _of_setup(world: World) -> list[Check]:
-    """The checks of a set-up's results, of all its seeds."""
+    """The checks of a set-up's results, of all its seeds; tables that are brought as delivered may have faults."""
     roots = [trained.root for trained in world.by_seed()]
-    checkpoint, metrics = world.asset("checkpoint"), world.asset("evaluation_metrics")
 
-    def rows(year: int) -> Iterable[Any]:
-        return [(EVALUATION_METRICS, read_table(root, EVALUATION_METRICS, year)) for root in roots]
-
-    def answers(year: int) -> Iterable[Any]:
-        return [(read_table(root, PREDICTIONS, year),) for root in roots]
+    def whole(spec: StageSpec, table: Table) -> Check:
+        places = roots if spec.per_setup else [world.root]
+        judge = _of_all(checks.table_is_whole)
+        return Check(
+            world.asset(spec.makes), "whole", judge, lambda y: [(table, read_table(root, table, y)) for root in places]
+        )
 
     return [
+        *(whole(spec, spec.tables[0]) for spec in world.stages if spec.tables and not spec.can_look_wrong),
         Check(
-            checkpoint,
+            world.asset("checkpoint"),
             "verified",
             _of_all(checks.checkpoint_is_verified),
             lambda year: [(trained.root.checkpoint(year),) for trained in world.trained()],
         ),
-        Check(metrics, "whole", _of_all(checks.table_is_whole), rows),
-        Check(metrics, "only_test_windows", _of_all(checks.only_test_windows_are_scored), answers),
+        Check(
+            world.asset("evaluation_metrics"),
+            "only_test_windows",
+            _of_all(checks.only_test_windows_are_scored),
+            lambda year: [(read_table(root, PREDICTIONS, year),) for root in roots],
+        ),
     ]
 
 
@@ -159,16 +144,8 @@ def _in_season(world: World) -> list[Check]:
     def maps(year: int) -> Iterable[Any]:
         return [read_table(root, IN_SEASON_MAPS, year), root.season_maps(year)]
 
-    def table_of_maps(year: int) -> Iterable[Any]:
-        return [IN_SEASON_MAPS, read_table(root, IN_SEASON_MAPS, year)]
-
-    def table(year: int) -> Iterable[Any]:
-        return [IN_SEASON_PERIMETERS, read_table(root, IN_SEASON_PERIMETERS, year)]
-
     return [
-        Check(IN_SEASON_PERIMETERS.name, "whole", checks.table_is_whole, table),
         Check(IN_SEASON_PERIMETERS.name, "superseded", checks.no_fire_is_in_both_sources, both),
-        Check(IN_SEASON_MAPS.name, "whole", checks.table_is_whole, table_of_maps),
         Check(IN_SEASON_MAPS.name, "files_whole", checks.maps_are_whole, maps),
     ]
 
@@ -248,6 +225,7 @@ def _reader(root: DataRoot) -> Callable[..., Callable[[int | None], Iterable[pd.
 
 
 def _definition(world: World, check: Check, *, blocking: bool) -> dg.AssetChecksDefinition:
+    partitions = world.partitions_of(check.asset)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.PreviewWarning)
 
@@ -256,10 +234,10 @@ def _definition(world: World, check: Check, *, blocking: bool) -> dg.AssetChecks
             name=check.name,
             description=(inspect.getdoc(check.judge) or "").partition("\n")[0],
             blocking=blocking,
-            partitions_def=None if check.asset in UNPARTITIONED else world.partitions_of(check.asset),
+            partitions_def=partitions,
         )
         def asset_check(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-            given = check.given(None if check.asset in UNPARTITIONED else int(context.partition_key))
+            given = check.given(None if partitions is None else int(context.partition_key))
             finding = check.judge(*given)
             shown = {PREVIEW: dg.MetadataValue.md(check.show(*given))} if check.show else {}
             return dg.AssetCheckResult(

@@ -13,7 +13,6 @@ from filelock import FileLock, Timeout
 
 from burnscar_assets.definitions import build_definitions
 from burnscar_assets.errors import BurnscarError
-from burnscar_assets.orchestration.assets.labels import ACCEPT
 from burnscar_assets.orchestration.capacity import Share, needed, whole
 from burnscar_assets.orchestration.confirming import can_be_confirmed
 from burnscar_assets.orchestration.database_errors import database_errors
@@ -25,12 +24,11 @@ from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.planning import Planner, SmallRun
 from burnscar_assets.orchestration.reporting import listener
 from burnscar_assets.orchestration.side_by_side import SideBySide, terminated_as_interrupted
-from burnscar_assets.orchestration.stage import only_if
+from burnscar_assets.orchestration.stage import ACCEPT, only_if
+from burnscar_assets.orchestration.stages import STAGES
 from burnscar_assets.storage.full_disk import full_disk_errors
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-CAN_LOOK_WRONG = ("calfire_release", "in_season_records")
-"""Assets that are fetched, and refused if what came looks wrong."""
 
 
 @dataclass
@@ -197,7 +195,7 @@ class Runner:
 
 def acceptance(pairs: Collection[Pair]) -> dict[str, Any]:
     """Configuration of a run of pairs in which a person's word is given for what looks wrong."""
-    asked = [pair.asset for pair in pairs if pair.asset in CAN_LOOK_WRONG]
+    asked = [pair.asset for pair in pairs if STAGES[pair.stage].can_look_wrong]
     return {"ops": {name: {"config": {ACCEPT: True}} for name in asked}} if asked else {}
 
 

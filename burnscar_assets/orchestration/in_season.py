@@ -11,14 +11,14 @@ from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.sources import NO_RECORDS, VERSION_TAG, Observed, latest, record, years_of_release
 from burnscar_assets.orchestration.stage import OWNERS
-from burnscar_assets.orchestration.versions import IN_SEASON_VERSIONS
+from burnscar_assets.orchestration.stages import STAGES
 from burnscar_assets.regions.load import working_region
 
 SEASON_YEAR: Final = "in_season_year"
 RECORDS: Final = "in_season_records"
 PERIMETERS: Final = "in_season_perimeters"
 MAPS: Final = "in_season_maps"
-ASSETS: Final = tuple(IN_SEASON_VERSIONS)
+ASSETS: Final = tuple(name for name, spec in STAGES.items() if spec.group == "in_season")
 
 
 def build_in_season_source(world: World) -> list[dg.AssetSpec]:

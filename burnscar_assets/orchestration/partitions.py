@@ -4,6 +4,7 @@ In a world with folds a model is trained and judged on all years at once: its st
 """
 
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -12,14 +13,14 @@ import dagster as dg
 
 from burnscar_assets.classes import Fold
 from burnscar_assets.errors import SettingsError
+from burnscar_assets.orchestration.pairs import Pair
+from burnscar_assets.orchestration.stage_spec import OWN_KIND, Partitions, StageSpec, Years
+from burnscar_assets.orchestration.stages import STAGES, spec_of
 from burnscar_assets.regions.load import working_region
 from burnscar_assets.regions.region import Region
 from burnscar_assets.settings import Settings, YearSettings
 from burnscar_assets.setups import Setup, load_setup, load_setups
 from burnscar_assets.storage.paths import OWN, DataRoot
-
-FOLDS_ASSET = "folds"
-STAGES_OF_MODELS = ("checkpoint", "evaluation_metrics", "burned_area_maps")
 
 SEASON_LOOK_BACK_YEARS = 3
 """Fire years before a season whose newest checkpoint maps it; an older one is no judge of it."""
@@ -69,17 +70,39 @@ class World:
         return [member for seeded in self.by_seed() for member in seeded.by_fold()]
 
     @property
-    def folds(self) -> list[str]:
-        """The asset that says which fire is in which fold, if this world has folds."""
-        return [FOLDS_ASSET] if self.settings.sampling.splits.folds else []
+    def folds(self) -> bool:
+        """Whether its fires are dealt into folds."""
+        return bool(self.settings.sampling.splits.folds)
+
+    @property
+    def stages(self) -> list[StageSpec]:
+        """The stages of the world's own set-up; as another sees it, those that this has of its own."""
+        kind = OWN_KIND if self.setup is None else self.setup.kind
+        own = [spec for spec in STAGES.values() if spec.per_setup or self.setup is None]
+        return [spec for spec in own if spec.is_for(kind) and spec.where(self)]
 
     def asset(self, stage: str) -> str:
         """Name of the asset that a stage of this set-up makes."""
-        return stage if self.setup is None else f"{self.setup.name}/{stage}"
+        return asset_name("" if self.setup is None else self.setup.name, stage)
 
-    def needs_gpu(self, setup: str | None) -> bool:
-        """Whether a network answers for a set-up, as for the world's own."""
-        return setup is None or self.setups[setup].runs_network
+    def inputs(self, asset: str) -> list[tuple[str, Years]]:
+        """The assets that one is made from, sources included, and which years of each."""
+        setup, spec = asset.rpartition("/")[0], spec_of(asset)
+        found = []
+        for one in spec.reads:
+            of_each = one.asset in STAGES and STAGES[one.asset].per_setup
+            setups: Iterable[str] = [setup if of_each else ""]
+            if one.of == "all":
+                setups = ["", *self.setups]
+            elif one.of == "members":
+                setups = load_setup(setup).members or ()
+            if one.where(self):
+                found += [(asset_name(name, one.asset), one.years) for name in setups]
+        return found
+
+    def needs_gpu(self, pair: Pair) -> bool:
+        """Whether a network answers for a pair."""
+        return STAGES[pair.stage].gpu and (pair.setup is None or self.setups[pair.setup].runs_network)
 
     def _of(self, setup: Setup, seed: int | None = None) -> "World":
         return World(setup.applied_to(self.settings, seed), self.root.setup(setup.name, seed), setup)
@@ -104,15 +127,37 @@ class World:
         years = self.settings.years.model_copy(update={"first": last, "last": last})
         return fire_year_partitions(years, last, self.settings.ground)
 
-    def partitions_of(self, asset: str) -> dg.TimeWindowPartitionsDefinition:
-        """The partitions of an asset that has any."""
-        return self.model_years if asset.rpartition("/")[2] in STAGES_OF_MODELS else self.fire_years
+    def partitions_of(self, asset: str) -> dg.TimeWindowPartitionsDefinition | None:
+        """The partitions of a stage's asset."""
+        by = STAGES[asset.rpartition("/")[2]].partitions
+        return {Partitions.FIRE_YEARS: self.fire_years, Partitions.MODEL_YEARS: self.model_years}.get(by)
 
-    @property
-    def look_back(self) -> dg.TimeWindowPartitionMapping:
-        """The fire years that a checkpoint is trained on, as partitions."""
-        keys = [int(key) for key in self.fire_years.get_partition_keys()]
-        return look_back(keys[-1] - keys[0] if self.folds else self.settings.training.look_back_years)
+    def mapping(self, asset: str, years: Years) -> dg.PartitionMapping | None:
+        """How the fire years of an input go with those of what is made from it; the same need no saying.
+
+        Of all years Dagster leaves inputs out of what makes an asset stale, unless the years are named.
+        """
+        if years is Years.ALL:
+            named = self.partitions_of(asset)
+            return None if named is None else dg.SpecificPartitionsPartitionMapping(named.get_partition_keys())
+        span = self._span(years)
+        return None if span == (0, 0) else offset_mapping(*span)
+
+    def years_of(self, years: Years, fire_year: int) -> list[int]:
+        """The fire years of an input that a fire year of a stage is made from."""
+        known = [int(key) for key in self.fire_years.get_partition_keys()]
+        if years is Years.ALL:
+            return known
+        first, last = self._span(years)
+        place = sum(year < fire_year for year in known)
+        return [year for number, year in enumerate(known, -place) if first <= number <= last]
+
+    def _span(self, years: Years) -> tuple[int, int]:
+        """First and last of the partitions of an input, counted from that of the stage."""
+        if years is Years.LOOK_BACK or (years is Years.JUDGED and self.folds):
+            keys = [int(key) for key in self.fire_years.get_partition_keys()]
+            return (keys[0] - keys[-1] if self.folds else -self.settings.training.look_back_years), 0
+        return {Years.BEFORE: (-1, -1), Years.SEASON: (-SEASON_LOOK_BACK_YEARS, -1)}.get(years, (0, 0))
 
     def training_years(self, fire_year: int) -> list[int]:
         """The fire years that the checkpoint of `fire_year` is trained on, oldest first."""
@@ -128,9 +173,9 @@ class World:
         return max((int(key) for key in self.fire_years.get_partition_keys() if int(key) < fire_year), default=None)
 
 
-def member_asset(name: str) -> str:
-    """Name of the asset of a checkpoint that an ensemble has as a member."""
-    return "checkpoint" if name == OWN else f"{name}/checkpoint"
+def asset_name(setup: str, stage: str) -> str:
+    """Name of the asset that a stage of a set-up makes; the world's own has no name, or the own one's."""
+    return stage if setup in ("", OWN) else f"{setup}/{stage}"
 
 
 def fire_year_partitions(
@@ -167,19 +212,10 @@ def fire_year_partitions(
     )
 
 
-def look_back(years: int) -> dg.TimeWindowPartitionMapping:
-    """A fire year depends on itself and on the `years` partitions before it, as far as there are any."""
+def offset_mapping(first: int, last: int) -> dg.TimeWindowPartitionMapping:
+    """A fire year depends on partitions counted from its own, as far as there are any."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)
         return dg.TimeWindowPartitionMapping(
-            start_offset=-years, end_offset=0, allow_nonexistent_upstream_partitions=True
-        )
-
-
-def years_before(years: int) -> dg.TimeWindowPartitionMapping:
-    """A fire year depends on the `years` partitions before it, as far as there are any, and not on itself."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", dg.BetaWarning)
-        return dg.TimeWindowPartitionMapping(
-            start_offset=-years, end_offset=-1, allow_nonexistent_upstream_partitions=True
+            start_offset=first, end_offset=last, allow_nonexistent_upstream_partitions=True
         )

@@ -10,14 +10,13 @@ from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 from burnscar_assets.errors import SettingsError
 from burnscar_assets.models.config import needs_encoder
 from burnscar_assets.orchestration import in_season
-from burnscar_assets.orchestration.artifacts import GPU_STAGES
 from burnscar_assets.orchestration.confirming import confirm, confirm_one, may_hold
 from burnscar_assets.orchestration.corrections import observe_corrections
 from burnscar_assets.orchestration.lineage import Lineage
 from burnscar_assets.orchestration.pairs import RELEASE, Pair
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.sources import NO_RECORDS, observe_all, years_of_release
-from burnscar_assets.orchestration.stage import GPU_POOL
+from burnscar_assets.orchestration.stages import STAGES
 from burnscar_assets.orchestration.staleness import EventLog, StalePair, stale_pairs
 
 
@@ -98,9 +97,9 @@ class Planner:
         if unknown:
             raise SettingsError(f"no asset {', '.join(unknown)}: there are {', '.join([*nodes, *of_setups])}")
         chosen = {n for name in asked or nodes for n in of_setups.get(name, [name])}
-        on_gpu = {n for n, node in nodes.items() if GPU_POOL in (node.pools or ())}
         if gpu:
             return chosen
+        on_gpu = {n for n in nodes if self.world.needs_gpu(Pair(n, None))}
         united = {n for n, node in nodes.items() if not node.is_partitioned}
         return {n for n in chosen - on_gpu if n not in united or not on_gpu & _names(nodes[n].parent_keys)}
 
@@ -169,7 +168,7 @@ class Planner:
         known = {*stale, *plan.may_follow, *plan.at_work}
         lineage = Lineage(self.graph, {pair.fire_year for pair in known if pair.fire_year is not None}, self._lineage)
         along = set(plan.may_follow) & set(lineage.after(stale, unless=may_hold))
-        along = {pair for pair in along if not self.needs_gpu(pair)}
+        along = {pair for pair in along if not self.world.needs_gpu(pair)}
         chosen = lineage.can_be_made(stale, failed, along, at_work=plan.at_work, run_of=_small_run_of)
         together: dict[tuple[int | None, str], list[Pair]] = {}
         for pair in chosen:
@@ -219,14 +218,10 @@ class Planner:
             confirmed.append(pair)
         return False
 
-    def needs_gpu(self, pair: Pair) -> bool:
-        """Whether a pair's stage has a place in the pool of that name."""
-        return GPU_POOL in (self.graph.get(pair.key).pools or ())
-
 
 def _small_run_of(pair: Pair) -> tuple[int | None, str]:
     """Which of a refresh's runs a pair is made in: stages of a model take long, so each has a run of its own."""
-    return pair.fire_year, pair.asset if pair.stage in GPU_STAGES else ""
+    return pair.fire_year, pair.asset if STAGES[pair.stage].gpu else ""
 
 
 def _trains(run: SmallRun) -> bool:

@@ -25,6 +25,7 @@ from burnscar_assets.operations import ComputeSettings
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.warm import IS_POSSIBLE, WarmProcess, WarmStages
 from burnscar_assets.parent import child_environment
+from burnscar_assets.progress import Progress
 from burnscar_assets.storage.hashing import hash_json
 from burnscar_assets.warm_server import Request
 
@@ -118,6 +119,16 @@ class _Overheard:
         self._handler.handle_message(message)
         if message["method"] == "report_custom_message":
             self._listener(message["params"]["payload"])
+
+
+def steps_to(progress: Progress) -> Callable[[Event], None]:
+    """Hands the steps that a stage tells of on to a progress callback."""
+
+    def follow(event: Event) -> None:
+        if event["event"] == "step":
+            progress(event["what"], event["done"], event["total"])
+
+    return follow
 
 
 def run_process(

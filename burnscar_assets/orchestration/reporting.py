@@ -9,15 +9,13 @@ from typing import Any
 
 import dagster as dg
 
-from burnscar_assets.orchestration.artifacts import MAPS, SEASON_MAPS, TABLES
 from burnscar_assets.orchestration.pairs import Pair
+from burnscar_assets.orchestration.stages import STAGES
 from burnscar_assets.progress import Progress, StageProgress, silent
-from burnscar_assets.storage.contracts import ALL_TABLES
 
 LOG_INTERVAL_S = 10.0
 
 _listener: ContextVar[StageProgress | None] = ContextVar("listener", default=None)
-_ROWS = {table.name: table.row for table in ALL_TABLES}
 
 
 @contextmanager
@@ -78,12 +76,11 @@ def in_words(pair: Pair, metadata: Mapping[str, Any]) -> str:
         return ", ".join([*epochs, _count(value("train_windows"), "window")])
     if pair.stage == "evaluation_metrics":
         return ", ".join([*figure("map IoU", "map_iou"), _count(value("windows"), "window"), *figure("F1", "f1_burnt")])
-    if pair.stage in (MAPS, SEASON_MAPS):
+    if pair.stage in ("burned_area_maps", "in_season_maps"):
         without = value("without_imagery")
         missing = [f"{_count(without, 'fire')} without imagery"] if without else []
         return ", ".join([_count(value("maps"), "map"), *missing, *figure("median IoU", "median_iou")])
-    row = _ROWS[TABLES.get(pair.stage, (pair.stage,))[0]]
-    return _count(metadata["dagster/partition_row_count"], row)
+    return _count(metadata["dagster/partition_row_count"], STAGES[pair.stage].tables[0].row)
 
 
 def _count(number: int, what: str) -> str:

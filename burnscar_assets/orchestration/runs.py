@@ -4,7 +4,6 @@ from collections.abc import Collection
 
 import dagster as dg
 
-from burnscar_assets.orchestration.artifacts import GPU_STAGES
 from burnscar_assets.orchestration.compute import gpu_tags
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
@@ -20,8 +19,9 @@ def run_tags(world: World, pairs: Collection[Pair]) -> dict[str, str]:
     years = [pair.fire_year for pair in pairs if pair.fire_year is not None]
     newest = max(map(int, world.fire_years.get_partition_keys()))
     after_first = max(years) - world.settings.years.first if years else newest + 1 - world.settings.years.first
-    needs_gpu = any(pair.stage in GPU_STAGES and world.needs_gpu(pair.setup) for pair in pairs)
-    return {PRIORITY_TAG: str(after_first)} | (gpu_stage_tags(world.settings) if needs_gpu else {})
+    return {PRIORITY_TAG: str(after_first)} | (
+        gpu_stage_tags(world.settings) if any(map(world.needs_gpu, pairs)) else {}
+    )
 
 
 def gpu_stage_tags(settings: Settings) -> dict[str, str]:

@@ -1,13 +1,13 @@
-"""What all stages share: how their assets are defined, and what surrounds each body when it runs.
+"""What all stages share: what surrounds each body when it runs, and how it tells its result.
 
 A stage runs alone on its partition, however many runs ask for it, and tells with its result which settings it
 read and what changed against the result before.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,10 +22,13 @@ from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.reporting import in_words, reporter, told_of
 from burnscar_assets.orchestration.unfinished import begin, end, is_damaged
-from burnscar_assets.orchestration.versions import code_version, stage_settings
-from burnscar_assets.progress import Progress
+from burnscar_assets.orchestration.versions import stage_settings
+from burnscar_assets.progress import Progress, silent
+from burnscar_assets.settings import Settings
+from burnscar_assets.setups import Setup
 from burnscar_assets.storage.atomic import storage_errors
 from burnscar_assets.storage.changes import Changes, replace_table
+from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import Table, table_path
 
 if TYPE_CHECKING:
@@ -33,6 +36,9 @@ if TYPE_CHECKING:
 
 OWNERS = ["team:burnscar"]
 GPU_POOL = "gpu"
+ACCEPT = "accept_suspicious"
+"""Name of the configuration that gives a person's word for what looks wrong."""
+
 PREVIEW, CHANGES, SETTINGS = "burnscar/preview", "burnscar/changes", "burnscar/settings"
 """Metadata of every materialization: a picture; and what the plan reads: what changed, settings that were read."""
 
@@ -60,7 +66,8 @@ class StageRun:
     """One run of a stage on one partition.
 
     Attributes:
-        world: whose stage.
+        world: as the set-up sees it whose stage it is.
+        own: as its own set-up sees it.
         pair: what is made.
         context: of the step.
         progress: told of the work.
@@ -68,15 +75,37 @@ class StageRun:
     """
 
     world: World
+    own: World
     pair: Pair
     context: dg.AssetExecutionContext
-    progress: Progress
+    progress: Progress = silent
     redone: bool = False
 
     @property
     def year(self) -> int:
         """The fire year that the run is for."""
         return int(self.context.partition_key)
+
+    @property
+    def root(self) -> DataRoot:
+        """Where the set-up's results lie."""
+        return self.world.root
+
+    @property
+    def settings(self) -> Settings:
+        """The settings as the set-up has them."""
+        return self.world.settings
+
+    @property
+    def setup(self) -> Setup:
+        """The set-up whose stage it is, beside the world's own."""
+        assert self.world.setup is not None  # noqa: S101 - the world's own has no stage that asks
+        return self.world.setup
+
+    @property
+    def accepts(self) -> bool:
+        """Whether a person's word is given for what looks wrong."""
+        return bool(self.context.op_execution_context.op_config[ACCEPT])
 
     def store(
         self,
@@ -106,7 +135,7 @@ class StageRun:
         version: str | None = None,
     ) -> dg.MaterializeResult:
         """The result of a stage whose table is written already; its content is the data version unless one is given."""
-        place = table_path(self.world.root, table, self.pair.fire_year)
+        place = table_path(self.root, table, self.pair.fire_year)
         described = table_metadata(table, rows, place) | dict(metadata)
         said = changes.describe(table.row)
         return self.result(version or table.content_hash(rows), described, preview, said, wear=wear)
@@ -123,12 +152,12 @@ class StageRun:
             **(self._kept_preview(wear) or {PREVIEW: picture(preview())}),
             **metadata,
             CHANGES: changes,
-            SETTINGS: dg.MetadataValue.json(stage_settings(self.pair.asset, self.world.settings)),
+            SETTINGS: dg.MetadataValue.json(stage_settings(self.pair.asset, self.settings)),
         }
         return dg.MaterializeResult(metadata=shown | provenance(self.world), data_version=dg.DataVersion(version))
 
     def _replace(self, table: Table, rows: pd.DataFrame) -> Changes:
-        return replace_table(self.world.root, table, rows, self.pair.fire_year)
+        return replace_table(self.root, table, rows, self.pair.fire_year)
 
     def _kept_preview(self, wear: Wear | None) -> dict[str, Any]:
         """The preview of the materialization before, if it still shows what there is."""
@@ -165,55 +194,25 @@ def only_if(wanted: Callable[[Pair], bool]) -> Iterator[None]:
         _wanted.reset(token)
 
 
-def stage(
-    world: World,
-    name: str,
-    *,
-    group: str,
-    kinds: set[str],
-    deps: Iterable[Any],
-    description: str,
-    partitioned: bool = True,
-    **options: Any,
-) -> Callable[[Body], dg.AssetsDefinition]:
-    """Make an asset of a stage's body; further options go to `dg.asset`."""
-
-    def define(body: Body) -> dg.AssetsDefinition:
-        @dg.asset(
-            key=dg.AssetKey.from_user_string(name),
-            group_name=group,
-            kinds=kinds,
-            owners=OWNERS,
-            deps=list(deps),
-            description=description,
-            code_version=code_version(name, world.settings),
-            partitions_def=world.partitions_of(name) if partitioned else None,
-            metadata=provenance(world),
-            output_required=False,
-            **options,
-        )
-        def asset(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
-            pair = Pair(name, int(context.partition_key) if partitioned else None)
-            with _alone(world, pair, context), _named(pair):
-                if not _wanted.get()(pair):
-                    context.log.info(f"{pair} is left as it is: it would come out the same")
-                    return
-                share_transport()
-                if is_damaged(context.instance, pair):
-                    set_aside_damaged(world, pair)
-                fetch_inputs(world, pair)
-                with told_of(pair) as told:
-                    before = begin(context.instance, pair, context.run_id)
-                    progress = reporter(context, told.progress)
-                    result = body(StageRun(world, pair, context, progress, redone=before is not None))
-                    publish(world, pair, result.data_version.value if result.data_version else "")
-                    yield result
-                    end(context.instance, pair, context.run_id)
-                    told.made = in_words(pair, result.metadata or {})
-
-        return asset
-
-    return define
+def run_stage(body: Body, run: StageRun) -> Iterator[dg.MaterializeResult]:
+    """Run a stage's body, with all that surrounds it."""
+    world, pair, context = run.world, run.pair, run.context
+    with _alone(world, pair, context), _named(pair):
+        if not _wanted.get()(pair):
+            context.log.info(f"{pair} is left as it is: it would come out the same")
+            return
+        share_transport()
+        if is_damaged(context.instance, pair):
+            set_aside_damaged(world, pair)
+        fetch_inputs(world, pair)
+        with told_of(pair) as told:
+            before = begin(context.instance, pair, context.run_id)
+            progress = reporter(context, told.progress)
+            result = body(replace(run, progress=progress, redone=before is not None))
+            publish(world, pair, result.data_version.value if result.data_version else "")
+            yield result
+            end(context.instance, pair, context.run_id)
+            told.made = in_words(pair, result.metadata or {})
 
 
 def provenance(world: World) -> dict[str, Any]:

@@ -12,55 +12,12 @@ from importlib.util import resolve_name
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from burnscar_assets.orchestration.versions import ALL_VERSIONS
+from burnscar_assets.orchestration.stages import STAGES
 from burnscar_assets.storage.atomic import read_json, write_json
 from burnscar_assets.storage.hashing import hash_json
 
 RECORD = Path(__file__).with_name("stage_code.json")
 PACKAGE = Path(__file__).parents[1]
-
-ENTRIES = {
-    "calfire_release": ("labels.plausibility", "labels.release"),
-    "fire_perimeters": ("labels.corrections", "labels.perimeters"),
-    "burn_history": ("labels.corrections", "labels.history"),
-    "in_season_records": ("labels.plausibility", "labels.wfigs"),
-    "in_season_perimeters": ("labels.in_season",),
-    "in_season_maps": ("mapping.season",),
-    "folds": ("mapping.scene_frames", "sampling.folds"),
-    "sample_points": ("sampling.folds", "sampling.land", "sampling.points"),
-    "windows": (
-        "dataset.config",
-        "dataset.windows",
-        "dataset.definition",
-        "dataset.label_layer",
-        "dataset.label_rasters",
-    ),
-    "scene_matches": ("catalog.archive", "dataset.config", "catalog.matching", "dataset.packed.data"),
-    "tiles": ("catalog.archive", "dataset.materialize"),
-    "fire_scenes": (
-        "catalog.archive",
-        "mapping.fires",
-        "mapping.scene_frames",
-        "mapping.scene_making",
-        "sampling.land",
-    ),
-    "label_doubts": ("evaluation.perimeter_doubt", "mapping.fire_scenes"),
-    "checkpoint": (
-        "models.callbacks",
-        "models.manifest",
-        "models.optimizer",
-        "models.plan",
-        "models.to_pixels",
-        "models.trainer",
-        "models.unet",
-    ),
-    "evaluation_metrics": ("evaluation.evaluator", "evaluation.spec", "models.manifest"),
-    "burned_area_maps": ("mapping.mapper", "mapping.plan"),
-    "baseline_checkpoint": ("models.baselines.trainer", "models.manifest"),
-    "ensemble_checkpoint": ("evaluation.ensembles", "models.manifest"),
-    "setup_comparison": ("comparison.compare", "comparison.read", "evaluation.season"),
-}
-"""Modules that an asset's body calls, that it runs in a process, or that its configuration files name."""
 
 UNDECISIVE = frozenset(
     {
@@ -136,7 +93,7 @@ def is_decisive(module: str) -> bool:
 def current_code() -> dict[str, StageCode]:
     """Version and code of every stage, as they are now."""
     source = Source(PACKAGE)
-    return {stage: StageCode(version, source.digests(ENTRIES[stage])) for stage, version in ALL_VERSIONS.items()}
+    return {name: StageCode(spec.version, source.digests(spec.code)) for name, spec in STAGES.items()}
 
 
 def recorded_code() -> dict[str, StageCode]:

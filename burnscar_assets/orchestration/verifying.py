@@ -15,10 +15,10 @@ from filelock import Timeout
 
 from burnscar_assets.errors import StorageError
 from burnscar_assets.orchestration.artifacts import DATASET, DATASET_STAGES, artifacts_of, configured_store
-from burnscar_assets.orchestration.artifacts import UNPARTITIONED as UNITED
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.stage import lock_of
+from burnscar_assets.orchestration.stages import STAGES
 from burnscar_assets.orchestration.unfinished import note_damage
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.storage.atomic import read_json
@@ -150,9 +150,12 @@ def _made(world: World, instance: dg.DagsterInstance) -> set[Artifact]:
     pairs = []
     for key in instance.get_asset_keys():
         pair = Pair.of(key, None)
-        if pair.asset in UNITED:
+        spec = STAGES.get(pair.stage)
+        if spec is None or not (pair.setup is None or pair.setup in world.setups):
+            continue
+        if not spec.is_partitioned:
             pairs += [pair] if instance.get_latest_materialization_event(key) else []
-        elif pair.setup is None or pair.setup in world.setups:
+        else:
             pairs += [Pair.of(key, year) for year in instance.get_materialized_partitions(key)]
     return {Artifact(name, pair.partition_key or UNPARTITIONED) for pair in pairs for name in artifacts_of(pair.asset)}
 

@@ -9,7 +9,8 @@ from burnscar_assets.demo.burns import make_burn_layers
 from burnscar_assets.demo.plan import Burn, Granule, WorldPlan
 from burnscar_assets.demo.spectra import Cover
 from burnscar_assets.demo.truth import TRUTH_FILE, write_truth
-from burnscar_assets.orchestration.stage_code import ENTRIES, PACKAGE, Source
+from burnscar_assets.orchestration.stage_code import PACKAGE, Source
+from burnscar_assets.orchestration.stages import STAGES
 from burnscar_assets_tests.demo.test_scenes import FIRE, X_M, Y_M
 
 
@@ -20,8 +21,8 @@ def granule() -> Granule:
 
 def test_no_stage_reads_what_truly_burned() -> None:
     source = Source(PACKAGE)
-    for stage, entries in ENTRIES.items():
-        reached = source.digests(entries)
+    for stage, spec in STAGES.items():
+        reached = source.digests(spec.code)
         assert not [module for module in reached if module.split(".")[0] == "demo"], stage
     naming = [path for path in PACKAGE.rglob("*.py") if any(n in path.read_text() for n in (TRUTH_FILE, "demo.truth"))]
     assert {path.relative_to(PACKAGE).as_posix() for path in naming} == {"demo/truth.py", "demo/world.py"}

@@ -21,6 +21,12 @@ from burnscar_assets.settings import load_settings
 from burnscar_assets.storage.paths import DataRoot
 
 LABELS = ("calfire_release", "fire_perimeters", "burn_history")
+CHAIN = (
+    *LABELS, "sample_points", "windows", "scene_matches", "tiles", "fire_scenes", "checkpoint", "evaluation_metrics",
+    "burned_area_maps",
+)  # fmt: skip
+"""Assets of every world, from the release to maps."""
+
 LONG_AGO_S = 3600.0
 VARIABLES = (CONFIG_VARIABLE, DATA_VARIABLE, "DAGSTER_HOME", "WANDB_MODE")
 """What commands and runners set in the environment of their process."""

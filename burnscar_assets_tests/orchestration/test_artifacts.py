@@ -24,6 +24,7 @@ from burnscar_assets.storage.atomic import write_json
 from burnscar_assets.storage.contracts import (
     BURNED_AREA_MAPS,
     EVALUATION_METRICS,
+    FIRE_PERIMETERS,
     MAP_SCORES,
     PREDICTIONS,
     SAMPLE_POINTS,
@@ -128,7 +129,7 @@ def test_without_a_store_results_stay_on_disk(world: LabelWorld, monkeypatch: py
     refresh(world, *LABELS)
     publish(world.world, Pair("fire_perimeters", 2020), "v")
     assert open_store(STORE).manifest("fire_perimeters", "2020") is None
-    table_path(world.root, artifacts.ALL_TABLES[1], 2020).unlink()
+    table_path(world.root, FIRE_PERIMETERS, 2020).unlink()
     with world.runner() as runner:
         assert "is gone" in runner.planner.plan([2020], LABELS).stale[0].causes[0]
 

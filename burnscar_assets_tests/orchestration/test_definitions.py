@@ -12,9 +12,10 @@ import yaml
 from burnscar_assets.definitions import build_definitions
 from burnscar_assets.environment import CONFIGS_DIR
 from burnscar_assets.orchestration.partitions import World
-from burnscar_assets.orchestration.versions import CHAIN, IN_SEASON_VERSIONS, REVIEW_VERSIONS, code_version
+from burnscar_assets.orchestration.versions import code_version
 from burnscar_assets.settings import Settings, SetupsSettings, load_settings
 from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets_tests.orchestration.label_world import CHAIN
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -37,11 +38,11 @@ def test_loading_imports_neither_torch_nor_rslearn() -> None:
 def test_the_chain_of_assets(settings: Settings, root: DataRoot) -> None:
     graph = build_definitions(settings, root).resolve_asset_graph()
     stages = [key for key in graph.get_all_asset_keys() if graph.get(key).is_materializable]
-    assert {key.to_user_string() for key in stages} == {*CHAIN, *REVIEW_VERSIONS}
+    assert {key.to_user_string() for key in stages} == {*CHAIN, "label_doubts"}
     for key in stages:
         node = graph.get(key)
         assert node.group_name and node.owners and node.kinds and node.code_version and node.description
-        assert node.is_partitioned == (key.to_user_string() not in ("calfire_release", *REVIEW_VERSIONS))
+        assert node.is_partitioned == (key.to_user_string() not in ("calfire_release", "label_doubts"))
     assert not root.path.exists(), "loading must write nothing"
 
 
@@ -106,7 +107,7 @@ def test_maps_are_stale_where_the_sample_that_was_drawn_on_them_changes(settings
     sample = tmp_path / "reference.gpkg"
     mapping = settings.mapping.model_copy(update={"reference": str(sample)})
     sampled = settings.model_copy(update={"mapping": mapping})
-    stages = [*CHAIN, *IN_SEASON_VERSIONS]
+    stages = [*CHAIN, "in_season_records", "in_season_perimeters", "in_season_maps"]
     versions = []
     for content in (b"a point", b"two points"):
         sample.write_bytes(content)

@@ -15,7 +15,8 @@ from burnscar_assets.evaluation.champion_record import RECORD_FILE, champion_fol
 from burnscar_assets.mining.mine import FILE, mine
 from burnscar_assets.orchestration.execution import Runner, open_runner
 from burnscar_assets.orchestration.partitions import World
-from burnscar_assets.orchestration.versions import STAGE_VERSIONS, code_version
+from burnscar_assets.orchestration.stages import STAGES
+from burnscar_assets.orchestration.versions import code_version
 from burnscar_assets.sampling.splits import SplitMap
 from burnscar_assets.settings import load_settings
 from burnscar_assets.storage.contracts import MINED_NEGATIVES, SAMPLE_POINTS
@@ -99,4 +100,7 @@ def test_what_was_mined_joins_the_next_years_negatives_and_nothing_else_changes(
 def test_how_mining_is_done_decides_no_stage(small_world: DataRoot) -> None:
     settings = load_settings(small_world.world_file)
     other = settings.model_copy(update={"mining": settings.mining.model_copy(update={"keep": 7})})
-    assert all(code_version(stage, settings) == code_version(stage, other) for stage in STAGE_VERSIONS)
+    assert all(
+        code_version(stage, settings) == code_version(stage, other)
+        for stage in (spec.makes for spec in STAGES.values())
+    )

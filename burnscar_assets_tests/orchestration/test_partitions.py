@@ -10,7 +10,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from burnscar_assets.errors import SettingsError
-from burnscar_assets.orchestration.partitions import fire_year_partitions, look_back
+from burnscar_assets.orchestration.partitions import fire_year_partitions, offset_mapping
 from burnscar_assets.settings import YearSettings
 
 FIRST = 2020
@@ -72,7 +72,7 @@ def test_looking_back_passes_over_excluded_years(excluded: set[int], now: int, b
     years = YearSettings(first=FIRST, last=None, exclude=tuple(excluded))
     known, partitions = _expected(years, now), fire_year_partitions(years, now)
     with partition_loading_context(new_ctx=_loading(now)):
-        parents = look_back(back).get_upstream_mapped_partitions_result_for_partitions(
+        parents = offset_mapping(-back, 0).get_upstream_mapped_partitions_result_for_partitions(
             partitions.subset_with_partition_keys(known[-1:]), partitions, partitions
         )
     assert sorted(parents.partitions_subset.get_partition_keys()) == known[-(back + 1) :]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 import geopandas as gpd
 import pytest
@@ -12,13 +13,13 @@ from burnscar_assets.definitions import build_definitions
 from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE, corrections_file
 from burnscar_assets.errors import BurnscarError, SettingsError
 from burnscar_assets.labels.corrections import LAYER
-from burnscar_assets.orchestration import versions
 from burnscar_assets.orchestration.corrections import FIRES_OUT
 from burnscar_assets.orchestration.execution import Refreshed
 from burnscar_assets.orchestration.lineage import Lineage
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.planning import Planner
 from burnscar_assets.orchestration.sources import years_of_release
+from burnscar_assets.orchestration.stages import STAGES
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS, RELEASE_RECORDS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, table_path
@@ -193,9 +194,9 @@ def test_a_run_takes_along_what_follows_and_leaves_what_came_out_the_same(world:
 
 def test_a_raised_stage_version_is_named(world: LabelWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     refresh(world)
-    was = versions.STAGE_VERSIONS["burn_history"]
-    monkeypatch.setitem(versions.STAGE_VERSIONS, "burn_history", "9")
-    assert stale(world)[Pair("burn_history", 2020)] == (f"code changed: version {was} → 9",)
+    was = STAGES["burn_history"]
+    monkeypatch.setitem(STAGES, was.name, replace(was, version="9"))
+    assert stale(world)[Pair("burn_history", 2020)] == (f"code changed: version {was.version} → 9",)
 
 
 def test_a_year_without_records_waits_for_them(world: LabelWorld) -> None:
@@ -244,7 +245,9 @@ def test_what_is_stale_right_after_it_was_made_is_told_of_and_not_made_for_ever(
     world: LabelWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with world.runner() as runner:
-        monkeypatch.setitem(versions.STAGE_VERSIONS, "burn_history", "9")  # after the definitions were built
+        monkeypatch.setitem(
+            STAGES, "burn_history", replace(STAGES["burn_history"], version="9")
+        )  # after the definitions were built
         changed = world.world
         graph = build_definitions(changed.settings, changed.root).resolve_asset_graph()
         runner.planner = Planner(changed, graph, runner.planner.instance)

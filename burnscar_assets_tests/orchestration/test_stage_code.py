@@ -8,7 +8,6 @@ import pytest
 
 from burnscar_assets.environment import CONFIGS_DIR
 from burnscar_assets.orchestration.stage_code import (
-    ENTRIES,
     PACKAGE,
     Source,
     StageCode,
@@ -17,7 +16,7 @@ from burnscar_assets.orchestration.stage_code import (
     is_decisive,
     recorded_code,
 )
-from burnscar_assets.orchestration.versions import ALL_VERSIONS
+from burnscar_assets.orchestration.stages import STAGES
 
 FOR_PICTURES = {
     "fire_perimeters": {"sampling.land"},
@@ -68,7 +67,7 @@ def test_the_record_is_up_to_date() -> None:
     assert not changed, "\n".join(
         [
             "The code of stages changed. If a stage gives another result for the same input, raise its version in "
-            "burnscar_assets/orchestration/versions.py. Then run make versions, and commit the record.",
+            "burnscar_assets/orchestration/stages.py. Then run make versions, and commit the record.",
             *changed,
         ]
     )
@@ -126,13 +125,12 @@ def test_the_entries_are_what_the_bodies_of_assets_call() -> None:
     bodies = 0
     for path in sorted((PACKAGE / "orchestration" / "assets").glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.FunctionDef) and node.name in ENTRIES:
+            if isinstance(node, ast.FunctionDef) and node.name in STAGES:
                 bodies += 1
                 called = source.imports(node, f"orchestration.assets.{path.stem}") + _processes(node)
                 decisive = {name for name in called if is_decisive(name)} - FOR_PICTURES.get(node.name, set())
                 assert decisive <= code[node.name].code.keys(), node.name
-    assert bodies == len(ENTRIES)
-    assert ENTRIES.keys() == ALL_VERSIONS.keys()
+    assert bodies == len(STAGES)
 
 
 def _processes(node: ast.AST) -> list[str]:

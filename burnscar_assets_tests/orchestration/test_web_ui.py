@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from selenium.webdriver.common.by import By
 
-from burnscar_assets.orchestration.versions import CHAIN
 from burnscar_assets_tests.orchestration.conftest import DemoRun
+from burnscar_assets_tests.orchestration.label_world import CHAIN
 from burnscar_assets_tests.orchestration.web_ui_kit import (
     LOOPBACK,
     Browser,

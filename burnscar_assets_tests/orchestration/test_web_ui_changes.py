@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from burnscar_assets.orchestration.runs import REFRESH_TAG
-from burnscar_assets.orchestration.versions import CHAIN
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import table_path
 from burnscar_assets_tests.orchestration.conftest import run_command
+from burnscar_assets_tests.orchestration.label_world import CHAIN
 from burnscar_assets_tests.orchestration.small_world import edit_fires, grow_a_fire
 from burnscar_assets_tests.orchestration.web_ui_kit import Browser, WebUi, running_browser, running_web_ui
 

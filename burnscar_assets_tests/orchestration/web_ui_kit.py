@@ -23,10 +23,10 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.expected_conditions import element_to_be_clickable, visibility_of_element_located
 from selenium.webdriver.support.wait import WebDriverWait
 
-from burnscar_assets.orchestration.versions import CHAIN
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets_tests.browser import running_chromium
 from burnscar_assets_tests.orchestration.conftest import BIN
+from burnscar_assets_tests.orchestration.label_world import CHAIN
 
 PATIENCE_S = 120.0
 MARK = "WEB_UI_TEST"

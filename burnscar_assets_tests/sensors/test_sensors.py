@@ -10,9 +10,10 @@ from burnscar_assets.dataset.tile_plots import composites
 from burnscar_assets.environment import CONFIG_VARIABLE, CONFIGS_DIR
 from burnscar_assets.errors import SettingsError
 from burnscar_assets.models.baselines.features import feature_names
-from burnscar_assets.orchestration.versions import CHAIN, stage_settings
+from burnscar_assets.orchestration.versions import stage_settings
 from burnscar_assets.sensors.load import DEFAULT, default_sensor, load_sensor
 from burnscar_assets.settings import Settings, load_settings
+from burnscar_assets_tests.orchestration.label_world import CHAIN
 
 SHIPPED = ("hls", "landsat-c2-l2", "sentinel2-l2a")
 OWN: dict[str, Any] = {

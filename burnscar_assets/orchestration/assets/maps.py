@@ -10,12 +10,11 @@ from pydantic import Field
 from burnscar_assets.dataset.config import write_dataset_config
 from burnscar_assets.days import YEAR_AHEAD, image_day
 from burnscar_assets.mapping.area import SAMPLE, VALIDATION_FIRES
-from burnscar_assets.orchestration.assets.model import judged_by
 from burnscar_assets.orchestration.partitions import World
-from burnscar_assets.orchestration.processes import Event, run_process
+from burnscar_assets.orchestration.processes import run_process, steps_to
 from burnscar_assets.orchestration.reporting import reporter
 from burnscar_assets.orchestration.runs import gpu_stage_tags
-from burnscar_assets.orchestration.stage import GPU_POOL, OWNERS, StageRun, provenance, stage
+from burnscar_assets.orchestration.stage import GPU_POOL, OWNERS, StageRun, provenance
 from burnscar_assets.setups import OWN
 from burnscar_assets.storage.atomic import read_json
 from burnscar_assets.storage.changes import read_if_whole, table_changes
@@ -24,7 +23,6 @@ from burnscar_assets.storage.tables import read_table
 
 if TYPE_CHECKING:
     from burnscar_assets.mapping.spec import MapSpec
-    from burnscar_assets.progress import Progress
 
 MAPPER = "burnscar_assets.mapping.mapper"
 GROUP = "maps"
@@ -35,53 +33,31 @@ AOI_JOB = "map_area"
 EXTERNAL = "An area of interest that was mapped: by the job map_area, or by burnscar map."
 
 
-def build_map_assets(world: World) -> list[dg.AssetsDefinition]:
-    """The maps of each fire year, by the world's own set-up."""
-    root, settings = world.root, world.settings
+def burned_area_maps(run: StageRun) -> dg.MaterializeResult:
+    """A burned-area map of each held-out fire, by the checkpoint that has not seen it.
 
-    @stage(
-        world,
-        BURNED_AREA_MAPS.name,
-        group=GROUP,
-        kinds={"cog", "stac", "geoparquet"},
-        deps=[
-            "checkpoint",
-            "evaluation_metrics",  # for the decision threshold, and the errors that the area is corrected for
-            # burns: what else burned, and older scars; scenes: frames and images
-            *judged_by(world, "fire_perimeters", "burn_history", "fire_scenes"),
-            # ground that was trained on
-            *(dg.AssetDep(name, partition_mapping=world.look_back) for name in ("windows", "tiles")),
-        ],
-        pool=GPU_POOL,
-        op_tags=gpu_stage_tags(settings),
-        description="A burned-area map of each held-out fire, by the checkpoint that has not seen it: probability, "
-        "outlines, area (with its interval where errors are known), severity, agreement with the official perimeter; "
-        "with pages.",
-    )
-    def burned_area_maps(run: StageRun) -> dg.MaterializeResult:
-        from burnscar_assets.mapping.plan import plan_year
-        from burnscar_assets.mapping.plots import plot_maps
+    Probability, outlines, area (with its interval where errors are known), severity, agreement with the official
+    perimeter; with pages.
+    """
+    from burnscar_assets.mapping.plan import plan_year
+    from burnscar_assets.mapping.plots import plot_maps
 
-        year = run.year
-        before = read_if_whole(root, BURNED_AREA_MAPS, year)
-        spec = plan_year(settings, root, year)
-        run_process(run.context, world, MAPPER, spec.write(root.spec("mapping", year)), _follow(run.progress))
-        maps = read_table(root, BURNED_AREA_MAPS, year)
-        preview = partial(plot_maps, maps, title=f"Burned-area maps {year}", simulated=settings.simulated_imagery)
-        metadata = {
-            "burnscar/index": dg.MetadataValue.path(root.maps(year) / "index.html"),
-            "burnscar/maps": int(maps["complete"].sum()),
-            **{f"burnscar/area_by_{by}": int((maps["corrected_by"] == by).sum()) for by in (SAMPLE, VALIDATION_FIRES)},
-            "burnscar/without_imagery": int((~maps["complete"].astype(bool)).sum()),
-            "burnscar/judged": int(maps["iou"].notna().sum()),
-            **{f"burnscar/median_{name}": value for name in ("iou", "omission", "commission")
-               if (value := _median(maps, name)) is not None},
-        }  # fmt: skip
-        return run.table_result(
-            BURNED_AREA_MAPS, maps, table_changes(BURNED_AREA_MAPS, before, maps), metadata, preview
-        )
-
-    return [burned_area_maps]
+    year, root, settings = run.year, run.root, run.settings
+    before = read_if_whole(root, BURNED_AREA_MAPS, year)
+    spec = plan_year(settings, root, year)
+    run_process(run.context, run.world, MAPPER, spec.write(root.spec("mapping", year)), steps_to(run.progress))
+    maps = read_table(root, BURNED_AREA_MAPS, year)
+    preview = partial(plot_maps, maps, title=f"Burned-area maps {year}", simulated=settings.simulated_imagery)
+    metadata = {
+        "burnscar/index": dg.MetadataValue.path(root.maps(year) / "index.html"),
+        "burnscar/maps": int(maps["complete"].sum()),
+        **{f"burnscar/area_by_{by}": int((maps["corrected_by"] == by).sum()) for by in (SAMPLE, VALIDATION_FIRES)},
+        "burnscar/without_imagery": int((~maps["complete"].astype(bool)).sum()),
+        "burnscar/judged": int(maps["iou"].notna().sum()),
+        **{f"burnscar/median_{name}": value for name in ("iou", "omission", "commission")
+           if (value := _median(maps, name)) is not None},
+    }  # fmt: skip
+    return run.table_result(BURNED_AREA_MAPS, maps, table_changes(BURNED_AREA_MAPS, before, maps), metadata, preview)
 
 
 class AoiConfig(dg.Config):
@@ -121,7 +97,7 @@ def build_aoi_job(world: World) -> dg.JobDefinition:
         spec = aoi_spec(world, **given | {"reference": Path(given["reference"]) if given["reference"] else None})
         path = spec.write(world.root.map_work(None) / spec.tasks[0].name / "spec.json")
         seen = world.of(None if config.setup == OWN else config.setup)
-        run_process(context, seen, MAPPER, path, _follow(reporter(context)))  # type: ignore[arg-type]
+        run_process(context, seen, MAPPER, path, steps_to(reporter(context)))  # type: ignore[arg-type]
         context.log_event(dg.AssetMaterialization(AOI_MAP, metadata=aoi_metadata(world, spec)))
 
     @dg.job(name=AOI_JOB, description="Maps burned ground of an area of interest, for any place and time.")
@@ -181,14 +157,6 @@ def aoi_metadata(world: World, spec: "MapSpec") -> dict[str, Any]:
         "burnscar/mapped_ha": area.get("mapped"),
     }
     return {name: value for name, value in shown.items() if value is not None} | provenance(world)
-
-
-def _follow(progress: "Progress") -> Any:
-    def follow(event: Event) -> None:
-        if event["event"] == "step":
-            progress(event["what"], event["done"], event["total"])
-
-    return follow
 
 
 def _median(maps: Any, name: str) -> float | None:

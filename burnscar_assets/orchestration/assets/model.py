@@ -13,13 +13,10 @@ import pandas as pd
 
 from burnscar_assets.classes import Split
 from burnscar_assets.environment import config_file, corrections_file
-from burnscar_assets.orchestration.automation.conditions import follow
-from burnscar_assets.orchestration.corrections import FIRES_OUT
 from burnscar_assets.orchestration.metadata import figures, picture
-from burnscar_assets.orchestration.partitions import World, years_before
-from burnscar_assets.orchestration.processes import Event, run_process
-from burnscar_assets.orchestration.runs import gpu_stage_tags
-from burnscar_assets.orchestration.stage import GPU_POOL, StageRun, stage
+from burnscar_assets.orchestration.partitions import World
+from burnscar_assets.orchestration.processes import Event, run_process, steps_to
+from burnscar_assets.orchestration.stage import StageRun
 from burnscar_assets.orchestration.versions import code_version
 from burnscar_assets.storage.atomic import read_json
 from burnscar_assets.storage.changes import read_if_whole, table_changes
@@ -43,82 +40,35 @@ if TYPE_CHECKING:
 DEVICES = {"cpu": "cpu", "gpu": "cuda", "auto": "auto"}
 
 
-def build_model_assets(world: World) -> list[dg.AssetsDefinition]:
-    """The assets from tiles to metrics, of the world's own set-up."""
-    return [checkpoint_asset(world), metrics_asset(world)]
+def checkpoint(run: StageRun) -> dg.MaterializeResult:
+    """A model trained on the training fires of the years up to this one, with its manifest."""
+    from burnscar_assets.models.manifest import MANIFEST_FILE
+    from burnscar_assets.models.plots import plot_learning_curves
 
-
-def model_group(world: World) -> str:
-    """Group of a set-up's assets."""
-    return "model" if world.setup is None else f"setup_{world.setup.name.replace('-', '_')}"
-
-
-def described(world: World, text: str) -> str:
-    """An asset's description, with its set-up's title."""
-    folds = world.settings.sampling.splits.folds
-    said = f"{text} One for each of {folds} folds of fires of all years; no walk-forward." if folds else text
-    return said if world.setup is None else f"{world.setup.title}. {said} {world.setup.description}".strip()
-
-
-def seen_by_checkpoint(world: World) -> list[dg.AssetDep]:
-    """What a checkpoint is made from: a new deal of the ground changes windows, and leaves tiles as they are.
-
-    Of perimeters it reads the frames of judged fires, whose ground it keeps off.
-    """
-    return [dg.AssetDep(name, partition_mapping=world.look_back) for name in ("windows", "tiles", "fire_perimeters")]
-
-
-def judged_by(world: World, *assets: str) -> list[dg.AssetDep]:
-    """Inputs of the year that is judged; in a world with folds, of all years."""
-    years = world.look_back if world.folds else None
-    return [dg.AssetDep(name, partition_mapping=years) for name in assets]
-
-
-def checkpoint_asset(world: World) -> dg.AssetsDefinition:
-    """The checkpoint of a set-up that fine-tunes or trains a network."""
-
-    @stage(
-        world,
-        world.asset("checkpoint"),
-        group=model_group(world),
-        kinds={"pytorch", "lightning"},
-        deps=seen_by_checkpoint(world),
-        pool=GPU_POOL,
-        op_tags=gpu_stage_tags(world.settings),
-        description=described(
-            world,
-            "A model trained on the training fires of the years up to this one, with its manifest.",
-        ),
+    world, year = run.world, run.year
+    folder = world.by_fold()[0].root.checkpoint(year)
+    weights_before = read_json(folder / MANIFEST_FILE).get("weights_sha256")
+    manifests = [_train(run, trained) for trained in world.trained()]
+    manifest = manifests[0]
+    curves = partial(
+        plot_learning_curves,
+        manifest.history,
+        title=f"Learning curves {year}",
+        simulated=world.settings.simulated_imagery,
     )
-    def checkpoint(run: StageRun) -> dg.MaterializeResult:
-        from burnscar_assets.models.manifest import MANIFEST_FILE
-        from burnscar_assets.models.plots import plot_learning_curves
-
-        year, folder = run.year, world.by_fold()[0].root.checkpoint(run.year)
-        weights_before = read_json(folder / MANIFEST_FILE).get("weights_sha256")
-        manifests = [_train(run, trained) for trained in world.trained()]
-        manifest = manifests[0]
-        curves = partial(
-            plot_learning_curves,
-            manifest.history,
-            title=f"Learning curves {year}",
-            simulated=world.settings.simulated_imagery,
-        )
-        metadata = {
-            "dagster/uri": str(folder),
-            "burnscar/encoder": manifest.encoder_name,
-            "burnscar/random_weights": manifest.random_encoder,
-            "burnscar/notice": manifest.notice,
-            **windows_seen(manifest),
-            "burnscar/seeds": list(dict.fromkeys(made.seed for made in manifests)),
-            "burnscar/epochs": manifest.epochs,
-            "burnscar/best_epoch": manifest.best_epoch,
-            **{f"burnscar/{name}": value for name, value in manifest.metrics.items()},
-        }
-        said = "" if manifest.weights_sha256 == weights_before else "other weights"
-        return run.result(version_of(manifests), metadata, curves, said)
-
-    return checkpoint
+    metadata = {
+        "dagster/uri": str(folder),
+        "burnscar/encoder": manifest.encoder_name,
+        "burnscar/random_weights": manifest.random_encoder,
+        "burnscar/notice": manifest.notice,
+        **windows_seen(manifest),
+        "burnscar/seeds": list(dict.fromkeys(made.seed for made in manifests)),
+        "burnscar/epochs": manifest.epochs,
+        "burnscar/best_epoch": manifest.best_epoch,
+        **{f"burnscar/{name}": value for name, value in manifest.metrics.items()},
+    }
+    said = "" if manifest.weights_sha256 == weights_before else "other weights"
+    return run.result(version_of(manifests), metadata, curves, said)
 
 
 def _train(run: StageRun, world: World) -> "CheckpointManifest":
@@ -181,51 +131,26 @@ def windows_seen(manifest: "CheckpointManifest") -> dict[str, int]:
     }
 
 
-def metrics_asset(world: World) -> dg.AssetsDefinition:
-    """The metrics of a set-up; one without a network is judged in the calling process, as it needs no torch."""
-    checkpoint, own = (dg.AssetKey.from_user_string(world.asset(name)) for name in ("checkpoint", "evaluation_metrics"))
-    neural = world.setup is None or world.setup.runs_network
-    on_gpu: dict[str, Any] = {"pool": GPU_POOL, "op_tags": gpu_stage_tags(world.settings)}
-    options = on_gpu if neural else {"automation_condition": follow()}
+def evaluation_metrics(run: StageRun) -> dg.MaterializeResult:
+    """Metrics on held-out fires by checkpoints that have not seen them, with a model card.
 
-    @stage(
-        world,
-        world.asset("evaluation_metrics"),
-        group=model_group(world),
-        kinds={"geoparquet", *(("pytorch",) if neural else ())},
-        deps=[
-            checkpoint,
-            *([] if world.folds else [dg.AssetDep(own, partition_mapping=years_before(1))]),  # whose champion served
-            *judged_by(world, "windows", "tiles", "fire_perimeters"),  # perimeters for the sizes of fires
-            *judged_by(world, FIRES_OUT),
-            dg.AssetDep("fire_scenes", partition_mapping=world.look_back),
-        ],
-        description=described(
-            world,
-            "Metrics on the fires of all years, each by the checkpoint that has not seen it; with a model card."
-            if world.folds
-            else "Metrics on the year's test fires by its checkpoint, and on all its fires by the champion of the year "
-            "before, beside a tuned NBR threshold; with a model card and the year's champion.",
-        ),
-        **options,
+    A year's metrics are of its test fires by its checkpoint, and of all its fires by the champion of the year before,
+    beside a tuned NBR threshold; with the year's champion.
+    """
+    from burnscar_assets.evaluation.plots import plot_evaluation
+
+    world, year, root, settings = run.world, run.year, run.root, run.settings
+    before = read_if_whole(root, EVALUATION_METRICS, year)
+    for judged in world.by_seed():
+        _judge(run, judged)
+    metrics, predictions = read_table(root, EVALUATION_METRICS, year), read_table(root, PREDICTIONS, year)
+    title = "Held-out fires" if world.setup is None else f"{world.setup.title}: held-out fires"
+    preview = partial(
+        plot_evaluation, predictions, metrics, title=f"{title} {year}", simulated=settings.simulated_imagery
     )
-    def evaluation_metrics(run: StageRun) -> dg.MaterializeResult:
-        from burnscar_assets.evaluation.plots import plot_evaluation
-
-        year, root, settings = run.year, world.root, world.settings
-        before = read_if_whole(root, EVALUATION_METRICS, year)
-        for judged in world.by_seed():
-            _judge(run, judged, in_process=not neural)
-        metrics, predictions = read_table(root, EVALUATION_METRICS, year), read_table(root, PREDICTIONS, year)
-        title = "Held-out fires" if world.setup is None else f"{world.setup.title}: held-out fires"
-        preview = partial(
-            plot_evaluation, predictions, metrics, title=f"{title} {year}", simulated=settings.simulated_imagery
-        )
-        metadata = _judgement(run, predictions, title)
-        changes, version = table_changes(EVALUATION_METRICS, before, metrics), metrics_version(world, year)
-        return run.table_result(EVALUATION_METRICS, metrics, changes, metadata, preview, version=version)
-
-    return evaluation_metrics
+    metadata = _judgement(run, predictions, title)
+    changes, version = table_changes(EVALUATION_METRICS, before, metrics), metrics_version(world, year)
+    return run.table_result(EVALUATION_METRICS, metrics, changes, metadata, preview, version=version)
 
 
 def _judgement(run: StageRun, predictions: pd.DataFrame, title: str) -> dict[str, Any]:
@@ -235,7 +160,7 @@ def _judgement(run: StageRun, predictions: pd.DataFrame, title: str) -> dict[str
     from burnscar_assets.evaluation.plots import plot_worst_windows
     from burnscar_assets.evaluation.spec import load_report
 
-    year, root, settings = run.year, run.world.root, run.world.settings
+    year, root, settings = run.year, run.root, run.settings
     found, champion = load_report(root, year), load_champion(root, year)
     if found.season.note:
         run.context.log.info(f"season {year}: {found.season.note}")
@@ -256,20 +181,16 @@ def _judgement(run: StageRun, predictions: pd.DataFrame, title: str) -> dict[str
     }
 
 
-def _judge(run: StageRun, world: World, *, in_process: bool) -> None:
-    """Judge one seed's checkpoint."""
+def _judge(run: StageRun, world: World) -> None:
+    """Judge one seed's checkpoint; without a network in this process, as that needs no torch."""
     from burnscar_assets.evaluation.evaluator import evaluate
-
-    def follow(event: Event) -> None:
-        if event["event"] == "step":
-            run.progress(event["what"], event["done"], event["total"])
 
     spec = evaluation_spec(world, run.year)
     path = spec.write(world.root.spec("evaluation", run.year))
-    if in_process:
-        evaluate(spec, run.progress)
+    if run.own.needs_gpu(run.pair):
+        run_process(run.context, world, "burnscar_assets.evaluation.evaluator", path, steps_to(run.progress))
     else:
-        run_process(run.context, world, "burnscar_assets.evaluation.evaluator", path, follow)
+        evaluate(spec, run.progress)
 
 
 def metrics_version(world: World, year: int) -> str:

@@ -1,28 +1,15 @@
-"""The assets of the set-ups beside the world's own, and their comparison."""
+"""Stages of the set-ups beside the world's own, and their comparison."""
 
 from functools import partial
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from burnscar_assets.orchestration.assets.model import (
-    answering,
-    checkpoint_asset,
-    described,
-    metrics_asset,
-    model_group,
-    seen_by_checkpoint,
-    training_versions,
-    version_of,
-    windows_seen,
-)
-from burnscar_assets.orchestration.automation.conditions import follow
+from burnscar_assets.orchestration.assets.model import answering, training_versions, version_of, windows_seen
 from burnscar_assets.orchestration.metadata import figures
-from burnscar_assets.orchestration.partitions import World, member_asset
-from burnscar_assets.orchestration.processes import Event, run_process
-from burnscar_assets.orchestration.runs import gpu_stage_tags
-from burnscar_assets.orchestration.stage import GPU_POOL, StageRun, stage
-from burnscar_assets.orchestration.versions import COMPARISON
+from burnscar_assets.orchestration.partitions import World
+from burnscar_assets.orchestration.processes import run_process, steps_to
+from burnscar_assets.orchestration.stage import StageRun
 from burnscar_assets.storage.atomic import read_json
 from burnscar_assets.storage.changes import replace_table
 from burnscar_assets.storage.contracts import SETUP_COMPARISON
@@ -33,78 +20,38 @@ if TYPE_CHECKING:
     from burnscar_assets.models.manifest import CheckpointManifest
 
 
-def build_setup_assets(world: World) -> list[dg.AssetsDefinition]:
-    """A checkpoint and metrics for each set-up beside the world's own, and the comparison if there is any."""
-    assets = []
-    for name in world.setups:
-        seen = world.of(name)
-        assets += [_checkpoint(world, seen), metrics_asset(seen)]
-    return [*assets, _comparison(world)] if assets else []
+def ensemble_checkpoint(run: StageRun) -> dg.MaterializeResult:
+    """The checkpoints of the members, with weights chosen on frames of validation fires."""
+    from burnscar_assets.evaluation.plots import plot_members
+    from burnscar_assets.models.manifest import MANIFEST_FILE
+
+    year, folder = run.year, run.world.by_fold()[0].root.checkpoint(run.year)
+    weights_before = read_json(folder / MANIFEST_FILE).get("weights_sha256")
+    weighed = [_weigh(run, one) for one in run.world.trained()]
+    made = weighed[0]
+    metadata = {
+        "dagster/uri": str(folder),
+        **windows_seen(made),
+        "burnscar/parameters": made.parameters,
+        "burnscar/seeds": list(dict.fromkeys(one.seed for one in weighed)),
+        "burnscar/weights": made.members,
+        **{f"burnscar/{name}": value for name, value in made.metrics.items()},
+    }
+    preview = partial(plot_members, made, title=f"Members {year}", simulated=run.settings.simulated_imagery)
+    said = "" if made.weights_sha256 == weights_before else "other members, or other weights of theirs"
+    return run.result(version_of(weighed), metadata, preview, said)
 
 
-def _checkpoint(world: World, seen: World) -> dg.AssetsDefinition:
-    """The checkpoint of a set-up by its kind, of a world and of the same as the set-up sees it."""
-    assert seen.setup is not None  # noqa: S101 - the world's own set-up has its asset already
-    if seen.setup.members:
-        return _ensemble_checkpoint(world, seen, seen.setup.members)
-    return checkpoint_asset(seen) if seen.setup.is_neural else _baseline_checkpoint(seen)
-
-
-def _ensemble_checkpoint(world: World, seen: World, members: tuple[str, ...]) -> dg.AssetsDefinition:
-    read = ("windows", "tiles", "fire_scenes")
-
-    @stage(
-        seen,
-        seen.asset("checkpoint"),
-        group=model_group(seen),
-        kinds={"pytorch", "numpy"},
-        deps=[
-            *(dg.AssetKey.from_user_string(member_asset(name)) for name in members),
-            *(dg.AssetDep(name, partition_mapping=world.look_back) for name in read),
-        ],
-        pool=GPU_POOL,
-        op_tags=gpu_stage_tags(seen.settings),
-        description=described(
-            seen, f"The checkpoints of {', '.join(members)} with weights chosen on frames of validation fires."
-        ),
-    )
-    def ensemble_checkpoint(run: StageRun) -> dg.MaterializeResult:
-        from burnscar_assets.evaluation.plots import plot_members
-        from burnscar_assets.models.manifest import MANIFEST_FILE
-
-        year, folder = run.year, seen.by_fold()[0].root.checkpoint(run.year)
-        weights_before = read_json(folder / MANIFEST_FILE).get("weights_sha256")
-        weighed = [_weigh(run, world, one, members) for one in seen.trained()]
-        made = weighed[0]
-        metadata = {
-            "dagster/uri": str(folder),
-            **windows_seen(made),
-            "burnscar/parameters": made.parameters,
-            "burnscar/seeds": list(dict.fromkeys(one.seed for one in weighed)),
-            "burnscar/weights": made.members,
-            **{f"burnscar/{name}": value for name, value in made.metrics.items()},
-        }
-        preview = partial(plot_members, made, title=f"Members {year}", simulated=seen.settings.simulated_imagery)
-        said = "" if made.weights_sha256 == weights_before else "other members, or other weights of theirs"
-        return run.result(version_of(weighed), metadata, preview, said)
-
-    return ensemble_checkpoint
-
-
-def _weigh(run: StageRun, world: World, ensemble: World, members: tuple[str, ...]) -> "CheckpointManifest":
+def _weigh(run: StageRun, ensemble: World) -> "CheckpointManifest":
     """Weigh the members' checkpoints of an ensemble's seed and fold, in a process of its own."""
     from burnscar_assets.evaluation.ensembles import EnsembleSpec
     from burnscar_assets.models.manifest import verify_checkpoint
 
-    def follow(event: Event) -> None:
-        if event["event"] == "step":
-            run.progress(event["what"], event["done"], event["total"])
-
     root, seed = ensemble.root, ensemble.settings.training.seed
-    parts = {name: _member(world, name, ensemble).part for name in members}
+    parts = {name: _member(run.own, name, ensemble).part for name in run.setup.members or ()}
     spec = EnsembleSpec(**answering(ensemble), fire_year=run.year, fold=ensemble.fold, parts=parts, seed=seed)
     path = spec.write(root.spec("ensemble", run.year))
-    run_process(run.context, ensemble, "burnscar_assets.evaluation.ensembles", path, follow)
+    run_process(run.context, ensemble, "burnscar_assets.evaluation.ensembles", path, steps_to(run.progress))
     return verify_checkpoint(root.checkpoint(run.year))
 
 
@@ -116,89 +63,62 @@ def _member(world: World, name: str, ensemble: World) -> DataRoot:
     return same.root if fold is None else same.root.fold(fold.number)
 
 
-def _baseline_checkpoint(world: World) -> dg.AssetsDefinition:
-    setup, settings = world.setup, world.settings
-    assert setup is not None  # noqa: S101 - only set-ups beside the world's own have no network
+def baseline_checkpoint(run: StageRun) -> dg.MaterializeResult:
+    """A baseline tuned on the training fires of the years up to this one, with its manifest."""
+    from burnscar_assets.models.baselines.plots import plot_baseline
+    from burnscar_assets.models.baselines.trainer import train_baseline
+    from burnscar_assets.models.manifest import MANIFEST_FILE
 
-    @stage(
-        world,
-        world.asset("checkpoint"),
-        group=model_group(world),
-        kinds={"numpy"} if setup.kind == "threshold" else {"lightgbm"},
-        deps=seen_by_checkpoint(world),
-        automation_condition=follow(),
-        description=described(world, "Tuned on the training fires of the years up to this one, with its manifest."),
-    )
-    def baseline_checkpoint(run: StageRun) -> dg.MaterializeResult:
-        from burnscar_assets.models.baselines.plots import plot_baseline
-        from burnscar_assets.models.baselines.trainer import train_baseline
-        from burnscar_assets.models.manifest import MANIFEST_FILE
-
-        year, folder = run.year, world.by_fold()[0].root.checkpoint(run.year)
-        weights_before = read_json(folder / MANIFEST_FILE).get("weights_sha256")
-        trained = [
-            train_baseline(
-                setup, w.settings, w.root, year, training_versions(run, w), run.progress,
-                fold=w.fold, keep=w.fold is not None and number > 0,
-            )
-            for number, w in enumerate(world.trained())
-        ]  # fmt: skip
-        made = trained[0].manifest
-        preview = partial(
-            plot_baseline, trained[0], title=f"{setup.title} {year}", simulated=settings.simulated_imagery
+    setup, year, folder = run.setup, run.year, run.world.by_fold()[0].root.checkpoint(run.year)
+    weights_before = read_json(folder / MANIFEST_FILE).get("weights_sha256")
+    trained = [
+        train_baseline(
+            setup, w.settings, w.root, year, training_versions(run, w), run.progress,
+            fold=w.fold, keep=w.fold is not None and number > 0,
         )
-        metadata = {
-            "dagster/uri": str(folder),
-            **windows_seen(made),
-            "burnscar/parameters": made.parameters,
-            "burnscar/seeds": list(dict.fromkeys(one.manifest.seed for one in trained)),
-            **{f"burnscar/{name}": value for name, value in made.metrics.items()},
-        }
-        said = "" if made.weights_sha256 == weights_before else "another model"
-        return run.result(version_of([one.manifest for one in trained]), metadata, preview, said)
-
-    return baseline_checkpoint
-
-
-def _comparison(world: World) -> dg.AssetsDefinition:
-    settings, root = world.settings, world.root
-    years = dg.SpecificPartitionsPartitionMapping(world.model_years.get_partition_keys())
-    metrics = ["evaluation_metrics", *(world.of(name).asset("evaluation_metrics") for name in world.setups)]
-
-    @stage(
-        world,
-        COMPARISON,
-        group="model",
-        kinds={"geoparquet"},
-        # Dagster leaves inputs of all partitions out of what makes an asset stale, unless they are named.
-        deps=[dg.AssetDep(dg.AssetKey.from_user_string(name), partition_mapping=years) for name in metrics],
-        partitioned=False,
-        automation_condition=follow(),
-        description="Every set-up on the same held-out fires of all years, by its maps first: paired intervals over "
-        "fires and seeds, cost beside quality, and the winner with its margin, or that no difference was shown.",
+        for number, w in enumerate(run.world.trained())
+    ]  # fmt: skip
+    made = trained[0].manifest
+    preview = partial(
+        plot_baseline, trained[0], title=f"{setup.title} {year}", simulated=run.settings.simulated_imagery
     )
-    def setup_comparison(run: StageRun) -> dg.MaterializeResult:
-        from burnscar_assets.comparison.compare import compare_setups, write_report
-        from burnscar_assets.comparison.plots import plot_comparison
-        from burnscar_assets.comparison.report import comparison_markdown, standings_of
-        from burnscar_assets.evaluation.season import folds_note
-        from burnscar_assets.mapping.pages.site import write_standings
+    metadata = {
+        "dagster/uri": str(folder),
+        **windows_seen(made),
+        "burnscar/parameters": made.parameters,
+        "burnscar/seeds": list(dict.fromkeys(one.manifest.seed for one in trained)),
+        **{f"burnscar/{name}": value for name, value in made.metrics.items()},
+    }
+    said = "" if made.weights_sha256 == weights_before else "another model"
+    return run.result(version_of([one.manifest for one in trained]), metadata, preview, said)
 
-        splits = settings.sampling.splits
-        known = [int(key) for key in world.model_years.get_partition_keys()]
-        simulated = settings.simulated_imagery
-        outcome = compare_setups(
-            contestants(world), known, settings.setups.reference, settings.evaluation, simulated=simulated,
-            protocol=folds_note(splits.folds, splits.fold_gap_km) if splits.folds else "",
-        )  # fmt: skip
-        write_report(root, outcome.report)
-        write_standings(root.maps(None).parent, standings_of(outcome))
-        changes = replace_table(root, SETUP_COMPARISON, outcome.table, None)
-        metadata = figures(outcome.report) | {"burnscar/comparison": dg.MetadataValue.md(comparison_markdown(outcome))}
-        preview = partial(plot_comparison, outcome.table, title="Set-ups side by side", simulated=simulated)
-        return run.table_result(SETUP_COMPARISON, outcome.table, changes, metadata, preview, version=outcome.version)
 
-    return setup_comparison
+def setup_comparison(run: StageRun) -> dg.MaterializeResult:
+    """Every set-up on the same held-out fires of all years, by its maps first.
+
+    Paired intervals over fires and seeds, cost beside quality, and the winner with its margin, or that no difference
+    was shown.
+    """
+    from burnscar_assets.comparison.compare import compare_setups, write_report
+    from burnscar_assets.comparison.plots import plot_comparison
+    from burnscar_assets.comparison.report import comparison_markdown, standings_of
+    from burnscar_assets.evaluation.season import folds_note
+    from burnscar_assets.mapping.pages.site import write_standings
+
+    world, root, settings = run.world, run.root, run.settings
+    splits = settings.sampling.splits
+    known = [int(key) for key in world.model_years.get_partition_keys()]
+    simulated = settings.simulated_imagery
+    outcome = compare_setups(
+        contestants(world), known, settings.setups.reference, settings.evaluation, simulated=simulated,
+        protocol=folds_note(splits.folds, splits.fold_gap_km) if splits.folds else "",
+    )  # fmt: skip
+    write_report(root, outcome.report)
+    write_standings(root.maps(None).parent, standings_of(outcome))
+    changes = replace_table(root, SETUP_COMPARISON, outcome.table, None)
+    metadata = figures(outcome.report) | {"burnscar/comparison": dg.MetadataValue.md(comparison_markdown(outcome))}
+    preview = partial(plot_comparison, outcome.table, title="Set-ups side by side", simulated=simulated)
+    return run.table_result(SETUP_COMPARISON, outcome.table, changes, metadata, preview, version=outcome.version)
 
 
 def contestants(world: World) -> "list[Contestant]":

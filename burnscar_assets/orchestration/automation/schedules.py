@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from burnscar_assets.orchestration import retention, verifying
-from burnscar_assets.orchestration.artifacts import MAPS, MODEL_STAGES
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.planning import Planner
@@ -39,7 +38,7 @@ def _gpu_stages(world: World) -> dg.ScheduleDefinition:
 
     @dg.schedule(
         cron_schedule=automation.gpu_cron,
-        target=[pair.key for setup in (None, *world.setups) if world.needs_gpu(setup) for pair in _of(setup)],
+        target=[pair.key for setup in (None, *world.setups) for pair in _of(world, setup)],
         default_status=_status(automation.enabled and automation.gpu != "person"),
         description="Asks for stale checkpoints, metrics and maps, newest year first, within a budget if there is one.",
     )
@@ -58,11 +57,11 @@ def _gpu_stages(world: World) -> dg.ScheduleDefinition:
     return gpu_stages
 
 
-def _of(setup: str | None, year: int | None = None) -> list[Pair]:
-    """The pairs of a set-up that a GPU makes."""
-    if setup is None:
-        return [Pair(stage, year) for stage in (*MODEL_STAGES, MAPS)]
-    return [Pair(f"{setup}/{stage}", year) for stage in MODEL_STAGES]
+def _of(world: World, setup: str | None, year: int | None = None) -> list[Pair]:
+    """The pairs of a set-up that a GPU makes, but for those that a sensor asks for."""
+    seen = world.of(setup)
+    pairs = [Pair(seen.asset(spec.makes), year) for spec in seen.stages if not spec.watched]
+    return [pair for pair in pairs if world.needs_gpu(pair)]
 
 
 def _due(planner: Planner) -> dict[int, list[Pair]]:
@@ -70,8 +69,8 @@ def _due(planner: Planner) -> dict[int, list[Pair]]:
     runs = planner.runs(planner.plan(planner.fire_years(), explain=False))
     due: dict[int, list[Pair]] = {}
     for year in sorted((year for year in runs if year is not None), reverse=True):
-        setups = {pair.setup: None for pair in runs[year] if pair.stage in (*MODEL_STAGES, MAPS)}
-        pairs = [pair for setup in setups if planner.world.needs_gpu(setup) for pair in _of(setup, year)]
+        setups = {pair.setup: None for pair in runs[year] if planner.world.needs_gpu(pair)}
+        pairs = [pair for setup in setups for pair in _of(planner.world, setup, year)]
         if pairs:
             due[year] = pairs
     return due

@@ -1,4 +1,4 @@
-from burnscar_assets.storage.documentation import PAGE, contracts_page
+from burnscar_assets.orchestration.documentation import PAGE, contracts_page
 
 
 def test_the_page_of_data_contracts_follows_the_contracts() -> None:
