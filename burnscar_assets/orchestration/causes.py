@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import dagster as dg
-from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
+from burnscar_assets.orchestration.dagster_private import AssetGraph
 from burnscar_assets.orchestration.lineage import parents
 from burnscar_assets.orchestration.pairs import INPUT_POINTER_TAG, INPUT_VERSION_TAG, Pair
 from burnscar_assets.orchestration.partitions import World

@@ -6,7 +6,6 @@ partition comes from the new content and is what it was, so that its stale marks
 with a partition, or it can't be judged, it is made.
 """
 
-import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, NamedTuple
@@ -18,8 +17,9 @@ from burnscar_assets.errors import BurnscarError
 from burnscar_assets.orchestration.artifacts import configured_store, missing
 from burnscar_assets.orchestration.assets.model import checkpoint_holds
 from burnscar_assets.orchestration.assets.samples import points_hold, windows_hold
-from burnscar_assets.orchestration.lineage import Lineage, parents
-from burnscar_assets.orchestration.pairs import INPUT_POINTER_TAG, INPUT_VERSION_TAG, VERSION_TAG, Pair
+from burnscar_assets.orchestration.dagster_private import as_of
+from burnscar_assets.orchestration.lineage import Lineage
+from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.stage import CHANGES, lock_of
 from burnscar_assets.orchestration.staleness import EventLog, StalePair, stale_pairs
@@ -87,7 +87,7 @@ def confirm_one(world: World, log: EventLog, found: StalePair) -> bool:
     rule = _RULES.get(found.pair.stage)
     if rule is None or found.inputs != (rule.input,) or found.fire_year is None:
         return False
-    sources = [pair for pair in parents(log.graph, found.pair) if pair.asset == rule.input]
+    sources = [pair for pair in log.parents(found.pair) if pair.asset == rule.input]
     if configured_store() is not None:  # draws/ is not in it
         return False
     try:
@@ -117,18 +117,6 @@ def _event(log: EventLog, pair: Pair, sources: Sequence[Pair]) -> dg.AssetMateri
     before = log.latest(pair.key)[partition].asset_materialization
     known = log.latest(dg.AssetKey(source))
     latest = [known[year] for year in sorted(str(one.partition_key) for one in sources) if year in known]
-    contents = [record.asset_materialization for record in latest]
-    versions = "".join((content.tags or {})[VERSION_TAG] for content in contents if content is not None)
     assert before is not None and latest  # noqa: S101 - else it would be missing
-    version = hashlib.sha256(versions.encode()).hexdigest()  # as Dagster has those of years
     told: dict[str, Any] = {CHANGES: "", CONFIRMED: f"{source} changed, but {_SAID}"}
-    return dg.AssetMaterialization(
-        asset_key=pair.key,
-        partition=partition,
-        metadata={**before.metadata, **told},
-        tags={
-            **(before.tags or {}),
-            INPUT_VERSION_TAG + source: version,
-            INPUT_POINTER_TAG + source: str(max(record.storage_id for record in latest)),
-        },
-    )
+    return as_of(before, source, latest, told)

@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster._core.errors import DagsterAssetCheckFailedError, DagsterExecutionInterruptedError
 from filelock import FileLock, Timeout
 
 from burnscar_assets.definitions import build_definitions
 from burnscar_assets.errors import BurnscarError
 from burnscar_assets.orchestration.capacity import Share, needed, whole
 from burnscar_assets.orchestration.confirming import can_be_confirmed
+from burnscar_assets.orchestration.dagster_private import DagsterAssetCheckFailedError, run_in_threads
 from burnscar_assets.orchestration.database_errors import database_errors
-from burnscar_assets.orchestration.in_process import InProcess
 from burnscar_assets.orchestration.instance import open_instance
 from burnscar_assets.orchestration.interrupted import PROCESS_TAG, fail_runs_of_this_process, this_process
 from burnscar_assets.orchestration.pairs import RELEASE, Pair
@@ -67,7 +66,8 @@ class Runner:
     def __init__(self, world: World, instance: dg.DagsterInstance) -> None:
         definitions = build_definitions(world.settings, world.root)
         self._lock = FileLock(world.root.dagster_home / "refresh.lock")
-        self._here = InProcess(definitions.resolve_implicit_global_asset_job_def(), instance)
+        self._job = definitions.resolve_implicit_global_asset_job_def()
+        run_in_threads(instance)
         self.planner = Planner(world, definitions.resolve_asset_graph(), instance)
 
     def refresh(
@@ -118,8 +118,16 @@ class Runner:
         root = self.planner.world.root
         try:
             with full_disk_errors(root.path), database_errors(root.dagster_home):
-                return self._here.run(pairs, {**QUIET, **(run_config or {})}, {PROCESS_TAG: this_process()})
-        except DagsterExecutionInterruptedError as error:
+                done = self._job.execute_in_process(
+                    run_config={**QUIET, **(run_config or {})},
+                    instance=self.planner.instance,
+                    partition_key=next(iter(pairs)).partition_key,
+                    asset_selection=[pair.key for pair in pairs],
+                    tags={PROCESS_TAG: this_process()},
+                )
+                made = {event.asset_key for event in done.get_asset_materialization_events()}
+                return [pair for pair in pairs if pair.key in made]
+        except dg.DagsterExecutionInterruptedError as error:
             raise KeyboardInterrupt from error
         except DagsterAssetCheckFailedError as error:
             raise BurnscarError(

@@ -13,10 +13,10 @@ import dagster as dg
 from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE, INSTANCE_FILE, INSTANCE_VARIABLE
 from burnscar_assets.errors import SettingsError, StorageError
 from burnscar_assets.orchestration.capacity import gpu_limit, networks_use_cpu, runs_at_once
+from burnscar_assets.orchestration.dagster_private import closing_databases, keep_engines
 from burnscar_assets.orchestration.database_errors import DATABASES, database_errors
 from burnscar_assets.orchestration.interrupted import fail_interrupted_runs
 from burnscar_assets.orchestration.partitions import World
-from burnscar_assets.orchestration.sqlite_engines import closing_databases, keep_engines
 from burnscar_assets.orchestration.stage import GPU_POOL
 from burnscar_assets.storage.atomic import atomic_file, storage_errors
 from burnscar_assets.storage.paths import DataRoot

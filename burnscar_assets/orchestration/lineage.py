@@ -3,8 +3,8 @@
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 
 import dagster as dg
-from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
+from burnscar_assets.orchestration.dagster_private import AssetGraph
 from burnscar_assets.orchestration.pairs import Pair
 
 _SAME_YEAR = dg.TimeWindowPartitionMapping()

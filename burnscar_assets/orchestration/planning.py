@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import dagster as dg
-from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
 from burnscar_assets.errors import SettingsError
 from burnscar_assets.models.config import needs_encoder
 from burnscar_assets.orchestration import in_season
 from burnscar_assets.orchestration.confirming import confirm, confirm_one, may_hold
 from burnscar_assets.orchestration.corrections import observe_corrections
+from burnscar_assets.orchestration.dagster_private import AssetGraph
 from burnscar_assets.orchestration.lineage import Lineage
 from burnscar_assets.orchestration.pairs import RELEASE, Pair
 from burnscar_assets.orchestration.partitions import World
@@ -62,7 +62,6 @@ class Planner:
         self.graph = graph
         self.instance = instance
         self._log = EventLog(graph, instance)
-        self._lineage: dict[Pair, tuple[Pair, ...]] = {}
 
     def fire_years(self) -> list[int]:
         """All fire years of the world."""
@@ -130,7 +129,7 @@ class Planner:
         released = [y for y, v in years_of_release(self.world, self.instance).items() if v != NO_RECORDS]
         years = [year for year in fire_years if year in released or not released]
         seasons = in_season.seasons_seen(self.world, self.instance).keys() & set(fire_years)
-        lineage = Lineage(self.graph, {*years, *seasons}, self._lineage)
+        lineage = Lineage(self.graph, {*years, *seasons}, self._log.inputs)
         pairs = [p for p in lineage.pairs(assets) if p not in at_work and _is_planned(p, years, seasons)]
         stale = stale_pairs(self.world, self._log, pairs, explain=explain)
         follow = [
@@ -148,7 +147,7 @@ class Planner:
         """
         stale = self._wanted(plan, failed)
         years = {pair.fire_year for pair in stale if pair.fire_year is not None}
-        lineage = Lineage(self.graph, years, self._lineage)
+        lineage = Lineage(self.graph, years, self._log.inputs)
         by_year: dict[int | None, list[Pair]] = {}
         for pair in sorted(lineage.can_be_made(stale, failed), key=lambda pair: pair.fire_year or 0):
             by_year.setdefault(pair.fire_year, []).append(pair)
@@ -166,7 +165,9 @@ class Planner:
         """
         stale = self._wanted(plan, failed)
         known = {*stale, *plan.may_follow, *plan.at_work}
-        lineage = Lineage(self.graph, {pair.fire_year for pair in known if pair.fire_year is not None}, self._lineage)
+        lineage = Lineage(
+            self.graph, {pair.fire_year for pair in known if pair.fire_year is not None}, self._log.inputs
+        )
         along = set(plan.may_follow) & set(lineage.after(stale, unless=may_hold))
         along = {pair for pair in along if not self.world.needs_gpu(pair)}
         chosen = lineage.can_be_made(stale, failed, along, at_work=plan.at_work, run_of=_small_run_of)
@@ -201,7 +202,7 @@ class Planner:
 
     def confirm(self, plan: Plan) -> tuple[Plan, list[Pair]]:
         """Confirm what need not be made again though an input changed; returns the plan without it, and what it is."""
-        lineage = Lineage(self.graph, (), self._lineage)
+        lineage = Lineage(self.graph, (), self._log.inputs)
         unsettled = (*plan.may_follow, *plan.at_work)
         confirmed = list(confirm(self.world, self._log, lineage, plan.stale, unsettled))
         left = tuple(found for found in plan.stale if found.pair not in confirmed)

@@ -1,26 +1,15 @@
-"""Running what is stale through the daemon's queue: a backfill per fire year, so that the web UI shows and stops it.
-
-Dagster has no public way to ask the daemon for a backfill from Python without a web server; the private classes that
-the web server uses are used here, and nowhere else.
-"""
+"""Running what is stale through the daemon's queue: a backfill per fire year, so that the web UI shows and stops it."""
 
 import time
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 
 import dagster as dg
-from dagster._core.definitions.selector import PartitionRangeSelector, PartitionsByAssetSelector, PartitionsSelector
-from dagster._core.execution.backfill import (
-    BULK_ACTION_TERMINAL_STATUSES,
-    BulkActionsFilter,
-    BulkActionStatus,
-    PartitionBackfill,
-)
-from dagster._core.utils import make_new_backfill_id
 from filelock import FileLock
 
 from burnscar_assets.clock import is_within
 from burnscar_assets.errors import BurnscarError
+from burnscar_assets.orchestration.dagster_private import ask_for_backfill, is_finished, unfinished_backfills
 from burnscar_assets.orchestration.execution import Refreshed, acceptance
 from burnscar_assets.orchestration.interrupted import fail_interrupted_runs
 from burnscar_assets.orchestration.pairs import RELEASE, Pair
@@ -62,7 +51,7 @@ def refresh_through_queue(
     asking = FileLock(planner.world.root.dagster_home / "queue.lock")
     while True:
         with asking:
-            _wait(instance, _left_in_queue(instance), progress)
+            _wait(instance, unfinished_backfills(instance, REFRESH_TAG), progress)
             runs = _next(planner, fire_years, assets, failed, refreshed.confirmed)
             try:
                 refreshed.must_not_repeat([pair for pairs in runs.values() for pair in pairs])
@@ -97,38 +86,19 @@ def _next(
 
 
 def _submit(planner: Planner, year: int | None, pairs: Collection[Pair], accept_release: bool) -> str:
-    backfill_id = make_new_backfill_id()
-    years = None if year is None else PartitionsSelector([PartitionRangeSelector(str(year), str(year))])
-    selectors = [PartitionsByAssetSelector(asset_key=pair.key, partitions=years) for pair in pairs]
-    planner.instance.add_backfill(
-        PartitionBackfill.from_partitions_by_assets(
-            backfill_id=backfill_id,
-            asset_graph=planner.graph,
-            backfill_timestamp=datetime.now(UTC).timestamp(),
-            tags=run_tags(planner.world, pairs) | {REFRESH_TAG: "queue"},
-            dynamic_partitions_store=planner.instance,
-            partitions_by_assets=selectors,
-            title=f"refresh {year or ('release' if _of_release(pairs) else 'all years')}",
-            description=", ".join(pair.asset for pair in pairs),
-            run_config=(acceptance(pairs) if accept_release else None) or None,
-        )
-    )
-    return backfill_id
+    what = year or ("release" if _of_release(pairs) else "all years")
+    tags = run_tags(planner.world, pairs) | {REFRESH_TAG: "queue"}
+    config = (acceptance(pairs) if accept_release else None) or None
+    return ask_for_backfill(planner.instance, planner.graph, pairs, tags, f"refresh {what}", config)
 
 
 def _of_release(pairs: Collection[Pair]) -> bool:
     return any(pair.asset == RELEASE for pair in pairs)
 
 
-def _left_in_queue(instance: dg.DagsterInstance) -> list[str]:
-    unfinished = [status for status in BulkActionStatus if status not in BULK_ACTION_TERMINAL_STATUSES]
-    found = instance.get_backfills(filters=BulkActionsFilter(statuses=unfinished))
-    return [backfill.backfill_id for backfill in found if REFRESH_TAG in backfill.tags]
-
-
 def _wait(instance: dg.DagsterInstance, backfill_ids: Collection[str], progress: Progress) -> None:
     while backfill_ids:
-        done = sum(_is_done(instance, backfill_id) for backfill_id in backfill_ids)
+        done = sum(is_finished(instance, backfill_id) for backfill_id in backfill_ids)
         progress("fire years through the daemon's queue", done, len(backfill_ids))
         if done == len(backfill_ids):
             return
@@ -139,11 +109,6 @@ def _wait(instance: dg.DagsterInstance, backfill_ids: Collection[str], progress:
                 "or run burnscar refresh again to go on without it"
             )
         time.sleep(POLL_S)
-
-
-def _is_done(instance: dg.DagsterInstance, backfill_id: str) -> bool:
-    backfill = instance.get_backfill(backfill_id)
-    return backfill is None or backfill.status in BULK_ACTION_TERMINAL_STATUSES
 
 
 def _failures(instance: dg.DagsterInstance, backfill_id: str) -> Iterator[BurnscarError]:

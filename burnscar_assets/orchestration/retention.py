@@ -6,16 +6,15 @@ ticks of sensors and schedules are kept is Dagster's own setting (`retention` of
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import dagster as dg
-from dagster._core.storage.dagster_run import FINISHED_STATUSES
-from dagster._core.storage.event_log.sqlite import SqliteEventLogStorage
 
 from burnscar_assets.operations import AutomationSettings
+from burnscar_assets.orchestration.dagster_private import delete_run
 from burnscar_assets.orchestration.staleness import EventLog
 
 JOB = "forget_history"
+ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 _AT_ONCE = 200
 """Runs that are looked at in one question."""
 
@@ -46,7 +45,7 @@ def forget_history(log: EventLog, settings: AutomationSettings, now: datetime) -
     old = _old_runs(instance, now - timedelta(days=settings.keep_runs_days))
     unneeded = [run_id for run_id in old if run_id not in needed]
     for run_id in unneeded:
-        _delete(instance, run_id)
+        delete_run(instance, run_id)
     if instance.schedule_storage is not None:
         oldest = now - timedelta(days=settings.keep_evaluations_days)
         instance.schedule_storage.purge_asset_evaluations(oldest.timestamp())
@@ -55,21 +54,13 @@ def forget_history(log: EventLog, settings: AutomationSettings, now: datetime) -
 
 def _old_runs(instance: dg.DagsterInstance, before: datetime) -> list[str]:
     """Ids of runs that ended before a time."""
-    ended = dg.RunsFilter(statuses=list(FINISHED_STATUSES), updated_before=before.astimezone(UTC))
+    ended = dg.RunsFilter(statuses=ENDED, updated_before=before.astimezone(UTC))
     found: list[str] = []
     cursor = None
     while page := instance.get_run_records(ended, limit=_AT_ONCE, cursor=cursor):
         found += [record.dagster_run.run_id for record in page]
         cursor = found[-1]
     return found
-
-
-def _delete(instance: dg.DagsterInstance, run_id: str) -> None:
-    instance.delete_run(run_id)
-    instance.compute_log_manager.delete_logs(prefix=[run_id])
-    storage = instance.event_log_storage
-    if isinstance(storage, SqliteEventLogStorage):
-        Path(storage.path_for_shard(run_id)).unlink(missing_ok=True)
 
 
 def build_retention_job(settings: AutomationSettings) -> dg.JobDefinition:

@@ -1,33 +1,27 @@
-"""Which (asset, fire year) pairs are stale or missing, by Dagster's own reckoning and by what is there.
+"""Which partitions of which assets are stale, missing or failed: by Dagster's rules, and by what is there.
 
-The one module that reads Dagster's private classes of staleness; pyproject.toml pins Dagster for it. Dagster asks its
-event log once or more for each input of each pair; here the log is asked once for each asset, and what an event says
-is kept from plan to plan.
+The rules are those of the marks in the web UI (tests compare the two). Dagster's own code asks its event log for each
+input of each partition; here it is asked once for each asset, and what an event says is kept from plan to plan.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import dagster as dg
-from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
-from dagster._core.definitions.data_version import (
-    CachingStaleStatusResolver,
-    DataProvenance,
-    StaleCauseCategory,
-    StaleStatus,
-)
-from dagster._core.definitions.events import AssetKeyPartitionKey
-from dagster._core.loader import LoadingContextForTest
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from burnscar_assets.orchestration.artifacts import missing
 from burnscar_assets.orchestration.causes import Explainer
+from burnscar_assets.orchestration.dagster_private import AssetGraph, failed_checks
 from burnscar_assets.orchestration.lineage import parents
-from burnscar_assets.orchestration.pairs import Pair
+from burnscar_assets.orchestration.pairs import VERSION_TAG, Pair
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.unfinished import Note, cut_off
+
+_UNKNOWN = "INITIAL"
+"""Dagster's data version of what has none, and of a source that was never observed."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +48,7 @@ class StalePair:
 
 
 class EventLog:
-    """What the event log says last of each partition, for any number of plans.
+    """The latest event of each partition, for any number of plans.
 
     Args:
         graph: the assets.
@@ -63,46 +57,52 @@ class EventLog:
 
     def __init__(self, graph: AssetGraph, instance: dg.DagsterInstance) -> None:
         self.graph, self.instance = graph, instance
-        self.inputs: dict[AssetKeyPartitionKey, Sequence[AssetKeyPartitionKey]] = {}
+        self.inputs: dict[Pair, tuple[Pair, ...]] = {}
         """What pairs are made from: it follows from the graph."""
         self._read: dict[int, dg.EventLogRecord] = {}
 
+    def parents(self, pair: Pair) -> tuple[Pair, ...]:
+        """The pairs that a pair is made from."""
+        if pair not in self.inputs:
+            self.inputs[pair] = tuple(parents(self.graph, pair))
+        return self.inputs[pair]
+
     def latest(self, key: dg.AssetKey) -> dict[str, dg.EventLogRecord]:
-        """The latest materialization of each partition of an asset; of one that isn't made, the latest observation."""
-        made = self.graph.get(key).is_materializable
+        """The latest materialization of each partition of an asset; of one that isn't made, the latest observation.
+
+        An asset without partitions has one, whose name is empty.
+        """
+        node = self.graph.get(key)
+        if not node.is_partitioned:
+            return dict(zip([""], self._fetch(dg.AssetRecordsFilter(asset_key=key), 1), strict=False))
+        made = node.is_materializable
         kind = dg.DagsterEventType.ASSET_MATERIALIZATION if made else dg.DagsterEventType.ASSET_OBSERVATION
         ids = self.instance.event_log_storage.get_latest_storage_id_by_partition(key, kind)
         unread = [number for number in ids.values() if number not in self._read]
         if unread:
-            fetch = self.instance.fetch_materializations if made else self.instance.fetch_observations
             chosen = dg.AssetRecordsFilter(asset_key=key, storage_ids=unread)
-            self._read |= {record.storage_id: record for record in fetch(chosen, limit=len(unread)).records}
+            self._read |= {record.storage_id: record for record in self._fetch(chosen, len(unread))}
         return {partition: self._read[number] for partition, number in ids.items()}
 
-    def failed_checks(self) -> dict[tuple[str, str | None], list[str]]:
-        """Names of the blocking checks that failed when they ran last, by asset and partition.
-
-        A run that is at work, was killed, or left a pair as it was has only planned its checks.
-        """
-        from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
-        from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
-        from sqlalchemy import func, select
-
-        storage = self.instance.event_log_storage
-        assert isinstance(storage, SqlEventLogStorage)  # noqa: S101 - so are all of Dagster's
-        done = AssetCheckExecutionsTable.c
-        ran = done.execution_status != AssetCheckExecutionRecordStatus.PLANNED.value
-        last = select(func.max(done.id)).where(ran).group_by(done.asset_key, done.check_name, done.partition)
-        failures = select(done.asset_key, done.check_name, done.partition).where(
-            done.id.in_(last), done.execution_status == AssetCheckExecutionRecordStatus.FAILED.value
+    def before(self, pair: Pair, storage_id: int) -> dg.EventLogRecord | None:
+        """The last event of a partition up to one with a storage id."""
+        assert pair.partition_key is not None  # noqa: S101 - others are compared by their version
+        chosen = dg.AssetRecordsFilter(
+            asset_key=pair.key, asset_partitions=[pair.partition_key], before_storage_id=storage_id + 1
         )
-        with storage.index_connection() as connection:
-            rows = connection.execute(failures).fetchall()
+        return next(iter(self._fetch(chosen, 1)), None)
+
+    def _fetch(self, chosen: dg.AssetRecordsFilter, limit: int) -> Iterable[dg.EventLogRecord]:
+        made = self.graph.get(chosen.asset_key).is_materializable
+        fetch = self.instance.fetch_materializations if made else self.instance.fetch_observations
+        return fetch(chosen, limit=limit).records
+
+    def failed_checks(self) -> dict[tuple[str, str | None], list[str]]:
+        """Names of the blocking checks that failed when they ran last, by asset and partition."""
         failed: dict[tuple[str, str | None], list[str]] = defaultdict(list)
-        for asset, name, partition in sorted(rows, key=str):
-            check = dg.AssetCheckKey(_key(asset), name)
+        for check, partition in failed_checks(self.instance):
             if check in self.graph.asset_check_keys and self.graph.get(check).blocking:
-                failed[check.asset_key.to_user_string(), partition].append(name)
+                failed[check.asset_key.to_user_string(), partition].append(check.name)
         return failed
 
 
@@ -120,40 +120,11 @@ def stale_pairs(world: World, log: EventLog, pairs: Iterable[Pair], *, explain: 
     return [found for pair in pairs if (found := finder.stale(pair)) is not None]
 
 
-class _Resolver(CachingStaleStatusResolver):
-    """Dagster's own reckoning, which asks the event log only where an input has a new event."""
+class _Cause(NamedTuple):
+    """Why a pair is stale: an input that changed, another cause in words, or, with neither, its code and settings."""
 
-    def __init__(self, log: EventLog) -> None:
-        super().__init__(log.instance, log.graph, LoadingContextForTest(log.instance))
-        self._log = log
-        self._latest: dict[dg.AssetKey, dict[str, dg.EventLogRecord]] = {}
-
-    def latest(self, key: AssetKeyPartitionKey) -> dg.EventLogRecord | None:
-        """The latest event of a partition, as of the first question about its asset."""
-        if key.asset_key not in self._latest:
-            self._latest[key.asset_key] = self._log.latest(key.asset_key)
-        return self._latest[key.asset_key].get(key.partition_key or "")
-
-    def _get_latest_data_version_record(self, key: AssetKeyPartitionKey) -> dg.EventLogRecord | None:
-        if key.partition_key is not None and self.asset_graph.get(key.asset_key).is_materializable:
-            return self.latest(key)
-        return super()._get_latest_data_version_record(key=key)
-
-    def _get_partition_dependencies(self, *, key: AssetKeyPartitionKey) -> Sequence[AssetKeyPartitionKey]:
-        if key not in self._log.inputs:
-            if key.partition_key is None:
-                self._log.inputs[key] = super()._get_partition_dependencies(key=key)
-            else:
-                found = parents(self._log.graph, Pair.of(*key))
-                self._log.inputs[key] = [AssetKeyPartitionKey(pair.key, pair.partition_key) for pair in found]
-        return self._log.inputs[key]
-
-    def _is_dep_updated(self, provenance: DataProvenance, dep_key: AssetKeyPartitionKey) -> bool:
-        if dep_key.partition_key is not None:
-            latest = self.latest(dep_key)
-            if latest is None or latest.storage_id <= (provenance.input_storage_ids[dep_key.asset_key] or 0):
-                return False
-        return super()._is_dep_updated(provenance, dep_key)
+    changed: Pair | None = None
+    reason: str = ""
 
 
 class _Finder:
@@ -161,7 +132,7 @@ class _Finder:
 
     def __init__(self, world: World, log: EventLog, cut_off: Mapping[Pair, Note], *, explain: bool) -> None:
         self._world, self._log, self._cut_off, self._explain = world, log, cut_off, explain
-        self._resolver = _Resolver(log)
+        self._latest_of: dict[str, dict[str, dg.EventLogRecord]] = {}
         self._explainer = Explainer(world, log.graph, log.instance)
 
     @cached_property
@@ -169,50 +140,77 @@ class _Finder:
         return self._log.failed_checks()
 
     def stale(self, pair: Pair) -> StalePair | None:
-        status = self._resolver.get_status(pair.key, pair.partition_key)
-        if status is StaleStatus.MISSING:
-            return StalePair(*pair, status.value, ("never made",))
-        if status is StaleStatus.STALE:
-            return StalePair(*pair, status.value, self._causes(pair) if self._explain else (), self._inputs(pair))
+        made = self._latest(pair)
+        if made is None:
+            return StalePair(*pair, "MISSING", ("never made",))
+        causes = list(self._causes(pair, made))
+        if causes:
+            said = dict.fromkeys(text for cause in causes for text in self._in_words(pair, cause))
+            return StalePair(*pair, "STALE", tuple(said), self._inputs(pair, causes))
         note = self._cut_off.get(pair)
-        if note is not None and note.run_id != self._made_by(pair):
-            return StalePair(*pair, StaleStatus.STALE.value, (note.cause(pair),))
-        version = self._resolver.get_current_data_version(pair.key, pair.partition_key).value
-        gone = missing(self._world, pair, version)
+        if note is not None and note.run_id != made.run_id:
+            return StalePair(*pair, "STALE", (note.cause(pair),))
+        gone = missing(self._world, pair, _version(made))
         if gone:
             return StalePair(*pair, "MISSING", tuple(gone))
         failed = self._failed_checks.get((pair.asset, pair.partition_key), [])
         return StalePair(*pair, "FAILED", tuple(f"blocking check {name} failed" for name in failed)) if failed else None
 
-    def _inputs(self, pair: Pair) -> tuple[str, ...]:
+    def _causes(self, pair: Pair, made: dg.EventLogRecord) -> Iterator[_Cause]:
+        """What differs between what a pair was made from, as Dagster's tags have it, and what is there."""
+        node = self._log.graph.get(pair.key)
+        origin = dg.DataProvenance.from_tags(_tags(made))
+        if origin is None:  # reported by hand
+            yield _Cause()
+            return
+        if origin.code_version != node.code_version:
+            yield _Cause()
+        for key in sorted(origin.input_data_versions.keys() - node.parent_keys):
+            yield _Cause(reason=f"removed dependency on {key.to_user_string()}")
+        for source in self._log.parents(pair):
+            if not origin.has_input_asset(source.key):
+                yield _Cause(reason=f"has a new dependency on {source.asset}")
+            elif self._differs(source, origin):
+                yield _Cause(source)
+
+    def _differs(self, source: Pair, origin: dg.DataProvenance) -> bool:
+        """Whether an input has another content than when a pair was made from it.
+
+        Of an asset's partitions, Dagster keeps the latest event of them all.
+        """
+        latest, pointer = self._latest(source), origin.input_storage_ids[source.key]
+        if source.partition_key is None:
+            return latest is not None and _version(latest) != origin.input_data_versions[source.key].value
+        if latest is None or pointer is None or latest.storage_id <= pointer:
+            return False
+        before = self._log.before(source, pointer)
+        return before is None or _version(before) != _version(latest)
+
+    def _inputs(self, pair: Pair, causes: list[_Cause]) -> tuple[str, ...]:
         """The assets whose new content makes a pair stale; none if something else is wrong with it, too."""
-        causes = self._resolver.get_stale_causes(pair.key, pair.partition_key)
-        named = [cause.dependency for cause in causes if cause.category is StaleCauseCategory.DATA]
+        named = dict.fromkeys(cause.changed.asset for cause in causes if cause.changed)
         failed = self._failed_checks.get((pair.asset, pair.partition_key))
-        alone = len(named) == len(causes) and pair not in self._cut_off and not failed
-        return tuple(dict.fromkeys(one.asset_key.to_user_string() for one in named if one)) if alone else ()
+        alone = all(cause.changed for cause in causes) and pair not in self._cut_off and not failed
+        return tuple(named) if alone else ()
 
-    def _made_by(self, pair: Pair) -> str | None:
-        """The run that Dagster has a pair's last materialization of."""
-        key = AssetKeyPartitionKey(pair.key, pair.partition_key)
-        latest = self._resolver._get_latest_data_version_record(key)
-        return latest.run_id if latest else None
+    def _latest(self, pair: Pair) -> dg.EventLogRecord | None:
+        """The latest event of a partition, as of the first question about its asset."""
+        if pair.asset not in self._latest_of:
+            self._latest_of[pair.asset] = self._log.latest(pair.key)
+        return self._latest_of[pair.asset].get(pair.partition_key or "")
 
-    def _causes(self, pair: Pair) -> tuple[str, ...]:
-        said: dict[str, None] = {}
-        for cause in self._resolver.get_stale_causes(pair.key, pair.partition_key):
-            dependency = cause.dependency
-            if cause.category is StaleCauseCategory.CODE:
-                said |= dict.fromkeys(self._explainer.code(pair))
-            elif dependency is not None and cause.category is StaleCauseCategory.DATA:
-                said[self._explainer.input(pair, Pair.of(dependency.asset_key, dependency.partition_key))] = None
-            else:
-                said[cause.reason] = None
-        return tuple(said)
+    def _in_words(self, pair: Pair, cause: _Cause) -> list[str]:
+        if not self._explain:
+            return []
+        if cause.changed is not None:
+            return [self._explainer.input(pair, cause.changed)]
+        return [cause.reason] if cause.reason else self._explainer.code(pair)
 
 
-def _key(text: str) -> dg.AssetKey:
-    """An asset's key of what Dagster's tables have for it."""
-    key = dg.AssetKey.from_db_string(text)
-    assert key is not None  # noqa: S101 - the column is never empty
-    return key
+def _tags(record: dg.EventLogRecord) -> Mapping[str, str]:
+    event = record.asset_materialization or record.event_log_entry.asset_observation
+    return (event and event.tags) or {}
+
+
+def _version(record: dg.EventLogRecord) -> str:
+    return _tags(record).get(VERSION_TAG, _UNKNOWN)

@@ -4,20 +4,10 @@ import argparse
 from collections.abc import Sequence
 
 import uvicorn
-from dagster import DagsterInstance
-from dagster._core.workspace.context import WorkspaceProcessContext
-from dagster._core.workspace.load_target import WorkspaceFileTarget
-from dagster_webserver.app import create_app_from_workspace_process_context
-from dagster_webserver.version import __version__
 
+from burnscar_assets.orchestration.dagster_private import web_application
 from burnscar_assets.orchestration.web_guard import Guard, policy_of
 from burnscar_assets.parent import end_with_parent
-
-STATEMENT_TIMEOUT_MS, POOL_RECYCLE_S, POOL_OVERFLOW = 15_000, 3600, 20
-"""Of the database's connections, as Dagster's own command has them."""
-
-POLL_MS = 2000
-"""How often pages ask for what is new."""
 
 
 def serve(host: str, port: int, workspace: str, *, read_only: bool) -> None:
@@ -30,19 +20,8 @@ def serve(host: str, port: int, workspace: str, *, read_only: bool) -> None:
         read_only: Whether pages show everything and change nothing.
     """
     policy = policy_of(host, port)
-    with (
-        DagsterInstance.get() as instance,
-        WorkspaceProcessContext(
-            instance,
-            workspace_load_target=WorkspaceFileTarget([workspace]),
-            version=__version__,
-            read_only=read_only,
-            code_server_log_level="warning",
-        ) as context,
-    ):
-        instance.optimize_for_webserver(STATEMENT_TIMEOUT_MS, POOL_RECYCLE_S, POOL_OVERFLOW)
-        app = Guard(create_app_from_workspace_process_context(context, live_data_poll_rate=POLL_MS), policy)
-        uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False)
+    with web_application(workspace, read_only=read_only) as application:
+        uvicorn.run(Guard(application, policy), host=host, port=port, log_level="warning", access_log=False)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The modules that use private parts of Dagster, run with the newest Dagster of the registry.
+"""The module that uses private parts of Dagster, run with the newest Dagster of the registry.
 
 A version inside of pyproject.toml's range that breaks them fails the test, since an installation from pyproject.toml
 gets it; one beyond the range is told of as an expected failure, so that whoever moves the range knows what to mend.
@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -32,22 +33,17 @@ RUN = "orchestration/test_planning.py::test_an_edited_fire_makes_its_year_stale_
 CHECKS = "orchestration/test_planning.py::test_nothing_is_made_from_a_suspicious_release_without_a_persons_word"
 WEB_UI = "orchestration/test_web_server.py::test_the_web_ui_answers_and_its_daemons_live"
 PROVEN_BY = {
-    "orchestration/causes.py": RUN,
-    "orchestration/execution.py": CHECKS,
-    "orchestration/executor.py": (
-        "orchestration/test_queue.py::test_a_run_says_which_process_it_is_in_before_its_first_step"
+    "orchestration/dagster_private.py": (
+        "orchestration/test_dagster_private.py",
+        "orchestration/test_queue.py",
+        "orchestration/test_lineage.py",
+        RUN,
+        CHECKS,
+        WEB_UI,
     ),
-    "orchestration/in_process.py": RUN,
-    "orchestration/lineage.py": "orchestration/test_lineage.py",
-    "orchestration/planning.py": RUN,
-    "orchestration/queue.py": "orchestration/test_queue.py",
-    "orchestration/retention.py": "orchestration/test_retention.py::test_old_runs_go_and_nothing_becomes_stale",
-    "orchestration/services.py": WEB_UI,
-    "orchestration/sqlite_engines.py": "orchestration/test_sqlite_engines.py",
-    "orchestration/staleness.py": RUN,
-    "orchestration/web_server.py": WEB_UI,
+    "orchestration/services.py": (WEB_UI,),
 }
-"""The test of each module that runs what it uses of Dagster's private parts."""
+"""The module that imports private parts of Dagster, and the one that starts its daemon, with tests that run them."""
 
 IMPORTS = """
 import importlib, json, sys
@@ -97,8 +93,8 @@ def test_a_private_use_is_found_in_the_source(tmp_path: Path, source: str, names
 
 def test_each_module_on_private_parts_has_a_test_that_runs_them() -> None:
     uses = private_uses(REPOSITORY / "burnscar_assets")
-    assert set(uses) == set(PROVEN_BY), "PROVEN_BY and the source name other modules: name a fast test of each"
-    for test in PROVEN_BY.values():
+    assert set(uses) == set(PROVEN_BY), "private parts of Dagster stand in orchestration/dagster_private.py alone"
+    for test in chain.from_iterable(PROVEN_BY.values()):
         file, _, name = test.partition("::")
         tree = ast.parse((REPOSITORY / TESTS / file).read_text(encoding="utf-8"))
         assert not name or name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, test
@@ -186,8 +182,8 @@ def test_the_newest_dagster_has_what_the_package_uses_of_its_private_parts(newes
     broken = gone(newest.python, uses)
     told = [f"{module}: {', '.join(names)}" for module, names in broken.items()]
     if not told and newest.version != version("dagster"):
-        bad, said = failing(newest.python, set(PROVEN_BY.values()))
-        told = [f"{module}: {test} fails" for module, test in PROVEN_BY.items() if test in bad]
+        bad, said = failing(newest.python, set(chain.from_iterable(PROVEN_BY.values())))
+        told = [f"{module}: {test} fails" for module, tests in PROVEN_BY.items() for test in tests if test in bad]
         told += [said] if bad else []
     judge(newest.version, told)
 

@@ -9,6 +9,7 @@ from dagster._utils.error import SerializableErrorInfo
 
 from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE
 from burnscar_assets.orchestration import queue
+from burnscar_assets.orchestration.dagster_private import is_finished, unfinished_backfills
 from burnscar_assets.orchestration.executor import in_process_executor
 from burnscar_assets.orchestration.interrupted import PROCESS_TAG, this_process
 from burnscar_assets.orchestration.pairs import Pair
@@ -35,7 +36,7 @@ def test_a_year_that_is_asked_for_waits_in_the_queue_and_its_end_is_read(world: 
     with world.runner() as runner:
         planner, instance = runner.planner, runner.planner.instance
         asked = queue._submit(planner, 2020, pairs, accept_release=False)
-        assert queue._left_in_queue(instance) == [asked]
+        assert unfinished_backfills(instance, REFRESH_TAG) == [asked]
         backfill = instance.get_backfill(asked)
         assert backfill is not None and backfill.tags[REFRESH_TAG] == "queue"
         data = backfill.get_asset_backfill_data(planner.graph)
@@ -45,7 +46,7 @@ def test_a_year_that_is_asked_for_waits_in_the_queue_and_its_end_is_read(world: 
         error = SerializableErrorInfo("the disk is full", [], None)
         ended = backfill.with_status(BulkActionStatus.FAILED).with_error(error)
         instance.update_backfill(ended.with_end_timestamp(datetime.now(UTC).timestamp()))
-        assert queue._left_in_queue(instance) == [] and queue._is_done(instance, asked)
+        assert unfinished_backfills(instance, REFRESH_TAG) == [] and is_finished(instance, asked)
         (failure,) = queue._failures(instance, asked)
         assert "the disk is full" in str(failure)
 
