@@ -17,7 +17,6 @@ import pandas as pd
 
 from burnscar_assets.cost import Cost, read_cost
 from burnscar_assets.errors import InputError, MissingDataError
-from burnscar_assets.evaluation.spec import load_report
 from burnscar_assets.storage.contracts import PREDICTIONS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, table_path
@@ -189,6 +188,8 @@ def choice_in_words(
 
 def _by_fire(root: DataRoot, fire_years: Sequence[int]) -> "pd.Series[float]":
     """IoU of the maps of validation fires, by fire."""
+    from burnscar_assets.evaluation.spec import load_report
+
     ious: dict[str, list[float]] = {}
     for year in fire_years:
         try:

@@ -16,7 +16,7 @@ from rasterio.windows import Window
 
 from burnscar_assets.errors import InputError
 from burnscar_assets.gdal_drivers import open_raster
-from burnscar_assets.mapping.grid import Place, common_place, place_of
+from burnscar_assets.mapping.image_place import Place, common_place, place_of
 from burnscar_assets.reader.pixels import PixelFacts, read_pixels
 from burnscar_assets.sensors.indices import FloatArray
 from burnscar_assets.sensors.sentinel2_files import BAND_IN_NAME, NIR_NAMES, SWIR_NAMES

@@ -19,7 +19,7 @@ from rasterio.transform import from_gcps
 from burnscar_assets.crs import usable_crs
 from burnscar_assets.errors import InputError
 from burnscar_assets.mapping.aoi import polygons_of
-from burnscar_assets.mapping.grid import Grid, on_grid, place_of, target_grid
+from burnscar_assets.mapping.grid import Grid
 from burnscar_assets.mapping.image_files import (
     IMAGE_ENDINGS,
     Band,
@@ -31,6 +31,7 @@ from burnscar_assets.mapping.image_files import (
     opened_raster,
     read_numbers,
 )
+from burnscar_assets.mapping.image_place import on_grid, place_of, target_grid
 from burnscar_assets.mapping.polygons import PERIMETER_LAYER
 from burnscar_assets.reader.pixels import PixelFacts, Radiometry, read_pixels, stated_radiometry
 from burnscar_assets.reader.radiometry import (
