@@ -24,7 +24,8 @@ from burnscar_assets.evaluation.frames import fix_rules_of_maps
 from burnscar_assets.evaluation.ground import ground_clusters
 from burnscar_assets.evaluation.held_out_maps import HeldOutMaps, evaluate_held_out
 from burnscar_assets.evaluation.key_figures import summarise
-from burnscar_assets.evaluation.label_noise import LabelNoise, doubt_labels
+from burnscar_assets.evaluation.label_doubt import doubt_labels
+from burnscar_assets.evaluation.label_noise import LabelNoise
 from burnscar_assets.evaluation.map_figures import map_metrics, why_no_map
 from burnscar_assets.evaluation.plots import write_worst_windows
 from burnscar_assets.evaluation.predictions import describe_windows, fix_rules, predict, predict_cloudy

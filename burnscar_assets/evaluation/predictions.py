@@ -14,7 +14,7 @@ from burnscar_assets.classes import BURNT, CLASS_NAMES, UNBURNT, Split
 from burnscar_assets.cost import Stopwatch
 from burnscar_assets.errors import InputError
 from burnscar_assets.evaluation.calibration import fit_temperature, fix_decision, tune_threshold, window_nbr
-from burnscar_assets.evaluation.label_noise import LabelDoubt
+from burnscar_assets.evaluation.label_doubt import LabelDoubt
 from burnscar_assets.evaluation.rules import Rules
 from burnscar_assets.evaluation.spec import EvaluationSpec
 from burnscar_assets.evaluation.subsets import DAYS, ECOREGION, ecoregion_of, read_ecoregions

@@ -14,7 +14,7 @@ from burnscar_assets.evaluation.champion_record import (
     windows_seen,
 )
 from burnscar_assets.evaluation.held_out_maps import evaluate_season_maps
-from burnscar_assets.evaluation.label_noise import doubt_labels
+from burnscar_assets.evaluation.label_doubt import doubt_labels
 from burnscar_assets.evaluation.predictions import describe_windows, predict, predict_cloudy
 from burnscar_assets.evaluation.report import CLOUDY, SEASON, SEASON_ELSEWHERE
 from burnscar_assets.evaluation.separation import on_unseen_ground, prove_season_separation

@@ -7,7 +7,7 @@ import pytest
 import shapely
 
 from burnscar_assets.evaluation.evaluator import evaluate
-from burnscar_assets.evaluation.label_noise import LabelDoubt, doubt_labels, edge_distances_m
+from burnscar_assets.evaluation.label_doubt import LabelDoubt, doubt_labels, edge_distances_m
 from burnscar_assets.evaluation.report import evaluate_predictions
 from burnscar_assets.evaluation.spec import load_report
 from burnscar_assets.models.plan import usable_windows
