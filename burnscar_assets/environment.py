@@ -59,9 +59,14 @@ def settings_path(root: Path) -> Path:
 
 
 def corrections_file(root: DataRoot) -> Path:
-    """Where a person's corrections of a world's labels lie: beside its settings; of shipped ones, in the data root."""
-    beside = settings_path(root.path).resolve().parent
-    return (root.path if beside == CONFIGS_DIR.resolve() else beside) / "corrections.gpkg"
+    """Where a person's corrections of a world's labels lie: beside its settings, of which a folder may hold several.
+
+    Of shipped settings, and of those in the data root, they lie in the data root.
+    """
+    settings = settings_path(root.path).resolve()
+    if settings.parent in (root.path.resolve(), CONFIGS_DIR.resolve()):
+        return root.path / "corrections.gpkg"
+    return settings.with_name(f"{settings.stem}.corrections.gpkg")
 
 
 def config_file(name: str) -> Path:

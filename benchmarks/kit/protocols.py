@@ -15,7 +15,7 @@ from burnscar_assets.evaluation.held_out_maps import evaluate_season_maps
 from burnscar_assets.evaluation.map_figures import FireMaps, fires_judged
 from burnscar_assets.evaluation.metrics import Interval, binary_metrics, metric_intervals
 from burnscar_assets.evaluation.predictions import describe_windows, fix_rules, predict
-from burnscar_assets.evaluation.report import MODEL, SEASON, answers_of, fire_ids_of
+from burnscar_assets.evaluation.report import MODEL, SEASON, answers_of, counting, fire_ids_of
 from burnscar_assets.models.plan import (
     ChosenWindows,
     by_clearness,
@@ -91,7 +91,7 @@ def _season(world: World, year: int, before: int) -> gpd.GeoDataFrame:
 
 
 def _of_windows(name: str, predictions: pd.DataFrame, confidence: float | None) -> Protocol:
-    rows = predictions.reset_index(drop=True)
+    rows = counting(predictions)
     answers, fires = answers_of(rows, MODEL), fire_ids_of(rows)
     values, interval = binary_metrics(answers), None
     if confidence is not None:

@@ -90,9 +90,10 @@ def add_files(commands: Any, shared: argparse.ArgumentParser, placed: argparse.A
     corrections = commands.add_parser(
         "corrections",
         parents=[shared],
-        help="write corrections.gpkg for QGIS, or check what it says",
-        description="Where there is none, write corrections.gpkg beside the world's settings, with a row for each "
-        "doubtful perimeter and no words; else check it and list its words.",
+        help="write the world's corrections for QGIS, or check what they say",
+        description="Where there is none, write NAME.corrections.gpkg beside the settings NAME.yaml (corrections.gpkg "
+        "in the data root, if they are shipped or lie there), with a row for each doubtful perimeter and no words; "
+        "else check it and list its words.",
     )
     corrections.set_defaults(command=_corrections)
 

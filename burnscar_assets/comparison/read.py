@@ -17,6 +17,7 @@ import pandas as pd
 
 from burnscar_assets.cost import Cost, read_cost
 from burnscar_assets.errors import InputError, MissingDataError
+from burnscar_assets.evaluation.report import counting
 from burnscar_assets.storage.contracts import PREDICTIONS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, table_path
@@ -51,7 +52,8 @@ class Field:
     Attributes:
         fire_years: years that are compared.
         windows: of those years, by window_id, as contract PREDICTIONS has them, without answers.
-        answers: of each set-up, for each of its seeds, contract PREDICTIONS in the order of `windows`.
+        answers: of each set-up, for each of its seeds, contract PREDICTIONS in the order of `windows`, without fires
+            that a person took out.
         left_out: what was left out, and why, in words.
     """
 
@@ -108,7 +110,7 @@ def _is_judged(contestant: Contestant, year: int) -> bool:
 
 def _read(root: DataRoot, years: Sequence[int]) -> pd.DataFrame:
     rows = pd.concat([read_table(root, PREDICTIONS, year) for year in years], ignore_index=True)
-    return rows.set_index("window_id")
+    return counting(rows).set_index("window_id")
 
 
 def _absent(contestants: Sequence[Contestant], judged: Mapping[str, set[int]], years: Sequence[int]) -> Iterator[str]:

@@ -24,6 +24,7 @@ from burnscar_assets.evaluation.report import (
     MAPS_WITH_OUT,
     PER_FIRE,
     POOLED,
+    POOLED_WITH_OUT,
     SEASON,
     SEASON_ELSEWHERE,
     SEASON_MAPS,
@@ -127,9 +128,11 @@ def _told(metrics: pd.DataFrame) -> pd.DataFrame:
         *SCOPES,
         LAND,
         CALIBRATED,
+        POOLED_WITH_OUT,
         CLOUDY,
     ]
-    scopes += [SEASON_MAPS, SEASON, SEASON_ELSEWHERE, *(f"{SEASON}_{scope}" for scope in (PER_FIRE, LAND, CLOUDY))]
+    of_season = (PER_FIRE, LAND, POOLED_WITH_OUT, CLOUDY)
+    scopes += [SEASON_MAPS, SEASON, SEASON_ELSEWHERE, *(f"{SEASON}_{scope}" for scope in of_season)]
     told = metrics["scope"].isin(scopes)
     for scope, of_fires in ((POOLED, FIRE), (SEASON, f"{SEASON}_{FIRE}")):
         if (metrics.loc[metrics["scope"] == scope, "effective_clusters"] < MIN_CLUSTERS).any():

@@ -25,6 +25,7 @@ from burnscar_assets.evaluation.report import (
     MODEL,
     PER_FIRE,
     POOLED,
+    POOLED_WITH_OUT,
     SEASON,
     SEASON_ELSEWHERE,
     SEASON_MAPS,
@@ -265,8 +266,11 @@ def _each_fire(card: dict[str, Any], scope: str) -> Iterator[str]:
 
 
 def _beside(card: dict[str, Any], scope: str) -> Iterator[str]:
-    """What is told of cloudy windows, which are in no other figure; nothing if there are none."""
+    """What is told of windows that no other figure counts: cloudy ones, and those of fires that a person took out."""
     windows, f1 = _told_beside(card, scope)
+    all_windows, with_out = _told_beside(card, POOLED_WITH_OUT if scope == CLOUDY else f"{SEASON}_{POOLED_WITH_OUT}")
+    if all_windows:
+        yield from (f"With fires that a person took out, {all_windows} windows: F1 of burnt {with_out}.", "")
     if windows:
         yield from (f"Beside these, {windows} cloudy windows, which no other figure counts: F1 of burnt {f1}.", "")
 

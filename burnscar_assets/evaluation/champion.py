@@ -164,6 +164,7 @@ def _compare(spec: EvaluationSpec, champion: Champion, challenger: Challenger, p
     champion_manifest(spec.data_root, spec.fire_year)
     seen = windows_seen(spec.data_root, spec.fire_year)
     trained_on = seen[seen["split"] == Split.TRAIN]
+    windows = windows[~windows["fire_id"].isin(spec.fires_out)]
     prove_separation(windows, trained_on, spec.margin_m)
     if (found := _compare_maps(spec, champion, challenger, trained_on, progress)) is not None:
         return found

@@ -1,8 +1,8 @@
 """`python -m burnscar_assets.evaluation.ensembles spec.json`: weighs the members of an ensemble.
 
 An ensemble trains nothing but the weights of its members' probabilities. They are those, in tenths, whose maps of the
-frames of validation fires have the greatest mean IoU, with the threshold that is best for them; of equally good ones
-those nearest to equal. Held-out fires have no part in it.
+frames of validation fires have the greatest mean IoU, with the threshold and the bound of old scars that these fires
+come to; of equally good ones those nearest to equal. Held-out fires have no part in it.
 """
 
 import itertools
@@ -24,7 +24,13 @@ from burnscar_assets.classes import Split
 from burnscar_assets.cost import Cost, peak_memory_mb, read_cost, write_cost
 from burnscar_assets.errors import InputError
 from burnscar_assets.evaluation.frame_pixels import FramePixels
-from burnscar_assets.evaluation.frames import model_of_frames, predict_frame, truth_off, validation_scenes
+from burnscar_assets.evaluation.frames import (
+    burn_ratios,
+    model_of_frames,
+    predict_frame,
+    truth_off,
+    validation_scenes,
+)
 from burnscar_assets.evaluation.rules import best_mean_iou
 from burnscar_assets.evaluation.spec import EvaluationSpec
 from burnscar_assets.mapping.fire_scenes import TRUTH_UNKNOWN, FireScene
@@ -60,15 +66,18 @@ class FramePredictions:
         fire_id: fire.
         probability: (members, n) of burnt, 0–1.
         truth: (n,) as `frame_pixels` codes it.
+        scars: (SCAR_BOUNDS, n) old scars by each bound; None without an image before.
     """
 
     fire_id: str
     probability: NDArray[np.float32]
     truth: NDArray[np.uint8]
+    scars: NDArray[np.bool_] | None = None
 
     def by(self, weights: Sequence[float]) -> FramePixels:
         """The frame's pixels by the members' weighted mean."""
-        return FramePixels.of(self.fire_id, self.fire_id, mixed(self.probability, weights), self.truth, 1.0)
+        mean = mixed(self.probability, weights)
+        return FramePixels.of(self.fire_id, self.fire_id, mean, self.truth, 1.0, self.scars)
 
 
 def weigh_members(spec: EnsembleSpec, progress: Progress = silent) -> CheckpointManifest:
@@ -172,7 +181,9 @@ def _answers(
         truth = truth_off(scene, left_out)
         probability = np.stack([predict_frame(spec, model, scene) for model in models])
         known = (probability != NO_ANSWER).all(axis=0) & (truth != TRUTH_UNKNOWN)
-        found.append(FramePredictions(str(scene.fire_id), probability[:, known], truth[known]))
+        ratios = burn_ratios(spec, scene)
+        scars = None if ratios is None else ratios.scars_by_bound()[:, known]
+        found.append(FramePredictions(str(scene.fire_id), probability[:, known], truth[known], scars))
     return found
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from burnscar_assets.evaluation.calibration import bin_name, log_odds, sigmoid
 from burnscar_assets.evaluation.metrics import Interval, cluster_intervals, reliability_bins
-from burnscar_assets.mapping.old_scars import SCAR_BOUNDS, BurnRatios
+from burnscar_assets.mapping.old_scars import SCAR_BOUNDS
 
 BINS_PER_UNIT: Final = 64
 """Bins in one unit of log odds: 0.4 % of probability where it is steepest."""
@@ -57,7 +57,7 @@ class FramePixels:
         probability: NDArray[np.floating],
         truth: NDArray[Any],
         pixel_ha: float,
-        ratios: BurnRatios | None = None,
+        scars: NDArray[np.bool_] | None = None,
     ) -> "FramePixels":
         """Count a frame.
 
@@ -67,14 +67,12 @@ class FramePixels:
             probability: (height, width) of burnt, 0–1; below 0 without an answer.
             truth: (height, width) `BURNT`, `UNBURNT`, or something else where it is not known.
             pixel_ha: area of a pixel, hectares.
-            ratios: what tells old scars; None without an image before.
+            scars: (SCAR_BOUNDS, height, width) old scars by each bound; None without an image before.
         """
-        known, low = probability >= 0, None
-        if ratios is not None:
-            mode = ratios.mode
-            by_bound = [_counts(probability, truth, known & ratios.old_scars(bound, mode)) for bound in SCAR_BOUNDS]
-            low = np.stack(by_bound)
-        return cls(fire_id, cluster_id, _counts(probability, truth, known), pixel_ha, low)
+        known = probability >= 0
+        counts = _counts(probability, truth, known)
+        low = None if scars is None else np.stack([_counts(probability, truth, known & one) for one in scars])
+        return cls(fire_id, cluster_id, counts, pixel_ha, low)
 
     def under(self, scar_bound: float | None) -> "FramePixels":
         """The same with the rule of old scars, whose pixels have no part in what a probability means."""

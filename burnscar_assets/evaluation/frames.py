@@ -66,6 +66,8 @@ def fix_rules_of_maps(
 def validation_scenes(spec: EvaluationSpec, fire_years: Sequence[int]) -> list[FireScene]:
     """Frames of validation fires of the newest of some years and of those before it, until there are enough.
 
+    Fires that a person took out have no part in it.
+
     Raises:
         MissingDataError: a year has no fire scenes.
     """
@@ -160,7 +162,7 @@ def burn_ratios(spec: EvaluationSpec, scene: FireScene) -> BurnRatios | None:
         clear[place] = (early.validity == Validity.VALID) & (late.validity == Validity.VALID)
         for image, mosaic in ((before, early), (after, late)):
             image[:, *place] = mosaic.of_bands(scene.bands, spec.sensor.shown).pixels
-    return BurnRatios.of(before, after, clear)
+    return BurnRatios.of(before, after, clear, has_red=spec.sensor.has("red"))
 
 
 def old_scars(spec: EvaluationSpec, scene: FireScene, rules: MapRules) -> NDArray[np.bool_] | None:
@@ -185,7 +187,8 @@ def counted(
         MissingDataError: the truth is gone.
     """
     pixel_ha = scene.frame.resolution_m**2 / SQUARE_M_PER_HA
-    return FramePixels.of(str(scene.fire_id), cluster, probability, truth_off(scene, left_out), pixel_ha, ratios)
+    scars = None if ratios is None else ratios.scars_by_bound()
+    return FramePixels.of(str(scene.fire_id), cluster, probability, truth_off(scene, left_out), pixel_ha, scars)
 
 
 def truth_off(scene: FireScene, left_out: gpd.GeoDataFrame) -> NDArray[np.uint8]:
@@ -201,4 +204,4 @@ def truth_off(scene: FireScene, left_out: gpd.GeoDataFrame) -> NDArray[np.uint8]
 
 def _scenes(spec: EvaluationSpec, fire_year: int, split: Split) -> list[FireScene]:
     scenes = read_fire_scenes(spec.data_root, fire_year, spec.splits(split))
-    return [scene for scene in scenes if scene.fire_id is not None]
+    return [scene for scene in scenes if scene.fire_id is not None and scene.fire_id not in spec.fires_out]

@@ -26,6 +26,7 @@ from burnscar_assets.evaluation.report import (
     SEASON,
     SEASON_MAPS,
     best_baseline,
+    counting,
     fire_ids_of,
 )
 
@@ -130,6 +131,7 @@ def summarise(predictions: pd.DataFrame, metrics: pd.DataFrame) -> EvaluationSum
         found = metrics.loc[named & (metrics["method"] == method) & (metrics["metric"] == metric), column]
         return _defined(float(found.iloc[0])) if len(found) else None
 
+    predictions = counting(predictions)
     fire_ids = fire_ids_of(predictions)
     return EvaluationSummary(
         fire_year=int(metrics["fire_year"].iloc[0]),

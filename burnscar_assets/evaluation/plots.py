@@ -18,6 +18,7 @@ from burnscar_assets.evaluation.report import (
     MODEL,
     POOLED,
     RELIABILITY,
+    counting,
 )
 from burnscar_assets.evaluation.spec import EvaluationSpec
 from burnscar_assets.models.manifest import CheckpointManifest
@@ -62,7 +63,7 @@ def plot_evaluation(predictions: pd.DataFrame, metrics: pd.DataFrame, *, title: 
     *maps, confusion, fires, comparison, curve = figure.subplots(1, len(widths), width_ratios=widths)
     for axes in maps:
         _draw_maps(axes, metrics)
-    _draw_confusion(confusion, predictions)
+    _draw_confusion(confusion, counting(predictions))
     _draw_fires(fires, metrics)
     _draw_comparison(comparison, metrics)
     _draw_reliability(curve, metrics)

@@ -30,6 +30,8 @@ _DESCRIBED = ["fire_area_ha", DAYS, ECOREGION, "label_certain"]
 def fix_rules(spec: EvaluationSpec, checkpoint: Path, seen: gpd.GeoDataFrame, progress: Progress) -> Rules:
     """Tune the baseline on a checkpoint's training windows, its decision and temperature on its validation windows.
 
+    Windows of validation fires that a person took out have no part in it.
+
     Args:
         spec: of the evaluation.
         checkpoint: the checkpoint's folder.
@@ -38,6 +40,7 @@ def fix_rules(spec: EvaluationSpec, checkpoint: Path, seen: gpd.GeoDataFrame, pr
     """
     seen = of_one_class(seen)
     train, val = (seen[seen["split"] == split].reset_index(drop=True) for split in (Split.TRAIN, Split.VAL))
+    val = val[~val["fire_id"].isin(spec.fires_out)].reset_index(drop=True)
     nbr = np.concatenate(
         [np.empty(0), *(window_nbr(images, spec.sensor) for _, images in _batches(spec, train, progress))]
     )
@@ -91,6 +94,7 @@ def predict(
             predicted=_class_names(rules.decision.predict(probability)),
             nbr=mean_nbr,
             baseline_predicted=_class_names(rules.threshold.predict(mean_nbr)),
+            out=windows["fire_id"].isin(spec.fires_out),
         )
     )
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from burnscar_assets.classes import CLASS_NAMES, Split, Stratum
 from burnscar_assets.evaluation.metrics import Answers, binary_metrics, metric_intervals
 from burnscar_assets.evaluation.predictions import describe_windows, fix_rules, predict
-from burnscar_assets.evaluation.report import MODEL, answers_of, fire_ids_of
+from burnscar_assets.evaluation.report import MODEL, answers_of, counting, fire_ids_of
 from burnscar_assets.evaluation.season import check_seen
 from burnscar_assets.evaluation.spec import EvaluationSpec
 from burnscar_assets.models.manifest import verify_checkpoint
@@ -46,7 +46,7 @@ def score_by_protocols(predictions: pd.DataFrame, settings: EvaluationSettings) 
         One row a protocol: `protocol`, `windows`, `fires`, `f1_burnt`, `f1_burnt_low`, `f1_burnt_high`, `accuracy`.
         Figures are NaN where a protocol has no window of a class.
     """
-    rows = predictions.sort_values("window_id", kind="stable").reset_index(drop=True)
+    rows = counting(predictions.sort_values("window_id", kind="stable"))
     far = (rows["stratum"] != Stratum.RING).to_numpy(dtype=bool)
     test, val, train = ((rows["split"] == split).to_numpy(dtype=bool) for split in (Split.TEST, Split.VAL, Split.TRAIN))
     return pd.DataFrame(

@@ -8,7 +8,7 @@ over fires, each counted once.
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -72,6 +72,8 @@ MAPS_NO_FIRE: Final = f"{MAPS}_no_fire"
 LAND: Final = "land"
 CALIBRATED: Final = "calibrated"
 RELIABILITY: Final = "reliability"
+POOLED_WITH_OUT: Final = f"{POOLED}_with_out"
+"""All windows, those of fires that a person took out of the scores too, where there are any."""
 CLOUDY: Final = "cloudy"
 """Windows less clear than those that count: reported beside, and part of no other scope."""
 
@@ -89,6 +91,7 @@ OF_RANKING: Final = ("auroc", "average_precision")
 """Metrics that rank probabilities, which those of different checkpoints don't allow."""
 
 _BURNT_NAME = CLASS_NAMES[BURNT]
+_Rows = TypeVar("_Rows", bound=pd.DataFrame)
 
 
 def evaluate_predictions(
@@ -101,7 +104,7 @@ def evaluate_predictions(
     *,
     several: bool = False,
 ) -> pd.DataFrame:
-    """Metrics of model and baseline: pooled, per fire, and by part.
+    """Metrics of model and baseline: pooled, per fire, and by part, without fires that a person took out.
 
     Args:
         predictions: columns of contract PREDICTIONS; the order of the rows doesn't matter.
@@ -116,21 +119,40 @@ def evaluate_predictions(
         Contract EVALUATION_METRICS.
 
     Raises:
-        InputError: there are no predictions, or a probability is missing or outside 0–1.
+        InputError: there are no predictions, or of fires that are out alone, or a probability is missing or outside
+            0–1.
     """
     if predictions.empty:
         raise InputError(f"no predictions for {fire_year}: there is nothing to evaluate")
-    metrics = [*of_maps, *_Judge(predictions, settings).rows()]
-    if season is not None and len(season):
-        metrics += [row | {"scope": _season_scope(row["scope"])} for row in _Judge(season, settings).rows()]
+    if counting(predictions).empty:
+        raise InputError(
+            f"all windows of {fire_year} are of fires that a person took out: leave one in, or sample more"
+        )
+    metrics = [*of_maps, *_rows_of(predictions, settings)]
+    if season is not None:
+        metrics += [row | {"scope": _season_scope(row["scope"])} for row in _rows_of(season, settings)]
     for scope, rows in (beside or {}).items():
-        if len(rows):
-            metrics += _Judge(rows, settings).pooled(scope)
+        if len(scored := counting(rows)):
+            metrics += _Judge(scored, settings).pooled(scope)
     table = pd.DataFrame(metrics).assign(fire_year=fire_year)
     if several:
         unknown = table["metric"].isin(OF_RANKING) & ~table["scope"].isin([FIRE, PER_FIRE])
         table.loc[unknown, ["value", "low", "high"]] = math.nan
     return EVALUATION_METRICS.conform(table)
+
+
+def counting(predictions: _Rows) -> _Rows:
+    """Windows that count: those of fires that a person took out do not."""
+    return predictions[~predictions["out"].astype(bool)].reset_index(drop=True)
+
+
+def _rows_of(predictions: pd.DataFrame, settings: EvaluationSettings) -> Iterator[dict[str, Any]]:
+    """Metrics of the windows that count, and pooled those of all where some don't."""
+    scored = counting(predictions)
+    if len(scored):
+        yield from _Judge(scored, settings).rows()
+    if len(scored) < len(predictions):
+        yield from _Judge(predictions, settings).pooled(POOLED_WITH_OUT)
 
 
 def across_years(predictions: "gpd.GeoDataFrame", settings: EvaluationSettings) -> pd.DataFrame:
@@ -144,9 +166,10 @@ def across_years(predictions: "gpd.GeoDataFrame", settings: EvaluationSettings) 
         settings: confidence of the intervals.
 
     Returns:
-        Contract EVALUATION_METRICS without fire_year: scopes `pooled`, `fire` and `per_fire`.
+        Contract EVALUATION_METRICS without fire_year: scopes `pooled`, `fire` and `per_fire`, of windows that count.
     """
-    rows = predictions.assign(cluster_id=ground_clusters(predictions))
+    scored = counting(predictions)
+    rows = scored.assign(cluster_id=ground_clusters(scored))
     metrics = pd.DataFrame(_Judge(rows, settings).overall())
     return metrics[~metrics["metric"].isin(OF_RANKING) | (metrics["scope"] != POOLED)].reset_index(drop=True)
 

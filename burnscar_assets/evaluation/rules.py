@@ -177,9 +177,13 @@ def _best_scar_bound(frames: Sequence[FramePixels], edge: int) -> float | None:
 
 
 def best_mean_iou(frames: Sequence[FramePixels]) -> float:
-    """Mean IoU over fires with the threshold that is best for them; NaN if none has burnt pixels."""
+    """Mean IoU over fires with the threshold and bound of old scars of their rules; NaN if none has burnt pixels."""
     known = [frame for frame in frames if frame.counts[BURNT].any()]
-    return float(_mean_ious(known).max()) if known else math.nan
+    if not known:
+        return math.nan
+    edge = _best_edge(known)
+    scar_bound = _best_scar_bound(known, edge)
+    return float(_mean_ious([frame.under(scar_bound) for frame in known])[edge])
 
 
 def _fit(weights: NDArray[np.float64]) -> tuple[tuple[float, float], bool]:

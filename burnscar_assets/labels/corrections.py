@@ -1,4 +1,4 @@
-"""A person's words on labels: `corrections.gpkg` beside the world's settings, which QGIS edits.
+"""A person's words on labels: a GeoPackage beside the world's settings, `environment.corrections_file`, for QGIS.
 
 Its one layer has a row for each word: which fire, what is said of it, and, but for `out`, of which ground. What is said
 of ground changes the records that labels and burns are made from; `out` changes no label, and takes the fire out of

@@ -176,7 +176,8 @@ class _Writer:
         self._severity_ha: dict[str, float] = {}
         self._sampled = None if inputs.sample is None else SampledMap(inputs.sample)
         parts = ((block, self._inside(box)) for box, block in (self._blocks() if inputs.images.before else ()))
-        self._scars = MapScars(inputs.rules.scar_bound, parts, inputs.frame.resolution_m**2 / SQUARE_M_PER_HA)
+        pixel_ha, has_red = inputs.frame.resolution_m**2 / SQUARE_M_PER_HA, inputs.spec.sensor.has("red")
+        self._scars = MapScars(inputs.rules.scar_bound, parts, pixel_ha, has_red=has_red)
 
     def write(self, folder: Path) -> dict[str, Any]:
         """Write rasters and outlines; returns the record without `files`."""

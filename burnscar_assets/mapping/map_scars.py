@@ -17,13 +17,16 @@ class MapScars:
         bound: NBR before below which ground may be an old scar; None: there is no rule.
         blocks: all blocks of the map, each with (height, width) what of it is mapped.
         pixel_ha: area of a pixel, hectares.
+        has_red: whether the sensor has a red band.
     """
 
-    def __init__(self, bound: float | None, blocks: Iterable[tuple[MadeBlock, Mask]], pixel_ha: float) -> None:
-        self._bound, self._pixel_ha, self._refused = bound, pixel_ha, 0
+    def __init__(
+        self, bound: float | None, blocks: Iterable[tuple[MadeBlock, Mask]], pixel_ha: float, *, has_red: bool
+    ) -> None:
+        self._bound, self._pixel_ha, self._has_red, self._refused = bound, pixel_ha, has_red, 0
         total, self._has_before = change_counts(np.zeros(0, np.float32), np.zeros(0, bool)), False
         for block, inside in blocks if bound is not None else ():
-            ratios = _ratios(block)
+            ratios = self._ratios(block)
             if ratios is not None:
                 self._has_before = True
                 total += change_counts(dnbr(ratios.before, ratios.after), inside & ~ratios.water)
@@ -33,10 +36,16 @@ class MapScars:
         """(height, width) old scars of a block; None where there is no rule, or the map has no image before."""
         if not self._has_before:
             return None
-        ratios = _ratios(block)
+        ratios = self._ratios(block)
         if ratios is None:
             return np.zeros(block.validity.shape, dtype=bool)
         return ratios.old_scars(self._bound, self._mode)
+
+    def _ratios(self, block: MadeBlock) -> BurnRatios | None:
+        if not block.before.size:
+            return None
+        clear = block.before_clear & (block.validity == Validity.VALID)
+        return BurnRatios.of(block.before, block.after, clear, has_red=self._has_red)
 
     def count(self, refused: Mask) -> None:
         """Count what of a block the model calls burnt and the rule doesn't."""
@@ -56,9 +65,3 @@ class MapScars:
             return ["there is no image before, so that a scar of an earlier season may be taken for a fresh one"]
         said = "that the model calls burnt are mapped unburnt, as the image before shows the scar already"
         return [f"{self._refused * self._pixel_ha:,.1f} ha {said}"] if self._refused else []
-
-
-def _ratios(block: MadeBlock) -> BurnRatios | None:
-    if not block.before.size:
-        return None
-    return BurnRatios.of(block.before, block.after, block.before_clear & (block.validity == Validity.VALID))

@@ -52,19 +52,17 @@ class BurnRatios:
     water: Mask
 
     @classmethod
-    def of(cls, before: NDArray[np.generic], after: NDArray[np.generic], clear: Mask) -> "BurnRatios":
+    def of(cls, before: NDArray[np.generic], after: NDArray[np.generic], clear: Mask, *, has_red: bool) -> "BurnRatios":
         """Ratios of digital numbers.
 
         Args:
             before: (3, height, width) short-wave infrared, near infrared and red before the fire (`Sensor.shown`).
             after: the same after it.
             clear: (height, width) where both show the ground.
+            has_red: whether the sensor has a red band; near infrared is shown for it if not.
         """
         early, late = (np.where(clear, nbr(nir, swir), np.float32(np.nan)) for swir, nir, _ in (before, after))
-        # of a sensor without red, near infrared is shown for it
-        water = [
-            shows_water(nir, swir, None if np.array_equal(red, nir) else red) for swir, nir, red in (before, after)
-        ]
+        water = [shows_water(nir, swir, red if has_red else None) for swir, nir, red in (before, after)]
         return cls(early, late, water[0] | water[1])
 
     @cached_property
@@ -83,6 +81,10 @@ class BurnRatios:
             return np.zeros(self.before.shape, dtype=bool)
         hardly_changed = dnbr(self.before, self.after) - np.float32(mode) < LEAST_BURNED_DNBR
         return np.asarray((self.before < bound) & hardly_changed)
+
+    def scars_by_bound(self) -> Mask:
+        """(SCAR_BOUNDS, height, width) old scars by each bound, these pixels being a whole frame."""
+        return np.stack([self.old_scars(bound, self.mode) for bound in SCAR_BOUNDS])
 
 
 def change_counts(change: FloatArray, land: Mask) -> NDArray[np.int64]:

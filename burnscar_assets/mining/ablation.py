@@ -17,6 +17,7 @@ from burnscar_assets.classes import BURNT, CLASS_NAMES, Stratum
 from burnscar_assets.errors import InputError
 from burnscar_assets.evaluation.ground import ground_clusters
 from burnscar_assets.evaluation.metrics import Answers, cluster_intervals, weighted_metrics
+from burnscar_assets.evaluation.report import counting
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.contracts import PREDICTIONS
 from burnscar_assets.storage.paths import DataRoot
@@ -99,7 +100,7 @@ def compare_worlds(
         InputError: they have no window in common, or differ in what is true of one.
     """
     first, second = (
-        pd.concat([read_table(root, PREDICTIONS, year) for year in fire_years], ignore_index=True)
+        counting(pd.concat([read_table(root, PREDICTIONS, year) for year in fire_years], ignore_index=True))
         for root in (with_mined, without)
     )
     return compare_predictions(first, second, settings)

@@ -284,7 +284,7 @@ _MODELS = (
     replace(
         _CHECKPOINT,
         name="ensemble_checkpoint",
-        version="1",
+        version="2",
         kinds=frozenset({"numpy"}),
         module=".assets.setups",
         inputs=(
@@ -299,7 +299,7 @@ _MODELS = (
     ),
     StageSpec(
         name="evaluation_metrics",
-        version="18",
+        version="19",
         group="model",
         kinds=frozenset({"geoparquet"}),
         module=".assets.model",
@@ -307,8 +307,9 @@ _MODELS = (
             "checkpoint",
             # Whose champion served the season.
             Input("evaluation_metrics", Years.BEFORE, where=lambda world: not world.folds),
-            *(Input(name, Years.JUDGED) for name in ("windows", "tiles", "fire_perimeters", "fires_out")),
-            Input("fire_scenes", Years.LOOK_BACK),
+            *(Input(name, Years.JUDGED) for name in ("windows", "tiles", "fire_perimeters")),
+            # Validation fires of earlier years fix the rules of maps.
+            *(Input(name, Years.LOOK_BACK) for name in ("fires_out", "fire_scenes")),
         ),
         settings=("evaluation", "sampling.splits.margin_m", *_FOLDS, *_SEEN, *_FRAMES_ANSWERED),
         files=("evaluation.ecoregions",),
@@ -322,7 +323,7 @@ _MODELS = (
     ),
     StageSpec(
         name="setup_comparison",
-        version="8",
+        version="9",
         group="model",
         kinds=frozenset({"geoparquet"}),
         module=".assets.setups",

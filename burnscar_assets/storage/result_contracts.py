@@ -21,6 +21,7 @@ _PREDICTION_COLUMNS: Final = (
     Column("predicted", "string", "Model's class, by the threshold fixed on the validation split."),
     Column("nbr", "float", "Mean post-fire NBR of the window."),
     Column("baseline_predicted", "string", "Class by the NBR threshold tuned on the training split."),
+    Column("out", "bool", "Whether a person took the fire out of the scores; its windows are answered all the same."),
     Column("geometry", "geometry", "Footprint of the window."),
 )
 
@@ -64,7 +65,8 @@ EVALUATION_METRICS: Final = Table(
             "Of windows: `pooled`, `fire`, `per_fire` (over fires, each counted once), `fire_size`, "
             "`days_since_containment`, `ecoregion`, `stratum`, `label` (those whose label is certain), `land` (false "
             "alarms), "
-            "`calibrated` (after temperature scaling), `reliability`, or `cloudy` (windows that are in no other "
+            "`calibrated` (after temperature scaling), `reliability`, `pooled_with_out` (with windows of fires that a "
+            "person took out), or `cloudy` (windows that are in no other "
             "scope); of the champion of the year before: `season` (pooled), `season_fire`, `season_fire_size`, …, and "
             "`season_other_ecoregion` (windows whose ecoregion it has not seen); of its maps, `season_maps`",
         ),

@@ -38,6 +38,7 @@ def make_predictions(
                 "predicted": "burnt" if probability >= 0.5 else "unburnt",
                 "nbr": 0.3 - 0.5 * probability + generator.normal(0, 0.1),
                 "baseline_predicted": "burnt" if generator.random() < (0.7 if burnt else 0.3) else "unburnt",
+                "out": False,
                 "geometry": box(x_m := x_of(fire_id, cluster_id) + 400 * n, 0, x_m + 320, 320),
             }
         )

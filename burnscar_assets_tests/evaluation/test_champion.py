@@ -69,7 +69,9 @@ def of_maps(rules: Rules, threshold: float) -> Rules:
     return replace(rules, maps=MapRules(1.0, 0.0, threshold, FRAMES))
 
 
-def challenge_by_maps(root: DataRoot, champion_above: float, challenger_above: float) -> Champion:
+def challenge_by_maps(
+    root: DataRoot, champion_above: float, challenger_above: float, out: tuple[str, ...] = ()
+) -> Champion:
     """The champion's checkpoint against itself, with other thresholds of maps: windows can't tell them apart."""
     add_scenes(root, ("v", Split.VAL))
     champion, judged = crowned(root), load_report(root, 2020).held_out
@@ -81,12 +83,17 @@ def challenge_by_maps(root: DataRoot, champion_above: float, challenger_above: f
         root.checkpoint(2020), manifest, seen, of_maps(judged.rules, challenger_above),
         read_table(root, PREDICTIONS, 2020),
     )  # fmt: skip
-    return contest(spec_of(root), challenger, silent)
+    return contest(spec_of(root, fires_out=out), challenger, silent)
 
 
 def test_maps_of_validation_fires_decide_and_not_windows(world: DataRoot) -> None:
     refused = challenge_by_maps(world, -1.0, 1.0).refused
     assert refused is not None and "mean IoU of maps 0.000" in refused.reason and "1 validation fires" in refused.reason
+
+
+def test_maps_of_validation_fires_that_a_person_took_out_decide_nothing(world: DataRoot) -> None:
+    reign = challenge_by_maps(world, -1.0, 1.0, out=("v",)).reign
+    assert reign.weights_sha256 == OTHER and "F1 of burnt windows" in reign.reason
 
 
 def test_a_challenger_whose_maps_are_better_takes_its_place(world: DataRoot) -> None:

@@ -26,6 +26,7 @@ from burnscar_assets.evaluation.frame_pixels import BURNT, UNBURNT
 from burnscar_assets.evaluation.frames import predict_frame
 from burnscar_assets.evaluation.plots import plot_members
 from burnscar_assets.mapping.fire_scenes import read_fire_scenes
+from burnscar_assets.mapping.old_scars import SCAR_BOUNDS
 from burnscar_assets.models.baselines.trainer import train_baseline
 from burnscar_assets.models.ensemble import EnsemblePredictor
 from burnscar_assets.models.manifest import verify_checkpoint
@@ -140,6 +141,14 @@ def test_the_mixture_with_the_best_maps_is_chosen_and_of_equal_ones_the_most_eve
     assert chosen["good"] > chosen["bad"] and chosen[MEAN_IOU] == 1
     equal = choose(try_weights([answers_of(0.9, 0.9)], names), names)
     assert (equal["good"], equal["bad"]) == (0.5, 0.5)
+    # the one takes a scar for fresh, the other a greener pixel for burnt
+    truth = np.repeat(np.array([BURNT, UNBURNT, UNBURNT], np.uint8), (20, 10, 1))
+    answers = np.repeat(np.array([[0.5, 0.99, 0.1], [0.6, 0.5, 0.7]], np.float32), (20, 10, 1), axis=1)
+    scars = np.broadcast_to(np.arange(31) // 20 == 1, (len(SCAR_BOUNDS), 31)).copy()
+    scars[:, -1] = False
+    for known, weight in ((None, 0.1), (scars, 0.5)):
+        ruled = choose(try_weights([FramePredictions("f", answers, truth, known)], names), names)
+        assert ruled["good"] == weight and (ruled[MEAN_IOU] == 1) == (known is not None)
     no_fire = replace(answers_of(0.9, 0.9), truth=np.array([UNBURNT, UNBURNT], np.uint8))
     for frames in ([], [no_fire]):
         none = choose(try_weights(frames, names), names)

@@ -149,6 +149,26 @@ def test_cloudy_windows_are_told_beside_and_are_in_no_other_figure(world: DataRo
     assert card.count("Beside these, 4 cloudy windows, which no other figure counts: F1 of burnt") == 2
 
 
+def test_fires_that_a_person_took_out_are_answered_and_neither_scored_nor_fix_a_threshold(world: DataRoot) -> None:
+    before, rules = read_table(world, PREDICTIONS, 2020), load_report(world, 2020).held_out.rules
+    seen = read_table(world, WINDOWS, 2020)
+    validates = seen.loc[(seen["split"] == "val") & (seen["fire_id"].fillna("") != ""), "fire_id"].iloc[0]
+    scored = before.loc[before["fire_id"].fillna("") != "", "fire_id"].iloc[0]
+    report = evaluate(spec_of(world, fires_out=(validates, scored)))
+    after, metrics = read_table(world, PREDICTIONS, 2020), read_table(world, EVALUATION_METRICS, 2020)
+    pd.testing.assert_series_equal(before["burnt_probability"], after["burnt_probability"])
+    out = int((before["fire_id"] == scored).sum())
+    assert after["out"].sum() == out > 0 and report.summary.windows == len(before) - out
+    with_out = metrics[metrics["scope"] == "pooled_with_out"]
+    assert (with_out["windows"] == len(before)).all() and scored not in set(metrics["fire_id"])
+    now = report.held_out.rules
+    assert now.threshold == rules.threshold, "what trains is no score"
+    fixed = [one.decision.burnt + one.decision.unburnt for one in (rules, now)]
+    assert fixed[1] < fixed[0] and now.temperature.windows in (0, fixed[1])
+    card = (world.evaluation(2020) / "MODEL_CARD.md").read_text()
+    assert f"With fires that a person took out, {len(before)} windows: F1 of burnt" in card
+
+
 def test_cloud_over_windows_of_training_asks_for_another_training(world: DataRoot) -> None:
     train = read_table(world, WINDOWS, 2019).query("split == 'train'")["window_id"]
     cloud_over(world, {train.iloc[0]}, 0.5, 2019)

@@ -95,6 +95,13 @@ def test_rules_of_maps_are_fixed_on_validation_frames_kept_and_told(world: DataR
     assert card["maps"]["after"][0]["share"] > 0
 
 
+def test_validation_fires_that_a_person_took_out_fix_no_rule(world: DataRoot) -> None:
+    add_scenes(world, ("v", Split.VAL), ("t", Split.TEST))
+    evaluate(spec_of(world))
+    assert of_maps(world).fixed_on == FRAMES
+    assert of_maps(world, spec_of(world, fires_out=("v",))).note == "no validation fire has an image"
+
+
 def test_held_out_frames_are_scored_beside_baselines_on_the_same_pixels(world: DataRoot) -> None:
     add_scenes(world, ("v", Split.VAL), ("t", Split.TEST))
     report = evaluate(spec_of(world))

@@ -146,7 +146,7 @@ def scarred(number: int, *, fresh: bool) -> FramePixels:
     after = before.copy()
     after[:5] = -0.3
     ratios = BurnRatios(before, after, np.zeros(truth.shape, bool))
-    return FramePixels.of(f"f{number}", f"c{number}", probability, truth, 0.01, ratios)
+    return FramePixels.of(f"f{number}", f"c{number}", probability, truth, 0.01, ratios.scars_by_bound())
 
 
 def test_validation_fires_fix_the_bound_of_old_scars_and_whether_there_is_one() -> None:

@@ -55,6 +55,25 @@ def test_interval_contains_the_value_and_counts_have_none() -> None:
     assert np.isnan(value(metrics, "brier", BASELINE))
 
 
+def test_fires_that_a_person_took_out_are_in_no_figure_but_the_one_with_them() -> None:
+    every = make_predictions(fires=9)
+    told = every.assign(out=every.fire_id.isin(["fire1", "fire2"]))
+    metrics, without = (
+        evaluate_predictions(rows, SETTINGS, 2021, season=rows, beside={"cloudy": rows})
+        for rows in (told, every[~told["out"]])
+    )
+    beside = metrics.scope.isin(["pooled_with_out", "season_pooled_with_out"])
+    assert EVALUATION_METRICS.content_hash(metrics[~beside]) == EVALUATION_METRICS.content_hash(without)
+    of_all = evaluate_predictions(every, SETTINGS, 2021).query("scope == 'pooled'")
+    assert metrics[metrics.scope == "pooled_with_out"].value.tolist() == pytest.approx(
+        of_all.value.tolist(), nan_ok=True
+    )
+    assert summarise(told, metrics) == summarise(every[~told["out"]], without)
+    assert set(across_years(told, SETTINGS).fire_id) == {"", *(f"fire{n}" for n in (0, 3, 4, 5, 6, 7, 8))}
+    with pytest.raises(InputError, match="of fires that a person took out: leave one in"):
+        evaluate_predictions(every.assign(out=True), SETTINGS, 2021)
+
+
 def test_row_order_and_missing_fire_ids_do_not_matter() -> None:
     predictions = make_predictions()
     expected = EVALUATION_METRICS.content_hash(evaluate_predictions(predictions, SETTINGS, 2021))

@@ -8,12 +8,14 @@ import pandas as pd
 import pytest
 import shapely
 
+from burnscar_assets.environment import CONFIG_VARIABLE, corrections_file
 from burnscar_assets.errors import InputError
 from burnscar_assets.labels.corrections import LAYER, WORDS, read_corrections, write_corrections
 from burnscar_assets.labels.history import burn_history
 from burnscar_assets.labels.perimeters import clean_perimeters
 from burnscar_assets.settings import PerimeterSettings
 from burnscar_assets.storage.contracts import LABEL_DOUBTS, RELEASE_RECORDS
+from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import table_crs
 
 FIRE = shapely.box(0, 0, 1000, 1000)
@@ -26,6 +28,19 @@ def said(tmp_path: Path, *words: dict[str, Any], crs: str | None = "EPSG:3310", 
     rows = [{"word": "", "fire_id": "A", "fire_year": 2020, "geometry": FIRE} | one for one in words]
     gpd.GeoDataFrame(rows, geometry="geometry", crs=crs).to_file(path, layer=layer, driver="GPKG")
     return path
+
+
+def test_worlds_whose_settings_lie_in_one_folder_have_a_file_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, places = DataRoot(tmp_path / "data"), []
+    for chosen in ("north.yaml", "south.yaml", "data/world.yaml"):
+        monkeypatch.setenv(CONFIG_VARIABLE, str(tmp_path / chosen))
+        places.append(corrections_file(root))
+    monkeypatch.setenv(CONFIG_VARIABLE, "demo")
+    in_root = root.path / "corrections.gpkg"
+    assert places == [tmp_path / "north.corrections.gpkg", tmp_path / "south.corrections.gpkg", in_root]
+    assert corrections_file(root) == in_root, "shipped settings are nobody's own"
 
 
 def records() -> gpd.GeoDataFrame:

@@ -61,8 +61,17 @@ def test_where_one_image_does_not_show_the_ground_nothing_is_known_of_a_scar() -
     dark = np.stack([np.full((40, 40), value, np.uint16) for value in (3000, 2000, 1000)])
     clear = np.ones((40, 40), bool)
     clear[:5] = False
-    found = BurnRatios.of(dark, dark, clear)
+    found = BurnRatios.of(dark, dark, clear, has_red=True)
     np.testing.assert_array_equal(found.old_scars(0.0, found.mode), clear)
+
+
+def test_without_a_red_band_dark_ground_is_water_and_near_infrared_is_no_red() -> None:
+    swir, nir = np.full((40, 40), 300, np.uint16), np.full((40, 40), 400, np.uint16)
+    swir[:5], nir[:5] = 2000, 3000
+    shown = np.stack([swir, nir, nir])
+    for has_red in (True, False):
+        found = BurnRatios.of(shown, shown, np.ones((40, 40), bool), has_red=has_red)
+        assert found.water[5:].all() != has_red and not found.water[:5].any()
 
 
 @pytest.fixture

@@ -143,9 +143,23 @@ def test_a_fire_that_a_person_took_out_makes_stale_the_metrics_of_its_year_alone
         assert not [told for told in opened.planner.observe() if "corrections" in told]
         found = stale(opened) & {*pairs("line/checkpoint", "line/evaluation_metrics")}
         assert found == {Pair("line/evaluation_metrics", 2020)}
+        (asked,), cursor = look(root, opened, None)
+        assert (asked.partition_key, asked.asset_selection) == ("2020", [dg.AssetKey(["line", "evaluation_metrics"])])
+        assert look(root, opened, cursor) == ([], cursor), "it is asked for once"
         make(opened, [*found])
         told = json.loads(root.setup("line").spec("evaluation", 2020).read_text())
         assert told["fires_out"] == [fire["fire_id"].iloc[0]]
+        rows.assign(word="").to_file(corrections_file(root), layer=LAYER, driver="GPKG")
+        (again,), _ = look(root, opened, cursor)
+        assert again.asset_selection == asked.asset_selection and again.run_key != asked.run_key
+
+
+def look(root: DataRoot, opened: Runner, cursor: str | None) -> tuple[list[dg.RunRequest], str | None]:
+    """What the sensor that looks at corrections asks for, and what it remembers."""
+    definitions = build_definitions(load_settings(root.world_file), root)
+    context = dg.build_sensor_context(opened.planner.instance, cursor, definitions=definitions)
+    told = definitions.resolve_sensor_def("source_watch").evaluate_tick(context)
+    return list(told.run_requests or ()), told.cursor
 
 
 @pytest.mark.slow

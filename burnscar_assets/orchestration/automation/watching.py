@@ -13,7 +13,7 @@ from burnscar_assets.clock import is_within
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.runs import run_tags
-from burnscar_assets.orchestration.staleness import EventLog, stale_pairs
+from burnscar_assets.orchestration.staleness import EventLog, StalePair, stale_pairs
 
 TICK_S = 30
 """How often a sensor wakes, in seconds, unless it is to look at its source more often."""
@@ -82,9 +82,14 @@ def count_failure(
 
 def are_stale(world: World, context: dg.SensorEvaluationContext, pairs: Iterable[Pair]) -> list[Pair]:
     """Those of the pairs that are stale or missing."""
+    return [found.pair for found in find_stale(world, context, pairs)]
+
+
+def find_stale(world: World, context: dg.SensorEvaluationContext, pairs: Iterable[Pair]) -> list[StalePair]:
+    """The same, with what makes each of them stale."""
     assert context.repository_def is not None  # noqa: S101 - Dagster gives it to every sensor of a code location
     log = EventLog(context.repository_def.asset_graph, context.instance)
-    return [found.pair for found in stale_pairs(world, log, pairs, explain=False)]
+    return stale_pairs(world, log, pairs, explain=False)
 
 
 def run_of(world: World, pairs: list[Pair], run_key: str) -> dg.RunRequest:

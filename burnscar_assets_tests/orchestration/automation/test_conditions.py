@@ -129,8 +129,9 @@ def test_sources_that_nobody_has_looked_at_are_looked_at_by_a_sensor(daemon: Dae
     for asset in LABELS:
         daemon.make(asset, 2020)
     assert daemon.tick() == set()
-    look = daemon.definitions().resolve_sensor_def("source_watch")
-    look(dg.build_sensor_context(instance=daemon.instance))
+    definitions = daemon.definitions()
+    look = definitions.resolve_sensor_def("source_watch")
+    look(dg.build_sensor_context(instance=daemon.instance, definitions=definitions))
     assert daemon.tick() == {Pair(stage, 2020) for stage in FOLLOWING}
 
 
