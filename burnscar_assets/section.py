@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from burnscar_assets.errors import SettingsError
 from burnscar_assets.network.masking import masked
@@ -29,6 +29,15 @@ class Section(BaseModel):
     def digest(self) -> str:
         """Short hash of the decisive values."""
         return hashlib.sha256(json.dumps(self.decisive(), sort_keys=True).encode()).hexdigest()[:12]
+
+
+class Producer(Section):
+    """Who makes images or perimeters, and what has to be said of them."""
+
+    name: str = Field(min_length=1, description="Who.")
+    url: str = Field(description="Address of a page about it.")
+    terms: str | None = Field(None, description="Address of the terms of use; empty: they are to be looked up at url.")
+    credit: str = Field(min_length=1, description="What has to be said; {year} becomes that of the last image.")
 
 
 def read_named(path: Path, kind: str, section: type[Named]) -> Named:

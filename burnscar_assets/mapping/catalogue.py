@@ -40,12 +40,6 @@ SIMULATED: Final = "SIMULATED imagery: no observation of the Earth. "
 _LOCK: Final = ".catalog.lock"
 _SUMMED: Final = ("burnscar:sensor", "burnscar:setup", "burnscar:simulated", "gsd", "proj:code")
 _US: Final = {"name": "burnscar_assets", "roles": ["processor"], "description": "Mapped burned ground."}
-_FRAP: Final = {
-    "name": "CAL FIRE FRAP",
-    "roles": ["licensor", "producer"],
-    "url": "https://frap.fire.ca.gov",
-    "description": "Official fire perimeters, CC BY 4.0.",
-}
 _TIMES: Final = ("datetime", "start_datetime", "end_datetime")
 _TIME: Final = pa.timestamp("us", tz="UTC")
 _LINK: Final = pa.struct([(name, pa.string()) for name in ("href", "rel", "type")])
@@ -115,14 +109,14 @@ def collection(folder: Path, maps: Sequence[Path], *, title: str, simulated: boo
         "and weights are told on the page beside each item.",
         "keywords": ["burned area", "wildfire", *(["simulated"] if simulated else [])],
         "license": "other",
-        "providers": _providers(items, simulated),
+        "providers": _providers(items),
         "extent": {"spatial": {"bbox": [whole]}, "temporal": {"interval": [[min(starts), max(ends)]]}},
         "summaries": {name: found for name in _SUMMED if (found := _values(name, items))},
         "links": [
             link("root", f"../{CATALOGUE_FILE}", JSON_TYPE),
             link("parent", f"../{CATALOGUE_FILE}", JSON_TYPE),
             link("self", f"./{COLLECTION_FILE}", JSON_TYPE),
-            *_terms(items, simulated),
+            *_terms(items),
             *(link("item", f"./{_quoted(path)}/{ITEM_FILE}", GEOJSON_TYPE) for path, _ in items),
         ],
     }
@@ -194,20 +188,16 @@ def _moved(content: StacDict, folder: Path, place: Path) -> StacDict:
     return content | {"links": links} | ({"assets": assets} if assets else {})
 
 
-def _providers(items: Sequence[tuple[Path, StacDict]], simulated: bool) -> list[StacDict]:
-    """Whose work the maps contain; of simulated ones nobody's but ours."""
-    if simulated:
-        return [_US]
-    official = any("FRAP" in str(item["properties"].get("burnscar:source")).upper() for _, item in items)
-    of_imagery = [one for _, item in items for one in item["properties"].get("providers", [])]
-    unique = {one["name"]: one for one in of_imagery}
-    return [*(unique[name] for name in sorted(unique)), *([_FRAP] if official else []), _US]
+def _providers(items: Sequence[tuple[Path, StacDict]]) -> list[StacDict]:
+    """Whose work the maps contain: of imagery and perimeters, each once, and ours."""
+    unique = {one["name"]: one for _, item in items for one in item["properties"].get("providers", [])}
+    return [*(unique[name] for name in sorted(unique)), _US]
 
 
-def _terms(items: Sequence[tuple[Path, StacDict]], simulated: bool) -> list[StacDict]:
-    """Links to the terms of the imagery that the maps contain, each once."""
+def _terms(items: Sequence[tuple[Path, StacDict]]) -> list[StacDict]:
+    """Links to the terms of what the maps contain, each once."""
     found = {one["href"]: one for _, item in items for one in item["links"] if one["rel"] == "license"}
-    return [] if simulated else [found[href] for href in sorted(found)]
+    return [found[href] for href in sorted(found)]
 
 
 def _values(name: str, items: Sequence[tuple[Path, StacDict]]) -> list[Any]:

@@ -18,7 +18,9 @@ from burnscar_assets.mapping.spec import MapTask
 from burnscar_assets.network.masking import mask_address
 from burnscar_assets.sampling.clusters import fire_clusters, fire_splits
 from burnscar_assets.sampling.folds import ground_of
+from burnscar_assets.section import Producer
 from burnscar_assets.settings import Settings
+from burnscar_assets.sources.load import load_source
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS, WINDOWS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table
@@ -49,7 +51,11 @@ def judged_fires(settings: Settings, root: DataRoot, fire_year: int, splits: Seq
 
 
 def task_of(fire: pd.Series, folder: Path, work: Path, settings: Settings, source: str | None = None) -> MapTask:
-    """The map of a fire (a row of its perimeters in EPSG:4326), from imagery after its containment."""
+    """The map of a fire (a row of its perimeters in EPSG:4326), from imagery after its containment.
+
+    Raises:
+        SettingsError: the file of its label source is gone.
+    """
     name = safe_name(str(fire["fire_id"]))
     contained = fire["containment_date"]
     (first, last), (near, far) = settings.windows.days_after, settings.windows.days_before
@@ -73,7 +79,14 @@ def task_of(fire: pd.Series, folder: Path, work: Path, settings: Settings, sourc
         fire_id=str(fire["fire_id"]),
         fire_year=int(fire["fire_year"]),
         simulated_perimeter=bool(fire["simulated"]),
+        perimeter_producer=None if fire["simulated"] else _producer(str(fire["source"]), settings),
     )
+
+
+def _producer(source: str, settings: Settings) -> Producer | None:
+    """Who publishes the perimeters of a label source: one of the settings, or that of the season."""
+    named = {one.name: one for one in (each.label_source for each in settings.release.every)}
+    return (named.get(source) or load_source(source)).producer
 
 
 def safe_name(name: str) -> str:

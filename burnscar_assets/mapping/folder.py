@@ -46,7 +46,7 @@ from burnscar_assets.models.manifest import CheckpointManifest
 from burnscar_assets.storage.atomic import atomic_folder, read_json, storage_errors, write_json
 from burnscar_assets.storage.hashing import hash_file, hash_json
 
-FORMAT: Final = 7
+FORMAT: Final = 8
 """Raised when the same inputs come to give another folder."""
 
 NO_OFFSET: Final = (
@@ -297,6 +297,7 @@ class _Writer:
             "start": f"{task.start:%Y-%m-%d}",
             "end": f"{task.end - timedelta(seconds=1):%Y-%m-%d}",
             "source": task.source,
+            "perimeter_producer": None if task.perimeter_producer is None else task.perimeter_producer.model_dump(),
             "simulated": inputs.simulated,
             "crs": f"EPSG:{self._frame.epsg}",
             "transform": list(self._frame.transform)[:6],

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from burnscar_assets.mapping.scenes import TimeSpan
 from burnscar_assets.mapping.settings import MappingSettings
 from burnscar_assets.process import ProcessSpec
+from burnscar_assets.section import Producer
 from burnscar_assets.sensors.load import default_sensor
 from burnscar_assets.sensors.sensor import Sensor
 from burnscar_assets.settings import ImagerySettings
@@ -40,6 +41,9 @@ class MapTask(BaseModel):
     fire_id: str | None = Field(None, description="The fire whose perimeter the area is; empty: an area of interest.")
     fire_year: int | None = Field(None, description="Its fire year.")
     simulated_perimeter: bool = Field(False, description="Whether the perimeter is simulated.")
+    perimeter_producer: Producer | None = Field(
+        None, description="Who publishes the perimeter; empty: nobody is named."
+    )
 
     @property
     def geometry(self) -> shapely.Geometry:

@@ -96,10 +96,12 @@ def map_item(record: Mapping[str, Any], frame: Frame, folder: Path, place: Path)
         "burnscar:area_ha": record["area_ha"],
     }
     imagery = record["imagery"]
-    producer = {} if record["simulated"] else imagery["producer"] or {}
-    if producer:
-        properties["providers"] = [_provider(producer, imagery["sensor"])]
-    terms = producer.get("terms")
+    contained = {"Official fire perimeters.": record["perimeter_producer"]}
+    if not record["simulated"]:
+        contained = {f"{imagery['sensor']} imagery.": imagery["producer"]} | contained
+    producers = {what: by for what, by in contained.items() if by}
+    if producers:
+        properties["providers"] = [_provider(by, what) for what, by in producers.items()]
     sums = {name: _file(folder / name, sha256) for name, sha256 in sorted(record["files"].items())}
     return {
         "type": "Feature",
@@ -115,7 +117,11 @@ def map_item(record: Mapping[str, Any], frame: Frame, folder: Path, place: Path)
             link("parent", f"../{COLLECTION_FILE}", JSON_TYPE),
             link("collection", f"../{COLLECTION_FILE}", JSON_TYPE),
             link("self", f"./{ITEM_FILE}", GEOJSON_TYPE),
-            *([link("license", terms, "text/html", title=f"{producer['name']}: terms of use")] if terms else []),
+            *(
+                link("license", by["terms"], "text/html", title=f"{by['name']}: terms of use")
+                for by in producers.values()
+                if by["terms"]
+            ),
         ],
         "assets": {
             name: _asset(name, frame, imagery["shown"]) | sums.get(name, {}) for name in sorted({*sums, MAP_FILE})
@@ -123,10 +129,14 @@ def map_item(record: Mapping[str, Any], frame: Frame, folder: Path, place: Path)
     }
 
 
-def _provider(producer: Mapping[str, str], sensor: str) -> StacDict:
-    """Who made the imagery, as STAC has it."""
-    roles = ["licensor", "producer"]
-    return {"name": producer["name"], "roles": roles, "url": producer["url"], "description": f"{sensor} imagery."}
+def _provider(producer: Mapping[str, str], what: str) -> StacDict:
+    """Who made something that the map contains, as STAC has it."""
+    return {
+        "name": producer["name"],
+        "roles": ["licensor", "producer"],
+        "url": producer["url"],
+        "description": what,
+    }
 
 
 def link(rel: str, href: str, media_type: str, **more: str) -> StacDict:

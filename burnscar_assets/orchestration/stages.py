@@ -341,7 +341,7 @@ _MODELS = (
 _MAPS = (
     StageSpec(
         name="burned_area_maps",
-        version="13",
+        version="14",
         group="maps",
         kinds=frozenset({"cog", "stac", "geoparquet"}),
         module=".assets.maps",
@@ -363,7 +363,7 @@ _MAPS = (
     ),
     StageSpec(
         name="in_season_maps",
-        version="14",
+        version="15",
         group="in_season",
         kinds=frozenset({"cog", "stac", "geoparquet"}),
         module=".assets.in_season",

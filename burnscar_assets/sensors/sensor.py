@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from burnscar_assets.section import Section
+from burnscar_assets.section import Producer, Section
 
 Role = Literal[
     "coastal", "blue", "green", "red", "rededge1", "rededge2", "rededge3", "nir", "nir_narrow", "water_vapour", "swir1",
@@ -63,15 +63,6 @@ class ClearGround(Section):
     )
     asset: str = Field(min_length=1, description="What the file is called, as a band is.")
     metres: float = Field(gt=0, le=10_000, description="Its ground sampling distance, in metres.")
-
-
-class Producer(Section):
-    """Who makes a sensor's images, and what has to be said of them."""
-
-    name: str = Field(min_length=1, description="Who.")
-    url: str = Field(description="Address of a page about it.")
-    terms: str | None = Field(None, description="Address of the terms of use.")
-    credit: str = Field(min_length=1, description="What has to be said; {year} becomes that of the last image.")
 
 
 class Sensor(Section):

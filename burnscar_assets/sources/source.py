@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from burnscar_assets.labels.dates import FIRST_YEAR
 from burnscar_assets.plausible import LAST_YEAR
-from burnscar_assets.section import Section
+from burnscar_assets.section import Producer, Section
 
 Kind = Literal["fire", "prescribed", "other"]
 """Wildfire, prescribed burn, or ground that burned for a reason that isn't known: a burn, but no label."""
@@ -191,15 +191,6 @@ class LayerNames(Section):
     @classmethod
     def _is_an_expression(cls, value: str | None) -> str | None:
         return _pattern(value)
-
-
-class Producer(Section):
-    """Who publishes a source, and what has to be said of it."""
-
-    name: str = Field(min_length=1, description="Who.")
-    url: str = Field(description="Address of a page about it.")
-    licence: str = Field(min_length=1, description="Licence of the data.")
-    credit: str = Field(min_length=1, description="What has to be said.")
 
 
 class Outline(Section):

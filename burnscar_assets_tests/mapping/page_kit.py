@@ -171,7 +171,8 @@ def _record(
     files = sorted(path for path in folder.iterdir() if path.is_file())
     return {
         "fire_id": folder.name, "fire_name": name, "fire_year": 2021, "aoi_name": None,
-        "start": "2021-08-14", "end": "2021-09-13", "source": "FRAP release 24.1", "simulated": True,
+        "start": "2021-08-14", "end": "2021-09-13", "source": "release 24.1", "simulated": True,
+        "perimeter_producer": None,
         "imagery": default_sensor().told(),
         "crs": crs, "transform": list(transform)[:6], "shape": list(size), "resolution_m": PIXEL_M,
         "setup": "spectral-32", "checkpoint": {"fire_year": 2021, "weights_sha256": "ab12" * 16},

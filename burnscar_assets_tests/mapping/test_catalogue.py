@@ -26,6 +26,7 @@ from burnscar_assets.mapping.pages.site import write_pages
 from burnscar_assets.mapping.severity import SEVERITY_CLASSES
 from burnscar_assets.mapping.stac import map_item
 from burnscar_assets.sensors.load import default_sensor
+from burnscar_assets.sources.load import load_source
 from burnscar_assets_tests.mapping.catalogue_kit import check_whole
 from burnscar_assets_tests.mapping.page_kit import make_map
 
@@ -44,7 +45,12 @@ def maps(tmp_path: Path) -> Path:
     names = {"fire_year=2020": ("b", "c"), "fire_year=2021": ("d",), "in_season=2021": ("e",), "aoi": ("home",)}
     for folder in FOLDERS:
         for seed, name in enumerate(names[folder]):
-            make_map(made / folder / name, seed=seed, size=(40, 40), simulated=folder == "aoi", before=seed == 0)
+            source = {"fire_year=2020": "frap", "fire_year=2021": "mtbs"}.get(folder)
+            producer = None if source is None else load_source(source).producer
+            make_map(
+                made / folder / name, seed=seed, size=(40, 40), simulated=folder == "aoi", before=seed == 0,
+                perimeter_producer=producer and producer.model_dump(),
+            )  # fmt: skip
         write_pages(made / folder, title=f"Maps of {folder}", simulated=False)
     return Path(shutil.move(made, tmp_path / "moved"))
 
@@ -63,9 +69,13 @@ def test_a_client_finds_every_file_from_the_catalogue(maps: Path) -> None:
     assert set(children) == set(FOLDERS.values())
     assert "SIMULATED" in children["burned-area-aoi"].description
     assert "SIMULATED" not in children["burned-area-2020"].description
-    producers = {provider.name for provider in children["burned-area-2020"].providers or ()}
-    assert producers == {"Copernicus, European Space Agency", "CAL FIRE FRAP", "burnscar_assets"}
-    assert [provider.name for provider in children["burned-area-aoi"].providers or ()] == ["burnscar_assets"]
+    producers = {name: [provider.name for provider in child.providers or ()] for name, child in children.items()}
+    imagery = "Copernicus, European Space Agency"
+    assert producers["burned-area-2020"] == ["CAL FIRE FRAP", imagery, "burnscar_assets"]
+    mtbs = "Monitoring Trends in Burn Severity (USGS, USDA Forest Service)"
+    assert producers["burned-area-2021"] == [imagery, mtbs, "burnscar_assets"]
+    assert producers["burned-area-in-season-2021"] == [imagery, "burnscar_assets"]
+    assert producers["burned-area-aoi"] == ["burnscar_assets"]
     for link in catalogue.links + [link for child in children.values() for link in child.links]:
         assert not Path(str(link.get_href() or "")).is_absolute() or link.rel == "self"
 
@@ -85,10 +95,12 @@ def test_all_of_it_is_valid(maps: Path) -> None:
 def test_an_item_names_its_collection_and_terms_and_has_the_four_links(maps: Path) -> None:
     item = json.loads((maps / "fire_year=2020" / "b" / "item.json").read_text())
     assert item["collection"] == "burned-area-2020"
-    assert {link["rel"]: link["href"] for link in item["links"]} == {
-        "root": "../../catalog.json", "parent": "../collection.json", "collection": "../collection.json",
-        "self": "./item.json", "license": default_sensor().producer.terms,
-    }  # fmt: skip
+    links = [(link["rel"], link["href"]) for link in item["links"]]
+    terms = [default_sensor().producer.terms, load_source("frap").producer.terms]
+    assert links == [
+        ("root", "../../catalog.json"), ("parent", "../collection.json"), ("collection", "../collection.json"),
+        ("self", "./item.json"), *(("license", address) for address in terms),
+    ]  # fmt: skip
 
 
 def test_rasters_say_what_their_pixels_are(maps: Path) -> None:
@@ -180,7 +192,7 @@ class SmallMap:
         days = {"start": f"2021-08-{self.day:02}", "end": f"2021-09-{self.day:02}"}
         record: dict[str, Any] = {
             **days, "fire_name": None, "aoi_name": "a", "simulated": True, "source": "a test", "setup": "s",
-            "checkpoint": {"weights_sha256": "ab"}, "area_ha": area,
+            "checkpoint": {"weights_sha256": "ab"}, "area_ha": area, "perimeter_producer": None,
             "imagery": default_sensor().told(),
             "files": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()},
         }  # fmt: skip

@@ -22,9 +22,10 @@ from rasterio.transform import Affine, from_origin
 
 from burnscar_assets.mapping.pages.drawing import path_of, picture_shape, svg_path, to_pixels
 from burnscar_assets.mapping.pages.index import Standings
-from burnscar_assets.mapping.pages.page import north_degrees
+from burnscar_assets.mapping.pages.page import licences, north_degrees
 from burnscar_assets.mapping.pages.records import Grid, Unmapped, read_map
 from burnscar_assets.mapping.pages.site import link_doubts, write_pages, write_standings
+from burnscar_assets.sources.load import load_source
 from burnscar_assets_tests.mapping.page_kit import make_map
 
 TITLE = "Burned area, fire year 2021"
@@ -121,7 +122,26 @@ def test_simulated_imagery_is_told_though_only_the_map_knows(year: Path) -> None
     make_map(real / "R1", simulated=False, size=(40, 40))
     write_pages(real, title="2020", simulated=False)
     text = Page(real / "R1" / "index.html").text
-    assert "Simulated" not in text and "Copernicus Sentinel data 2021" in text and "CC BY 4.0" in text
+    assert "Simulated" not in text and "Copernicus Sentinel data 2021" in text
+
+
+@pytest.mark.parametrize(
+    ("source", "credit"),
+    [
+        ("frap", "Official perimeter: CAL FIRE FRAP, CC BY 4.0. Terms of use: https://creativecommons.org/"),
+        ("mtbs", "MTBS (USGS EROS and USDA Forest Service GTAC). Look its terms of use up at https://www.mtbs.gov"),
+    ],
+)
+def test_credit_for_the_perimeter_is_what_its_source_says(tmp_path: Path, source: str, credit: str) -> None:
+    producer = load_source(source).producer
+    assert producer is not None
+    for simulated in (True, False):
+        made = make_map(
+            tmp_path / f"{simulated}", size=(40, 40), simulated=simulated, perimeter_producer=producer.model_dump()
+        )
+        assert any(credit in line for line in licences(read_map(made).record, simulated=simulated))
+    nobody = make_map(tmp_path / "nobody", size=(40, 40), simulated=False, source="FRAP's, by its name alone")
+    assert not any("perimeter" in line.lower() for line in licences(read_map(nobody).record, simulated=False))
 
 
 def test_without_a_before_image_there_is_no_swipe_and_no_severity(year: Path) -> None:

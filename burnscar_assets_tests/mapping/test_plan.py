@@ -1,21 +1,24 @@
 """Which fires of a year are mapped, and which checkpoint maps an area of interest."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import geopandas as gpd
+import pandas as pd
 import pytest
 import shapely
+import yaml
 
 from burnscar_assets.classes import Split
 from burnscar_assets.environment import CONFIGS_DIR
 from burnscar_assets.errors import InputError, MissingDataError
 from burnscar_assets.evaluation.champion_record import champion_folder
 from burnscar_assets.mapping.aoi import read_aoi
-from burnscar_assets.mapping.fires import held_out_fires, safe_name, source_of
+from burnscar_assets.mapping.fires import held_out_fires, safe_name, source_of, task_of
 from burnscar_assets.mapping.plan import AoiRequest, _checkpoint_year, plan_aoi
 from burnscar_assets.mapping.settings import MappingSettings
 from burnscar_assets.sampling.splits import SplitMap
-from burnscar_assets.settings import load_settings
+from burnscar_assets.settings import Settings, load_settings
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import table_crs, write_table
@@ -69,6 +72,29 @@ def test_names_become_folders_wherever_they_come_from() -> None:
     with pytest.raises(InputError, match="no name for a folder"):
         safe_name("../..")
     assert source_of(SETTINGS) == "simulated perimeters, fire_simulated_gdb.zip"
+
+
+def test_credit_is_that_of_the_source_that_the_fire_is_from(tmp_path: Path) -> None:
+    own = tmp_path / "agency.yaml"
+    producer = {"name": "The agency", "url": "https://agency.example", "credit": "Drawn by the agency."}
+    own.write_text(yaml.safe_dump({"title": "Agency", "producer": producer, "fields": {"start": "BEGAN"}}))
+    further = {"source": "own.gpkg", "format": str(own)}
+    content = yaml.safe_load((CONFIGS_DIR / "demo.yaml").read_text())
+    content["release"] |= {"format": "mtbs", "further": [further]}
+    world = Settings.model_validate(content)
+    day = datetime(2020, 8, 1, tzinfo=UTC)
+    fire = {"fire_id": "f1", "fire_name": "F", "fire_year": 2020, "alarm_date": day, "containment_date": day}
+    fire |= {"geometry": shapely.box(-120, 38, -119.9, 38.1)}
+
+    def named(source: str, *, simulated: bool = False) -> str | None:
+        row = pd.Series(fire | {"source": source, "simulated": simulated})
+        found = task_of(row, tmp_path, tmp_path, world).perimeter_producer
+        return None if found is None else found.name
+
+    assert named("mtbs") == "Monitoring Trends in Burn Severity (USGS, USDA Forest Service)"
+    assert named("agency") == "The agency", "the source's file lies elsewhere than the shipped ones"
+    assert named("wfigs") == "National Interagency Fire Center, WFIGS", "the season's, which no setting names"
+    assert named("mtbs", simulated=True) is None
 
 
 def test_windows_always_share_what_the_settings_say() -> None:

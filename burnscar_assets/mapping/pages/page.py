@@ -286,8 +286,9 @@ def licences(record: MapRecord, *, simulated: bool) -> list[str]:
         lines = ["Imagery simulated by burnscar_assets: no observation of the Earth."]
     else:
         lines = [f"Imagery: {record.imagery.sensor}." if producer is None else producer.credit.replace("{year}", year)]
-    if "FRAP" in record.source.upper() and not simulated:
-        lines.append("Official perimeter: CAL FIRE FRAP, CC BY 4.0.")
+    if drawn_by := record.perimeter_producer:
+        terms = f"Terms of use: {drawn_by.terms}" if drawn_by.terms else f"Look its terms of use up at {drawn_by.url}"
+        lines.append(f"{drawn_by.credit} {terms}")
     return [*lines, record.checkpoint.notice] if record.checkpoint.notice else lines
 
 

@@ -22,8 +22,8 @@ from burnscar_assets.errors import InputError
 from burnscar_assets.mapping.area import Area
 from burnscar_assets.mapping.rasters import PROBABILITY
 from burnscar_assets.mapping.spec import MAP_FILE
+from burnscar_assets.section import Producer
 from burnscar_assets.sensors.load import default_sensor
-from burnscar_assets.sensors.sensor import Producer
 from burnscar_assets.storage.atomic import read_json, write_if_changed
 
 PAGE_FILE: Final = "index.html"
@@ -125,6 +125,7 @@ class MapRecord(_Part):
     start: str
     end: str
     source: str
+    perimeter_producer: Producer | None = None
     simulated: bool
     imagery: Imagery = Field(default_factory=Imagery)
     setup: str | None = None
