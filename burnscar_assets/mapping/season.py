@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import geopandas as gpd
+import pandas as pd
 from pydantic import Field
 
 from burnscar_assets.crs import GEOGRAPHIC_CRS
@@ -24,6 +25,7 @@ from burnscar_assets.process import Report, run_stage, step_reports
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.settings import Settings
 from burnscar_assets.setups import OWN
+from burnscar_assets.sources.load import load_source
 from burnscar_assets.storage.atomic import storage_errors
 from burnscar_assets.storage.changes import replace_table
 from burnscar_assets.storage.contracts import IN_SEASON_MAPS, IN_SEASON_PERIMETERS
@@ -60,13 +62,15 @@ def plan_season(settings: Settings, root: DataRoot, fire_year: int, look_back_ye
         **common_of(settings, root, chosen, OWN),
         season=fire_year,
         reference=reference_of(settings),
-        tasks=tuple(
-            task_of(fire, folder, work, settings, f"in-season perimeter, {fire['source']} {fire['incident_id']}")
-            for _, fire in fires.iterrows()
-        ),
+        tasks=tuple(task_of(fire, folder, work, settings, _named(fire)) for _, fire in fires.iterrows()),
         title=f"Burned area in season, fire year {fire_year}",
         pages=folder,
     )
+
+
+def _named(fire: pd.Series) -> str:
+    """What the map's page says its perimeter is."""
+    return f"in-season perimeter, {load_source(fire['source']).title} {fire['incident_id']}"
 
 
 def checkpoint_before(root: DataRoot, fire_year: int, look_back_years: int) -> int | None:
