@@ -37,7 +37,8 @@ def one_fire() -> gpd.GeoDataFrame:
     row = {name: [""] for name in FIRE_PERIMETERS.column_names}
     row |= {"fire_id": ["f1"], "fire_year": [2020], "cause": [1], "c_method": [1], "flags": [[]], "simulated": [False]}
     row |= {"alarm_date": ["2020-08-01"], "containment_date": ["2020-08-09"], "area_ha": [50.0]}
-    row |= {"reported_area_ha": [50.0], "geometry": [Point(-90_000, 60_000).buffer(400)]}
+    row |= {"reported_area_ha": [50.0], "end_precision_days": [1.0]}
+    row |= {"geometry": [Point(-90_000, 60_000).buffer(400)]}
     return FIRE_PERIMETERS.conform(gpd.GeoDataFrame(row, crs="EPSG:3310"))
 
 
