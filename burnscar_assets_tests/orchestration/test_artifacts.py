@@ -176,7 +176,7 @@ def test_a_season_judged_by_another_checkpoint_than_the_champion_is_to_be_judged
     monkeypatch.delenv(STORE_VARIABLE)
     root, pair = world.root, Pair("evaluation_metrics", 2020)
     crown(root, 2020, "c" * 64)
-    for table in (EVALUATION_METRICS, PREDICTIONS, SEASON_PREDICTIONS):
+    for table in (EVALUATION_METRICS, MAP_SCORES, PREDICTIONS, SEASON_PREDICTIONS):
         write_table(root, table, table.empty(), 2020)
     judged = {"checkpoint_year": 2019, "weights_sha256": "a" * 64}
     for told, champion, said in (
