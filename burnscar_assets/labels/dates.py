@@ -5,6 +5,7 @@ California, so one fire read from both must not differ by a day. Days are kept a
 """
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Final
 
 import pandas as pd
@@ -73,14 +74,23 @@ def days_written(column: pd.Series, form: str, label: str, field: str) -> pd.Ser
         InputError: text that is written otherwise.
     """
     text = column.str.strip().replace("", pd.NA)
-    days = pd.to_datetime(text, format=form, errors="coerce").astype("datetime64[us]").dt.normalize()
-    bad = text[text.notna() & days.isna()]
+    moments = pd.to_datetime(text, format=form, errors="coerce", utc=True).astype("datetime64[us, UTC]")
+    bad = text[text.notna() & moments.isna()]
     if len(bad):
         raise InputError(
             f"{label}: field {field} holds {bad.iloc[0]!r} in {len(bad)} record(s), which isn't written as {form}: "
             "correct it in the source, or the format in the file of the label source"
         )
-    return days.dt.tz_localize("UTC")
+    return _in_region(moments) if "%z" in form.lower() else moments.dt.normalize()
+
+
+def tells_days(form: str) -> bool:
+    """Whether text that is written in a form, as `strptime` has it, tells a day of a year."""
+    example = datetime(2021, 8, 15, 12, tzinfo=UTC)
+    try:
+        return bool(pd.to_datetime(example.strftime(form), format=form, utc=True).date() == example.date())
+    except ValueError:
+        return False
 
 
 def _in_region(moments: pd.Series) -> pd.Series:
@@ -135,9 +145,11 @@ def _from_text(text: pd.Series, label: str, field: str) -> pd.Series:
 def _as_iso(text: pd.Series) -> pd.Series:
     """Text with the two other ways of ArcGIS Hub as ISO: `Thu, 09 Jan 2025 08:00:00 GMT`, `1/9/2025 12:00:00 AM`.
 
-    Only the United States write a 12-hour time behind a date with slashes, so its month comes first.
+    A 12-hour time behind a date with slashes is that of the United States, whose month comes first, unless the region
+    is known to be elsewhere: Australians write the day first, and no day up to the twelfth would tell.
     """
     us, http = text.str.fullmatch(_US_TIME[1:-1]), text.str.fullmatch(_HTTP_DATE[1:-1])
+    us &= (working_region().iso_code or "US").startswith("US")
     iso = text.copy()
     for which, form, written in ((us, "%m/%d/%Y %I:%M:%S %p", "%Y-%m-%d"), (http, "%a, %d %b %Y %H:%M:%S GMT", _UTC)):
         moments = pd.to_datetime(text[which], format=form, errors="coerce").dropna()
@@ -149,7 +161,7 @@ def _refuse(bad: pd.Series, label: str, field: str) -> None:
     if len(bad):
         raise InputError(
             f"{label}: field {field} holds {str(bad.iloc[0])!r} in {len(bad)} record(s), which is no date"
-            f"{_guess(bad.iloc[0])}; {_ALLOWED}: correct it in the source"
+            f"{_guess(bad.iloc[0])}; {_ALLOWED}: correct it in the source, or say the field's format in release.fields"
         )
 
 

@@ -24,6 +24,12 @@ MIN_COMMON_SHARE = 0.5
 SAME_FIRE_DAYS: Final = 7
 """Two records of other names that cover each other are one fire if their alarms are at most so many days apart."""
 
+LEAST_SHARE: Final = 0.1
+"""Share of a record that a record of another name must cover to count in its place: a spot fire is no megafire."""
+
+ALIKE_SHARE: Final = 0.9
+"""Share of the larger of two perimeters that is common from which they are one fire of their year, whatever days."""
+
 
 def find_duplicates(fires: gpd.GeoDataFrame) -> pd.Series:
     """Tell which records repeat a better one.
@@ -83,8 +89,9 @@ def kept_instead(records: gpd.GeoDataFrame, sources: Sequence[str]) -> pd.Series
 def same_fires(fires: gpd.GeoDataFrame, others: gpd.GeoDataFrame) -> pd.DataFrame:
     """Of each fire the record of other sources that is the same fire.
 
-    The two overlap, and share their IRWIN id, or in one year their name or their unit's number; or one mostly covers
-    the other and their alarms are near, or, where one is unknown, their years are the same.
+    The two overlap, and share their IRWIN id, or in one year their name, their unit's number or nearly all of their
+    ground; or one mostly covers the other and a tenth of the fire, and their alarms are near, or, where one is unknown,
+    their years are the same.
 
     Args:
         fires: Records with valid polygons.
@@ -97,13 +104,15 @@ def same_fires(fires: gpd.GeoDataFrame, others: gpd.GeoDataFrame) -> pd.DataFram
     shapes, theirs = fires.geometry.to_numpy(), others.geometry.to_numpy()
     first, second = shapely.STRtree(theirs).query(shapes, predicate="intersects")
     common = shapely.area(shapely.intersection(shapes[first], theirs[second]))
-    share = common / np.minimum(shapely.area(shapes[first]), shapely.area(theirs[second]))
+    own, other = shapely.area(shapes[first]), shapely.area(theirs[second])
+    covers = (common >= MIN_COMMON_SHARE * np.minimum(own, other)) & (common >= LEAST_SHARE * own)
     a, b = fires.iloc[first].reset_index(drop=True), others.iloc[second].reset_index(drop=True)
     apart = (a["alarm_date"] - b["alarm_date"]).abs().dt.days
     of_year = _are_equal(a["fire_year"], b["fire_year"])
     named = _are_equal(_plain(a["fire_name"]), _plain(b["fire_name"])) | _are_equal(_incident(a), _incident(b))
     same = _are_equal(a["irwin_id"], b["irwin_id"]) | (of_year & named)
-    same |= (share >= MIN_COMMON_SHARE) & ((apart <= SAME_FIRE_DAYS) | (apart.isna() & of_year))
+    same |= of_year & (common >= ALIKE_SHARE * np.maximum(own, other))
+    same |= covers & ((apart <= SAME_FIRE_DAYS) | (apart.isna() & of_year))
     pairs = b.assign(fire=fires.index[first], common=common)[same & (common > 0)]
     pairs = pairs.sort_values("common", ascending=False, kind="stable").drop_duplicates("fire")
     return pd.DataFrame(pairs.set_index("fire").drop(columns="common"))

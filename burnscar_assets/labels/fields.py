@@ -19,6 +19,9 @@ from burnscar_assets.text import clean_column, count_unclean
 _CUT_AT = 10
 """Letters that a shapefile leaves of a field's name."""
 
+_LONGEST = 254
+"""Letters of the longest text that a pattern is searched in, a shapefile's; in a long one a search can last hours."""
+
 
 @dataclass(frozen=True)
 class SourceFields:
@@ -47,14 +50,18 @@ class SourceFields:
         column = take(self.raw, self.found, name)
         if field.missing:
             column = column.mask(_is_one_of(column, field.missing))
-        return column if field.pattern is None else as_text(column).str.extract(field.pattern, expand=False)
+        if field.pattern is None:
+            return column
+        text = as_text(column)
+        return text.mask((text.str.len() > _LONGEST).fillna(False)).str.extract(field.pattern, expand=False)
 
     def text(self, name: str) -> pd.Series:
         """Values as text; where the file says what they mean, that."""
         field, text = self._field(name), as_text(self.values(name))
-        if field.values:
+        blank = text.isna()
+        if field.values or field.others is not None:
             text = text.map({value: field.meaning(value) for value in text.dropna().unique()}).astype("string")
-        return text if field.empty is None else text.mask(self.values(name).isna(), field.empty)
+        return text if field.empty is None else text.mask(blank, field.empty)
 
     def codes(self, name: str) -> pd.Series:
         """Codes of a domain; of text such as `1 - Lightning` its number; missing where there is none."""

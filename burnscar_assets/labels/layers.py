@@ -22,6 +22,9 @@ from burnscar_assets.vector_files import read_layer as read_rows
 _FORMATS = frozenset({".gpkg", ".shp", ".geojson", ".json", ".fgb", ".kml", ".kmz", ".parquet", ".geoparquet"})
 """Endings that files in a folder are looked at for; what they are is told by their content."""
 
+_MOST_DIGITS = 9
+"""A longer number is no release's."""
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -75,7 +78,8 @@ def find_layers(path: Path, settings: SourceSettings, source_name: str) -> Relea
 def release_number(name: str, pattern: str | None) -> int | None:
     """The number of a release that a name holds, where the source's file says; None if it holds none."""
     match = re.search(pattern, name, re.IGNORECASE) if pattern else None
-    return int(match[1]) if match and match.re.groups and match[1] and match[1].isdigit() else None
+    number = match[1] if match and match.re.groups else None
+    return int(number) if number and number.isdecimal() and len(number) <= _MOST_DIGITS else None
 
 
 def read_layer(layer: Layer, notes: list[str] | None = None, source: LabelSource | None = None) -> gpd.GeoDataFrame:
@@ -151,8 +155,8 @@ def _named(layers: list[Layer], name: str | None, field: str, source_name: str) 
 
 def _fires(layers: list[Layer], named: LayerNames) -> tuple[Layer, ...]:
     """The layers of fires by their names; a lone layer, or each where all are read, may have any other name."""
-    found = _matching(layers, named.fires)
     others = [layer for layer in layers if not (named.never and _is_called(layer.name, named.never))]
+    found = _matching(others, named.fires)
     if named.every:
         return found or (() if named.fires else tuple(others))
     return found[-1:] or (tuple(others) if len(layers) == 1 else ())

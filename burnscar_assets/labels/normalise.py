@@ -13,6 +13,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
+from numpy.typing import NDArray
 
 from burnscar_assets.errors import InputError
 from burnscar_assets.labels.duplicates import kept_instead
@@ -26,9 +27,10 @@ from burnscar_assets.labels.fields import (
     text_notes,
 )
 from burnscar_assets.labels.place import ENOUGH, check_place
+from burnscar_assets.labels.repair import repair
 from burnscar_assets.regions.load import working_region
 from burnscar_assets.sources.load import DEFAULT, load_source
-from burnscar_assets.sources.source import LabelSource
+from burnscar_assets.sources.source import KINDS, LabelSource
 from burnscar_assets.storage.contracts import RELEASE_RECORDS
 from burnscar_assets.storage.tables import table_crs
 
@@ -46,6 +48,8 @@ _TEXT = (
 )
 _SEPARATOR = "\x1f"
 _REMEDY = "set release.fire_layer, release.format or release.fields"
+_OTHER_YEARS = 0.2
+"""Share of records whose alarm is of the fire year beside their own from which fire years may be named otherwise."""
 
 
 def normalise(
@@ -79,13 +83,13 @@ def normalise(
     _check_years(rows, label, source)
     said += [f"{label}: {note}" for note in layer.notes(rows)]
     rows["fire_year"] = rows["fire_year"].where(rows["fire_year"].isin(_credible_years(source)))
-    if source.dissolve:
-        rows, shapes = _dissolved(rows, shapes, layer.area_of_fire)
-    placed = shapes.to_crs(table_crs())
-    # of a prescribed burn a part may be treated, so its area is no witness of the CRS
-    witness_ha = rows["reported_area_ha"].where(rows["kind"] == "fire").to_numpy(dtype=float)
-    check_place(shapes, placed, witness_ha, label)
-    return rows.assign(geometry=placed.to_numpy())
+    placed, own = shapes.to_crs(table_crs()), rows["kind"] == "fire"
+    # of a prescribed burn a part may be treated, and a polygon may name its fire's area: no witnesses of the CRS
+    if layer.area_of_fire:
+        own &= ~rows["id"].duplicated(keep=False)
+    check_place(shapes, placed, rows["reported_area_ha"].where(own).to_numpy(dtype=float), label)
+    rows = rows.assign(geometry=placed.to_numpy())
+    return _dissolved(rows, layer) if source.dissolve else rows
 
 
 @dataclass(frozen=True)
@@ -131,7 +135,8 @@ class _Layer:
     def _kinds(self) -> pd.Series | str:
         if "kind" not in self.fields.found or self.kind == "prescribed":
             return self.kind
-        return self.fields.text("kind").fillna("other")
+        kinds = self.fields.text("kind").str.casefold()
+        return kinds.where(kinds.isin(KINDS), "other")
 
     def _end_after(self, start: pd.Series) -> tuple[pd.Series, pd.Series, pd.Series]:
         """The last day of each record, what it is the day of, and its precision in days."""
@@ -166,6 +171,10 @@ class _Layer:
         if not any(name in found for name in ends):
             wanted = f" ({names[ends[0]][0]})" if ends else ""
             yield f"no field holds the ends of fires{wanted}: perimeters.assumed_duration_days says what then holds"
+        if self.kind == "fire" and names["kind"] and "kind" not in found:
+            yield f"no field tells prescribed burns ({names['kind'][0]}): all records count as wildfires"
+        if self.fields.source.dissolve and "id" not in found:
+            yield f"no field tells which polygons are one fire ({names['id'][0]}): each counts as a fire"
         for read, *others in matching_columns(map(str, raw.columns), names).values():
             if others:
                 yield f"of the fields {read}, {', '.join(others)}, {read} is read"
@@ -181,6 +190,13 @@ class _Layer:
         if len(absurd):
             field = found.get("fire_year", "the year of the start")
             yield f"{field} is no year from {credible.start} to now in {len(absurd)} record(s), as {absurd.iloc[0]}"
+        off = (working_region().fire_years(rows["alarm_date"]) - rows["fire_year"]).dropna()
+        beside = int((off.abs() == 1).sum())
+        if beside >= ENOUGH and beside > _OTHER_YEARS * len(off):
+            yield (
+                f"{beside} of {len(off)} alarms are of the fire year before or after that of {found['fire_year']}: a "
+                f"fire year is named for the year in which it begins, here on {working_region().first_day(2001):%d %B}"
+            )
         for name, column in (("start", "alarm_date"), ("end", "containment_date")):
             days = rows[column].dropna()
             odd = days[(days.dt.year < credible.start) | (days > pd.Timestamp.now(UTC) + pd.Timedelta(days=1))]
@@ -249,29 +265,39 @@ def _of_region(raw: gpd.GeoDataFrame, source: LabelSource, label: str, notes: li
     return raw[here].reset_index(drop=True)
 
 
-def _dissolved(rows: pd.DataFrame, shapes: gpd.GeoSeries, area_of_fire: bool) -> tuple[pd.DataFrame, gpd.GeoSeries]:
-    """Records and outlines with the polygons of one id made one; of what differs, the larger polygons' word holds."""
-    shapes = shapes.reset_index(drop=True)
-    several = rows["id"].notna() & rows["id"].duplicated(keep=False)
+def _dissolved(rows: pd.DataFrame, layer: _Layer) -> pd.DataFrame:
+    """Records with the polygons of one fire made one; of what differs, the larger polygons' word holds.
+
+    They share id, kind and, where a field names it, fire year: agencies count anew each year.
+    """
+    keys = ["id", "kind", *(["fire_year"] if "fire_year" in layer.fields.found else [])]
+    several = rows["id"].notna() & rows.duplicated(keys, keep=False)
     if not several.any():
-        return rows, shapes
-    ordered = (
-        rows[several]
-        .assign(size=shapely.area(shapes[several].to_numpy()))
-        .sort_values("size", ascending=False, kind="stable")
-    )
-    groups = ordered.groupby("id", sort=True)
-    fires = ordered.drop_duplicates("id").set_index("id").sort_index()
-    last = ordered.sort_values("containment_date", ascending=False, kind="stable").drop_duplicates("id").set_index("id")
-    fires["alarm_date"] = groups["alarm_date"].min()
-    for name in ("containment_date", "end_kind", "end_precision_days"):
-        fires[name] = last[name]
-    area = groups["reported_area_ha"]
-    fires["reported_area_ha"] = area.max() if area_of_fire else area.sum(min_count=1)
-    united = [shapely.union_all(shapely.make_valid(shapes[members].to_numpy())) for members in groups.groups.values()]
-    joined = pd.concat([rows[~several], fires.reset_index()[rows.columns]], ignore_index=True)
-    outlines = np.concatenate([shapes[~several].to_numpy(), np.array(united, dtype=object)])
-    return joined, gpd.GeoSeries(outlines, crs=shapes.crs)
+        return rows
+    parts = rows[several]
+    reported_ha = np.full(len(parts), np.nan) if layer.area_of_fire else parts["reported_area_ha"].to_numpy(dtype=float)
+    shapes = repair(parts["geometry"].to_numpy(), reported_ha).geometry
+    parts = parts.assign(size=shapely.area(shapes), shape=shapes).sort_values("size", ascending=False, kind="stable")
+    fires = parts.groupby(keys, dropna=False)
+    number = fires.ngroup().to_numpy()
+    order = np.argsort(number, kind="stable")
+    members = np.split(order, np.flatnonzero(np.diff(number[order])) + 1)
+    shapes, delivered = parts["shape"].to_numpy(), parts["geometry"].to_numpy()
+    joined = fires.first()
+    ends = ["containment_date", "end_kind", "end_precision_days"]
+    last_first = parts.sort_values("containment_date", ascending=False, kind="stable")
+    joined[ends] = last_first.groupby(keys, dropna=False)[ends].first()
+    joined["alarm_date"] = fires["alarm_date"].min()
+    area = fires["reported_area_ha"]
+    joined["reported_area_ha"] = area.max() if layer.area_of_fire else area.sum(min_count=1)
+    joined["geometry"] = [_united(shapes[fire], delivered[fire]) for fire in members]
+    return pd.concat([rows[~several], joined.reset_index()[rows.columns]], ignore_index=True)
+
+
+def _united(shapes: NDArray[np.object_], delivered: NDArray[np.object_]) -> shapely.Geometry:
+    """The ground of a fire's repaired polygons; where none has an area, what was delivered, for others to refuse."""
+    with_area = shapes[~shapely.is_empty(shapes)]
+    return shapely.union_all(with_area) if len(with_area) else shapely.geometrycollections(delivered)
 
 
 def _credible_years(source: LabelSource) -> range:

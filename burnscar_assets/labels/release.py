@@ -109,7 +109,7 @@ def fetch_release(settings: ReleaseSettings, root: DataRoot, progress: Progress 
     """
     fetched = [_fetch(source, root, progress) for source in settings.every]
     parts = [part for one in fetched for part in one.parts]
-    records = to_records(parts, [source.format for source in settings.every])
+    records = to_records(parts, [source.label_source.name for source in settings.every])
     return Release(records, _info(settings, fetched, records))
 
 
@@ -185,8 +185,8 @@ def _info(settings: ReleaseSettings, fetched: list[_Fetched], records: gpd.GeoDa
         kind=first.kind,
         path=str(first.path) if first.path else None,
         sha256=first.sha256,
-        format=settings.format,
-        further={source.format: mask_address(source.source) for source in settings.further},
+        format=settings.label_source.name,
+        further={source.label_source.name: mask_address(source.source) for source in settings.further},
         records_by_source={str(name): int(count) for name, count in by_source.items()},
         set_aside_by_source={str(name): int(count) for name, count in set_aside.items()},
         release_number=first.release_number,

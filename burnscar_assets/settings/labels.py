@@ -119,7 +119,7 @@ class SourceSettings(ServiceSettings):
 
     @model_validator(mode="after")
     def _source_is_there(self) -> Self:
-        load_source(self.format)
+        _ = self.label_source  # read, to see that it is there and has what it needs
         return self
 
     @property
@@ -143,11 +143,17 @@ class ReleaseSettings(SourceSettings):
 
     @model_validator(mode="after")
     def _formats_differ(self) -> Self:
-        formats = [source.format for source in self.every]
-        if twice := sorted({name for name in formats if formats.count(name) > 1}):
+        sources = [source.label_source for source in self.every]
+        names = [source.name for source in sources]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(
                 f"two sources have format {twice[0]}, so that nothing tells their records apart: copy its file into "
                 "the folder sources beside the settings, under another name"
+            )
+        if len(plain := [source.name for source in sources if not source.prefix_ids]) > 1:
+            raise ValueError(
+                f"the sources {' and '.join(plain)} have prefix_ids: false, so that their records may have one id: "
+                "leave it out of the file of all but one"
             )
         return self
 

@@ -6,16 +6,18 @@ ours, what its values mean, and what its outlines are worth; `labels/normalise.p
 
 import re
 from fnmatch import fnmatchcase
-from typing import Any, ClassVar, Final, Literal, Self
+from typing import Any, ClassVar, Final, Literal, Self, get_args
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from burnscar_assets.labels.dates import FIRST_YEAR
+from burnscar_assets.labels.dates import FIRST_YEAR, tells_days
 from burnscar_assets.plausible import LAST_YEAR
 from burnscar_assets.section import Producer, Section
 
 Kind = Literal["fire", "prescribed", "other"]
 """Wildfire, prescribed burn, or ground that burned for a reason that isn't known: a burn, but no label."""
+
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 EndKind = Literal["contained", "controlled", "last_detection", "scene_date"]
 """What a source's last day of a fire is; `assumed` beside them is the settings' word, not a source's."""
@@ -93,6 +95,13 @@ class DayOf(FieldOf):
         "1970.",
     )
 
+    @field_validator("format")
+    @classmethod
+    def _tells_a_day(cls, value: str | None) -> str | None:
+        if value is not None and not tells_days(value):
+            raise ValueError(f"{value!r} tells no day: it must hold year, month and day, as %d/%m/%Y does")
+        return value
+
 
 class EndOf(DayOf):
     """Where a fire's last day stands in a layer, and what it is the day of."""
@@ -149,11 +158,9 @@ class FieldMap(Section):
     @field_validator("kind")
     @classmethod
     def _knows_kinds(cls, value: FieldOf) -> FieldOf:
-        allowed = Kind.__args__  # type: ignore[attr-defined]
-        if odd := [
-            meant for meant in (*value.values.values(), value.others, value.empty) if meant not in (*allowed, None)
-        ]:
-            raise ValueError(f"{odd[0]!r} is no kind of burn: there are {', '.join(allowed)}")
+        meanings = (*value.values.values(), value.others, value.empty)
+        if odd := [meant for meant in meanings if meant not in (*KINDS, None)]:
+            raise ValueError(f"{odd[0]!r} is no kind of burn: there are {', '.join(KINDS)}")
         return value
 
     @field_validator("cause", "c_method")
@@ -170,6 +177,12 @@ class FieldMap(Section):
             value = getattr(self, name)
             found |= {name: value} if isinstance(value, FieldOf) else {f"{name}.{n}": v for n, v in enumerate(value)}
         return found
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """Those of its fields that it has names for."""
+        there = {name.partition(".")[0] for name, field in self.every().items() if field.names}
+        return tuple(name for name in type(self).model_fields if name in there)
 
     def replaced_by(self, others: "FieldMap") -> "FieldMap":
         """The map with those fields that others name in the place of its own."""
@@ -225,13 +238,25 @@ class LabelSource(Section):
 
     @model_validator(mode="after")
     def _finds_what_it_needs(self) -> Self:
-        known = {name.partition(".")[0] for name, field in self.fields.every().items() if field.names}
-        if unknown := [name for name in self.needed if name not in known]:
-            raise ValueError(f"needed names {', '.join(unknown)}, for which `fields` has no names")
-        if self.dissolve and "id" not in known:
-            raise ValueError("dissolve needs `fields.id`, which tells polygons of one fire")
+        self._check_needed()
         return self
 
+    def _check_needed(self) -> None:
+        if unknown := [name for name in self.needed if name not in self.fields.named]:
+            raise ValueError(f"needed names {', '.join(unknown)}, for which `fields` has no names")
+        if self.dissolve and "id" not in self.fields.named:
+            raise ValueError("dissolve needs `fields.id`, which tells polygons of one fire")
+
     def with_fields(self, fields: FieldMap | None) -> "LabelSource":
-        """The source with some fields as settings have them."""
-        return self if fields is None else self.model_copy(update={"fields": self.fields.replaced_by(fields)})
+        """The source with some fields as settings have them; a layer must have those that settings name.
+
+        Raises:
+            ValueError: settings take away the names of a field that is needed.
+        """
+        if fields is None:
+            return self
+        # whoever names a field means one that is there: a typo in `kind` would make wildfires of prescribed burns
+        needed = dict.fromkeys((*self.needed, *(name for name in fields.named if name in fields.model_fields_set)))
+        changed = self.model_copy(update={"fields": self.fields.replaced_by(fields), "needed": tuple(needed)})
+        changed._check_needed()
+        return changed

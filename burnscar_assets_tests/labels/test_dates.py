@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from burnscar_assets.errors import InputError
 from burnscar_assets.labels.dates import calendar_days
+from burnscar_assets.regions.load import load_region
+from burnscar_assets_tests.regions.kit import in_region
 
 DAYS = st.dates(datetime.date(1900, 1, 1), datetime.date(2090, 12, 31))
 
@@ -49,6 +51,12 @@ def test_epoch_milliseconds_as_text() -> None:
 
 def test_a_moment_counts_for_its_day_in_california() -> None:
     assert _days(["2021-08-15T05:30:00Z"]) == [datetime.date(2021, 8, 14)]
+
+
+def test_where_days_come_first_a_us_date_is_refused() -> None:
+    """1 September in Australia would be 9 January."""
+    with in_region(load_region("new-south-wales")), pytest.raises(InputError, match=r"no date.*release\.fields"):
+        _days(["1/9/2025 12:00:00 AM"])
 
 
 @pytest.mark.parametrize("bad", ["August", "15.08.2021", "2021-13-45", "2021", "08/15/2021", "2021-08-15 noon"])

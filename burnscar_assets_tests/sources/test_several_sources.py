@@ -6,7 +6,9 @@ from typing import Any
 import geopandas as gpd
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
+from burnscar_assets.environment import CONFIG_VARIABLE, CONFIGS_DIR
 from burnscar_assets.errors import SettingsError
 from burnscar_assets.labels.history import burn_history
 from burnscar_assets.labels.perimeters import clean_perimeters
@@ -14,6 +16,7 @@ from burnscar_assets.labels.release import Release, fetch_release
 from burnscar_assets.labels.release_changes import release_versions
 from burnscar_assets.labels.watch import observe_source
 from burnscar_assets.settings import PerimeterSettings, ReleaseSettings, parse_settings
+from burnscar_assets.sources.load import FOLDER
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets_tests.labels.label_records import frap_fires, square
 
@@ -98,6 +101,34 @@ def test_two_sources_of_one_format_are_refused() -> None:
     world = {"name": "x", "years": {"first": 2020}, "release": {"source": "a", "further": [{"source": "b"}]}}
     with pytest.raises(SettingsError, match=r"two sources have format frap.*under another name"):
         parse_settings(world, "x.yaml")
+
+
+def test_a_spot_fire_doesnt_stand_for_the_fire_around_it(tmp_path: Path) -> None:
+    spot = frap_fires({"geometry": square(0, side_m=200.0), "FIRE_NAME": "SPOT"})
+    assert _fetch(tmp_path, spot, _detections({"geometry": square(0)})).records["kept_instead"].isna().all()
+
+
+def test_the_same_ground_in_one_year_is_one_fire_whatever_days_are_named(tmp_path: Path) -> None:
+    seen = _detections({"geometry": square(0), "SEEN": "2020-09-20", "GONE": "2020-09-30"})
+    assert _fetch(tmp_path, frap_fires({}), seen).info.set_aside_by_source == {"table": 1}
+
+
+def test_a_source_that_is_named_by_its_path_counts_like_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / FOLDER / "agency.yaml"
+    file.parent.mkdir()
+    file.write_text((CONFIGS_DIR / FOLDER / "table.yaml").read_text())
+    settings = _settings(tmp_path, frap_fires({}), _detections({}))
+    second = {"source": str(tmp_path / "seen.gpkg"), "format": str(file), "fields": FIELDS}
+    release = fetch_release(ReleaseSettings(source=settings.source, further=[second]), DataRoot(tmp_path))
+    assert release.info.set_aside_by_source == {"agency": 1} and set(release.info.further) == {"agency"}
+    monkeypatch.setenv(CONFIG_VARIABLE, str(tmp_path / "world.yaml"))
+    with pytest.raises(ValidationError, match="two sources have format agency"):
+        ReleaseSettings(source="a", format="agency", further=[second])
+    file.write_text((CONFIGS_DIR / FOLDER / "frap.yaml").read_text())
+    with pytest.raises(ValidationError, match="frap and agency have prefix_ids: false"):
+        ReleaseSettings(source="a", further=[second | {"fields": None}])
 
 
 def test_an_unknown_alarm_needs_the_same_year(tmp_path: Path) -> None:

@@ -2,19 +2,24 @@ from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
+import numpy as np
 import pandas as pd
 import pytest
+import shapely
 import yaml
+from pydantic import ValidationError
 
 from burnscar_assets.environment import CONFIG_VARIABLE, CONFIGS_DIR, shipped_files
 from burnscar_assets.errors import InputError, SettingsError
-from burnscar_assets.labels.layers import find_layers
+from burnscar_assets.labels.dates import days_written
+from burnscar_assets.labels.fields import SourceFields
+from burnscar_assets.labels.layers import find_layers, release_number
 from burnscar_assets.labels.normalise import normalise, to_records
 from burnscar_assets.labels.perimeters import clean_perimeters
 from burnscar_assets.labels.release import fetch_release
 from burnscar_assets.settings import PerimeterSettings, ReleaseSettings
 from burnscar_assets.sources.load import FOLDER, load_source
-from burnscar_assets.sources.source import LabelSource
+from burnscar_assets.sources.source import DayOf, LabelSource
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets_tests.labels.label_records import frap_fires, square
 
@@ -124,6 +129,87 @@ def test_polygons_of_one_id_are_one_fire() -> None:
     whole = FILE["fields"] | {"area": {"names": ["KM2"], "unit": "km2", "of": "fire"}}
     twice = parts.assign(KM2=[2.0, 2.0, 1.0])
     assert _records(twice, _source(fields=whole))["reported_area_ha"].tolist() == [200, 100]
+
+
+def test_burns_of_another_kind_or_year_under_one_id_are_fires_of_their_own() -> None:
+    rows = _rows({}, {"FIREID": 0, "TYPE": 2}, {"FIREID": 0, "SEASON": "2021-22", "AGENCY_S": "2021/08/01"})
+    found = _records(rows.assign(AGENCY_E=NEVER), _source())
+    assert sorted(zip(found["kind"], found["fire_year"], strict=True)) == [
+        ("fire", 2020),
+        ("fire", 2021),
+        ("prescribed", 2020),
+    ]
+
+
+def test_polygons_are_repaired_before_they_are_joined() -> None:
+    """GEOS reads a part drawn twice as an island; a fire of nothing but lines, or of no numbers, isn't an error."""
+    x, y = square(0).bounds[:2]
+    twice = shapely.MultiPolygon([square(0), shapely.box(x + 100, y + 100, x + 500, y + 500)])
+    nowhere = shapely.Polygon([(x, y), (np.nan, y), (x, y + 1)])
+    line = shapely.LineString([(x, y), (x + 9, y)])
+    rows = _rows({"geometry": twice}, {"FIREID": 0}, {"geometry": nowhere}, {"FIREID": 2, "geometry": line})
+    found = _records(rows.assign(NAME=["", "CAMP", "B", "B"]), _source())
+    assert found.geometry["agency-0"].area == pytest.approx(2e6)
+    assert found["fire_name"].tolist() == ["CAMP", "B"], "what the largest polygon doesn't say, another does"
+    assert clean_perimeters(found.reset_index(), 2020, PerimeterSettings(), simulated=False).summary.kept == 1
+
+
+def test_what_is_no_kind_is_a_burn_and_no_label() -> None:
+    fields = FILE["fields"]
+    plain = _source(fields=fields | {"kind": "TYPE"})
+    assert _records(_rows({}, {"TYPE": "Fire"}), plain)["kind"].tolist() == ["other", "fire"]
+    rest = _source(fields=fields | {"kind": {"names": "TYPE", "others": "prescribed", "empty": "fire"}})
+    assert _records(_rows({}, {"TYPE": " "}), rest)["kind"].tolist() == ["prescribed", "fire"]
+    notes: list[str] = []
+    _records(_rows({}).drop(columns=["TYPE", "FIREID"]), _source(), notes)
+    said = " ".join(notes)
+    assert "no field tells prescribed burns (TYPE)" in said and "which polygons are one fire (FIREID)" in said
+
+
+def test_fire_years_that_are_named_for_their_end_are_noticed() -> None:
+    notes: list[str] = []
+    _records(_rows(*[{"SEASON": "2021"}] * 5), _source(dissolve=False), notes)
+    assert any("5 of 5 alarms are of the fire year before or after that of SEASON" in note for note in notes)
+
+
+def test_a_pattern_is_not_searched_in_endless_text() -> None:
+    endless = "a" * 100_000 + "!"
+    source = load_source("new-south-wales")
+    rows = gpd.GeoDataFrame({"FireType": [endless, "Wildfire"]}, geometry=[square(0), square(1)], crs=3310)
+    assert SourceFields.of(rows, source, "layer x").text("kind").fillna("none").tolist() == ["none", "fire"]
+
+
+def test_a_field_that_settings_name_must_be_there(tmp_path: Path) -> None:
+    frap_fires({}).to_file(tmp_path / "fires.gpkg")
+    settings = ReleaseSettings(source=str(tmp_path / "fires.gpkg"), fields={"kind": {"names": ["TPYE"]}})
+    with pytest.raises(InputError, match=r"lacks TPYE; its fields are .*release\.fields"):
+        fetch_release(settings, DataRoot(tmp_path))
+    with pytest.raises(ValidationError, match="needed names start, for which `fields` has no names"):
+        ReleaseSettings(source="x", fields={"start": []})
+
+
+@pytest.mark.parametrize("form", ["%d.%m.%Y", "%Y%j", "%m/%d/%y %I:%M %p", "%Y-%m-%dT%H:%M:%S%z"])
+def test_a_form_that_tells_a_day(form: str) -> None:
+    assert DayOf(names=("A",), format=form).format == form
+
+
+@pytest.mark.parametrize("form", ["%Y", "%m/%Y", "%d %B", "mixed", "ISO8601", "%Q", "", "%Y-%M-%d", "%Y-%m-%d\0"])
+def test_a_form_that_tells_no_day_is_refused(form: str) -> None:
+    with pytest.raises(ValidationError, match="tells no day"):
+        DayOf(names=("A",), format=form)
+
+
+def test_a_written_moment_counts_for_its_day_in_the_region() -> None:
+    moments = pd.Series(["15/08/2021 23:30 -0700", "16/08/2021 05:30 +0000"], dtype="string")
+    assert days_written(moments, "%d/%m/%Y %H:%M %z", "layer x", "A").dt.day.tolist() == [15, 15]
+
+
+def test_layers_that_are_never_fires_are_not_read_whatever_else_they_are_called(tmp_path: Path) -> None:
+    frap_fires({}).to_file(tmp_path / "mtbs.gpkg", layer="mtbs_FODpoints_DD")
+    settings = ReleaseSettings(source="x", format="mtbs")
+    with pytest.raises(InputError, match=r"no layer of fire perimeters.*mtbs_FODpoints_DD"):
+        find_layers(tmp_path / "mtbs.gpkg", settings, "mtbs.gpkg")
+    assert release_number("firep" + "9" * 5000, r"firep(\d+)") is None
 
 
 def test_without_a_field_of_years_the_start_says_the_fire_year() -> None:
