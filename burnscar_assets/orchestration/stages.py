@@ -74,7 +74,7 @@ _DEALT = Input("folds", where=_has_folds)
 _LABELS = (
     StageSpec(
         name="calfire_release",
-        version="5",
+        version="6",
         group="labels",
         kinds=frozenset({"geoparquet"}),
         module=".assets.labels",
@@ -166,7 +166,7 @@ _DATA = (
     ),
     StageSpec(
         name="windows",
-        version="4",
+        version="5",
         group="sampling",
         kinds=frozenset({"geoparquet", "rslearn"}),
         module=".assets.samples",
