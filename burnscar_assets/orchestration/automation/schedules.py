@@ -69,7 +69,8 @@ def _due(planner: Planner) -> dict[int, list[Pair]]:
     runs = planner.runs(planner.plan(planner.fire_years(), explain=False))
     due: dict[int, list[Pair]] = {}
     for year in sorted((year for year in runs if year is not None), reverse=True):
-        setups = {pair.setup: None for pair in runs[year] if planner.world.needs_gpu(pair)}
+        # A season's maps are none of them: stale alone, they must not have checkpoints trained again.
+        setups = {pair.setup: None for pair in runs[year] if pair in _of(planner.world, pair.setup, year)}
         pairs = [pair for setup in setups for pair in _of(planner.world, setup, year)]
         if pairs:
             due[year] = pairs

@@ -19,7 +19,9 @@ from burnscar_assets.environment import CONFIG_VARIABLE, CONFIGS_DIR, DATA_VARIA
 from burnscar_assets.orchestration.automation.schedules import GPU_RUN_TAG
 from burnscar_assets.orchestration.compute import KUBERNETES_TAG
 from burnscar_assets.orchestration.instance import open_instance
+from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
+from burnscar_assets.orchestration.planning import Planner
 from burnscar_assets.settings import parse_settings
 from burnscar_assets.storage.contracts import SCENE_MATCHES
 from burnscar_assets.storage.paths import DataRoot
@@ -99,6 +101,15 @@ def test_gpu_stages_wait_while_their_inputs_are_stale(root: DataRoot) -> None:
     labels = LabelWorld(root)
     labels.configure(automation={"gpu": "schedule"})
     assert "no GPU stage is stale whose inputs are up to date" in tick(labels.world, "gpu_stages")
+
+
+def test_stale_maps_of_a_season_have_no_checkpoint_trained_again(
+    root: DataRoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = LabelWorld(root)
+    labels.configure(automation={"gpu": "schedule"}, in_season={"enabled": True})
+    monkeypatch.setattr(Planner, "runs", lambda *_: {2021: [Pair("in_season_maps", 2021)]})
+    assert "no GPU stage is stale" in tick(labels.world, "gpu_stages")
 
 
 @pytest.mark.parametrize(
