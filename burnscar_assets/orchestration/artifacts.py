@@ -95,13 +95,19 @@ def _season_of_another(world: World, pair: Pair) -> list[str]:
 
 
 def fetch_inputs(world: World, pair: Pair) -> None:
-    """Bring what a stage reads, and what it made before, from the object store; without one, do nothing."""
+    """Bring what a stage reads, and what it made before, from the object store; without one, do nothing.
+
+    Args:
+        world: as its own set-up sees it, since the members of an ensemble have places of their own.
+        pair: what is to be made.
+    """
     store = configured_store()
     if store is None:
         return
-    fetch(world, store, _assets_read(world, pair), _years_read(world.of(pair.setup), pair))
+    seen = world.of(pair.setup)
+    fetch(world, store, _assets_read(world, pair), _years_read(seen, pair))
     if STAGES[pair.stage].needs_config:
-        write_dataset_config(world.settings.imagery, world.root)
+        write_dataset_config(seen.settings.imagery, world.root)
 
 
 def fetch(world: World, store: ObjectStore, assets: list[str], fire_years: list[int]) -> int:

@@ -204,7 +204,7 @@ def run_stage(body: Body, run: StageRun) -> Iterator[dg.MaterializeResult]:
         share_transport()
         if is_damaged(context.instance, pair):
             set_aside_damaged(world, pair)
-        fetch_inputs(world, pair)
+        fetch_inputs(run.own, pair)
         with told_of(pair) as told:
             before = begin(context.instance, pair, context.run_id)
             progress = reporter(context, told.progress)

@@ -11,12 +11,14 @@ import shapely
 
 from burnscar_assets.dataset.config import open_dataset
 from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE, STORE_VARIABLE
+from burnscar_assets.errors import MissingDataError
 from burnscar_assets.evaluation.calibration import Decision, NbrThreshold, Temperature
 from burnscar_assets.evaluation.champion_record import Champion, Reign, champion_folder
 from burnscar_assets.evaluation.rules import FRAMES, MapRules, Rules
 from burnscar_assets.evaluation.spec import REPORT_FILE
 from burnscar_assets.orchestration import artifacts
 from burnscar_assets.orchestration.artifacts import DATASET, DATASET_STAGES, fetch_inputs, missing, publish
+from burnscar_assets.orchestration.assets import setups
 from burnscar_assets.orchestration.assets.model import metrics_version
 from burnscar_assets.orchestration.execution import Refreshed
 from burnscar_assets.orchestration.pairs import Pair
@@ -84,6 +86,26 @@ def test_another_machine_goes_on_where_the_first_stopped(world: LabelWorld) -> N
     assert window_names(world) == windows
     assert set(read_table(world.root, WINDOWS, 2020)["window_id"]) == windows
     assert (world.root.dataset / "config.json").exists()
+
+
+def test_an_ensemble_gets_the_checkpoints_of_its_members(world: LabelWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each member has places of its own, which are none of the ensemble's."""
+    world.configure(years={"first": 2020, "last": 2020}, setups={"exclude": ["tutorial"]})
+    members = [root.checkpoint(2020) / "manifest.json" for root in (world.root, world.root.setup("trees-per-pixel"))]
+    for path, asset in zip(members, ("checkpoint", "trees-per-pixel/checkpoint"), strict=True):
+        write_json(path, {})
+        publish(world.world, Pair(asset, 2020), "v")
+        path.unlink()
+    came: list[bool] = []
+
+    def body(_run: object) -> None:
+        came.extend(path.exists() for path in members)
+        raise MissingDataError("nothing is weighed here")
+
+    monkeypatch.setattr(setups, "ensemble_checkpoint", body)
+    with world.runner() as runner, pytest.raises(MissingDataError, match="nothing is weighed here"):
+        runner.run([Pair("ensemble/checkpoint", 2020)])
+    assert came == [True, True]
 
 
 def test_what_the_store_lost_is_made_again(world: LabelWorld) -> None:
