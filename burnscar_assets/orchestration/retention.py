@@ -1,9 +1,11 @@
 """History that nobody needs any more: old runs with their events and logs, old evaluations of conditions.
 
-What is stale follows from the last event of each partition, so the run that it is of stays, however old. How long
-ticks of sensors and schedules are kept is Dagster's own setting (`retention` of dagster.yaml).
+What is stale follows from the last event of each partition, and where an input was made again since, from that of it
+which the partition was made from: the runs that they are of stay, however old. How long ticks of sensors and schedules
+are kept is Dagster's own setting (`retention` of dagster.yaml).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -11,6 +13,7 @@ import dagster as dg
 
 from burnscar_assets.operations import AutomationSettings
 from burnscar_assets.orchestration.dagster_private import delete_run
+from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.staleness import EventLog
 
 JOB = "forget_history"
@@ -40,8 +43,7 @@ def forget_history(log: EventLog, settings: AutomationSettings, now: datetime) -
         now: The time, with its zone.
     """
     instance = log.instance
-    keys = log.graph.get_all_asset_keys()
-    needed = {record.run_id for key in keys for record in log.latest(key).values()}
+    needed = {record.run_id for record in _needed(log)}
     old = _old_runs(instance, now - timedelta(days=settings.keep_runs_days))
     unneeded = [run_id for run_id in old if run_id not in needed]
     for run_id in unneeded:
@@ -50,6 +52,25 @@ def forget_history(log: EventLog, settings: AutomationSettings, now: datetime) -
         oldest = now - timedelta(days=settings.keep_evaluations_days)
         instance.schedule_storage.purge_asset_evaluations(oldest.timestamp())
     return Forgotten(len(unneeded), len(old) - len(unneeded))
+
+
+def _needed(log: EventLog) -> Iterator[dg.EventLogRecord]:
+    """The last event of each partition, and the earlier ones of inputs that it is compared with."""
+    latest = {key: log.latest(key) for key in log.graph.get_all_asset_keys()}
+    for key, records in latest.items():
+        yield from records.values()
+        node = log.graph.get(key)
+        partitions = [""] if node.partitions_def is None else node.partitions_def.get_partition_keys()
+        for partition in records.keys() & set(partitions) if node.is_materializable else ():
+            made = records[partition].asset_materialization
+            origin = dg.DataProvenance.from_tags((made and made.tags) or {})
+            if origin is None:
+                continue
+            for source in log.parents(Pair.of(key, partition or None)):
+                pointer = origin.input_storage_ids.get(source.key)
+                newest = latest[source.key].get(source.partition_key or "")
+                if source.partition_key and pointer is not None and newest and newest.storage_id > pointer:
+                    yield from filter(None, [log.before(source, pointer)])
 
 
 def _old_runs(instance: dg.DagsterInstance, before: datetime) -> list[str]:

@@ -90,7 +90,9 @@ def test_another_machine_goes_on_where_the_first_stopped(world: LabelWorld) -> N
 
 def test_an_ensemble_gets_the_checkpoints_of_its_members(world: LabelWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each member has places of its own, which are none of the ensemble's."""
-    world.configure(years={"first": 2020, "last": 2020}, setups={"exclude": ["tutorial"]})
+    world.configure(
+        years={"first": 2020, "last": 2020}, setups={"exclude": ["tutorial"]}, imagery={"archive": "index.parquet"}
+    )
     members = [root.checkpoint(2020) / "manifest.json" for root in (world.root, world.root.setup("trees-per-pixel"))]
     for path, asset in zip(members, ("checkpoint", "trees-per-pixel/checkpoint"), strict=True):
         write_json(path, {})

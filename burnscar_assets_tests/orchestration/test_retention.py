@@ -8,6 +8,7 @@ import pytest
 from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE
 from burnscar_assets.operations import AutomationSettings
 from burnscar_assets.orchestration.execution import Runner
+from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.retention import forget_history
 from burnscar_assets.orchestration.staleness import EventLog
 from burnscar_assets.storage.paths import DataRoot
@@ -58,3 +59,13 @@ def test_old_runs_go_and_nothing_becomes_stale(world: LabelWorld) -> None:
     with world.runner() as runner:
         assert runner.planner.plan([2020], LABELS).stale == ()
         assert runner.refresh([2020], assets=LABELS).runs == 0
+
+
+def test_what_an_input_was_before_it_came_out_the_same_is_not_forgotten(world: LabelWorld) -> None:
+    chosen = (*LABELS, "sample_points")
+    with world.runner() as runner:
+        assert runner.refresh([2020], assets=chosen).pairs == [Pair("sample_points", 2020)]
+        runner.run([Pair("fire_perimeters", 2020)])
+        assert forget(runner, 31)[0] > 0
+    with world.runner() as runner:
+        assert runner.planner.plan([2020], chosen).stale == ()
