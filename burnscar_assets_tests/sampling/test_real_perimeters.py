@@ -43,12 +43,14 @@ def test_real_fires_give_sound_points(records: gpd.GeoDataFrame, limit: int | No
     burns = records[records["fire_year"] <= YEAR]
     history = gpd.GeoDataFrame(
         {
+            "source": "frap",
             "burn_id": burns["fire_id"],
             "kind": "fire",
             "burn_year": burns["fire_year"],
             "name": "",
             "alarm_date": burns["alarm_date"],
             "containment_date": burns["containment_date"],
+            "end_kind": "contained",
         },
         geometry=burns.geometry,
     )
