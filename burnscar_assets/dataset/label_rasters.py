@@ -1,9 +1,9 @@
 """The truth of each pixel: perimeters drawn on the windows' own grids. Pure tables and arrays; nothing is written.
 
-A pixel is what its centre is. Inside the window's own fire it is burnt; in another burn that could still show, or where
-another source alone drew the own fire, it is unlabelled; elsewhere unburnt. Within a margin of any of these edges it is
-unlabelled, as perimeters are no better than that. Where the own fire and an older scar overlap, the ground is burnt.
-Windows of stratum `old_scar` say that old scars are unburnt, so burns of earlier fire years hide nothing there.
+A pixel is what its centre is. Inside the window's own fire it is burnt, in another burn that could still show it is
+unlabelled, elsewhere unburnt. Within a margin of any of these edges it is unlabelled, as perimeters are no better than
+that. Where the own fire and an older scar overlap, the ground is burnt. Windows of stratum `old_scar` say that old
+scars are unburnt, so burns of earlier fire years hide nothing there.
 """
 
 import hashlib
@@ -27,9 +27,6 @@ Labels = Mapping[str, NDArray[np.uint8]]
 
 _SLACK_M: Final = 50.0
 """Geometry is cut so far beyond a window: its footprint is a little turned in the tables' projection."""
-
-_LEAST_M2: Final = 1.0
-"""A burn that is wider than its fire's perimeter by less is the same."""
 
 _HASH_LENGTH: Final = 16
 
@@ -129,7 +126,7 @@ def _met(windows: gpd.GeoDataFrame, perimeters: gpd.GeoDataFrame, burns: gpd.Geo
     """Which shapes bear on each window: those of own fires first, then other burns in the order of their table."""
     own_window, own_fire = _own(windows, perimeters)
     window, burn = burns.sindex.query(windows.geometry.buffer(reach_m), predicate="intersects", sort=True)
-    others = _hides(windows.iloc[window], burns.iloc[burn], _wider(burns, perimeters)[burn])
+    others = _hides(windows.iloc[window], burns.iloc[burn])
     window, burn = window[others], burn[others]
     rows = np.concatenate([own_window, window])
     return _Met(rows, np.arange(len(rows)) < len(own_window), np.concatenate([own_fire, burn + len(perimeters)]))
@@ -167,16 +164,9 @@ def _own(windows: gpd.GeoDataFrame, perimeters: gpd.GeoDataFrame) -> tuple[NDArr
     return window, fire[window]
 
 
-def _wider(burns: gpd.GeoDataFrame, perimeters: gpd.GeoDataFrame) -> NDArray[np.bool_]:
-    """Which burns are wider than the perimeter of their fire, as where a second source drew it otherwise."""
-    labelled_m2 = pd.Series(perimeters.geometry.area.to_numpy(), index=perimeters["fire_id"].to_numpy(object))
-    burnt_m2 = burns["burn_id"].astype(object).map(labelled_m2).to_numpy(dtype=float)
-    return np.asarray(burns.geometry.area.to_numpy() > burnt_m2 + _LEAST_M2)
-
-
-def _hides(windows: gpd.GeoDataFrame, burns: gpd.GeoDataFrame, wider: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Whether a burn leaves pixels unlabelled: not an old scar that counts as unburnt, nor what the own fire labels."""
-    own = (windows["fire_id"].to_numpy(object) == burns["burn_id"].to_numpy(object)) & ~wider
+def _hides(windows: gpd.GeoDataFrame, burns: gpd.GeoDataFrame) -> NDArray[np.bool_]:
+    """Whether a burn leaves pixels unlabelled: not the window's own fire, nor an old scar that counts as unburnt."""
+    own = windows["fire_id"].to_numpy(object) == burns["burn_id"].to_numpy(object)
     years = burns["burn_year"].to_numpy(dtype=float, na_value=np.inf)
     earlier = years < windows["fire_year"].to_numpy(dtype=float)
     return ~own & ~(earlier & (windows["stratum"] == Stratum.OLD_SCAR).to_numpy(dtype=bool))

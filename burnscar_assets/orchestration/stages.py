@@ -166,7 +166,7 @@ _DATA = (
     ),
     StageSpec(
         name="windows",
-        version="5",
+        version="4",
         group="sampling",
         kinds=frozenset({"geoparquet", "rslearn"}),
         module=".assets.samples",

@@ -146,20 +146,6 @@ def test_old_scars_that_are_sampled_as_unburnt_stay_so() -> None:
     assert seen(Stratum.OLD_SCAR, slice(2, 3)) == {UNLABELLED}
 
 
-def test_what_another_source_counts_to_the_own_fire_isnt_unburnt() -> None:
-    window = TABLE[TABLE["category"] == "burnt"].iloc[[0]]
-    perimeters = PERIMETERS[PERIMETERS["fire_id"] == window["fire_id"].iloc[0]]
-    box = window.geometry.iloc[0]
-    small = perimeters.set_geometry([box.centroid.buffer(60)], crs=PERIMETERS.crs)
-
-    def seen(burnt: shapely.Geometry) -> set[int]:
-        burns = _burns([(window["fire_id"].iloc[0], YEAR, burnt)])
-        return set(np.unique(draw_labels(window, small, burns, MARGIN_M)[window["window_id"].iloc[0]]).tolist())
-
-    assert seen(small.geometry.iloc[0]) == {BURNT, UNBURNT, UNLABELLED}
-    assert seen(box.buffer(200)) == {BURNT, UNLABELLED}
-
-
 def test_a_burnt_window_whose_fire_is_unknown_says_nothing() -> None:
     burnt = TABLE[TABLE["category"] == "burnt"].head(2)
     drawn = draw_labels(burnt, PERIMETERS.head(0), history_of([]), MARGIN_M)

@@ -103,11 +103,14 @@ def test_perimeters_have_the_columns_of_labels_and_say_their_source() -> None:
         ({"FIRE_NAME": "SEASON 0", "geometry": square(9)}, False),
         ({"FIRE_NAME": "ANOTHER", "geometry": square(0, x=400)}, True),
         ({"FIRE_NAME": "ANOTHER", "geometry": square(0, x=900)}, False),
-        ({"FIRE_NAME": "ANOTHER", "ALARM_DATE": ALARM - pd.Timedelta(days=30)}, False),
+        ({"FIRE_NAME": "ANOTHER", "ALARM_DATE": ALARM - pd.Timedelta(days=30)}, True),
+        ({"FIRE_NAME": "ANOTHER", "ALARM_DATE": ALARM - pd.Timedelta(days=30), "geometry": square(0, x=400)}, False),
         ({"FIRE_NAME": None, "geometry": square(0, x=900)}, False),
     ],
 )
-def test_the_release_supersedes_by_irwin_id_or_by_ground_and_name(release: dict[str, Any], superseded: bool) -> None:
+def test_the_release_supersedes_by_irwin_id_or_by_ground_with_name_or_days(
+    release: dict[str, Any], superseded: bool
+) -> None:
     found = clean({"attr_IncidentName": "SEASON 0"}, {}, labels=labels(release))
     assert (fire(0) not in set(found.perimeters["fire_id"])) == superseded
     assert fire(1) in set(found.perimeters["fire_id"])
