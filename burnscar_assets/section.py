@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -40,6 +41,13 @@ class Producer(Section):
     credit: str = Field(min_length=1, description="What has to be said; {year} becomes that of the last image.")
 
 
+def read_unless_known(path: Path, kind: str, section: type[Named]) -> Named:
+    """As `read_named`, for files that are long or asked for often: again only once the file was edited."""
+    found = _read(path, path.stat().st_mtime_ns, kind, section)
+    assert isinstance(found, section)  # noqa: S101 - of the class that it was asked for
+    return found
+
+
 def read_named(path: Path, kind: str, section: type[Named]) -> Named:
     """Read a file that is named for what it holds, such as a sensor or a set-up.
 
@@ -67,3 +75,8 @@ def read_named(path: Path, kind: str, section: type[Named]) -> Named:
             allowed = f"no such field; a {kind} has {known}" if unknown else mistake["msg"]
             mistakes.append(f"{'.'.join(map(str, mistake['loc'])) or '(file)'}: {allowed}")
         raise SettingsError(f"{kind} {path}: {'; '.join(mistakes)}") from error
+
+
+@lru_cache
+def _read(path: Path, _modified_ns: int, kind: str, section: type[Section]) -> Section:
+    return read_named(path, kind, section)

@@ -182,10 +182,15 @@ def compare_setups(
         rows += _map_rows(present, maps, mapped, reference, settings)
     if validated is not None:
         rows += _validation_rows(present, validated)
+    return Outcome(_table(rows, reference, ranked=not protocol), report)
+
+
+def _table(rows: list[dict[str, Any]], reference: str, *, ranked: bool) -> pd.DataFrame:
+    """Contract SETUP_COMPARISON; where several checkpoints' probabilities are pooled, metrics of ranking are empty."""
     table = pd.DataFrame(rows).assign(reference=reference)
-    if protocol:
+    if not ranked:
         table.loc[table["metric"].isin(OF_RANKING), ["value", *_MAY_BE_EMPTY]] = math.nan
-    return Outcome(SETUP_COMPARISON.conform(table), report)
+    return pd.DataFrame(SETUP_COMPARISON.conform(table))
 
 
 def write_report(root: DataRoot, report: Report) -> Path:

@@ -22,6 +22,7 @@ from shapely.geometry.base import BaseGeometry
 from burnscar_assets.demo.fires import M2_PER_HA, SimulatedFire
 from burnscar_assets.demo.noise import generator
 from burnscar_assets.demo.regions import Region
+from burnscar_assets.sources.source import HECTARES
 from burnscar_assets.storage.atomic import atomic_file
 from burnscar_assets.storage.tables import table_crs
 
@@ -31,7 +32,7 @@ PRESCRIBED_LAYER: Final = f"rxburn{RELEASE}_1"
 GDB_NAME: Final = f"fire{RELEASE}_1_simulated.gdb"
 COMMENT: Final = "SIMULATED by burnscar_assets demo"
 NOTICE_FILE: Final = "SIMULATED.md"
-HA_PER_ACRE: Final = 0.40468564224
+HA_PER_ACRE: Final = HECTARES["acres"]
 NO_NUMBER: Final = "00000000"
 
 FIRE_FIELDS: Final = (

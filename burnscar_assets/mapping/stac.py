@@ -78,28 +78,8 @@ def map_item(record: Mapping[str, Any], frame: Frame, folder: Path, place: Path)
         place: where the folder will be; its name is the item's id.
     """
     area = polygons_of(frame.footprint)
-    simulated = " (SIMULATED imagery)" if record["simulated"] else ""
-    properties = {
-        "datetime": None,
-        "start_datetime": f"{record['start']}T00:00:00Z",
-        "end_datetime": f"{record['end']}T23:59:59Z",
-        "title": f"Burned area, {clean(record['fire_name'] or record['aoi_name'] or place.name)}{simulated}",
-        "proj:code": f"EPSG:{frame.epsg}",
-        "proj:shape": list(frame.shape),
-        "proj:transform": list(frame.transform)[:6],
-        "gsd": frame.resolution_m,
-        "burnscar:simulated": record["simulated"],
-        "burnscar:sensor": record["imagery"]["sensor"],
-        "burnscar:source": record["source"],
-        "burnscar:setup": record["setup"],
-        "burnscar:weights_sha256": record["checkpoint"]["weights_sha256"],
-        "burnscar:area_ha": record["area_ha"],
-    }
-    imagery = record["imagery"]
-    contained = {"Official fire perimeters.": record["perimeter_producer"]}
-    if not record["simulated"]:
-        contained = {f"{imagery['sensor']} imagery.": imagery["producer"]} | contained
-    producers = {what: by for what, by in contained.items() if by}
+    producers = _producers(record)
+    properties = _properties(record, frame, place.name)
     if producers:
         properties["providers"] = [_provider(by, what) for what, by in producers.items()]
     sums = {name: _file(folder / name, sha256) for name, sha256 in sorted(record["files"].items())}
@@ -124,9 +104,40 @@ def map_item(record: Mapping[str, Any], frame: Frame, folder: Path, place: Path)
             ),
         ],
         "assets": {
-            name: _asset(name, frame, imagery["shown"]) | sums.get(name, {}) for name in sorted({*sums, MAP_FILE})
+            name: _asset(name, frame, record["imagery"]["shown"]) | sums.get(name, {})
+            for name in sorted({*sums, MAP_FILE})
         },
     }
+
+
+def _properties(record: Mapping[str, Any], frame: Frame, name: str) -> StacDict:
+    """The item's properties but for providers; `name` is the title where neither fire nor area has one."""
+    simulated = " (SIMULATED imagery)" if record["simulated"] else ""
+    return {
+        "datetime": None,
+        "start_datetime": f"{record['start']}T00:00:00Z",
+        "end_datetime": f"{record['end']}T23:59:59Z",
+        "title": f"Burned area, {clean(record['fire_name'] or record['aoi_name'] or name)}{simulated}",
+        "proj:code": f"EPSG:{frame.epsg}",
+        "proj:shape": list(frame.shape),
+        "proj:transform": list(frame.transform)[:6],
+        "gsd": frame.resolution_m,
+        "burnscar:simulated": record["simulated"],
+        "burnscar:sensor": record["imagery"]["sensor"],
+        "burnscar:source": record["source"],
+        "burnscar:setup": record["setup"],
+        "burnscar:weights_sha256": record["checkpoint"]["weights_sha256"],
+        "burnscar:area_ha": record["area_ha"],
+    }
+
+
+def _producers(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Who made what the map contains and is no simulation, by what that is."""
+    imagery = record["imagery"]
+    contained = {"Official fire perimeters.": record["perimeter_producer"]}
+    if not record["simulated"]:
+        contained = {f"{imagery['sensor']} imagery.": imagery["producer"]} | contained
+    return {what: by for what, by in contained.items() if by}
 
 
 def _provider(producer: Mapping[str, str], what: str) -> StacDict:

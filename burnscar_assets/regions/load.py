@@ -8,13 +8,12 @@ of that region. What opens a world says which (`work_in`): the command line, Dag
 of a stage or a pool from what it was given. Until then it is California.
 """
 
-from functools import cache, lru_cache
-from pathlib import Path
+from functools import cache
 from typing import ClassVar, Final
 
 from burnscar_assets.environment import CONFIGS_DIR, named_file
 from burnscar_assets.regions.region import Region
-from burnscar_assets.section import read_named
+from burnscar_assets.section import read_unless_known
 
 DEFAULT: Final = "california"
 FOLDER: Final = "regions"
@@ -26,21 +25,13 @@ def load_region(name: str) -> Region:
     Raises:
         SettingsError: there is none, or it has mistakes, see `read_named`.
     """
-    path = named_file(name, "region", FOLDER)
-    return _read(path, path.stat().st_mtime_ns)
+    return read_unless_known(named_file(name, "region", FOLDER), "region", Region)
 
 
 @cache
 def default_region() -> Region:
     """The shipped California, which settings mean that name no region."""
-    path = CONFIGS_DIR / FOLDER / f"{DEFAULT}.yaml"
-    return _read(path, path.stat().st_mtime_ns)
-
-
-@lru_cache
-def _read(path: Path, modified_ns: int) -> Region:  # noqa: ARG001: a file that was edited is read again
-    """Outlines make the files long, and every stage asks for the region."""
-    return read_named(path, "region", Region)
+    return read_unless_known(CONFIGS_DIR / FOLDER / f"{DEFAULT}.yaml", "region", Region)
 
 
 class _Process:

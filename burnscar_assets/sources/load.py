@@ -4,12 +4,10 @@ A source's file lies in `sources/` beside the world's settings or is a shipped o
 one name the one beside the settings counts.
 """
 
-from functools import lru_cache
-from pathlib import Path
 from typing import Final
 
 from burnscar_assets.environment import named_file
-from burnscar_assets.section import read_named
+from burnscar_assets.section import read_unless_known
 from burnscar_assets.sources.source import LabelSource
 
 DEFAULT: Final = "frap"
@@ -22,10 +20,4 @@ def load_source(name: str) -> LabelSource:
     Raises:
         SettingsError: there is none, or it has mistakes, see `read_named`.
     """
-    path = named_file(name, "label source", FOLDER)
-    return _read(path, path.stat().st_mtime_ns)
-
-
-@lru_cache
-def _read(path: Path, modified_ns: int) -> LabelSource:  # noqa: ARG001: a file that was edited is read again
-    return read_named(path, "label source", LabelSource)
+    return read_unless_known(named_file(name, "label source", FOLDER), "label source", LabelSource)
