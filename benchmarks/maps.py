@@ -1,11 +1,11 @@
 """How well the default maps beside what is simple: paired gains over held-out fires, simulated and real.
 
 `python benchmarks/maps.py` makes a simulated world with the demo's fires in 5 folds, so that about fifty fires are held
-out once, trains the default of `demo.yaml` and the set-up `tutorial` with three seeds, and runs `burnscar study` on the
-fires of `../shared/data/imagery/california_fires`; where these are absent it says so. The protocol stands in
-`docs/evaluation.md`. `--root` keeps what was made, so that a second call measures alone; `--data` names the data root
-of a study that was run. `--protocols` instead prints how the same model looks by four protocols, of the finished world
-that `--data` names: of blocks, as `burnscar demo` makes it, or of folds.
+out once, trains the default of `demo.yaml`, which is the set-up that maps, and the set-up `tutorial` with three seeds,
+and runs `burnscar study` on the fires of `../shared/data/imagery/california_fires`; where these are absent it says so.
+The protocol stands in `docs/evaluation.md`. `--root` keeps what was made, so that a second call measures alone;
+`--data` names the data root of a study that was run. `--protocols` instead prints how the same model looks by four
+protocols, of the finished world that `--data` names: of blocks, as `burnscar demo` makes it, or of folds.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from kit.figures import Bar, Figure, Report
 from kit.fold_world import Training, by_name, judged_year, make_fold_world, open_world
 from kit.gains import Gain, judged_maps, over_baseline, over_setup, unflagged
 from kit.inner_choice import CHOSEN, choose
-from kit.judging import judge_again, truly_burned
+from kit.judging import Judging, judge_again, truly_burned
 from kit.measure import environment, run
 from kit.protocols import by_protocols
 from kit.world import Size
@@ -29,10 +29,12 @@ from kit.world import Size
 from burnscar_assets.comparison.maps import MapField
 from burnscar_assets.comparison.read import Contestant
 from burnscar_assets.demo.world import Scale
+from burnscar_assets.environment import CONFIGS_DIR
 from burnscar_assets.models.manifest import load_manifest
 from burnscar_assets.orchestration.assets.model import evaluation_spec
 from burnscar_assets.orchestration.partitions import World
-from burnscar_assets.settings import EvaluationSettings
+from burnscar_assets.settings import EvaluationSettings, load_settings
+from burnscar_assets.setups import load_setup
 from burnscar_assets.storage.contracts import MAP_SCORES
 from burnscar_assets.storage.paths import OWN, DataRoot
 from burnscar_assets.storage.tables import write_table
@@ -49,7 +51,6 @@ class Scope:
 
     world: Size
     training: Training
-    setups: tuple[str, ...] = (TUTORIAL,)
 
 
 FULL = Scope(Size(2019, 2022, fires_per_year=12), Training(5, (0, 1, 2), {}))
@@ -62,15 +63,17 @@ QUICK = Scope(
 def simulated_figures(world: World, folder: Path) -> Iterator[Figure]:
     """Of a simulated world whose set-ups were judged."""
     settings, year, setups = world.settings.evaluation, judged_year(world), by_name(world)
-    own = judged_maps([setups[OWN]], year)
+    default = world.settings.mapping.setup
+    beside = judged_maps([setups[OWN], setups[default]], year)  # the world's own has the burn indices
     yield gain_figure(
         "simulated: default less dNBR less the frame's mode",
-        over_baseline(own, OWN, LESS_MODE, settings),
+        over_baseline(beside, default, LESS_MODE, settings),
         Bar(">=", 0.05, shown=True),
     )
-    both = judged_maps([setups[OWN], setups[TUTORIAL]], year)
+    yield gain_figure("simulated: default less the world's own", over_setup(beside, default, OWN, settings))
+    both = judged_maps([setups[default], setups[TUTORIAL]], year)
     yield gain_figure(
-        "simulated: default less tutorial", over_setup(both, OWN, TUTORIAL, settings), Bar(">=", 0.1, shown=True)
+        "simulated: default less tutorial", over_setup(both, default, TUTORIAL, settings), Bar(">=", 0.1, shown=True)
     )
     yield from judged_again(world, folder, year)
 
@@ -78,16 +81,20 @@ def simulated_figures(world: World, folder: Path) -> Iterator[Figure]:
 def judged_again(world: World, folder: Path, year: int) -> Iterator[Figure]:
     """The default's maps against what truly burned, and what it costs to judge them."""
     years = [int(key) for key in world.fire_years.get_partition_keys()]
-    own, scratch = by_name(world)[OWN], DataRoot(folder / "true_burn")
+    setups, default, scratch = by_name(world), world.settings.mapping.setup, DataRoot(folder / "true_burn")
+    judged: dict[str, list[Judging]] = {}
     with truly_burned(world.root, years):
-        judged = [judge_again(evaluation_spec(seeded, year)) for seeded in world.by_seed()]
-    roots = tuple(scratch.setup(OWN, number) for number in range(len(judged)))
-    for root, one in zip(roots, judged, strict=True):
-        write_table(root, MAP_SCORES, one.scores, year)
-    maps = judged_maps([replace(own, roots=roots)], year)
-    gain = over_baseline(maps, OWN, DNBR, world.settings.evaluation)
+        for name, seen in ((OWN, [world]), (default, world.mapped.by_seed())):  # the world's own has the burn indices
+            judged[name] = [judge_again(evaluation_spec(seeded, year)) for seeded in seen]
+    again = []
+    for name, seeds in judged.items():
+        roots = tuple(scratch.setup(name, number) for number in range(len(seeds)))
+        for root, one in zip(roots, seeds, strict=True):
+            write_table(root, MAP_SCORES, one.scores, year)
+        again.append(replace(setups[name], roots=roots))
+    gain = over_baseline(judged_maps(again, year), default, DNBR, world.settings.evaluation)
     yield gain_figure("simulated, true burn: default less dNBR > 0.1", gain, Bar(">=", 0))
-    first = judged[0]
+    first = judged[default][0]
     yield Figure(
         "judging over the model's arithmetic",
         first.wall_s / first.model_s,
@@ -151,6 +158,12 @@ def protocol_figures(world: World, folder: Path) -> Iterator[Figure]:
         yield Figure(f"{one.name}: IoU of burnt", one.iou, one.counted)
 
 
+def _that_map() -> tuple[str, ...]:
+    """The set-up that maps the demo's fires, after its members."""
+    name = load_settings(CONFIGS_DIR / "demo.yaml").mapping.setup
+    return (*(load_setup(name).members or ()), name)
+
+
 def run_study(folder: Path) -> DataRoot:
     """`burnscar study` on the real fires; a second call goes on."""
     root = DataRoot(folder / "real")
@@ -169,7 +182,8 @@ def measure(options: argparse.Namespace, folder: Path, report: Report) -> None:
         return
     scope = QUICK if options.quick else FULL
     if options.only != "real":
-        world = make_fold_world(DataRoot(folder / "simulated"), scope.world, scope.training, scope.setups)
+        setups = (*_that_map(), TUTORIAL)
+        world = make_fold_world(DataRoot(folder / "simulated"), scope.world, scope.training, setups)
         for figure in simulated_figures(world, folder):
             report.add(figure)
     if options.quick or options.only == "simulated":

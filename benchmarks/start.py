@@ -148,7 +148,9 @@ def _small() -> dict[str, Any]:
     return QUICK.settings(
         training=demo["training"] | {"max_epochs": 2, "look_back_years": 1},
         sampling=demo["sampling"] | {"max_points_per_fire": 12},
-        setups={"exclude": [*demo["setups"]["exclude"], "boosted-trees", "ensemble", "tutorial"]},
+        setups={
+            "exclude": [*demo["setups"]["exclude"], "boosted-trees", "ensemble*", "tutorial", "*-change", "*-pre-post"]
+        },
     )
 
 

@@ -207,9 +207,9 @@ def load_setups(settings: Settings) -> dict[str, Setup]:
     setups = _with_members({name: load_setup(name) for name in chosen})
     for setup in setups.values():
         setup.applied_to(settings)
-    reference = settings.setups.reference
-    if setups and reference not in (OWN, *setups):
-        raise SettingsError(f"setups.reference: no set-up {reference!r}; there are {OWN}, {', '.join(setups)}")
+    for field, named in (("setups.reference", settings.setups.reference), ("mapping.setup", settings.mapping.setup)):
+        if named not in (OWN, *setups):
+            raise SettingsError(f"{field}: no set-up {named!r}; there are {', '.join((OWN, *setups))}")
     return setups
 
 

@@ -9,11 +9,14 @@ import yaml
 from burnscar_assets.definitions import build_definitions
 from burnscar_assets.environment import CONFIG_VARIABLE, CONFIGS_DIR
 from burnscar_assets.errors import SettingsError
+from burnscar_assets.mapping.plan import home_of
 from burnscar_assets.models.config import needs_encoder
+from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.versions import code_version
-from burnscar_assets.settings import ModelSettings, Settings, load_settings
+from burnscar_assets.settings import ModelSettings, Settings, load_settings, parse_settings
 from burnscar_assets.setups import load_setup, load_setups
 from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets_tests.demo_settings import demo_alone
 
 SHIPPED = sorted(path.stem for path in (CONFIGS_DIR / "setups").glob("*.yaml"))
 ASSETS = ("evaluation_metrics", "x/checkpoint", "x/evaluation_metrics", "y/checkpoint", "setup_comparison")
@@ -22,7 +25,7 @@ ASSETS = ("evaluation_metrics", "x/checkpoint", "x/evaluation_metrics", "y/check
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder `setups` beside a settings file that leaves out those that come with the package."""
-    content = yaml.safe_load((CONFIGS_DIR / "demo.yaml").read_text()) | {"setups": {"exclude": SHIPPED}}
+    content = demo_alone() | {"setups": {"exclude": SHIPPED}}
     (tmp_path / "world.yaml").write_text(yaml.safe_dump(content))
     monkeypatch.setenv(CONFIG_VARIABLE, str(tmp_path / "world.yaml"))
     (tmp_path / "setups").mkdir()
@@ -177,3 +180,18 @@ def test_how_clear_a_window_must_be_is_read_by_every_set_up(folder: Path, settin
     other = settings.model_copy(update={"imagery": settings.imagery.model_copy(update={"min_clear_fraction": 0.5})})
     stale = {name for name in ASSETS if code_version(name, settings) != code_version(name, other)}
     assert stale == set(ASSETS) - {"setup_comparison"}, "the comparison follows their answers"
+
+
+def test_maps_are_by_the_set_up_that_the_settings_name(folder: Path, tmp_path: Path) -> None:
+    write(folder, "x", training={"batch_size": 8})
+    content = yaml.safe_load((folder.parent / "world.yaml").read_text())
+    named = parse_settings(content | {"mapping": {"setup": "x"}}, "test")
+    world, root = World(named, DataRoot(tmp_path)), DataRoot(tmp_path)
+    assert world.mapped.root == root.setup("x") and world.mapped.settings.training.batch_size == 8
+    read = dict(world.inputs("burned_area_maps"))
+    assert {"x/checkpoint", "x/evaluation_metrics", "fire_scenes"} <= read.keys() and "checkpoint" not in read
+    for setup, home in (("x", root), ("y", root.setup("y"))):
+        assert home_of(named, root.setup(setup), setup) == home
+    missing = parse_settings(content | {"mapping": {"setup": "z"}}, "test")
+    with pytest.raises(SettingsError, match=r"mapping\.setup: no set-up 'z'; there are default, x"):
+        load_setups(missing)

@@ -46,7 +46,7 @@ def make_fold_world(root: DataRoot, size: Size, training: Training, setups: Sequ
         root: where to work.
         size: of the archive.
         training: folds, seeds and changes.
-        setups: names of the set-ups beside the default.
+        setups: names of the set-ups beside the world's own, the one that maps among them.
     """
     if not root.simulated.exists():
         build_archive(root, size)
@@ -56,6 +56,8 @@ def make_fold_world(root: DataRoot, size: Size, training: Training, setups: Sequ
         sampling=demo["sampling"] | {"splits": {"folds": training.folds}},
         training=demo["training"] | {"seed": training.seeds[0], "further_seeds": list(training.seeds[1:])}
         | training.changes,
+        imagery=demo["imagery"],
+        mapping=demo["mapping"],
         setups={"exclude": [name for name in shipped if name not in setups]},
     )  # fmt: skip
     root.world_file.write_text(yaml.safe_dump(content), encoding="utf-8")

@@ -29,7 +29,7 @@ def add_map(commands: Any, shared: argparse.ArgumentParser) -> None:
     parser.add_argument("--before-start", metavar="DATE", help="first day of an image before the fire, for severity")
     parser.add_argument("--before-end", metavar="DATE", help="last day of it")
     parser.add_argument("--year", type=int, help="fire year of the checkpoint (default: the newest before the imagery)")
-    parser.add_argument("--setup", default="default", help="set-up whose checkpoint is used")
+    parser.add_argument("--setup", help="set-up whose checkpoint is used (default: the one that maps fires)")
     parser.add_argument("--name", help="name of the map (default: that of the file, and the days)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write to (default: maps/ in the data root)")
     parser.add_argument(

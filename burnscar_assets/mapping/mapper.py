@@ -88,7 +88,8 @@ def make_maps(spec: MapSpec, progress: Progress = silent) -> tuple[MapSummary, l
             [map_row(spec, *made) for made in made_by] or None, geometry=footprints, crs=GEOGRAPHIC_CRS
         )
         table = BURNED_AREA_MAPS.conform(rows) if outcomes else BURNED_AREA_MAPS.empty()
-        remove_others(root.maps(spec.fire_year), [found.task.name for found in outcomes if found.record])
+        if spec.pages is not None:
+            remove_others(spec.pages, [found.task.name for found in outcomes if found.record])
         replace_table(root, BURNED_AREA_MAPS, table, spec.fire_year)
     maps = sum(found.record is not None for found in outcomes)
     made = sum(found.record is not None and found.made for found in outcomes)

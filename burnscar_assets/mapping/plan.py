@@ -45,7 +45,8 @@ def plan_year(settings: Settings, root: DataRoot, fire_year: int, setup: str = O
         MissingDataError: the year has no perimeters, windows or checkpoint.
     """
     common, title = common_of(settings, root, fire_year, setup), f"Burned area, fire year {fire_year}"
-    folder, work = root.maps(fire_year), root.map_work(fire_year)
+    home = home_of(settings, root, setup)
+    folder, work = home.maps(fire_year), home.map_work(fire_year)
     fold_of: dict[str, int] = {}
     if members := settings.sampling.splits.members:
         years = load_manifest(champion_folder(root.fold(0), fire_year)).fire_years
@@ -112,12 +113,13 @@ def plan_aoi(settings: Settings, root: DataRoot, request: AoiRequest) -> MapSpec
     earlier = None if request.before is None else _span_before(request.before, first)
     chosen = _checkpoint_year(root, working_region().fire_year(first)) if year is None else year
     folder_name = safe_name(request.name or f"{aoi.name}-{first:%Y%m%d}-{last:%Y%m%d}")
-    place = root.maps(None) if request.out is None else request.out / root.maps(None).name
+    home = home_of(settings, root, request.setup)
+    place = home.maps(None) if request.out is None else request.out / home.maps(None).name
     task = MapTask(
         name=folder_name,
         title=request.name or aoi.name,
         folder=place / folder_name,
-        work=root.map_work(None) / folder_name,
+        work=home.map_work(None) / folder_name,
         area=shapely.to_wkt(aoi.geometry, rounding_precision=-1),
         start=span.start,
         end=span.end,
@@ -153,6 +155,11 @@ def reference_of(settings: Settings) -> Path | None:
     """
     given = settings.mapping.reference
     return None if given is None else config_file(given).resolve()
+
+
+def home_of(settings: Settings, root: DataRoot, setup: str) -> DataRoot:
+    """Where maps by a set-up go: of the one that maps fires to the world's own, of others beside their checkpoints."""
+    return DataRoot(root.path) if setup == settings.mapping.setup else root
 
 
 def common_of(settings: Settings, root: DataRoot, checkpoint_year: int, setup: str) -> dict[str, Any]:

@@ -18,13 +18,12 @@ from burnscar_assets.evaluation.champion_record import champion_folder, champion
 from burnscar_assets.mapping.fires import task_of
 from burnscar_assets.mapping.mapper import MapSummary, make_maps, map_row, remove_others
 from burnscar_assets.mapping.pages.site import write_pages
-from burnscar_assets.mapping.plan import common_of, reference_of
+from burnscar_assets.mapping.plan import common_of, home_of, reference_of
 from burnscar_assets.mapping.spec import MapSpec
 from burnscar_assets.models.manifest import MANIFEST_FILE
 from burnscar_assets.process import Report, run_stage, step_reports
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.settings import Settings
-from burnscar_assets.setups import OWN
 from burnscar_assets.sources.load import load_source
 from burnscar_assets.storage.atomic import storage_errors
 from burnscar_assets.storage.changes import replace_table
@@ -37,14 +36,15 @@ class SeasonSpec(MapSpec):
     """Everything that the process needs, wherever it runs."""
 
     season: int = Field(description="Fire year whose in-season maps these are.")
+    pages: Path = Field(description="Folder of the maps.")
 
 
 def plan_season(settings: Settings, root: DataRoot, fire_year: int, look_back_years: int) -> SeasonSpec:
     """The maps of a season: one for each contained fire.
 
     Args:
-        settings: of the world.
-        root: its data root.
+        settings: of the world as the set-up sees it that maps.
+        root: with that set-up's part.
         fire_year: of the season.
         look_back_years: a checkpoint that is older is no judge of it.
 
@@ -57,9 +57,11 @@ def plan_season(settings: Settings, root: DataRoot, fire_year: int, look_back_ye
             f"no checkpoint of {fire_year - look_back_years}–{fire_year - 1} to map the season by: run burnscar refresh"
         )
     fires = read_table(root, IN_SEASON_PERIMETERS, fire_year).to_crs(GEOGRAPHIC_CRS)
-    folder, work = root.season_maps(fire_year), root.season_map_work(fire_year)
+    setup = settings.mapping.setup
+    home = home_of(settings, root, setup)
+    folder, work = home.season_maps(fire_year), home.season_map_work(fire_year)
     return SeasonSpec(
-        **common_of(settings, root, chosen, OWN),
+        **common_of(settings, root, chosen, setup),
         season=fire_year,
         reference=reference_of(settings),
         tasks=tuple(task_of(fire, folder, work, settings, _named(fire)) for _, fire in fires.iterrows()),
@@ -84,10 +86,12 @@ def checkpoint_before(root: DataRoot, fire_year: int, look_back_years: int) -> i
 def make_season_maps(spec: SeasonSpec, progress: Progress = silent) -> MapSummary:
     """Make the maps of a season, with their table and pages; raises what `mapper.make_maps` does."""
     root = spec.data_root
-    remove_others(root.season_maps(spec.season), [task.name for task in spec.tasks])
+    remove_others(spec.pages, [task.name for task in spec.tasks])
     if not spec.tasks:
         replace_table(root, IN_SEASON_MAPS, IN_SEASON_MAPS.empty(), spec.season)
-        index = write_pages(_there(root, spec), title=spec.title, simulated=spec.simulated, unmapped=())
+        with storage_errors(spec.pages):
+            spec.pages.mkdir(parents=True, exist_ok=True)
+        index = write_pages(spec.pages, title=spec.title, simulated=spec.simulated, unmapped=())
         return MapSummary(0, 0, 0, index)
     summary, outcomes = make_maps(spec, progress)
     manifest = champion_manifest(root, spec.checkpoint_year)
@@ -96,13 +100,6 @@ def make_season_maps(spec: SeasonSpec, progress: Progress = silent) -> MapSummar
     table = gpd.GeoDataFrame(rows, geometry=footprints, crs=GEOGRAPHIC_CRS)
     replace_table(root, IN_SEASON_MAPS, IN_SEASON_MAPS.conform(table), spec.season)
     return summary
-
-
-def _there(root: DataRoot, spec: SeasonSpec) -> Path:
-    folder = root.season_maps(spec.season)
-    with storage_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def main(arguments: Sequence[str]) -> int:

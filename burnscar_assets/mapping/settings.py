@@ -12,6 +12,10 @@ class MappingSettings(Section):
 
     transport: ClassVar[frozenset[str]] = frozenset({"batch_size", "block_px", "ask_hours", "max_km2"})
 
+    setup: str = Field(
+        "default",
+        description="Set-up whose checkpoints map the fires and the season; default: that of this settings file.",
+    )
     buffer_m: float = Field(
         1000,
         ge=0,

@@ -131,8 +131,10 @@ def _report(console: Console, world: World, years: list[int], archive: Simulated
     least, judged = world.settings.imagery.min_clear_fraction, world.settings.evaluation
     show_table(count_table(root, years, least, title=f"{world.settings.name}: perimeters to tiles"))
     title = f"held-out fires, with {judged.confidence:.0%} intervals over clusters of fires"
-    show_table(score_table(root, years, judged, title=title))
-    show_table(map_table(root, years, title="maps of the held-out fires, against the official perimeter"))
+    mapped = world.mapped
+    by = world.settings.setups.title if mapped.setup is None else mapped.setup.title
+    show_table(score_table(mapped.root, years, judged, title=f"{by}: {title}"))
+    show_table(map_table(root, years, title=f"{by}: maps of the held-out fires, against the official perimeter"))
     if world.setups and table_path(root, SETUP_COMPARISON, None).exists():
         show_table(comparison_table(root))
         for line in comparison_lines(load_report(root)):

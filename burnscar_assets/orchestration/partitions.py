@@ -48,10 +48,15 @@ class World:
         return load_setups(self.settings)
 
     def of(self, setup: str | None) -> "World":
-        """The world as the set-up of this name sees it; without a name, as its own does."""
-        if setup is None or self.setup is not None:
+        """The world as the set-up of this name sees it; without a name, or by that of its own, as this one does."""
+        if setup in (None, OWN) or self.setup is not None:
             return self
         return self._of(self.setups[setup] if setup in self.setups else load_setup(setup))
+
+    @property
+    def mapped(self) -> "World":
+        """The world as the set-up sees it that maps."""
+        return self.of(self.settings.mapping.setup)
 
     def by_seed(self) -> "list[World]":
         """This world, then its set-up trained with further seeds."""
@@ -96,6 +101,8 @@ class World:
                 setups = ["", *self.setups]
             elif one.of == "members":
                 setups = load_setup(setup).members or ()
+            elif one.of == "maps":
+                setups = [self.settings.mapping.setup]
             if one.where(self):
                 found += [(asset_name(name, one.asset), one.years) for name in setups]
         return found

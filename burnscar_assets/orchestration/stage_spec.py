@@ -50,13 +50,14 @@ class Input(NamedTuple):
     Attributes:
         asset: a stage's or a source's; of a stage that each set-up has, that of the same set-up.
         years: which of its fire years.
-        of: of which set-ups instead, as an asset of a stage that each set-up has: of all, or of an ensemble's members.
+        of: of which set-ups instead, as an asset of a stage that each set-up has: of all, of an ensemble's members, or
+            of the one that maps.
         where: which worlds' stage reads it, as a set-up sees them.
     """
 
     asset: str
     years: Years = Years.SAME
-    of: Literal["same", "all", "members"] = "same"
+    of: Literal["same", "all", "members", "maps"] = "same"
     where: "Callable[[World], bool]" = _always
 
 

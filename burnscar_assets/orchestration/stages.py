@@ -346,8 +346,8 @@ _MAPS = (
         kinds=frozenset({"cog", "stac", "geoparquet"}),
         module=".assets.maps",
         inputs=(
-            "checkpoint",
-            "evaluation_metrics",  # for the decision threshold, and the errors that the area is corrected for
+            Input("checkpoint", of="maps"),
+            Input("evaluation_metrics", of="maps"),  # the threshold, and the errors that the area is corrected for
             # What else burned, older scars, frames and images; then the ground that was trained on.
             *(Input(name, Years.JUDGED) for name in ("fire_perimeters", "burn_history", "fire_scenes")),
             *(Input(name, Years.LOOK_BACK) for name in ("windows", "tiles")),
@@ -369,7 +369,7 @@ _MAPS = (
         module=".assets.in_season",
         inputs=(
             "in_season_perimeters",
-            *(Input(name, Years.SEASON) for name in ("checkpoint", "evaluation_metrics")),
+            *(Input(name, Years.SEASON, of="maps") for name in ("checkpoint", "evaluation_metrics")),
             "imagery_catalogue",
         ),
         settings=("mapping", *_WINDOW, *_OF_WHOLE_FRAMES, "evaluation.confidence"),

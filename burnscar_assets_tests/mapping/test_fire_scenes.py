@@ -17,7 +17,6 @@ from burnscar_assets.checks import scenes_are_whole
 from burnscar_assets.classes import Split
 from burnscar_assets.dataset.config import before_layer
 from burnscar_assets.demo.spectra import BANDS
-from burnscar_assets.environment import CONFIGS_DIR
 from burnscar_assets.errors import MissingDataError
 from burnscar_assets.mapping import scene_making
 from burnscar_assets.mapping.fire_scenes import FireScene, read_fire_scenes
@@ -31,12 +30,13 @@ from burnscar_assets.mapping.scene_making import FireSceneSummary, make_fire_sce
 from burnscar_assets.mapping.scene_searches import frames_to_look_at_again
 from burnscar_assets.sampling.land import YEARS_COLUMN
 from burnscar_assets.sampling.splits import SplitMap
-from burnscar_assets.settings import Settings, load_settings
+from burnscar_assets.settings import Settings
 from burnscar_assets.storage.atomic import read_json, write_json
 from burnscar_assets.storage.contracts import FIRE_SCENES
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import table_crs, write_table
 from burnscar_assets_tests.catalog.small_archive import LEFT, TOP, write_scene
+from burnscar_assets_tests.demo_settings import settings_alone
 from burnscar_assets_tests.mapping.map_kit import (
     SIZE_PX,
     FormulaModel,
@@ -50,7 +50,7 @@ from burnscar_assets_tests.mapping.map_kit import (
 YEAR = 2022
 ALL = (Split.VAL, Split.TEST)
 AFTER, BEFORE = SmallScene("after"), SmallScene("before", time="2022-07-01T18:50:00Z", surface=1)
-DEMO = load_settings(CONFIGS_DIR / "demo.yaml")
+DEMO = settings_alone()
 
 
 def settings_of(root: DataRoot, *scenes: SmallScene) -> Settings:

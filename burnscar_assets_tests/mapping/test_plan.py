@@ -10,7 +10,6 @@ import shapely
 import yaml
 
 from burnscar_assets.classes import Split
-from burnscar_assets.environment import CONFIGS_DIR
 from burnscar_assets.errors import InputError, MissingDataError
 from burnscar_assets.evaluation.champion_record import champion_folder
 from burnscar_assets.mapping.aoi import read_aoi
@@ -18,12 +17,13 @@ from burnscar_assets.mapping.fires import held_out_fires, safe_name, source_of, 
 from burnscar_assets.mapping.plan import AoiRequest, _checkpoint_year, plan_aoi
 from burnscar_assets.mapping.settings import MappingSettings
 from burnscar_assets.sampling.splits import SplitMap
-from burnscar_assets.settings import Settings, load_settings
+from burnscar_assets.settings import Settings
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import table_crs, write_table
+from burnscar_assets_tests.demo_settings import demo_alone, settings_alone
 
-SETTINGS = load_settings(CONFIGS_DIR / "demo.yaml")
+SETTINGS = settings_alone()
 JULY = datetime(2021, 7, 1, tzinfo=UTC), datetime(2021, 7, 20, tzinfo=UTC)
 
 
@@ -79,7 +79,7 @@ def test_credit_is_that_of_the_source_that_the_fire_is_from(tmp_path: Path) -> N
     producer = {"name": "The agency", "url": "https://agency.example", "credit": "Drawn by the agency."}
     own.write_text(yaml.safe_dump({"title": "Agency", "producer": producer, "fields": {"start": "BEGAN"}}))
     further = {"source": "own.gpkg", "format": str(own)}
-    content = yaml.safe_load((CONFIGS_DIR / "demo.yaml").read_text())
+    content = demo_alone()
     content["release"] |= {"format": "mtbs", "further": [further]}
     world = Settings.model_validate(content)
     day = datetime(2020, 8, 1, tzinfo=UTC)

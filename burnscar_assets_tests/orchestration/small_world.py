@@ -11,9 +11,9 @@ import pyogrio
 import yaml
 
 from burnscar_assets.demo.world import Scale, build_world
-from burnscar_assets.environment import CONFIGS_DIR
 from burnscar_assets.settings import Settings, load_settings
 from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets_tests.demo_settings import demo_alone
 
 OLMOEARTH = {
     "model": {"variant": "v1_2-nano", "allow_random": True, "patch_size": 8},
@@ -29,11 +29,10 @@ TINY = Scale(granule_m=5400, fires_a_region=2.5)
 
 def write_settings(root: DataRoot, **sections: dict[str, Any]) -> Path:
     """The settings of the small world, as `world.yaml` of its data root; sections replace values of the defaults."""
-    content = yaml.safe_load((CONFIGS_DIR / "demo.yaml").read_text())
+    content = demo_alone()
     content |= {"name": "small (simulated)", "years": {"first": 2019, "last": 2020}}
     content["sampling"] |= {"points_per_sqrt_window": 6, "max_points_per_fire": 12}
     content["training"] = OLMOEARTH | {"max_epochs": 2, "look_back_years": 1}
-    content["setups"] = {"exclude": ["*"]}
     content["demo"] = {"fires_per_year": 7}
     for name, values in sections.items():
         content[name] = content.get(name, {}) | values

@@ -13,8 +13,9 @@ from burnscar_assets.definitions import build_definitions
 from burnscar_assets.environment import CONFIGS_DIR
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.versions import code_version
-from burnscar_assets.settings import Settings, SetupsSettings, load_settings
+from burnscar_assets.settings import Settings, load_settings
 from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets_tests.demo_settings import settings_alone
 from burnscar_assets_tests.orchestration.label_world import CHAIN
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -23,7 +24,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 @pytest.fixture
 def settings() -> Settings:
     """Those of the demo, without set-ups beside its own."""
-    return load_settings(CONFIGS_DIR / "demo.yaml").model_copy(update={"setups": SetupsSettings(exclude=("*",))})
+    return settings_alone()
 
 
 def test_loading_imports_neither_torch_nor_rslearn() -> None:

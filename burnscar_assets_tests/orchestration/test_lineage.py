@@ -3,18 +3,17 @@
 import pytest
 
 from burnscar_assets.definitions import build_definitions
-from burnscar_assets.environment import CONFIGS_DIR
 from burnscar_assets.orchestration.lineage import Lineage
 from burnscar_assets.orchestration.pairs import Pair
-from burnscar_assets.settings import SetupsSettings, load_settings
 from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets_tests.demo_settings import settings_alone
 
 YEARS = [2019, 2020, 2021, 2022]
 
 
 @pytest.fixture
 def lineage(root: DataRoot) -> Lineage:
-    settings = load_settings(CONFIGS_DIR / "demo.yaml").model_copy(update={"setups": SetupsSettings(exclude=("*",))})
+    settings = settings_alone()
     graph = build_definitions(settings, root).resolve_asset_graph()
     return Lineage(graph, YEARS)
 

@@ -18,6 +18,7 @@ from burnscar_assets.settings import Settings, load_settings, parse_settings
 from burnscar_assets.storage.contracts import ALL_TABLES, LEARNING_CURVES, MINED_NEGATIVES
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, table_path
+from burnscar_assets_tests.demo_settings import settings_alone
 from burnscar_assets_tests.labels.label_records import frap_fires, season
 from burnscar_assets_tests.orchestration.label_world import LABELS, VARIABLES, LabelWorld
 from burnscar_assets_tests.orchestration.toy_stage import CAUSES, FIRE_CAUSES
@@ -27,7 +28,8 @@ OF_COMMANDS = {MINED_NEGATIVES.name, LEARNING_CURVES.name}
 
 
 def demo(**sections: dict) -> Settings:
-    content = load_settings(CONFIGS_DIR / "demo.yaml").model_dump(mode="json")
+    alone = "setups" in sections
+    content = (settings_alone() if alone else load_settings(CONFIGS_DIR / "demo.yaml")).model_dump(mode="json")
     for name, values in sections.items():
         content[name] |= values
     return parse_settings(content, "test")

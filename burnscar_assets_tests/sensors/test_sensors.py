@@ -13,6 +13,7 @@ from burnscar_assets.models.baselines.features import feature_names
 from burnscar_assets.orchestration.versions import stage_settings
 from burnscar_assets.sensors.load import DEFAULT, default_sensor, load_sensor
 from burnscar_assets.settings import Settings, load_settings
+from burnscar_assets_tests.demo_settings import demo_alone
 from burnscar_assets_tests.orchestration.label_world import CHAIN
 
 SHIPPED = ("hls", "landsat-c2-l2", "sentinel2-l2a")
@@ -45,7 +46,7 @@ def write(beside: Path, stem: str = "own", /, **content: Any) -> Path:
 
 
 def world(beside: Path, **imagery: Any) -> Settings:
-    content = yaml.safe_load((CONFIGS_DIR / "demo.yaml").read_text())
+    content = demo_alone()
     path = beside / "world.yaml"
     path.write_text(yaml.safe_dump(content | {"imagery": content["imagery"] | imagery}))
     return load_settings(path)
@@ -76,7 +77,7 @@ def test_a_sensor_of_ones_own_is_one_file_beside_the_settings(beside: Path) -> N
 
 def test_of_two_files_of_one_name_the_one_beside_the_settings_counts(beside: Path) -> None:
     write(beside, DEFAULT)
-    content = yaml.safe_load((CONFIGS_DIR / "demo.yaml").read_text())
+    content = demo_alone()
     (beside / "world.yaml").write_text(yaml.safe_dump(content | {"imagery": {"archive": "a.parquet"}, "windows": {}}))
     settings = load_settings(beside / "world.yaml")
     assert settings.sensor.title == "Five bands"
@@ -86,7 +87,7 @@ def test_of_two_files_of_one_name_the_one_beside_the_settings_counts(beside: Pat
 
 def test_what_the_settings_say_counts_more_than_the_sensor(beside: Path) -> None:
     write(beside)
-    content = yaml.safe_load((CONFIGS_DIR / "demo.yaml").read_text())
+    content = demo_alone()
     content |= {"imagery": {"sensor": "own", "layer": "mine"}, "windows": {"resolution_m": 40}}
     (beside / "world.yaml").write_text(yaml.safe_dump(content))
     settings = load_settings(beside / "world.yaml")

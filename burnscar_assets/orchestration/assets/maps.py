@@ -15,7 +15,6 @@ from burnscar_assets.orchestration.processes import run_process, steps_to
 from burnscar_assets.orchestration.reporting import reporter
 from burnscar_assets.orchestration.runs import gpu_stage_tags
 from burnscar_assets.orchestration.stage import GPU_POOL, OWNERS, StageRun, provenance
-from burnscar_assets.setups import OWN
 from burnscar_assets.storage.atomic import read_json
 from burnscar_assets.storage.changes import read_if_whole, table_changes
 from burnscar_assets.storage.contracts import BURNED_AREA_MAPS
@@ -34,7 +33,7 @@ EXTERNAL = "An area of interest that was mapped: by the job map_area, or by burn
 
 
 def burned_area_maps(run: StageRun) -> dg.MaterializeResult:
-    """A burned-area map of each held-out fire, by the checkpoint that has not seen it.
+    """A burned-area map of each held-out fire, by the checkpoint of `mapping.setup` that has not seen it.
 
     Probability, outlines, area (with its interval where errors are known), severity, agreement with the official
     perimeter; with pages.
@@ -42,14 +41,15 @@ def burned_area_maps(run: StageRun) -> dg.MaterializeResult:
     from burnscar_assets.mapping.plan import plan_year
     from burnscar_assets.mapping.plots import plot_maps
 
-    year, root, settings = run.year, run.root, run.settings
+    year, root, settings, seen = run.year, run.root, run.settings, run.world.mapped
     before = read_if_whole(root, BURNED_AREA_MAPS, year)
-    spec = plan_year(settings, root, year)
+    spec = plan_year(seen.settings, seen.root, year, settings.mapping.setup)
     run_process(run.context, run.world, MAPPER, spec.write(root.spec("mapping", year)), steps_to(run.progress))
     maps = read_table(root, BURNED_AREA_MAPS, year)
     preview = partial(plot_maps, maps, title=f"Burned-area maps {year}", simulated=settings.simulated_imagery)
     metadata = {
         "burnscar/index": dg.MetadataValue.path(root.maps(year) / "index.html"),
+        "burnscar/setup": settings.mapping.setup,
         "burnscar/maps": int(maps["complete"].sum()),
         **{f"burnscar/area_by_{by}": int((maps["corrected_by"] == by).sum()) for by in (SAMPLE, VALIDATION_FIRES)},
         "burnscar/without_imagery": int((~maps["complete"].astype(bool)).sum()),
@@ -74,7 +74,7 @@ class AoiConfig(dg.Config):
     )
     before_end: str | None = Field(None, description="Last day of it.")
     year: int | None = Field(None, description="Fire year of the checkpoint; empty: the newest before the imagery.")
-    setup: str = Field(OWN, description="Set-up whose checkpoint is used.")
+    setup: str | None = Field(None, description="Set-up whose checkpoint is used; empty: the one that maps fires.")
     name: str | None = Field(None, description="Name of the map; empty: that of the file, and the days.")
     reference: str | None = Field(
         None, description="Path of points that a person drew on this map, with burnt or unburnt in the field seen."
@@ -96,8 +96,7 @@ def build_aoi_job(world: World) -> dg.JobDefinition:
         given = config.model_dump()
         spec = aoi_spec(world, **given | {"reference": Path(given["reference"]) if given["reference"] else None})
         path = spec.write(world.root.map_work(None) / spec.tasks[0].name / "spec.json")
-        seen = world.of(None if config.setup == OWN else config.setup)
-        run_process(context, seen, MAPPER, path, steps_to(reporter(context)))  # type: ignore[arg-type]
+        run_process(context, world.of(spec.setup), MAPPER, path, steps_to(reporter(context)))  # type: ignore[arg-type]
         context.log_event(dg.AssetMaterialization(AOI_MAP, metadata=aoi_metadata(world, spec)))
 
     @dg.job(name=AOI_JOB, description="Maps burned ground of an area of interest, for any place and time.")
@@ -117,7 +116,7 @@ def aoi_spec(
     aoi: str,
     start: str,
     end: str,
-    setup: str = OWN,
+    setup: str | None = None,
     *,
     before_start: str | None = None,
     before_end: str | None = None,
@@ -133,7 +132,8 @@ def aoi_spec(
     from burnscar_assets.mapping.aoi import read_aoi
     from burnscar_assets.mapping.plan import AoiRequest, plan_aoi
 
-    seen = world.of(None if setup == OWN else setup)
+    setup = setup or world.settings.mapping.setup
+    seen = world.of(setup)
     write_dataset_config(seen.settings.imagery, world.root)
     area = read_aoi(aoi)
     day = partial(image_day, area.name, world.settings.sensor)

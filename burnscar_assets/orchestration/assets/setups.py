@@ -57,7 +57,7 @@ def _weigh(run: StageRun, ensemble: World) -> "CheckpointManifest":
 
 def _member(world: World, name: str, ensemble: World) -> DataRoot:
     """Where a member's results lie: of the ensemble's seed, or its first, and of the same fold."""
-    seeded = world.of(None if name == OWN else name).by_seed()
+    seeded = world.of(name).by_seed()
     seed, fold = ensemble.settings.training.seed, ensemble.fold
     same = next((one for one in seeded if one.settings.training.seed == seed), seeded[0])
     return same.root if fold is None else same.root.fold(fold.number)

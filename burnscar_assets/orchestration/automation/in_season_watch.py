@@ -100,7 +100,7 @@ def _can_be_mapped(world: World, year: int) -> bool:
     from burnscar_assets.mapping.season import checkpoint_before
 
     there = world.root.season_maps(year).exists() or len(read_years(world.root, IN_SEASON_PERIMETERS, [year])) > 0
-    return there and checkpoint_before(world.root, year, SEASON_LOOK_BACK_YEARS) is not None
+    return there and checkpoint_before(world.mapped.root, year, SEASON_LOOK_BACK_YEARS) is not None
 
 
 def _imagery_may_come(world: World, year: int, now: datetime) -> bool:

@@ -10,12 +10,12 @@ import pytest
 import yaml
 
 from burnscar_assets.definitions import build_definitions
-from burnscar_assets.environment import CONFIGS_DIR
 from burnscar_assets.orchestration.corrections import FIRES_OUT
 from burnscar_assets.orchestration.pairs import VERSION_TAG, Pair
 from burnscar_assets.orchestration.sources import Observed, record
 from burnscar_assets.settings import load_settings
 from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets_tests.demo_settings import demo_alone
 
 LABELS = ("fire_perimeters", "burn_history")
 FOLLOWING = ("sample_points", "windows", "scene_matches", "tiles", "fire_scenes")
@@ -39,7 +39,7 @@ class Daemon:
     cursor: Any = None
 
     def definitions(self) -> dg.Definitions:
-        content = yaml.safe_load((CONFIGS_DIR / "demo.yaml").read_text()) | {"years": {"first": 2019, "last": 2020}}
+        content = demo_alone() | {"years": {"first": 2019, "last": 2020}}
         path = self.folder / "world.yaml"
         path.write_text(yaml.safe_dump(content | self.settings))
         return build_definitions(load_settings(path), DataRoot(self.folder))
@@ -160,7 +160,7 @@ def test_a_changed_source_asks_for_the_stages_that_read_it(settled: Daemon, sour
 
 
 def test_changed_settings_ask_for_the_stages_that_read_them(settled: Daemon) -> None:
-    imagery = yaml.safe_load((CONFIGS_DIR / "demo.yaml").read_text())["imagery"]
+    imagery = demo_alone()["imagery"]
     settled.settings = {"imagery": imagery | {"max_cloud_cover": 11}}
     readers = "scene_matches", "tiles", "fire_scenes"
     assert settled.tick() == {Pair(stage, year) for stage in readers for year in (2019, 2020)}
