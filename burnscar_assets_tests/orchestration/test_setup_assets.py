@@ -99,6 +99,8 @@ def test_the_comparison_waits_for_every_set_up_of_every_year(root: DataRoot) -> 
     assert lineage.can_be_made({COMPARISON}) == [COMPARISON]
     assert COMPARISON in lineage.after({Pair("tiles", 2019)})
     assert Pair("line/checkpoint", 2020) in lineage.after({Pair("tiles", 2019)}), "it looks back"
+    kinds = {name: graph.get(dg.AssetKey([name, "checkpoint"])).kinds for name in ("line", "wood")}
+    assert kinds == {"line": {"numpy"}, "wood": {"lightgbm"}}
 
 
 @pytest.mark.slow

@@ -38,7 +38,7 @@ def _asset(own: World, world: World, spec: StageSpec) -> dg.AssetsDefinition:
     @dg.asset(
         key=dg.AssetKey.from_user_string(name),
         group_name=_group(world, spec),
-        kinds={*spec.kinds, *(["pytorch"] if on_gpu else [])},
+        kinds=_kinds(world, spec) | ({"pytorch"} if on_gpu else set()),
         owners=OWNERS,
         deps=[
             dg.AssetDep(dg.AssetKey.from_user_string(read), partition_mapping=world.mapping(read, years))
@@ -56,6 +56,12 @@ def _asset(own: World, world: World, spec: StageSpec) -> dg.AssetsDefinition:
         yield from run_stage(body, StageRun(world, own, Pair(name, year), context))
 
     return asset
+
+
+def _kinds(world: World, spec: StageSpec) -> set[str]:
+    """What an asset is labelled with; a checkpoint of trees with what grew them."""
+    is_grown = spec.makes == "checkpoint" and world.setup is not None and world.setup.trees is not None
+    return {"lightgbm"} if is_grown else {*spec.kinds}
 
 
 def _group(world: World, spec: StageSpec) -> str:
