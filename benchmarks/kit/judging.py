@@ -26,10 +26,10 @@ from kit.true_burn import true_burns
 class WholeTimed(Timed):
     """A model that says how long it took, features that it makes of images included."""
 
-    def prepare(self, images: Images) -> dict[str, Any]:
+    def _prepare(self, images: Images) -> dict[str, Any]:
         """As the model does."""
         begin = time.perf_counter()
-        prepared = super().prepare(images)
+        prepared = super()._prepare(images)
         self.seconds += time.perf_counter() - begin
         return prepared
 

@@ -38,11 +38,11 @@ class Timed(Predictor):
         self._model = model
         self.windows, self.seconds = 0, 0.0
 
-    def prepare(self, images: Images) -> dict[str, Any]:
+    def _prepare(self, images: Images) -> dict[str, Any]:
         """As the model does."""
         return self._model.prepare(images)
 
-    def answer(self, prepared: Mapping[str, Any], times: Times) -> NDArray[np.floating]:
+    def _answer(self, prepared: Mapping[str, Any], times: Times) -> NDArray[np.floating]:
         """As the model does."""
         begin = time.perf_counter()
         answers = self._model.answer(prepared, times)

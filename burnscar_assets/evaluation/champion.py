@@ -168,14 +168,14 @@ def _compare(spec: EvaluationSpec, champion: Champion, challenger: Challenger, p
     prove_separation(windows, trained_on, spec.margin_m)
     if (found := _compare_maps(spec, champion, challenger, trained_on, progress)) is not None:
         return found
-    truth = (windows["category"] == CLASS_NAMES[BURNT]).to_numpy(dtype=bool)
-
-    def judged(place: Path, rules: Rules) -> Answers:
-        probability, _ = scores_of(spec, place, windows, progress)
-        return Answers(truth, rules.decision.predict(probability), probability)
-
-    old, new = judged(folder, champion.rules), judged(challenger.folder, challenger.rules)
-    return compare_pair(old, new, windows, spec.settings.confidence)
+    by_both = [scores_of(spec, place, windows, progress)[0] for place in (folder, challenger.folder)]
+    answered = np.isfinite(by_both).all(axis=0)
+    truth = (windows["category"] == CLASS_NAMES[BURNT]).to_numpy(dtype=bool)[answered]
+    old, new = (
+        Answers(truth, rules.decision.predict(probability[answered]), probability[answered])
+        for rules, probability in zip((champion.rules, challenger.rules), by_both, strict=True)
+    )
+    return compare_pair(old, new, windows[answered].reset_index(drop=True), spec.settings.confidence)
 
 
 def _compare_maps(

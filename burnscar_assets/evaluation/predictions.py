@@ -45,10 +45,10 @@ def fix_rules(spec: EvaluationSpec, checkpoint: Path, seen: gpd.GeoDataFrame, pr
         [np.empty(0), *(window_nbr(images, spec.sensor) for _, images in _batches(spec, train, progress))]
     )
     probability, _ = scores_of(spec, checkpoint, val, progress)
+    answered = np.isfinite(probability)
+    probability, burnt = probability[answered], _burnt(val)[answered]
     return Rules(
-        tune_threshold(nbr, _burnt(train)),
-        fix_decision(probability, _burnt(val)),
-        fit_temperature(probability, _burnt(val)),
+        tune_threshold(nbr, _burnt(train)), fix_decision(probability, burnt), fit_temperature(probability, burnt)
     )
 
 
@@ -85,8 +85,13 @@ def predict(
     progress: Progress,
     watch: Stopwatch | None = None,
 ) -> gpd.GeoDataFrame:
-    """The predictions of a checkpoint and of the baseline for each of `describe_windows`, contract PREDICTIONS."""
+    """The predictions of a checkpoint and of the baseline for each of `describe_windows`, contract PREDICTIONS.
+
+    Windows without any data are not judged.
+    """
     probability, mean_nbr = scores_of(spec, checkpoint, windows, progress, watch)
+    answered = np.isfinite(probability)
+    windows, probability, mean_nbr = windows[answered], probability[answered], mean_nbr[answered]
     return PREDICTIONS.conform(
         windows[_CARRIED + _DESCRIBED].assign(
             burnt_probability=probability,
@@ -115,7 +120,7 @@ def scores_of(
     progress: Progress,
     watch: Stopwatch | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(n,) probability of burnt and (n,) mean NBR of windows (as `usable_windows`), by a checkpoint."""
+    """(n,) probability of burnt and (n,) mean NBR of windows (as `usable_windows`), by a checkpoint; NaN without data."""
     from burnscar_assets.models.model import load_model
 
     progress("loading the checkpoint", 0, 0)

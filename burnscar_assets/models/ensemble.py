@@ -39,7 +39,7 @@ class EnsemblePredictor(Predictor):
         self.layers = self.members[0][1].layers
         self.per_pixel = any(predictor.per_pixel for predictor in predictors.values())
 
-    def prepare(self, images: Images) -> dict[str, Any]:
+    def _prepare(self, images: Images) -> dict[str, Any]:
         """What each member prepares, by its name and the member's."""
         return {
             f"{member}{_OF}{name}": image
@@ -47,7 +47,7 @@ class EnsemblePredictor(Predictor):
             for name, image in predictor.prepare(images).items()
         }
 
-    def answer(self, prepared: Mapping[str, Any], times: Times) -> NDArray[np.float64]:
+    def _answer(self, prepared: Mapping[str, Any], times: Times) -> NDArray[np.float64]:
         """See `Predictor.answer`; no answer where one of the members has none."""
         total: Any = 0.0
         for member, predictor in self._predictors.items():
@@ -56,7 +56,7 @@ class EnsemblePredictor(Predictor):
             total = total + self.manifest.members[member] * spread
         return np.asarray(total)
 
-    def answer_windows(self, prepared: Mapping[str, Any], times: Times) -> NDArray[np.float64]:
+    def _answer_windows(self, prepared: Mapping[str, Any], times: Times) -> NDArray[np.float64]:
         """See `Predictor.answer_windows`: the mean of what the members answer for windows, each in its own way."""
         answers = [
             self.manifest.members[member] * predictor.answer_windows(_own(prepared, member), times)

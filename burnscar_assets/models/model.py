@@ -63,26 +63,16 @@ class BurnModel(Predictor):
         self._transforms = _transforms(config, classes)
         self._crop_px = crop_of(dict(config))
 
-    def prepare(self, images: Images) -> dict[str, "Tensor"]:
+    def _prepare(self, images: Images) -> dict[str, Any]:
         """The network's inputs by name, normalised, on its device: bands of every time step, in turn by band."""
         return {
             name: self._normalized(name, np.stack([images[layer] for layer in layers], axis=1)).flatten(0, 1)
             for name, layers in self._inputs.items()
         }
 
-    def answer(self, prepared: Mapping[str, "Tensor"], times: Times) -> NDArray[np.floating]:
-        """See `Predictor.answer`: float32 of pixels, float64 of windows."""
-        if not self.per_pixel:
-            return self.answer_windows(prepared, times)
+    def _answer(self, prepared: Mapping[str, Any], times: Times) -> NDArray[np.floating]:
+        """See `Predictor.answer`: float32."""
         answers: NDArray[np.float32] = self._burnt(prepared, times).cpu().numpy()
-        return answers
-
-    def answer_windows(self, prepared: Mapping[str, "Tensor"], times: Times) -> NDArray[np.float64]:
-        """See `Predictor.answer_windows`."""
-        burnt = self._burnt(prepared, times)
-        if self.per_pixel:
-            burnt = burnt.mean(dim=(1, 2))
-        answers: NDArray[np.float64] = burnt.cpu().numpy().astype(np.float64)
         return answers
 
     def _normalized(self, name: str, pixels: NDArray[Any]) -> "Tensor":

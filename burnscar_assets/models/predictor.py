@@ -12,7 +12,7 @@ predictors.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +25,15 @@ Images = Mapping[str, NDArray[Any]]
 Times = Mapping[str, Sequence[datetime]]
 """By raster layer, when each of the N images was acquired."""
 
+HAS_DATA: Final = "has data"
+"""Beside what a model prepares of images: (1, …) whether a pixel has every band of each of them."""
+
 
 class Predictor(ABC):
-    """Gives windows, or their pixels, their probability of being burnt.
+    """Gives windows, or their pixels, their probability of being burnt; none where an image that it reads lacks data.
+
+    A model is what `_prepare`, `_answer` and, if it has a way of its own with windows, `_answer_windows` say. What
+    lacks data is told here, for all of them.
 
     Attributes:
         manifest: What it is and what it has seen.
@@ -53,8 +59,7 @@ class Predictor(ABC):
             times: when they were acquired, as in the tiles table.
 
         Returns:
-            (N, height, width) 0–1 if it is `per_pixel`, NaN where it has no answer; else (N,). Of pixels that lack data
-            thresholds and trees have none; networks answer everywhere.
+            (N, height, width) 0–1 if it is `per_pixel`, NaN where a pixel lacks data; else (N,), NaN where all do.
 
         Raises:
             ValueError: a layer is missing, a shape is not (N, bands, height, width), or the dates are not N.
@@ -65,12 +70,11 @@ class Predictor(ABC):
         return self.answer(self._prepared(images), times)
 
     def predict_windows(self, images: Images, times: Times) -> NDArray[np.float64]:
-        """Probability of burnt of each window, (N,) 0–1; arguments and errors are those of `predict`."""
+        """Probability of burnt of each window, (N,) 0–1, NaN without data; arguments and errors are `predict`'s."""
         if not self._checked(images, times)[0]:
             return np.empty(0)
         return self.answer_windows(self._prepared(images), times)
 
-    @abstractmethod
     def prepare(self, images: Images) -> dict[str, Any]:
         """What `answer` takes of images, made once for all the windows that are cut from them.
 
@@ -78,15 +82,32 @@ class Predictor(ABC):
             images: of each layer in `layers`, (bands, …) digital numbers.
 
         Returns:
-            Arrays or tensors (channels, …), by names of its own.
+            Arrays or tensors (channels, …), by names of the model's own, and `HAS_DATA`.
         """
+        has_data = np.logical_and.reduce([(images[layer] != 0).all(axis=0) for layer in self.layers])
+        return self._prepare(images) | {HAS_DATA: has_data[None]}
 
-    @abstractmethod
     def answer(self, prepared: Mapping[str, Any], times: Times) -> NDArray[np.floating]:
         """As `predict`, of windows of what `prepare` gave: (N, channels, height, width), N at least 1."""
+        has_data = prepared[HAS_DATA][:, 0]
+        found = self._answer(prepared, times)
+        return np.where(has_data if self.per_pixel else has_data.any(axis=(1, 2)), found, found.dtype.type(np.nan))
 
     def answer_windows(self, prepared: Mapping[str, Any], times: Times) -> NDArray[np.float64]:
-        """As `predict_windows`, of what `answer` takes: the mean over pixels with an answer, 0 without any."""
+        """As `predict_windows`, of what `answer` takes."""
+        found = self._answer_windows(prepared, times)
+        return np.where(prepared[HAS_DATA].any(axis=(1, 2, 3)), found, np.nan)
+
+    @abstractmethod
+    def _prepare(self, images: Images) -> dict[str, Any]:
+        """See `prepare`."""
+
+    @abstractmethod
+    def _answer(self, prepared: Mapping[str, Any], times: Times) -> NDArray[np.floating]:
+        """See `answer`; whatever it says where there is no data."""
+
+    def _answer_windows(self, prepared: Mapping[str, Any], times: Times) -> NDArray[np.float64]:
+        """See `answer_windows`: by the mean over pixels with an answer."""
         answers = np.asarray(self.answer(prepared, times), dtype=np.float64)
         if not self.per_pixel:
             return answers

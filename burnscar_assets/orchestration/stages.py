@@ -299,7 +299,7 @@ _MODELS = (
     ),
     StageSpec(
         name="evaluation_metrics",
-        version="19",
+        version="20",
         group="model",
         kinds=frozenset({"geoparquet"}),
         module=".assets.model",

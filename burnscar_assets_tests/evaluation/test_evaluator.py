@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -14,9 +15,10 @@ from shapely.geometry import box
 from burnscar_assets.cost import COST_FILE
 from burnscar_assets.demo.spectra import BANDS
 from burnscar_assets.errors import CheckpointError, InputError, MissingDataError
+from burnscar_assets.evaluation import predictions as judging
 from burnscar_assets.evaluation.calibration import tune_threshold, window_nbr
 from burnscar_assets.evaluation.champion_record import SEEN_FILE, champion_folder, load_champion
-from burnscar_assets.evaluation.evaluator import evaluate
+from burnscar_assets.evaluation.evaluator import evaluate, scored_windows
 from burnscar_assets.evaluation.predictions import describe_windows
 from burnscar_assets.evaluation.season import evaluate_season
 from burnscar_assets.evaluation.spec import EvaluationReport, EvaluationSpec, load_report
@@ -77,6 +79,21 @@ def test_probabilities_are_those_of_the_loaded_model(trained: DataRoot) -> None:
     probability = load_model(trained.checkpoint(2020)).predict_windows({LAYER: image}, {LAYER: [acquired]})
     assert row["burnt_probability"] == pytest.approx(probability[0], abs=1e-5)
     assert row["nbr"] == pytest.approx(window_nbr(image, default_sensor())[0])
+
+
+def test_a_window_without_data_is_not_judged(trained: DataRoot, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec, rules = spec_of(trained), load_report(trained, 2020).held_out.rules
+    windows = describe_windows(spec, scored_windows(spec)[0])
+    read = judging._tiles
+
+    def tiles(spec: EvaluationSpec, rows: gpd.GeoDataFrame, *of: Any) -> np.ndarray:
+        images = read(spec, rows, *of)
+        images[(rows["window_id"] == windows["window_id"].iloc[3]).to_numpy()] = 0
+        return images
+
+    monkeypatch.setattr(judging, "_tiles", tiles)
+    found = judging.predict(spec, trained.checkpoint(2020), windows, rules, silent)
+    assert found["window_id"].tolist() == windows["window_id"].drop(windows.index[3]).tolist()
 
 
 def test_the_threshold_is_tuned_on_the_training_split_alone(trained: DataRoot) -> None:

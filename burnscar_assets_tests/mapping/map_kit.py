@@ -44,14 +44,14 @@ class FormulaModel(Predictor):
     def __init__(self, *, per_pixel: bool = False, fail_after: int | None = None) -> None:
         self.per_pixel, self.fail_after, self.calls, self.windows = per_pixel, fail_after, 0, 0
 
-    def prepare(self, images: Images) -> dict[str, np.ndarray]:
+    def _prepare(self, images: Images) -> dict[str, np.ndarray]:
         return {layer: pixels.astype(np.float64) / 6000 for layer, pixels in images.items()}
 
-    def answer(self, prepared: Mapping[str, np.ndarray], times: Times) -> np.ndarray:
-        pixels = self._answer(prepared[LAYER], times[LAYER])
+    def _answer(self, prepared: Mapping[str, np.ndarray], times: Times) -> np.ndarray:
+        pixels = self._formula(prepared[LAYER], times[LAYER])
         return pixels if self.per_pixel else pixels.mean(axis=(1, 2))
 
-    def _answer(self, windows: np.ndarray, acquired: Sequence[datetime]) -> np.ndarray:
+    def _formula(self, windows: np.ndarray, acquired: Sequence[datetime]) -> np.ndarray:
         self.calls += 1
         if self.fail_after is not None and self.calls > self.fail_after:
             raise KeyboardInterrupt

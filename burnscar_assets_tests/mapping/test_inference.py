@@ -48,11 +48,11 @@ class Change(Predictor):
         self.reach_px = None if by_windows else 1
         self.days: set[tuple[int, int]] = set()
 
-    def prepare(self, images: Images) -> dict[str, np.ndarray]:
+    def _prepare(self, images: Images) -> dict[str, np.ndarray]:
         after, before = images[LAYER][BLUE].astype(float), images[BEFORE][1].astype(float)
         return {"change": np.where((after > 0) & (before > 0), (after - before) / 10_000 + 0.5, np.nan)[None]}
 
-    def answer(self, prepared: Mapping[str, np.ndarray], times: Times) -> np.ndarray:
+    def _answer(self, prepared: Mapping[str, np.ndarray], times: Times) -> np.ndarray:
         self.days |= {(one.month, two.month) for one, two in zip(times[LAYER], times[BEFORE], strict=True)}
         change = prepared["change"][:, 0]
         padded = np.pad(change, ((0, 0), (1, 1), (1, 1)), mode="edge")

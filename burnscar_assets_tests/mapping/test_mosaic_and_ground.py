@@ -159,7 +159,7 @@ def test_windows_that_show_too_little_do_not_count_and_each_is_of_its_usual_day(
     asked: list[datetime] = []
 
     class Noting(FormulaModel):
-        def answer(self, prepared: Mapping[str, np.ndarray], times: Times) -> np.ndarray:
+        def _answer(self, prepared: Mapping[str, np.ndarray], times: Times) -> np.ndarray:
             asked.extend(times[LAYER])
             return np.full(len(prepared[LAYER]), 0.25)
 

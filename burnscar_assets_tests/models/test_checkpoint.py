@@ -329,7 +329,7 @@ def test_a_normaliser_of_ones_own_is_applied(checkpoint: Path, selectors: list[s
     _accept_file(checkpoint, CONFIG_FILE)
     model = load_model(checkpoint, classes=[f"{OwnNormaliser.__module__}.OwnNormaliser"])
     images = np.random.default_rng(0).integers(1, 4000, (len(BANDS), 2, 8, 8)).astype(np.uint16)
-    (prepared,) = model.prepare({LAYER: images}).values()
+    prepared = model.prepare({LAYER: images})[LAYER]
     said = config["data"]["init_args"]["inputs"]["sentinel2_l2a"]["bands"]
     expected = images[[BANDS.index(band) for band in said]].astype(np.float32)
     np.testing.assert_allclose(prepared.numpy(), (expected - 100) / 50, rtol=1e-6)

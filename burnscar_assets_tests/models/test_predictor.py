@@ -144,9 +144,21 @@ def test_an_answer_looks_no_farther_than_its_reach_and_lacks_where_data_lacks(
 
     monkeypatch.setattr(baselines, "PIXELS_AT_ONCE", 500)
     np.testing.assert_array_equal(model.predict(images, times), whole)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_what_an_image_has_no_data_of_has_no_answer(name: str, made: Callable[[str], Path]) -> None:
+    model = load_model(made(name))
+    images, times = given(model, 4)
     for image in images.values():
-        image[:] = 0
-    assert (model.predict_windows(images, times) == 0).all()
+        image[0, :, 8:, 8:], image[1] = 0, 0
+    images[LAYER][2, 0, :4] = 0
+    images[list(images)[-1]][3, -1, :, 30:] = 0
+    whole = [False, True, False, False]
+    assert np.isnan(model.predict_windows(images, times)).tolist() == whole
+    lacking = np.logical_or.reduce([(image == 0).any(axis=1) for image in images.values()])
+    np.testing.assert_array_equal(np.isnan(model.predict(images, times)), lacking if model.per_pixel else whole)
+
 
 
 def test_trees_of_other_features_are_refused_even_if_the_manifest_vouches_for_them(

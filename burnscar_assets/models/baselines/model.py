@@ -48,7 +48,7 @@ class _Baseline(Predictor):
         self.layers = manifest.layers or {manifest.layer: manifest.sensor.names}
         self._before = next((layer for layer in self.layers if layer != manifest.layer), None)
 
-    def prepare(self, images: Images) -> dict[str, NDArray[Any]]:
+    def _prepare(self, images: Images) -> dict[str, NDArray[Any]]:
         """See `Predictor.prepare`."""
         return dict(images)
 
@@ -67,11 +67,11 @@ class ThresholdPredictor(_Baseline):
         super().__init__(manifest)
         self._model = model
 
-    def answer(self, prepared: Mapping[str, NDArray[Any]], times: Times) -> NDArray[np.float64]:
+    def _answer(self, prepared: Mapping[str, NDArray[Any]], times: Times) -> NDArray[np.float64]:
         """See `Predictor.answer`."""
         return self._model.predict_pixels(self.manifest.sensor, *self._images(prepared))
 
-    def answer_windows(self, prepared: Mapping[str, NDArray[Any]], times: Times) -> NDArray[np.float64]:
+    def _answer_windows(self, prepared: Mapping[str, NDArray[Any]], times: Times) -> NDArray[np.float64]:
         """See `Predictor.answer_windows`: by the mean of the index, which the threshold was tuned on."""
         return self._model.predict(self.manifest.sensor, *self._images(prepared))
 
@@ -85,7 +85,7 @@ class TreesPredictor(_Baseline):
         super().__init__(manifest)
         self._trees = TreesModel(text, feature_names(manifest.sensor))
 
-    def answer(self, prepared: Mapping[str, NDArray[Any]], times: Times) -> NDArray[np.float64]:
+    def _answer(self, prepared: Mapping[str, NDArray[Any]], times: Times) -> NDArray[np.float64]:
         """See `Predictor.answer`."""
         return self._trees.predict(window_features(self._images(prepared)[0], self.manifest.sensor))
 
@@ -100,7 +100,7 @@ class PixelTreesPredictor(_Baseline):
         super().__init__(manifest)
         self._trees = TreesModel(text, pixel_feature_names(manifest.sensor, change=self._before is not None))
 
-    def answer(self, prepared: Mapping[str, NDArray[Any]], times: Times) -> NDArray[np.float64]:
+    def _answer(self, prepared: Mapping[str, NDArray[Any]], times: Times) -> NDArray[np.float64]:
         """See `Predictor.answer`."""
         images = [image for image in self._images(prepared) if image is not None]
         count, _, height, width = images[0].shape

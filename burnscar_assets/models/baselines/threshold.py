@@ -41,9 +41,8 @@ class ThresholdModel:
     def predict(
         self, sensor: Sensor, images: NDArray[np.uint16], before: NDArray[np.uint16] | None = None
     ) -> NDArray[np.float64]:
-        """(n,) probability of burnt; 0 for a window without data. Of what is given, see `burn_index`."""
-        probability = self._probability(burn_index(self.index, sensor, images, before))
-        return np.where(np.isnan(probability), 0.0, probability)
+        """(n,) probability of burnt; NaN for a window without data. Of what is given, see `burn_index`."""
+        return self._probability(burn_index(self.index, sensor, images, before))
 
     def predict_pixels(
         self, sensor: Sensor, images: NDArray[np.uint16], before: NDArray[np.uint16] | None = None
