@@ -16,6 +16,7 @@ from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.errors import InputError
 from burnscar_assets.evaluation.frame_pixels import FramePixels
 from burnscar_assets.evaluation.ground import frame_clusters
+from burnscar_assets.evaluation.map_baselines import BurnImages
 from burnscar_assets.evaluation.map_scores import blocks_of
 from burnscar_assets.evaluation.rules import MapRules, Rules, fix_map_rules
 from burnscar_assets.evaluation.spec import EvaluationSpec
@@ -28,7 +29,6 @@ from burnscar_assets.mapping.old_scars import BurnRatios
 from burnscar_assets.models.manifest import CheckpointManifest
 from burnscar_assets.models.predictor import Predictor
 from burnscar_assets.progress import Progress
-from burnscar_assets.sensors.sensor import LAYER_DTYPE
 from burnscar_assets.storage.tables import table_crs
 
 
@@ -152,17 +152,7 @@ def burn_ratios(spec: EvaluationSpec, scene: FireScene) -> BurnRatios | None:
     Raises:
         MissingDataError: an image is gone.
     """
-    shape = scene.frame.shape
-    before, after = np.zeros((2, len(spec.sensor.shown), *shape), LAYER_DTYPE)
-    clear = np.zeros(shape, bool)
-    for box in blocks_of(scene.frame, scene.name, spec.settings.max_frame_km2):
-        early, late, place = scene.before(box), scene.after(box), box.slices_in(scene.frame.box)
-        if early is None:
-            return None
-        clear[place] = (early.validity == Validity.VALID) & (late.validity == Validity.VALID)
-        for image, mosaic in ((before, early), (after, late)):
-            image[:, *place] = mosaic.of_bands(scene.bands, spec.sensor.shown).pixels
-    return BurnRatios.of(before, after, clear, has_red=spec.sensor.has("red"))
+    return BurnImages.read(scene, spec.sensor, spec.settings).ratios() if scene.moments_before else None
 
 
 def old_scars(spec: EvaluationSpec, scene: FireScene, rules: MapRules) -> NDArray[np.bool_] | None:

@@ -16,7 +16,7 @@ from burnscar_assets.errors import InputError
 from burnscar_assets.evaluation.frame_pixels import Reliability
 from burnscar_assets.evaluation.frames import burn_ratios, counted, model_of_frames, predict_frame, validation_scenes
 from burnscar_assets.evaluation.ground import frame_clusters
-from burnscar_assets.evaluation.map_baselines import BASELINES, FrameIndices, indices_of, tune
+from burnscar_assets.evaluation.map_baselines import BASELINES, BurnImages, FrameIndices, tune
 from burnscar_assets.evaluation.map_scores import (
     NO_CLASSES,
     MapScore,
@@ -104,7 +104,8 @@ def evaluate_held_out(
             continue
         ground = ground_of(scene, spec.settings)
         probability = None if model is None else predict_frame(spec, model, scene)
-        ratios = burn_ratios(spec, scene)
+        images = BurnImages.read(scene, spec.sensor, spec.settings)
+        ratios = images.ratios()
         scars, severity = rules.old_scars(ratios), severity_codes(ratios, ground)
         if probability is not None and scene.fire_id is not None:
             pixels.append(counted(scene, cluster, _without(probability, scars), seen))
@@ -115,7 +116,7 @@ def evaluate_held_out(
         )
         own = None if probability is None else _by_rules(probability, rules, scars)
         rows.append(_row(known | {"predictor": MODEL, "reason": reason}, own, ground, severity, spec.settings))
-        for name, prediction in _baselines(spec, scene, ground, thresholds):
+        for name, prediction in _baselines(images, ground, thresholds):
             rows.append(_row(known | {"predictor": name, "reason": ""}, prediction, ground, severity, spec.settings))
     progress("held-out frames judged", len(scenes), len(scenes))
     reliability = (
@@ -202,18 +203,18 @@ def _tuned(spec: EvaluationSpec, manifest: CheckpointManifest, progress: Progres
             progress("frames of validation fires by burn indices", number, len(scenes))
             ground = ground_of(scene, spec.settings)
             if not ground.reason:
-                yield indices_of(scene, spec.sensor, spec.settings, ground)
+                yield BurnImages.read(scene, spec.sensor, spec.settings).indices(ground)
 
     return tune(BASELINES, frames())
 
 
 def _baselines(
-    spec: EvaluationSpec, scene: FireScene, ground: ScoredGround, thresholds: Mapping[str, float]
+    images: BurnImages, ground: ScoredGround, thresholds: Mapping[str, float]
 ) -> Iterator[tuple[str, _Prediction]]:
     """What baselines say of a frame, those that can; none where no thresholds are given."""
     if not thresholds or ground.reason:
         return
-    frame = indices_of(scene, spec.sensor, spec.settings, ground)
+    frame = images.indices(ground)
     for one in BASELINES:
         values, threshold = one.of(frame), thresholds[one.name]
         if values is not None:

@@ -4,7 +4,7 @@ A prediction is a value for each pixel and a threshold above which it is called 
 those with the greatest mean IoU over frames of validation fires. No perimeter of the fire itself is ever looked at.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from burnscar_assets.errors import InputError
 from burnscar_assets.evaluation.map_scores import Mask, ScoredGround, blocks_of
 from burnscar_assets.mapping.fire_scenes import FireScene
-from burnscar_assets.mapping.frame import Box
 from burnscar_assets.mapping.index_map import otsu
-from burnscar_assets.mapping.mosaic import Mosaic
-from burnscar_assets.mapping.old_scars import LEAST_BURNED_DNBR, change_counts, mode_of
+from burnscar_assets.mapping.mosaic import Validity
+from burnscar_assets.mapping.old_scars import LEAST_BURNED_DNBR, BurnRatios, change_counts, mode_of
 from burnscar_assets.sensors.indices import FloatArray, dnbr, nbr, rbr, shows_water
-from burnscar_assets.sensors.sensor import Sensor
+from burnscar_assets.sensors.sensor import LAYER_DTYPE, Sensor
 from burnscar_assets.settings import EvaluationSettings
+
+Numbers = NDArray[np.uint16]
 
 EDGES: Final = np.linspace(-1, 1, 401)
 """Thresholds that are tried."""
@@ -74,18 +75,65 @@ class Baseline:
     tuned: bool = False
 
 
-def indices_of(scene: FireScene, sensor: Sensor, settings: EvaluationSettings, ground: ScoredGround) -> FrameIndices:
-    """What burn indices are made of, of the part of a frame that is looked at.
+@dataclass(frozen=True)
+class BurnImages:
+    """What burn indices of a frame are made of, read once: of the part that is looked at, 0 elsewhere.
 
-    Raises:
-        MissingDataError: an image is gone.
+    Attributes:
+        sensor: whose images these are.
+        after: by band, (height, width) digital numbers after the fire.
+        before: the same before it; None without an image before.
+        clear: (height, width) where both images show the ground.
     """
-    boxes = blocks_of(scene.frame, scene.name, settings.max_frame_km2)
-    after, water = _ratio(scene, sensor, boxes, scene.after)
-    if not ground.with_before:
-        return FrameIndices(after, None, water, ground)
-    before, water_before = _ratio(scene, sensor, boxes, scene.before)
-    return FrameIndices(after, before, water | water_before, ground)
+
+    sensor: Sensor
+    after: Mapping[str, Numbers]
+    before: Mapping[str, Numbers] | None
+    clear: Mask
+
+    @classmethod
+    def read(cls, scene: FireScene, sensor: Sensor, settings: EvaluationSettings) -> "BurnImages":
+        """Read the images of a frame.
+
+        Raises:
+            MissingDataError: an image is gone.
+        """
+        bands = tuple(dict.fromkeys((*sensor.shown, *_bands_of_indices(sensor))))
+        shape = scene.frame.shape
+        numbers, clear = np.zeros((2, len(bands), *shape), LAYER_DTYPE), np.zeros(shape, bool)
+        has_before = bool(scene.moments_before)
+        for box in blocks_of(scene.frame, scene.name, settings.max_frame_km2):
+            place = box.slices_in(scene.frame.box)
+            mosaics = [one for one in (scene.after(box), scene.before(box)) if one is not None]
+            clear[place] = np.logical_and.reduce([one.validity == Validity.VALID for one in mosaics])
+            for image, mosaic in zip(numbers, mosaics, strict=False):
+                image[:, *place] = mosaic.of_bands(scene.bands, bands).pixels
+        after, before = (dict(zip(bands, image, strict=True)) for image in numbers)
+        return cls(sensor, after, before if has_before else None, clear)
+
+    def ratios(self) -> BurnRatios | None:
+        """What tells old scars; None without an image before."""
+        if self.before is None:
+            return None
+        early, late = (np.stack([image[band] for band in self.sensor.shown]) for image in (self.before, self.after))
+        return BurnRatios.of(early, late, self.clear, has_red=self.sensor.has("red"))
+
+    def indices(self, ground: ScoredGround) -> FrameIndices:
+        """Burn indices of the frame, of whose pixels some count."""
+        after, water = self._ratio(self.after)
+        if not ground.with_before or self.before is None:
+            return FrameIndices(after, None, water, ground)
+        before, water_before = self._ratio(self.before)
+        return FrameIndices(after, before, water | water_before, ground)
+
+    def _ratio(self, image: Mapping[str, Numbers]) -> tuple[FloatArray, Mask]:
+        """NBR of an image, and where it shows water."""
+        nir, swir, *visible = (image[band] for band in _bands_of_indices(self.sensor))
+        return nbr(nir, swir), shows_water(nir, swir, *visible)
+
+
+def _bands_of_indices(sensor: Sensor) -> tuple[str, ...]:
+    return *sensor.burn_ratio, *sensor.bands_of(("green", "red"))[:1]
 
 
 def tune(baselines: Iterable[Baseline], frames: Iterable[FrameIndices]) -> dict[str, float]:
@@ -120,24 +168,6 @@ def _ious(values: FloatArray, ground: ScoredGround) -> NDArray[np.float64]:
 
     hits, false = above(burnt), above(ground.judged & ~ground.burnt)
     return hits / np.maximum(burnt.sum() + false, 1)
-
-
-def _ratio(
-    scene: FireScene, sensor: Sensor, boxes: Sequence[Box], read: Callable[[Box], Mosaic | None]
-) -> tuple[FloatArray, Mask]:
-    """NBR of an image, and where it shows water."""
-    visible = sensor.bands_of(("green", "red"))[:1]
-    bands = (*sensor.burn_ratio, *visible)
-    ratio, water = np.full(scene.frame.shape, np.nan, np.float32), np.zeros(scene.frame.shape, bool)
-    for box in boxes:
-        mosaic = read(box)
-        if mosaic is None:
-            continue
-        nir, swir, *shown = mosaic.of_bands(scene.bands, bands).pixels
-        place = box.slices_in(scene.frame.box)
-        ratio[place] = nbr(nir, swir)
-        water[place] = shows_water(nir, swir, *shown)
-    return ratio, water
 
 
 def _everything(frame: FrameIndices) -> FloatArray:

@@ -18,7 +18,7 @@ import pandas as pd
 
 from burnscar_assets.classes import Split
 from burnscar_assets.evaluation.label_noise import EDGE_M
-from burnscar_assets.evaluation.map_baselines import INDICES, FrameIndices, indices_of
+from burnscar_assets.evaluation.map_baselines import INDICES, BurnImages, FrameIndices
 from burnscar_assets.evaluation.map_scores import Mask, ground_of
 from burnscar_assets.mapping.fire_scenes import FireScene
 from burnscar_assets.progress import Progress
@@ -172,7 +172,7 @@ def _evidence(scene: FireScene, sensor: Sensor, settings: EvaluationSettings) ->
         return Evidence(NO_EVIDENCE, scene.reason)
     ground = ground_of(scene, settings)
     return Evidence(NO_EVIDENCE, ground.reason) if ground.reason else Evidence.of(
-        indices_of(scene, sensor, settings, ground)
+        BurnImages.read(scene, sensor, settings).indices(ground)
     )  # fmt: skip
 
 

@@ -122,7 +122,9 @@ def test_held_out_frames_are_scored_beside_baselines_on_the_same_pixels(world: D
     assert full["iou"] == pytest.approx(full["burnt_ha"] / full["judged_ha"]) and full["omission"] == 0
 
 
-def test_old_scars_are_no_burn_of_a_judged_map_and_are_counted(world: DataRoot) -> None:
+def test_old_scars_are_no_burn_of_a_judged_map_and_are_counted(
+    world: DataRoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
     add_scenes(world, ("t", Split.TEST), before=f"{YEAR}-07-10T18:50:00Z")
     (scene,) = read_fire_scenes(world, YEAR, [Split.TEST])
     spec, folder = spec_of(world), world.checkpoint(YEAR)
@@ -134,7 +136,11 @@ def test_old_scars_are_no_burn_of_a_judged_map_and_are_counted(world: DataRoot) 
         scores = evaluate_held_out(spec, folder, manifest, rules, nothing_seen, silent).scores
         return scores[scores["predictor"] == "model"].iloc[0]
 
-    plain, ruled = judged(everything), judged(replace(everything, scar_bound=0.0))
+    read, before = list[Box | None](), FireScene.before
+    monkeypatch.setattr(FireScene, "before", lambda self, box=None: read.append(box) or before(self, box))
+    plain = judged(everything)
+    assert len(read) == len(set(read)) > 0, "scars, severity and burn indices come of one reading"
+    ruled = judged(replace(everything, scar_bound=0.0))
     assert ruled["judged"] and ruled["with_before"] and np.isnan(plain["old_scars_ha"])
     scars = old_scars(spec, scene, replace(everything, scar_bound=0.0))
     assert scars is not None and scars.any() and old_scars(spec, scene, everything) is None

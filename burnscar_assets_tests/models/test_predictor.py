@@ -160,7 +160,6 @@ def test_what_an_image_has_no_data_of_has_no_answer(name: str, made: Callable[[s
     np.testing.assert_array_equal(np.isnan(model.predict(images, times)), lacking if model.per_pixel else whole)
 
 
-
 def test_trees_of_other_features_are_refused_even_if_the_manifest_vouches_for_them(
     made: Callable[[str], Path], tmp_path: Path
 ) -> None:
