@@ -234,6 +234,7 @@ def _build(dataset: object, row: dict, rng: np.random.Generator) -> dict:
         "acquired": acquired if row["complete"] else None,
         "processing_baseline": "",
         "clear_fraction": None,
+        "unclear": "",
         "passed_over": [],
         "nodata_fraction": 0.0 if row["complete"] else None,
         "content_hash": hash_json(image.tolist()) if row["complete"] else None,

@@ -23,6 +23,7 @@ from burnscar_assets.dataset.shelf import Shelf, open_shelf
 from burnscar_assets.dataset.tiles import TileContent, measure
 from burnscar_assets.errors import InputError, SourceUnavailableError
 from burnscar_assets.network.relay import relayed
+from burnscar_assets.reader.clearness import runs_of
 from burnscar_assets.reader.gdal import gdal_options, request_timeout_s
 from burnscar_assets.settings import ImagerySettings
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     from burnscar_assets.reader.radiometry import RadiometryDecision
     from burnscar_assets.reader.request import Failure, WindowImage, WindowRequest
-    from burnscar_assets.reader.views import View
+    from burnscar_assets.reader.views import TileView
 
 AT_ONCE = 64
 """Tiles that are put in place in one write, and then reported."""
@@ -82,6 +83,7 @@ class TileOutcome:
         empty: scenes without data there.
         radiometry: what was found out of its scenes.
         clear_fraction: share of the window that is clear in its scenes, 0–1; None where no SCL is to be had.
+        unclear: pixels that aren't, as `runs_of` gives them.
     """
 
     window_id: str
@@ -91,6 +93,7 @@ class TileOutcome:
     clear_fraction: float | None = None
     empty: tuple[str, ...] = ()
     radiometry: "tuple[RadiometryDecision, ...]" = ()
+    unclear: str = ""
 
 
 def make_tiles(shard: TileShard) -> Iterator[list[TileOutcome]]:
@@ -158,7 +161,7 @@ class _Reader:
             for name, window in windows.items()
         ]
 
-    def views(self, requests: "list[WindowRequest]") -> "dict[str, View | None]":
+    def views(self, requests: "list[WindowRequest]") -> "dict[str, TileView | None]":
         """What of each window its scenes show by their quality files; None where there are none."""
         from burnscar_assets.reader.views import tile_views
 
@@ -185,15 +188,15 @@ class _Reader:
         )  # fmt: skip
 
 
-def _judge(shelf: Shelf, image: "WindowImage", view: "View | None", settings: ImagerySettings) -> TileOutcome:
+def _judge(shelf: Shelf, image: "WindowImage", view: "TileView | None", settings: ImagerySettings) -> TileOutcome:
     """What a window's image holds; pixels that the scene classification calls no data are none."""
     if image.failure:
         return TileOutcome(image.name, True, None, image.failure, radiometry=image.radiometry)
     content = measure(shelf.config, [raster.get_chw_array() for group in image.rasters for raster in group])
     if view is not None and view.nodata > max(settings.max_nodata_fraction, content.nodata_fraction):
         content = replace(content, nodata_fraction=view.nodata)
-    clear = view.clear if view else None
-    return TileOutcome(image.name, True, content, None, clear, image.empty, image.radiometry)
+    clear, unclear = (view.clear, runs_of(view.unclear)) if view else (None, "")
+    return TileOutcome(image.name, True, content, None, clear, image.empty, image.radiometry, unclear)
 
 
 def _settle(

@@ -39,6 +39,7 @@ NODATA = "nodata"
 UNREADABLE = "unreadable"
 IN_DOUBT = "in_doubt"
 CLEAR = "clear_fraction"
+UNCLEAR = "unclear"
 INSTEAD, REJECTED, PASSED_OVER, CHOICE = "instead", "rejected", "passed_over", "choice"
 
 Groups = list[list[SerializedItem]]
@@ -171,6 +172,8 @@ class TilePart:
         entry = self._before[name]
         if name not in self.there or not still_valid(entry, self.identities[name]):
             return True
+        if UNCLEAR not in entry and entry.get(CLEAR, 1.0) < 1:  # made before anybody asked where
+            return True
         return INSTEAD in entry and not (self._is_same_choice(name) and self._is_still_made_of(name, entry[INSTEAD]))
 
     def _is_same_choice(self, name: str) -> bool:
@@ -196,7 +199,7 @@ class TilePart:
             if REJECTED in entry and still_valid(entry, self.identities[name]):
                 content = TileContent(**entry[REJECTED])
                 if self._lacks_data(content) and self._is_same_choice(name):
-                    self.outcomes[name] = TileOutcome(name, False, content, clear_fraction=entry.get(CLEAR))
+                    self.outcomes[name] = _kept(name, content, entry)
                     self.giving_way.passed_over[name] = entry[PASSED_OVER]
 
     def _ingest(self, pending: set[str]) -> None:
@@ -226,7 +229,7 @@ class TilePart:
                     if content is None:
                         damaged.add(name)
                     else:
-                        self.outcomes[name] = TileOutcome(name, False, content, clear_fraction=before[name].get(CLEAR))
+                        self.outcomes[name] = _kept(name, content, before[name])
         return damaged
 
     def _states(self, name: str) -> dict[str, str]:
@@ -267,7 +270,9 @@ class TilePart:
         """Remember what a tile was made for, or that its window was left out for want of data."""
         name = outcome.window_id
         window, passed_over = self.windows[name], self.giving_way.passed_over.get(name, {})
-        entry: Entry = {CLEAR: outcome.clear_fraction} if outcome.clear_fraction is not None else {}
+        entry: Entry = {}
+        if outcome.clear_fraction is not None:
+            entry |= {CLEAR: outcome.clear_fraction, UNCLEAR: outcome.unclear}
         if self._lacks_data(content):
             entry |= {REJECTED: asdict(content), CHOICE: self.giving_way.choice(window), PASSED_OVER: passed_over}
         elif self.used[name] is not self.groups[name]:
@@ -309,9 +314,15 @@ class TilePart:
             "acquired": acquisition_time(items[0]) if items else None,
             "processing_baseline": processing_baseline(items[0]) if items else "",
             "clear_fraction": outcome.clear_fraction if outcome else None,
+            "unclear": f"{outcome.unclear} {content.lacking}".strip() if outcome and content else "",
             "nodata_fraction": content.nodata_fraction if content else None,
             "content_hash": content.content_hash if content else "",
         }
+
+
+def _kept(name: str, content: TileContent, entry: Entry) -> TileOutcome:
+    """What came of a window whose tile, or want of data, is as it was."""
+    return TileOutcome(name, False, content, clear_fraction=entry.get(CLEAR), unclear=entry.get(UNCLEAR, ""))
 
 
 def by_group(windows: "Iterable[Window]") -> dict[str, set[str]]:

@@ -18,6 +18,7 @@ import pandas as pd
 from burnscar_assets.dataset.config import open_dataset
 from burnscar_assets.dataset.shelf import Pixels, Shelf, open_shelf
 from burnscar_assets.errors import InputError, MissingDataError
+from burnscar_assets.reader.clearness import runs_of
 
 if TYPE_CHECKING:
     from rslearn.config import LayerConfig
@@ -25,10 +26,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TileContent:
-    """What a tile holds: share of its pixels that lack data in some band, and the hash of all pixels."""
+    """What a tile holds.
+
+    Attributes:
+        nodata_fraction: share of its pixels that lack data in some band, 0–1.
+        content_hash: of all pixels.
+        lacking: these pixels, as `runs_of` gives them.
+    """
 
     nodata_fraction: float
     content_hash: str
+    lacking: str = ""
 
 
 def read_tile(
@@ -110,8 +118,9 @@ def measure(config: "LayerConfig", planes: Sequence[Pixels]) -> TileContent:
         bands, nodata = config.band_sets[band_set].bands, config.band_sets[band_set].nodata_value or 0
         digest.update(f"{index} {','.join(bands)} {pixels.dtype.str} {pixels.shape}".encode())
         digest.update(np.ascontiguousarray(pixels).data)
-        lacking.append((pixels == nodata).any(axis=0).ravel())
-    return TileContent(float(np.concatenate(lacking).mean()), digest.hexdigest())
+        lacking.append((pixels == nodata).any(axis=0))
+    share = float(np.concatenate([mask.ravel() for mask in lacking]).mean())
+    return TileContent(share, digest.hexdigest(), runs_of(np.logical_or.reduce(lacking)))
 
 
 def _shelf(dataset_path: Path, layer: str, bands: Sequence[str]) -> Shelf:

@@ -120,7 +120,7 @@ def scores_of(
     progress: Progress,
     watch: Stopwatch | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(n,) probability of burnt by a checkpoint and (n,) mean NBR of windows (as `usable_windows`); NaN without data."""
+    """(n,) probability of burnt by a checkpoint and (n,) mean NBR of `usable_windows`; NaN without data."""
     from burnscar_assets.models.model import load_model
 
     progress("loading the checkpoint", 0, 0)

@@ -16,7 +16,7 @@ from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.errors import InputError, SourceUnavailableError
 from burnscar_assets.mapping.frame import Box, Frame, project
 from burnscar_assets.mapping.scenes import Found, Scene
-from burnscar_assets.reader.clearness import Clearness
+from burnscar_assets.reader.clearness import Classes, Clearness, at_pixels
 from burnscar_assets.settings import ImagerySettings
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-Classes = npt.NDArray[np.uint8]
 Pixels = npt.NDArray[np.uint16]
 
 NO_SCENE: Final = -1
@@ -189,7 +188,7 @@ class _Reader:
         for number, classes in classified(asked, source, self._options, silent):
             b, n = offered[number]
             _, (left, top, *_) = ground_grid(asked[number], ground)
-            seen[b, n] = _enlarged(classes, left, top, boxes[b], self._frame.resolution_m / ground.metres)
+            seen[b, n] = at_pixels(classes, left, top, boxes[b].bounds, self._frame.resolution_m / ground.metres)
         return seen
 
     def _needed(self, numbers: list[int], b: int, seen: dict[tuple[int, int], Classes]) -> list[int]:
@@ -268,10 +267,3 @@ def _layer_of(found: Found, bands: Sequence[str]) -> "LayerConfig":
     return config.model_copy(
         update={"band_sets": [band_set.model_copy(update={"bands": mine}) for band_set, mine in kept if mine]}
     )
-
-
-def _enlarged(classes: Classes, left: int, top: int, box: Box, scale: float) -> Classes:
-    """Classes on a block's own pixels; `left` and `top` are those of the classes, in pixels of the quality file."""
-    rows = np.floor((np.arange(box.top, box.bottom) + 0.5) * scale).astype(int) - top
-    columns = np.floor((np.arange(box.left, box.right) + 0.5) * scale).astype(int) - left
-    return classes[np.ix_(rows, columns)]

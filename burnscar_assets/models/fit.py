@@ -10,8 +10,9 @@ import logging
 import math
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from burnscar_assets.models.spec import RUN_FILE, TrainingSpec
 from burnscar_assets.models.weights import load_state
 from burnscar_assets.parent import child_environment
 from burnscar_assets.process import is_follower
+from burnscar_assets.reader.clearness import mask_of
 from burnscar_assets.settings import TrainingSettings
 from burnscar_assets.storage.atomic import read_json
 
@@ -139,6 +141,8 @@ def _run(
     if devices > 1:
         os.environ.update(child_environment())  # the processes that Lightning starts end with this one
     trainer, module, datamodule = instantiate(config, folder)
+    if spec.unclear:
+        _leave_out(datamodule.task, spec.unclear)
     if spec.settings.logger != "none" and not is_follower():
         trainer.logger = _logger(spec, folder, report)
     datamodule, reader = _fastest(datamodule, spec.settings, parts, devices)
@@ -146,6 +150,23 @@ def _run(
     trainer.callbacks += [_guard(spec), EpochReport(report)]
     trainer.fit(module, datamodule=datamodule, ckpt_path=None if last is None else str(last), weights_only=True)
     return trainer, module, reader
+
+
+def _leave_out(task: Any, unclear: Mapping[str, str]) -> None:
+    """Have a task by pixels leave those of windows that are not clear out of losses and metrics, in any reader."""
+    task.process_inputs = partial(_without_unclear, task, unclear)
+
+
+def _without_unclear(task: Any, unclear: Mapping[str, str], raw: Any, metadata: Any, load_targets: bool = True) -> Any:
+    import torch
+
+    inputs, targets = type(task).process_inputs(task, raw, metadata=metadata, load_targets=load_targets)
+    if (runs := unclear.get(metadata.window_name)) and load_targets:
+        left, top, right, bottom = metadata.window_bounds
+        crop, mask = metadata.crop_bounds, mask_of(runs, (bottom - top, right - left))
+        mask = mask[crop[1] - top : crop[3] - top, crop[0] - left : crop[2] - left]
+        targets["valid"].image *= torch.from_numpy(~mask)
+    return inputs, targets
 
 
 def _logger(spec: TrainingSpec, folder: Path, report: Callable[[dict[str, Any]], None]) -> Any:

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import geopandas as gpd
 import numpy as np
@@ -32,6 +32,9 @@ from burnscar_assets.storage.contracts import TILES, WINDOWS
 from burnscar_assets.storage.hashing import hash_json
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, table_path
+
+_JOINED: Final = ("clear_fraction", "unclear")
+"""Columns of tiles that become one of all layers of a window."""
 
 
 def plan_training(
@@ -84,6 +87,7 @@ def plan_training(
         settings=settings.training,
         encoder=encoder,
         names=names_by_split(windows),
+        unclear=_unclear(windows) if is_per_pixel(outline) else {},
         min_clear_fraction=settings.imagery.min_clear_fraction,
         **seen_counts(chosen),
         seen_hash=seen_hash(windows),
@@ -198,7 +202,7 @@ def complete_windows(
 
     Returns:
         Table `windows` with `acquired` of the layer's tile, `acquired <layer>` of every layer's, and
-        `clear_fraction`, the least of all of them; NaN where none is known.
+        `clear_fraction`, the least of all of them; NaN where none is known; and `unclear`, pixels of any of them.
 
     Raises:
         MissingDataError: a table is missing.
@@ -209,12 +213,12 @@ def complete_windows(
         windows, tiles = read_table(root, WINDOWS, year), read_table(root, TILES, year)
         for name in wanted:
             complete = tiles[tiles["complete"].fillna(False) & (tiles["layer"] == name)]
-            columns = {"acquired": acquired_column(name), "clear_fraction": f"clear_fraction {name}"}
+            columns = {"acquired": acquired_column(name)} | {column: f"{column} {name}" for column in _JOINED}
             windows = windows.merge(complete[["window_id", *columns]].rename(columns=columns), on="window_id")
-        clear = [windows.pop(f"clear_fraction {name}").to_numpy(dtype=float, na_value=np.nan) for name in wanted]
-        parts.append(
-            windows.assign(acquired=windows[acquired_column(layer)], clear_fraction=np.fmin.reduce(clear, axis=0))
-        )
+        clear, unclear = ([windows.pop(f"{column} {name}") for name in wanted] for column in _JOINED)
+        least = np.fmin.reduce([one.to_numpy(dtype=float, na_value=np.nan) for one in clear], axis=0)
+        places = [" ".join(filter(None, runs)) for runs in zip(*(one.fillna("") for one in unclear), strict=True)]
+        parts.append(windows.assign(acquired=windows[acquired_column(layer)], clear_fraction=least, unclear=places))
     windows = pd.concat(parts, ignore_index=True).sort_values("window_id", kind="stable", ignore_index=True)
     if fold is not None:
         windows = windows.assign(split=windows["split"].map(fold.roles).astype("string"))
@@ -324,6 +328,12 @@ def seen_counts(chosen: ChosenWindows) -> dict[str, Any]:
 def names_by_split(windows: pd.DataFrame) -> dict[str, tuple[str, ...]]:
     """Names of `usable_windows` in the dataset, by split."""
     return {str(split): tuple(sorted(rows["window_id"])) for split, rows in windows.groupby("split")}
+
+
+def _unclear(windows: pd.DataFrame) -> dict[str, str]:
+    """Of `usable_windows` that a checkpoint sees: those with pixels that are not clear, and which these are."""
+    seen = seen_windows(windows)
+    return {name: runs for name, runs in zip(seen["window_id"], seen["unclear"], strict=True) if runs}
 
 
 def count_splits(windows: pd.DataFrame) -> dict[str, int]:

@@ -42,6 +42,9 @@ class TrainingSpec(ProcessSpec):
     encoder: ChosenEncoder | None = Field(description="What to start from; empty: from scratch.")
     windows: Counts = Field(description="Usable windows of training and validation by split, fire year and class.")
     names: dict[str, tuple[str, ...]] = Field(description="Names of usable windows in the dataset, by split.")
+    unclear: dict[str, str] = Field(
+        {}, description="Pixels of windows that are not clear, which a loss by pixels leaves out, see table tiles."
+    )
     min_clear_fraction: float = Field(0, description="Least share of each that is clear, 0–1.")
     cloudy_windows: dict[str, int] = Field({}, description="Windows of training and validation left out as less clear.")
     judged_windows: dict[str, tuple[str, ...]] = Field(

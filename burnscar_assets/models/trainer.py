@@ -106,6 +106,7 @@ def run_hash(spec: TrainingSpec, device: Device) -> str:
             "fire_year": spec.fire_year,
             "seen": spec.seen_hash,
             "windows": spec.windows,
+            "unclear": spec.unclear,
             "data_versions": spec.data_versions,
             "encoder": spec.encoder and [spec.encoder.model_id, spec.encoder.random, spec.encoder.sha256],
             "packages": _package_versions(spec),

@@ -199,7 +199,7 @@ _DATA = (
     ),
     StageSpec(
         name="tiles",
-        version="5",
+        version="6",
         group="imagery",
         kinds=frozenset({"rslearn", "cog"}),
         module=".assets.imagery",
@@ -249,7 +249,7 @@ _DATA = (
 
 _CHECKPOINT = StageSpec(
     name="checkpoint",
-    version="8",
+    version="9",
     group="model",
     kinds=frozenset({"lightning"}),
     module=".assets.model",
@@ -271,7 +271,7 @@ _MODELS = (
     replace(
         _CHECKPOINT,
         name="baseline_checkpoint",
-        version="5",
+        version="6",
         kinds=frozenset({"numpy"}),
         module=".assets.setups",
         settings=("training.look_back_years", "training.seed", *_SEEN, *_JUDGED),

@@ -5,6 +5,7 @@ off the lower the sun is; else it is dark ground, such as a fresh scar.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
@@ -25,6 +26,7 @@ LOWEST_SUN: Final = 20.0
 _EPOCH: Final = datetime(2000, 1, 1, 12, tzinfo=UTC)
 _STEP_PX: Final = 2
 
+Classes = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 Places = npt.NDArray[np.intp]
 
@@ -94,6 +96,39 @@ def is_clear_enough(clear_fraction: npt.NDArray[np.floating], least: float) -> M
         least: `imagery.min_clear_fraction`, 0–1.
     """
     return ~(clear_fraction < least)
+
+
+def runs_of(mask: Mask) -> str:
+    """The pixels of a mask, (height, width), as a text: `first+count` of each run, row by row from 0."""
+    edges = np.flatnonzero(np.diff(mask.ravel(), prepend=False, append=False))
+    return " ".join(f"{first}+{last - first}" for first, last in edges.reshape(-1, 2))
+
+
+def mask_of(runs: str, shape: tuple[int, int]) -> Mask:
+    """The mask, (height, width), of what `runs_of` gave; of several such texts together, of the pixels of any."""
+    mask = np.zeros(shape, bool)
+    for run in runs.split():
+        first, count = map(int, run.split("+"))
+        mask.flat[first : first + count] = True
+    return mask
+
+
+def at_pixels(classes: Classes, left: int, top: int, bounds: Sequence[int], scale: float) -> Classes:
+    """What a quality file says at the centre of each pixel of an image.
+
+    Args:
+        classes: of the part of the quality file that the image touches.
+        left: its first column, in pixels of the quality file.
+        top: its first row.
+        bounds: of the image in its own pixels: left, top, right and bottom.
+        scale: side of the image's pixels over that of the quality file's.
+
+    Returns:
+        (height, width) of the image.
+    """
+    rows = np.floor((np.arange(bounds[1], bounds[3]) + 0.5) * scale).astype(int) - top
+    columns = np.floor((np.arange(bounds[0], bounds[2]) + 0.5) * scale).astype(int) - left
+    return classes[np.ix_(rows, columns)]
 
 
 def sun_at(moment: datetime, longitude: float, latitude: float) -> Sun:

@@ -12,7 +12,6 @@ from datetime import datetime, time, timedelta
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from rslearn.config import BandSetConfig, DataSourceConfig, DType, LayerConfig, LayerType  # noqa: TID253
 from rslearn.data_sources import DataSource, Item  # noqa: TID253
 from rslearn.data_sources.aws_sentinel2_element84 import Sentinel2 as Element84  # noqa: TID253
@@ -25,14 +24,22 @@ from burnscar_assets.catalog.items import SUN_AZIMUTH, SUN_ELEVATION, SUN_ZENITH
 from burnscar_assets.errors import InputError, SourceUnavailableError
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.reader.clear_rules import RULES
-from burnscar_assets.reader.clearness import Clearness, Sun, classify, margin_towards, sun_at, weights
+from burnscar_assets.reader.clearness import (
+    Classes,
+    Clearness,
+    Mask,
+    Sun,
+    at_pixels,
+    classify,
+    margin_towards,
+    sun_at,
+    weights,
+)
 from burnscar_assets.reader.read import read_windows
 from burnscar_assets.reader.request import ReadOptions, WindowRequest
 from burnscar_assets.sensors.sensor import ClearGround
 
 logger = logging.getLogger(__name__)
-
-Classes = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,17 @@ class View:
 
     clear: float
     nodata: float
+
+
+@dataclass(frozen=True)
+class TileView(View):
+    """What a tile shows of its window.
+
+    Attributes:
+        unclear: (height, width) pixels whose ground one of its images doesn't show.
+    """
+
+    unclear: Mask
 
 
 def ground_of(source: DataSource) -> ClearGround | None:
@@ -130,7 +148,7 @@ def tile_views(
     requests: Sequence[WindowRequest],
     source: DataSource,
     options: ReadOptions = ReadOptions(),  # noqa: B008 - frozen
-) -> dict[str, View | None]:
+) -> dict[str, TileView | None]:
     """What of each window's area its tile shows, by the quality files of the tile's own scenes.
 
     A pixel of a mosaic is judged by the first scene of the group that has data there; several groups are averaged.
@@ -165,12 +183,22 @@ def tile_views(
         ]
         looks += [Look(request.projection, request.bounds, item) for group in groups for item in group]
     classes = dict(classified(looks, source, options, silent))
-    found: dict[str, View | None] = {request.name: None for request in requests}
+    found: dict[str, TileView | None] = {request.name: None for request in requests}
     for name, groups in places.items():
         if all(number in classes for group in groups for number in group):
-            views = [_view(looks[group[0]], ground, _mosaic([classes[i] for i in group])) for group in groups]
-            found[name] = View(*(sum(shares) / len(views) for shares in zip(*map(astuple, views), strict=True)))
+            look, images = looks[groups[0][0]], [_mosaic([classes[i] for i in group]) for group in groups]
+            views = [_view(look, ground, image) for image in images]
+            clear, nodata = (sum(shares) / len(views) for shares in zip(*map(astuple, views), strict=True))
+            found[name] = TileView(clear, nodata, _unclear(look, ground, images))
     return found
+
+
+def _unclear(look: Look, ground: ClearGround, images: Sequence[Classes]) -> Mask:
+    """(height, width) pixels of a window whose ground one of its images doesn't show."""
+    _, (left, top, *_) = ground_grid(look, ground)
+    scale = look.projection.x_resolution / ground.metres
+    shown = [at_pixels(image, left, top, look.bounds, scale) == Clearness.CLEAR for image in images]
+    return ~np.logical_and.reduce(shown)
 
 
 def classified(

@@ -324,6 +324,12 @@ TILES: Final = Table(
         Column("acquired", "timestamp", "Acquisition of the first scene."),
         Column("processing_baseline", "string", "Processing baseline of the first scene; empty if unknown."),
         Column("clear_fraction", "float", "Share of the window that is clear by SCL, 0–1; empty without SCL."),
+        Column(
+            "unclear",
+            "string",
+            "Pixels that are not clear, or lack data, which nothing is trained on: `first+count` of each run, row by "
+            "row from 0; a pixel may be in two.",
+        ),
         Column("nodata_fraction", "float", "Share of pixels without data, 0–1."),
         Column("content_hash", "string", "SHA-256 of the pixels, bands in the layer's order."),
     ),

@@ -20,11 +20,14 @@ from burnscar_assets.catalog.index_client import forget_indexes
 from burnscar_assets.catalog.matching import match_scenes
 from burnscar_assets.catalog.selection import Candidate, ChosenGroup, SelectionRule, choose, select_scenes
 from burnscar_assets.catalog.stac_index import write_index
+from burnscar_assets.dataset.ledger import TILES_MADE, open_ledgers
 from burnscar_assets.dataset.materialize import materialize_tiles
 from burnscar_assets.dataset.tiles import read_tiles
 from burnscar_assets.errors import InputError
+from burnscar_assets.reader.clearness import mask_of
 from burnscar_assets.reader.request import WindowRequest
 from burnscar_assets.reader.views import Look, View, tells_ground, tile_views, view_windows
+from burnscar_assets.storage.contracts import TILES
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets_tests.catalog.clouded_archive import (
     AT_ONCE,
@@ -388,6 +391,26 @@ def test_scenes_before_and_after_the_fire_become_the_tiles_of_two_layers(
     for layer, surface in (("sentinel2_l2a", 4), ("sentinel2_l2a_pre", 2)):
         [pixels] = read_tiles(root.dataset, windows[:1], layer, ["B04"])
         assert (pixels[0] == SmallScene("", surface=surface).reflectance("B04")[8:40, 8:40]).all()
+
+
+def test_a_tile_knows_which_of_its_pixels_are_not_clear(tmp_path: Path, root: DataRoot) -> None:
+    scl = ground()
+    scl[10, 12] = CLOUD
+    write_index([whole_scene(tmp_path, "one", "2022-08-08T18:50:00Z", scl, cloud=1)], tmp_path / "index.parquet")
+    imagery, windows = make_dataset(root, tmp_path / "index.parquet"), make_windows(root, PLACES)
+    matches, _ = match_scenes(windows, root.dataset, imagery)
+    tiles, _ = materialize_tiles(windows, matches, root.dataset, imagery)
+    expected = np.zeros((32, 32), bool)
+    expected[12:14, 16:18] = True
+    assert (mask_of(tiles["unclear"][0], (32, 32)) == expected).all() and tiles["unclear"].tolist()[1:] == ["", ""]
+    again, summary = materialize_tiles(windows, matches, root.dataset, imagery)
+    assert TILES.content_hash(again) == TILES.content_hash(tiles) and summary.made + summary.replaced == 0
+    with open_ledgers(root.dataset, TILES_MADE, "sentinel2_l2a", ["2022"]) as ledgers:
+        for name, entry in dict(ledgers["2022"].entries).items():
+            ledgers["2022"].remember(name, {key: value for key, value in entry.items() if key != "unclear"})
+    again, summary = materialize_tiles(windows, matches, root.dataset, imagery)
+    assert TILES.content_hash(again) == TILES.content_hash(tiles)
+    assert (summary.replaced, summary.kept) == (1, 2), "of tiles that were made before, those with cloud"
 
 
 def test_what_was_chosen_is_kept_until_the_rule_changes(index: Path, root: DataRoot) -> None:

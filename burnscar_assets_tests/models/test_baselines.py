@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from burnscar_assets.cost import read_cost
 from burnscar_assets.demo.spectra import BANDS
 from burnscar_assets.errors import CheckpointError, InputError
 from burnscar_assets.evaluation.evaluator import evaluate
+from burnscar_assets.models.baselines import pixel_examples
 from burnscar_assets.models.baselines.features import feature_names, window_features
 from burnscar_assets.models.baselines.model import TREES_FILE
 from burnscar_assets.models.baselines.plots import plot_baseline
@@ -35,6 +37,7 @@ SENTINEL2 = default_sensor()
 FEATURES = feature_names(SENTINEL2)
 THRESHOLD = Setup(name="nbr", title="NBR", kind="threshold")
 TREES = Setup(name="trees", title="Trees", kind="trees", trees={"rounds": 40, "min_windows_in_leaf": 3})  # type: ignore[arg-type]
+PIXEL_TREES = Setup(name="pixels", title="Pixels", kind="trees", trees={"per": "pixel", "rounds": 10})  # type: ignore[arg-type]
 BEFORE = "sentinel2_l2a_pre"
 BOTH = pytest.mark.parametrize("setup", [THRESHOLD, TREES], ids=["threshold", "trees"])
 
@@ -119,6 +122,27 @@ def test_probabilities_of_any_window(world: DataRoot, setup: Setup) -> None:
     assert model.predict_windows({LAYER: given[:0]}, {LAYER: []}).shape == (0,)
     with pytest.raises(ValueError, match="12"):
         model.predict_windows({LAYER: given[:, :3]}, {LAYER: when})
+
+
+@pytest.mark.parametrize("setup", [THRESHOLD, TREES, PIXEL_TREES], ids=["threshold", "trees", "trees per pixel"])
+def test_pixels_that_are_not_clear_teach_nothing(setup: Setup, root: DataRoot, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_tiny_dataset(root, years=(2020,), windows_per_year=40, seed=3)
+    read, tiles = pixel_examples.read_tiles, read_table(root, TILES, 2020)
+
+    def weights(number: int, unclear: str) -> str:
+        """Of a checkpoint of images whose upper half has one number."""
+
+        def clouded(dataset: Path, rows: pd.DataFrame, layer: str, bands: tuple[str, ...]) -> Iterator[np.ndarray]:
+            for tile in read(dataset, rows, layer, bands):
+                image = np.array(tile)
+                image[:, :16] = number if layer == LAYER else image[:, :16]
+                yield image
+
+        monkeypatch.setattr(pixel_examples, "read_tiles", clouded)
+        write_table(root, TILES, tiles.assign(unclear=unclear), 2020)
+        return train(root, setup).manifest.weights_sha256
+
+    assert weights(9000, "0+512") == weights(0, "") != weights(9000, "")
 
 
 def test_a_changed_file_is_not_loaded(world: DataRoot) -> None:

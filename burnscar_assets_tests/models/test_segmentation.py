@@ -17,17 +17,20 @@ from burnscar_assets.dataset.tiles import read_tiles
 from burnscar_assets.demo.spectra import BANDS
 from burnscar_assets.errors import InputError, SettingsError
 from burnscar_assets.models.config import check_inputs, run_config
+from burnscar_assets.models.fit import _leave_out
 from burnscar_assets.models.manifest import CheckpointManifest, load_manifest
 from burnscar_assets.models.model import load_model
-from burnscar_assets.models.plan import usable_windows
+from burnscar_assets.models.plan import plan_training, usable_windows
 from burnscar_assets.models.spec import TrainingSpec
 from burnscar_assets.models.trainer import train
+from burnscar_assets.storage.contracts import TILES
 from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.storage.tables import read_table, write_table
 from burnscar_assets_tests.models.test_bulk_data import assert_same, rslearn_module
 from burnscar_assets_tests.models.test_process import run_rslearn
 from burnscar_assets_tests.models.test_trainer import BrokenOffError
-from burnscar_assets_tests.models.training_kit import Event, Plan, Run, Trained
-from burnscar_assets_tests.tiny_dataset import LAYER, SIZE_PX, UNLABELLED_COLUMNS
+from burnscar_assets_tests.models.training_kit import Event, Plan, Run, Trained, tiny_settings
+from burnscar_assets_tests.tiny_dataset import LAYER, SIZE_PX, UNLABELLED_COLUMNS, make_tiny_dataset
 
 UNET = "model-unet.yaml"
 SEGMENTATION = "model-segmentation.yaml"
@@ -91,6 +94,33 @@ def test_pixels_without_a_label_teach_nothing(module: Any) -> None:
     assert (gradient[..., UNLABELLED_COLUMNS:] != 0).all()
 
 
+def test_pixels_that_are_not_clear_teach_nothing_whoever_reads(module: Any, packed_plan: Plan) -> None:
+    name, *others = packed_plan(config=UNET).names["val"]
+    _leave_out(module.task, {name: "5+10 40+2 41+3"})
+    bulk = BulkDataModule(module, 1)
+    for one in (bulk, module):
+        one.setup("validate")
+    ours = [batch.samples() for batch in bulk.val_dataloader()]
+    labelled = SIZE_PX * (SIZE_PX - UNLABELLED_COLUMNS)
+    counted: dict[str, float] = {}
+    for one, other in zip(ours, module.val_dataloader(), strict=True):
+        assert_same(one, other)
+        for target, metadata in zip(one[1], one[2], strict=True):
+            valid = target["valid"].get_hw_tensor()
+            counted[metadata.window_name] = float(valid.sum())
+            assert metadata.window_name != name or ((valid[0, 5:15] == 0).all() and (valid[1, 8:12] == 0).all())
+    assert counted == {name: labelled - 14} | dict.fromkeys(others, labelled)
+
+
+def test_a_plan_knows_which_pixels_are_not_clear(root: DataRoot) -> None:
+    make_tiny_dataset(root, years=(2020,), windows_per_year=20)
+    tiles = read_table(root, TILES, 2020)
+    first = tiles["window_id"].iloc[0]
+    write_table(root, TILES, tiles.assign(unclear=np.where(tiles["window_id"] == first, "3+4", "")), 2020)
+    assert plan_training(tiny_settings(config=UNET), root, 2020).unclear == {first: "3+4"}
+    assert plan_training(tiny_settings(), root, 2020, warn=lambda said: None).unclear == {}, "of whole windows"
+
+
 @pytest.fixture(scope="module")
 def unet(packed_world: DataRoot, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """A U-Net trained undisturbed; its checkpoint must not be changed."""
@@ -99,9 +129,6 @@ def unet(packed_world: DataRoot, tmp_path_factory: pytest.TempPathFactory) -> Tr
 
 
 def _spec(root: DataRoot, folder: Path, config: str = UNET, **training: Any) -> TrainingSpec:
-    from burnscar_assets.models.plan import plan_training
-    from burnscar_assets_tests.models.training_kit import tiny_settings
-
     said = {"config": config, "max_epochs": 3, "learning_rate": 3e-3} | training
     spec = plan_training(tiny_settings(**said), root, 2020, {"tiles 2020": "abc"})
     return spec.model_copy(update={"checkpoint": folder / "checkpoints" / "fire_year=2020"})

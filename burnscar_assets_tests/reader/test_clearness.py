@@ -24,6 +24,8 @@ from burnscar_assets.reader.clearness import (
     Sun,
     classify,
     margin_towards,
+    mask_of,
+    runs_of,
     sun_at,
     weights,
 )
@@ -221,3 +223,12 @@ def test_a_real_lake_between_mountains_is_all_clear(real_data: Path) -> None:
         scl = source.read(1)
     assert (classify(scl, SCL, Sun(155, HIGH)) == Clearness.CLEAR).all()
     assert np.isin(scl, SENTINEL2_SCL_CLEAR_VALUES).mean() < 0.85
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_runs_say_which_pixels_a_mask_has(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    one, two = (rng.random((7, 9)) < share for share in (0.5, 0.1))
+    assert (mask_of(runs_of(one), one.shape) == one).all()
+    assert (mask_of(f"{runs_of(one)} {runs_of(two)}", one.shape) == (one | two)).all()
+    assert runs_of(np.zeros((3, 4), bool)) == "" and runs_of(np.ones((3, 4), bool)) == "0+12"

@@ -56,6 +56,7 @@ def test_list_columns_survive_the_round_trip(root: DataRoot) -> None:
             "acquired": [pd.Timestamp("2021-08-14T10:00", tz="Etc/GMT+8"), None],
             "processing_baseline": ["05.09", None],
             "clear_fraction": [0.97, np.nan],
+            "unclear": ["3+2 9+1", None],
             "passed_over": [["S2C: nodata"], []],
             "nodata_fraction": [0.0, np.nan],
             "content_hash": ["x", None],

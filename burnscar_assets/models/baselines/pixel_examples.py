@@ -1,4 +1,4 @@
-"""Pixels that trees are grown on: a few of each class of every window, drawn from its label raster."""
+"""What set-ups without a network are trained on: clear pixels of windows, of each class a few drawn for trees."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -14,6 +14,7 @@ from burnscar_assets.errors import InputError
 from burnscar_assets.models.baselines.pixel_features import Mask, pixel_features, with_data
 from burnscar_assets.models.baselines.trees import Examples
 from burnscar_assets.progress import Progress
+from burnscar_assets.reader.clearness import mask_of
 from burnscar_assets.sampling.randomness import key_of, mix
 from burnscar_assets.sensors.sensor import Sensor
 from burnscar_assets.storage.paths import DataRoot
@@ -51,7 +52,7 @@ def pixel_examples(
         progress("windows read", start, len(windows))
         rows = windows.iloc[start : start + WINDOWS_AT_ONCE]
         labels = _tiles(root, rows, LABEL_RASTER_LAYER, (LABEL_BAND,))[:, 0]
-        images = [_tiles(root, rows, layer, bands) for layer, bands in layers.items()]
+        images = clear_images(root, rows, layers)
         at = draw_pixels(labels, with_data(*images), list(rows["window_id"]), per_class, seed)
         features.append(pixel_features(sensor, at, *images))
         burnt.append(labels[at] == BURNT)
@@ -60,6 +61,22 @@ def pixel_examples(
             "no pixel of these windows has a label and data: label rasters may be empty, see burnscar check"
         )
     return np.concatenate(features), np.concatenate(burnt)
+
+
+def clear_images(root: DataRoot, rows: gpd.GeoDataFrame, layers: Mapping[str, Sequence[str]]) -> list[NDArray[Any]]:
+    """Tiles of windows by layer, (n, bands, height, width); what isn't clear in one of them is no data, as to maps.
+
+    Args:
+        root: data root.
+        rows: of `complete_windows`.
+        layers: with the bands wanted.
+
+    Raises:
+        MissingDataError: a window has no tile.
+    """
+    images = [_tiles(root, rows, layer, bands) for layer, bands in layers.items()]
+    unclear = np.stack([mask_of(runs, images[0].shape[2:]) for runs in rows["unclear"]])[:, None]
+    return [np.where(unclear, 0, image) for image in images]
 
 
 def _tiles(root: DataRoot, rows: gpd.GeoDataFrame, layer: str, bands: Sequence[str]) -> NDArray[Any]:

@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from burnscar_assets.classes import BURNT, CLASS_NAMES, Fold, Split
 from burnscar_assets.cost import Cost, peak_memory_mb, write_cost
 from burnscar_assets.dataset.config import before_layer
-from burnscar_assets.dataset.tiles import read_tiles
 from burnscar_assets.models.baselines.features import feature_names, window_features
-from burnscar_assets.models.baselines.pixel_examples import pixel_examples
+from burnscar_assets.models.baselines.pixel_examples import clear_images, pixel_examples
 from burnscar_assets.models.baselines.pixel_features import pixel_feature_names
 from burnscar_assets.models.baselines.threshold import burn_index, fit_threshold
 from burnscar_assets.models.baselines.trees import grow_trees
@@ -198,13 +197,12 @@ def layer_before(setup: Setup, settings: Settings) -> str | None:
 def _of_windows(
     layers: dict[str, tuple[str, ...]], root: DataRoot, windows: gpd.GeoDataFrame, statistic: Any, progress: Progress
 ) -> NDArray[np.float64]:
-    """A statistic of the tiles of windows, given those of each layer, in their order, a few hundred at a time."""
+    """A statistic of the clear pixels of windows, given the images of each layer in their order, some at a time."""
     found = []
     for start in range(0, len(windows), WINDOWS_AT_ONCE):
         progress("windows read", start, len(windows))
         rows = windows.iloc[start : start + WINDOWS_AT_ONCE]
-        tiles = (read_tiles(root.dataset, rows, layer, bands) for layer, bands in layers.items())
-        found.append(statistic(*(np.stack([np.asarray(tile) for tile in of_layer]) for of_layer in tiles)))
+        found.append(statistic(*clear_images(root, rows, layers)))
     return np.concatenate(found)
 
 
