@@ -278,7 +278,7 @@ def metrics_keep_up(metrics: pd.DataFrame, year_before: pd.DataFrame) -> Finding
 def maps_are_whole(maps: "gpd.GeoDataFrame", folder: Path) -> Finding:
     """Every map of the table is there, with the files that its record names, as they were written."""
     from burnscar_assets.mapping.fires import safe_name
-    from burnscar_assets.mapping.folder import MAP_FILE, damaged_files
+    from burnscar_assets.publish.folder import MAP_FILE, damaged_files
     from burnscar_assets.storage.atomic import read_json
 
     complete = maps[maps["complete"].astype(bool)]

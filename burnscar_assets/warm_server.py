@@ -47,7 +47,7 @@ PRELOADED: Final[Mapping[str, Sequence[str]]] = {
         "burnscar_assets.models.model",
     ),
     "burnscar_assets.evaluation.ensembles": (*_MODEL, "burnscar_assets.models.model"),
-    "burnscar_assets.mapping.mapper": (
+    "burnscar_assets.publish.mapper": (
         *_MODEL,
         "burnscar_assets.catalog.archive",
         "burnscar_assets.reader",

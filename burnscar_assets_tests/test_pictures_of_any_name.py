@@ -17,11 +17,11 @@ from burnscar_assets.dataset.window_plots import plot_windows
 from burnscar_assets.evaluation.plots import plot_evaluation
 from burnscar_assets.evaluation.report import evaluate_predictions
 from burnscar_assets.labels.plots import plot_history, plot_perimeters, plot_release, plot_season
-from burnscar_assets.mapping.images import Bands, read_images
-from burnscar_assets.mapping.index_map import map_images
-from burnscar_assets.mapping.plots import plot_index_map, plot_maps
 from burnscar_assets.models.baselines.plots import plot_threshold, plot_trees
 from burnscar_assets.models.plots import plot_learning_curves
+from burnscar_assets.publish.images import Bands, read_images
+from burnscar_assets.publish.index_map import map_images
+from burnscar_assets.publish.plots import plot_index_map, plot_maps
 from burnscar_assets.sampling.plots import plot_points
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.contracts import (
@@ -34,7 +34,7 @@ from burnscar_assets.storage.contracts import (
 )
 from burnscar_assets_tests.dataset.window_tables import FIRES, windows_of
 from burnscar_assets_tests.evaluation.prediction_tables import make_predictions
-from burnscar_assets_tests.mapping.image_files import bands, disc, write_image
+from burnscar_assets_tests.publish.image_files import bands, disc, write_image
 from burnscar_assets_tests.sampling.fire_worlds import perimeters_of, sample
 
 NAMES = ["$\\frac{$", "$$", "$x$ and $y$", "\\alpha_{", "100 % {}", "\\$5$"]

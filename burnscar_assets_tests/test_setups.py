@@ -9,10 +9,10 @@ import yaml
 from burnscar_assets.definitions import build_definitions
 from burnscar_assets.environment import CONFIG_VARIABLE, CONFIGS_DIR
 from burnscar_assets.errors import SettingsError
-from burnscar_assets.mapping.plan import home_of
 from burnscar_assets.models.config import needs_encoder
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.versions import code_version
+from burnscar_assets.publish.plan import home_of
 from burnscar_assets.settings import ModelSettings, Settings, load_settings, parse_settings
 from burnscar_assets.setups import load_setup, load_setups
 from burnscar_assets.storage.paths import DataRoot

@@ -10,8 +10,8 @@ from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.mapping.frame import Box, Frame
 from burnscar_assets.mapping.grid import NO_ANSWER
 from burnscar_assets.mapping.old_scars import LEAST_BURNED_DNBR
-from burnscar_assets.mapping.pages.records import ReadMap, read_maps
-from burnscar_assets.mapping.rasters import BURNED, DNBR
+from burnscar_assets.publish.pages.records import ReadMap, read_maps
+from burnscar_assets.publish.rasters import BURNED, DNBR
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from burnscar_assets.evaluation.rules import WINDOWS, MapRules
-from burnscar_assets.mapping.making import MapModel, make_map
 from burnscar_assets.mapping.settings import MappingSettings
 from burnscar_assets.mapping.spec import MapSpec, MapTask
 from burnscar_assets.models.model import load_model
 from burnscar_assets.models.predictor import Images, Predictor, Times
+from burnscar_assets.publish.making import MapModel, make_map
 from burnscar_assets.settings import ImagerySettings
 from kit.clock import CLOCK
 from kit.map_windows import BATCH, SIZE_PX, STRIDE_PX

@@ -56,10 +56,10 @@ def with_bounding_box(arguments: Sequence[str]) -> list[str]:
 
 def _map(options: argparse.Namespace) -> int:
     os.environ.update({name: os.environ.get(name, value) for name, value in _ENVIRONMENT.items()})
-    from burnscar_assets.mapping.mapper import make_maps
     from burnscar_assets.orchestration.assets.maps import aoi_spec
     from burnscar_assets.orchestration.partitions import World
     from burnscar_assets.process import make_threads_doze
+    from burnscar_assets.publish.mapper import make_maps
     from burnscar_assets.terminal import live_progress, say
 
     make_threads_doze()
@@ -141,8 +141,8 @@ def add_map_image(commands: Any) -> None:
 
 
 def _map_image(options: argparse.Namespace) -> int:
-    from burnscar_assets.mapping.images import Bands, read_images, read_perimeter_of
-    from burnscar_assets.mapping.index_map import PICTURE_FILE, check_threshold, map_images, write_index_map
+    from burnscar_assets.publish.images import Bands, read_images, read_perimeter_of
+    from burnscar_assets.publish.index_map import PICTURE_FILE, check_threshold, map_images, write_index_map
     from burnscar_assets.terminal import say
     from burnscar_assets.text import clean
 
@@ -162,8 +162,8 @@ def _map_image(options: argparse.Namespace) -> int:
 
 
 def _check_nothing_read_is_written(options: argparse.Namespace) -> None:
-    from burnscar_assets.mapping.image_files import files_of
-    from burnscar_assets.mapping.index_map import map_files
+    from burnscar_assets.publish.image_files import files_of
+    from burnscar_assets.publish.index_map import map_files
 
     before = files_of(options.before) if options.before else ()
     perimeter = () if options.perimeter is None else (options.perimeter,)

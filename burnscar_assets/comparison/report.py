@@ -20,7 +20,7 @@ from burnscar_assets.comparison.compare import (
 from burnscar_assets.evaluation.report import MAPS_DECIDE
 
 if TYPE_CHECKING:
-    from burnscar_assets.mapping.pages.index import Standings
+    from burnscar_assets.publish.pages.index import Standings
 
 HEADINGS: Final = (
     "set-up", "map IoU", "median IoU", "seeds", "difference", "verdict", "validation IoU", "IoU off outline",
@@ -57,7 +57,7 @@ def comparison_markdown(outcome: Outcome) -> str:
 
 def standings_of(outcome: Outcome) -> "Standings":
     """What the index over all maps tells of a comparison; nothing where no map was judged."""
-    from burnscar_assets.mapping.pages.index import Standings
+    from burnscar_assets.publish.pages.index import Standings
 
     if not outcome.report.maps:
         return Standings()

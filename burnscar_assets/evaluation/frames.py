@@ -20,7 +20,6 @@ from burnscar_assets.evaluation.map_baselines import BurnImages
 from burnscar_assets.evaluation.map_scores import blocks_of
 from burnscar_assets.evaluation.rules import MapRules, Rules, fix_map_rules
 from burnscar_assets.evaluation.spec import EvaluationSpec
-from burnscar_assets.mapping.figures import SQUARE_M_PER_HA
 from burnscar_assets.mapping.fire_scenes import TRUTH_UNKNOWN, FireScene, read_fire_scenes
 from burnscar_assets.mapping.ground import near
 from burnscar_assets.mapping.inference import NO_ANSWER, Lattice, check_mappable, predict_block, seen_box
@@ -176,7 +175,7 @@ def counted(
     Raises:
         MissingDataError: the truth is gone.
     """
-    pixel_ha = scene.frame.resolution_m**2 / SQUARE_M_PER_HA
+    pixel_ha = scene.frame.pixel_ha
     scars = None if ratios is None else ratios.scars_by_bound()
     return FramePixels.of(str(scene.fire_id), cluster, probability, truth_off(scene, left_out), pixel_ha, scars)
 

@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from burnscar_assets.errors import InputError
 from burnscar_assets.evaluation.map_scores import Mask, ScoredGround, blocks_of
 from burnscar_assets.mapping.fire_scenes import FireScene
-from burnscar_assets.mapping.index_map import otsu
 from burnscar_assets.mapping.mosaic import Validity
 from burnscar_assets.mapping.old_scars import LEAST_BURNED_DNBR, BurnRatios, change_counts, mode_of
-from burnscar_assets.sensors.indices import FloatArray, dnbr, nbr, rbr, shows_water
+from burnscar_assets.sensors.indices import FloatArray, dnbr, nbr, otsu, rbr, shows_water
 from burnscar_assets.sensors.sensor import LAYER_DTYPE, Sensor
 from burnscar_assets.settings import EvaluationSettings
 
@@ -182,7 +181,7 @@ def _ellipse(frame: FrameIndices) -> FloatArray:
 
 def _otsu(frame: FrameIndices) -> FloatArray | None:
     try:
-        cut = otsu(frame.nbr[frame.land]).value
+        cut, _ = otsu(frame.nbr[frame.land])
     except InputError:
         return None
     return np.asarray(cut - frame.nbr, np.float32)

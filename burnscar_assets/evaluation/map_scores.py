@@ -20,12 +20,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from burnscar_assets.evaluation.frame_pixels import BURNT, UNBURNT
-from burnscar_assets.mapping.figures import SQUARE_M_PER_HA
 from burnscar_assets.mapping.fire_scenes import FireScene
 from burnscar_assets.mapping.frame import Box, Frame
+from burnscar_assets.mapping.grid import HA_M2, MIN_AREA_HA
 from burnscar_assets.mapping.ground import near
 from burnscar_assets.mapping.old_scars import BurnRatios
-from burnscar_assets.mapping.polygons import MIN_AREA_HA
 from burnscar_assets.mapping.severity import NO_SEVERITY, SEVERITY_CLASSES, UNBURNED_CODE, classify
 from burnscar_assets.sampling.randomness import key_of
 from burnscar_assets.sensors.indices import dnbr
@@ -111,7 +110,7 @@ class ScoredGround:
     @property
     def pixel_ha(self) -> float:
         """Area of a pixel, hectares."""
-        return self.resolution_m**2 / SQUARE_M_PER_HA
+        return self.resolution_m**2 / HA_M2
 
     def off_outline(self, margin_m: float) -> Mask:
         """(height, width) pixels that count and whose centres lie farther from the outline than a margin."""

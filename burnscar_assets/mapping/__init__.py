@@ -1,1 +1,4 @@
-"""Burned-area maps: from a checkpoint and imagery to rasters, polygons, figures and pages."""
+"""Answers for whole frames: judged fires and their images, mosaics, inference, and rules of what is burned.
+
+What writes maps for people (rasters, polygons, figures, pages, catalogues) is in `publish`, which this never imports.
+"""

@@ -15,6 +15,7 @@ from rasterio.crs import CRS
 
 from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.errors import InputError
+from burnscar_assets.mapping.grid import HA_M2
 from burnscar_assets.sampling.lattice import NORTHERN_EPSG, SOUTHERN_EPSG, transformer, utm_zone_of
 
 EQUAL_AREA_CRS: Final = "EPSG:6933"
@@ -95,6 +96,11 @@ class Frame:
     def shape(self) -> tuple[int, int]:
         """Rows, columns."""
         return self.box.height, self.box.width
+
+    @property
+    def pixel_ha(self) -> float:
+        """Area of a pixel, hectares."""
+        return self.resolution_m**2 / HA_M2
 
     @property
     def crs(self) -> CRS:

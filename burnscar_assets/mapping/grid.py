@@ -11,6 +11,10 @@ from pyproj import CRS
 from burnscar_assets.errors import InputError
 
 HA_M2: Final = 10_000
+MIN_AREA_HA: Final = 0.5
+MIN_HOLE_HA: Final = 0.1
+"""Smallest burned patch and smallest unburned island that outlines show, where no setting says otherwise."""
+
 NO_ANSWER: Final = 255
 """In a raster of burned ground: 0 is unburnt, 1 burnt, and this is not known (cloud, no data)."""
 

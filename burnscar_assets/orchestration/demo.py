@@ -15,12 +15,12 @@ from burnscar_assets.comparison.report import comparison_lines
 from burnscar_assets.demo.world import SimulatedWorld, build_world
 from burnscar_assets.environment import CONFIGS_DIR, DATA_VARIABLE
 from burnscar_assets.errors import InputError, SettingsError
-from burnscar_assets.mapping.pages.records import PAGE_FILE
 from burnscar_assets.models.manifest import load_manifest
 from burnscar_assets.orchestration.execution import Refreshed, Runner, open_runner
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.reporting import listening
 from burnscar_assets.progress import Progress
+from burnscar_assets.publish.pages.records import PAGE_FILE
 from burnscar_assets.regions.load import work_in
 from burnscar_assets.sampling.selection import select_fires
 from burnscar_assets.settings import load_settings, parse_settings

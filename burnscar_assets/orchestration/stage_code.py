@@ -21,7 +21,7 @@ PACKAGE = Path(__file__).parents[1]
 
 UNDECISIVE = frozenset(
     {
-        "environment", "errors", "mapping.pages", "mapping.qgis", "mapping.settings", "network", "operations",
+        "environment", "errors", "publish.pages", "publish.qgis", "mapping.settings", "network", "operations",
         "orchestration",
         "parent", "process", "progress", "section", "settings",
         "storage.atomic", "storage.paths", "terminal",

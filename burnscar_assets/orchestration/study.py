@@ -9,10 +9,10 @@ from rich.markup import escape
 from burnscar_assets.comparison.compare import load_report
 from burnscar_assets.comparison.report import comparison_lines
 from burnscar_assets.environment import data_root
-from burnscar_assets.mapping.pages.records import PAGE_FILE
 from burnscar_assets.orchestration.execution import Refreshed, open_runner
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.reporting import listening
+from burnscar_assets.publish.pages.records import PAGE_FILE
 from burnscar_assets.stage_progress import live_stages
 from burnscar_assets.storage.contracts import SETUP_COMPARISON
 from burnscar_assets.storage.paths import DataRoot

@@ -161,7 +161,7 @@ def _made(world: World, instance: dg.DagsterInstance) -> set[Artifact]:
 
 
 def _look_at_areas(world: World, found: Verified) -> None:
-    from burnscar_assets.mapping.folder import MAP_FILE, damaged_files
+    from burnscar_assets.publish.folder import MAP_FILE, damaged_files
 
     for root in (world.root, *(world.of(name).root for name in world.setups)):
         for path in sorted(root.maps(None).glob(f"*/{MAP_FILE}")):

@@ -12,12 +12,12 @@ from burnscar_assets.catalog.stac_index import write_index
 from burnscar_assets.dataset.materialize import materialize_tiles
 from burnscar_assets.dataset.tiles import read_tile
 from burnscar_assets.demo.spectra import BAND_RESOLUTION_M, BANDS
-from burnscar_assets.mapping.making import make_map
+from burnscar_assets.publish.making import make_map
 from burnscar_assets.sensors.indices import dnbr, nbr
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets_tests.catalog.small_archive import SIDE_M, WINDOW_PX, SmallScene, make_dataset, make_windows
 from burnscar_assets_tests.dataset.test_radiometry_of_tiles import write_as
-from burnscar_assets_tests.mapping.map_kit import AS_ANSWERED, FormulaModel, degrees, judge_of, spec_of, task_of
+from burnscar_assets_tests.publish.map_kit import AS_ANSWERED, FormulaModel, degrees, judge_of, spec_of, task_of
 
 SIDE_PX = 160
 BURNED_HA = SIDE_PX**2 / 100

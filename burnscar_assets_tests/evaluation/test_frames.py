@@ -37,8 +37,8 @@ from burnscar_assets.storage.contracts import EVALUATION_METRICS, FIRE_SCENES, M
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, table_crs, table_path, write_table
 from burnscar_assets_tests.evaluation.tiny_world import spec_of
-from burnscar_assets_tests.mapping.map_kit import SmallScene, degrees
 from burnscar_assets_tests.mapping.test_fire_scenes import burns_of, fires_of, settings_of
+from burnscar_assets_tests.publish.map_kit import SmallScene, degrees
 from burnscar_assets_tests.tiny_dataset import LAYER, SIZE_PX
 
 YEAR = 2020

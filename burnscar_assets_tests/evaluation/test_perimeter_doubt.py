@@ -22,8 +22,8 @@ from burnscar_assets.evaluation.perimeter_doubt import (
     list_doubts,
 )
 from burnscar_assets.mapping.fire_scenes import read_frames
-from burnscar_assets.mapping.pages.doubts import write_doubts
 from burnscar_assets.progress import silent
+from burnscar_assets.publish.pages.doubts import write_doubts
 from burnscar_assets.sensors.load import default_sensor
 from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS

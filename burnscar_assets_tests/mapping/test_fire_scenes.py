@@ -23,11 +23,11 @@ from burnscar_assets.mapping.fire_scenes import FireScene, read_fire_scenes
 from burnscar_assets.mapping.frame import frame_around, project
 from burnscar_assets.mapping.ground import KnownGround
 from burnscar_assets.mapping.inference import Lattice, predict_block
-from burnscar_assets.mapping.making import make_map
 from burnscar_assets.mapping.mosaic import Validity
 from burnscar_assets.mapping.scene_frames import PlannedFrame, frames_of_fires, frames_without_fire
 from burnscar_assets.mapping.scene_making import FireSceneSummary, make_fire_scenes
 from burnscar_assets.mapping.scene_searches import frames_to_look_at_again
+from burnscar_assets.publish.making import make_map
 from burnscar_assets.sampling.land import YEARS_COLUMN
 from burnscar_assets.sampling.splits import SplitMap
 from burnscar_assets.settings import Settings
@@ -37,7 +37,7 @@ from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import table_crs, write_table
 from burnscar_assets_tests.catalog.small_archive import LEFT, TOP, write_scene
 from burnscar_assets_tests.demo_settings import settings_alone
-from burnscar_assets_tests.mapping.map_kit import (
+from burnscar_assets_tests.publish.map_kit import (
     SIZE_PX,
     FormulaModel,
     SmallScene,

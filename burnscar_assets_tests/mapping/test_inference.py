@@ -12,13 +12,16 @@ from burnscar_assets.demo.spectra import BANDS
 from burnscar_assets.errors import InputError
 from burnscar_assets.mapping.frame import Box
 from burnscar_assets.mapping.inference import NO_ANSWER, Lattice, check_mappable, predict_block, seen_box
-from burnscar_assets.mapping.making import make_map
 from burnscar_assets.mapping.mosaic import NO_SCENE, LayerImage, Mosaic, Validity
 from burnscar_assets.mapping.spec import MapSpec
 from burnscar_assets.models.predictor import Images, Predictor, Times
+from burnscar_assets.publish.making import make_map
 from burnscar_assets.sensors.load import default_sensor
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets_tests.mapping.map_kit import (
+from burnscar_assets_tests.mapping.test_fire_scenes import AFTER, FIRE, fires_of, settings_of
+from burnscar_assets_tests.mapping.test_fire_scenes import BEFORE as SCENE_BEFORE
+from burnscar_assets_tests.mapping.test_fire_scenes import make as make_scenes
+from burnscar_assets_tests.publish.map_kit import (
     LAYER,
     FormulaModel,
     SmallScene,
@@ -28,9 +31,6 @@ from burnscar_assets_tests.mapping.map_kit import (
     spec_of,
     task_of,
 )
-from burnscar_assets_tests.mapping.test_fire_scenes import AFTER, FIRE, fires_of, settings_of
-from burnscar_assets_tests.mapping.test_fire_scenes import BEFORE as SCENE_BEFORE
-from burnscar_assets_tests.mapping.test_fire_scenes import make as make_scenes
 
 BEFORE = f"{LAYER}_pre"
 BLUE = BANDS.index("B02")

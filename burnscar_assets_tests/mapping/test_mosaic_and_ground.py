@@ -20,12 +20,12 @@ from burnscar_assets.evaluation.champion_record import SEEN_FILE, champion_folde
 from burnscar_assets.mapping.frame import Box, Frame, frame_around
 from burnscar_assets.mapping.ground import OLD_SCAR, OTHER_BURN, SEEN, KnownGround, fresh_and_older
 from burnscar_assets.mapping.inference import NO_ANSWER, Lattice, predict_block
-from burnscar_assets.mapping.making import make_map
 from burnscar_assets.mapping.mosaic import NO_SCENE, LayerImage, Mosaic, Validity, choose
 from burnscar_assets.mapping.scenes import TimeSpan, find_before, open_archive
 from burnscar_assets.models.manifest import CheckpointManifest
 from burnscar_assets.models.plan import seen_windows, windows_of
 from burnscar_assets.models.predictor import Times
+from burnscar_assets.publish.making import make_map
 from burnscar_assets.storage.contracts import BURN_HISTORY, IN_SEASON_BURNS, TILES, WINDOWS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, table_crs, write_table
@@ -39,7 +39,7 @@ from burnscar_assets_tests.catalog.small_archive import (
     make_dataset,
     write_scene,
 )
-from burnscar_assets_tests.mapping.map_kit import INSIDE, FormulaModel, judge_of, spec_of, task_of
+from burnscar_assets_tests.publish.map_kit import INSIDE, FormulaModel, judge_of, spec_of, task_of
 from burnscar_assets_tests.tiny_dataset import LAYER, make_tiny_dataset
 
 MASKS = arrays(bool, (3, 4, 4))
@@ -137,7 +137,7 @@ def test_a_scene_whose_numbers_are_in_doubt_is_in_no_map(root: DataRoot) -> None
 
 def test_an_area_that_is_cloudy_throughout_gets_a_map_that_says_so(root: DataRoot) -> None:
     imagery = make_dataset(root, archive_with_clouds(root), packed=True)
-    from burnscar_assets_tests.mapping.map_kit import degrees
+    from burnscar_assets_tests.publish.map_kit import degrees
 
     spec = spec_of(root, imagery, task_of(root.path, degrees(100, -900, 500, -400)))
     outcome = make_map(spec.tasks[0], spec, judge_of(model := FormulaModel()))

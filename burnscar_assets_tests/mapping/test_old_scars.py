@@ -12,7 +12,7 @@ from burnscar_assets.mapping.old_scars import BurnRatios
 from burnscar_assets.mapping.spec import MapSpec
 from burnscar_assets.sensors.indices import nbr
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets_tests.mapping.map_kit import (
+from burnscar_assets_tests.publish.map_kit import (
     AS_ANSWERED,
     FormulaModel,
     SmallScene,
@@ -22,7 +22,7 @@ from burnscar_assets_tests.mapping.map_kit import (
     spec_of,
     task_of,
 )
-from burnscar_assets_tests.mapping.test_making import make, pixels
+from burnscar_assets_tests.publish.test_making import make, pixels
 
 UNCHANGED = SmallScene("before", time="2022-07-01T18:50:00Z")
 """The surface of scene `one`, a month earlier: whatever looks burned in it did so before."""

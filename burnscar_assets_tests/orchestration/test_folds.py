@@ -12,12 +12,12 @@ from burnscar_assets.environment import CONFIG_VARIABLE, CONFIGS_DIR, DATA_VARIA
 from burnscar_assets.evaluation.champion_record import windows_seen
 from burnscar_assets.evaluation.report import MODEL
 from burnscar_assets.evaluation.spec import load_report
-from burnscar_assets.mapping.mapper import make_maps
-from burnscar_assets.mapping.plan import plan_year
 from burnscar_assets.models.manifest import load_manifest
 from burnscar_assets.orchestration.lineage import Lineage
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
+from burnscar_assets.publish.mapper import make_maps
+from burnscar_assets.publish.plan import plan_year
 from burnscar_assets.settings import load_settings
 from burnscar_assets.storage.contracts import (
     BURNED_AREA_MAPS,

@@ -12,13 +12,13 @@ import shapely
 
 from burnscar_assets.classes import Split
 from burnscar_assets.evaluation.spec import load_report
-from burnscar_assets.mapping.folder import damaged_files
+from burnscar_assets.publish.folder import damaged_files
 from burnscar_assets.storage.contracts import BURNED_AREA_MAPS, FIRE_PERIMETERS, WINDOWS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, table_crs
 from burnscar_assets_tests.imported import imported_by
-from burnscar_assets_tests.mapping.catalogue_kit import check_whole
 from burnscar_assets_tests.orchestration.conftest import run_command
+from burnscar_assets_tests.publish.catalogue_kit import check_whole
 
 YEAR = 2019
 
@@ -88,7 +88,7 @@ def test_a_map_that_is_damaged_or_gone_is_made_again_and_no_other(mapped: DataRo
 @pytest.mark.slow
 def test_mapping_imports_nothing_of_training(mapped: DataRoot) -> None:
     shutil.rmtree(min(path.parent for path in mapped.maps(YEAR).glob("*/map.json")))
-    process = imported_by("-m", "burnscar_assets.mapping.mapper", str(mapped.path / "specs" / f"mapping-{YEAR}.json"))
+    process = imported_by("-m", "burnscar_assets.publish.mapper", str(mapped.path / "specs" / f"mapping-{YEAR}.json"))
     assert json.loads(process.said[-1])["made"] == 1
     assert "torch" in process.packages and not {"lightning", "torchmetrics", "wandb"} & process.packages
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from burnscar_assets.dataset.packed.pack import pack_path
-from burnscar_assets.mapping.folder import MAP_FILE
 from burnscar_assets.orchestration.execution import Refreshed
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.stage import lock_of
 from burnscar_assets.orchestration.verifying import Verified, build_verify_job, verify
+from burnscar_assets.publish.folder import MAP_FILE
 from burnscar_assets.storage.atomic import write_json
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS, SAMPLE_LOSSES, SAMPLE_POINTS
 from burnscar_assets.storage.hashing import hash_file

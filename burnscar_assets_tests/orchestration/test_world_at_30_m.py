@@ -11,9 +11,9 @@ import rasterio
 import yaml
 
 from burnscar_assets.environment import CONFIGS_DIR
-from burnscar_assets.mapping.pages.page import licences
-from burnscar_assets.mapping.pages.records import read_map
 from burnscar_assets.models.manifest import verify_checkpoint
+from burnscar_assets.publish.pages.page import licences
+from burnscar_assets.publish.pages.records import read_map
 from burnscar_assets.section import read_named
 from burnscar_assets.sensors.sensor import Sensor
 from burnscar_assets.storage.contracts import EVALUATION_METRICS, MAP_SCORES, SETUP_COMPARISON, TILES, WINDOWS

@@ -19,12 +19,12 @@ from burnscar_assets.dataset.points_csv import windows_from_csv, write_csv_windo
 from burnscar_assets.dataset.tile_plots import plot_chips
 from burnscar_assets.errors import InputError
 from burnscar_assets.mapping.inference import check_mappable
-from burnscar_assets.mapping.making import MapModel, make_map
 from burnscar_assets.mapping.settings import MappingSettings
 from burnscar_assets.mapping.spec import MapSpec
 from burnscar_assets.models.baselines.trainer import train_baseline
 from burnscar_assets.models.manifest import verify_checkpoint
 from burnscar_assets.models.model import load_model
+from burnscar_assets.publish.making import MapModel, make_map
 from burnscar_assets.sensors.load import load_sensor
 from burnscar_assets.sensors.sensor import Sensor
 from burnscar_assets.settings import Settings, parse_settings
@@ -32,7 +32,7 @@ from burnscar_assets.setups import Setup
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS, TILES, WINDOWS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, table_crs, write_table
-from burnscar_assets_tests.mapping.map_kit import AS_ANSWERED, task_of
+from burnscar_assets_tests.publish.map_kit import AS_ANSWERED, task_of
 from burnscar_assets_tests.sensors.sensor_archive import (
     EPSG,
     LEFT,

@@ -70,9 +70,9 @@ def fire_scenes(run: StageRun) -> dg.MaterializeResult:
     from burnscar_assets.dataset.config import write_dataset_config
     from burnscar_assets.mapping.fire_scenes import read_fire_scenes
     from burnscar_assets.mapping.fires import judged_fires
-    from burnscar_assets.mapping.plots import plot_scenes
     from burnscar_assets.mapping.scene_frames import frames_of_fires, frames_without_fire
     from burnscar_assets.mapping.scene_making import make_fire_scenes
+    from burnscar_assets.publish.plots import plot_scenes
     from burnscar_assets.sampling.land import load_land
 
     root, settings, year = run.root, run.settings, run.year
@@ -103,9 +103,9 @@ def label_doubts(run: StageRun) -> dg.MaterializeResult:
     """
     from burnscar_assets.evaluation.perimeter_doubt import doubt_perimeters
     from burnscar_assets.mapping.fire_scenes import read_frames
-    from burnscar_assets.mapping.pages.doubts import write_doubts
-    from burnscar_assets.mapping.pages.site import link_doubts
-    from burnscar_assets.mapping.plots import plot_doubts
+    from burnscar_assets.publish.pages.doubts import write_doubts
+    from burnscar_assets.publish.pages.site import link_doubts
+    from burnscar_assets.publish.plots import plot_doubts
 
     root, settings, known = run.root, run.settings, run.world.fire_years.get_partition_keys()
     made = [year for year in map(int, known) if table_path(root, FIRE_SCENES, year).exists()]

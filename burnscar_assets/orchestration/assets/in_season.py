@@ -79,15 +79,15 @@ def in_season_maps(run: StageRun) -> dg.MaterializeResult:
 
     By the newest checkpoint of an earlier fire year, which has not seen it.
     """
-    from burnscar_assets.mapping.plots import plot_maps
-    from burnscar_assets.mapping.season import plan_season
+    from burnscar_assets.publish.plots import plot_maps
+    from burnscar_assets.publish.season import plan_season
 
     year, root, settings, seen = run.year, run.root, run.settings, run.world.mapped
     write_dataset_config(settings.imagery, root)
     before = read_if_whole(root, IN_SEASON_MAPS, year)
     spec = plan_season(seen.settings, seen.root, year, SEASON_LOOK_BACK_YEARS)
     path = spec.write(root.spec("season-maps", year))
-    run_process(run.context, run.world, "burnscar_assets.mapping.season", path, steps_to(run.progress))
+    run_process(run.context, run.world, "burnscar_assets.publish.season", path, steps_to(run.progress))
     maps = read_table(root, IN_SEASON_MAPS, year)
     preview = partial(plot_maps, maps, title=f"In-season maps {year}", simulated=settings.simulated_imagery)
     metadata = {

@@ -9,12 +9,12 @@ from pydantic import Field
 
 from burnscar_assets.dataset.config import write_dataset_config
 from burnscar_assets.days import YEAR_AHEAD, image_day
-from burnscar_assets.mapping.area import SAMPLE, VALIDATION_FIRES
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.processes import run_process, steps_to
 from burnscar_assets.orchestration.reporting import reporter
 from burnscar_assets.orchestration.runs import gpu_stage_tags
 from burnscar_assets.orchestration.stage import GPU_POOL, OWNERS, StageRun, provenance
+from burnscar_assets.publish.area import SAMPLE, VALIDATION_FIRES
 from burnscar_assets.storage.atomic import read_json
 from burnscar_assets.storage.changes import read_if_whole, table_changes
 from burnscar_assets.storage.contracts import BURNED_AREA_MAPS
@@ -23,7 +23,7 @@ from burnscar_assets.storage.tables import read_table
 if TYPE_CHECKING:
     from burnscar_assets.mapping.spec import MapSpec
 
-MAPPER = "burnscar_assets.mapping.mapper"
+MAPPER = "burnscar_assets.publish.mapper"
 GROUP = "maps"
 AOI_MAP = "aoi_map"
 """Key of the asset that maps of areas of interest are recorded under."""
@@ -38,8 +38,8 @@ def burned_area_maps(run: StageRun) -> dg.MaterializeResult:
     Probability, outlines, area (with its interval where errors are known), severity, agreement with the official
     perimeter; with pages.
     """
-    from burnscar_assets.mapping.plan import plan_year
-    from burnscar_assets.mapping.plots import plot_maps
+    from burnscar_assets.publish.plan import plan_year
+    from burnscar_assets.publish.plots import plot_maps
 
     year, root, settings, seen = run.year, run.root, run.settings, run.world.mapped
     before = read_if_whole(root, BURNED_AREA_MAPS, year)
@@ -129,8 +129,8 @@ def aoi_spec(
         MissingDataError: there is no checkpoint.
         SettingsError: there is no such set-up.
     """
-    from burnscar_assets.mapping.aoi import read_aoi
-    from burnscar_assets.mapping.plan import AoiRequest, plan_aoi
+    from burnscar_assets.publish.aoi import read_aoi
+    from burnscar_assets.publish.plan import AoiRequest, plan_aoi
 
     setup = setup or world.settings.mapping.setup
     seen = world.of(setup)

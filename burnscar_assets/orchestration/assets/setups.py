@@ -103,7 +103,7 @@ def setup_comparison(run: StageRun) -> dg.MaterializeResult:
     from burnscar_assets.comparison.plots import plot_comparison
     from burnscar_assets.comparison.report import comparison_markdown, standings_of
     from burnscar_assets.evaluation.season import folds_note
-    from burnscar_assets.mapping.pages.site import write_standings
+    from burnscar_assets.publish.pages.site import write_standings
 
     world, root, settings = run.world, run.root, run.settings
     splits = settings.sampling.splits

@@ -97,7 +97,7 @@ def _map_requests(world: World, context: dg.SensorEvaluationContext, cursor: Cur
 
 def _can_be_mapped(world: World, year: int) -> bool:
     """Whether there is a checkpoint to map a season by, and something that was or is to be mapped."""
-    from burnscar_assets.mapping.season import checkpoint_before
+    from burnscar_assets.publish.season import checkpoint_before
 
     there = world.root.season_maps(year).exists() or len(read_years(world.root, IN_SEASON_PERIMETERS, [year])) > 0
     return there and checkpoint_before(world.mapped.root, year, SEASON_LOOK_BACK_YEARS) is not None

@@ -1,0 +1,1 @@
+"""Burned-area maps: from a checkpoint's answers to rasters, polygons, figures, STAC, QGIS projects and pages."""
