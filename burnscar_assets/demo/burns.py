@@ -56,12 +56,8 @@ _ISLAND_NODES = 64
 class BurnLayer:
     """One burn on the pixel grid of a granule, cropped to where it burned.
 
-    Args:
-        burn: the burn.
-        rows: rows of the granule's 10 m grid.
-        columns: columns of the granule's 10 m grid.
-        severity: share of the vegetation lost, 0–1; 0 outside the perimeter.
-        arrival: when the fire came, 0–1 from ignition to containment.
+    `severity` is the share of the vegetation lost, 0–1, and 0 outside the perimeter; `arrival` is when the fire came,
+    0–1 from ignition to containment.
     """
 
     burn: Burn

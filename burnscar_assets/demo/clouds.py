@@ -36,11 +36,7 @@ class Sun:
 class Sky:
     """What lies between land and satellite, at 10 m, 0–1; empty where there is none of it.
 
-    Args:
-        opacity: of low clouds.
-        shadow: of their shadows on the ground, without the ground under the clouds themselves.
-        cirrus: opacity of thin high cloud.
-        smoke: opacity of haze and smoke in the deep blue.
+    Shadows are without the ground under the clouds themselves; smoke is what takes of the deep blue.
     """
 
     opacity: Floats | None

@@ -20,11 +20,7 @@ NOTICE = "SIMULATED by burnscar_assets: no observation of the Earth"
 def write_cog(path: Path, pixels: npt.NDArray[np.generic], granule: Granule, resolution_m: int) -> None:
     """Write one band as a COG: 512 px tiles, deflate with horizontal predictor, overviews, nodata 0.
 
-    Args:
-        path: the file to make.
-        pixels: shape (rows, columns), uint16 digital numbers or uint8 classes.
-        granule: gives zone and corner.
-        resolution_m: ground sampling distance, metres.
+    Pixels are (rows, columns), uint16 digital numbers or uint8 classes.
 
     Raises:
         StorageError: the file could not be written.

@@ -25,18 +25,8 @@ ISLANDS_FROM_HA = 60.0
 class SimulatedFire:
     """A fire as it truly burned; what the release says of it may differ.
 
-    Args:
-        key: identity, also the seed of its shape.
-        kind: `fire`, `old` (before the demo's years) or `prescribed`.
-        region: region that it lies in.
-        fire_year: year of ignition.
-        alarm: day of ignition.
-        containment: day of containment.
-        severity: typical share of vegetation lost, 0–1.
-        geometry: what the fire ran over, islands as holes.
-        perimeter: what the release has of it.
-        part_of: key of the complex; empty: none.
-        defect: what is wrong with its record, see `ignitions`; empty: nothing.
+    `kind` is `fire`, `old` (before the demo's years) or `prescribed`; `geometry` is what it ran over, islands as holes;
+    `perimeter` is what the release has of it; `defect` is what is wrong with its record, see `ignitions`.
     """
 
     key: str
@@ -78,12 +68,8 @@ def find_room(
 ) -> BaseGeometry:
     """The shape moved (and shrunk, if need be) to a place in `ground` that is far enough from others.
 
-    Args:
-        shape: a perimeter around the origin.
-        ground: ground that it must lie in.
-        keep_off: other perimeters, each with the least distance to it in metres.
-        name: seed of the choice.
-        near: a perimeter that it must overlap: darts land inside it.
+    The shape lies around the origin, `near` is a perimeter that it must overlap, and others are kept off by so many
+    metres each.
 
     Raises:
         BurnscarError: there is no room left.

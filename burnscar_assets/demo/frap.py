@@ -78,12 +78,7 @@ def is_release_of(path: Path, world: str) -> bool:
 def write_release(path: Path, fires: Sequence[SimulatedFire], regions: Sequence[Region], seed: int, world: str) -> None:
     """Write the release, whole or not at all. Its content is the same each time; GDAL puts new identifiers into it.
 
-    Args:
-        path: the zip to write.
-        fires: wildfires, old fires and prescribed burns as they truly burned.
-        regions: give the units of the records.
-        seed: the world's seed.
-        world: digest of the world, told in the notice beside the geodatabase.
+    The notice beside the geodatabase tells the digest of the world.
     """
     units = {region.name: region.anchor.unit_id for region in regions}
     records = fire_records(fires, units, seed)

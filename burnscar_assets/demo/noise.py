@@ -25,9 +25,7 @@ def generator(*name: str | int) -> Generator:
 class Frame:
     """A coarse grid of nodes on the ground at which noise is evaluated.
 
-    Args:
-        x_m: x of every node in the region's CRS, metres, shape (rows, columns).
-        y_m: y of every node, same shape.
+    Coordinates are (rows, columns), metres of the region's CRS.
     """
 
     x_m: npt.NDArray[np.float64]

@@ -37,11 +37,6 @@ _SIMPLIFIED = 0.6
 def drawn_outline(seed: int, key: str, burned: BaseGeometry) -> BaseGeometry:
     """The outline that a release has of a burn, or, as it works both ways, a burn that may lie behind an outline.
 
-    Args:
-        seed: the world's seed.
-        key: the fire.
-        burned: a polygon or polygons in the region's CRS.
-
     Returns:
         A valid polygon or polygons of about the same place, the region's CRS.
     """

@@ -33,14 +33,8 @@ _ROW_LETTERS = "ABCDEFGHJKLMNPQRSTUV"
 class Granule:
     """A square piece of ground that scenes are made of.
 
-    Args:
-        granule_id: identity, also the name of its folder.
-        region: granules of one region share land, weather and days of acquisition.
-        biome: a key of `terrain.BIOMES`.
-        epsg: UTM zone, EPSG code.
-        west_m: left edge in the zone, a multiple of 60 m.
-        north_m: upper edge in the zone, a multiple of 60 m.
-        side_px: side in pixels of 10 m, a multiple of 12.
+    Granules of one `region` share land, weather and days of acquisition. Edges are multiples of 60 m of the UTM zone,
+    the side one of 12 pixels of 10 m.
     """
 
     granule_id: str
@@ -108,12 +102,7 @@ class Granule:
 class Burn:
     """Ground that burned, as the scenes show it.
 
-    Args:
-        burn_id: identity.
-        geometry: perimeter in the region's CRS.
-        start: day of ignition.
-        end: day of containment.
-        severity: typical share of vegetation lost, 0–1.
+    The perimeter is in the region's CRS; severity is the typical share of vegetation lost, 0–1.
     """
 
     burn_id: str
@@ -127,11 +116,8 @@ class Burn:
 class ScenePlan:
     """One acquisition of one granule.
 
-    Args:
-        granule: where.
-        acquired: when, UTC.
-        cloud_target: share of the scene to be covered by cloud, 0–1.
-        swath_edge: share of the granule's width that lies outside the swath, 0–1; negative: on the left.
+    `cloud_target` is the share to be covered by cloud, `swath_edge` that of the granule's width outside the swath,
+    negative on the left.
     """
 
     granule: Granule

@@ -37,11 +37,8 @@ EDGE_M = 150.0
 class Region:
     """Ground of one split that scenes see, with room for fires.
 
-    Args:
-        name: its anchor's name, numbered if an anchor serves twice.
-        anchor: what it is named after.
-        split: split of its ground.
-        granules: one, or two on either side of the border of two UTM zones.
+    Its name is its anchor's, numbered if an anchor serves twice; granules are one, or two on either side of the border
+    of two UTM zones.
     """
 
     name: str
@@ -65,11 +62,7 @@ def quotas(fires_per_year: int) -> dict[Split, int]:
 def choose_regions(splits: SplitSettings, fires_per_year: int, granule_m: float, fires_a_region: float) -> list[Region]:
     """Regions for every split; the first lies across the border of two UTM zones, on training ground.
 
-    Args:
-        splits: how ground is dealt to splits.
-        fires_per_year: usable fires of a year, all regions together.
-        granule_m: side of a granule, metres.
-        fires_a_region: usable fires of a year that a region has room for.
+    `fires_per_year` are usable fires of all regions together, `fires_a_region` those that a region has room for.
 
     Raises:
         SettingsError: near an anchor no block is of the split that is wanted, or the region names no places.

@@ -52,10 +52,8 @@ class Ground:
 class Scene:
     """A rendered scene.
 
-    Args:
-        bands: uint16 digital numbers by band, each at its native ground sampling distance, 0 = no data.
-        classification: SCL at 20 m.
-        cloud_cover: share of pixels with data that SCL calls cloud or cirrus, percent.
+    Bands are uint16 digital numbers, each at its native ground sampling distance, 0 without data; SCL is at 20 m; cloud
+    cover is the percentage of pixels with data that SCL calls cloud or cirrus.
     """
 
     bands: dict[str, npt.NDArray[np.uint16]]

@@ -50,11 +50,7 @@ def weather_on(seed: int, scene: ScenePlan) -> Floats:
 def stress_on(seed: int, scene: ScenePlan, level: Level, weather: Floats) -> Floats:
     """Stress of each pixel on a day: of its cover, its aspect and the weather there.
 
-    Args:
-        seed: the world's seed.
-        scene: gives region and day.
-        level: the land.
-        weather: `weather_on` the day, at the level's ground sampling distance.
+    `weather` is `weather_on` the day, at the level's ground sampling distance.
     """
     rng = generator(seed, "stress", scene.granule.region, scene.acquired.date().isoformat())
     day = working_region().day_of_year(scene.acquired.date())

@@ -35,10 +35,7 @@ StacDict = dict[str, Any]
 def make_item(scene: ScenePlan, cloud_cover: float, world: str) -> StacDict:
     """The STAC item of a scene; hrefs are relative to the item's own file, beside the bands.
 
-    Args:
-        scene: the scene.
-        cloud_cover: measured on the scene, percent.
-        world: digest of the world that it belongs to.
+    `cloud_cover` was measured on the scene, percent.
     """
     granule = scene.granule
     footprint = project(data_extent(scene), granule.epsg, "EPSG:4326")

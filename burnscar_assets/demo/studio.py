@@ -23,16 +23,7 @@ _ground = lru_cache(maxsize=1)(make_ground)
 
 @dataclass(frozen=True)
 class SceneTask:
-    """Scenes of one granule, drawn one after the other.
-
-    Args:
-        seed: the world's seed.
-        world: digest of the world.
-        granule: their granule.
-        burns: what burned on it, oldest first.
-        scenes: the scenes to draw.
-        folder: where scene folders go.
-    """
+    """Scenes of one granule, drawn one after the other."""
 
     seed: int
     world: str

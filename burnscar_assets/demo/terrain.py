@@ -47,11 +47,8 @@ _FULL_COVER = {
 class Biome:
     """What a region is covered with.
 
-    Args:
-        grass: share of grass among the natural vegetation, from its driest end.
-        conifer: share of conifer, from its wettest end; shrub lies between.
-        special: shares of the whole for covers that don't follow from wetness.
-        relief_m: height range of the land, metres.
+    Grass and conifer are shares of the natural vegetation from its driest and its wettest end, with shrub between;
+    `special` are shares of the whole for covers that don't follow from wetness.
     """
 
     grass: float
@@ -83,13 +80,8 @@ _SPECIAL_CELL_M = {
 class Level:
     """Land at one ground sampling distance; all arrays have the same square shape.
 
-    Args:
-        cover: `Cover` of each pixel, fields as CROP_GREEN.
-        green: share of the pixel that is green at the height of the season, 0–1.
-        texture: brightness around 0.
-        slope_east: rise per metre eastwards.
-        slope_north: rise per metre northwards.
-        parcel: number of the field, -1 elsewhere.
+    `green` is a pixel's share at the height of the season, 0–1; slopes are rise per metre; `parcel` is the number of
+    the field, -1 elsewhere.
     """
 
     cover: npt.NDArray[np.uint8]
@@ -104,9 +96,7 @@ class Level:
 class Land:
     """Land of a granule at 10, 20 and 60 m.
 
-    Args:
-        levels: by factor (1, 2, 6).
-        parcel_keys: lattice column and row of each field, shape (fields, 2).
+    Levels go by factor (1, 2, 6); parcel keys are (fields, 2) lattice columns and rows.
     """
 
     levels: dict[int, Level]
@@ -116,10 +106,7 @@ class Land:
 def make_land(seed: int, granule: Granule, wild: npt.NDArray[np.bool_]) -> Land:
     """The land of a granule.
 
-    Args:
-        seed: the world's seed.
-        granule: where.
-        wild: 10 m pixels within the outlines of fires, where fields, towns, lakes and lava are fewer.
+    Fields, towns, lakes and lava are fewer where `wild` holds: 10 m pixels within the outlines of fires.
     """
     finest, parcel_keys = _finest_level(seed, granule, wild)
     levels = {factor: finest if factor == 1 else _coarser(finest, factor) for factor in FACTORS}

@@ -49,11 +49,6 @@ def write_truth(path: Path, plan: WorldPlan, workers: int) -> None:
 
     Columns: `burn_id` (of given perimeters: their `fire_id`), `fire_year`, `start`, `end`, `burned_ha`, `simulated`,
     `geometry`.
-
-    Args:
-        path: the file.
-        plan: the world.
-        workers: processes; with one or none it is done in the calling process.
     """
     tasks = [_Seen(plan.seed, granule, plan.burns_seen_by(granule)) for granule in plan.granules]
     parts: dict[str, list[BaseGeometry]] = defaultdict(list)

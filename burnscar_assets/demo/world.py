@@ -58,9 +58,7 @@ platform. No scene is an observation of the Earth, and no figure computed from i
 class Scale:
     """How large the simulated world is; tests build smaller ones.
 
-    Args:
-        granule_m: side of a granule, metres.
-        fires_a_region: usable fires of a year that a region has room for.
+    `fires_a_region` are usable fires of a year that a region has room for.
     """
 
     granule_m: float = 7_200.0
@@ -74,16 +72,8 @@ DEFAULT_SCALE: Final = Scale()
 class SimulatedWorld:
     """What lies under `DataRoot.simulated`.
 
-    Args:
-        labels: the release in FRAP's schema; empty if perimeters were given.
-        index: stac-geoparquet of all scenes.
-        catalogue: static STAC catalogue of the same scenes.
-        land: GeoJSON of the ground that scenes show, with the years of each part.
-        truth: GeoParquet of what truly burned; read by no stage.
-        fires: burns that scenes show, old and prescribed ones included.
-        scenes: number of scenes.
-        bytes: size of the imagery.
-        made: False if all of it was there already.
+    `labels` is empty if perimeters were given; `truth` is read by no stage; fires are the burns that scenes show, old
+    and prescribed ones included; `made` is False if all of it was there already.
     """
 
     labels: Path | None
@@ -107,13 +97,8 @@ def build_world(
 ) -> SimulatedWorld:
     """Make the simulated world, or what is missing of it; a whole one is left as it is.
 
-    Args:
-        settings: a world with a `demo` section.
-        root: its data root.
-        perimeters: fires to make imagery over (contract FIRE_PERIMETERS); empty: perimeters are simulated too.
-        progress: told of every granule's scenes.
-        workers: processes that draw scenes; with one or none it is done in the calling process.
-        scale: size of the world where perimeters are simulated.
+    Without perimeters to make imagery over (contract FIRE_PERIMETERS), these are simulated too, at the scale. With one
+    worker or none, scenes are drawn in the calling process.
 
     Raises:
         SettingsError: the settings have no `demo` section or no last year, or leave no ground for a split.

@@ -129,10 +129,6 @@ class FireScene:
     def images(self, layers: Mapping[str, Sequence[str]], box: Box) -> dict[str, LayerImage] | None:
         """What a model reads of the images after and before, each with its bands; None if there is no image before.
 
-        Args:
-            layers: raster layers that it reads, with their bands.
-            box: pixels wanted.
-
         Raises:
             MissingDataError: see `after`.
         """

@@ -82,10 +82,7 @@ def around(boxes: Sequence[Box]) -> Box:
 class Frame:
     """A map's pixels.
 
-    Attributes:
-        epsg: of the UTM zone.
-        resolution_m: side of a pixel, metres.
-        box: pixels of the zone's grid.
+    A box of a UTM zone's grid, in pixels `resolution_m` wide.
     """
 
     epsg: int
@@ -141,10 +138,7 @@ class Frame:
 def frame_around(area: shapely.Geometry, resolution_m: float, buffer_m: float = 0.0) -> Frame:
     """The grid of the UTM zone in which most of an area lies.
 
-    Args:
-        area: valid polygon or multipolygon, EPSG:4326.
-        resolution_m: side of a pixel, metres.
-        buffer_m: margin around the area's bounds, metres.
+    The area is valid and in EPSG:4326, the margin in metres about its bounds.
 
     Raises:
         InputError: the area reaches too far beyond that zone.

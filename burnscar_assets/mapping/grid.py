@@ -23,9 +23,7 @@ NO_ANSWER: Final = 255
 class Grid:
     """A north-up raster grid in a projected CRS.
 
-    Attributes:
-        transform: From columns and rows to coordinates of the CRS; columns grow eastwards, rows southwards.
-        crs: Projected CRS.
+    `transform` leads from columns, eastwards, and rows, southwards, to coordinates of the CRS.
     """
 
     transform: Affine
@@ -64,10 +62,6 @@ class Grid:
 
 def grid_of(transform: Affine, crs: object) -> Grid:
     """The grid of a raster.
-
-    Args:
-        transform: affine transform of the raster.
-        crs: anything that pyproj or rasterio takes for a CRS.
 
     Raises:
         InputError: the CRS is not projected, distorts areas (Web Mercator), or the grid is not north up.

@@ -80,12 +80,8 @@ class KnownGround:
     ) -> "KnownGround":
         """What the champion of a year has seen, and the burns that could show in some fire years.
 
-        Args:
-            root: with the set-up's part.
-            checkpoint_year: the champion's.
-            fire_years: of the maps.
-            in_season: whether burns are those of the season too, contained or not, which the release doesn't have yet;
-                else all of its records that could show, labels or not.
+        In season, burns are those of the season too, contained or not, which the release doesn't have yet; else all of
+        its records that could show, labels or not.
 
         Raises:
             CheckpointError: what it has seen is missing or damaged.
@@ -120,12 +116,9 @@ def fresh_and_older(
 
     A burn is fresh if it is of the fire's year, or burned at some time from the first day of the image before the fire
     to the last of the image after it (without an image before, from the start of the fire's year); and if nothing says
-    when it burned, since then nothing says that it is older. What burned after the image is neither.
-
-    Args:
-        burns: columns of `KnownGround.burns`.
-        task: the map of a fire.
-        since: when the image before was taken, if that was before the days that it was first looked for in.
+    when it burned, since then nothing says that it is older. What burned after the image is neither. Burns have the
+    columns of `KnownGround.burns`. `since` is when the image before was taken, if that was before the days that it was
+    first looked for in.
     """
     start = burns["alarm_date"].fillna(burns["containment_date"])
     end = burns["containment_date"].fillna(start)

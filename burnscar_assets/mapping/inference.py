@@ -35,9 +35,7 @@ Seen = Mapping[str, LayerImage]
 class Lattice:
     """How windows stand on the ground.
 
-    Attributes:
-        size_px: side of a window, pixels.
-        stride_px: from one window to the next, pixels, at most the side.
+    Both in pixels; the stride, from one window to the next, is at most the side.
     """
 
     size_px: int
@@ -122,10 +120,7 @@ def _total_of_pixels(logits: Floats, weights: Floats, rows: Ints, columns: Ints,
 def check_mappable(model: Predictor, layer: str, sensor: Sensor) -> None:
     """Check that maps have what a model reads: images after and before a fire.
 
-    Args:
-        model: of a checkpoint.
-        layer: raster layer of the image after the fire.
-        sensor: whose images these are.
+    `layer` is that of the image after the fire.
 
     Raises:
         InputError: it was trained on another sensor, or reads other layers or bands.
@@ -157,15 +152,9 @@ def predict_block(
 ) -> npt.NDArray[np.float32]:
     """Probability of burnt for each pixel of a block.
 
-    A window is taken to be acquired when most of its pixels were: the encoder is told one date for each.
-
-    Args:
-        model: the model.
-        images: what it reads, over `seen_box`.
-        box: the block.
-        lattice: how windows stand, of a model that answers by windows.
-        min_clear_share: windows of which less shows the ground in every image don't count, 0–1.
-        batch_size: windows that go through the model at once.
+    A window is taken to be acquired when most of its pixels were: the encoder is told one date for each. Images reach
+    over `seen_box`. Windows of which less than `min_clear_share` shows the ground in every image don't count;
+    `batch_size` of them go through the model at once.
 
     Returns:
         (height, width) 0–1; `NO_ANSWER` where no window counts, an image has no data, or that before the fire doesn't
@@ -193,9 +182,7 @@ def predict_block(
 def mixed(answers: npt.NDArray[np.float32], weights: Sequence[float]) -> npt.NDArray[np.float32]:
     """The weighted mean of maps by several models.
 
-    Args:
-        answers: (n, …) probabilities of each; `NO_ANSWER` where it has none.
-        weights: (n,) of each, summing to 1.
+    Answers are (n, …), `NO_ANSWER` where a model has none; the n weights sum to 1.
 
     Returns:
         (…) 0–1; `NO_ANSWER` where one has none.

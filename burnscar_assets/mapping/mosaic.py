@@ -73,9 +73,7 @@ class Mosaic:
 class LayerImage(NamedTuple):
     """An image of a raster layer that a model reads.
 
-    Attributes:
-        mosaic: the image, with the bands that the model reads.
-        moments: when each scene was acquired, by its number in the image.
+    `moments` are when each scene was acquired, by its number in the image.
     """
 
     mosaic: Mosaic
@@ -87,12 +85,7 @@ def read_mosaics(
 ) -> Iterator[Mosaic]:
     """The images of blocks, in their order; some are read ahead.
 
-    Args:
-        found: the scenes.
-        frame: the map's pixels.
-        boxes: blocks of its grid, which may reach beyond it and overlap each other.
-        bands: in the order wanted.
-        settings: retries.
+    Boxes may reach beyond the frame, and overlap each other.
 
     Raises:
         SourceUnavailableError: the archive does not answer, or a file of it on the network can't be read.
@@ -112,9 +105,7 @@ def read_mosaics(
 def choose(clear: npt.NDArray[np.bool_], there: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int16], Classes]:
     """Which scene each pixel is of, and what is known of it.
 
-    Args:
-        clear: (scenes, height, width) whether each scene shows the ground.
-        there: (scenes, height, width) whether each has data.
+    Both are (scenes, height, width): whether each scene shows the ground, and whether each has data.
 
     Returns:
         Numbers of scenes, `NO_SCENE` without data: the first that is clear, else the first that has data; and the

@@ -41,10 +41,7 @@ Mask = NDArray[np.bool_]
 class BurnRatios:
     """NBR of two images of the same ground, (height, width) each.
 
-    Attributes:
-        before: NBR before the fire; NaN where either image doesn't show the ground.
-        after: NBR after it; NaN there too.
-        water: open water in either image.
+    NaN where either image doesn't show the ground; `water` is open water in either image.
     """
 
     before: FloatArray
@@ -73,9 +70,7 @@ class BurnRatios:
     def old_scars(self, bound: float | None, mode: float | None) -> Mask:
         """(height, width) old scars; none without a bound or a mode.
 
-        Args:
-            bound: NBR before below which ground may be one.
-            mode: of dNBR of the whole frame's unburned ground.
+        The mode is that of dNBR of the whole frame's unburned ground.
         """
         if bound is None or mode is None:
             return np.zeros(self.before.shape, dtype=bool)
@@ -90,9 +85,7 @@ class BurnRatios:
 def change_counts(change: FloatArray, land: Mask) -> NDArray[np.int64]:
     """Pixels by dNBR, in bins of 0.01 from -1 to 1; what lies beyond is in the outer ones.
 
-    Args:
-        change: dNBR; NaN counts nowhere.
-        land: pixels that count, without water.
+    NaN counts nowhere, nor does water, which is no `land`.
     """
     known = change[land & np.isfinite(change)]
     return np.asarray(np.histogram(known.clip(-1, 1), _MODE_EDGES)[0], np.int64)
@@ -103,9 +96,6 @@ def mode_of(counts: NDArray[np.int64]) -> float | None:
 
     Fire raises dNBR, so it is the lowest peak of the smoothed histogram that is at least half as high as the highest,
     wherever the fire is and even if it takes up most of the frame.
-
-    Args:
-        counts: pixels of land by dNBR, of `change_counts`.
 
     Returns:
         The mode; None with fewer than FEWEST_PIXELS.

@@ -51,12 +51,8 @@ _TURNED: Final = 1.1
 class PlannedFrame:
     """One frame that is to have images.
 
-    Attributes:
-        name: of its window.
-        split: val or test, or its fold.
-        cluster_id: the fire's cluster, or the frame's block of ground.
-        frame: its pixels.
-        task: the fire, or the ground without fire, and when images may be from.
+    `cluster_id` is the fire's, or the frame's block of ground; `task` is the fire or the ground without, and when
+    images may be from.
     """
 
     name: str
@@ -69,10 +65,7 @@ class PlannedFrame:
 def frames_of_fires(fires: gpd.GeoDataFrame, settings: Settings, root: DataRoot) -> list[PlannedFrame]:
     """A frame about each fire: its bounds with a margin that grows with its area, displaced at random.
 
-    Args:
-        fires: what `plan.judged_fires` gives.
-        settings: of the world.
-        root: of the world, whose layer of land is read where frames keep to it.
+    Fires are those of `fires.judged_fires`.
 
     Raises:
         InputError: a fire reaches too far beyond its UTM zone.
@@ -104,14 +97,8 @@ def frames_without_fire(
 ) -> list[PlannedFrame]:
     """Frames on land of each split where nothing burned that could still show, on the days of a fire of the year.
 
-    There are fewer where the ground of a split has no more room.
-
-    Args:
-        perimeters: table `fire_perimeters` of the year.
-        burns: table `burn_history` of it.
-        land: polygons, the region's CRS.
-        settings: of the world.
-        root: of the world.
+    There are fewer where the ground of a split has no more room. Perimeters and burns are those of the year; the land
+    is in the region's CRS.
     """
     if perimeters.empty:
         return []
@@ -144,14 +131,9 @@ def draw_truth(
 
     A pixel is what its centre is: inside the fire's perimeter burnt, outside it unburnt. Ground where something else
     burned between the two images, or in the same season, is unlabelled, but inside the own perimeter; older scars are
-    unburnt. Ground of other splits is unlabelled: in a frame of validation all that isn't validation's, in one of
-    test that of validation.
-
-    Args:
-        planned: the frame.
-        burns: table `burn_history` of the year.
-        settings: of the world.
-        since: when the image before was taken, if that was before the days that it was first looked for in.
+    unburnt. Ground of other splits is unlabelled: in a frame of validation all that isn't validation's, in one of test
+    that of validation. `since` is when the image before was taken, if that was before the days that it was first looked
+    for in.
     """
     frame, task = planned.frame, planned.task
     place = project(frame.footprint, GEOGRAPHIC_CRS, table_crs())

@@ -62,12 +62,8 @@ _HASH_LENGTH: Final = 16
 class FireSceneSummary:
     """What reading a fire year's scenes came to.
 
-    Attributes:
-        fires: frames of fires with an image after.
-        without_fire: frames without fire with one.
-        without_image: frames without an image.
-        read: of those with an image, read now; the others were there.
-        redrawn: of those that were there, whose truth was redrawn.
+    Frames of fires, and without fire, that have an image after, and frames without one; of those with one, those read
+    now, and of the others those whose truth was redrawn.
     """
 
     fires: int
@@ -104,14 +100,7 @@ def make_fire_scenes(
 ) -> tuple[gpd.GeoDataFrame, FireSceneSummary]:
     """Sync the windows of a year's frames with archive, perimeters and burns.
 
-    Args:
-        planned: the frames.
-        burns: table `burn_history` of the year.
-        fire_year: the year.
-        settings: of the world.
-        root: of the world, whose dataset has its configuration.
-        code: version of the code; what other code read is read again.
-        progress: reports frames.
+    What code of another version read is read again.
 
     Returns:
         Table `fire_scenes` of the year.

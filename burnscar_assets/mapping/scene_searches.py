@@ -22,15 +22,7 @@ AFTER, BEFORE = "after", "before"
 def frames_to_look_at_again(
     scenes: pd.DataFrame, fire_year: int, settings: Settings, root: DataRoot, now: datetime
 ) -> list[str]:
-    """Frames without a clear image after for which some may have come since they were last searched, as for windows.
-
-    Args:
-        scenes: table `fire_scenes` of the year.
-        fire_year: the year.
-        settings: what is clear, and how late imagery may come.
-        root: of the world.
-        now: the time, with its zone.
-    """
+    """Frames without a clear image after for which some may have come since they were last searched, as for windows."""
     imagery = settings.imagery
     poor = ~scenes["complete"].astype(bool) | (scenes["clear_fraction"] < imagery.min_clear_fraction)
     with _ledgers(root, fire_year, imagery.layer) as ledgers:

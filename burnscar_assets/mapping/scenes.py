@@ -134,11 +134,7 @@ class Found:
 def open_archive(root: DataRoot, folder: Path, layer: str, mosaics: int) -> Archive:
     """The archive of a world, seen through a dataset of a map's own: a layer after and a layer before the fire.
 
-    Args:
-        root: of the world, whose dataset has its configuration.
-        folder: of the map's dataset, made if it isn't there.
-        layer: raster layer that the model reads.
-        mosaics: how often each block is covered with scenes.
+    The folder of the map's dataset is made if it isn't there; each block is covered with scenes `mosaics` times.
 
     Raises:
         InputError: the layer is not there, or is one whose scenes can't be told apart.
@@ -189,16 +185,8 @@ def find_scenes(
 ) -> Found:
     """Find the scenes of a map, and fetch those of an archive that has to be.
 
-    What was found before for the same boxes and days is not searched again, unless imagery may have come since.
-
-    Args:
-        archive: where to look.
-        frame: the map's pixels.
-        boxes: parts of it, with what windows at their edges see.
-        span: when.
-        settings: of the world's imagery.
-        name: what is looked for, such as `after`.
-        progress: reports searches.
+    What was found before for the same boxes and days is not searched again, unless imagery may have come since. Boxes
+    are what windows at the edges of the map's parts see; `name` is what is looked for, such as `after`.
 
     Raises:
         SourceUnavailableError: the archive does not answer.
@@ -221,16 +209,8 @@ def find_before(
 ) -> Found:
     """Find the scenes of the image before a fire: the last clear ones first, as `imagery.before` chooses them.
 
-    Args:
-        archive: where to look.
-        frame: the map's pixels.
-        boxes: parts of it.
-        days: those before the alarm.
-        after: when the image after the fire may be from: where the days have no clear image, it is of the same season
-            a year earlier. None: it is of these days or there is none.
-        settings: of the world's imagery.
-        name: what is looked for, such as `before`.
-        progress: reports searches.
+    `days` are those before the alarm. Where they have no clear image, it is of the same season a year earlier than the
+    image after may be from (`after`); without that, it is of these days or there is none.
 
     Raises:
         SourceUnavailableError: the archive does not answer.

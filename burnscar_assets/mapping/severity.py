@@ -26,11 +26,7 @@ NO_SEVERITY: Final = 0
 class SeverityClass:
     """A class of burn severity.
 
-    Attributes:
-        code: In rasters.
-        name: In figures and legends.
-        low: Least dNBR of the class, unscaled; the next class's is the first beyond.
-        colour: In pictures.
+    `low` is its least dNBR, unscaled; the next class's is the first beyond.
     """
 
     code: int
@@ -86,10 +82,7 @@ def severity_ha(
 class Offset:
     """How unburnt ground changed between two images.
 
-    Attributes:
-        dnbr: Median dNBR of the ring, to be subtracted.
-        spread: Median absolute deviation from it.
-        pixels: Pixels of the ring that both images show.
+    Median dNBR of the ring, which is to be subtracted, the median absolute deviation from it, and the ring's pixels.
     """
 
     dnbr: float
@@ -100,11 +93,8 @@ class Offset:
 def phenology_offset(change: FloatArray, burned: NDArray[np.bool_], grid: Grid) -> Offset | None:
     """Change of the unburnt ring about a fire, which season, sun and haze explain, not the fire.
 
-    Args:
-        change: (height, width) dNBR.
-        burned: (height, width) burned ground by the perimeter or a map. What it takes for burned is kept out of the
-            ring; what burned and isn't in it weighs little in a median.
-        grid: of the rasters.
+    What `burned` holds, by a perimeter or a map, is kept out of the ring; what burned and isn't in it weighs little in
+    a median.
 
     Returns:
         The offset, or None if the ring shows fewer than 100 pixels: then nothing is to be subtracted.

@@ -133,10 +133,6 @@ def rank_disagreements(agreements: Mapping[str, Agreement], limit: int | None = 
     First comes what is large and what the map is sure of: patches are ranked by area times confidence, counted
     without the pixels beside the official outline, where a line drawn by hand and a pixel can't agree.
 
-    Args:
-        agreements: by name of the map, such as the fire's id.
-        limit: how many patches to list; None: all.
-
     Returns:
         One row a patch, in EPSG:4326: rank (from 1), map, kind (`omission`: only the perimeter has it;
         `commission`: only the map has it), area_ha, confidence, confident_ha, depth_m, lon, lat (of a point in it),
@@ -240,14 +236,9 @@ def boundary_distances(
 ) -> NDArray[np.float64]:
     """Distances between the outer outlines of mapped burned ground and of a perimeter.
 
-    Points lie a pixel apart along each outline; from each, the distance to the nearest point of the other one.
-    Points within a pixel of ground that the map has no answer for, or of its edge, are left out.
-
-    Args:
-        mapped: (height, width) burned ground.
-        answered: (height, width) where the map has an answer.
-        perimeter: polygon or multipolygon in the grid's CRS.
-        grid: of the rasters.
+    Points lie a pixel apart along each outline; from each, the distance to the nearest point of the other one. Points
+    within a pixel of ground that the map has no answer for, or of its edge, are left out. The perimeter is in the
+    grid's CRS, rasters are (height, width).
 
     Returns:
         (n,) metres, of both directions, both outlines with a point a pixel; empty if one has no such point.

@@ -33,10 +33,7 @@ _POLYGONAL: Final = (3, 6)
 class Aoi:
     """An area to map.
 
-    Attributes:
-        name: of the file without its ending, or `bbox`.
-        geometry: valid polygon or multipolygon, EPSG:4326.
-        origin: what it was read from, for the provenance.
+    Valid, in EPSG:4326; `origin` is what it was read from, for the provenance.
     """
 
     name: str
@@ -79,9 +76,7 @@ def read_aoi(given: str) -> Aoi:
 def check_place(geometry: shapely.Geometry, origin: str) -> shapely.Geometry:
     """Check that a geometry in degrees is an area that one map can show.
 
-    Args:
-        geometry: EPSG:4326.
-        origin: what it comes from, for errors.
+    It is in EPSG:4326; `origin` is what it comes from, for errors.
 
     Returns:
         The geometry, made valid, its polygons only.

@@ -124,10 +124,7 @@ class FireRates:
     def area(self, mapped_ha: float, answered_ha: float, confidence: float) -> Area:
         """Burned area of a fire's map, with an interval.
 
-        Args:
-            mapped_ha: burned ground as counted on the map.
-            answered_ha: all ground where the map has an answer; more than 0.
-            confidence: of the interval, 0–1.
+        `answered_ha` is all ground where the map has an answer, more than 0.
         """
         from scipy.special import expit, stdtrit
 
@@ -152,9 +149,6 @@ def rates_of_fires(errors: Sequence[FrameErrors]) -> FireRates | str:
     """What validation fires tell of new ones, or in words why too little.
 
     Fires whose ground with an answer is all burnt or all unburnt have no odds, and are left out.
-
-    Args:
-        errors: of each validation fire's map.
     """
     areas = np.array([(fire.hits_ha, fire.false_ha, fire.missed_ha, fire.right_ha) for fire in errors]).reshape(-1, 4)
     hits, false, missed, right = areas.T

@@ -49,11 +49,7 @@ _TYPES: Final = {"links": pa.list_(_LINK), "geometry": pa.binary(), **dict.fromk
 def write_collection(folder: Path, maps: Sequence[Path], *, title: str, simulated: bool) -> None:
     """Write the collection of a folder's maps, the catalogue over all folders beside it, and the table of all items.
 
-    Args:
-        folder: the folder, whose catalogue lies in its parent.
-        maps: folders of its maps.
-        title: what a person calls it.
-        simulated: whether the imagery is simulated.
+    The catalogue lies in the folder's parent.
 
     Raises:
         StorageError: a file can't be written.
@@ -71,9 +67,7 @@ def write_collection(folder: Path, maps: Sequence[Path], *, title: str, simulate
 def refresh_collection(folder: Path, without: Collection[str] = ()) -> None:
     """Write a collection that is there once more, from the maps that it lists: some were made again, or will be gone.
 
-    Args:
-        folder: of the maps.
-        without: names of maps that are about to be removed.
+    `without` names maps that are about to be removed.
 
     Raises:
         StorageError: a file can't be written.
@@ -215,10 +209,7 @@ def _as_json(content: StacDict) -> bytes:
 def write_item_table(path: Path, items: Sequence[StacDict], collections: Mapping[str, StacDict]) -> None:
     """Write items as stac-geoparquet; the same content gives the same bytes.
 
-    Args:
-        path: the file; addresses in items and collections are to be relative to it.
-        items: at least one; their geometries are in longitude and latitude.
-        collections: by id.
+    There is at least one item; addresses in items and collections are to be relative to the file.
 
     Raises:
         StorageError: it can't be written.

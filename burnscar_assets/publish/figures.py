@@ -86,12 +86,7 @@ def area_figures(
 ) -> tuple[Area, dict[str, Any] | None, list[str]]:
     """Burned area as counted, corrected by a person's sample, else by rates of error, else not at all.
 
-    Args:
-        pixels: of the map.
-        frame: its grid.
-        rates: what it is corrected by without a sample; or in words why there are none.
-        sampled: a sample that was drawn on it.
-        confidence: of the interval.
+    `rates` is what it is corrected by without a sample, or in words why there is nothing.
 
     Returns:
         The area; what the sample says of the map, if it counts; and what a reader must know of them.
@@ -156,11 +151,7 @@ def reliability_figures(
 ) -> dict[str, Any]:
     """Whether a map's probabilities mean what they say beside the official perimeter, as `Reliability` has it.
 
-    Args:
-        answered: the model's probability before calibration, below 0 where the map has no answer.
-        perimeter: pixels of the fire.
-        frame: their grid.
-        rules: the calibration.
+    `answered` is not calibrated, and below 0 where the map has no answer.
     """
     pixels = FramePixels.of("", "", answered, perimeter, frame.pixel_ha)
     found = asdict(Reliability.of([pixels], rules.slope, rules.intercept))
@@ -172,10 +163,7 @@ def severities(
 ) -> tuple[npt.NDArray[np.uint8], dict[str, Any]]:
     """Classes of burn severity of each pixel, and hectares of each class inside the perimeter.
 
-    Args:
-        change: dNBR, NaN where unknown.
-        perimeter: pixels of the fire.
-        frame: their grid.
+    `change` is dNBR, NaN where unknown.
 
     Returns:
         Codes of `severity.SEVERITY_CLASSES`; and `severity_ha` with the offset that was taken off.

@@ -66,18 +66,7 @@ _SWIR, _NIR = rasters.AFTER.bands.index("swir2"), rasters.AFTER.bands.index("nir
 class MapInputs:
     """Everything that a map follows from.
 
-    Attributes:
-        task: what is mapped.
-        spec: how.
-        frame: the map's pixels.
-        manifest: of the checkpoint.
-        rules: calibration of the model's probabilities, the one above which a pixel is called burnt, and the errors of
-            validation fires' maps.
-        images: what it is made from.
-        ground: what is known of the ground; None if nothing is.
-        boxes: blocks that are mapped.
-        sample: points that a person drew on this map; None if there are none.
-        judged: (height, width) pixels that agreement and reliability count; None: all with an answer.
+    `judged` are the (height, width) pixels that agreement and reliability count; without it, all with an answer.
     """
 
     task: MapTask

@@ -60,10 +60,7 @@ class Bands:
 class Band:
     """A band of an image's files.
 
-    Attributes:
-        source: The open file.
-        number: In it, counted from 1.
-        name: That it carries, or that its file's name carries if it is the only one; empty if there is none.
+    Counted from 1; its name is what it carries, or what its file's name carries if it is the only one, or empty.
     """
 
     source: DatasetReader
@@ -75,13 +72,7 @@ class Band:
 class OpenImage:
     """The open files of an image.
 
-    Attributes:
-        label: What messages call it.
-        paths: The files.
-        place: Where its pixels lie.
-        bands: All bands of the files, in order.
-        nir, swir: The two that are read.
-        notes: What a reader must know of the choice.
+    `bands` are all of the files, in order; `nir` and `swir` those that are read.
     """
 
     label: str
@@ -103,9 +94,8 @@ class OpenImage:
 class Numbers:
     """Numbers of an image as they are in its files.
 
-    Attributes:
-        near, short: (height, width) near and short-wave infrared, NaN without data.
-        samples: Some of the data of each measured band, by its name; of those without one, by what they are read as.
+    `near` and `short` are (height, width), NaN without data; `samples` are some of the data of each measured band by
+    its name, or by what it is read as.
     """
 
     near: FloatArray
@@ -117,9 +107,7 @@ class Numbers:
 def opened(given: ImagePath, bands: Bands) -> Iterator[OpenImage]:
     """Open the files of an image.
 
-    Args:
-        given: a file, two files of one band each, or the folder of a Sentinel-2 product (`.SAFE`).
-        bands: which bands are wanted.
+    Given is a file, two files of one band each, or the folder of a Sentinel-2 product (`.SAFE`).
 
     Raises:
         InputError: a file can't be read, does not say where it lies, or lacks the bands.

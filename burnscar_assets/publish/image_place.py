@@ -37,11 +37,7 @@ AREA_ERROR: Final = 0.01
 class Place:
     """Where the pixels of an image lie.
 
-    Attributes:
-        crs: Of the coordinates.
-        shape: Height and width.
-        transform: From columns and rows to coordinates; may be turned or mirrored.
-        gcps: Ground control points, of a file that has them instead of a transform.
+    The transform may be turned or mirrored; a file that has ground control points has them instead.
     """
 
     crs: CRS
@@ -153,11 +149,7 @@ def target_grid(place: Place, label: str) -> tuple[Grid, tuple[int, int], bool]:
 def on_grid(planes: FloatArray, place: Place, grid: Grid, shape: tuple[int, int]) -> FloatArray:
     """(bands, height, width) planes on a grid, by nearest pixel; as they are if they lie on it already.
 
-    Args:
-        planes: (bands, height, width), NaN without data.
-        place: where they lie.
-        grid: where they are to lie.
-        shape: height and width there.
+    Without data they are NaN; `shape` is that of the grid.
     """
     own = place.upright
     if own is not None and place.shape == shape and place.crs == grid.crs and own.almost_equals(grid.transform):

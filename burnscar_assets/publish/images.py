@@ -113,12 +113,8 @@ class Measured:
 def read_images(after: ImagePath, before: ImagePath | None = None, bands: Bands | None = None) -> Images:
     """Read the burn ratio of an image after the fire, and of one before it.
 
-    The image before is brought to the grid of the one after, by nearest pixel.
-
-    Args:
-        after: file of the image, two files of one band each, or folder of a Sentinel-2 product.
-        before: the same of the image before the fire.
-        bands: which bands are read, and what their numbers carry.
+    The image before is brought to the grid of the one after, by nearest pixel. Each is a file, two files of one band
+    each, or the folder of a Sentinel-2 product.
 
     Raises:
         InputError: a file can't be read, does not say where it lies, lacks the bands, or the two images don't overlap.
@@ -176,9 +172,7 @@ def _coarser(image: OpenImage, grid: Grid) -> list[str]:
 def read_perimeter_of(path: Path, images: Images) -> tuple[shapely.Geometry, tuple[str, ...]]:
     """The official perimeter of what images show, in their CRS, with what a reader must know of it.
 
-    Args:
-        path: vectors, all of whose features that meet the images count; or a raster that is not 0 inside it.
-        images: which the perimeter is to be of.
+    Of vectors, all features that meet the images count; a raster is not 0 inside it.
 
     Raises:
         InputError: the file can't be read, does not say where it lies, has no polygon, or none that meets the images.
@@ -240,11 +234,7 @@ def _perimeter_raster(path: Path) -> gpd.GeoDataFrame:
 def measured(image: OpenImage, numbers: Numbers, offset: float | None, option: str) -> Measured:
     """Take off what an image's numbers carry, and scale them as its files say.
 
-    Args:
-        image: the open image.
-        numbers: of it.
-        offset: what each number carries, by the user; None: what the files say.
-        option: of the command that sets the offset, for notes.
+    Without an offset by the user, whose option of the command notes name, it is what the files say.
 
     Raises:
         InputError: the offset leaves nothing, or the files state a scale that can't be.
@@ -282,9 +272,7 @@ def stated_of(image: OpenImage, band: Band) -> Radiometry | None:
 def doubts_of_pair(after: Measured, before: Measured) -> Iterator[str]:
     """What speaks for an offset in one image of a pair only, or for one that was taken off twice.
 
-    Args:
-        after: the image after the fire.
-        before: the one before it, on the same grid.
+    Both are on one grid.
     """
     if after.dn is None or before.dn is None:
         return

@@ -76,10 +76,7 @@ _DPI: Final = 110
 class Threshold:
     """Where an index is cut.
 
-    Attributes:
-        value: Of the index.
-        by: `otsu`, `key_benson` or `given`.
-        separability: Share of the index's variance between the two sides, 0–1; None unless by Otsu.
+    By `otsu`, with the share of the index's variance that is between the two sides, 0–1, by `key_benson`, or `given`.
     """
 
     value: float
@@ -91,20 +88,8 @@ class Threshold:
 class IndexMap:
     """A map by a burn index.
 
-    Attributes:
-        grid: Of all rasters.
-        index_name: `nbr` or `dnbr`.
-        index: (height, width), NaN without data.
-        threshold: Where it was cut.
-        burned: (height, width) 0 unburnt, 1 burnt, 255 no data; after the minimum mapping unit.
-        polygons: Of `burned_polygons`.
-        severity: (height, width) codes of SEVERITY_CLASSES, if there is an image before the fire.
-        severity_ha: Hectares by class, islands included.
-        offset: What was subtracted from dNBR for severity; None if nothing was.
-        perimeter: Official perimeter in the grid's CRS.
-        agreement: With the perimeter.
-        simulated: Whether one of the images is simulated.
-        notes: Sentences that a reader of the figures must see.
+    `index` is NaN without data; `burned` is 0 unburnt, 1 burnt, 255 no data, after the minimum mapping unit; severity,
+    with hectares by class, needs an image before the fire, and `offset` is what was subtracted from dNBR for it.
     """
 
     grid: Grid
@@ -143,11 +128,8 @@ def map_images(
 ) -> IndexMap:
     """Map burned ground by NBR, or by dNBR and with severity if there is an image before the fire.
 
-    Args:
-        images: burn ratios.
-        perimeter: official perimeter in the images' CRS, to compare with.
-        threshold: burned is below it (NBR) or from it on (dNBR); None: found without labels.
-        notes: what else a reader must know.
+    Burned is below a threshold of NBR, or from one of dNBR on; none given, it is found without labels. The perimeter is
+    in the images' CRS.
 
     Raises:
         InputError: the perimeter can't be compared with, the threshold lies beyond the index, or the index is the same
@@ -192,10 +174,6 @@ def _severity(
 
 def check_threshold(threshold: float | None, *, of_change: bool) -> None:
     """Check that a threshold is one that an index can reach.
-
-    Args:
-        threshold: of NBR, or of dNBR; None: none is given.
-        of_change: whether it is one of dNBR.
 
     Raises:
         InputError: it lies beyond; the message guesses what is meant, as tables often hold dNBR × 1,000.

@@ -111,14 +111,7 @@ def open_images(
 ) -> Iterator[_MapImages]:
     """The images of a map, and nothing left open after them.
 
-    Args:
-        task: the map.
-        spec: how it is made.
-        frame: its pixels.
-        boxes: blocks of it.
-        lattice: of the windows that see beyond them.
-        scene: the fire's scene; without one, scenes are searched in the archive.
-        progress: reports searches.
+    Without the fire's scene, scenes are searched in the archive.
 
     Raises:
         InputError: a scene can't be read, or the fire's is of another layer than the map's.
@@ -146,13 +139,7 @@ def open_images(
 class MapModel:
     """A model with all that its maps follow from.
 
-    Attributes:
-        model: gives pixels their probability.
-        manifest: of its checkpoint.
-        rules: calibration of its probabilities, the one above which a pixel is called burnt, and the errors of
-            validation fires' maps.
-        ground: what it has seen; None if that is not known.
-        reference: points that a person drew on its maps; None if there are none.
+    `ground` is what it has seen, None if that is not known; `reference` are points that a person drew on its maps.
     """
 
     model: Predictor
@@ -166,12 +153,8 @@ class MapModel:
 class MapOutcome:
     """What came of a task.
 
-    Attributes:
-        task: the task.
-        frame: the map's pixels.
-        record: what `map.json` says; None if there is no map.
-        reason: why there is none: `no_scene`, `too_cloudy`, `no_data`, or `no_image_before` where the model reads one.
-        made: whether it was made now; else it was there.
+    Without a map there is no record but a reason: `no_scene`, `too_cloudy`, `no_data`, or `no_image_before` where the
+    model reads one. A map that was there is not `made`.
     """
 
     task: MapTask
@@ -186,13 +169,8 @@ def make_map(
 ) -> MapOutcome:
     """Make a map, or keep the one that is there.
 
-    Args:
-        task: what to map.
-        spec: how.
-        by: the model.
-        progress: reports blocks.
-        scene: the fire's scene, whose frame and images the map has, and whose truth says which pixels are judged;
-            without one, images are searched in the archive.
+    The fire's scene gives frame, images and the pixels that are judged; without one, images are searched in the
+    archive.
 
     Raises:
         InputError: a scene can't be read, or the area is too wide for a map.

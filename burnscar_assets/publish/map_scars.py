@@ -13,11 +13,7 @@ from burnscar_assets.sensors.indices import dnbr
 class MapScars:
     """The rule of old scars on a map.
 
-    Args:
-        bound: NBR before below which ground may be an old scar; None: there is no rule.
-        blocks: all blocks of the map, each with (height, width) what of it is mapped.
-        pixel_ha: area of a pixel, hectares.
-        has_red: whether the sensor has a red band.
+    `blocks` are all of the map, each with (height, width) what of it is mapped; without a bound there is no rule.
     """
 
     def __init__(

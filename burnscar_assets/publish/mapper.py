@@ -55,11 +55,8 @@ _AGREEMENT = (
 class MapSummary:
     """What mapping came to.
 
-    Attributes:
-        maps: maps that are there.
-        made: of these, made now; the others were there already.
-        without: areas without a map, as there was no usable scene.
-        index: their page.
+    Maps that are there, those of them that were made now, areas without one for want of a usable scene, and the page of
+    the maps.
     """
 
     maps: int

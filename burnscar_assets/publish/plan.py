@@ -35,12 +35,6 @@ def plan_year(settings: Settings, root: DataRoot, fire_year: int, setup: str = O
 
     In a world with folds, of each fire of all years, by the checkpoint of its fold.
 
-    Args:
-        settings: of the world, or of a set-up.
-        root: with the set-up's part.
-        fire_year: the year.
-        setup: name of the set-up.
-
     Raises:
         MissingDataError: the year has no perimeters, windows or checkpoint.
     """

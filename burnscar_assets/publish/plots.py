@@ -35,13 +35,7 @@ _OURS, _OFFICIAL = "#c1440e", "#0b5394"
 
 
 def plot_maps(maps: pd.DataFrame, *, title: str, simulated: bool) -> "Figure":
-    """Burned area with its interval, and agreement with the perimeter, of the largest fires.
-
-    Args:
-        maps: table `burned_area_maps`.
-        title: of the picture.
-        simulated: whether to say that the imagery is simulated.
-    """
+    """Burned area with its interval, and agreement with the perimeter, of the largest fires."""
     from matplotlib.figure import Figure
 
     shown = maps[maps["complete"].fillna(False).astype(bool)].nlargest(MOST, "mapped_ha").iloc[::-1]
@@ -68,14 +62,7 @@ def plot_maps(maps: pd.DataFrame, *, title: str, simulated: bool) -> "Figure":
 
 
 def plot_scenes(scenes: Sequence[FireScene], sensor: Sensor, *, title: str, simulated: bool) -> "Figure":
-    """Frames in short-wave infrared, after above before, with the outline of what burned.
-
-    Args:
-        scenes: of a fire year; a few of each split and role are shown.
-        sensor: whose images these are.
-        title: of the picture.
-        simulated: whether to say that the imagery is simulated.
-    """
+    """Frames in short-wave infrared, after above before, with the outline of what burned."""
     from matplotlib.figure import Figure
 
     chosen, shown = _first_of_each(scenes), composites(sensor)[-1]
@@ -99,13 +86,7 @@ def plot_scenes(scenes: Sequence[FireScene], sensor: Sensor, *, title: str, simu
 
 
 def plot_doubts(doubts: pd.DataFrame, *, title: str, simulated: bool) -> "Figure":
-    """Share of ground that changed within each perimeter and beside it; listed fires are named.
-
-    Args:
-        doubts: table `label_doubts`.
-        title: of the picture.
-        simulated: whether to say that the imagery is simulated.
-    """
+    """Share of ground that changed within each perimeter and beside it; listed fires are named."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 4.5), layout="constrained")

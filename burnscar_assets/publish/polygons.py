@@ -112,13 +112,8 @@ def sieve(burned: NDArray[np.uint8], pixel_ha: float, *, min_area_ha: float, min
     """The raster without patches and unburnt islands below a minimum mapping unit.
 
     Small patches go first, then small islands that burnt ground encloses wholly. An island at the raster's edge or
-    beside unknown ground has no known size, and stays.
-
-    Args:
-        burned: (height, width) 0 unburnt, 1 burnt, 255 not known.
-        pixel_ha: area of a pixel, hectares.
-        min_area_ha: patches below become unburnt.
-        min_hole_ha: islands below become burnt.
+    beside unknown ground has no known size, and stays. The raster is (height, width) 0 unburnt, 1 burnt, 255 not known,
+    which stays.
 
     Returns:
         A raster of the same shape; 255 is where it was.
@@ -266,12 +261,7 @@ def polygons_by_blocks(
 ) -> gpd.GeoDataFrame:
     """Polygons of burned ground of a map's folder, as `polygons.burned_polygons` has them.
 
-    Args:
-        folder: with `burned.tif` and `probability.tif`.
-        frame: the map's pixels.
-        block_px: side of the blocks, in pixels.
-        min_area_ha: smaller patches are left out.
-        min_hole_ha: smaller unburnt islands are filled.
+    The folder has `burned.tif` and `probability.tif`.
     """
     with rasterio.open(folder / BURNED.file) as burned, rasterio.open(folder / PROBABILITY.file) as probability:
         parts = []
@@ -349,15 +339,10 @@ def write_polygons(
 ) -> list[Path]:
     """Write polygons as `burned_area.gpkg`, `.parquet` and `.geojson`; returns the three paths.
 
-    The GeoPackage has the layer `burned` and, if given, `perimeter`, both in the polygons' CRS; GeoParquet has that
-    CRS too, and each polygon's bounding box as its covering (GeoParquet 1.1); GeoJSON follows RFC 7946 (EPSG:4326,
-    seven decimals, cut at the antimeridian). The same content gives the same bytes.
-
-    Args:
-        polygons: of `burned_polygons`; may be empty.
-        folder: folder to write to.
-        perimeter: official perimeter, in any CRS.
-        simulated: whether imagery or perimeter is simulated; a column of each layer says so.
+    The GeoPackage has the layer `burned` and, if given, `perimeter`, both in the polygons' CRS; GeoParquet has that CRS
+    too, and each polygon's bounding box as its covering (GeoParquet 1.1); GeoJSON follows RFC 7946 (EPSG:4326, seven
+    decimals, cut at the antimeridian). The same content gives the same bytes. The perimeter may be in any CRS; a column
+    of each layer says whether imagery or perimeter is simulated.
 
     Raises:
         StorageError: they can't be written.

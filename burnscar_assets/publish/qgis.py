@@ -40,12 +40,7 @@ LINE_MM: Final = "0.6"
 class Layer:
     """A layer of the project.
 
-    Attributes:
-        id: unique within the project.
-        name: what the layer tree calls it.
-        source: path relative to the project, with the layer's name for GeoPackages.
-        style: the element that draws it.
-        shown: whether it is switched on.
+    `source` is relative to the project, with the layer's name for GeoPackages.
     """
 
     id: str
@@ -63,8 +58,7 @@ class Layer:
 def qgis_project(a_map: ReadMap) -> bytes:
     """The project of a map as XML.
 
-    Args:
-        a_map: the map; what its folder lacks is left out.
+    What its folder lacks is left out.
     """
     layers = list(_layers(a_map))
     title = clean(a_map.record.name) + (" (simulated imagery)" if a_map.record.simulated else "")

@@ -32,13 +32,7 @@ SHOWN: Final = 3
 class Raster:
     """A raster of a map.
 
-    Attributes:
-        name: of the file, without its ending.
-        dtype: of the pixels.
-        nodata: value without data, None if every value means something.
-        description: what it holds, in the file itself.
-        bands: names of its bands.
-        overview: how overviews are made.
+    `nodata` is None if every value means something.
     """
 
     name: str
@@ -94,10 +88,7 @@ ALL: Final = (PROBABILITY, BURNED, ACQUIRED, VALIDITY, AFTER, BEFORE, DNBR, SEVE
 class RasterWriter:
     """Writes parts of rasters that are made at the same time.
 
-    Args:
-        folder: where plain GeoTIFFs lie while they are written.
-        frame: grid of all of them.
-        tags: kept in each file, such as whether the imagery is simulated.
+    Plain GeoTIFFs lie in the folder while they are written; the tags are kept in each file.
     """
 
     def __init__(self, folder: Path, frame: Frame, tags: dict[str, str]) -> None:
@@ -217,9 +208,7 @@ def empty_block(box: Box) -> MadeBlock:
 class BlockStore:
     """The finished blocks of one map.
 
-    Args:
-        folder: where they lie; blocks of other inputs beside them are removed.
-        inputs_hash: hash of everything that they follow from.
+    Blocks of other inputs in the folder are removed.
     """
 
     def __init__(self, folder: Path, inputs_hash: str) -> None:

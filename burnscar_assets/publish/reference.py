@@ -111,12 +111,7 @@ class SampledMap:
 
 
 class Reference:
-    """A file of points.
-
-    Args:
-        path: of it.
-        points: their places in EPSG:4326, with `seen`, `stratum` and `fire_id`.
-    """
+    """A file of points."""
 
     def __init__(self, path: Path, points: "gpd.GeoDataFrame") -> None:
         self._path, self._points = path, points
@@ -151,9 +146,7 @@ class Reference:
 def read_reference(path: Path, *, of_fires: bool) -> Reference:
     """Read a sample.
 
-    Args:
-        path: a vector file with one layer of points.
-        of_fires: whether it is for maps of fires, so that each point must name its fire.
+    Of maps of fires, each point must name its fire.
 
     Raises:
         InputError: it can't be read, is not points with a CRS that is right, or says something else than burnt and
@@ -240,16 +233,7 @@ class ClassArea:
 
 @dataclass(frozen=True)
 class AreaEstimate:
-    """Areas by class and what is to be known about them.
-
-    Attributes:
-        classes: One for each class, in the order of the matrix.
-        overall_accuracy: Share of the area that is mapped right.
-        overall_accuracy_se: Its standard error.
-        confidence: Of the intervals, 0–1.
-        notes: Sentences that a reader of the figures must see, such as too few samples.
-        defined: Whether there is an estimate.
-    """
+    """Areas by class and what is to be known about them."""
 
     classes: tuple[ClassArea, ...]
     overall_accuracy: float

@@ -42,11 +42,8 @@ class SeasonSpec(MapSpec):
 def plan_season(settings: Settings, root: DataRoot, fire_year: int, look_back_years: int) -> SeasonSpec:
     """The maps of a season: one for each contained fire.
 
-    Args:
-        settings: of the world as the set-up sees it that maps.
-        root: with that set-up's part.
-        fire_year: of the season.
-        look_back_years: a checkpoint that is older is no judge of it.
+    Settings and root are as the set-up sees them that maps. A checkpoint from before the years looked back at is no
+    judge of it.
 
     Raises:
         MissingDataError: the season has no perimeters yet, or no checkpoint before it was trained and evaluated.

@@ -69,13 +69,8 @@ def map_item(record: Mapping[str, Any], frame: Frame, folder: Path, place: Path)
     """The item; all its addresses are relative, so that the folder can be moved.
 
     It leads to the collection in the folder above, and to the catalogue above that. `map.json` alone has no checksum:
-    it holds the item's own.
-
-    Args:
-        record: what `map.json` says, with the SHA-256 of each file under `files`.
-        frame: the map's grid.
-        folder: where the files are now.
-        place: where the folder will be; its name is the item's id.
+    it holds the item's own. The record has the SHA-256 of each file under `files`. The files are in `folder` now, and
+    will be in `place`, whose name is the item's id.
     """
     area = polygons_of(frame.footprint)
     producers = _producers(record)

@@ -92,12 +92,7 @@ def spread_over_fires(
 ) -> PickedStratum:
     """Windows of each fire that lie apart from each other, on ground of its split.
 
-    Args:
-        frame: the fires.
-        stratum: of the windows.
-        cells: those that the windows are chosen from, as in `cells_near_fires`.
-        wanted: how many each fire wants, shape (n,).
-        nowhere: reason, for each fire, that it has none if there is no cell, shape (n,).
+    Cells are as in `cells_near_fires`; `nowhere` is the reason, for each fire, that it has none if there is no cell.
     """
     losses, rows_of_fire, picked = Losses(), cells.groupby("fire").indices, [cells.head(0)]
     for fire in np.flatnonzero(wanted).tolist():
@@ -115,12 +110,7 @@ def spread_over_fires(
 
 
 def pick_burnt(frame: SamplingFrame, spread_out: PickedStratum | None = None) -> PickedStratum:
-    """Pick burnt windows.
-
-    Args:
-        frame: the fires.
-        spread_out: what `spread_burnt` gives of all fires, if it is known.
-    """
+    """Pick burnt windows."""
     if spread_out is None:
         spread_out = spread_burnt(frame, np.ones(len(frame.fires), dtype=bool))
     return thin_out(frame, Stratum.BURNT, spread_out, frame.settings.max_points_per_complex)

@@ -23,10 +23,6 @@ _ID_LENGTH = 12
 def fire_clusters(perimeters: gpd.GeoDataFrame, settings: SamplingSettings) -> pd.Series:
     """Cluster of every fire.
 
-    Args:
-        perimeters: table `fire_perimeters` of one fire year.
-        settings: gap and width of the ring.
-
     Returns:
         cluster_id by fire_id; the id is a hash of the cluster's first fire_id in alphabetical order.
     """
@@ -43,11 +39,6 @@ def cluster_splits(perimeters: gpd.GeoDataFrame, clusters: pd.Series, split_map:
     """The one split of every cluster: that of the ground with the largest share of its perimeters' area.
 
     Equal shares, to a square metre, go to train before val before test.
-
-    Args:
-        perimeters: table `fire_perimeters` of one fire year.
-        clusters: what `fire_clusters` returned for it.
-        split_map: the deal of the ground.
 
     Returns:
         Split name by cluster_id.

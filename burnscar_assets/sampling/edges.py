@@ -36,11 +36,6 @@ def spread_edges(frame: SamplingFrame, chosen: npt.NDArray[np.bool_]) -> PickedS
 
 
 def pick_edges(frame: SamplingFrame, spread_out: PickedStratum) -> PickedStratum:
-    """Pick windows on edges.
-
-    Args:
-        frame: the fires.
-        spread_out: what `spread_edges` gives of all fires.
-    """
+    """Pick windows on edges."""
     most_a_complex = math.ceil(frame.settings.edge_share * frame.settings.max_points_per_complex)
     return thin_out(frame, Stratum.EDGE, spread_out, most_a_complex)

@@ -38,11 +38,7 @@ def fire_grounds(
 ) -> gpd.GeoDataFrame:
     """The box of ground about each fire: its frame, and all that windows of the fire and its ring may touch.
 
-    Args:
-        perimeters: table `fire_perimeters`, of any years.
-        frames: frame of each fire, in their order, in any CRS.
-        sampling: gap and width of the ring.
-        side_m: side of a window in metres.
+    Frames are in the fires' order, in any CRS.
 
     Returns:
         fire_id, fire_year, complex_id and the box, the region's CRS.
@@ -58,10 +54,6 @@ def fire_grounds(
 
 def deal_folds(grounds: gpd.GeoDataFrame, settings: SplitSettings) -> gpd.GeoDataFrame:
     """Deal fires into folds.
-
-    Args:
-        grounds: as `fire_grounds` gives them, in any order.
-        settings: number of folds, gap and seed.
 
     Returns:
         Contract FOLDS, by fire year and fire.

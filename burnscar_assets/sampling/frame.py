@@ -21,12 +21,8 @@ from burnscar_assets.settings import SamplingSettings
 class SamplingFrame:
     """What points are drawn from.
 
-    Attributes:
-        fires: fires to sample, ordered by fire_id, index 0…n-1 (their numbers), with the columns of table
-            `fire_perimeters` and cluster_id and split, in the region's CRS.
-        lattice: where windows can be.
-        split_map: what the ground is used for.
-        settings: numbers, distances and seed.
+    Fires are ordered by fire_id, with index 0…n-1 (their numbers), the columns of table `fire_perimeters` and
+    cluster_id and split, in the region's CRS.
     """
 
     fires: gpd.GeoDataFrame

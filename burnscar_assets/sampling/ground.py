@@ -19,11 +19,7 @@ _POLYGONAL = (3, 6)
 
 
 class Pieces:
-    """Shapes cut into pieces of few vertices, with a spatial index; each is cut once a window comes near.
-
-    Args:
-        shapes: valid polygons or multipolygons.
-    """
+    """Shapes cut into pieces of few vertices, with a spatial index; each is cut once a window comes near."""
 
     def __init__(self, shapes: Shapes | Sequence[shapely.Geometry]) -> None:
         self.whole = np.asarray(shapes, dtype=object)
@@ -42,10 +38,8 @@ class Pieces:
     def covered_share(self, windows: Shapes, of: Ints | None = None) -> npt.NDArray[np.float64]:
         """Share of each window's area that lies inside the shapes, 0–1, to six digits.
 
-        Args:
-            windows: polygons.
-            of: number of the one shape to look at for each window; by default all count, which is right
-                only for shapes that don't overlap each other.
+        `of` is the number of the one shape to look at for each window; without it all count, which is right only for
+        shapes that don't overlap each other.
         """
         self._cut_near(windows, 0.0)
         window, piece = self._tree.query(windows, predicate="intersects")

@@ -19,10 +19,8 @@ YEARS_COLUMN = "fire_years"
 def load_land(path: Path | None, fire_year: int | None = None, *, may_be_empty: bool = False) -> gpd.GeoDataFrame:
     """Read a layer of polygons: the land, or confusers.
 
-    Args:
-        path: any vector file that GDAL reads, or GeoParquet; `None` gives the coarse outline of the region.
-        fire_year: leave out polygons whose list of fire years lacks this one.
-        may_be_empty: whether a layer that lists fire years may have no polygon for this one.
+    Without a path it is the coarse outline of the region. Polygons whose list of fire years lacks `fire_year` are left
+    out; a layer that has such lists may then be empty, if `may_be_empty`.
 
     Returns:
         Its valid, non-empty polygons in the region's CRS; other columns are left out.

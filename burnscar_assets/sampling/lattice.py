@@ -75,11 +75,7 @@ def utm_epsg_of(lon: npt.ArrayLike, lat: npt.ArrayLike) -> Ints:
 
 
 class Lattice:
-    """The lattices of all zones for one size of window.
-
-    Args:
-        side_m: side of a cell, and of a window, in metres.
-    """
+    """The lattices of all zones for one size of window."""
 
     def __init__(self, side_m: float) -> None:
         self.side_m = side_m
@@ -102,8 +98,7 @@ class Lattice:
     def cells_within(self, bounds: npt.ArrayLike) -> Cells:
         """All usable cells that meet a box, and some around it.
 
-        Args:
-            bounds: least x, least y, greatest x, greatest y, metres of the region's CRS.
+        Bounds are least x, least y, greatest x, greatest y, metres of the region's CRS.
         """
         corners = transformer(table_crs(), GEOGRAPHIC_CRS).transform_bounds(*np.asarray(bounds, dtype=float))
         found = []

@@ -34,11 +34,6 @@ _CELL = ["fire", "utm_epsg", "cell_col", "cell_row"]
 class Candidates:
     """Windows of one stratum that points may be, drawn in rounds.
 
-    Args:
-        stratum: which.
-        source: where its windows may be.
-        frame: the fires, the lattice and the ground.
-
     Attributes:
         table: windows drawn on ground of their fire's split, once each: the columns of `accounts.pick_table`,
             x_m and y_m of the centre (the region's CRS), chance (a hash), clear (whether it keeps off every burn).
@@ -99,14 +94,7 @@ def unburnt_wanted(burnt: Ints, frame: SamplingFrame) -> dict[Stratum, Ints]:
 
 
 def pick_unburnt(stratum: Stratum, source: StratumSource, wanted: Ints, frame: SamplingFrame) -> PickedStratum:
-    """Pick the unburnt windows of one stratum.
-
-    Args:
-        stratum: which.
-        source: where its windows may be.
-        wanted: points that each fire of the frame wants.
-        frame: the fires, the lattice and the ground.
-    """
+    """Pick the unburnt windows of one stratum."""
     candidates, losses = Candidates(stratum, source, frame), Losses()
     picked = _pick_in_rounds(candidates, wanted, frame.least_m)
     for fire, mine in picked.items():

@@ -67,12 +67,7 @@ class PickedStratum:
         return pick_table(stratum, self.fire, Cells(*self.cells.T)).assign(rank=self.rank)
 
     def of_fires(self, old_number: Ints, chosen: npt.NDArray[np.bool_]) -> Self:
-        """What belongs to the chosen of other fires, by their numbers.
-
-        Args:
-            old_number: number here of each of the other fires.
-            chosen: which of them.
-        """
+        """What belongs to the chosen of other fires, by their numbers."""
         new_number = np.full(len(self.wanted), -1, dtype=np.int64)
         new_number[old_number[chosen]] = np.flatnonzero(chosen)
         wanted, rejected = np.zeros(len(chosen), dtype=np.int64), np.zeros((len(chosen), len(REJECTED_FOR)), np.int64)

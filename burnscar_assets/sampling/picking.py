@@ -29,15 +29,11 @@ def extent_of(candidates: pd.DataFrame) -> float:
 def spread(candidates: pd.DataFrame, wanted: int, least_m: float, extent_m: float) -> pd.DataFrame:
     """Pick candidates that lie apart from each other, without favouring the edge.
 
-    Candidates are taken in the order of their hashes if they keep a radius to those taken before. When
-    none is left, the radius shrinks, until enough are taken or it would fall below the least distance. So a
-    candidate that isn't picked makes no difference: without it, the picks are the same.
-
-    Args:
-        candidates: with x_m and y_m (metres of the region's CRS) and chance (a hash).
-        wanted: how many to pick at most.
-        least_m: least distance between picks, metres on the ground.
-        extent_m: longer side of the area to spread them over, metres: it and `wanted` give the first radius.
+    Candidates are taken in the order of their hashes if they keep a radius to those taken before. When none is left,
+    the radius shrinks, until enough are taken or it would fall below the least distance. So a candidate that isn't
+    picked makes no difference: without it, the picks are the same. Candidates have x_m and y_m (metres of the region's
+    CRS) and chance (a hash). The longer side of the area to spread over, `extent_m`, and `wanted` give the first
+    radius.
 
     Returns:
         The rows picked, with their order as rank: any first few of them are spread, too.
@@ -64,14 +60,10 @@ def spread(candidates: pd.DataFrame, wanted: int, least_m: float, extent_m: floa
 def far_enough(cells: Cells, priority: Ints, spacing_cells: float) -> npt.NDArray[np.bool_]:
     """Which cells have no cell of higher priority closer than the spacing.
 
-    A cell gives way also to one that itself gives way, so that what is kept in one place depends on its
-    neighbours alone. Distances are counted in cells of one zone's lattice; cells of different zones
-    never overlap.
-
-    Args:
-        cells: one cell a candidate; a cell may appear twice.
-        priority: distinct numbers, the lower the more important.
-        spacing_cells: least distance of centres, in cell sides, at least 1.
+    A cell gives way also to one that itself gives way, so that what is kept in one place depends on its neighbours
+    alone. Distances are counted in cells of one zone's lattice; cells of different zones never overlap. A cell may
+    appear twice. Priorities are distinct numbers, the lower the more important; the spacing is one of centres, in cell
+    sides, at least 1.
     """
     keep = np.ones(len(cells), dtype=bool)
     for zone in np.unique(cells.utm_epsg):

@@ -32,13 +32,6 @@ def plot_points(
 ) -> "Figure":
     """Draw points on a map, and beside it how many there are.
 
-    Args:
-        points: table `sample_points`, the region's CRS.
-        perimeters: table `fire_perimeters` of the year, the region's CRS.
-        title: heading.
-        simulated: whether the perimeters are simulated, which the heading then says.
-        losses: table `sample_losses`; adds bars of points lost by reason.
-
     Returns:
         A figure of about 7 × 5 inches; as PNG at its own resolution below 100 KB.
     """
@@ -55,13 +48,7 @@ def plot_points(
 
 
 def plot_folds(folds: gpd.GeoDataFrame, *, title: str, simulated: bool) -> "Figure":
-    """Draw the ground of every fold's fires on a map.
-
-    Args:
-        folds: table `folds`, the region's CRS.
-        title: heading.
-        simulated: whether the perimeters are simulated, which the heading then says.
-    """
+    """Draw the ground of every fold's fires on a map."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5, 4.8), dpi=90, layout="constrained")

@@ -99,17 +99,9 @@ def sample_points(
 ) -> SampledPoints:
     """Sample the points of a fire year.
 
-    Args:
-        perimeters: table `fire_perimeters` of the year, the region's CRS.
-        history: table `burn_history` of the year: burns that negatives keep off.
-        fire_year: the year.
-        sampling: numbers, strata, distances, splits.
-        windows: size of the windows.
-        land: land to draw from, the region's CRS; the coarse outline of the region if there is none.
-        hard_negatives: polygons of confusers, the region's CRS.
-        split_map: what ground is used for; by default, the blocks of the settings.
-        before: what an earlier sampling of the year remembers: it saves work, and changes nothing.
-        code: version of the code that samples; what other code remembers is not used.
+    Negatives keep off burns of `history`. Without land, windows are drawn on the coarse outline of the region; without
+    `split_map`, the settings' blocks say what ground is used for. What an earlier sampling by the same `code` remembers
+    saves work, and changes nothing.
 
     Raises:
         SettingsError: hard negatives are wanted, but no layer of them is given.

@@ -26,9 +26,7 @@ def key_of(*parts: str | int) -> np.uint64:
 def mix(key: np.uint64 | Hashes, *numbers: npt.ArrayLike) -> Hashes:
     """Hash integers with a key, element by element (the finalizer of SplitMix64, Steele et al. 2014).
 
-    Args:
-        key: one key, or an array of them.
-        numbers: integer arrays that broadcast against each other and the key.
+    The numbers broadcast against each other and the key, or keys.
     """
     state = np.asarray(key, dtype=np.uint64)
     with np.errstate(over="ignore"):

@@ -64,14 +64,7 @@ class Inputs:
 
     @classmethod
     def of(cls, key: str, frame: SamplingFrame, burns: Shapes, land: Shapes) -> Self:
-        """The inputs of a frame.
-
-        Args:
-            key: of code and settings.
-            frame: the fires to sample.
-            burns: all burns that windows keep off.
-            land: what windows may lie on.
-        """
+        """The inputs of a frame."""
         rows = frame.fires
         told = (rows["fire_id"], _hashes(rows.geometry), rows["area_ha"], frame.complexes(), frame.splits)
         fires = [hash_json([str(part) for part in identity]) for identity in zip(*told, strict=True)]
@@ -82,9 +75,7 @@ class Inputs:
 class Memory:
     """What was drawn and picked for the points of a year.
 
-    Attributes:
-        inputs: what it was drawn from.
-        strata: by stratum; of the burnt one and of edges, what each fire has on its own.
+    Of burnt windows and those on edges it is what each fire has on its own.
     """
 
     inputs: Inputs
@@ -127,14 +118,7 @@ def _picked(stored: Any, name: str, told: Mapping[str, Any]) -> PickedStratum:
 
 
 def picks_stay(before: Memory, burns: Shapes, side_m: float, settings: SamplingSettings) -> bool:
-    """Whether sampling again would pick what it picked before, if nothing but burns has changed since.
-
-    Args:
-        before: what that sampling remembers.
-        burns: all burns that windows keep off now, the region's CRS.
-        side_m: side of a window in metres.
-        settings: as before.
-    """
+    """Whether sampling again would pick what it picked before, if nothing but burns has changed since."""
     changed = _Changed.since(before.inputs, burns, _hashes(burns), Lattice(side_m), settings.ring_gap_m)
     wanted = [stratum for stratum, share in settings.unburnt_per_burnt.items() if share]
     if changed is None or not before.strata.keys() >= set(wanted) <= set(OF_BURNS_AND_GROUND):
@@ -143,14 +127,7 @@ def picks_stay(before: Memory, burns: Shapes, side_m: float, settings: SamplingS
 
 
 class Resampling:
-    """The picks of a year, with those of before where they stay.
-
-    Args:
-        frame: the fires to sample.
-        burns: all burns that windows keep off.
-        inputs: of this time.
-        before: of the time before, if there was one.
-    """
+    """The picks of a year, with those of before where they stay."""
 
     def __init__(self, frame: SamplingFrame, burns: Shapes, inputs: Inputs, before: Memory | None) -> None:
         self._frame, self._inputs = frame, inputs
@@ -215,14 +192,7 @@ class Resampling:
 
 @dataclass(frozen=True)
 class _Changed:
-    """Burns that came or went since windows were drawn.
-
-    Attributes:
-        boxes: bounds of each, metres of the region's CRS, shape (n, 4).
-        burns: all burns that there are now.
-        lattice: of the windows.
-        gap_m: least distance of a window from any burn, metres.
-    """
+    """Burns that came or went since windows were drawn."""
 
     boxes: Floats
     burns: Shapes

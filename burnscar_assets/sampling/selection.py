@@ -31,10 +31,6 @@ def select_fires(perimeters: gpd.GeoDataFrame, settings: SamplingSettings) -> gp
     Validation and test get their share of ground, rounded up (3 test and 2 validation of 12 by default),
     as far as the year has such fires; training and then the others fill what is left.
 
-    Args:
-        perimeters: table `fire_perimeters` of one fire year, the region's CRS.
-        settings: number of fires, seed, rings and splits.
-
     Returns:
         The selected rows, ordered by fire_id; all of them if the number isn't limited.
     """

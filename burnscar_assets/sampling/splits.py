@@ -34,11 +34,7 @@ _AT_ONCE: Final = 10_000
 
 
 class SplitMap:
-    """The deal of ground blocks to splits.
-
-    Args:
-        settings: side of the blocks, margin, shares and seed.
-    """
+    """The deal of ground blocks to splits."""
 
     def __init__(self, settings: SplitSettings) -> None:
         self.settings = settings
@@ -74,10 +70,8 @@ class SplitMap:
     def splits_touched(self, boxes: npt.ArrayLike) -> npt.NDArray[np.str_]:
         """The one split whose ground holds each box and the margin around it, or `NO_SPLIT`.
 
-        Two boxes that get different splits are at least two margins apart.
-
-        Args:
-            boxes: shape (n, 4), least x, least y, greatest x, greatest y, metres of the region's CRS.
+        Two boxes that get different splits are at least two margins apart. Boxes are (n, 4), least x, least y, greatest
+        x, greatest y, metres of the region's CRS.
         """
         bounds = np.asarray(boxes, dtype=float).reshape(-1, 4)
         margin = self.settings.margin_m
@@ -96,10 +90,6 @@ class FoldMap:
     """Ground by folds of fires: that of a fold is nearer to its fires than to any other's, by the gap.
 
     So any two boxes that get different folds are at least the gap apart.
-
-    Args:
-        settings: gap, and side of the blocks that name ground without fire.
-        folds: table `folds`.
     """
 
     def __init__(self, settings: SplitSettings, folds: "gpd.GeoDataFrame") -> None:
@@ -135,8 +125,7 @@ class FoldMap:
     def splits_touched(self, boxes: npt.ArrayLike) -> npt.NDArray[np.str_]:
         """The fold whose ground holds each whole box, or `NO_SPLIT`.
 
-        Args:
-            boxes: shape (n, 4), least x, least y, greatest x, greatest y, metres of the region's CRS.
+        Boxes are as `SplitMap`'s.
         """
         bounds = np.asarray(boxes, dtype=float).reshape(-1, 4)
         parts = [bounds[start : start + _AT_ONCE] for start in range(0, len(bounds), _AT_ONCE)]

@@ -59,15 +59,7 @@ class StratumSource(Protocol):
 
 
 class AroundFire:
-    """Windows whose centre is so far from their fire's perimeter: ring, and same granule.
-
-    Args:
-        fires: fires to sample, index 0…n-1.
-        nearest_m: least distance of the centre from the perimeter, metres.
-        farthest_m: greatest distance of the centre from the perimeter, metres.
-        clear_of: burns that the windows keep off.
-        land: what the windows lie on; by default, anything.
-    """
+    """Windows whose centre is so far from their fire's perimeter: ring, and same granule."""
 
     def __init__(
         self,
@@ -100,10 +92,6 @@ class OnLand:
 
     Windows are drawn in the boxes of the land's parts, by their areas: in one box about parts that lie far apart hardly
     any draw would meet land.
-
-    Args:
-        land: where windows may be.
-        clear_of: burns that the windows keep off.
     """
 
     def __init__(self, land: Pieces, clear_of: Pieces) -> None:
@@ -128,14 +116,9 @@ class OnLand:
 class InShapes:
     """Windows in the shapes of a layer: hard negatives, and old scars.
 
-    Each shape has places on a circle of hashes, and a draw goes to the next place: a shape that is added
-    or edited takes few draws from the others, and leaves the rest as they are.
-
-    Args:
-        shapes: polygons, the region's CRS.
-        names: identity of each shape, whatever the order of rows.
-        least_share: least share of a window inside its shape, 0–1.
-        clear_of: burns that the windows keep off.
+    Each shape has places on a circle of hashes, and a draw goes to the next place: a shape that is added or edited
+    takes few draws from the others, and leaves the rest as they are. Names tell shapes apart, whatever the order of
+    rows; `least_share` of a window lies inside its shape, 0–1.
     """
 
     def __init__(self, shapes: Shapes, names: list[str], least_share: float, clear_of: Pieces) -> None:

@@ -34,12 +34,7 @@ _FROM_SCRATCH: Final = "at the rate of the world's own network, as it has no pre
 
 
 def unfit_setups(settings: Settings, root: DataRoot) -> dict[str, str]:
-    """Why set-ups can't be trained in a study, by the name of each that can't.
-
-    Args:
-        settings: of the study.
-        root: of the world, in whose folder `pretrained` weights lie or are linked.
-    """
+    """Why set-ups can't be trained in a study, by the name of each that can't."""
     reasons = {name: _why_unfit(load_setup(name), settings, root) for name in setup_files()}
     return {name: reason for name, reason in reasons.items() if reason}
 

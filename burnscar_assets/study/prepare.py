@@ -87,11 +87,7 @@ class StudyOptions:
 class Prepared:
     """A world that is ready to run.
 
-    Attributes:
-        settings_file: of the world.
-        settings: read from it.
-        told: what was found and assumed, a sentence each.
-        left_out: what can't be judged, with how many and why, a sentence each.
+    `told` is what was found and assumed, `left_out` what can't be judged, with how many and why; a sentence each.
     """
 
     settings_file: Path

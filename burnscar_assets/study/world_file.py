@@ -107,9 +107,7 @@ setups:
 def world_text(found: Found, unfit: Mapping[str, str] | None = None) -> str:
     """The settings of a new study, with comments.
 
-    Args:
-        found: what they follow from.
-        unfit: set-ups that are left out, with why.
+    `unfit` are set-ups that are left out, with why.
     """
     left_out = "".join(f"\n    - {name} # {' '.join(why.split())}" for name, why in (unfit or {}).items()) or " []"
     first, last = found.years[0], found.years[-1]

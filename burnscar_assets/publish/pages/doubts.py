@@ -31,12 +31,7 @@ def write_doubts(
 ) -> Path:
     """Write the page of the listed fires with its pictures; those of fires that aren't listed any more go.
 
-    Args:
-        folder: of the page.
-        doubts: contract LABEL_DOUBTS; fires without a doubt are counted alone.
-        scenes: frames of these fires.
-        sensor: of the images.
-        simulated: whether to say that the imagery is simulated.
+    Of fires without a doubt the number alone is told. Scenes are the frames of these fires.
 
     Returns:
         The folder's `index.html`.

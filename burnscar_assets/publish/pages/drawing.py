@@ -192,9 +192,7 @@ def svg_path(geometry: BaseGeometry) -> str:
 def gap_path(gaps: Pixels, grid: Grid) -> str:
     """Pixels without an answer as an SVG path in pixels of the grid; specks are left out.
 
-    Args:
-        gaps: shape (rows, columns), of the whole grid at any size; true where there is no answer.
-        grid: the map's grid.
+    Gaps are (rows, columns) of the whole grid at any size, true where there is no answer.
     """
     rows, columns = gaps.shape
     to_grid = Affine.scale(grid.width / columns, grid.height / rows)
@@ -239,11 +237,7 @@ def find_disagreements(
 ) -> tuple[Disagreement, ...]:
     """What a person should look at, the largest and surest first.
 
-    Args:
-        burned: shape (rows, columns), of the whole grid at any size: 1 burnt, 0 unburnt, 255 no answer.
-        probability: of the same shape, 0–1.
-        perimeter: official perimeter in the grid's CRS.
-        grid: the map's grid.
+    Rasters are (rows, columns) of the whole grid at any size; the perimeter is in the grid's CRS.
     """
     rows, columns = burned.shape
     transform = grid.transform @ Affine.scale(grid.width / columns, grid.height / rows)

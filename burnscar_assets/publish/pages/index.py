@@ -60,13 +60,8 @@ _YEAR_COLUMNS = (("year", "Fire year", False), ("maps", "Maps", True), ("area", 
 class Totals:
     """Key figures of a folder.
 
-    Attributes:
-        maps: maps that can be shown.
-        broken: maps that can't.
-        unmapped: fires without a map, for want of a usable image.
-        area: burned area of all of them; as mapped where there is no estimate.
-        median_iou: over the maps with an official perimeter of which they show something.
-        judged: how many these are.
+    The area is as mapped where there is no estimate; the median is over the `judged` maps that show something of an
+    official perimeter.
     """
 
     maps: int
@@ -114,11 +109,7 @@ def totals(maps: Sequence[ReadMap], broken: int, unmapped: int) -> Totals:
 
 
 def reliability_rows(found: Sequence[Reliability]) -> list[dict[str, str]]:
-    """A row for each bin of probability that any ground is in; each map weighs the same.
-
-    Args:
-        found: of the maps that have an official perimeter.
-    """
+    """A row for each bin of probability that any ground is in; each map weighs the same."""
     before, after = (_by_bin(bins) for bins in ([one.before for one in found], [one.after for one in found]))
     return [
         {"bin": name, **_reliability_cells("before", before.get(name)), **_reliability_cells("after", after.get(name))}
@@ -202,10 +193,7 @@ def _circle(mark: Mark, left: float, top: float, side: float, largest_ha: float)
 class Standings:
     """A comparison of set-ups, in words.
 
-    Attributes:
-        said: sentences: which set-up maps best and by how much.
-        headings: of the table.
-        rows: of the table, a cell for each heading; the first names the set-up.
+    Sentences, and a table whose first column names the set-up.
     """
 
     said: tuple[str, ...] = ()
@@ -280,13 +268,7 @@ def year_page(
 ) -> str:
     """The index of a folder as HTML, where model and perimeter disagree most first.
 
-    Args:
-        shown: its maps.
-        broken: maps that can't be shown.
-        unmapped: fires without a map.
-        title: its heading.
-        simulated: whether the whole folder is simulated.
-        summed: whether the areas add up to something; areas of interest may overlap.
+    Areas are `summed` where they add up to something; areas of interest may overlap.
     """
     ordered = sorted(shown, key=lambda item: (_iou(item.read), item.read.record.name, item.read.folder.name))
     rows = [_row(item) for item in ordered]

@@ -67,11 +67,7 @@ FILES: Final = {
 def fire_page(a_map: ReadMap, drawing: Drawing, *, folder_title: str, simulated: bool) -> str:
     """The page of a map as HTML.
 
-    Args:
-        a_map: the map.
-        drawing: what was drawn of it.
-        folder_title: heading of the index that it belongs to.
-        simulated: whether the whole folder is simulated; the map's own record can say so too.
+    `simulated` says so of the whole folder; the map's own record can say so too.
     """
     record, grid = a_map.record, a_map.grid
     rows, columns = picture_shape(grid)
@@ -293,12 +289,7 @@ def licences(record: MapRecord, *, simulated: bool) -> list[str]:
 
 
 def downloads(folder: Path, bands: str) -> list[dict[str, str]]:
-    """Name, link, description and size of each file that is there, what people ask for first at the top.
-
-    Args:
-        folder: of the map.
-        bands: what its images show as red, green and blue.
-    """
+    """Name, link, description and size of each file that is there, what people ask for first at the top."""
     there = {name: folder / name for name in FILES if (folder / name).is_file()}
     return [
         {

@@ -43,13 +43,8 @@ def write_pages(year_folder: Path, *, title: str, simulated: bool, unmapped: Seq
 
     Each map gets a QGIS project too, and folders get a STAC collection and a catalogue over them. What is as it should
     be is left untouched, so a second call writes nothing. Every sub-folder with a `map.json` is listed, a broken one
-    with its reason.
-
-    Args:
-        year_folder: the maps of a fire year, or of areas of interest.
-        title: heading of the index, such as "Burned area, fire year 2021".
-        simulated: whether to say that the imagery of the whole folder is simulated.
-        unmapped: fires that were to be mapped and have no usable image; by default, those that were noted before.
+    with its reason. `unmapped` are fires that were to be mapped and have no usable image; by default, those that were
+    noted before.
 
     Returns:
         The folder's `index.html`.
@@ -82,10 +77,6 @@ def write_pages(year_folder: Path, *, title: str, simulated: bool, unmapped: Seq
 
 def write_standings(folder: Path, standings: Standings) -> None:
     """Report on the index over all folders of maps how set-ups map; where there is no map yet, it waits for one.
-
-    Args:
-        folder: that holds the folders of maps.
-        standings: the comparison of set-ups.
 
     Raises:
         StorageError: a file can't be written.

@@ -86,10 +86,7 @@ def flat(value: Any) -> str:
 def render(template: str, *, script: str | None = None, **content: Any) -> str:
     """A page from a template of this package.
 
-    Args:
-        template: its name without `.html.j2`.
-        script: name of the script to include, without `.js`.
-        content: what the template shows; text is escaped.
+    Templates and scripts are named without `.html.j2` and `.js`; text is escaped.
     """
     code = _source(f"{script}.js") if script else ""
     return (
