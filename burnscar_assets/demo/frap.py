@@ -48,14 +48,8 @@ PRESCRIBED_FIELDS: Final = (
 """Fields of prescribed burns, in order."""
 
 _SHORT_INTEGERS: Final = (
-    "YEAR_",
-    "CAUSE",
-    "C_METHOD",
-    "OBJECTIVE",
-    "TREATMENT_TYPE",
-    "PRE_CON_CLASS",
-    "POST_CON_CLASS",
-)
+    "YEAR_", "CAUSE", "C_METHOD", "OBJECTIVE", "TREATMENT_TYPE", "PRE_CON_CLASS", "POST_CON_CLASS",
+)  # fmt: skip
 _DATES: Final = ("ALARM_DATE", "CONT_DATE", "START_DATE", "END_DATE")
 _REALS: Final = ("GIS_ACRES", "TREATED_AC", "RX_CONSUM")
 _NAMES: Final = (
@@ -85,10 +79,8 @@ def write_release(path: Path, fires: Sequence[SimulatedFire], regions: Sequence[
     prescribed = prescribed_records([fire for fire in fires if fire.kind == "prescribed"], units)
     with atomic_file(path) as temporary, TemporaryDirectory(dir=temporary.parent) as scratch:
         database = Path(scratch) / GDB_NAME
-        records.to_file(database, layer=FIRE_LAYER, driver="OpenFileGDB", engine="pyogrio", promote_to_multi=True)
-        prescribed.to_file(
-            database, layer=PRESCRIBED_LAYER, driver="OpenFileGDB", engine="pyogrio", promote_to_multi=True
-        )
+        for table, layer in ((records, FIRE_LAYER), (prescribed, PRESCRIBED_LAYER)):
+            table.to_file(database, layer=layer, driver="OpenFileGDB", engine="pyogrio", promote_to_multi=True)
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr(NOTICE_FILE, f"{COMMENT}. No record describes a fire that happened. World {world}.\n")
             for member in sorted(database.rglob("*")):
@@ -181,34 +173,26 @@ def _doubles(told: Sequence[tuple[SimulatedFire, Record]]) -> list[Record]:
 
 def _without_year(rows: Sequence[Record]) -> Record:
     first = min(rows, key=lambda row: (row["YEAR_"], row["FIRE_NAME"]))
-    moved = {"geometry": scale(first["geometry"], 0.5, 0.5), "FIRE_NAME": "SIM UNDATED", "INC_NUM": "", "IRWINID": None}
-    return (
-        first | moved | {"YEAR_": None, "ALARM_DATE": None, "CONT_DATE": None, "GIS_ACRES": _acres(moved["geometry"])}
-    )
+    smaller = scale(first["geometry"], 0.5, 0.5)
+    lost = dict.fromkeys(("YEAR_", "ALARM_DATE", "CONT_DATE", "IRWINID"))
+    named = {"geometry": smaller, "GIS_ACRES": _acres(smaller), "FIRE_NAME": "SIM UNDATED", "INC_NUM": ""}
+    return first | named | lost
 
 
 def _without_geometry(rows: Sequence[Record]) -> Record:
     last = max(rows, key=lambda row: (row["YEAR_"], row["FIRE_NAME"]))
-    return last | {
-        "geometry": None,
-        "FIRE_NAME": "SIM UNMAPPED",
-        "INC_NUM": "00099999",
-        "IRWINID": None,
-        "GIS_ACRES": 0.0,
-    }
+    lost = {"geometry": None, "FIRE_NAME": "SIM UNMAPPED", "INC_NUM": "00099999", "IRWINID": None, "GIS_ACRES": 0.0}
+    return last | lost
 
 
 def _as_frame(rows: Sequence[Record], fields: Sequence[str]) -> gpd.GeoDataFrame:
     columns: dict[str, Any] = {field: [row[field] for row in rows] for field in fields}
-    for field in fields:
+    for field, values in columns.items():
         if field in _DATES:
-            columns[field] = pd.Series([_as_moment(value) for value in columns[field]], dtype="datetime64[ms, UTC]")
-        elif field in _SHORT_INTEGERS:
-            columns[field] = pd.Series(columns[field], dtype="Int16")
-        elif field in _REALS:
-            columns[field] = pd.Series(columns[field], dtype="float64")
+            columns[field] = pd.Series([_as_moment(value) for value in values], dtype="datetime64[ms, UTC]")
         else:
-            columns[field] = pd.Series(columns[field], dtype=object)
+            dtype = "Int16" if field in _SHORT_INTEGERS else "float64" if field in _REALS else object
+            columns[field] = pd.Series(values, dtype=dtype)
     shapes = [_multi(row["geometry"]) for row in rows]
     return gpd.GeoDataFrame(columns, geometry=gpd.GeoSeries(shapes, crs=table_crs()))
 

@@ -37,8 +37,7 @@ _SIMPLIFIED = 0.6
 def drawn_outline(seed: int, key: str, burned: BaseGeometry) -> BaseGeometry:
     """The outline that a release has of a burn, or, as it works both ways, a burn that may lie behind an outline.
 
-    Returns:
-        A valid polygon or polygons of about the same place, the region's CRS.
+    Both are valid, in the region's CRS.
     """
     rng = generator(seed, "outline", key)
     off_by_m = min(float(rng.uniform(*OFF_BY_M)), MOST_OF_SIDE * float(np.sqrt(burned.area)))

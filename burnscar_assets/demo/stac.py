@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from rasterio.features import shapes
 from rasterio.transform import from_origin
 from shapely import MultiPolygon, box, union_all
-from shapely.geometry import mapping, shape
+from shapely.geometry import mapping
 
 from burnscar_assets.demo.plan import ScenePlan, project
 from burnscar_assets.demo.scenes import SCL_RESOLUTION_M, outside_swath
 from burnscar_assets.demo.spectra import BAND_RESOLUTION_M, BANDS
+from burnscar_assets.mapping.frame import outlines
 from burnscar_assets.storage.atomic import write_json
 
 CREATED: Final = "2026-01-01T00:00:00Z"
@@ -79,8 +79,7 @@ def data_extent(scene: ScenePlan) -> MultiPolygon | Any:
     resolution_m = 60
     inside = ~outside_swath(scene, granule.side_m // resolution_m)
     corner = from_origin(granule.west_m, granule.north_m, resolution_m, resolution_m)
-    parts = [shape(part) for part, value in shapes(inside.astype(np.uint8), inside, transform=corner) if value]
-    return union_all(parts).convex_hull.intersection(box(*granule.utm_box.bounds))
+    return union_all(outlines(inside, corner)).convex_hull.intersection(box(*granule.utm_box.bounds))
 
 
 def rebased(item: StacDict, folder: str) -> StacDict:

@@ -10,16 +10,15 @@ from typing import Final, NamedTuple
 import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
-from rasterio.features import shapes
 from rasterio.transform import from_origin
 from shapely import union_all
-from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
 from burnscar_assets.dataset.parallel import run_batches
 from burnscar_assets.demo.burns import BURNED_FROM
 from burnscar_assets.demo.plan import PIXEL_M, Burn, Granule, WorldPlan, project
 from burnscar_assets.demo.scenes import Ground, make_ground
+from burnscar_assets.mapping.frame import outlines
 from burnscar_assets.regions.load import working_region
 from burnscar_assets.storage.atomic import atomic_file
 from burnscar_assets.storage.tables import table_crs
@@ -77,7 +76,8 @@ def _burned_in(seen: _Seen) -> dict[str, BaseGeometry]:
         pixels = layer.severity >= BURNED_FROM
         west_m = granule.west_m + layer.columns.start * PIXEL_M
         corner = from_origin(west_m, granule.north_m - layer.rows.start * PIXEL_M, PIXEL_M, PIXEL_M)
-        outlines = [shape(part) for part, _ in shapes(pixels.astype(np.uint8), pixels, transform=corner)]
-        if outlines:
-            burned[layer.burn.burn_id] = project(union_all(outlines), granule.epsg, table_crs()).buffer(0)
+        if pixels.any():
+            burned[layer.burn.burn_id] = project(union_all(outlines(pixels, corner)), granule.epsg, table_crs()).buffer(
+                0
+            )
     return burned

@@ -156,13 +156,8 @@ def _world_digest(settings: Settings, demo: DemoSettings, perimeters: gpd.GeoDat
         return hash_json([GENERATOR_VERSION, demo.seed, FIRE_PERIMETERS.content_hash(perimeters)])[:16]
     region = settings.ground
     where = [] if region == default_region() else [region.model_dump_json()]
-    shaping = [
-        *where,
-        settings.years.digest(),
-        settings.sampling.splits.digest(),
-        settings.release.source,
-        asdict(scale),
-    ]
+    digests = [part.digest() for part in (settings.years, settings.sampling.splits)]
+    shaping = [*where, *digests, settings.release.source, asdict(scale)]
     return hash_json([GENERATOR_VERSION, demo.seed, demo.fires_per_year, *shaping])[:16]
 
 
@@ -229,7 +224,8 @@ def _write_around(folder: Path, plan: WorldPlan, labels: Path | None, digest: st
         bytes=sum(path.stat().st_size for path in imagery.rglob("*.tif")),
         made=True,
     )
-    _write_manifest(folder, world, hrefs, digest)
+    told = {"world": digest, "fires": world.fires, "bytes": world.bytes, "items": hrefs}
+    write_json(folder / MANIFEST, {"simulated": True, "generator_version": GENERATOR_VERSION} | told)
     return world
 
 
@@ -241,28 +237,12 @@ def _land(plan: WorldPlan) -> dict[str, Any]:
     features = [
         {
             "type": "Feature",
-            "properties": {
-                "granule_id": granule.granule_id,
-                "fire_years": sorted(years[granule.granule_id]),
-                "simulated": True,
-            },
+            "properties": {"granule_id": name, "fire_years": sorted(years[name]), "simulated": True},
             "geometry": mapping(project(granule.utm_box, granule.epsg, "EPSG:4326")),
         }
-        for granule in plan.granules
+        for granule, name in ((granule, granule.granule_id) for granule in plan.granules)
     ]
     return {"type": "FeatureCollection", "name": "SIMULATED imagery extent", "features": features}
-
-
-def _write_manifest(folder: Path, world: SimulatedWorld, hrefs: list[str], digest: str) -> None:
-    content = {
-        "simulated": True,
-        "generator_version": GENERATOR_VERSION,
-        "world": digest,
-        "fires": world.fires,
-        "bytes": world.bytes,
-        "items": hrefs,
-    }
-    write_json(folder / MANIFEST, content)
 
 
 def _whole_world(folder: Path, labels: Path | None, digest: str) -> SimulatedWorld | None:

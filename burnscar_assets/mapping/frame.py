@@ -196,6 +196,12 @@ def rasterize(
     return np.asarray(drawn, bool)
 
 
+def outlines(mask: npt.NDArray[np.bool_], transform: affine.Affine) -> list[shapely.Polygon]:
+    """Polygons of the pixels where a mask holds, in its own coordinate system; those of one polygon share edges."""
+    found = rasterio.features.shapes(mask.astype(np.uint8), mask, transform=transform)
+    return [shapely.geometry.shape(polygon) for polygon, _ in found]
+
+
 def _metres(box: Box, resolution_m: float) -> shapely.Geometry:
     left, top, right, bottom = (edge * resolution_m for edge in box.bounds)
     return shapely.box(left, -bottom, right, -top)

@@ -182,10 +182,7 @@ def predict_block(
 def mixed(answers: npt.NDArray[np.float32], weights: Sequence[float]) -> npt.NDArray[np.float32]:
     """The weighted mean of maps by several models.
 
-    Answers are (n, …), `NO_ANSWER` where a model has none; the n weights sum to 1.
-
-    Returns:
-        (…) 0–1; `NO_ANSWER` where one has none.
+    Answers are (n, …), `NO_ANSWER` where a model has none; the n weights sum to 1. So is the mean, where one has none.
     """
     known = (answers != NO_ANSWER).all(axis=0)
     return np.where(known, np.tensordot(np.asarray(weights, np.float32), answers, axes=1), np.float32(NO_ANSWER))

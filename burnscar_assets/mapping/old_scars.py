@@ -95,10 +95,7 @@ def mode_of(counts: NDArray[np.int64]) -> float | None:
     """The mode of dNBR of ground that didn't burn: season, sun and haze move it, and the fire doesn't.
 
     Fire raises dNBR, so it is the lowest peak of the smoothed histogram that is at least half as high as the highest,
-    wherever the fire is and even if it takes up most of the frame.
-
-    Returns:
-        The mode; None with fewer than FEWEST_PIXELS.
+    wherever the fire is and even if it takes up most of the frame. None with fewer than FEWEST_PIXELS.
     """
     from scipy.ndimage import gaussian_filter1d
 

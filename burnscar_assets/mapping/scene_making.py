@@ -100,10 +100,7 @@ def make_fire_scenes(
 ) -> tuple[gpd.GeoDataFrame, FireSceneSummary]:
     """Sync the windows of a year's frames with archive, perimeters and burns.
 
-    What code of another version read is read again.
-
-    Returns:
-        Table `fire_scenes` of the year.
+    What code of another version read is read again. Returns the table `fire_scenes` of the year.
 
     Raises:
         SourceUnavailableError: the archive does not answer.

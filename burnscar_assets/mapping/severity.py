@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from burnscar_assets.errors import InputError
 from burnscar_assets.mapping.grid import Grid
-from burnscar_assets.sensors.indices import FloatArray, nbr
-from burnscar_assets.sensors.indices import dnbr as difference
+from burnscar_assets.sensors.indices import FloatArray
 
 NO_SEVERITY: Final = 0
 """In a raster of severity classes: no data."""
@@ -52,16 +51,6 @@ RING_M: Final = (150.0, 1_150.0)
 FEWEST_RING_PIXELS: Final = 100
 
 
-def dnbr(
-    before_nir: NDArray[np.generic],
-    before_swir: NDArray[np.generic],
-    after_nir: NDArray[np.generic],
-    after_swir: NDArray[np.generic],
-) -> FloatArray:
-    """NBR before − NBR after the fire from digital numbers without an offset; NaN where a band is 0 (no data)."""
-    return difference(nbr(before_nir, before_swir), nbr(after_nir, after_swir))
-
-
 def classify(change: FloatArray) -> NDArray[np.uint8]:
     """Codes of SEVERITY_CLASSES for dNBR; NO_SEVERITY where it is not a number."""
     lows = [severity.low for severity in SEVERITY_CLASSES[1:]]
@@ -94,10 +83,7 @@ def phenology_offset(change: FloatArray, burned: NDArray[np.bool_], grid: Grid) 
     """Change of the unburnt ring about a fire, which season, sun and haze explain, not the fire.
 
     What `burned` holds, by a perimeter or a map, is kept out of the ring; what burned and isn't in it weighs little in
-    a median.
-
-    Returns:
-        The offset, or None if the ring shows fewer than 100 pixels: then nothing is to be subtracted.
+    a median. None if the ring shows fewer than 100 pixels: then nothing is to be subtracted.
 
     Raises:
         InputError: the shapes differ.

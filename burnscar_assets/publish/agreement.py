@@ -7,7 +7,6 @@ which the map leaves `islands_found_ha` unburnt), and an unburnt island that onl
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -18,9 +17,10 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
+from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.errors import InputError
-from burnscar_assets.mapping.frame import rasterize
-from burnscar_assets.mapping.grid import Grid, check_raster, grid_of
+from burnscar_assets.mapping.frame import outlines, rasterize
+from burnscar_assets.mapping.grid import NO_ANSWER, Grid, check_raster, grid_of
 
 MIN_PATCH_HA: Final = 0.5
 """Smaller patches of disagreement are not listed."""
@@ -28,7 +28,6 @@ MIN_PATCH_HA: Final = 0.5
 BESIDE_PX: Final = 1.5
 """Pixels this near to the other side of the official outline lie beside it, corners included."""
 
-LISTED_CRS: Final = "EPSG:4326"
 OMISSION, COMMISSION = "omission", "commission"
 _PATCH_COLUMNS = ("kind", "area_ha", "confidence", "confident_ha", "depth_m", "geometry")
 
@@ -75,7 +74,6 @@ class Agreement:
 
 def compare(
     burned: NDArray[np.generic],
-    valid: NDArray[np.bool_],
     perimeter: shapely.Geometry,
     transform: Affine,
     crs: object,
@@ -89,7 +87,6 @@ def compare(
 
     Args:
         burned: (height, width) 0 unburnt, 1 burnt, 255 not known.
-        valid: (height, width) where the map has an answer; 255 never has.
         perimeter: polygon or multipolygon in the raster's CRS.
         transform: affine transform of the raster.
         crs: projected CRS of the raster.
@@ -100,13 +97,12 @@ def compare(
     """
     grid = grid_of(transform, crs)
     burned = check_raster(burned)
-    if valid.shape != burned.shape or (probability is not None and probability.shape != burned.shape):
-        raise InputError("burned ground, validity and probability must be of one shape")
+    if probability is not None and probability.shape != burned.shape:
+        raise InputError("burned ground and probability must be of one shape")
     if perimeter.geom_type not in ("Polygon", "MultiPolygon") or not perimeter.is_valid:
         raise InputError("the official perimeter must be a valid polygon or multipolygon: repair it first")
-    answered = valid & (burned <= 1)
+    answered, mapped = burned != NO_ANSWER, burned == 1
     official = rasterize(perimeter, transform, burned.shape)
-    mapped = (burned == 1) & answered
     islands = rasterize(holes_of(perimeter), transform, burned.shape) & ~official
     ha = grid.pixel_ha
     both, either = (mapped & official).sum(), ((mapped | official) & answered).sum()
@@ -127,30 +123,24 @@ def compare(
     )
 
 
-def rank_disagreements(agreements: Mapping[str, Agreement], limit: int | None = None) -> gpd.GeoDataFrame:
-    """Where maps and perimeters disagree most, for a person's review.
+def rank_disagreements(agreement: Agreement, name: str, limit: int) -> gpd.GeoDataFrame:
+    """Where a map and a perimeter disagree most, for a person's review.
 
     First comes what is large and what the map is sure of: patches are ranked by area times confidence, counted
     without the pixels beside the official outline, where a line drawn by hand and a pixel can't agree.
 
     Returns:
-        One row a patch, in EPSG:4326: rank (from 1), map, kind (`omission`: only the perimeter has it;
+        One row a patch, in EPSG:4326: rank (from 1), map (its name), kind (`omission`: only the perimeter has it;
         `commission`: only the map has it), area_ha, confidence, confident_ha, depth_m, lon, lat (of a point in it),
         geometry.
     """
-    parts = [
-        agreement.patches.to_crs(LISTED_CRS).assign(map=name)
-        for name, agreement in agreements.items()
-        if len(agreement.patches)
-    ]
+    ranked = agreement.patches.to_crs(GEOGRAPHIC_CRS).sort_values(
+        ["confident_ha", "area_ha"], ascending=False, kind="stable"
+    )
+    ranked = ranked.head(limit).reset_index(drop=True)
+    inside, ranks = ranked.geometry.representative_point(), np.arange(1, len(ranked) + 1)
     columns = ["rank", "map", *_PATCH_COLUMNS[:-1], "lon", "lat", "geometry"]
-    if not parts:
-        return gpd.GeoDataFrame({name: [] for name in columns[:-1]}, geometry=[], crs=LISTED_CRS)
-    ranked = gpd.GeoDataFrame(pd.concat(parts, ignore_index=True), crs=LISTED_CRS)
-    ranked = ranked.sort_values(["confident_ha", "area_ha", "map"], ascending=[False, False, True], kind="stable")
-    ranked = ranked.head(len(ranked) if limit is None else limit).reset_index(drop=True)
-    inside = ranked.geometry.representative_point()
-    return ranked.assign(rank=np.arange(1, len(ranked) + 1), lon=inside.x, lat=inside.y)[columns]
+    return ranked.assign(rank=ranks, map=name, lon=inside.x, lat=inside.y)[columns]
 
 
 def holes_of(geometry: shapely.Geometry) -> shapely.Geometry:
@@ -202,8 +192,8 @@ def _patches(
             "confident_ha": confident[place] * grid.pixel_ha,
             "depth_m": np.where(np.isfinite(deepest[place]), deepest[place], np.nan),
         }
-        outlines = [shapely.geometry.shape(outline) for outline, _ in found]
-        parts.append(gpd.GeoDataFrame(columns, geometry=outlines, crs=grid.crs, columns=list(_PATCH_COLUMNS)))
+        patches = [shapely.geometry.shape(patch) for patch, _ in found]
+        parts.append(gpd.GeoDataFrame(columns, geometry=patches, crs=grid.crs, columns=list(_PATCH_COLUMNS)))
     return gpd.GeoDataFrame(pd.concat(parts, ignore_index=True), crs=grid.crs)
 
 
@@ -245,7 +235,7 @@ def boundary_distances(
     """
     from scipy import ndimage
 
-    ours, theirs = _outer(_mapped_outlines(mapped, grid)), _outer(perimeter)
+    ours, theirs = _outer(shapely.MultiPolygon(outlines(mapped, grid.transform))), _outer(perimeter)
     if not len(ours) or not len(theirs):
         return np.empty(0)
     known = ndimage.binary_erosion(answered, structure=np.ones((3, 3), dtype=bool))
@@ -257,13 +247,6 @@ def boundary_distances(
     if not all(map(len, both_ways)):
         return np.empty(0)
     return np.concatenate(both_ways) * grid.metres_per_unit
-
-
-def _mapped_outlines(mapped: NDArray[np.bool_], grid: Grid) -> shapely.MultiPolygon:
-    from rasterio.features import shapes
-
-    found = shapes(mapped.astype(np.uint8), mask=mapped, connectivity=4, transform=grid.transform)
-    return shapely.MultiPolygon([shapely.geometry.shape(geometry) for geometry, _ in found])
 
 
 def _outer(geometry: shapely.Geometry) -> NDArray[np.object_]:

@@ -76,10 +76,7 @@ def read_aoi(given: str) -> Aoi:
 def check_place(geometry: shapely.Geometry, origin: str) -> shapely.Geometry:
     """Check that a geometry in degrees is an area that one map can show.
 
-    It is in EPSG:4326; `origin` is what it comes from, for errors.
-
-    Returns:
-        The geometry, made valid, its polygons only.
+    It is in EPSG:4326; `origin` is what it comes from, for errors. Returned are its polygons alone, made valid.
 
     Raises:
         InputError: it is empty, no area, off the Earth, or crosses the antimeridian.

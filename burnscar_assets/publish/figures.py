@@ -12,7 +12,7 @@ from burnscar_assets.classes import BURNT, CLASS_NAMES
 from burnscar_assets.evaluation.frame_pixels import FramePixels, Reliability
 from burnscar_assets.evaluation.rules import MapRules
 from burnscar_assets.mapping.frame import Frame
-from burnscar_assets.mapping.grid import NO_ANSWER, grid_of
+from burnscar_assets.mapping.grid import grid_of
 from burnscar_assets.mapping.ground import OLD_SCAR, OTHER_BURN, SEEN
 from burnscar_assets.mapping.mosaic import Validity
 from burnscar_assets.mapping.severity import classify, phenology_offset, severity_ha
@@ -27,14 +27,8 @@ Codes = npt.NDArray[np.uint8]
 class Counts:
     """Pixels of a map, counted block by block.
 
-    Attributes:
-        inside: in the area that is mapped.
-        clear: of these, with an image that shows the ground.
-        burnt, unburnt: of these, with that answer.
-        seen: of these, on ground that the checkpoint was trained on.
-        other_burns: of these, burned otherwise in the season.
-        old_scars: of these, outside the perimeter, where something burned earlier.
-        old_scars_burnt: of these scars, called burnt.
+    Inside the area that is mapped; of these, clear by an image, and with an answer; and by the codes of ground, old
+    scars being outside the perimeter.
     """
 
     inside: int = 0
@@ -142,7 +136,7 @@ def agreement_figures(
     burned: Codes, probability: npt.NDArray[np.float32], frame: Frame, perimeter: shapely.Geometry
 ) -> dict[str, float | None]:
     """How a map agrees with an official perimeter (in the map's CRS), where it is judged: `NO_ANSWER` elsewhere."""
-    found = compare(burned, burned != NO_ANSWER, perimeter, frame.transform, frame.crs, probability=probability)
+    found = compare(burned, perimeter, frame.transform, frame.crs, probability=probability)
     return found.figures()
 
 

@@ -22,7 +22,7 @@ from burnscar_assets.mapping.grid import NO_ANSWER
 from burnscar_assets.mapping.ground import REFUSED_SCAR, WITHOUT_ANSWER, Ground
 from burnscar_assets.mapping.mosaic import NO_SCENE, Validity
 from burnscar_assets.mapping.scenes import ImageFacts, SceneFacts
-from burnscar_assets.mapping.severity import classify, dnbr, severity_ha
+from burnscar_assets.mapping.severity import classify, severity_ha
 from burnscar_assets.mapping.spec import MAP_FILE, MapSpec, MapTask
 from burnscar_assets.models.manifest import CheckpointManifest
 from burnscar_assets.publish import rasters
@@ -42,6 +42,7 @@ from burnscar_assets.publish.polygons import polygons_by_blocks, write_polygons
 from burnscar_assets.publish.rasters import BlockStore, MadeBlock, Raster, RasterWriter, empty_block
 from burnscar_assets.publish.reference import MapSample, SampledMap
 from burnscar_assets.publish.stac import ITEM_FILE, map_item
+from burnscar_assets.sensors.indices import dnbr, nbr
 from burnscar_assets.storage.atomic import atomic_folder, read_json, storage_errors, write_json
 from burnscar_assets.storage.hashing import hash_file, hash_json
 
@@ -90,7 +91,7 @@ class MapInputs:
         known = [
             self.rates if isinstance(self.rates, str) else self.rates.identity,
             None if self.sample is None else self.sample.digest,
-            None if self.ground is None else [part.wkb_hex for part in _known_parts(self.ground)],
+            None if (of := self.ground) is None else [part.wkb_hex for part in (of.seen, of.other_burns, of.old_scars)],
             None if self.judged is None else hashlib.sha256(np.packbits(self.judged).tobytes()).hexdigest(),
         ]
         place = [self.frame.epsg, self.frame.resolution_m, self.frame.box.bounds, [box.bounds for box in self.boxes]]
@@ -357,13 +358,9 @@ class _Writer:
 
 def _change(block: MadeBlock) -> npt.NDArray[np.float32]:
     """Change of NBR where both images show the ground, else NaN."""
-    change = dnbr(block.before[_NIR], block.before[_SWIR], block.after[_NIR], block.after[_SWIR])
+    change = dnbr(*(nbr(image[_NIR], image[_SWIR]) for image in (block.before, block.after)))
     clear = block.before_clear & (block.validity == Validity.VALID)
     return np.where(clear, change, np.float32(np.nan))
-
-
-def _known_parts(ground: Ground) -> tuple[shapely.Geometry, ...]:
-    return ground.seen, ground.other_burns, ground.old_scars
 
 
 def _described(scene: SceneFacts) -> dict[str, str]:

@@ -18,6 +18,7 @@ from rasterio.transform import from_gcps
 
 from burnscar_assets.crs import usable_crs
 from burnscar_assets.errors import InputError
+from burnscar_assets.mapping.frame import outlines
 from burnscar_assets.mapping.grid import Grid
 from burnscar_assets.publish.aoi import polygons_of
 from burnscar_assets.publish.image_files import (
@@ -217,8 +218,6 @@ def _perimeter_vectors(path: Path) -> gpd.GeoDataFrame:
 
 
 def _perimeter_raster(path: Path) -> gpd.GeoDataFrame:
-    from rasterio.features import shapes
-
     with opened_raster(path) as source:
         place = place_of(source, path)
         pixels, data = read_pixels(source, PixelFacts.of(source, used=(1,)))
@@ -226,9 +225,7 @@ def _perimeter_raster(path: Path) -> gpd.GeoDataFrame:
         raise InputError(f"{path} is an image, no mask of a perimeter: give one that is 0 outside and 1 inside")
     inside = (pixels[0] != 0) & data[0]
     transform = from_gcps(place.gcps) if place.gcps else place.transform
-    found = shapes(inside.astype(np.uint8), mask=inside, transform=transform)
-    together = shapely.union_all([shapely.geometry.shape(outline) for outline, _ in found])
-    return gpd.GeoDataFrame(geometry=[together], crs=place.crs)
+    return gpd.GeoDataFrame(geometry=[shapely.union_all(outlines(inside, transform))], crs=place.crs)
 
 
 def measured(image: OpenImage, numbers: Numbers, offset: float | None, option: str) -> Measured:

@@ -145,7 +145,7 @@ def map_images(
     polygons = burned_polygons(burned, None, grid.transform, grid.crs)
     inside = None if perimeter is None else _inside(perimeter, burned, grid)
     classes, hectares, offset = (None,) * 3 if change is None else _severity(change, burned == 1, inside, grid)
-    agreement = None if perimeter is None else compare(burned, burned != NO_ANSWER, perimeter, grid.transform, grid.crs)
+    agreement = None if perimeter is None else compare(burned, perimeter, grid.transform, grid.crs)
     every = (*images.notes, *notes, *_unanswered(agreement), *_notes(images, cut, of_change, inside, offset))
     return IndexMap(
         grid, "dnbr" if of_change else "nbr", index, cut, burned, polygons, classes, hectares, offset,
@@ -257,7 +257,7 @@ def write_index_map(found: IndexMap, folder: Path, title: str) -> dict[str, Any]
     perimeter = None if found.perimeter is None else gpd.GeoSeries([found.perimeter], crs=found.grid.crs)
     write_polygons(found.polygons, folder, perimeter=perimeter, simulated=found.simulated)
     if found.agreement is not None:
-        ranked = rank_disagreements({title: found.agreement}, REVIEWED).assign(simulated=found.simulated)
+        ranked = rank_disagreements(found.agreement, title, REVIEWED).assign(simulated=found.simulated)
         with atomic_file(folder / DISAGREEMENTS_FILE) as temporary:
             temporary.write_text(ranked.to_json(drop_id=True) + "\n", encoding="utf-8")
     with atomic_file(folder / PICTURE_FILE) as temporary:

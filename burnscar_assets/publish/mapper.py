@@ -40,6 +40,8 @@ from burnscar_assets.publish.reference import Reference, read_reference
 from burnscar_assets.storage.atomic import storage_errors
 from burnscar_assets.storage.changes import replace_table
 from burnscar_assets.storage.contracts import BURNED_AREA_MAPS
+from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets.storage.tables import Table
 
 TRIAL_WINDOWS: Final = 64
 Scenes = Mapping[str, FireScene]
@@ -80,19 +82,13 @@ def make_maps(spec: MapSpec, progress: Progress = silent) -> tuple[MapSummary, l
     made_by = [(one, found) for member in spec.members for one, found in _mapped(member, progress)]
     outcomes = [found for _, found in made_by]
     if spec.fire_year is not None:
-        footprints = gpd.GeoSeries([found.frame.footprint for found in outcomes], crs=GEOGRAPHIC_CRS)
-        rows = gpd.GeoDataFrame(
-            [map_row(spec, *made) for made in made_by] or None, geometry=footprints, crs=GEOGRAPHIC_CRS
-        )
-        table = BURNED_AREA_MAPS.conform(rows) if outcomes else BURNED_AREA_MAPS.empty()
         if spec.pages is not None:
             remove_others(spec.pages, [found.task.name for found in outcomes if found.record])
-        replace_table(root, BURNED_AREA_MAPS, table, spec.fire_year)
+        write_map_table(root, BURNED_AREA_MAPS, spec.fire_year, [map_row(spec, *made) for made in made_by], outcomes)
     maps = sum(found.record is not None for found in outcomes)
     made = sum(found.record is not None and found.made for found in outcomes)
     index = None
     if spec.pages is not None:
-        spec.pages.mkdir(parents=True, exist_ok=True)
         unmapped = [Unmapped(found.task.title, found.reason) for found in outcomes if found.record is None]
         of_fires = spec.fire_year is not None or any(task.fire_id is not None for task in spec.tasks)
         index = write_pages(
@@ -290,6 +286,17 @@ def map_row(spec: MapSpec, manifest: CheckpointManifest, found: MapOutcome) -> d
         "simulated": spec.simulated or task.simulated_perimeter,
         "inputs_hash": record.get("inputs_sha256", ""),
     }
+
+
+def write_map_table(
+    root: DataRoot, contract: Table, year: int, rows: Sequence[dict[str, Any]], outcomes: Sequence[MapOutcome]
+) -> None:
+    """Replace the table of a year's maps by rows, whose geometry is what each map covers."""
+    table = contract.empty()
+    if rows:
+        footprints = [found.frame.footprint for found in outcomes]
+        table = contract.conform(gpd.GeoDataFrame(rows, geometry=footprints, crs=GEOGRAPHIC_CRS))
+    replace_table(root, contract, table, year)
 
 
 def remove_others(folder: Path, names: Collection[str]) -> None:

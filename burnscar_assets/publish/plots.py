@@ -38,7 +38,8 @@ def plot_maps(maps: pd.DataFrame, *, title: str, simulated: bool) -> "Figure":
     """Burned area with its interval, and agreement with the perimeter, of the largest fires."""
     from matplotlib.figure import Figure
 
-    shown = maps[maps["complete"].fillna(False).astype(bool)].nlargest(MOST, "mapped_ha").iloc[::-1]
+    complete = maps["complete"].fillna(False).astype(bool)
+    shown = maps[complete].nlargest(MOST, "mapped_ha").iloc[::-1]
     figure = Figure(figsize=(9, 1.6 + 0.35 * max(len(shown), 2)), layout="constrained")
     areas, agreement = figure.subplots(1, 2, sharey=True)
     places = np.arange(len(shown))
@@ -52,13 +53,10 @@ def plot_maps(maps: pd.DataFrame, *, title: str, simulated: bool) -> "Figure":
     agreement.set(xlabel="IoU with the perimeter", xlim=(0, 1))
     if len(shown):
         areas.legend(frameon=False, fontsize="small")
-    without = len(maps) - int(maps["complete"].fillna(False).astype(bool).sum())
-    figure.suptitle(
-        f"{as_drawn(title)}: {len(maps) - without} maps" + (f", {without} fires without imagery" if without else "")
-    )
-    if simulated:
-        figure.text(0.99, 0.01, "SIMULATED imagery", ha="right", color=NOTE)
-    return figure
+    without = len(maps) - int(complete.sum())
+    lacking = f", {without} fires without imagery" if without else ""
+    figure.suptitle(f"{as_drawn(title)}: {len(maps) - without} maps{lacking}")
+    return _marked(figure, simulated)
 
 
 def plot_scenes(scenes: Sequence[FireScene], sensor: Sensor, *, title: str, simulated: bool) -> "Figure":
@@ -80,9 +78,7 @@ def plot_scenes(scenes: Sequence[FireScene], sensor: Sensor, *, title: str, simu
             above.contour(burnt, levels=[0.5], colors="w", linewidths=0.6)
         above.set_title(f"{scene.split}, {'no fire' if scene.fire_id is None else 'fire'}", fontsize=8)
     figure.suptitle(f"{as_drawn(title)}: {len(scenes)} frames, after above before", fontsize=10)
-    if simulated:
-        figure.text(0.99, 0.01, "SIMULATED imagery", ha="right", color=NOTE)
-    return figure
+    return _marked(figure, simulated)
 
 
 def plot_doubts(doubts: pd.DataFrame, *, title: str, simulated: bool) -> "Figure":
@@ -98,6 +94,10 @@ def plot_doubts(doubts: pd.DataFrame, *, title: str, simulated: bool) -> "Figure
         axes.annotate(as_drawn(str(row.name)), (row.changed_inside, row.changed_beside), fontsize=7)
     axes.set(xlabel="changed within the perimeter", ylabel="changed beside it", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     figure.suptitle(f"{as_drawn(title)}: {int(listed.sum())} of {len(doubts)} fires to look at", fontsize=10)
+    return _marked(figure, simulated)
+
+
+def _marked(figure: "Figure", simulated: bool) -> "Figure":
     if simulated:
         figure.text(0.99, 0.01, "SIMULATED imagery", ha="right", color=NOTE)
     return figure
@@ -131,12 +131,8 @@ def plot_index_map(found: "IndexMap", title: str) -> "Figure":
     figure.suptitle(as_drawn(f"{title} (simulated imagery)" if found.simulated else title))
     for draw, axes in zip(panels, figure.subplots(1, len(panels), squeeze=False)[0], strict=True):
         draw(axes, found)
-        axes.set_xticks([])
-        axes.set_yticks([])
-        axes.set(xlabel="", ylabel="")
         west, east, south, north = _edges_of(found.grid, found.burned.shape)
-        axes.set_xlim(west, east)
-        axes.set_ylim(south, north)
+        axes.set(xticks=[], yticks=[], xlabel="", ylabel="", xlim=(west, east), ylim=(south, north))
         _scale_bar(axes, found)
     return figure
 
@@ -197,10 +193,5 @@ def _show(axes: "Axes", found: "IndexMap", pixels: NDArray[np.generic], **how: A
 
 def _edges_of(grid: Grid, shape: tuple[int, ...]) -> tuple[float, float, float, float]:
     """West, east, south and north edges of a raster, in units of its CRS."""
-    transform = grid.transform
-    return (
-        transform.c,
-        transform.c + shape[1] * transform.a,
-        transform.f + shape[0] * transform.e,
-        transform.f,
-    )
+    place = grid.transform
+    return place.c, place.c + shape[1] * place.a, place.f + shape[0] * place.e, place.f

@@ -25,6 +25,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from shapely.geometry import shape
 
+from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.errors import InputError
 from burnscar_assets.mapping.frame import Box, Frame, around, transform_of
 from burnscar_assets.mapping.grid import MIN_AREA_HA, MIN_HOLE_HA, NO_ANSWER, Grid, check_raster, grid_of
@@ -40,7 +41,6 @@ BURNED_LAYER: Final = "burned"
 PERIMETER_LAYER: Final = "perimeter"
 POLYGONS_STEM: Final = "burned_area"
 POLYGON_ENDINGS: Final = ("gpkg", "parquet", "geojson")
-GEOJSON_CRS: Final = "EPSG:4326"
 _DATE: Final = "2000-01-01T00:00:00Z"
 """GeoPackages carry a time of writing; a fixed one makes the same content the same file."""
 
@@ -114,9 +114,6 @@ def sieve(burned: NDArray[np.uint8], pixel_ha: float, *, min_area_ha: float, min
     Small patches go first, then small islands that burnt ground encloses wholly. An island at the raster's edge or
     beside unknown ground has no known size, and stays. The raster is (height, width) 0 unburnt, 1 burnt, 255 not known,
     which stays.
-
-    Returns:
-        A raster of the same shape; 255 is where it was.
     """
     from scipy import ndimage
 
@@ -358,7 +355,7 @@ def write_polygons(
     with _whole(parquet) as path:
         burned.to_parquet(path, index=False, write_covering_bbox=True)
     with _whole(geojson) as path:
-        burned.to_crs(GEOJSON_CRS).to_file(path, driver="GeoJSON", RFC7946="YES")
+        burned.to_crs(GEOGRAPHIC_CRS).to_file(path, driver="GeoJSON", RFC7946="YES")
     return [geopackage, parquet, geojson]
 
 

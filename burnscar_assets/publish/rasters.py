@@ -49,32 +49,14 @@ class Raster:
 
 
 PROBABILITY: Final = Raster("probability", "float32", -1, "Probability of burnt, 0–1", overview="average")
-
-
 BURNED: Final = Raster("burned", "uint8", 255, "0 unburnt, 1 burnt, 255 no answer", overview="mode")
-
-
 ACQUIRED: Final = Raster("acquired", "uint16", 0, "Days from 1970-01-01 to the pixel's image")
-
-
 VALIDITY: Final = Raster("validity", "uint8", None, "0 valid, 1 cloud or its shadow, 2 no data", overview="mode")
-
-
 AFTER: Final = Raster("after", "uint16", 0, "Digital numbers after the fire", ("swir2", "nir", "red"), "average")
-
-
 BEFORE: Final = Raster("before", "uint16", 0, "Digital numbers before the fire", AFTER.bands, "average")
-
-
 """Their bands are named by what they show; in a file, as the sensor calls them."""
-
-
 DNBR: Final = Raster("dnbr", "float32", -9999, "NBR before minus NBR after the fire", overview="average")
-
-
 SEVERITY: Final = Raster("severity", "uint8", 0, "Class of burn severity by dNBR, 0 no data", overview="mode")
-
-
 GROUND: Final = Raster(
     "ground",
     "uint8",
@@ -110,14 +92,13 @@ class RasterWriter:
         rows, columns = box.slices_in(self._frame.box)
         sink.write(planes.astype(raster.dtype, copy=False), window=Window.from_slices(rows, columns))
 
-    def finish(self, target: Path) -> list[str]:
-        """Make the files cloud-optimized in a folder; returns their names."""
+    def finish(self, target: Path) -> None:
+        """Make the files cloud-optimized in a folder."""
         with raster_errors(target):
             for raster in self._rasters.values():
                 plain = self._folder / raster.file
                 rasterio.shutil.copy(plain, target / raster.file, **COG, overview_resampling=raster.overview)
                 plain.unlink()
-        return [raster.file for raster in self._rasters.values()]
 
     def _new(self, raster: Raster) -> DatasetWriter:
         height, width = self._frame.shape

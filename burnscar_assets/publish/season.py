@@ -8,7 +8,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import geopandas as gpd
 import pandas as pd
 from pydantic import Field
 
@@ -20,13 +19,11 @@ from burnscar_assets.mapping.spec import MapSpec
 from burnscar_assets.models.manifest import MANIFEST_FILE
 from burnscar_assets.process import Report, run_stage, step_reports
 from burnscar_assets.progress import Progress, silent
-from burnscar_assets.publish.mapper import MapSummary, make_maps, map_row, remove_others
+from burnscar_assets.publish.mapper import MapSummary, make_maps, map_row, remove_others, write_map_table
 from burnscar_assets.publish.pages.site import write_pages
 from burnscar_assets.publish.plan import common_of, home_of, reference_of
 from burnscar_assets.settings import Settings
 from burnscar_assets.sources.load import load_source
-from burnscar_assets.storage.atomic import storage_errors
-from burnscar_assets.storage.changes import replace_table
 from burnscar_assets.storage.contracts import IN_SEASON_MAPS, IN_SEASON_PERIMETERS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table
@@ -85,17 +82,13 @@ def make_season_maps(spec: SeasonSpec, progress: Progress = silent) -> MapSummar
     root = spec.data_root
     remove_others(spec.pages, [task.name for task in spec.tasks])
     if not spec.tasks:
-        replace_table(root, IN_SEASON_MAPS, IN_SEASON_MAPS.empty(), spec.season)
-        with storage_errors(spec.pages):
-            spec.pages.mkdir(parents=True, exist_ok=True)
+        write_map_table(root, IN_SEASON_MAPS, spec.season, [], [])
         index = write_pages(spec.pages, title=spec.title, simulated=spec.simulated, unmapped=())
         return MapSummary(0, 0, 0, index)
     summary, outcomes = make_maps(spec, progress)
     manifest = champion_manifest(root, spec.checkpoint_year)
     rows = [map_row(spec, manifest, found) | {"fire_year": spec.season} for found in outcomes]
-    footprints = gpd.GeoSeries([found.frame.footprint for found in outcomes], crs=GEOGRAPHIC_CRS)
-    table = gpd.GeoDataFrame(rows, geometry=footprints, crs=GEOGRAPHIC_CRS)
-    replace_table(root, IN_SEASON_MAPS, IN_SEASON_MAPS.conform(table), spec.season)
+    write_map_table(root, IN_SEASON_MAPS, spec.season, rows, outcomes)
     return summary
 
 

@@ -38,10 +38,7 @@ def fire_clusters(perimeters: gpd.GeoDataFrame, settings: SamplingSettings) -> p
 def cluster_splits(perimeters: gpd.GeoDataFrame, clusters: pd.Series, split_map: SplitMap) -> pd.Series:
     """The one split of every cluster: that of the ground with the largest share of its perimeters' area.
 
-    Equal shares, to a square metre, go to train before val before test.
-
-    Returns:
-        Split name by cluster_id.
+    Equal shares, to a square metre, go to train before val before test. By cluster_id.
     """
     fires = perimeters.sort_values("fire_id", kind="stable")
     areas = _area_by_split(fires.geometry.to_numpy(), split_map)

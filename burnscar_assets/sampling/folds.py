@@ -55,8 +55,7 @@ def fire_grounds(
 def deal_folds(grounds: gpd.GeoDataFrame, settings: SplitSettings) -> gpd.GeoDataFrame:
     """Deal fires into folds.
 
-    Returns:
-        Contract FOLDS, by fire year and fire.
+    Returns contract FOLDS, by fire year and fire.
 
     Raises:
         InputError: there are fewer groups of connected fires than folds.

@@ -20,10 +20,8 @@ def load_land(path: Path | None, fire_year: int | None = None, *, may_be_empty: 
     """Read a layer of polygons: the land, or confusers.
 
     Without a path it is the coarse outline of the region. Polygons whose list of fire years lacks `fire_year` are left
-    out; a layer that has such lists may then be empty, if `may_be_empty`.
-
-    Returns:
-        Its valid, non-empty polygons in the region's CRS; other columns are left out.
+    out; a layer that has such lists may then be empty, if `may_be_empty`. Its polygons are valid, not empty and in the
+    region's CRS.
 
     Raises:
         InputError: there is no such file, it can't be read, has no coordinate system, or holds no polygon.

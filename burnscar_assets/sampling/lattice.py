@@ -15,12 +15,11 @@ import numpy.typing as npt
 import pyproj
 import shapely
 
+from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.storage.tables import table_crs
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
-
-GEOGRAPHIC_CRS = "EPSG:4326"
 
 NORTHERN_EPSG: Final = 32600
 SOUTHERN_EPSG: Final = 32700

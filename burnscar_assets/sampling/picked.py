@@ -1,6 +1,6 @@
 """The windows of one stratum: those drawn, those picked, and what was lost, as plain arrays."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Self
 
 import numpy as np
@@ -16,6 +16,9 @@ Ints = npt.NDArray[np.int64]
 
 REJECTED_FOR: Final = (accounts.COULD_STILL_SHOW, accounts.OTHER_GROUND)
 """Why a drawn window can't be used, in the order in which `rejected` counts them."""
+
+_OF_PICKS: Final = ("fire", "cells", "rank")
+_OF_DRAWN: Final = ("drawn_fire", "drawn_cells", "drawn_x_m", "drawn_y_m", "drawn_shows")
 
 
 @dataclass(frozen=True)
@@ -70,46 +73,31 @@ class PickedStratum:
         """What belongs to the chosen of other fires, by their numbers."""
         new_number = np.full(len(self.wanted), -1, dtype=np.int64)
         new_number[old_number[chosen]] = np.flatnonzero(chosen)
-        wanted, rejected = np.zeros(len(chosen), dtype=np.int64), np.zeros((len(chosen), len(REJECTED_FOR)), np.int64)
-        wanted[chosen], rejected[chosen] = self.wanted[old_number[chosen]], self.rejected[old_number[chosen]]
+        none = self.empty(len(chosen))
+        for kept, mine in ((none.wanted, self.wanted), (none.rejected, self.rejected)):
+            kept[chosen] = mine[old_number[chosen]]
         fire, drawn_fire = new_number[self.fire], new_number[self.drawn_fire]
         picks, drawn = np.flatnonzero(fire >= 0), drawn_fire >= 0
         picks = picks[np.argsort(fire[picks], kind="stable")]
-        losses = Losses()
         for number, stratum, reason, points in self.losses:
             if new_number[number] >= 0:
-                losses.add(int(new_number[number]), stratum, reason, points)
-        return type(self)(
-            wanted=wanted,
-            rejected=rejected,
-            fire=fire[picks],
-            cells=self.cells[picks],
-            rank=self.rank[picks],
-            drawn_fire=drawn_fire[drawn].astype(np.int32),
-            drawn_cells=self.drawn_cells[drawn],
-            drawn_x_m=self.drawn_x_m[drawn],
-            drawn_y_m=self.drawn_y_m[drawn],
-            drawn_shows=self.drawn_shows[drawn],
-            losses=losses,
-        )
+                none.losses.add(int(new_number[number]), stratum, reason, points)
+        now = {name: getattr(self, name)[picks] for name in _OF_PICKS} | {"fire": fire[picks]}
+        now |= {name: getattr(self, name)[drawn] for name in _OF_DRAWN}
+        return replace(none, **now | {"drawn_fire": drawn_fire[drawn].astype(np.int32)})
 
     def joined(self, other: "PickedStratum") -> Self:
         """This, and what belongs to other ones of the same fires, fire by fire."""
-        fire = np.concatenate([self.fire, other.fire])
-        order = np.argsort(fire, kind="stable")
+        both = {
+            name: np.concatenate([getattr(one, name) for one in (self, other)]) for name in (*_OF_PICKS, *_OF_DRAWN)
+        }
+        order = np.argsort(both["fire"], kind="stable")
         losses = Losses()
         losses.update(self.losses)
         losses.update(other.losses)
         return type(self)(
             wanted=self.wanted + other.wanted,
             rejected=self.rejected + other.rejected,
-            fire=fire[order],
-            cells=np.concatenate([self.cells, other.cells])[order],
-            rank=np.concatenate([self.rank, other.rank])[order],
-            drawn_fire=np.concatenate([self.drawn_fire, other.drawn_fire]),
-            drawn_cells=np.concatenate([self.drawn_cells, other.drawn_cells]),
-            drawn_x_m=np.concatenate([self.drawn_x_m, other.drawn_x_m]),
-            drawn_y_m=np.concatenate([self.drawn_y_m, other.drawn_y_m]),
-            drawn_shows=np.concatenate([self.drawn_shows, other.drawn_shows]),
             losses=losses,
+            **both | {name: both[name][order] for name in _OF_PICKS},
         )

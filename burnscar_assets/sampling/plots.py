@@ -32,8 +32,7 @@ def plot_points(
 ) -> "Figure":
     """Draw points on a map, and beside it how many there are.
 
-    Returns:
-        A figure of about 7 × 5 inches; as PNG at its own resolution below 100 KB.
+    About 7 × 5 inches; as PNG at its own resolution below 100 KB.
     """
     from matplotlib.figure import Figure
 
@@ -60,12 +59,7 @@ def plot_folds(folds: gpd.GeoDataFrame, *, title: str, simulated: bool) -> "Figu
         mine.boundary.plot(ax=axes, color=color, aspect=None, linewidth=0.8)
         centres = mine.geometry.centroid
         axes.scatter(centres.x, centres.y, s=9, color=color, label=f"{fold}: {len(mine)} fires")
-    axes.set_aspect("equal")
-    axes.set(xlabel=f"{table_crs()}, km", ylabel="")
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(lambda value, _: f"{value / _KILOMETRE_M:.0f}")
-    axes.tick_params(labelsize=7)
-    axes.legend(fontsize=6, loc="upper right", frameon=False)
+    _finish_map(axes)
     return figure
 
 
@@ -87,12 +81,17 @@ def _draw_map(axes: "Axes", points: gpd.GeoDataFrame, perimeters: gpd.GeoDataFra
             linewidth=0.5,
             label=f"{category}, {split}: {len(group)}",
         )
+    _finish_map(axes)
+
+
+def _finish_map(axes: "Axes") -> None:
+    """Coordinates in kilometres, and a legend of what was drawn, if anything was."""
     axes.set_aspect("equal")
     axes.set(xlabel=f"{table_crs()}, km", ylabel="")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(lambda value, _: f"{value / _KILOMETRE_M:.0f}")
     axes.tick_params(labelsize=7)
-    if len(points):
+    if axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize=6, loc="upper right", frameon=False)
 
 

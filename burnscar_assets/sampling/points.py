@@ -18,6 +18,7 @@ import pandas as pd
 import shapely
 
 from burnscar_assets.classes import BURNT, CLASS_NAMES, UNBURNT, Stratum
+from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.errors import SettingsError
 from burnscar_assets.sampling import accounts, strata
 from burnscar_assets.sampling.accounts import Losses, cells_of
@@ -25,7 +26,6 @@ from burnscar_assets.sampling.burnt import burnt_points_wanted
 from burnscar_assets.sampling.frame import SamplingFrame
 from burnscar_assets.sampling.ground import Pieces, Shapes
 from burnscar_assets.sampling.land import load_land
-from burnscar_assets.sampling.lattice import GEOGRAPHIC_CRS
 from burnscar_assets.sampling.negatives import drop_too_close, unburnt_wanted
 from burnscar_assets.sampling.picked import REJECTED_FOR
 from burnscar_assets.sampling.reuse import Inputs, Memory, Resampling
@@ -45,18 +45,8 @@ _OF_A_FIRE = (Stratum.BURNT, Stratum.RING, Stratum.GRANULE, Stratum.EDGE)
 class SampleSummary:
     """What sampling did.
 
-    Attributes:
-        fire_year: the year.
-        fires: fires of the year.
-        fires_selected: fires that were to be sampled.
-        fires_sampled: fires with at least one burnt point.
-        clusters: clusters that the sampled fires form.
-        points: all points.
-        unburnt_per_burnt: unburnt points for each burnt one; empty without burnt ones.
-        points_by_stratum, points_by_split, burnt_by_split: points by what they are and are used for.
-        lost_by_reason: points wanted and not had, by reason.
-        burnt_cells_on_other_ground: cells inside fires that can't be used, as their ground is of another split.
-        rejected_draws: windows drawn for negatives that could not be used, by reason.
+    Burnt cells on other ground are inside fires and of another split; rejected draws are windows drawn for negatives
+    that could not be used, by reason.
     """
 
     fire_year: int

@@ -28,11 +28,9 @@ rule, only comes when no other fire is left."""
 def select_fires(perimeters: gpd.GeoDataFrame, settings: SamplingSettings) -> gpd.GeoDataFrame:
     """The fires to sample: at most `max_fires_per_year`, spread over splits and sizes.
 
-    Validation and test get their share of ground, rounded up (3 test and 2 validation of 12 by default),
-    as far as the year has such fires; training and then the others fill what is left.
-
-    Returns:
-        The selected rows, ordered by fire_id; all of them if the number isn't limited.
+    Validation and test get their share of ground, rounded up (3 test and 2 validation of 12 by default), as far as the
+    year has such fires; training and then the others fill what is left. Ordered by fire_id; all of them if the number
+    isn't limited.
     """
     fires = perimeters.sort_values("fire_id", kind="stable").reset_index(drop=True)
     limit = settings.max_fires_per_year

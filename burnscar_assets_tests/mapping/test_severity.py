@@ -7,13 +7,8 @@ from hypothesis.extra.numpy import arrays
 
 from burnscar_assets.errors import InputError
 from burnscar_assets.mapping.grid import grid_of
-from burnscar_assets.mapping.severity import (
-    SEVERITY_CLASSES,
-    classify,
-    dnbr,
-    phenology_offset,
-    severity_ha,
-)
+from burnscar_assets.mapping.severity import SEVERITY_CLASSES, classify, phenology_offset, severity_ha
+from burnscar_assets.sensors.indices import dnbr, nbr
 
 GRID = grid_of(Affine(20, 0, 500_000, 0, -20, 4_000_000), "EPSG:32611")
 
@@ -37,9 +32,9 @@ def test_every_pixel_with_data_has_a_class_and_hectares_add_up(change: np.ndarra
 
 def test_dnbr_needs_no_scale_but_data_in_all_bands() -> None:
     before, after = np.array([[4000, 4000, 0]]), np.array([[1000, 1000, 1000]])
-    change = dnbr(before, after, after, before)
+    change = dnbr(nbr(before, after), nbr(after, before))
     np.testing.assert_allclose(change, [[1.2, 1.2, np.nan]])
-    np.testing.assert_allclose(dnbr(before * 3, after * 3, after, before), change)
+    np.testing.assert_allclose(dnbr(nbr(before * 3, after * 3), nbr(after, before)), change)
 
 
 @given(st.floats(-0.3, 0.3), st.integers(0, 2**32 - 1))

@@ -31,10 +31,8 @@ def write_doubts(
 ) -> Path:
     """Write the page of the listed fires with its pictures; those of fires that aren't listed any more go.
 
-    Of fires without a doubt the number alone is told. Scenes are the frames of these fires.
-
-    Returns:
-        The folder's `index.html`.
+    Of fires without a doubt the number alone is told. Scenes are the frames of these fires. Returns the folder's
+    `index.html`.
 
     Raises:
         MissingDataError: an image is gone.

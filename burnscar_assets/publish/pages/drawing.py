@@ -21,14 +21,13 @@ from pyogrio.errors import DataLayerError, DataSourceError
 from pyproj import CRS
 from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
-from rasterio.features import shapes
 from rasterio.transform import Affine
 from shapely import get_coordinates, get_parts
 from shapely.affinity import affine_transform
-from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
 from burnscar_assets.errors import InputError
+from burnscar_assets.mapping.frame import outlines
 from burnscar_assets.mapping.grid import NO_ANSWER
 from burnscar_assets.mapping.mosaic import Validity
 from burnscar_assets.mapping.severity import SEVERITY_CLASSES
@@ -196,10 +195,8 @@ def gap_path(gaps: Pixels, grid: Grid) -> str:
     """
     rows, columns = gaps.shape
     to_grid = Affine.scale(grid.width / columns, grid.height / rows)
-    mask = gaps.astype(np.uint8)
-    found = [shape(part) for part, _ in shapes(mask, mask == 1, transform=to_grid)]
     least = LEAST_GAP_PX * to_grid.a * to_grid.e
-    return "".join(svg_path(part) for part in found if part.area >= least)
+    return "".join(svg_path(part) for part in outlines(gaps, to_grid) if part.area >= least)
 
 
 def _ring(ring: shapely.LinearRing) -> str:
@@ -241,9 +238,8 @@ def find_disagreements(
     """
     rows, columns = burned.shape
     transform = grid.transform @ Affine.scale(grid.width / columns, grid.height / rows)
-    known = burned != NO_ANSWER
-    found = compare(burned, known, perimeter, transform, grid.crs, probability=probability)
-    ranked = rank_disagreements({"map": found}, MOST_PLACES)
+    found = compare(burned, perimeter, transform, grid.crs, probability=probability)
+    ranked = rank_disagreements(found, "map", MOST_PLACES)
     places = [to_pixels(place, grid.transform) for place in ranked.geometry.to_crs(grid.crs)]
     return tuple(_place(row, place, grid) for row, place in zip(ranked.to_dict("records"), places, strict=True))
 

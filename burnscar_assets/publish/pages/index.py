@@ -158,6 +158,7 @@ def locator(marks: Sequence[Mark]) -> Markup:
         min(mark.x for mark in marks), min(mark.y for mark in marks),
         max(mark.x for mark in marks), max(mark.y for mark in marks),
     ).buffer(20_000)  # fmt: skip
+    ordered = sorted(marks, key=lambda mark: (-mark.area_ha, mark.name, mark.href))
     region = working_region()
     land = region.drawn
     here = any(part.intersects(around) for part in land)
@@ -172,12 +173,8 @@ def locator(marks: Sequence[Mark]) -> Markup:
         label=f"{region.title} with the maps marked" if here else "Where the maps lie to each other",
         land=["M" + "L".join(f"{x - left:.0f},{top - y:.0f}" for x, y in part.exterior.coords) + "Z"
               for part in (land if here else [])],
-        marks=[_circle(mark, left, top, side, max(mark.area_ha for mark in marks)) for mark in _largest_first(marks)],
+        marks=[_circle(mark, left, top, side, ordered[0].area_ha) for mark in ordered],
     )  # fmt: skip
-
-
-def _largest_first(marks: Sequence[Mark]) -> list[Mark]:
-    return sorted(marks, key=lambda mark: (-mark.area_ha, mark.name, mark.href))
 
 
 def _circle(mark: Mark, left: float, top: float, side: float, largest_ha: float) -> dict[str, Any]:

@@ -22,7 +22,6 @@ from burnscar_assets.publish.pages.drawing import (
 from burnscar_assets.publish.pages.records import Grid, MapRecord, ReadMap, Scene
 from burnscar_assets.publish.pages.templating import (
     day,
-    flat,
     hectares,
     known,
     metres,
@@ -256,7 +255,7 @@ def provenance(record: MapRecord, grid: Grid) -> list[dict[str, str | bool]]:
         ("Threshold", f"burnt from probability {ratio(record.threshold)}", False),
         ("Calibration", _calibration(record), False),
         ("Grid", f"{grid.crs.name}, {grid.pixel_m:g} m, {grid.width} × {grid.height} pixels", False),
-        *((f"Data version, {name}", flat(value), True) for name, value in sorted(record.data_versions.items())),
+        *((f"Data version, {name}", str(value), True) for name, value in sorted(record.data_versions.items())),
     ]
     return [{"label": label, "value": value, "code": code} for label, value, code in rows if value]
 

@@ -1,6 +1,6 @@
 """The pages of a folder of maps: one of each map, an index over them, and one over all folders beside it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -44,14 +44,13 @@ def write_pages(year_folder: Path, *, title: str, simulated: bool, unmapped: Seq
     Each map gets a QGIS project too, and folders get a STAC collection and a catalogue over them. What is as it should
     be is left untouched, so a second call writes nothing. Every sub-folder with a `map.json` is listed, a broken one
     with its reason. `unmapped` are fires that were to be mapped and have no usable image; by default, those that were
-    noted before.
-
-    Returns:
-        The folder's `index.html`.
+    noted before. Returns the folder's `index.html`.
 
     Raises:
         StorageError: a file can't be written.
     """
+    with storage_errors(year_folder):
+        year_folder.mkdir(parents=True, exist_ok=True)
     shown: list[ShownMap] = []
     broken: list[BrokenMap] = []
     for found in read_maps(year_folder):
@@ -69,9 +68,10 @@ def write_pages(year_folder: Path, *, title: str, simulated: bool, unmapped: Seq
         shown, broken, read_unmapped(year_folder), title=title, simulated=simulated, summed=is_fire_year(year_folder)
     )
     write_if_changed(index, page.encode())
-    says_so = simulated or any(item.read.record.simulated for item in shown)
-    write_collection(year_folder, [item.read.folder for item in shown], title=title, simulated=says_so)
-    _write_years(year_folder, [item.read for item in shown], len(broken), simulated=simulated)
+    folder = _folder(year_folder, [*(item.read for item in shown), *broken], simulated)
+    write_collection(year_folder, [a_map.folder for a_map in folder.maps], title=title, simulated=folder.simulated)
+    with storage_errors(year_folder), FileLock(year_folder.parent / _LOCK):  # other years may be written beside it
+        _write_index(year_folder.parent, folder)
     return index
 
 
@@ -97,18 +97,6 @@ def link_doubts(folder: Path) -> None:
         _write_index(folder)
 
 
-def _write_index(folder: Path) -> None:
-    """Write the index over all folders of maps; without any, there is none."""
-    if found := [_folder(path, *_read(path)) for path in sorted(_with_index(folder.iterdir()))]:
-        _write_years_page(folder, found)
-
-
-def _write_years_page(folder: Path, found: Sequence[MapFolder]) -> None:
-    doubts = f"{DOUBTS_FOLDER}/{PAGE_FILE}"
-    page = years_page(found, read_standings(folder), doubts if (folder / doubts).is_file() else "")
-    write_if_changed(folder / PAGE_FILE, page.encode())
-
-
 def _write_map(a_map: ReadMap, title: str, simulated: bool) -> ShownMap:
     drawing = drawing_of(a_map)
     write_if_changed(a_map.folder / PROJECT_FILE, qgis_project(a_map))
@@ -117,30 +105,19 @@ def _write_map(a_map: ReadMap, title: str, simulated: bool) -> ShownMap:
     return ShownMap(a_map, drawing)
 
 
-def _write_years(here: Path, maps: Sequence[ReadMap], broken: int, *, simulated: bool) -> None:
-    with storage_errors(here), FileLock(here.parent / _LOCK):  # other fire years may be written beside this one
-        folders = [
-            _folder(path, maps, broken, simulated) if path == here else _folder(path, *_read(path))
-            for path in _folders(here)
-        ]
-        _write_years_page(here.parent, folders)
+def _write_index(place: Path, mine: MapFolder | None = None) -> None:
+    """Write the index over all folders of maps, of which one may be known already; without any, there is none."""
+    there = {path for path in place.iterdir() if MAP_FOLDER.fullmatch(path.name) and (path / PAGE_FILE).is_file()}
+    folders = {path: _folder(path, list(read_maps(path))) for path in there if mine is None or path != mine.path}
+    folders |= {} if mine is None else {mine.path: mine}
+    if folders:
+        doubts = f"{DOUBTS_FOLDER}/{PAGE_FILE}"
+        found = [folders[path] for path in sorted(folders)]
+        page = years_page(found, read_standings(place), doubts if (place / doubts).is_file() else "")
+        write_if_changed(place / PAGE_FILE, page.encode())
 
 
-def _folder(path: Path, maps: Sequence[ReadMap], broken: int, simulated: bool = False) -> MapFolder:
+def _folder(path: Path, found: Sequence[ReadMap | BrokenMap], simulated: bool = False) -> MapFolder:
+    maps = tuple(item for item in found if isinstance(item, ReadMap))
     says_so = simulated or any(a_map.record.simulated for a_map in maps)
-    return MapFolder(path, totals(maps, broken, len(read_unmapped(path))), tuple(maps), says_so)
-
-
-def _read(path: Path) -> tuple[list[ReadMap], int]:
-    found = list(read_maps(path))
-    maps = [item for item in found if isinstance(item, ReadMap)]
-    return maps, len(found) - len(maps)
-
-
-def _folders(here: Path) -> list[Path]:
-    """Folders of maps beside this one that have an index, and this one, by name."""
-    return sorted({here, *_with_index(here.parent.iterdir() if here.parent.is_dir() else ())})
-
-
-def _with_index(paths: Iterable[Path]) -> list[Path]:
-    return [path for path in paths if MAP_FOLDER.fullmatch(path.name) and (path / PAGE_FILE).is_file()]
+    return MapFolder(path, totals(maps, len(found) - len(maps), len(read_unmapped(path))), maps, says_so)

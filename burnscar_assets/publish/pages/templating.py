@@ -78,11 +78,6 @@ def position(lon: float, lat: float) -> str:
     return f"{abs(lat):.4f}° {'N' if lat >= 0 else 'S'}, {abs(lon):.4f}° {'E' if lon >= 0 else 'W'}"
 
 
-def flat(value: Any) -> str:
-    """A value of the record as text."""
-    return value if isinstance(value, str) else str(value)
-
-
 def render(template: str, *, script: str | None = None, **content: Any) -> str:
     """A page from a template of this package.
 
