@@ -8,6 +8,7 @@ import json
 import re
 import warnings
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -53,8 +54,7 @@ def resolve_encoder(
         return chosen
     if settings.weights == RANDOM:
         return _random(chosen, published, root, warn)
-    folder = weights_folder(root, encoder.name) if settings.weights is None else root.resolve(settings.weights)
-    folder /= published.folder
+    folder = _local_folder(settings, encoder, published, root)
     if settings.weights is not None or (folder / published.weights_file).is_file():
         return _pretrained(chosen, published, settings, folder)
     try:
@@ -68,6 +68,46 @@ def resolve_encoder(
     return found.model_copy(update={"revision": (folder.parents[levels - 1] if levels else folder).name})
 
 
+def local_files(settings: ModelSettings, root: DataRoot) -> dict[str, str]:
+    """Hashes of an encoder's files in the folder of the settings or the person's own, by name; none of the hub's.
+
+    The file of the weights is taken to be of the hash that it must have, which training sees to; without one, its
+    content is read.
+
+    Raises:
+        SettingsError: there is no such encoder or variant.
+    """
+    encoder = load_encoder(settings.encoder)
+    published = encoder.published(settings.variant)
+    if settings.weights == RANDOM:
+        return {}
+    folder = _local_folder(settings, encoder, published, root)
+    there = [folder / name for name in weight_files(encoder, published) if (folder / name).is_file()]
+    pinned = {published.weights_file: _expected_hash(settings, published)}
+    return {path.name: pinned.get(path.name) or _hash_of(path, *_state(path)) for path in there}
+
+
+def _local_folder(settings: ModelSettings, encoder: Encoder, published: Variant, root: DataRoot) -> Path:
+    own = weights_folder(root, encoder.name) if settings.weights is None else root.resolve(settings.weights)
+    return own / published.folder
+
+
+def _expected_hash(settings: ModelSettings, published: Variant) -> str | None:
+    """The SHA-256 that the file of the weights must have, if anybody says."""
+    return settings.sha256 or (published.sha256 if settings.revision is None else None)
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """What changes with a file's content; the system sets the last of them, whatever a copy claims to be."""
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+@lru_cache
+def _hash_of(path: Path, *_state: int) -> str:
+    return hash_file(path)
+
+
 def weight_files(encoder: Encoder, published: Variant) -> list[str]:
     """Files of an encoder, as they lie within its folder."""
     return [name for name in (encoder.architecture_file, published.weights_file) if name is not None]
@@ -79,8 +119,7 @@ def _pretrained(chosen: ChosenEncoder, published: Variant, settings: ModelSettin
         if not (folder / name).is_file():
             files = " and ".join(weight_files(encoder, published))
             raise InputError(f"{folder} has no {name}: put {files} of {chosen.model_id} there (training.model.weights)")
-    expected = settings.sha256 or (published.sha256 if settings.revision is None else None)
-    sha256 = _checked_hash(folder / weights, expected)
+    sha256 = _checked_hash(folder / weights, _expected_hash(settings, published))
     if encoder.architecture_file is not None:
         _check_architecture(chosen, published, folder / encoder.architecture_file)
     return chosen.model_copy(update={"path": folder, "sha256": sha256})

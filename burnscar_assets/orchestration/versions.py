@@ -9,15 +9,18 @@ from typing import Any
 
 from burnscar_assets.encoders.load import FOLDER as ENCODERS
 from burnscar_assets.encoders.load import load_encoder
-from burnscar_assets.environment import CONFIGS_DIR, config_file
+from burnscar_assets.encoders.weights import local_files
+from burnscar_assets.environment import CONFIGS_DIR, config_file, data_root
+from burnscar_assets.models.config import needs_encoder
 from burnscar_assets.orchestration.stages import spec_of
 from burnscar_assets.regions.load import FOLDER as REGIONS
 from burnscar_assets.regions.load import default_region
 from burnscar_assets.sensors.load import DEFAULT, FOLDER, sensor_file
-from burnscar_assets.settings import Settings
+from burnscar_assets.settings import Settings, TrainingSettings
 from burnscar_assets.setups import Setup, load_setup, load_setups
 from burnscar_assets.sources.load import FOLDER as SOURCES
 from burnscar_assets.storage.hashing import hash_file, hash_json
+from burnscar_assets.storage.paths import DataRoot
 
 _FILE = "file "
 
@@ -42,7 +45,8 @@ def stage_settings(asset: str, settings: Settings) -> dict[str, Any]:
     own = dict(_flat({"setup": of_file}))
     if any(one.of == "all" for one in spec.reads):
         own = dict(_flat({name: found.compared() for name, found in load_setups(settings).items()}, "setups."))
-    every = dict(_flat((settings if setup is None else setup.applied_to(settings)).decisive_sections()))
+    applied = settings if setup is None else setup.applied_to(settings)
+    every = dict(_flat(applied.decisive_sections()))
     values = {name: value for name, value in every.items() if _is_read(name, spec.settings)}
     files = {every[field]: config_file(every[field]) for field in spec.files if every[field] is not None}
     if "imagery.layer" in values:
@@ -51,7 +55,7 @@ def stage_settings(asset: str, settings: Settings) -> dict[str, Any]:
     if "release.format" in values:
         own |= {f"{_FILE}{SOURCES}/{one.format}": one.label_source.digest() for one in settings.release.every}
     if "training.model.encoder" in values:
-        own |= _encoder(str(every["training.model.encoder"]))
+        own |= _encoder(applied.training)
     return values | own | {f"{_FILE}{name}": hash_file(path) for name, path in files.items()}
 
 
@@ -69,9 +73,13 @@ def _region(settings: Settings) -> dict[str, str]:
     return {} if digest == default_region().digest() else {f"{_FILE}{REGIONS}/{region.name}": digest}
 
 
-def _encoder(name: str) -> dict[str, str]:
-    """What of an encoder's file decides results."""
-    return {f"{_FILE}{ENCODERS}/{name}": load_encoder(name).digest()}
+def _encoder(training: TrainingSettings) -> dict[str, str]:
+    """What of an encoder's file decides results, and the content of its weights where they lie on this machine."""
+    model = training.model
+    weights = local_files(model, DataRoot(data_root())) if needs_encoder(training) else {}
+    return {f"{_FILE}{ENCODERS}/{model.encoder}": load_encoder(model.encoder).digest()} | {
+        f"{_FILE}{ENCODERS}/{model.encoder}/{name}": sha256 for name, sha256 in weights.items()
+    }
 
 
 def _setup(asset: str) -> Setup | None:

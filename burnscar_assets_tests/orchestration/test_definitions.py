@@ -1,5 +1,6 @@
 """The code location: what it holds, what it costs to load, and how Dagster finds it."""
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -10,7 +11,7 @@ import pytest
 import yaml
 
 from burnscar_assets.definitions import build_definitions
-from burnscar_assets.environment import CONFIGS_DIR
+from burnscar_assets.environment import CONFIGS_DIR, DATA_VARIABLE, WEIGHTS_VARIABLE
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.versions import code_version
 from burnscar_assets.settings import Settings, load_settings
@@ -102,6 +103,32 @@ def test_a_setting_is_in_the_code_version_of_the_stages_that_read_it(
     changed = settings.model_copy(update={section: getattr(settings, section).model_copy(update=change)})
     differs = {s for s in CHAIN if code_version(s, settings) != code_version(s, changed)}
     assert differs == stale
+
+
+def test_weights_that_are_replaced_train_anew_what_starts_from_them(
+    settings: Settings, root: DataRoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(DATA_VARIABLE, str(root.path))
+    monkeypatch.delenv(WEIGHTS_VARIABLE, raising=False)
+    fine_tuned = settings.training.model_copy(update={"config": "model-classification.yaml"})
+    own = settings.model_copy(update={"training": fine_tuned})
+
+    def versions() -> tuple[str, str]:
+        return code_version("checkpoint", own), code_version("unet/checkpoint", own)
+
+    without = versions()
+    weights = root.pretrained / "olmoearth" / "weights.pth"
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"one")
+    first, state = versions(), weights.stat()
+    assert first[0] != without[0] and first[1] == without[1], "a network without an encoder starts from nothing"
+    os.utime(weights, ns=(state.st_atime_ns, state.st_mtime_ns + 10**9))
+    assert versions() == first, "the content decides, not the time"
+    weights.write_bytes(b"two")
+    os.utime(weights, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert versions()[0] != first[0], "of the same size and time"
+    weights.write_bytes(b"one")
+    assert versions() == first
 
 
 def test_maps_are_stale_where_the_sample_that_was_drawn_on_them_changes(settings: Settings, tmp_path: Path) -> None:
