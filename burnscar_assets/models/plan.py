@@ -360,7 +360,19 @@ def check_splits(chosen: ChosenWindows, fire_year: int) -> None:
         raise InputError(
             f"cannot train for {fire_year}: of {len(windows)} windows with complete and clear tiles "
             f"({len(chosen.cloudy)} others are cloudy, imagery.min_clear_fraction; {len(chosen.judged)} lie in frames "
-            f"of judged fires), {' and '.join(missing)}; "
-            "take more years (training.look_back_years) or fires, or deal the ground anew (sampling.splits: "
-            "block_km smaller, another seed)"
+            f"of judged fires), {' and '.join(missing)}; {_remedy(pd.concat([windows, chosen.cloudy, chosen.judged]))}"
         )
+
+
+def _remedy(windows: pd.DataFrame) -> str:
+    """What to do where windows can't be parted into those that are trained on and those that are validated on."""
+    of_fires = windows[windows["fire_id"].fillna("") != ""]
+    if of_fires["cluster_id"].nunique() == 1:
+        return (
+            f"its {of_fires['fire_id'].nunique()} fires lie so near each other that they are one cluster, which no "
+            "deal of the ground parts: add fires farther away, or of other years (training.look_back_years)"
+        )
+    return (
+        "take more years (training.look_back_years) or fires, or deal the ground anew (sampling.splits: block_km "
+        "smaller, another seed)"
+    )

@@ -96,6 +96,16 @@ def test_an_empty_split_or_class_is_an_error(own_world: DataRoot, gone: dict[str
         plan_training(tiny_settings(), own_world, 2020)
 
 
+def test_fires_that_no_deal_of_the_ground_parts_are_said_to_be_so(own_world: DataRoot) -> None:
+    windows = read_table(own_world, WINDOWS, 2020)
+    write_table(own_world, WINDOWS, windows.assign(split="train", cluster_id="one"), 2020)
+    message = (
+        r"val has no windows; its 9 fires lie so near each other that they are one cluster.*add fires farther away"
+    )
+    with pytest.raises(InputError, match=message):
+        plan_training(tiny_settings(), own_world, 2020)
+
+
 def cloud_over(root: DataRoot, clear: dict[str, float | None], year: int = 2020) -> None:
     """Say how clear some windows are."""
     tiles = read_table(root, TILES, year)
