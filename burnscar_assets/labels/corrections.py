@@ -97,7 +97,8 @@ class Corrections:
         """A release's records with the ground that a person gives them.
 
         An outline replaces a record's geometry; islands and unsure parts are cut out. What is unsure becomes a record
-        of its own, of kind `unsure`, which is no label, and a burn that could show: neither burnt nor unburnt.
+        of its own, of kind `unsure`, which is no label, and a burn that could show: neither burnt nor unburnt. What
+        another source drew of the fire counts for nothing where there is an outline, nor on islands.
 
         Args:
             records: contract RELEASE_RECORDS.
@@ -118,6 +119,8 @@ class Corrections:
                 geometry[place], parts = self._corrected(geometry[place], words)
                 if not parts.is_empty:
                     unsure.append(_record_of_unsure(records.loc[[place]], parts))
+            for place in records.index[(records["kept_instead"] == fire_id).fillna(False).to_numpy(dtype=bool)]:
+                geometry[place] = _left_of(geometry[place], words)
         corrected = records.set_geometry(gpd.GeoSeries(geometry, crs=records.crs))
         return pd.concat([corrected, *unsure], ignore_index=True)
 
@@ -205,6 +208,14 @@ def write_corrections(path: Path, doubts: gpd.GeoDataFrame) -> None:
         named = temporary.with_name(FILE)  # GDAL looks at the ending
         rows.to_file(named, layer=LAYER, driver="GPKG", geometry_type="MultiPolygon", promote_to_multi=True)
         named.replace(temporary)
+
+
+def _left_of(delivered: shapely.Geometry | None, words: gpd.GeoDataFrame) -> shapely.Geometry:
+    """What a person's words on a fire leave of another source's drawing of it."""
+    if (words["word"] == OUTLINE).any():
+        return shapely.Polygon()
+    islands = words.loc[words["word"] == UNBURNED, "geometry"].union_all()
+    return shapely.difference(repair(np.array([delivered], dtype=object), np.array([np.nan])).burnt[0], islands)
 
 
 def _why_wrong(row: object) -> str:

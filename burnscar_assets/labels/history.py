@@ -2,7 +2,7 @@
 
 More is taken than labels need: records without a year, records rejected as labels, and burns whose dates
 and year disagree count for every year that any of these names. Imagery of a December fire is from January,
-so burns of the next year's first months count too.
+so burns of the next year's first months count too. What only a further source drew of a fire is a burn of its own.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from burnscar_assets.settings import PerimeterSettings
 from burnscar_assets.storage.contracts import BURN_HISTORY
 
 UNSURE = "unsure"
-"""Kind of ground of which a person says that nobody knows whether it burned; it shows as long as a fire."""
+"""Kind of ground of which nobody knows whether it burned: by a person's word, or as only a further source has it."""
 
 _MONTHS_INTO_NEXT_YEAR = 3
 _YEARS_BETWEEN_IMAGES = 1
@@ -51,6 +51,7 @@ def burn_history(records: gpd.GeoDataFrame, fire_year: int, settings: PerimeterS
     Returns:
         The burns, their geometry repaired; one that can't be is kept as the ground that its coordinates enclose.
     """
+    records = with_doubts(records)
     burns = records[could_show(records, fire_year, settings)].sort_values("record_id")
     shapes = repair(burns.geometry.to_numpy(), burns["reported_area_ha"].to_numpy(dtype=float))
     history = BURN_HISTORY.conform(
@@ -69,23 +70,38 @@ def burn_history(records: gpd.GeoDataFrame, fire_year: int, settings: PerimeterS
     unknown = history.geometry.is_empty.to_numpy()
     doubt = shapes.problem != ""
     return BurnHistory(
-        burns=_joined(history[~unknown], burns["kept_instead"].to_numpy()[~unknown]),
+        burns=history[~unknown].reset_index(drop=True),
         hulls=_causes(history, shapes.problem, doubt & ~unknown),
         left_out=_causes(history, shapes.problem, unknown),
     )
 
 
-def _joined(burns: gpd.GeoDataFrame, kept_instead: np.ndarray) -> gpd.GeoDataFrame:
-    """Burns with those that another source has too as one, on the ground of both: it is one fire, drawn twice."""
-    same = pd.Series(kept_instead, index=burns.index, dtype="string")
-    burn_id = same.where(same.isin(burns["burn_id"]), burns["burn_id"])
-    several = burn_id.duplicated(keep=False)
-    if not several.any():
-        return burns.reset_index(drop=True)
-    ground = burns[several].geometry.groupby(burn_id[several]).agg(lambda shapes: shapely.union_all(shapes.to_numpy()))
-    kept = burns[burn_id == burns["burn_id"]]
-    united = kept["burn_id"].map(ground).fillna(kept.geometry)
-    return kept.set_geometry(gpd.GeoSeries(united, crs=burns.crs)).reset_index(drop=True)
+def with_doubts(records: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Records with those that another counts in the place of as `unsure` ground: what only they drew of the fire.
+
+    It has the days of the record that counts. Where that isn't among the records, a record stands for itself.
+
+    Args:
+        records: contract RELEASE_RECORDS.
+
+    Returns:
+        The same contract; records set aside that drew nothing more are left out.
+    """
+    place = pd.Index(records["record_id"]).get_indexer(records["kept_instead"])
+    aside = place >= 0
+    if not aside.any():
+        return records
+    doubts, counts = records[aside], records.iloc[place[aside]]
+    drawn, kept = (
+        repair(rows.geometry.to_numpy(), rows["reported_area_ha"].to_numpy(dtype=float)).burnt
+        for rows in (doubts, counts)
+    )
+    days = {name: counts[name].to_numpy() for name in ("fire_year", *_DATES, "end_kind")}
+    days = {name: pd.Series(values, doubts.index, records[name].dtype) for name, values in days.items()}
+    doubts = doubts.assign(kind=UNSURE, reported_area_ha=np.nan, **days)
+    only = gpd.GeoSeries(shapely.difference(drawn, kept), index=doubts.index, crs=records.crs)
+    doubts = doubts.set_geometry(only)[~only.is_empty]
+    return gpd.GeoDataFrame(pd.concat([records[~aside], doubts]).sort_index())
 
 
 def _causes(history: gpd.GeoDataFrame, problem: np.ndarray, where: np.ndarray) -> dict[str, str]:

@@ -12,7 +12,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 
-from burnscar_assets.labels.history import burn_years, could_show, recent_dates
+from burnscar_assets.labels.history import burn_years, could_show, recent_dates, with_doubts
 from burnscar_assets.labels.perimeters import wildfires_of
 from burnscar_assets.settings import PerimeterSettings
 from burnscar_assets.storage.changes import Changes
@@ -91,19 +91,23 @@ def release_versions(
     Returns:
         SHA-256s by fire year, for the years of which the release has a wildfire.
     """
-    shapes = hash_rows(records[["geometry"]])
-    whole = np.array(hash_rows(pd.DataFrame(records[_ATTRIBUTES]).assign(shape=shapes)))
-    burnt_in = burn_years(records)
-    shown = np.array(hash_rows(pd.DataFrame(records[_READ_BY_HISTORY]).assign(shape=shapes, burnt_in=burnt_in)))
+    whole, every_burn = np.array(_hashed(records, _ATTRIBUTES)), with_doubts(records)
+    shown = np.array(_hashed(every_burn, _READ_BY_HISTORY, burnt_in=burn_years(every_burn)))
     versions = {}
     for fire_year in fire_years:
         fires = wildfires_of(records, fire_year)
         if fires.any():
-            burns = could_show(records, fire_year, perimeters)
-            when = hash_rows(pd.DataFrame(recent_dates(records[burns], fire_year)))
+            burns = could_show(every_burn, fire_year, perimeters)
+            when = hash_rows(pd.DataFrame(recent_dates(every_burn[burns], fire_year)))
             told = sorted(zip(shown[burns], when, strict=True))
             versions[fire_year] = YearVersion(hash_json(sorted(whole[fires])), hash_json(told))
     return versions
+
+
+def _hashed(records: gpd.GeoDataFrame, names: list[str], **more: pd.Series) -> list[str]:
+    """SHA-256 of some attributes of each record, of what is told beside them, and of its geometry."""
+    shapes = hash_rows(records[["geometry"]])
+    return hash_rows(pd.DataFrame(records[names]).assign(shape=shapes, **more))
 
 
 def _contents(records: gpd.GeoDataFrame) -> pd.DataFrame:

@@ -100,7 +100,7 @@ _LABELS = (
     ),
     StageSpec(
         name="burn_history",
-        version="4",
+        version="5",
         group="labels",
         kinds=frozenset({"geoparquet", "geopandas"}),
         module=".assets.labels",
@@ -126,7 +126,7 @@ _LABELS = (
     ),
     StageSpec(
         name="in_season_perimeters",
-        version="6",
+        version="7",
         group="in_season",
         kinds=frozenset({"geoparquet", "geopandas"}),
         module=".assets.in_season",

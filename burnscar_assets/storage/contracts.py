@@ -162,7 +162,7 @@ BURN_HISTORY: Final = Table(
     columns=(
         Column("burn_id", "string", "record_id of the record."),
         Column("source", "string", "Label source that the burn is from."),
-        Column("kind", "string", "`fire`, `prescribed`, `other`, or `unsure`: what a person says of a part of a fire."),
+        Column("kind", "string", "`fire`, `prescribed`, `other`, or `unsure`: nobody knows whether it burned."),
         Column("burn_year", "int", "Year of the burn, by its dates if it names none; empty if unknown."),
         Column("alarm_date", "timestamp", "Alarm, of burns since the year before; empty if unknown."),
         Column("containment_date", "timestamp", "Containment (for a prescribed burn: end), of the same burns."),

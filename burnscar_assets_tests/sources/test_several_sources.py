@@ -6,22 +6,30 @@ from typing import Any
 import geopandas as gpd
 import pandas as pd
 import pytest
+import shapely
 from pydantic import ValidationError
 
+from burnscar_assets.classes import BURNT, UNBURNT, UNLABELLED
+from burnscar_assets.dataset.label_rasters import draw_labels
 from burnscar_assets.environment import CONFIG_VARIABLE, CONFIGS_DIR
 from burnscar_assets.errors import SettingsError
+from burnscar_assets.labels.corrections import LAYER, read_corrections
 from burnscar_assets.labels.history import burn_history
 from burnscar_assets.labels.perimeters import clean_perimeters
 from burnscar_assets.labels.release import Release, fetch_release
 from burnscar_assets.labels.release_changes import release_versions
 from burnscar_assets.labels.watch import observe_source
+from burnscar_assets.mapping.scene_frames import draw_truth, frames_of_fires
+from burnscar_assets.sampling.lattice import transformer
 from burnscar_assets.settings import PerimeterSettings, ReleaseSettings, parse_settings
 from burnscar_assets.sources.load import FOLDER
 from burnscar_assets.storage.paths import DataRoot
+from burnscar_assets_tests.dataset.window_tables import windows_of
 from burnscar_assets_tests.labels.label_records import frap_fires, square
 
 FIELDS = {"id": "FIRE", "fire_name": "NAME", "irwin_id": "IRWIN", "start": "SEEN", "end": "GONE"}
 LIMITS = PerimeterSettings()
+WORLD = parse_settings({"name": "x", "years": {"first": 2020}, "release": {"source": "a"}}, "x.yaml")
 
 
 def _detections(*changes: dict[str, Any]) -> gpd.GeoDataFrame:
@@ -62,13 +70,54 @@ def test_of_a_fire_in_two_sources_the_first_named_counts(tmp_path: Path) -> None
     assert cleaned.rejects["detail"].str.contains("whose source is named before").all()
 
 
-def test_a_fire_in_two_sources_is_one_burn_on_the_ground_of_both(tmp_path: Path) -> None:
-    records = _fetch(tmp_path, frap_fires({}, {}), _detections({}, {"geometry": square(25)})).records
-    burns = burn_history(records, 2020, LIMITS).burns
-    assert burns["source"].tolist().count("frap") == 2 and "table-0" not in set(burns["burn_id"])
-    assert sorted(burns.area.round(-3)) == [1e6, 1e6, 1.4e6]
+def test_what_only_the_second_source_drew_of_a_fire_is_unsure_ground_of_its_days(tmp_path: Path) -> None:
+    late = {"SEEN": "2020-08-06", "GONE": "2021-01-09"}
+    inside = {"geometry": square(1, side_m=900.0), "NAME": "FIRE 1"}
+    release = _fetch(tmp_path, frap_fires({}, {}), _detections(late, inside, {"geometry": square(25)}))
+    burns = burn_history(release.records, 2020, LIMITS).burns.set_index("burn_id")
+    assert set(burns.index[burns["source"] == "table"]) == {"table-0", "table-2"}, "the second drew nothing more"
+    assert burns.area.round().value_counts().to_dict() == {1e6: 3, 4e5: 1}
+    doubt, own = burns.loc["table-0"], burns[(burns["source"] == "frap") & (burns["name"] == "FIRE 0")].iloc[0]
+    assert doubt["kind"] == "unsure" and burns.loc["table-2", "kind"] == "fire"
+    days = ["burn_year", "alarm_date", "containment_date", "end_kind"]
+    assert doubt[days].tolist() == own[days].tolist()
+    records = release.records
     alone = burn_history(records[records["source"] == "table"], 2020, LIMITS).burns
-    assert set(alone["burn_id"]) == {"table-0", "table-1"}, "where the other can't show, it stands for itself"
+    assert set(alone["burn_id"]) == {"table-0", "table-1", "table-2"}, "where the other isn't, it stands for itself"
+
+
+def test_what_only_the_second_source_drew_is_neither_burnt_nor_unburnt(tmp_path: Path) -> None:
+    records = _fetch(tmp_path, frap_fires({}), _detections({})).records
+    fires = clean_perimeters(records, 2020, LIMITS, simulated=False).perimeters
+    burns = burn_history(records, 2020, LIMITS).burns
+    x_m, y_m = transformer("EPSG:3310", "EPSG:32611").transform(1_250, -500)
+    place = {"utm_epsg": 32611, "min_col": int(x_m / 10) - 48, "min_row": int(-y_m / 10) - 16, "size_px": 96}
+    window = windows_of().iloc[[0]].assign(fire_id=fires["fire_id"].iloc[0], stratum="ring", category="mixed", **place)
+    window = window.set_geometry([shapely.box(750, -1_000, 1_750, 0)])
+    (raster,) = draw_labels(window, fires, burns, 20.0).values()
+    (frame,) = frames_of_fires(fires.assign(split="test", cluster_id="c"), WORLD, DataRoot(tmp_path))
+    truth = draw_truth(frame, burns, WORLD)
+    box = frame.frame.box
+    offset = (place["min_row"] - box.top, place["min_col"] - box.left)
+    for codes, (row, column) in ((raster, (0, 0)), (truth, offset if frame.frame.epsg == 32611 else None)):
+        across = codes[row + 16, column : column + 96]
+        assert across[10] == BURNT and across[40] == UNLABELLED and across[75] == UNBURNT
+
+
+def test_a_persons_word_holds_for_what_another_source_drew(tmp_path: Path) -> None:
+    records = _fetch(tmp_path, frap_fires({}), _detections({})).records
+    fire_id = records.loc[records["source"] == "frap", "record_id"].iloc[0]
+
+    def doubtful(word: str, ground: shapely.Geometry) -> shapely.Geometry:
+        said = {"word": [word], "fire_id": [fire_id], "fire_year": [2020]}
+        path = tmp_path / f"{word}.gpkg"
+        gpd.GeoDataFrame(said, geometry=[ground], crs="EPSG:3310").to_file(path, layer=LAYER)
+        burns = burn_history(read_corrections(path).applied_to(records), 2020, LIMITS).burns
+        return burns[burns["kind"] == "unsure"].union_all()
+
+    assert doubtful("outline", square(0)).is_empty
+    island = shapely.box(900, -600, 1_100, -400)
+    assert doubtful("unburned", island).equals(square(0, x=400.0).difference(square(0)).difference(island))
 
 
 def test_an_edit_in_the_second_source_makes_the_year_stale(tmp_path: Path) -> None:
