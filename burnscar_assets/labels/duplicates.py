@@ -64,24 +64,23 @@ def shares_incident(fires: gpd.GeoDataFrame) -> pd.Series:
     return (irwin.notna() & irwin.duplicated(keep=False)) | (incident.notna() & incident.duplicated(keep=False))
 
 
-def kept_instead(records: gpd.GeoDataFrame, sources: Sequence[str]) -> pd.Series:
+def kept_instead(records: gpd.GeoDataFrame, sources: Sequence[str], rejected: pd.Series) -> pd.Series:
     """Tell which records are of a fire that a source named before has too.
 
     Args:
         records: Records of several sources (RELEASE_RECORDS), of any year, geometry as delivered.
         sources: Their names, the one that is believed most first.
+        rejected: Which records can't be labels, and so count in the place of no other.
 
     Returns:
         By the index of `records`: `record_id` of the record that counts instead, or missing.
     """
     found = pd.Series(pd.NA, index=records.index, dtype="string")
-    if len(sources) < 2:
-        return found
     shapes = repair(records.geometry.to_numpy(), records["reported_area_ha"].to_numpy(dtype=float)).burnt
     drawn = records.set_geometry(gpd.GeoSeries(shapes, index=records.index, crs=records.crs))
     rank = records["source"].map({name: place for place, name in enumerate(sources)})
     for place in range(1, len(sources)):
-        own, before = drawn[rank == place], drawn[(rank < place) & found.isna()]
+        own, before = drawn[rank == place], drawn[(rank < place) & found.isna() & ~rejected]
         found.update(same_fires(own, before)["record_id"])
     return found
 

@@ -5,7 +5,7 @@ Records are never dropped, but those of a source that reaches beyond the region 
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -16,7 +16,6 @@ import shapely
 from numpy.typing import NDArray
 
 from burnscar_assets.errors import InputError
-from burnscar_assets.labels.duplicates import kept_instead
 from burnscar_assets.labels.fields import (
     SourceFields,
     identifier,
@@ -206,19 +205,13 @@ class _Layer:
                 yield f"{read} is before {credible.start} or in the future in {len(odd)} record(s), as {example}"
 
 
-def to_records(parts: list[pd.DataFrame], sources: Sequence[str] = ()) -> gpd.GeoDataFrame:
-    """Join normalised layers into RELEASE_RECORDS, giving each record its identity; rows sorted by it.
-
-    Args:
-        parts: Layers, of one or several sources.
-        sources: Names of these sources, the one that is believed most first.
-    """
+def to_records(parts: list[pd.DataFrame]) -> gpd.GeoDataFrame:
+    """Join normalised layers of any sources into RELEASE_RECORDS, giving each record its identity; sorted by it."""
     rows = pd.concat(parts, ignore_index=True)
     ids = [record_ids(of_source) for _, of_source in rows.groupby("source")]
     rows["record_id"] = pd.concat(ids) if ids else pd.Series([], dtype=object)
     records = RELEASE_RECORDS.conform(rows.assign(kept_instead=None)[RELEASE_RECORDS.column_names])
-    records = records.sort_values("record_id", ignore_index=True)
-    return records.assign(kept_instead=kept_instead(records, sources))
+    return records.sort_values("record_id", ignore_index=True)
 
 
 def record_ids(rows: pd.DataFrame) -> pd.Series:

@@ -113,7 +113,10 @@ def clean_perimeters(
     fires = _with_ends(fires.sort_values("record_id", ignore_index=True), settings)
     shapes = repair(fires.geometry.to_numpy(), fires["reported_area_ha"].to_numpy(dtype=float))
     fires = fires.set_geometry(gpd.GeoSeries(shapes.geometry, crs=records.crs))
-    reasons, details = _judge(fires, fire_year, shapes, settings)
+    reasons, details = _judge(fires, shapes, settings)
+    copies = find_duplicates(fires[reasons.isna()]).dropna()
+    reasons[copies.index] = "duplicate"
+    details[copies.index] = "of " + copies + ", which is kept"
     flags = _flags(fires, fire_year, shapes, settings)
     kept, rejected = fires[reasons.isna()], fires[reasons.notna()]
     perimeters = FIRE_PERIMETERS.conform(
@@ -140,24 +143,30 @@ def wildfires_of(records: gpd.GeoDataFrame, fire_year: int) -> pd.Series:
     return (records["kind"] == "fire") & (records["fire_year"] == fire_year).fillna(False)
 
 
+def are_rejects(records: gpd.GeoDataFrame, settings: PerimeterSettings) -> pd.Series:
+    """Whether each record is a wildfire that is no label of its year, whatever other records there are."""
+    fires = _with_ends(records[records["kind"] == "fire"], settings)
+    shapes = repair(fires.geometry.to_numpy(), fires["reported_area_ha"].to_numpy(dtype=float))
+    fires = fires.set_geometry(gpd.GeoSeries(shapes.geometry, index=fires.index, crs=records.crs))
+    rejects = _judge(fires, shapes, settings)[0].notna() | fires["fire_year"].isna()
+    return rejects.reindex(records.index, fill_value=False)
+
+
 def _judge(
-    fires: gpd.GeoDataFrame, fire_year: int, shapes: RepairedGeometry, settings: PerimeterSettings
+    fires: gpd.GeoDataFrame, shapes: RepairedGeometry, settings: PerimeterSettings
 ) -> tuple[pd.Series, pd.Series]:
-    """Reason and detail of each record; the reason is missing where the record is a label."""
+    """Reason and detail of each record, whatever others repeat it; the reason is missing where it is good enough."""
     reasons = pd.Series(pd.NA, index=fires.index, dtype="string")
     details = pd.Series("", index=fires.index, dtype="string")
-    for reason, applies, detail in _verdicts(fires, fire_year, shapes, settings):
+    for reason, applies, detail in _verdicts(fires, shapes, settings):
         new = reasons.isna() & applies.fillna(False)
         reasons[new] = reason
         details[new] = detail[new]
-    copies = find_duplicates(fires[reasons.isna()]).dropna()
-    reasons[copies.index] = "duplicate"
-    details[copies.index] = "of " + copies + ", which is kept"
     return reasons, details
 
 
 def _verdicts(
-    fires: gpd.GeoDataFrame, fire_year: int, shapes: RepairedGeometry, settings: PerimeterSettings
+    fires: gpd.GeoDataFrame, shapes: RepairedGeometry, settings: PerimeterSettings
 ) -> Iterable[tuple[str, pd.Series, pd.Series]]:
     """Of each reason but `duplicate`: its name, where it applies, and the values behind it."""
     alarm, containment = fires["alarm_date"], fires["containment_date"]
@@ -180,8 +189,8 @@ def _verdicts(
     yield "containment_too_late", days > settings.max_duration_days, lasted + f", at most {settings.max_duration_days}"
     yield (
         "year_mismatch",
-        (working_region().fire_years(alarm) - fire_year).abs() > 1,
-        dates + f", fire year {fire_year}",
+        (working_region().fire_years(alarm) - fires["fire_year"]).abs() > 1,
+        dates + ", fire year " + fires["fire_year"].astype("string"),
     )
 
 

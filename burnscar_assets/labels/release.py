@@ -11,14 +11,16 @@ import geopandas as gpd
 import pandas as pd
 
 from burnscar_assets.labels.arcgis import prescribed_layer_url, read_rest_layer
+from burnscar_assets.labels.duplicates import kept_instead
 from burnscar_assets.labels.layer_address import is_rest_layer, refuse_page
 from burnscar_assets.labels.layers import ReleaseLayers, find_layers, read_layer, release_number
 from burnscar_assets.labels.local_source import find_local, hash_local
 from burnscar_assets.labels.normalise import normalise, to_records
+from burnscar_assets.labels.perimeters import are_rejects
 from burnscar_assets.labels.store import StoredRelease, fetch_archive, now, unpack_local
 from burnscar_assets.network.masking import mask_address
 from burnscar_assets.progress import Progress, silent
-from burnscar_assets.settings import ReleaseSettings, SourceSettings
+from burnscar_assets.settings import PerimeterSettings, ReleaseSettings, SourceSettings
 from burnscar_assets.sources.source import LabelSource
 from burnscar_assets.storage.paths import DataRoot
 
@@ -91,13 +93,16 @@ class _Fetched:
     notes: list[str]
 
 
-def fetch_release(settings: ReleaseSettings, root: DataRoot, progress: Progress = silent) -> Release:
+def fetch_release(
+    settings: ReleaseSettings, root: DataRoot, progress: Progress = silent, limits: PerimeterSettings | None = None
+) -> Release:
     """Fetch or read the release that the settings name, of one source or several.
 
     Args:
         settings: The sources and how to fetch them.
         root: Where downloads and unpacked archives are kept; relative sources lie under it.
         progress: Told bytes and rows.
+        limits: Which perimeters are good enough: of a fire in several sources, a record that isn't doesn't count.
 
     Returns:
         Records in the contract RELEASE_RECORDS (the region's CRS), sorted by `record_id`, and their provenance.
@@ -109,7 +114,11 @@ def fetch_release(settings: ReleaseSettings, root: DataRoot, progress: Progress 
     """
     fetched = [_fetch(source, root, progress) for source in settings.every]
     parts = [part for one in fetched for part in one.parts]
-    records = to_records(parts, [source.label_source.name for source in settings.every])
+    records = to_records(parts)
+    if settings.further:
+        names = [source.label_source.name for source in settings.every]
+        rejects = are_rejects(records, limits or PerimeterSettings())
+        records = records.assign(kept_instead=kept_instead(records, names, rejects))
     return Release(records, _info(settings, fetched, records))
 
 

@@ -74,7 +74,7 @@ _DEALT = Input("folds", where=_has_folds)
 _LABELS = (
     StageSpec(
         name="calfire_release",
-        version="6",
+        version="7",
         group="labels",
         kinds=frozenset({"geoparquet"}),
         module=".assets.labels",

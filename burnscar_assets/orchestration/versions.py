@@ -24,6 +24,9 @@ from burnscar_assets.storage.paths import DataRoot
 
 _FILE = "file "
 
+_LIMITS = ("perimeters.max_duration_days", "perimeters.assumed_duration_days")
+"""What decides of a fire in several sources whose record counts; in a world with one source, nothing of the release."""
+
 
 def code_version(asset: str, settings: Settings) -> str:
     """The stage's own version and a short hash of what it reads of settings and configuration files.
@@ -54,6 +57,7 @@ def stage_settings(asset: str, settings: Settings) -> dict[str, Any]:
     own |= _region(settings)
     if "release.format" in values:
         own |= {f"{_FILE}{SOURCES}/{one.format}": one.label_source.digest() for one in settings.release.every}
+        own |= {name: every[name] for name in _LIMITS if settings.release.further}
     if "training.model.encoder" in values:
         own |= _encoder(applied.training)
     return values | own | {f"{_FILE}{name}": hash_file(path) for name, path in files.items()}

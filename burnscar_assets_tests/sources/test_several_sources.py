@@ -14,18 +14,20 @@ from burnscar_assets.dataset.label_rasters import draw_labels
 from burnscar_assets.environment import CONFIG_VARIABLE, CONFIGS_DIR
 from burnscar_assets.errors import SettingsError
 from burnscar_assets.labels.corrections import LAYER, read_corrections
+from burnscar_assets.labels.duplicates import same_fires
 from burnscar_assets.labels.history import burn_history
 from burnscar_assets.labels.perimeters import clean_perimeters
 from burnscar_assets.labels.release import Release, fetch_release
 from burnscar_assets.labels.release_changes import release_versions
 from burnscar_assets.labels.watch import observe_source
 from burnscar_assets.mapping.scene_frames import draw_truth, frames_of_fires
+from burnscar_assets.orchestration.versions import code_version
 from burnscar_assets.sampling.lattice import transformer
 from burnscar_assets.settings import PerimeterSettings, ReleaseSettings, parse_settings
 from burnscar_assets.sources.load import FOLDER
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets_tests.dataset.window_tables import windows_of
-from burnscar_assets_tests.labels.label_records import frap_fires, square
+from burnscar_assets_tests.labels.label_records import frap_fires, release_records, square
 
 FIELDS = {"id": "FIRE", "fire_name": "NAME", "irwin_id": "IRWIN", "start": "SEEN", "end": "GONE"}
 LIMITS = PerimeterSettings()
@@ -48,8 +50,10 @@ def _settings(folder: Path, fires: gpd.GeoDataFrame, seen: gpd.GeoDataFrame, **c
     return ReleaseSettings(source=str(folder / "fires.gpkg"), further=[second], **changes)
 
 
-def _fetch(folder: Path, fires: gpd.GeoDataFrame, seen: gpd.GeoDataFrame) -> Release:
-    return fetch_release(_settings(folder, fires, seen), DataRoot(folder))
+def _fetch(
+    folder: Path, fires: gpd.GeoDataFrame, seen: gpd.GeoDataFrame, limits: PerimeterSettings = LIMITS
+) -> Release:
+    return fetch_release(_settings(folder, fires, seen), DataRoot(folder), limits=limits)
 
 
 def test_of_a_fire_in_two_sources_the_first_named_counts(tmp_path: Path) -> None:
@@ -127,6 +131,32 @@ def test_an_edit_in_the_second_source_makes_the_year_stale(tmp_path: Path) -> No
     assert first.fires != second.fires and first.burns != second.burns
 
 
+def test_a_reject_of_the_first_source_doesnt_take_the_seconds_place(tmp_path: Path) -> None:
+    odd = {"YEAR_": 2017, "FIRE_NAME": None}, {"CONT_DATE": pd.Timestamp("2020-07-30", tz="UTC")}
+    fires = frap_fires({"CONT_DATE": pd.NaT}, *odd, {"geometry": shapely.Polygon()}, {})
+    seen = _detections({"NAME": "FIRE 0"}, {}, {}, {}, {})
+
+    def labels(limits: PerimeterSettings) -> set[str]:
+        records = _fetch(tmp_path, fires, seen, limits).records
+        found = clean_perimeters(records, 2020, limits, simulated=False).perimeters
+        return set(found.loc[found["source"] == "table", "fire_id"])
+
+    assert labels(LIMITS) == {f"table-{number}" for number in range(4)}
+    assert labels(PerimeterSettings(assumed_duration_days=10)) == {f"table-{number}" for number in range(1, 4)}
+
+
+def test_limits_of_labels_decide_the_release_of_several_sources_alone() -> None:
+    def version(assumed: int, *further: dict[str, str]) -> str:
+        release = {"source": "a", "further": list(further)}
+        world = {"name": "x", "years": {"first": 2020}, "release": release}
+        return code_version(
+            "calfire_release", parse_settings(world | {"perimeters": {"assumed_duration_days": assumed}}, "x.yaml")
+        )
+
+    assert version(10) == version(20)
+    assert version(10, {"source": "b", "format": "table"}) != version(20, {"source": "b", "format": "table"})
+
+
 def test_a_change_of_either_source_is_seen(tmp_path: Path) -> None:
     root = DataRoot(tmp_path)
     settings = _settings(tmp_path, frap_fires({}), _detections({}))
@@ -180,10 +210,9 @@ def test_a_source_that_is_named_by_its_path_counts_like_any_other(
         ReleaseSettings(source="a", further=[second | {"fields": None}])
 
 
-def test_an_unknown_alarm_needs_the_same_year(tmp_path: Path) -> None:
-    other = {"YEAR_": 2019, "ALARM_DATE": pd.NaT, "CONT_DATE": pd.NaT, "FIRE_NAME": None, "IRWINID": None}
-    records = _fetch(
-        tmp_path, frap_fires({"ALARM_DATE": pd.NaT, "FIRE_NAME": None}, other), _detections({}, {})
-    ).records
-    said = records.set_index("record_id")["kept_instead"]
-    assert said.notna()[["table-0", "table-1"]].tolist() == [True, False]
+def test_an_unknown_alarm_needs_the_same_year() -> None:
+    nameless = {"FIRE_NAME": None, "IRWINID": None, "INC_NUM": None}
+    undated = nameless | {"ALARM_DATE": pd.NaT}
+    fires = release_records(frap_fires(*[nameless | {"geometry": square(n, x=400.0)} for n in range(2)]))
+    others = release_records(frap_fires(undated, undated | {"YEAR_": 2019}))
+    assert same_fires(fires, others)["fire_year"].tolist() == [2020]

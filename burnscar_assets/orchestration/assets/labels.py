@@ -39,7 +39,7 @@ def calfire_release(run: StageRun) -> dg.MaterializeResult:
     root, settings = run.root, run.settings
     if settings.simulated_perimeters and not root.resolve(settings.release.source).exists():
         raise MissingDataError(f"the simulated archive is not in {root.simulated} yet: run burnscar demo")
-    release = fetch_release(settings.release, root, run.progress)
+    release = fetch_release(settings.release, root, run.progress, settings.perimeters)
     for note in release.info.notes:
         run.context.log.warning(note)
     before = read_if_whole(root, RELEASE_RECORDS, None)
