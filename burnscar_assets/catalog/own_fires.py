@@ -24,6 +24,7 @@ from burnscar_assets.catalog.own_days import Days, days_of_file
 from burnscar_assets.catalog.own_images import OwnFile, Problems, footprint, refuse
 from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.errors import InputError
+from burnscar_assets.labels.dates import surely_over
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.sampling.land import YEARS_COLUMN
 from burnscar_assets.sensors.sensor import Sensor
@@ -77,7 +78,7 @@ def match_fires(
         folder: of the images.
         files: what each says of itself, by its path below the folder.
         sensor: whose images they are.
-        fires: columns fire_name, fire_year, alarm_date and containment_date; the region's CRS.
+        fires: columns fire_name, fire_year, alarm_date, containment_date and end_precision_days; the region's CRS.
         windows: which days after and before a fire images may be of.
         given: days that a table gives, which count more than names and tags.
         progress: told of images.
@@ -174,13 +175,15 @@ def _of_fire(
     fire = on_it.iloc[0]
     (first, last), (near, far) = windows.days_after, windows.days_before
     if is_after:
-        return _day(fire["containment_date"], first), _day(fire["containment_date"], last)
+        over = surely_over(fire["containment_date"], fire["end_precision_days"])
+        return _day(over, first), _day(over, last)
     return _day(fire["alarm_date"], -far), _day(fire["alarm_date"], -near)
 
 
 def _spans(fires: gpd.GeoDataFrame, windows: WindowSettings) -> tuple[_Span, _Span]:
     """First and last day of images after each fire, and before it."""
-    ends, alarms = (fires[name].dt.tz_localize(None).dt.normalize() for name in ("containment_date", "alarm_date"))
+    over = surely_over(fires["containment_date"], fires["end_precision_days"])
+    ends, alarms = (days.dt.tz_localize(None).dt.normalize() for days in (over, fires["alarm_date"]))
     (first, last), (near, far) = windows.days_after, windows.days_before
     after = ends + pd.Timedelta(days=first), ends + pd.Timedelta(days=last)
     return after, (alarms - pd.Timedelta(days=far), alarms - pd.Timedelta(days=near))

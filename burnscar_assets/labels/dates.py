@@ -6,8 +6,9 @@ California, so one fire read from both must not differ by a day. Days are kept a
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 
 from burnscar_assets.errors import InputError
@@ -15,6 +16,9 @@ from burnscar_assets.regions.load import working_region
 
 FIRST_YEAR: Final = 1850
 """Year of the oldest burn that is taken for one."""
+
+_EVERY_DATE_DAYS: Final = 1
+"""A day that is off by no more is as good as dates are."""
 
 _DAY_MS: Final = 86_400_000
 _EXCEL_EPOCH_MS: Final = -25_569 * _DAY_MS
@@ -39,6 +43,18 @@ _HTTP_DATE = r"^[A-Z][a-z]{2}, \d{1,2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT
 _UTC = "%Y-%m-%dT%H:%M:%SZ"
 _EPOCH_MS = r"-?\d{9,14}"
 _ALLOWED = "real dates, ISO text such as 2021-08-15, or epoch milliseconds are allowed"
+
+
+def surely_over(ends: Any, precision_days: Any) -> Any:
+    """The days that images after fires are counted from: the last days of the fires, later by what they may be off.
+
+    Args:
+        ends: days, a series or one.
+        precision_days: how far off each may be; missing where nobody knows, as of an assumed day. A day's precision is
+            that of every date, and shifts nothing.
+    """
+    shift = np.ceil(np.where(np.greater(precision_days, _EVERY_DATE_DAYS), precision_days, 0))
+    return ends + pd.to_timedelta(shift, unit="D")
 
 
 def calendar_days(column: pd.Series, label: str, field: str) -> pd.Series:

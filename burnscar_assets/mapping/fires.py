@@ -13,6 +13,7 @@ import shapely
 
 from burnscar_assets.classes import Split
 from burnscar_assets.errors import InputError
+from burnscar_assets.labels.dates import surely_over
 from burnscar_assets.mapping.scenes import TimeSpan
 from burnscar_assets.mapping.spec import MapTask
 from burnscar_assets.network.masking import mask_address
@@ -51,15 +52,15 @@ def judged_fires(settings: Settings, root: DataRoot, fire_year: int, splits: Seq
 
 
 def task_of(fire: pd.Series, folder: Path, work: Path, settings: Settings, source: str | None = None) -> MapTask:
-    """The map of a fire (a row of its perimeters in EPSG:4326), from imagery after its containment.
+    """The map of a fire (a row of its perimeters in EPSG:4326), from imagery after it is surely over.
 
     Raises:
         SettingsError: the file of its label source is gone.
     """
     name = safe_name(str(fire["fire_id"]))
-    contained = fire["containment_date"]
+    over = surely_over(fire["containment_date"], fire["end_precision_days"])
     (first, last), (near, far) = settings.windows.days_after, settings.windows.days_before
-    after = TimeSpan.of_days(contained + timedelta(days=first), contained + timedelta(days=last))
+    after = TimeSpan.of_days(over + timedelta(days=first), over + timedelta(days=last))
     before = None
     if pd.notna(fire["alarm_date"]):
         alarm = fire["alarm_date"]

@@ -155,7 +155,7 @@ _DATA = (
     ),
     StageSpec(
         name="sample_points",
-        version="5",
+        version="6",
         group="sampling",
         kinds=frozenset({"geoparquet", "geopandas"}),
         module=".assets.samples",
@@ -213,7 +213,7 @@ _DATA = (
     ),
     StageSpec(
         name="fire_scenes",
-        version="4",
+        version="5",
         group="imagery",
         kinds=frozenset({"geoparquet", "rslearn", "cog"}),
         module=".assets.imagery",
@@ -341,7 +341,7 @@ _MODELS = (
 _MAPS = (
     StageSpec(
         name="burned_area_maps",
-        version="14",
+        version="15",
         group="maps",
         kinds=frozenset({"cog", "stac", "geoparquet"}),
         module=".assets.maps",
@@ -363,7 +363,7 @@ _MAPS = (
     ),
     StageSpec(
         name="in_season_maps",
-        version="15",
+        version="16",
         group="in_season",
         kinds=frozenset({"cog", "stac", "geoparquet"}),
         module=".assets.in_season",

@@ -20,6 +20,7 @@ import shapely
 from burnscar_assets.classes import BURNT, CLASS_NAMES, UNBURNT, Stratum
 from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.errors import SettingsError
+from burnscar_assets.labels.dates import surely_over
 from burnscar_assets.sampling import accounts, strata
 from burnscar_assets.sampling.accounts import Losses, cells_of
 from burnscar_assets.sampling.burnt import burnt_points_wanted
@@ -192,7 +193,7 @@ def _points_table(picks: pd.DataFrame, frame: SamplingFrame, fire_year: int) -> 
             "cell_col": picks["cell_col"],
             "cell_row": picks["cell_row"],
             "alarm_date": fires["alarm_date"],
-            "containment_date": fires["containment_date"],
+            "containment_date": surely_over(fires["containment_date"], fires["end_precision_days"]),
             "lon": lon,
             "lat": lat,
         },

@@ -46,7 +46,11 @@ RELEASE_RECORDS: Final = Table(
             "What `containment_date` is: `contained` or `controlled` as reported, `last_detection` (a satellite saw it "
             "burn), `scene_date` (an image shows the whole scar); empty without a day.",
         ),
-        Column("end_precision_days", "float", "How far off `containment_date` may be, in days."),
+        Column(
+            "end_precision_days",
+            "float",
+            "How far off `containment_date` may be, in days; if more than one, images after are that much later.",
+        ),
         Column("reported_area_ha", "float", "Area as reported (FRAP's GIS_ACRES), in hectares."),
         Column("flag", "string", "What the source remarks on the perimeter, such as why to doubt it; empty: nothing."),
         Column(
@@ -81,7 +85,11 @@ FIRE_PERIMETERS: Final = Table(
         Column(
             "end_kind", "string", "What `containment_date` is: see `release_records`; `assumed` where no day is known."
         ),
-        Column("end_precision_days", "float", "How far off it may be, in days; empty if it is assumed."),
+        Column(
+            "end_precision_days",
+            "float",
+            "How far off it may be, in days, see `release_records`; empty if it is assumed.",
+        ),
         Column("area_ha", "float", "Area computed in the region's CRS, in hectares."),
         Column("reported_area_ha", "float", "Area as reported, in hectares."),
         Column("flags", "strings", "Quality flags, e.g. `repaired`, `area_mismatch`."),
@@ -218,7 +226,11 @@ SAMPLE_POINTS: Final = Table(
         Column("cell_col", "int", "Column of the lattice cell in its zone."),
         Column("cell_row", "int", "Row of the lattice cell in its zone."),
         Column("alarm_date", "timestamp", "Alarm, before which ground is unburned; empty if unknown."),
-        Column("containment_date", "timestamp", "Day from which imagery is wanted."),
+        Column(
+            "containment_date",
+            "timestamp",
+            "Day from which imagery is wanted: the fire's last, later if that is unsure.",
+        ),
         Column("lon", "float", "Longitude of the centre of the cell, degrees."),
         Column("lat", "float", "Latitude of the centre of the cell, degrees."),
         Column("geometry", "geometry", "Centre of the cell."),

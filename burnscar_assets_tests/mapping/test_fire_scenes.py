@@ -68,7 +68,8 @@ def fires_of(*shapes: shapely.Geometry, split: Split = Split.TEST, **changes: An
     facts = {
         "fire_id": [f"f{number}" for number in range(len(table))], "fire_year": YEAR, "fire_name": "FIRE",
         "alarm_date": datetime(YEAR, 7, 28, tzinfo=UTC), "containment_date": datetime(YEAR, 8, 1, tzinfo=UTC),
-        "area_ha": table.area / 1e4, "simulated": True, "split": split.value, "cluster_id": "c",
+        "area_ha": table.area / 1e4, "simulated": True, "end_precision_days": 1.0,
+        "split": split.value, "cluster_id": "c",
     }  # fmt: skip
     return table.assign(**facts | changes)
 

@@ -84,7 +84,7 @@ def test_credit_is_that_of_the_source_that_the_fire_is_from(tmp_path: Path) -> N
     world = Settings.model_validate(content)
     day = datetime(2020, 8, 1, tzinfo=UTC)
     fire = {"fire_id": "f1", "fire_name": "F", "fire_year": 2020, "alarm_date": day, "containment_date": day}
-    fire |= {"geometry": shapely.box(-120, 38, -119.9, 38.1)}
+    fire |= {"end_precision_days": 1.0, "geometry": shapely.box(-120, 38, -119.9, 38.1)}
 
     def named(source: str, *, simulated: bool = False) -> str | None:
         row = pd.Series(fire | {"source": source, "simulated": simulated})
