@@ -4,7 +4,7 @@ Every record of the year ends up kept or rejected, with one reason: the first th
 Nothing here depends on the order of the records or on today's date.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import geopandas as gpd
@@ -14,6 +14,7 @@ import shapely
 
 from burnscar_assets.errors import InputError
 from burnscar_assets.labels.duplicates import find_duplicates, shares_incident
+from burnscar_assets.labels.place import mostly_inside
 from burnscar_assets.labels.repair import HECTARE_M2, NO_GEOMETRY, RepairedGeometry, repair
 from burnscar_assets.regions.load import working_region
 from burnscar_assets.settings import PerimeterSettings
@@ -94,7 +95,12 @@ class CleanedPerimeters:
 
 
 def clean_perimeters(
-    records: gpd.GeoDataFrame, fire_year: int, settings: PerimeterSettings, *, simulated: bool
+    records: gpd.GeoDataFrame,
+    fire_year: int,
+    settings: PerimeterSettings,
+    *,
+    simulated: bool,
+    wider: Collection[str] = (),
 ) -> CleanedPerimeters:
     """Sort the wildfires of a year into labels and rejects.
 
@@ -103,6 +109,7 @@ def clean_perimeters(
         fire_year: The year; YEAR_ of the records decides what belongs to it.
         settings: Limits.
         simulated: Whether the release is a simulated one.
+        wider: Sources that hold more than the region: of theirs, fires count that mostly lie within its outline.
 
     Raises:
         InputError: the release has no wildfire of that year; the message names the years it has.
@@ -113,7 +120,7 @@ def clean_perimeters(
     fires = _with_ends(fires.sort_values("record_id", ignore_index=True), settings)
     shapes = repair(fires.geometry.to_numpy(), fires["reported_area_ha"].to_numpy(dtype=float))
     fires = fires.set_geometry(gpd.GeoSeries(shapes.geometry, crs=records.crs))
-    reasons, details = _judge(fires, shapes, settings)
+    reasons, details = _judge(fires, shapes, settings, wider)
     copies = find_duplicates(fires[reasons.isna()]).dropna()
     reasons[copies.index] = "duplicate"
     details[copies.index] = "of " + copies + ", which is kept"
@@ -143,22 +150,25 @@ def wildfires_of(records: gpd.GeoDataFrame, fire_year: int) -> pd.Series:
     return (records["kind"] == "fire") & (records["fire_year"] == fire_year).fillna(False)
 
 
-def are_rejects(records: gpd.GeoDataFrame, settings: PerimeterSettings) -> pd.Series:
-    """Whether each record is a wildfire that is no label of its year, whatever other records there are."""
+def are_rejects(records: gpd.GeoDataFrame, settings: PerimeterSettings, wider: Collection[str] = ()) -> pd.Series:
+    """Whether each record is a wildfire that is no label of its year, whatever other records there are.
+
+    Arguments are those of `clean_perimeters`.
+    """
     fires = _with_ends(records[records["kind"] == "fire"], settings)
     shapes = repair(fires.geometry.to_numpy(), fires["reported_area_ha"].to_numpy(dtype=float))
     fires = fires.set_geometry(gpd.GeoSeries(shapes.geometry, index=fires.index, crs=records.crs))
-    rejects = _judge(fires, shapes, settings)[0].notna() | fires["fire_year"].isna()
+    rejects = _judge(fires, shapes, settings, wider)[0].notna() | fires["fire_year"].isna()
     return rejects.reindex(records.index, fill_value=False)
 
 
 def _judge(
-    fires: gpd.GeoDataFrame, shapes: RepairedGeometry, settings: PerimeterSettings
+    fires: gpd.GeoDataFrame, shapes: RepairedGeometry, settings: PerimeterSettings, wider: Collection[str]
 ) -> tuple[pd.Series, pd.Series]:
     """Reason and detail of each record, whatever others repeat it; the reason is missing where it is good enough."""
     reasons = pd.Series(pd.NA, index=fires.index, dtype="string")
     details = pd.Series("", index=fires.index, dtype="string")
-    for reason, applies, detail in _verdicts(fires, shapes, settings):
+    for reason, applies, detail in _verdicts(fires, shapes, settings, wider):
         new = reasons.isna() & applies.fillna(False)
         reasons[new] = reason
         details[new] = detail[new]
@@ -166,7 +176,7 @@ def _judge(
 
 
 def _verdicts(
-    fires: gpd.GeoDataFrame, shapes: RepairedGeometry, settings: PerimeterSettings
+    fires: gpd.GeoDataFrame, shapes: RepairedGeometry, settings: PerimeterSettings, wider: Collection[str]
 ) -> Iterable[tuple[str, pd.Series, pd.Series]]:
     """Of each reason but `duplicate`: its name, where it applies, and the values behind it."""
     alarm, containment = fires["alarm_date"], fires["containment_date"]
@@ -179,10 +189,12 @@ def _verdicts(
     problem = pd.Series(shapes.problem, index=fires.index, dtype="string")
     nothing = (problem == NO_GEOMETRY) | problem.str.startswith("an empty")
     elsewhere = fires["kept_instead"]
+    outside = ~fires.geometry.intersects(shapely.box(*working_region().bounds_m))
+    outside |= fires["source"].isin(list(wider)) & ~mostly_inside(fires.geometry.to_numpy())
     yield "in_another_source", elsewhere.notna(), "the same fire as " + elsewhere + ", whose source is named before"
     yield "empty_geometry", nothing, problem
     yield "unusable_geometry", problem != "", problem
-    yield "outside_region", ~fires.geometry.intersects(shapely.box(*working_region().bounds_m)), place
+    yield "outside_region", outside, place
     yield "alarm_missing", alarm.isna(), dates
     yield "containment_missing", containment.isna(), no_day
     yield "containment_before_alarm", days < 0, lasted

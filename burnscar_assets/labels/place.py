@@ -24,6 +24,9 @@ from burnscar_assets.storage.tables import table_crs
 BORDER_M: Final = 50_000.0
 """Fires reach across borders, and the outline of a region is coarse."""
 
+OUTLINE_M: Final = 10_000.0
+"""Nearer to a region's outline, ground may be of the region: outlines run inland of coasts and leave out islands."""
+
 AREA_FACTOR: Final = 2.0
 """A record whose area differs from the reported one by more speaks against the layer's CRS."""
 
@@ -86,6 +89,16 @@ def check_place(raw: gpd.GeoSeries, placed: gpd.GeoSeries, reported_area_ha: NDA
     _refuse_unexplained(shapes, reported_ha, f"{label}: in the CRS that it names, {named},")
 
 
+def mostly_inside(shapes: NDArray[np.object_]) -> NDArray[np.bool_]:
+    """Whether at least half of each valid shape's ground (the region's CRS) is the region's, as its outline has it."""
+    land = _around(working_region(), OUTLINE_M)
+    inside = shapely.covers(land, shapes)
+    across = ~inside & shapely.intersects(land, shapes)
+    common = shapely.area(shapely.intersection(shapes[across], land))
+    inside[across] = common >= 0.5 * shapely.area(shapes[across])
+    return np.asarray(inside)
+
+
 def _refuse_unexplained(shapes: NDArray[np.object_], reported_ha: NDArray[np.float64], subject: str) -> None:
     """Refuse what no reading explains, if it lies far off, or all its areas are wrong."""
     outside = ~shapely.intersects(shapes, shapely.box(*working_region().bounds_m))
@@ -129,7 +142,7 @@ def _credible(shapes: NDArray[np.object_], reported_ha: NDArray[np.float64]) -> 
     bounds = shapely.bounds(shapes).reshape(-1, 2, 2)
     middle = np.nan_to_num(bounds.mean(axis=1), nan=np.inf)
     near = ((middle >= low) & (middle <= high)).all(axis=1)
-    near[near] = shapely.intersects(_around(working_region()), shapely.points(middle[near]))
+    near[near] = shapely.intersects(_around(working_region(), BORDER_M), shapely.points(middle[near]))
     reported_m2 = reported_ha * HECTARE_M2
     with np.errstate(all="ignore"):
         off = np.abs(np.log(area_m2 / reported_m2)) > np.log(AREA_FACTOR)
@@ -154,10 +167,10 @@ def _found(shapes: NDArray[np.object_], reported_ha: NDArray[np.float64]) -> str
     return place + (f", their areas are {np.median(ratio):.2g} of those reported" if len(ratio) else "")
 
 
-@lru_cache(maxsize=1)
-def _around(region: Region) -> shapely.Geometry:
-    """A region's land and some ground around it, in its CRS, ready for many questions."""
-    around = shapely.union_all(region.land).buffer(BORDER_M, quad_segs=2)
+@lru_cache(maxsize=2)
+def _around(region: Region, reach_m: float) -> shapely.Geometry:
+    """A region's land and the ground around it, in its CRS, ready for many questions."""
+    around = shapely.union_all(region.land).buffer(reach_m, quad_segs=2)
     shapely.prepare(around)
     return around
 

@@ -117,7 +117,7 @@ def fetch_release(
     records = to_records(parts)
     if settings.further:
         names = [source.label_source.name for source in settings.every]
-        rejects = are_rejects(records, limits or PerimeterSettings())
+        rejects = are_rejects(records, limits or PerimeterSettings(), settings.wider)
         records = records.assign(kept_instead=kept_instead(records, names, rejects))
     return Release(records, _info(settings, fetched, records))
 

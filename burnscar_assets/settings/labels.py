@@ -162,6 +162,11 @@ class ReleaseSettings(SourceSettings):
         """All sources, the one that is believed most first."""
         return (self, *self.further)
 
+    @property
+    def wider(self) -> frozenset[str]:
+        """Names of the sources that hold more than the region."""
+        return frozenset(one.name for one in (source.label_source for source in self.every) if one.reaches_beyond)
+
     def decisive(self) -> dict[str, Any]:
         """The values that decide what comes of the section; see `Section`."""
         return super().decisive() | {"further": [source.decisive() for source in self.further]}

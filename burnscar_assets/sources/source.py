@@ -229,7 +229,8 @@ class LabelSource(Section):
     dissolve: bool = Field(False, description="Whether several polygons of one `id` are one fire.")
     prefix_ids: bool = Field(True, description="Whether identities begin with the source's name.")
     reaches_beyond: bool = Field(
-        False, description="Whether its layers hold more than a region: records elsewhere are passed over."
+        False,
+        description="Whether its layers hold more than a region: records elsewhere are passed over, or no labels.",
     )
     first_fire_year: int = Field(
         FIRST_YEAR, ge=FIRST_YEAR, le=LAST_YEAR, description="Fire years before this one count as none."

@@ -131,6 +131,22 @@ def test_an_edit_in_the_second_source_makes_the_year_stale(tmp_path: Path) -> No
     assert first.fires != second.fires and first.burns != second.burns
 
 
+def test_of_a_wider_source_fires_in_the_regions_outline_are_labels(tmp_path: Path) -> None:
+    """A fire in Nevada burned and is no label of California; one across the border is where most of it lies."""
+    shapes = gpd.GeoSeries.from_xy([-120.6, -118.0, -119.75, -120.1], [39.5, 39.8, 39.5, 39.5], crs="EPSG:4326")
+    facts = {"Event_ID": list("abcd"), "Incid_Type": "Wildfire", "Ig_Date": "2020-08-01", "Post_ID": "L20200820"}
+    fires = gpd.GeoDataFrame(facts, geometry=shapes.to_crs("EPSG:3310").buffer(15_000)).to_crs("EPSG:4269")
+    fires.to_file(tmp_path / "mtbs_perims.gpkg", layer="mtbs_perims")
+    settings = ReleaseSettings(source=str(tmp_path / "mtbs_perims.gpkg"), format="mtbs")
+    records = fetch_release(settings, DataRoot(tmp_path)).records
+    cleaned = clean_perimeters(records, 2020, LIMITS, simulated=False, wider=settings.wider)
+    assert set(cleaned.perimeters["fire_id"]) == {"mtbs-a", "mtbs-d"}
+    assert dict(cleaned.rejects.set_index("record_id")["reason"]) == dict.fromkeys(
+        ["mtbs-b", "mtbs-c"], "outside_region"
+    )
+    assert len(burn_history(records, 2020, LIMITS).burns) == 4
+
+
 def test_a_reject_of_the_first_source_doesnt_take_the_seconds_place(tmp_path: Path) -> None:
     odd = {"YEAR_": 2017, "FIRE_NAME": None}, {"CONT_DATE": pd.Timestamp("2020-07-30", tz="UTC")}
     fires = frap_fires({"CONT_DATE": pd.NaT}, *odd, {"geometry": shapely.Polygon()}, {})

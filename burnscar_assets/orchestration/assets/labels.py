@@ -90,7 +90,13 @@ def fire_perimeters(run: StageRun) -> dg.MaterializeResult:
     words = read_corrections(corrections_file(root))
     words.check_fires(wildfire_ids(records, run.year), run.year, OF_GROUND)
     records = words.applied_to(records)
-    cleaned = clean_perimeters(records, run.year, settings.perimeters, simulated=settings.simulated_perimeters)
+    cleaned = clean_perimeters(
+        records,
+        run.year,
+        settings.perimeters,
+        simulated=settings.simulated_perimeters,
+        wider=settings.release.wider,
+    )
     title = f"Fire perimeters {run.year}"
     preview = partial(plot_perimeters, cleaned.perimeters, cleaned.rejects, title=title, land=load_land(None))
     rejects = {FIRE_PERIMETER_REJECTS: cleaned.rejects}
