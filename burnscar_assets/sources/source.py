@@ -1,7 +1,7 @@
 """What a label source's file says, checked; nothing is read here.
 
 A publisher's records become one table of events, `RELEASE_RECORDS`. The file says which of its fields becomes which of
-ours, what its values mean, and what its outlines are worth; `labels/normalise.py` reads any layer by it.
+ours, and what its values mean; `labels/normalise.py` reads any layer by it.
 """
 
 import re
@@ -206,18 +206,10 @@ class LayerNames(Section):
         return _pattern(value)
 
 
-class Outline(Section):
-    """What an outline of a source is worth as a label."""
-
-    note: str = Field(min_length=1, description="What to know of it, in a sentence or two.")
-    precision_m: float | None = Field(None, gt=0, description="How far off it typically is, in metres.")
-    smallest_ha: float | None = Field(None, ge=0, description="Fires that are smaller aren't mapped, in hectares.")
-
-
 class LabelSource(Section):
     """A publisher's fire perimeters."""
 
-    transport: ClassVar[frozenset[str]] = frozenset({"title", "producer", "outline", "usual_crs"})
+    transport: ClassVar[frozenset[str]] = frozenset({"title", "producer", "usual_crs"})
 
     name: str = Field(description="The file's name without its ending.")
     title: str = Field(min_length=1, description="What people call it.")
@@ -235,7 +227,6 @@ class LabelSource(Section):
     first_fire_year: int = Field(
         FIRST_YEAR, ge=FIRST_YEAR, le=LAST_YEAR, description="Fire years before this one count as none."
     )
-    outline: Outline | None = Field(None, description="What its outlines are worth; empty: not known.")
 
     @model_validator(mode="after")
     def _finds_what_it_needs(self) -> Self:

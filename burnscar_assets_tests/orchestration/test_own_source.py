@@ -25,7 +25,6 @@ fields:
     - {names: Bild, format: "%d.%m.%Y", kind: scene_date, within_days: 60}
   area: {names: Hektar, missing: [-1]}
 dissolve: true
-outline: {note: Walked with GPS., precision_m: 10}
 """
 
 

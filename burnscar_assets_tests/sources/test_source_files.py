@@ -272,6 +272,7 @@ def test_all_layers_of_fires_are_read_where_the_file_says_so(tmp_path: Path) -> 
     [
         ({"needed": ["inc_num"]}, "needed names inc_num, for which `fields` has no names"),
         ({"layers": {"fires": "("}}, "is no regular expression"),
+        ({"outline": {"note": "Walked with GPS."}}, "outline: no such field"),
         ({"fields": FILE["fields"] | {"kind": {"names": ["T"], "values": {"x": "wild"}}}}, "'wild' is no kind of burn"),
         ({"fields": FILE["fields"] | {"cause": {"names": ["C"], "others": "unknown"}}}, "'unknown' is no code"),
         ({"fields": FILE["fields"] | {"id": {"names": ["A"], "pattern": "x"}}}, "must have 1 group"),
