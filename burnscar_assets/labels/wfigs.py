@@ -20,14 +20,13 @@ from burnscar_assets.labels.place import check_place
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.regions.load import working_region
 from burnscar_assets.settings import InSeasonSettings
+from burnscar_assets.sources.load import SEASON
 from burnscar_assets.sources.source import HECTARES
 from burnscar_assets.storage.contracts import IN_SEASON_RECORDS
 from burnscar_assets.storage.tables import table_crs
 
-SOURCE: Final = "wfigs"
 EXPECTED: Final = "expected"
 """`contained_by` of a fire whose containment was still to come."""
-
 
 COMPLETE_PERCENT: Final = 100.0
 
@@ -145,7 +144,7 @@ def normalise_incidents(
     found = match_incident_fields(tuple(map(str, raw.columns)), label, setting)
     if notes is not None:
         notes += [f"{label}: {note}" for note in text_notes(raw, found, _TEXTS)]
-    rows = _rows(raw, found, label).assign(fire_year=fire_year, source=SOURCE, flag=None, kept_instead=None)
+    rows = _rows(raw, found, label).assign(fire_year=fire_year, source=SEASON, flag=None, kept_instead=None)
     global_ids = as_text(take(raw, found, "global_id"))
     rows["newest_id"] = _fire_ids(rows, identifier(global_ids))
     rows["record_id"] = _record_ids(rows, global_ids)
@@ -220,7 +219,7 @@ def _containment(day: dict[str, pd.Series], perimeter: pd.Series, percent: pd.Se
 def _fire_ids(rows: pd.DataFrame, global_ids: pd.Series) -> pd.Series:
     named = rows["unit_id"].fillna("") + "-" + rows["inc_num"].fillna("") + "-" + rows["fire_name"].fillna("")
     fire = rows["irwin_id"].fillna(rows["incident_id"].str.lower()).fillna(global_ids).fillna(named)
-    return f"{SOURCE}-" + fire.astype("string")
+    return f"{SEASON}-" + fire.astype("string")
 
 
 def _record_ids(rows: pd.DataFrame, global_ids: pd.Series) -> pd.Series:

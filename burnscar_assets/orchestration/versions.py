@@ -19,6 +19,7 @@ from burnscar_assets.sensors.load import DEFAULT, FOLDER, sensor_file
 from burnscar_assets.settings import Settings, TrainingSettings
 from burnscar_assets.setups import Setup, load_setup, load_setups
 from burnscar_assets.sources.load import FOLDER as SOURCES
+from burnscar_assets.sources.load import SEASON, load_source
 from burnscar_assets.storage.hashing import hash_file, hash_json
 from burnscar_assets.storage.paths import DataRoot
 
@@ -58,6 +59,8 @@ def stage_settings(asset: str, settings: Settings) -> dict[str, Any]:
     if "release.format" in values:
         own |= {f"{_FILE}{SOURCES}/{one.format}": one.label_source.digest() for one in settings.release.every}
         own |= {name: every[name] for name in _LIMITS if settings.release.further}
+    if "mapping" in spec.settings:
+        own |= _credits(settings)
     if "training.model.encoder" in values:
         own |= _encoder(applied.training)
     return values | own | {f"{_FILE}{name}": hash_file(path) for name, path in files.items()}
@@ -68,6 +71,12 @@ def _sensor(settings: Settings) -> dict[str, str]:
     path = sensor_file(settings.imagery.sensor)
     is_shipped = path == CONFIGS_DIR / FOLDER / f"{DEFAULT}.yaml"
     return {} if is_shipped else {f"{_FILE}{FOLDER}/{path.name}": settings.sensor.digest()}
+
+
+def _credits(settings: Settings) -> dict[str, str]:
+    """Who publishes the perimeters of a world and of its season, which pages of maps say."""
+    sources = [load_source(SEASON), *(one.label_source for one in settings.release.every)]
+    return {f"{_FILE}{SOURCES}/{one.name} (producer)": one.producer.digest() for one in sources if one.producer}
 
 
 def _region(settings: Settings) -> dict[str, str]:

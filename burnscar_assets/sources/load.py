@@ -11,6 +11,9 @@ from burnscar_assets.section import read_unless_known
 from burnscar_assets.sources.source import LabelSource
 
 DEFAULT: Final = "frap"
+SEASON: Final = "wfigs"
+"""Whose perimeters the running season's are."""
+
 FOLDER: Final = "sources"
 
 

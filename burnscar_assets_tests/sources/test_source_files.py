@@ -17,7 +17,9 @@ from burnscar_assets.labels.layers import find_layers, release_number
 from burnscar_assets.labels.normalise import normalise, to_records
 from burnscar_assets.labels.perimeters import clean_perimeters
 from burnscar_assets.labels.release import fetch_release
-from burnscar_assets.settings import PerimeterSettings, ReleaseSettings
+from burnscar_assets.orchestration.stages import STAGES
+from burnscar_assets.orchestration.versions import code_version
+from burnscar_assets.settings import PerimeterSettings, ReleaseSettings, parse_settings
 from burnscar_assets.sources.load import FOLDER, load_source
 from burnscar_assets.sources.source import DayOf, LabelSource
 from burnscar_assets.storage.paths import DataRoot
@@ -292,3 +294,15 @@ def test_mistakes_of_a_file_are_named(change: dict[str, Any], message: str, tmp_
 def test_shipped_files_are_read(path: Path) -> None:
     assert path.parent == CONFIGS_DIR / FOLDER
     assert load_source(path.stem).name == path.stem
+
+
+def test_another_producer_makes_pages_of_maps_stale_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "agency.yaml"
+    path.write_text(yaml.safe_dump(FILE))
+    release = {"source": "a", "format": str(path)}
+    settings = parse_settings({"name": "x", "years": {"first": 2020}, "release": release}, "x.yaml")
+    before = {spec.makes: code_version(spec.makes, settings) for spec in STAGES.values()}
+    producer = {"name": "The agency", "url": "https://agency.example", "credit": "Drawn by the agency."}
+    path.write_text(yaml.safe_dump(FILE | {"producer": producer}))
+    changed = {stage for stage, version in before.items() if code_version(stage, settings) != version}
+    assert changed == {"burned_area_maps", "in_season_maps"}
