@@ -26,11 +26,17 @@ HECTARES: Final = {"hectares": 1.0, "acres": 0.40468564224, "km2": 100.0, "m2": 
 """Hectares of each unit of area."""
 
 
+_PLAIN: Final = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
+"""Parts of a regular expression that mean characters: what is escaped, and sets."""
+
+_REPEATED_GROUP: Final = re.compile(r"\)\s*(?:[*+]|\{\d*,?\d*\})")
+
+
 def _pattern(value: str | None, groups: int | None = None) -> str | None:
     """Check a regular expression, and how many groups it has.
 
     Raises:
-        ValueError: it isn't one, or has others.
+        ValueError: it isn't one, has others, or repeats a group, which a search may take hours for.
     """
     if value is None:
         return None
@@ -38,6 +44,8 @@ def _pattern(value: str | None, groups: int | None = None) -> str | None:
         found = re.compile(value).groups
     except re.error as error:
         raise ValueError(f"{value!r} is no regular expression: {error}") from error
+    if _REPEATED_GROUP.search(_PLAIN.sub("x", value)):
+        raise ValueError(f"{value!r} repeats a group, so that a search could take hours: repeat sets such as [a-z_]+")
     if groups is not None and found != groups:
         raise ValueError(f"{value!r} must have {groups} group, which holds the value; it has {found}")
     return value

@@ -21,7 +21,7 @@ from burnscar_assets.orchestration.stages import STAGES
 from burnscar_assets.orchestration.versions import code_version
 from burnscar_assets.settings import PerimeterSettings, ReleaseSettings, parse_settings
 from burnscar_assets.sources.load import FOLDER, load_source
-from burnscar_assets.sources.source import DayOf, LabelSource
+from burnscar_assets.sources.source import DayOf, FieldOf, LabelSource
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets_tests.labels.label_records import frap_fires, square
 
@@ -274,10 +274,12 @@ def test_all_layers_of_fires_are_read_where_the_file_says_so(tmp_path: Path) -> 
     [
         ({"needed": ["inc_num"]}, "needed names inc_num, for which `fields` has no names"),
         ({"layers": {"fires": "("}}, "is no regular expression"),
+        ({"layers": {"fires": r"((fire)+_?)+$"}}, "repeats a group, so that a search could take hours"),
         ({"outline": {"note": "Walked with GPS."}}, "outline: no such field"),
         ({"fields": FILE["fields"] | {"kind": {"names": ["T"], "values": {"x": "wild"}}}}, "'wild' is no kind of burn"),
         ({"fields": FILE["fields"] | {"cause": {"names": ["C"], "others": "unknown"}}}, "'unknown' is no code"),
         ({"fields": FILE["fields"] | {"id": {"names": ["A"], "pattern": "x"}}}, "must have 1 group"),
+        ({"fields": FILE["fields"] | {"id": {"names": ["A"], "pattern": r"((?:\w+){2,9})!"}}}, "repeats a group"),
         ({"fields": {"start": ["A"]}}, "dissolve needs `fields.id`"),
         ({"colour": "red"}, "no such field; a label source has title"),
     ],
@@ -288,6 +290,11 @@ def test_mistakes_of_a_file_are_named(change: dict[str, Any], message: str, tmp_
     with pytest.raises(SettingsError) as error:
         load_source(str(path))
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize("pattern", [r"([)*+]+)\)+", r"fires?(\d+)(?:_\d+)?", r"(a\){2})"])
+def test_what_only_looks_like_a_repeated_group_is_none(pattern: str) -> None:
+    assert FieldOf(names=("A",), pattern=pattern).pattern == pattern
 
 
 @pytest.mark.parametrize("path", shipped_files(FOLDER), ids=lambda path: path.stem)
