@@ -18,7 +18,7 @@ import pandas as pd
 from burnscar_assets.catalog.hrefs import is_remote, resolve_href
 from burnscar_assets.catalog.items import BASELINE_PROPERTIES, CLOUD_COVER, OF_THE_SUN, PRODUCT_NAMES
 from burnscar_assets.classes import CLASS_NAMES, LABEL_PROPERTY, UNLABELLED
-from burnscar_assets.dataset.changes import LABEL_BAND, LABEL_LAYER, LABEL_RASTER_LAYER
+from burnscar_assets.dataset.layout import LABEL_BAND, LABEL_LAYER, LABEL_RASTER_LAYER
 from burnscar_assets.environment import config_file
 from burnscar_assets.errors import InputError, MissingDataError, SettingsError
 from burnscar_assets.reader.radiometry import OF_RADIOMETRY

@@ -18,7 +18,7 @@ import geopandas as gpd
 from filelock import FileLock
 
 from burnscar_assets.classes import LABEL_PROPERTY
-from burnscar_assets.dataset.changes import LABEL_LAYER, TAGS, WindowChanges
+from burnscar_assets.dataset.layout import LABEL_LAYER, TAGS, WindowChanges
 from burnscar_assets.progress import Progress
 from burnscar_assets.storage.atomic import read_json, storage_errors
 

@@ -7,8 +7,8 @@ import geopandas as gpd
 import numpy as np
 
 from burnscar_assets.classes import UNLABELLED
-from burnscar_assets.dataset.changes import LABEL_BAND, LABEL_RASTER_LAYER
 from burnscar_assets.dataset.label_rasters import Labels, draw_labels, label_hash, label_inputs
+from burnscar_assets.dataset.layout import LABEL_BAND, LABEL_RASTER_LAYER
 from burnscar_assets.dataset.ledger import Entry, open_ledgers
 from burnscar_assets.storage.atomic import read_json
 

@@ -1,5 +1,9 @@
-"""How a dataset's windows lie on disk. Apart from what writes them, as every plan asks, and rslearn takes a while."""
+"""How a dataset's windows lie on disk, and what both ways write of one and say they did.
 
+Apart from what writes them, as every plan asks, and rslearn takes a while.
+"""
+
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +13,29 @@ from burnscar_assets.storage.atomic import read_json
 WINDOW_STORAGE: Final = "burnscar_assets.dataset.packed.storage.PackedWindowStorageFactory"
 DATA_STORAGE: Final = "burnscar_assets.dataset.packed.data.PackedDataStorageFactory"
 """Class paths of `storage` and `window_data_storage` in the config.json of a packed dataset."""
+
+LABEL_LAYER: Final = "label"
+LABEL_RASTER_LAYER: Final = "label_raster"
+LABEL_BAND: Final = "label"
+TAGS: Final = ("split", "category", "stratum", "fire_id", "cluster_id")
+"""Columns of table `windows` that become tags (`options`) of the rslearn window."""
+
+
+@dataclass(frozen=True)
+class WindowChanges:
+    """What happened to the windows of the groups that were written.
+
+    Attributes:
+        kept: windows that were there already, untouched.
+        made: new windows.
+        replaced: windows that were there with other tags, or damaged; imagery of a sound window is kept.
+        removed: windows that nobody wants any more, deleted with their imagery.
+    """
+
+    kept: int
+    made: int
+    replaced: int
+    removed: int
 
 
 def is_packed(dataset_path: Path) -> bool:

@@ -13,7 +13,7 @@ import geopandas as gpd
 from rasterio.crs import CRS
 
 from burnscar_assets.classes import LABEL_PROPERTY
-from burnscar_assets.dataset.changes import LABEL_LAYER, TAGS, WindowChanges
+from burnscar_assets.dataset.layout import LABEL_LAYER, TAGS, WindowChanges
 from burnscar_assets.dataset.packed.pack import Pack, pack_path
 from burnscar_assets.progress import Progress
 

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import geopandas as gpd
 
-from burnscar_assets.dataset.changes import LABEL_LAYER, TAGS, WindowChanges
 from burnscar_assets.dataset.file_layout import write_folders
-from burnscar_assets.dataset.layout import DATA_STORAGE, WINDOW_STORAGE, is_packed
+from burnscar_assets.dataset.layout import DATA_STORAGE, LABEL_LAYER, TAGS, WINDOW_STORAGE, WindowChanges, is_packed
 from burnscar_assets.dataset.packed_layout import write_packs
 from burnscar_assets.progress import Progress, silent
 

@@ -1,10 +1,10 @@
-"""Reading encoders from their files.
+"""Reading encoders from their files, and what those of others may name.
 
 An encoder's file lies in `encoders/` beside the world's settings or is a shipped one (`configs/encoders/`); of two
 files of one name the one beside the settings counts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -75,3 +75,25 @@ def foreign_arguments(class_path: str, bare: Mapping[str, Any]) -> list[str]:
     fixed = {"${FOLDER}": "${FOLDER}", "${WEIGHTS}": "${WEIGHTS}", "${RANDOM}": True}
     wrong = {name for name, said in given.items() if said in list(fixed) and bare.get(name) != fixed[said]}
     return sorted(wrong | (bare.keys() - given.keys())) if given else []
+
+
+def foreign_classes_of_architecture(content: Any, prefixes: Collection[str]) -> list[str]:
+    """Classes in the file of an encoder's architecture that lie outside the packages that may make them, sorted.
+
+    Args:
+        content: of the file; its package makes each class that stands under `_CLASS_`.
+        prefixes: of the classes that it may name.
+    """
+    return sorted(name for name in _classes(content) if not name.startswith(tuple(prefixes)))
+
+
+def _classes(node: Any) -> Iterator[str]:
+    if isinstance(node, list):
+        for value in node:
+            yield from _classes(value)
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            if key == "_CLASS_":
+                yield from map(str, value if isinstance(value, list) else [value])
+            else:
+                yield from _classes(value)

@@ -12,10 +12,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-from burnscar_assets.encoders.architecture import foreign_classes_of_architecture
 from burnscar_assets.encoders.chosen import RANDOM_NOTICE, ChosenEncoder, identity
 from burnscar_assets.encoders.encoder import Encoder, Variant, variables
-from burnscar_assets.encoders.load import load_encoder
+from burnscar_assets.encoders.load import foreign_classes_of_architecture, load_encoder
 from burnscar_assets.environment import weights_folder
 from burnscar_assets.errors import InputError, SettingsError, SourceUnavailableError
 from burnscar_assets.settings import ModelSettings

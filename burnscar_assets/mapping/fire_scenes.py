@@ -28,8 +28,8 @@ from rasterio.windows import Window as Part
 
 from burnscar_assets.catalog.items import acquisition_time, processing_baseline
 from burnscar_assets.classes import BURNT, UNBURNT, UNLABELLED, Split
-from burnscar_assets.dataset.changes import LABEL_BAND, LABEL_RASTER_LAYER
 from burnscar_assets.dataset.config import before_layer, put_config
+from burnscar_assets.dataset.layout import LABEL_BAND, LABEL_RASTER_LAYER
 from burnscar_assets.errors import InputError, MissingDataError
 from burnscar_assets.mapping.frame import Box, Frame
 from burnscar_assets.mapping.mosaic import NO_SCENE, LayerImage, Mosaic, Validity

@@ -22,8 +22,8 @@ import pandas as pd
 
 from burnscar_assets.classes import BURNT, UNLABELLED
 from burnscar_assets.crs import GEOGRAPHIC_CRS
-from burnscar_assets.dataset.changes import LABEL_BAND, LABEL_RASTER_LAYER
 from burnscar_assets.dataset.config import before_layer, close_files, open_dataset
+from burnscar_assets.dataset.layout import LABEL_BAND, LABEL_RASTER_LAYER
 from burnscar_assets.dataset.tile_identity import TileIdentity, still_valid
 from burnscar_assets.mapping.fire_scenes import (
     NO_NUMBER,

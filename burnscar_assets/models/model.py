@@ -9,9 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from burnscar_assets.classes import BURNT
-from burnscar_assets.encoders.architecture import foreign_classes_of_architecture
 from burnscar_assets.encoders.chosen import EncoderRecord, point
-from burnscar_assets.encoders.load import foreign_arguments, shipped_architecture_classes
+from burnscar_assets.encoders.load import (
+    foreign_arguments,
+    foreign_classes_of_architecture,
+    shipped_architecture_classes,
+)
 from burnscar_assets.errors import CheckpointError
 from burnscar_assets.models.classes import followed_texts, foreign_classes, read_foreign_yaml
 from burnscar_assets.models.crop import PAD, crop_of, middle

@@ -2,7 +2,9 @@
 
 import functools
 import json
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -10,13 +12,17 @@ import numpy as np
 
 from burnscar_assets.dataset.packed.codec import Pixels, checksum, decode, decode_many, encode
 from burnscar_assets.dataset.packed.database import Database
-from burnscar_assets.dataset.packed.threads import side_by_side
 from burnscar_assets.errors import InputError, MissingDataError
 
 _NAMED_IN_ERRORS = 3
 
 _AT_ONCE = 16
 """Rasters that are decompressed together: what they take stays in a core's cache."""
+
+_WORTH_THREADS = 4
+"""Parts of work from which on threads save more than they cost."""
+
+_MOST_THREADS = 8
 
 
 class Grid(NamedTuple):
@@ -223,7 +229,7 @@ class Rasters:
         def fill(part: _Part) -> None:
             self._fill(out, part, names, layer, *places[part.form])
 
-        side_by_side(fill, parts)
+        _side_by_side(fill, parts)
         if not filled.all():
             raise self._unreadable([names[int(key)] for key in np.flatnonzero(~np.all(filled, axis=1))], layer)
         return out
@@ -315,3 +321,19 @@ def _form(text: str) -> _Form:
         Grid(*said["grid"]),
         said["nodata"],
     )
+
+
+def _side_by_side(work: Callable[[Any], None], parts: Sequence[Any]) -> None:
+    """Do the work on each part, on as many threads as there are cores; its first error is raised.
+
+    What takes long in it, Python's own lock isn't held for. Threads live for this call only: a process that is forked
+    later has none of them.
+    """
+    threads = min(len(os.sched_getaffinity(0)), _MOST_THREADS, len(parts))
+    if threads < 2 or len(parts) < _WORTH_THREADS:
+        for part in parts:
+            work(part)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(work, parts):
+            pass

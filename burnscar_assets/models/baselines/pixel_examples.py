@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from burnscar_assets.classes import BURNT, UNBURNT
-from burnscar_assets.dataset.changes import LABEL_BAND, LABEL_RASTER_LAYER
+from burnscar_assets.dataset.layout import LABEL_BAND, LABEL_RASTER_LAYER
 from burnscar_assets.dataset.tiles import read_tiles
 from burnscar_assets.errors import InputError
 from burnscar_assets.models.baselines.pixel_features import Mask, pixel_features, with_data
