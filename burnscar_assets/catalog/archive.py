@@ -6,22 +6,22 @@ what is added is the search in an index instead of an API, the band names, what 
 files that stay open from one window to the next.
 """
 
+import copy
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
-import affine
 import numpy as np
 import numpy.typing as npt
 import rasterio
 from rasterio.enums import Resampling
 from rasterio.errors import RasterioError, RasterioIOError
-from rasterio.vrt import WarpedVRT
 
 # rslearn itself loads this module, by the class path in a dataset's configuration.
 from rslearn.config import LayerConfig  # noqa: TID253
@@ -44,18 +44,20 @@ from burnscar_assets.errors import InputError
 from burnscar_assets.gdal_drivers import open_raster
 from burnscar_assets.network.masking import mask_address
 from burnscar_assets.network.relay import explained
-from burnscar_assets.reader.gdal import FORGETTING, gdal_options
+from burnscar_assets.reader.files import FORGETTING, gdal_options
+from burnscar_assets.reader.fitting import sampled_bands
 from burnscar_assets.reader.pixels import equals_nodata
 from burnscar_assets.reader.radiometry import (
     BASELINE,
     OFFSET_APPLIED,
     VISIBLE,
     BandSample,
+    Statement,
     conversion_of_sensor,
     decide,
     statements_of_item,
 )
-from burnscar_assets.reader.sample import sampled_bands
+from burnscar_assets.reader.resample import warp_from
 from burnscar_assets.sensors.load import default_sensor
 from burnscar_assets.sensors.sensor import BASELINE_OFFSET_DN, LAYER_DTYPE, NO_DATA_DN, Sensor
 
@@ -129,11 +131,9 @@ class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
 
     def without_cloud_limit(self) -> "CogArchive":
         """The same archive with its cloudy scenes, to tell why a window has no match."""
-        relaxed = CogArchive(
-            self.client.endpoint, self.sort_by, self.sort_ascending, None, self.harmonize, self.client.assets
-        )
-        relaxed.sensor = relaxed.client.sensor = self.sensor
-        relaxed.client.bands = self.client.bands
+        relaxed = copy.copy(self)
+        relaxed.client = copy.copy(self.client)
+        relaxed.client.max_cloud_cover = None
         relaxed.client.use(self.client.checks)
         return relaxed
 
@@ -198,20 +198,22 @@ class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
         """Whether a scene's numbers carry an offset, by the pixels where they prove it."""
         samples = []
         for band in sampled_bands(self.sensor, self.asset_bands):
-            with (
-                rasterio.Env(**gdal_options()),
-                open_raster(self.get_asset_url(item, band), self.client.checks.rule.hosts) as source,
-            ):
-                numbers = source.read((item.properties.get(BAND_NUMBERS) or {}).get(band, 1))
-                nodata = source.nodata
-            visible = band in self.sensor.bands_of(VISIBLE)
-            sample = BandSample.of(band, numbers[~equals_nodata(numbers, nodata) & (numbers != 0)], visible=visible)
+            with self._band(item, band) as (source, number):
+                numbers = source.read(number)
+                data = ~equals_nodata(numbers, source.nodata) & (numbers != 0)
+            sample = BandSample.of(band, numbers[data], visible=band in self.sensor.bands_of(VISIBLE))
             samples += [sample] if sample is not None else []
-        said = statements_of_item(item.properties, baseline_of(item.name, item.properties))
-        decision = decide(item.name, said, samples)
+        decision = decide(item.name, _said(item), samples)
         if not decision.usable:
             raise InputError(f"{decision.reason}: name it in imagery.exclude, or correct what its item says")
         return decision.offset_dn > 0
+
+    @contextmanager
+    def _band(self, item: SourceItem, band: str) -> Iterator[tuple[rasterio.DatasetReader, int]]:
+        """The open file of a band, and the band's number in it."""
+        address, hosts = self.get_asset_url(item, band), self.client.checks.rule.hosts
+        with rasterio.Env(**gdal_options()), open_raster(address, hosts) as source:
+            yield source, (item.properties.get(BAND_NUMBERS) or {}).get(band, 1)
 
     def get_raster_bounds(self, layer_name: str, item: Item, bands: list[str], projection: Projection) -> PixelBounds:
         """Pixel bounds of a scene's footprint, projected once for all its bands and windows."""
@@ -235,19 +237,13 @@ class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
             for band in self.asset_bands:
                 if tile_store.is_raster_ready(item, [band]):
                     continue
-                with (
-                    rasterio.Env(**gdal_options()),
-                    open_raster(self.get_asset_url(item, band), self.client.checks.rule.hosts) as source,
-                ):
-                    pixels = source.read([(item.properties.get(BAND_NUMBERS) or {}).get(band, 1)])
+                with self._band(item, band) as (source, number):
+                    pixels = source.read([number])
                     projection, bounds = get_raster_projection_and_bounds(source)
                     metadata = RasterMetadata(nodata_value=source.nodata)
-                harmonize = (_without_offset() if offset and band in self.sensor.names else None) or (
-                    lambda array: array
-                )
-                raster = RasterArray(
-                    chw_array=harmonize(pixels), time_range=item.geometry.time_range, metadata=metadata
-                )
+                harmonize = _without_offset() if offset and band in self.sensor.names else None
+                pixels = harmonize(pixels) if harmonize else pixels
+                raster = RasterArray(chw_array=pixels, time_range=item.geometry.time_range, metadata=metadata)
                 tile_store.write_raster(item, [band], projection, bounds, raster)
 
     def materialize(
@@ -281,18 +277,11 @@ class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
     def _read_raster_from_url(
         self, url: str, projection: Projection, bounds: PixelBounds, resampling: Resampling
     ) -> tuple[npt.NDArray[np.generic], float | None]:
-        x_size, y_size = projection.x_resolution, projection.y_resolution
-        grid = {
-            "crs": projection.crs,
-            "transform": affine.Affine(x_size, 0, bounds[0] * x_size, 0, y_size, bounds[1] * y_size),
-            "width": bounds[2] - bounds[0],
-            "height": bounds[3] - bounds[1],
-        }
         with self._files_lock:
             try:
                 source = self._open(url)
-                with WarpedVRT(source, resampling=resampling, **grid) as warped:
-                    return explained(warped.read, url, self.client.checks.rule.hosts), source.nodata
+                read = partial(warp_from, source, projection, bounds, resampling)
+                return explained(read, url, self.client.checks.rule.hosts), source.nodata
             except RasterioError as error:
                 self._forget(url)
                 raise RasterioIOError(mask_address(f"cannot read {url}: {error.__cause__ or error}")) from error
@@ -315,12 +304,7 @@ class CogArchive(DirectMaterializeDataSource[SourceItem], StacDataSource):
 
 
 def hosts_of(source: DataSource, allowed_hosts: Collection[str]) -> list[str]:
-    """Hosts, or patterns of hosts, that may be asked for the scenes of a data source.
-
-    Args:
-        source: any of rslearn's.
-        allowed_hosts: what the settings allow beside its own and the public archives'.
-    """
+    """Hosts, or patterns, that may be asked for a source's scenes: its own, the public archives', those allowed."""
     if isinstance(source, CogArchive):
         return source.client.checks.rule.hosts
     return AddressRule(getattr(getattr(source, "client", None), "endpoint", ""), tuple(allowed_hosts)).hosts
@@ -346,10 +330,13 @@ def _without_offset() -> Callable[[npt.NDArray[Any]], npt.NDArray[Any]] | None:
     return get_harmonize_callback(tree)
 
 
+def _said(item: SourceItem) -> list[Statement]:
+    return statements_of_item(item.properties, baseline_of(item.name, item.properties))
+
+
 def _is_contradictory(item: SourceItem) -> bool:
     """Whether what a scene says of its offset contradicts itself."""
-    said = statements_of_item(item.properties, baseline_of(item.name, item.properties))
-    return len({statement.offset_dn for statement in said}) > 1
+    return len({statement.offset_dn for statement in _said(item)}) > 1
 
 
 def has_offset(item: SourceItem) -> bool:
@@ -358,7 +345,7 @@ def has_offset(item: SourceItem) -> bool:
     Raises:
         InputError: the scene does not say its processing baseline.
     """
-    said = statements_of_item(item.properties, baseline_of(item.name, item.properties))
+    said = _said(item)
     if not said:
         raise InputError(
             f"scene {item.name} has no readable {BASELINE}, so its offset is unknown: add it to the index, or set "

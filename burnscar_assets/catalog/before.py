@@ -16,6 +16,7 @@ from rslearn.config import QueryConfig, SpaceMode  # noqa: TID253
 from rslearn.data_sources import DataSource, Item  # noqa: TID253
 from rslearn.utils.geometry import STGeometry  # noqa: TID253
 
+from burnscar_assets.catalog.items import TimeRange
 from burnscar_assets.catalog.selection import (
     Candidate,
     ChosenGroup,
@@ -33,8 +34,6 @@ from burnscar_assets.reader.views import tells_ground
 
 MOST_LISTED = 1000
 """Scenes of a window that are listed at most."""
-
-TimeRange = tuple[datetime, datetime]
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,8 @@ def select_before(
 
     A scene of which so much of the window is clear that the rule is content is clear; of these the last one before the
     alarm wins. Where the scene classification can't be read before scenes are fetched, the cloud cover of the granule
-    stands for it. Where nothing is clear, the clearest scene wins.
+    stands for it. Where nothing is clear, the clearest scene wins; where no single scene covers the window, mosaics
+    by the layer's own rule.
 
     Args:
         geometries: box of each window, in pixels of its own projection.
@@ -91,10 +91,6 @@ def select_before(
         search: finds groups of scenes for geometries, as `source.get_items`.
         rule: what is clear, and how many scenes are looked at at a time.
         options: how the scene classification is read.
-
-    Returns:
-        Groups of scenes of each window, as `selection.select_scenes`; mosaics by the layer's own rule where no single
-        scene covers the window.
 
     Raises:
         SourceUnavailableError: the catalogue or the archive does not answer.

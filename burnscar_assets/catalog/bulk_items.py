@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from itertools import starmap
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import numpy as np
 import rasterio.warp
@@ -27,17 +27,14 @@ from rslearn.data_sources.utils import MatchedItemGroup  # noqa: TID253
 from rslearn.utils.geometry import WGS84_PROJECTION, STGeometry  # noqa: TID253
 from rslearn.utils.stac import StacItem  # noqa: TID253
 
-from burnscar_assets.catalog.api_client import ApiClient
+from burnscar_assets.catalog.api_client import ApiClient, PatientSession
 from burnscar_assets.catalog.archive import sensor_of
 from burnscar_assets.catalog.hrefs import hosts_among
 from burnscar_assets.catalog.index_client import IndexClient
-from burnscar_assets.catalog.items import CLOUD_COVER, percent
+from burnscar_assets.catalog.items import CLOUD_COVER, TimeRange, percent
 from burnscar_assets.catalog.local_match import match_and_rank
-from burnscar_assets.catalog.patient_session import PatientSession
-from burnscar_assets.catalog.search_groups import Request, group_requests, split_group
-from burnscar_assets.catalog.search_options import SearchOptions, retrying
+from burnscar_assets.catalog.search_options import Request, SearchOptions, group_requests, retrying, split_group
 from burnscar_assets.network.addresses import host_of
-from burnscar_assets.progress import Progress, silent
 
 BATCH: Final = 128
 """Windows that a source is asked for at once through its own `get_items`."""
@@ -52,19 +49,14 @@ MARGIN_DEGREES: Final = 1e-4
 WIDEST_WINDOW_DEGREES: Final = 6.0
 
 Groups = list[MatchedItemGroup[Any]]
-TimeRange = tuple[datetime, datetime]
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class MatchedPart:
-    """Some of the windows that were asked for.
+    """Some of the windows that were asked for, by their positions, and the groups of scenes of each.
 
-    Attributes:
-        positions: of the windows.
-        groups: groups of scenes of each.
-        ranked: scenes that each may have instead, those of its groups included, the preferred first; none where
-            the source doesn't list them.
+    `ranked` are scenes that each may have instead, those of its groups included, the preferred first; none where the
+    source doesn't list them.
     """
 
     positions: list[int]
@@ -77,32 +69,19 @@ def get_items_in_bulk(
     geometries: Sequence[STGeometry],
     query_config: QueryConfig,
     options: SearchOptions = SearchOptions(),  # noqa: B008 - frozen
-    progress: Progress = silent,
 ) -> list[Groups]:
     """What `source.get_items(geometries, query_config)` gives, with few searches.
 
-    Args:
-        source: the data source.
-        geometries: what each window asks for: its shape in its own projection, and a time range.
-        query_config: how scenes are put into groups.
-        options: how failed searches are tried again.
-        progress: told of each part.
-
-    Returns:
-        For each window its groups of scenes. Scenes that are equal by the order asked for stand in the order in
-        which the catalogue lists them.
+    Scenes that are equal by the order asked for stand in the order in which the catalogue lists them.
 
     Raises:
         SourceUnavailableError: a search failed after all tries.
         InputError: the catalogue refuses a search, or a scene is unusable.
     """
     results: list[Groups] = [[] for _ in geometries]
-    done = 0
     for part in search_in_parts(source, geometries, query_config, options):
         for position, groups in zip(part.positions, part.groups, strict=True):
             results[position] = groups
-        done += len(part.positions)
-        progress("searching for scenes", done, len(geometries))
     return results
 
 
@@ -125,7 +104,8 @@ def search_in_parts(
         return
     for first in range(0, len(geometries), BATCH):
         batch = list(range(len(geometries))[first : first + BATCH])
-        groups = _ask_source(source, [geometries[i] for i in batch], query_config, options)
+        some = [geometries[i] for i in batch]
+        groups = retrying(partial(source.get_items, some, query_config), source, options)
         yield MatchedPart(batch, groups, [[] for _ in batch])
 
 
@@ -146,12 +126,6 @@ def _lists_folders(source: DataSource) -> bool:
     options = vars(source)
     by_folder = options.get("rtree_index") is None and not options.get("use_bigquery", True)
     return by_folder and options.get("sort_by") in (None, "cloud_cover")
-
-
-def _ask_source(
-    source: DataSource, geometries: list[STGeometry], query_config: QueryConfig, options: SearchOptions
-) -> list[Groups]:
-    return retrying(lambda: source.get_items(geometries, query_config), source, options)
 
 
 class _StacSearch:

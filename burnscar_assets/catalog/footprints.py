@@ -27,7 +27,7 @@ WIDEST_GRANULE_KM: Final = 400.0
 """A footprint of Sentinel-2 without any grid to hold it against is not believed beyond this: a granule has 110 km."""
 
 MOST_DEGREES: Final = 180.0
-_KM_PER_DEGREE: Final = 111.2
+KM_PER_DEGREE: Final = 111.2
 _TILE = re.compile(r"(?:MGRS-|T|^)(\d{1,2})([C-HJ-NP-X])([A-HJ-NP-Z])([A-HJ-NP-V])$")
 _TILE_IN_NAME = re.compile(r"_T?(\d{1,2})([C-HJ-NP-X])([A-HJ-NP-Z])([A-HJ-NP-V])_")
 _COLUMNS: Final = ("STUVWXYZ", "ABCDEFGH", "JKLMNPQR")
@@ -42,14 +42,14 @@ class FootprintError(ValueError):
 
 
 def believable(item: Item, *, granule: bool = False) -> tuple[shapely.Geometry, str]:
-    """The footprint of a STAC item as far as it can be true.
+    """The footprint of a STAC item as far as it can be true, and what was changed about it, empty if nothing was.
 
     Args:
         item: with geometry, properties and assets; its bbox as the catalogue gives it.
         granule: whether it is a scene of Sentinel-2, which is never wider than `WIDEST_GRANULE_KM`.
 
     Returns:
-        The footprint in degrees, parted at the antimeridian, and what was changed about it; empty if nothing was.
+        The footprint in degrees, parted at the antimeridian.
 
     Raises:
         FootprintError: it can't be true, and nothing says what would be.
@@ -121,13 +121,13 @@ def _within(shape: shapely.Geometry, grid: shapely.Geometry, witness: str) -> tu
 
 def _grown(west: float, south: float, east: float, north: float) -> shapely.Polygon:
     """A box in degrees, larger by the slack."""
-    up = SLACK_M / 1000 / _KM_PER_DEGREE
+    up = SLACK_M / 1000 / KM_PER_DEGREE
     aside = up / max(math.cos(math.radians(max(abs(south), abs(north)))), 0.05)
     return shapely.box(west - aside, south - up, east + aside, north + up)
 
 
 def _is_wide(width_km: float, granule: bool) -> bool:
-    return width_km > (WIDEST_GRANULE_KM if granule else MOST_DEGREES * _KM_PER_DEGREE)
+    return width_km > (WIDEST_GRANULE_KM if granule else MOST_DEGREES * KM_PER_DEGREE)
 
 
 def _box_of(edges: list[float]) -> shapely.Geometry:
@@ -140,7 +140,7 @@ def _width_km(shape: shapely.Geometry) -> float:
     sides = []
     for west, south, east, north in shapely.bounds(shapely.get_parts(shape)):
         shrink = math.cos(math.radians(min(abs(south), abs(north))))
-        sides += [(east - west) * _KM_PER_DEGREE * shrink, (north - south) * _KM_PER_DEGREE]
+        sides += [(east - west) * KM_PER_DEGREE * shrink, (north - south) * KM_PER_DEGREE]
     return max(sides, default=0.0)
 
 

@@ -48,13 +48,7 @@ class _Wanted:
 def match_by_granule(
     source: Sentinel2, geometries: Sequence[STGeometry], query_config: QueryConfig, options: SearchOptions
 ) -> Iterator[tuple[list[int], list[list[MatchedItemGroup[Sentinel2Item]]], list[list[Sentinel2Item]]]]:
-    """Match windows, those of the same granules together.
-
-    Args:
-        source: the data source; its lists of scenes are read, and made where they are missing or incomplete.
-        geometries: what each window asks for.
-        query_config: how scenes are put into groups.
-        options: how failed reads are tried again, and how late a year's last scenes may come.
+    """Match windows, those of the same granules together; lists of scenes are made where missing or incomplete.
 
     Yields:
         Positions of windows, the groups of each (what `source.get_items` gives, scenes that are equally cloudy in

@@ -107,14 +107,9 @@ def is_remote(source: str) -> bool:
 
 
 def resolve_href(href: str, base: str) -> str:
-    """The absolute form of an address that stands in the file `base`.
+    """The absolute address, or for a local file its absolute path, of what stands in the file `base`.
 
-    Args:
-        href: absolute address, absolute path, GDAL virtual path, or a path relative to `base`.
-        base: path or address of the file that `href` was read from.
-
-    Returns:
-        An address, or for a local file its absolute path.
+    `href` is an absolute address, absolute path, GDAL virtual path, or a path relative to `base`.
     """
     if href.startswith("file://"):
         return unquote(urlsplit(href).path)

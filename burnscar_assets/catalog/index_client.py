@@ -76,7 +76,7 @@ class IndexClient(StacClient):
             bands: names of the bands that a scene must have.
             assets: asset keys by band, where they aren't to be detected.
             max_cloud_cover: scenes above it are not found, in percent.
-            allowed_hosts: hosts, buckets and folders that the index may name beside its own, see `AddressRule`.
+            allowed_hosts: what the index may name beside its own hosts, see `AddressRule`.
             sensor: whose scenes it lists; by default Sentinel-2's.
         """
         super().__init__(index)
@@ -182,12 +182,9 @@ class IndexClient(StacClient):
 
 
 class _Scenes:
-    """The scenes of an index for one client: the tree of their footprints, and those that were found.
+    """The scenes of an index for one client: the tree of their footprints, and by position those that were found.
 
-    Attributes:
-        items: the index.
-        tree: of all footprints.
-        made: by position, scenes that were found; None for one that is of no use.
+    In `made` is None for one that is of no use.
     """
 
     def __init__(self, items: StacIndex) -> None:

@@ -18,7 +18,7 @@ from rslearn.utils.stac import StacItem  # noqa: TID253
 
 from burnscar_assets.catalog.footprints import FootprintError, believable
 from burnscar_assets.catalog.hrefs import AddressRule
-from burnscar_assets.catalog.items import is_excluded
+from burnscar_assets.catalog.items import TimeRange, is_excluded
 from burnscar_assets.errors import InputError
 from burnscar_assets.network.addresses import mask_address
 from burnscar_assets.reader.radiometry import RASTER_BANDS, raster_bands
@@ -30,7 +30,6 @@ METADATA_ASSETS: Final = ("product-metadata",)
 _LEVEL = re.compile(r"(?i)(?:level|l|msi)[-_ ]?(1[abc]|2a)(?![a-z0-9])")
 _SAYS_LEVEL: Final = ("processing:level", "s2:product_type", "product:type", "s2:product_uri")
 
-TimeRange = tuple[datetime, datetime]
 SetAside = dict[str, "tuple[Reason, str]"]
 
 

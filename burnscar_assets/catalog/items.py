@@ -6,15 +6,18 @@ which no scene was found.
 """
 
 import re
+import shutil
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from burnscar_assets.dataset.matched import CANDIDATES, SET_ASIDE, load_all_matched, load_matched, save_matched
+from burnscar_assets.storage.atomic import storage_errors
 
 if TYPE_CHECKING:
-    from rslearn.dataset import Window
+    from rslearn.dataset import Dataset, Window
     from rslearn.dataset.window import WindowLayerData
 
 CLOUD_COVER = "eo:cloud_cover"
@@ -30,6 +33,7 @@ FALLBACK_SCENE = "burnscar:fallback"
 """Key of a serialized scene that is of the dataset's fallback: true."""
 
 SerializedItem = dict[str, Any]
+TimeRange = tuple[datetime, datetime]
 
 
 def read_layer(window: "Window", layer: str) -> "WindowLayerData | None":
@@ -73,15 +77,14 @@ def use_instead(window: "Window", layer: str, groups: list[list[SerializedItem]]
     save_matched({window: layers})
 
 
-def take_back(windows: "Iterable[Window]", layer: str, *, drop: bool = False) -> None:
-    """Undo `set_aside`; with `drop`, forget the scenes that were set aside, because others are coming."""
+def take_back(windows: "Iterable[Window]", layer: str) -> None:
+    """Undo `set_aside`."""
     for window in windows:
         layers = load_matched(window)
         aside = layers.pop(SET_ASIDE + layer, None)
         if aside is not None:
-            if not drop:
-                aside.layer_name = layer
-                layers[layer] = aside
+            aside.layer_name = layer
+            layers[layer] = aside
             save_matched({window: layers})
 
 
@@ -139,3 +142,35 @@ def groups_of(found: "Mapping[str, WindowLayerData]", layer: str) -> list[list[S
     """`read_groups` of what `load_matched` found."""
     matched = _matched(found, layer)
     return [] if matched is None else [group for group in matched.serialized_item_groups if group]
+
+
+def drop_done_granules(dataset: "Dataset", layer: str) -> list[str]:
+    """Delete the scenes of a layer's local tile store that no window waits for, of any fire year; gives their names.
+
+    A window waits for its scenes from when it is matched until its tile is made or it is left out. Scenes that
+    windows of other years turn out to need later are fetched again then.
+
+    Raises:
+        StorageError: a scene can't be deleted.
+    """
+    folder = _tile_folder(dataset, layer)
+    if folder is None or not folder.is_dir():
+        return []
+    waiting = [window for window in dataset.load_windows() if not window.is_layer_completed(layer)]
+    matched = (layers[layer] for _, layers in load_all_matched(waiting) if layer in layers)
+    needed = {item["name"] for data in matched for group in data.serialized_item_groups for item in group}
+    done = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name not in needed)
+    with storage_errors(folder):
+        for name in done:
+            shutil.rmtree(folder / name)
+    return done
+
+
+def _tile_folder(dataset: "Dataset", layer: str) -> Path | None:
+    """Where rslearn's default tile store keeps the scenes of a layer: a folder for each."""
+    from rslearn.tile_stores import DefaultTileStore
+
+    config = dataset.layers[layer].data_source
+    store = dataset.get_tile_store()
+    is_local = type(store) is DefaultTileStore and store.path.protocol in ("", "file")
+    return Path(store.path) / layer if is_local and config is not None and config.ingest else None

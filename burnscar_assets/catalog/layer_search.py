@@ -4,13 +4,13 @@ import copy
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from burnscar_assets.catalog.items import (
     CLOUD_COVER,
     FALLBACK_SCENE,
     SerializedItem,
+    TimeRange,
     cloud_cover,
     is_excluded,
 )
@@ -42,7 +42,6 @@ PLACE_M: Final = 50_000
 
 logger = logging.getLogger(__name__)
 
-TimeRange = tuple[datetime, datetime]
 Chosen = list[tuple[list[SerializedItem], TimeRange | None]]
 
 
@@ -249,9 +248,7 @@ def search_in_turn(
     """Match windows by the first of some searches, those that it has no scene for by the next.
 
     A search that gets no answer is passed over, but if another finds nothing for a window either, it could have.
-
-    Yields:
-        Searches, with windows that they decide and the reason of each, as `LayerSearch.match`.
+    Yields searches, with windows that they decide and the reason of each, as `LayerSearch.match`.
 
     Raises:
         SourceUnavailableError: a search got no answer, and windows are left that no other has a scene for.

@@ -41,37 +41,20 @@ Positions = npt.NDArray[np.intp]
 Answer = list[tuple[list[int], tuple[datetime, datetime] | None]]
 
 
-def match_locally(
-    geometries: Sequence[STGeometry], items: Sequence[ItemType], query_config: QueryConfig
-) -> list[list[MatchedItemGroup[ItemType]]]:
-    """Match windows with scenes.
-
-    Args:
-        geometries: what each window asks for: its shape in its own projection, and a time range.
-        items: scenes in the order of preference, those that a search for all the windows lists.
-        query_config: how scenes are put into groups.
-
-    Returns:
-        For each window what rslearn's `match_candidate_items_to_window` makes of the scenes that a search for
-        it alone would list, in the same order.
-    """
-    return match_and_rank(geometries, items, query_config, 0)[0]
-
-
 def match_and_rank(
     geometries: Sequence[STGeometry], items: Sequence[ItemType], query_config: QueryConfig, count: int
 ) -> tuple[list[list[MatchedItemGroup[ItemType]]], list[list[ItemType]]]:
     """Match windows with scenes, and list those that each window may have instead.
 
     Args:
-        geometries: as in `match_locally`.
-        items: as in `match_locally`.
-        query_config: as in `match_locally`.
+        geometries: what each window asks for: its shape in its own projection, and a time range.
+        items: scenes in the order of preference, those that a search for all the windows lists.
+        query_config: how scenes are put into groups.
         count: scenes that are listed for a window at most; 0: none.
 
     Returns:
-        What `match_locally` returns, and for each window the scenes that touch it within its time range, in the order
-        of preference, those that it was matched with included.
+        For each window what rslearn's `match_candidate_items_to_window` makes of the scenes that a search for it alone
+        would list, in the same order; and those that touch it within its time range, in the order of preference.
     """
     matched: list[list[MatchedItemGroup[ItemType]]] = [[] for _ in geometries]
     ranked: list[list[ItemType]] = [[] for _ in geometries]
@@ -220,9 +203,7 @@ def _footprints(
 ) -> tuple[Shapes, Shapes, Shapes, npt.NDArray[np.bool_]]:
     """Windows on the ground, and footprints there, each made smaller and larger by how far its edge can move.
 
-    Returns:
-        Shapes of the windows and of both kinds of footprint in units of the coordinate system, and which
-        footprints can be judged so at all.
+    In units of the coordinate system; the last array says which footprints can be judged so at all.
     """
     ground = np.array(
         shapely.transform(windows, lambda xy: xy * [projection.x_resolution, projection.y_resolution]), dtype=object

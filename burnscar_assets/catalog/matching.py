@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import geopandas as gpd
 import pandas as pd
 
-from burnscar_assets.catalog.items import SerializedItem, acquisition_time, cloud_cover, groups_of
-from burnscar_assets.catalog.layer_search import LayerSearch, TimeRange, has_layer, search_in_turn
+from burnscar_assets.catalog.items import SerializedItem, TimeRange, acquisition_time, cloud_cover, groups_of
+from burnscar_assets.catalog.layer_search import LayerSearch, has_layer, search_in_turn
 from burnscar_assets.catalog.searches import MATCHED, is_due, search_times
 from burnscar_assets.dataset.config import (
     data_source,
@@ -100,7 +100,9 @@ def match_scenes(
         MissingDataError: the dataset or a window is missing.
         SourceUnavailableError: a search failed after all tries.
     """
-    _forget_indexes()
+    from burnscar_assets.catalog.index_client import forget_indexes
+
+    forget_indexes()
     dataset = open_dataset(dataset_path)
     found = load_windows(dataset, windows)
     every = image_layers(dataset)
@@ -133,12 +135,6 @@ def _tell(set_aside: "SetAside", mended: dict[str, str]) -> None:
     doubts = {name: f"set aside, {reason}: {detail}" for name, (reason, detail) in sorted(set_aside.items())}
     for name, why in [*(mended | doubts).items()][:NAMED]:
         logger.warning("catalogue item %s: %s", name, why)
-
-
-def _forget_indexes() -> None:
-    from burnscar_assets.catalog.index_client import forget_indexes
-
-    forget_indexes()
 
 
 class _LayerMatching:

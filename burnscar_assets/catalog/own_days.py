@@ -35,11 +35,9 @@ def days_in(text: str) -> list[date]:
 
 
 def days_of_file(name: str, tags: Mapping[str, str]) -> list[date]:
-    """The days that a file's name tells, else its tags: of the acquisition, else TIFFTAG_DATETIME.
+    """The days that a file's name tells (without folders: these are often named after fires), else its tags.
 
-    Args:
-        name: of the file, without folders: these are often named after fires.
-        tags: of the file.
+    Of the tags those of the acquisition count, else TIFFTAG_DATETIME.
     """
     of_acquisition = [text for key, text in sorted(tags.items()) if key.upper().startswith(_OF_ACQUISITION)]
     texts = [name, " ".join(of_acquisition), tags.get(_OF_FILE, "")]

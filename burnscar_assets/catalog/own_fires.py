@@ -19,9 +19,9 @@ import numpy.typing as npt
 import pandas as pd
 import shapely
 
-from burnscar_assets.catalog.own_bands import OwnImage, find_images
-from burnscar_assets.catalog.own_days import Days, days_of_file
-from burnscar_assets.catalog.own_images import OwnFile, Problems, footprint, refuse
+from burnscar_assets.catalog.band_assets import OwnImage, find_images
+from burnscar_assets.catalog.own_days import Days
+from burnscar_assets.catalog.own_images import OwnFile, Problems, footprint, refuse, told_days
 from burnscar_assets.crs import GEOGRAPHIC_CRS
 from burnscar_assets.errors import InputError
 from burnscar_assets.labels.dates import surely_over
@@ -134,21 +134,14 @@ def _days(
     found: dict[str, Days] = {}
     by_fire: list[str] = []
     for image in images:
-        told = next((given[name] for name in image.files if name in given), None) or _told(image, files, sensor)
+        named = (told_days(files[name], sensor) for name in image.files)
+        told = next((given[name] for name in image.files if name in given), None) or next(filter(None, named), None)
         if told is None and image.name in grounds.index:
             told = _of_fire(image, grounds[image.name], fires, windows, problems)
             by_fire += image.files if told else ()
         if told is not None:
             found |= dict.fromkeys(image.files, told)
     return found, by_fire
-
-
-def _told(image: OwnImage, files: Mapping[str, OwnFile], sensor: Sensor) -> Days | None:
-    """Days of an image by names and tags of its files; of composites both the first and the last are needed."""
-    named = [days_of_file(Path(name).stem, files[name].tags) for name in image.files]
-    if sensor.kind == "scenes":
-        return next(((days[0], days[0]) for days in named if days), None)
-    return next(((days[0], days[1]) for days in named if len(days) > 1), None)
 
 
 def _of_fire(

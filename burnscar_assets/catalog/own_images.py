@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import shapely
 
+from burnscar_assets.catalog.band_assets import OwnImage, find_images
 from burnscar_assets.catalog.footprints import parted
 from burnscar_assets.catalog.items import baseline_of
-from burnscar_assets.catalog.own_bands import OwnImage, find_images
 from burnscar_assets.catalog.own_days import Days, days_of_file, read_days
 from burnscar_assets.catalog.stac_index import StacDict, write_index
 from burnscar_assets.days import why_no_image
@@ -76,14 +76,10 @@ class OwnFile:
 
 @dataclass(frozen=True)
 class IndexSummary:
-    """What an index was made of.
+    """What an index was made of: images, files, their first and last day.
 
-    Attributes:
-        images: how many it lists.
-        files: how many files they have.
-        days: first and last day of them.
-        by_order: files whose bands no description names, taken in the sensor's order.
-        left_out: files that are no images of the sensor, by the reason.
+    `by_order` are files whose bands no description names, taken in the sensor's order; `left_out` those that are no
+    images of the sensor, by the reason.
     """
 
     images: int
@@ -234,11 +230,7 @@ def _pixel_side_m(source: "DatasetReader") -> float:
 
 
 def refuse(problems: Problems) -> None:
-    """Name files that can't be indexed, and what to do about each.
-
-    Raises:
-        InputError: there are some.
-    """
+    """Name files that can't be indexed, and what to do about each, in an InputError if there are some."""
     if problems:
         told = [f"{len(names)} {what}: {some_of(names)}" for what, names in problems.items()]
         raise InputError(f"files that can't be indexed: {'; '.join(told)}")
@@ -288,9 +280,7 @@ def _days_of(
     is_composite = sensor.kind == "composites"
     told = {given[file.name] for file in files if file.name in given}
     if not told:
-        named = [days_of_file(Path(file.name).stem, file.tags) for file in files]
-        least = 2 if is_composite else 1
-        told = {(days[0], days[1] if is_composite else days[0]) for days in named if len(days) >= least}
+        told = {days for file in files if (days := told_days(file, sensor)) is not None}
     if not told:
         what, which = ("first and last day", "both") if is_composite else ("day", "it")
         remedy = f"put {which} into their names as YYYYMMDD, or give --days FILE with columns file, start, end"
@@ -307,6 +297,13 @@ def _days_of(
             problems[f"have a day that {reason}: correct names, tags or --days"].append(f"{image.files[0]} ({day})")
             return None
     return first, last
+
+
+def told_days(file: OwnFile, sensor: Sensor) -> Days | None:
+    """First and last day of a file by its name and tags; of composites both are needed."""
+    days = days_of_file(Path(file.name).stem, file.tags)
+    last = 1 if sensor.kind == "composites" else 0
+    return (days[0], days[last]) if len(days) > last else None
 
 
 def footprint(folder: Path, image: OwnImage, sensor: Sensor, problems: Problems) -> shapely.Geometry | None:

@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn
 import numpy as np
 import yaml
 
-from burnscar_assets.catalog.own_bands import OwnImage, find_images, named_bands
+from burnscar_assets.catalog.band_assets import OwnImage, find_images, named_bands
 from burnscar_assets.catalog.own_days import days_of_file
 from burnscar_assets.catalog.own_images import OwnFile
 from burnscar_assets.environment import CONFIGS_DIR
@@ -40,10 +40,7 @@ _DN: Final = (500, 20_000)
 class InferredSensor:
     """A sensor that files were found to be of.
 
-    Attributes:
-        sensor: it.
-        text: of its file, with comments; None if it is a shipped one.
-        told: what was taken from the files, a sentence each.
+    `text` is that of its file, with comments, None if it is a shipped one; `told` what was taken from the files.
     """
 
     sensor: Sensor
@@ -166,10 +163,7 @@ def _agreed(
 ) -> dict[tuple[str, ...], list[Band]]:
     """The bands that most images have, by what they show, of every shipped sensor that has as many of them.
 
-    Args:
-        described: names of bands by image.
-        needed: what an image's bands must show, so that they count.
-        wanted: these bands, all of them, and no others; None: whatever there is.
+    `needed` is what bands must show, so that an image's count; `wanted` are all that count (None: whatever there is).
     """
     found: dict[tuple[str, ...], list[Band]] = {}
     most = 0

@@ -11,9 +11,12 @@ from typing import Final
 
 import pandas as pd
 
+from burnscar_assets.catalog.hrefs import is_remote
 from burnscar_assets.clock import is_future
 from burnscar_assets.dataset.ledger import Entry, open_ledgers
 from burnscar_assets.settings import ImagerySettings
+from burnscar_assets.storage.hashing import hash_file, hash_json
+from burnscar_assets.storage.paths import DataRoot
 
 MATCHED: Final = "matched"
 """Name of the ledgers of matches."""
@@ -50,10 +53,7 @@ def is_due(entry: Entry, late_days: int, now: datetime) -> bool:
 def windows_to_look_at_again(
     dataset_path: Path, matches: pd.DataFrame, tiles: pd.DataFrame, settings: ImagerySettings, now: datetime
 ) -> pd.DataFrame:
-    """Windows without usable imagery for which some may have come since they were last searched.
-
-    They are those that `match_scenes` would search again now. A window that was searched after its imagery was
-    complete is never among them.
+    """Windows without usable imagery that `match_scenes` would search again now, as some may have come since.
 
     Args:
         dataset_path: the rslearn dataset.
@@ -63,8 +63,7 @@ def windows_to_look_at_again(
         now: the time, with its zone.
 
     Returns:
-        window_id, fire_year, layer and reason (that of the match, else that of the tile) of each such window,
-        by layer and window.
+        window_id, fire_year, layer and reason (that of the match, else that of the tile), by layer and window.
     """
     unmatched = matches.loc[~matches["matched"].astype(bool), list(COLUMNS)]
     left_out = tiles.loc[~tiles["complete"].astype(bool), list(COLUMNS)]
@@ -75,3 +74,27 @@ def windows_to_look_at_again(
             entries = [ledgers[str(year)].get(name) for name in rows["window_id"]]
         due[rows.index] = [is_due(entry, settings.late_days, now) for entry in entries]
     return lacking[due].sort_values(["layer", "window_id"], ignore_index=True)
+
+
+LIVE = "live"
+"""The version of a catalogue that is searched over the network: what is new in it shows in the search alone."""
+
+ABSENT = "absent"
+
+
+def catalogue_version(settings: ImagerySettings, root: DataRoot) -> str:
+    """Hash of a local STAC index file, or of the items of a static catalogue; `live` for any other source."""
+    if settings.archive is None or is_remote(settings.archive):
+        return LIVE
+    path = root.resolve(settings.archive)
+    if not path.exists():
+        return ABSENT
+    if path.suffix != ".json" and path.is_file():
+        return hash_file(path)
+    folder = path if path.is_dir() else path.parent
+    return hash_json([_state(item, folder) for item in sorted(folder.rglob("*.json"))])
+
+
+def _state(item: Path, folder: Path) -> tuple[str, int, int]:
+    status = item.stat()
+    return str(item.relative_to(folder)), status.st_size, status.st_mtime_ns

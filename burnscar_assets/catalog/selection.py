@@ -8,19 +8,19 @@ it is the same.
 Loaded only by functions that need rslearn.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from rslearn.config import QueryConfig, SpaceMode  # noqa: TID253
+from rslearn.config import LayerConfig, QueryConfig, SpaceMode  # noqa: TID253
 from rslearn.data_sources import DataSource, Item  # noqa: TID253
-from rslearn.data_sources.utils import MatchedItemGroup  # noqa: TID253
+from rslearn.data_sources.utils import MatchedItemGroup, match_candidate_items_to_window  # noqa: TID253
+from rslearn.dataset import Window  # noqa: TID253
 from rslearn.utils.geometry import PixelBounds, STGeometry  # noqa: TID253
 
-from burnscar_assets.catalog.items import CLOUD_COVER, percent
+from burnscar_assets.catalog.items import CLOUD_COVER, SerializedItem, percent, read_candidates
 from burnscar_assets.errors import InputError
-from burnscar_assets.progress import Progress, silent
 from burnscar_assets.reader.request import ReadOptions
 from burnscar_assets.reader.views import Look, View, ground_of, require_ground, tells_ground, view_windows
 
@@ -97,7 +97,6 @@ def select_scenes(
     rule: SelectionRule = SelectionRule(),
     options: ReadOptions = ReadOptions(),  # noqa: B008 - frozen
     layer: str = "",
-    progress: Progress = silent,
 ) -> list[Groups]:
     """Choose scenes for windows.
 
@@ -112,7 +111,6 @@ def select_scenes(
         rule: what is good enough.
         options: how quality files are read.
         layer: name of the layer, for messages.
-        progress: told of each scene that is looked at.
 
     Returns:
         Groups of scenes of each window, in the form of `source.get_items`; a `ChosenGroup` where a scene was chosen,
@@ -132,7 +130,7 @@ def select_scenes(
     wanted = 1 if query_config.period_duration else query_config.max_matches
     _find_candidates(slots, search, max(wanted, rule.candidates), rule.max_cloud_cover)
     asked = [(slot, item) for slot in slots for item in _telling(slot.candidates, source, layer)]
-    views = look_at([(slot.geometry, item) for slot, item in asked], source, options, progress)
+    views = look_at([(slot.geometry, item) for slot, item in asked], source, options)
     seen: dict[int, list[Candidate]] = {}
     for (slot, item), view in zip(asked, views, strict=True):
         if view is not None:
@@ -148,12 +146,10 @@ def select_scenes(
     return _gather(slots, len(geometries), query_config)
 
 
-def look_at(
-    asked: Sequence[tuple[STGeometry, Item]], source: DataSource, options: ReadOptions, progress: Progress = silent
-) -> list[View | None]:
+def look_at(asked: Sequence[tuple[STGeometry, Item]], source: DataSource, options: ReadOptions) -> list[View | None]:
     """What scenes show of windows, as `view_windows`; None too where one doesn't cover the window."""
     looks = [Look(geometry.projection, _bounds(geometry), item) for geometry, item in asked]
-    views = view_windows(looks, source, options, progress)
+    views = view_windows(looks, source, options)
     return [view if view is not None and 1 - view.nodata >= COVERED else None for view in views]
 
 
@@ -279,3 +275,35 @@ def _moment(item: Item) -> float:
 def acquired(item: Item) -> datetime | None:
     """When a scene was taken; None for one without a time."""
     return item.geometry.time_range[0] if item.geometry.time_range else None
+
+
+def next_match(
+    window: Window, layer: str, source: DataSource, config: LayerConfig, selection: str, excluding: Collection[str]
+) -> list[list[SerializedItem]]:
+    """Groups of scenes, as in `items.json`, that a window gets without some of its scenes; empty if none is left.
+
+    Matching keeps the scenes that a window may have beside those that it chose, so what takes a scene's place is known
+    without another search. To give way from scene to scene, call it again with one more name in `excluding` each time;
+    there are no more than `imagery.candidates` scenes. Nothing is searched or written.
+
+    Args:
+        window: a window that was matched.
+        layer: name of the raster layer.
+        source: the layer's data source.
+        config: the layer, which has a data source.
+        selection: as `dataset.selection_of` the layer.
+        excluding: names of scenes that can't be used.
+    """
+    assert config.data_source is not None  # noqa: S101 - only layers that have one are matched
+    kept = {item["name"]: item for item in read_candidates(window, layer) if item["name"] not in excluding}
+    items: list[Any] = [source.deserialize_item(item) for item in kept.values()]
+    geometry = window.get_geometry()
+    times = config.data_source.get_request_time_range(geometry.time_range)
+    geometry.time_range = None if selection == "before" else times  # those may be of days before the alarm
+    query = config.data_source.query_config
+    if selection == "before":
+        query = query.model_copy(update={"period_duration": None})
+    whole = query.model_copy(update={"space_mode": SpaceMode.CONTAINS})
+    groups = match_candidate_items_to_window(geometry, list(items), whole) if selection != "granule" else []
+    groups = groups or match_candidate_items_to_window(geometry, list(items), query)
+    return [[kept[item.name] for item in group.items] for group in groups if group.items]

@@ -37,12 +37,7 @@ _OF_DEPTH: Final[dict[int, Callable[[Any], Any]]] = {
 
 
 def geo_metadata(kinds: Collection[str], bbox: Sequence[float]) -> dict[str, Any]:
-    """GeoParquet's metadata of a file whose column `geometry` is WKB in longitude and latitude, with boxes in `bbox`.
-
-    Args:
-        kinds: kinds of its geometries.
-        bbox: of all of them.
-    """
+    """GeoParquet's metadata of a file whose column `geometry` is WKB in degrees, with boxes in `bbox`."""
     column = {
         "encoding": "WKB",
         "geometry_types": sorted(kinds),
@@ -53,18 +48,10 @@ def geo_metadata(kinds: Collection[str], bbox: Sequence[float]) -> dict[str, Any
 
 
 def geometries(table: pa.Table, column: str, source: str) -> npt.NDArray[np.object_]:
-    """Shapes of a table's geometry column.
-
-    Args:
-        table: as read from the file, its metadata included.
-        column: name of the column, without empty values.
-        source: the file, for messages.
-
-    Returns:
-        Shapes in degrees, two-dimensional.
+    """Shapes of a table's geometry column, which has no empty values; in degrees, two-dimensional.
 
     Raises:
-        InputError: the encoding isn't known, or the coordinates are no degrees; names the file and the cure.
+        InputError: the encoding isn't known, or the coordinates are no degrees; names the file (`source`) and the cure.
     """
     values = _decoded(table[column])
     try:
@@ -113,11 +100,7 @@ def structure(value: Any) -> Any:
 
 
 def box(value: Any) -> list[float] | None:
-    """A bounding box as west, south, east, north; None where a value holds none.
-
-    Args:
-        value: a list of four or six numbers, or a struct of edges, as GeoParquet's covering has them.
-    """
+    """A bounding box as west, south, east, north, of four or six numbers or a struct of edges; None if it is none."""
     if isinstance(value, dict):
         value = [value.get(edge) for edge in ("xmin", "ymin", "xmax", "ymax")]
     if not isinstance(value, list | tuple) or len(value) not in (4, 6):

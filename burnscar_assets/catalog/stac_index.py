@@ -85,14 +85,7 @@ class StacIndex(Sequence[StacDict]):
     """The items of an index, ordered by id; those of a file of many are made as they are asked for."""
 
     def __init__(self, ids: Sequence[str], footprints: Shapes, make: Callable[[int], StacDict], content: bytes) -> None:
-        """Know what there is.
-
-        Args:
-            ids: of the items, in order.
-            footprints: their shapes, degrees.
-            make: makes the item of a position.
-            content: what the index says, to be told from another one by.
-        """
+        """Of items by id: ids, shapes (degrees), what makes the item of a position, and the content to hash."""
         self.ids = ids
         self.footprints = footprints
         self.fingerprint = hashlib.sha256(content).hexdigest()
@@ -124,11 +117,7 @@ class StacIndex(Sequence[StacDict]):
     def __getitem__(self, position: slice) -> list[StacDict]: ...
 
     def __getitem__(self, position: int | slice) -> StacDict | list[StacDict]:
-        """The item of a position, or items.
-
-        Raises:
-            InputError: an item lacks a required field.
-        """
+        """The item of a position, or items; InputError where one lacks a required field."""
         numbers = range(len(self))[position]
         if isinstance(numbers, range):
             return [self[number] for number in numbers]
@@ -138,16 +127,13 @@ class StacIndex(Sequence[StacDict]):
 
 
 def read_index(source: str, rule: AddressRule | None = None) -> StacIndex:
-    """Read a STAC index.
+    """Read a STAC index: items ordered by id, asset addresses absolute, `bbox` two-dimensional.
 
     Args:
         source: path or address (http, https, s3, gs) of a stac-geoparquet file, of a static catalogue or
             collection (`catalog.json`, followed through its child and item links), of an item collection,
             or of one item.
         rule: which links are followed; by default, those that any catalogue may name.
-
-    Returns:
-        STAC items ordered by id, as dictionaries: asset addresses absolute, `bbox` two-dimensional.
 
     Raises:
         InputError: there is no such file, or it isn't a STAC index.
@@ -249,11 +235,7 @@ def _from_row(row: StacDict, source: str, shape: shapely.Geometry) -> StacDict:
 
 
 class _Walk:
-    """The items of a static catalogue, through its links; those that it may not name are passed over.
-
-    Attributes:
-        refused: links that were passed over, and why.
-    """
+    """Items of a static catalogue, through its links; those that it may not name are passed over, see `refused`."""
 
     def __init__(self, rule: AddressRule) -> None:
         self._rule = rule

@@ -41,7 +41,7 @@ class GivingWay:
             outcome: what came of it.
             lacks_data: whether too many of its pixels are without data.
         """
-        from burnscar_assets.catalog.second_choice import next_match
+        from burnscar_assets.catalog.selection import next_match
 
         unfit = _unfit(groups, outcome, lacks_data)
         if not unfit or (outcome.failure is not None and not outcome.failure.lasting):

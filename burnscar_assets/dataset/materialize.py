@@ -13,7 +13,7 @@ from typing import Any
 import geopandas as gpd
 import pandas as pd
 
-from burnscar_assets.catalog.granules import drop_done_granules
+from burnscar_assets.catalog.items import drop_done_granules
 from burnscar_assets.dataset.config import image_layers, open_dataset, quiet_rslearn
 from burnscar_assets.dataset.layer_tiles import LayerTiles
 from burnscar_assets.progress import Progress, silent

@@ -24,7 +24,7 @@ from burnscar_assets.dataset.tiles import TileContent, measure
 from burnscar_assets.errors import InputError, SourceUnavailableError
 from burnscar_assets.network.relay import relayed
 from burnscar_assets.reader.clearness import runs_of
-from burnscar_assets.reader.gdal import gdal_options, request_timeout_s
+from burnscar_assets.reader.files import gdal_options, request_timeout_s
 from burnscar_assets.settings import ImagerySettings
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ class _Reader:
     ) -> "Iterator[WindowImage]":
         """Images of windows, as they become whole."""
         from burnscar_assets.reader.read import read_windows
-        from burnscar_assets.reader.support import supports
+        from burnscar_assets.reader.request import supports
 
         if supports(self._config, self._source, self._tile_store):
             reader = _RslearnReader(self._dataset, self._source, self._layer, self._settings)

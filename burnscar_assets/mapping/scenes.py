@@ -143,7 +143,7 @@ def open_archive(root: DataRoot, folder: Path, layer: str, mosaics: int) -> Arch
     """
     from rslearn.tile_stores import get_tile_store_with_layer
 
-    from burnscar_assets.reader.support import supports
+    from burnscar_assets.reader.request import supports
 
     put_config(folder, _config_of_map(root.dataset, folder, layer, mosaics))
     dataset = open_dataset(folder)

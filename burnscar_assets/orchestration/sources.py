@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import dagster as dg
 
-from burnscar_assets.catalog.version import catalogue_version
+from burnscar_assets.catalog.searches import catalogue_version
 from burnscar_assets.errors import BurnscarError
 from burnscar_assets.labels.watch import SourceState, observe_source
 from burnscar_assets.network.masking import mask_address

@@ -1,11 +1,13 @@
-"""Which pixels of a scene show the ground: pure functions on what its quality file says.
+"""Which pixels of a scene show the ground: a rule for each kind of quality file, and pure functions on what it says.
 
-What the file calls shadow is shadow only where a cloud stands between the pixel and the sun, which may be the farther
-off the lower the sun is; else it is dark ground, such as a fresh scar.
+A fresh scar is dark, and Sen2Cor and CFMask call a good part of dark ground cloud shadow. Whoever masks it throws away
+what this project looks for. So shadow counts only where a cloud stands between the pixel and the sun, which may be the
+farther off the lower the sun is. Snow, water and haze are ground that is seen. Sources: Sen2Cor's scene classification
+(Sentinel-2 L2A); QA_PIXEL of Landsat Collection 2 (USGS, LSDS-1619); Fmask of HLS 2.0 (User Guide, table 9).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
@@ -14,8 +16,77 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from burnscar_assets.reader.clear_rules import RULES, Kind, Kinds
 from burnscar_assets.sensors.sensor import ClearGround
+
+Numbers = npt.NDArray[np.integer]
+Kinds = npt.NDArray[np.uint8]
+
+
+class Kind(IntEnum):
+    """What a pixel of a quality file says of the ground."""
+
+    NO_DATA = 0
+    VEILED = 1
+    """Cirrus, or what lies next to a cloud: the ground isn't seen, and no shadow is cast."""
+    CLEAR = 2
+    CLOUD = 3
+    """The ground isn't seen, and a shadow is cast."""
+    SHADOW = 4
+    """Called shadow: clear ground, unless a cloud stands towards the sun."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How a quality file is read: type of its numbers, its number beyond the scene, and the `Kind` of each number."""
+
+    dtype: str
+    nodata: int
+    kinds: Kinds
+
+    @classmethod
+    def of(cls, dtype: str, nodata: int, kinds: Callable[[Numbers], Kinds]) -> "Rule":
+        """The rule of a function that tells the kinds of numbers."""
+        return cls(dtype, nodata, kinds(np.arange(np.iinfo(dtype).max + 1)))
+
+
+def scl(classes: Numbers) -> Kinds:
+    """Kinds of Sentinel-2's scene classification."""
+    return np.select(
+        [np.isin(classes, (0, 1)), np.isin(classes, (8, 9)), classes == 10, classes == 3],
+        [Kind.NO_DATA, Kind.CLOUD, Kind.VEILED, Kind.SHADOW],
+        Kind.CLEAR,
+    ).astype(np.uint8)
+
+
+def qa_pixel(numbers: Numbers) -> Kinds:
+    """Kinds of Landsat's QA_PIXEL: bit 0 fill, 1 dilated cloud, 2 cirrus, 3 cloud, 4 cloud shadow."""
+    return np.select(
+        [_bit(numbers, 0), _bit(numbers, 3), _bit(numbers, 1) | _bit(numbers, 2), _bit(numbers, 4)],
+        [Kind.NO_DATA, Kind.CLOUD, Kind.VEILED, Kind.SHADOW],
+        Kind.CLEAR,
+    ).astype(np.uint8)
+
+
+def fmask(numbers: Numbers) -> Kinds:
+    """Kinds of HLS's Fmask: 255 no data, bit 1 cloud, 2 next to cloud or its shadow, 3 cloud shadow."""
+    return np.select(
+        [numbers == 255, _bit(numbers, 1), _bit(numbers, 3), _bit(numbers, 2)],
+        [Kind.NO_DATA, Kind.CLOUD, Kind.SHADOW, Kind.VEILED],
+        Kind.CLEAR,
+    ).astype(np.uint8)
+
+
+def _bit(numbers: Numbers, place: int) -> npt.NDArray[np.bool_]:
+    return (numbers >> place & 1).astype(bool)
+
+
+RULES: Final = {
+    "scl": Rule.of("uint8", 0, scl),
+    "qa_pixel": Rule.of("uint16", 1, qa_pixel),
+    "fmask": Rule.of("uint8", 255, fmask),
+}
+"""By the name that a sensor's file gives."""
+
 
 CLOUD_TOP_M: Final = 3500.0
 """Height above the ground of the highest clouds that are looked for; higher ones are mostly cirrus."""
@@ -70,11 +141,9 @@ NO_MARGIN: Final = Margin(0, 0, 0, 0)
 
 
 def margin_towards(sun: Sun | None, metres: float) -> Margin:
-    """The margin that holds every cloud whose shadow may lie in an image; on all sides where the sun isn't known.
+    """The margin, in pixels of so many metres, that holds every cloud whose shadow may lie in an image.
 
-    Args:
-        sun: where it stands.
-        metres: side of a pixel.
+    Without a sun it is all around.
     """
     if sun is None:
         return Margin(*[math.ceil(Sun(0, LOWEST_SUN).reach_m / metres) + 1] * 4)
@@ -90,10 +159,8 @@ def _direction(sun: Sun) -> tuple[float, float]:
 def is_clear_enough(clear_fraction: npt.NDArray[np.floating], least: float) -> Mask:
     """Which windows show enough of the ground to be trained on and scored: the one place that decides.
 
-    Args:
-        clear_fraction: share of each window that is clear, 0–1; NaN where no quality file tells, and such a
-            window counts, since nothing speaks against it.
-        least: `imagery.min_clear_fraction`, 0–1.
+    `clear_fraction` is the share of each window that is clear, `least` is `imagery.min_clear_fraction`, both 0–1. A
+    window of which no quality file tells (NaN) counts, since nothing speaks against it.
     """
     return ~(clear_fraction < least)
 
@@ -134,10 +201,7 @@ def at_pixels(classes: Classes, left: int, top: int, bounds: Sequence[int], scal
 def sun_at(moment: datetime, longitude: float, latitude: float) -> Sun:
     """The sun's position, to a tenth of a degree or so (low-precision formulas of the Astronomical Almanac).
 
-    Args:
-        moment: when, with its zone.
-        longitude: degrees.
-        latitude: degrees.
+    The moment has its zone, the place is in degrees.
     """
     days = (moment - _EPOCH).total_seconds() / 86_400
     anomaly = np.radians(357.529 + 0.98560028 * days)

@@ -1,15 +1,24 @@
-"""Image files: opened once, read by rectangles, tried again when that fails."""
+"""Image files of an archive: how GDAL reads them, opened once, read by rectangles, tried again when that fails.
 
+GDAL's own environment variables win over what is set here.
+"""
+
+import os
+import re
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 import affine
 import numpy as np
 import numpy.typing as npt
 import rasterio
+import requests
 from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags
@@ -17,14 +26,114 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from burnscar_assets.catalog.hrefs import is_remote
-from burnscar_assets.errors import InputError, SourceUnavailableError
+from burnscar_assets.errors import BurnscarError, InputError, SourceUnavailableError
 from burnscar_assets.gdal_drivers import open_raster
+from burnscar_assets.network.addresses import may_be_private
+from burnscar_assets.network.environment import gdal_transport
 from burnscar_assets.network.masking import mask_address
 from burnscar_assets.network.relay import explained
-from burnscar_assets.reader.gdal import FORGETTING, request_timeout_s
-from burnscar_assets.reader.lasting import GONE, is_lasting
+from burnscar_assets.network.session import Limits, Session
 from burnscar_assets.reader.pixels import Radiometry, stated_radiometry
 from burnscar_assets.reader.request import Failure, FailureKind, ReadOptions
+
+_TIMEOUT: Final = "GDAL_HTTP_TIMEOUT"
+_OPTIONS: Final[dict[str, str | int]] = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_CACHEMAX": 256 << 20,
+    "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
+    _TIMEOUT: 60,
+    "GDAL_HTTP_CONNECTTIMEOUT": 20,
+}
+
+FORGETTING: Final = {"CPL_VSIL_CURL_NON_CACHED": "/vsicurl/:/vsis3/:/vsigs/"}
+"""Has GDAL forget what it knows of remote files, failures too."""
+
+
+def gdal_options() -> dict[str, str | int]:
+    """Options for many small reads, local or remote, through the proxies and certificates that hold for all."""
+    own = {name: value for name, value in (_OPTIONS | _store()).items() if name not in os.environ}
+    return own | gdal_transport()
+
+
+def _store() -> dict[str, str | int]:
+    """Where GDAL finds an S3 that isn't Amazon's: at AWS_ENDPOINT_URL, which all else follows."""
+    endpoint = urlsplit(os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "")
+    if not endpoint.netloc:
+        return {}
+    return {
+        "AWS_S3_ENDPOINT": endpoint.netloc + endpoint.path.rstrip("/"),
+        "AWS_HTTPS": "YES" if endpoint.scheme == "https" else "NO",
+        "AWS_VIRTUAL_HOSTING": "FALSE",
+    }
+
+
+def bulk_options() -> dict[str, str | int]:
+    """Options for reading many blocks of each file once: little is fetched or kept but the blocks."""
+    own: dict[str, str | int] = {
+        "CPL_VSIL_CURL_CHUNK_SIZE": 4096,
+        "GDAL_CACHEMAX": 48 << 20,
+        "GDAL_INGESTED_BYTES_AT_OPEN": 16384,
+        "GDAL_MEM_ENABLE_OPEN": "YES",
+    }
+    return gdal_options() | {name: value for name, value in own.items() if name not in os.environ}
+
+
+def request_timeout_s() -> float:
+    """How long one request to an archive may take."""
+    return float(os.environ.get(_TIMEOUT, _OPTIONS[_TIMEOUT]))
+
+
+GONE: Final = re.compile(r"HTTP (?:response|error) code ?: ?(?:404|410)\b", re.IGNORECASE)
+"""What GDAL says of a file that its server doesn't have."""
+
+REFUSED: Final = re.compile(
+    r"HTTP (?:response|error) code ?: ?(?:401|403)\b|NoSuch(?:Key|Bucket)|specified (?:key|bucket) does not exist"
+    r"|Access ?Denied",
+    re.IGNORECASE,
+)
+NOT_AN_IMAGE: Final = "not recognized as being in a supported file format"
+"""What GDAL says of another kind of file, and of one that it knows of but could not read."""
+
+_REFUSALS: Final = (401, 403, 404, 410)
+_MAGIC: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"\0\0\0\x0cjP", b"\xff\x4f\xff\x51")
+"""First bytes of TIFF, BigTIFF and JPEG 2000."""
+
+_LOOK: Final = Limits(timeout_s=20, deadline_s=30, max_answer_mb=1)
+
+
+def is_lasting(address: str, errors: Sequence[BaseException], hosts: Collection[str] = ()) -> bool:
+    """Whether reading a file would end alike another time.
+
+    Args:
+        address: of the file; empty if it is not known where it is.
+        errors: of all tries. What fails in two ways may succeed in a third.
+        hosts: hosts that may be asked; those named in full may be private.
+    """
+    if any(isinstance(error, FileNotFoundError) for error in errors):
+        return True
+    if address and not is_remote(address):
+        return True
+    texts = [str(error) for error in errors]
+    if not texts or not all(GONE.search(text) or REFUSED.search(text) or NOT_AN_IMAGE in text for text in texts):
+        return False
+    return all(NOT_AN_IMAGE not in text for text in texts) or _serves_no_image(address, hosts)
+
+
+def _serves_no_image(address: str, hosts: Collection[str]) -> bool:
+    """Whether a server answers with something else than an image; not known of other stores than web servers."""
+    if not address.startswith(("http://", "https://")):
+        return False
+    try:
+        with (
+            Session(_LOOK, named_hosts=may_be_private(address, hosts)) as session,
+            session.get(address, headers={"Range": "bytes=0-15"}, stream=True) as answer,
+        ):
+            if not answer.ok:
+                return answer.status_code in _REFUSALS
+            return not next(answer.iter_content(16), b"").startswith(_MAGIC)
+    except (BurnscarError, requests.RequestException, OSError):
+        return False
+
 
 UNREADABLE: Final = (OSError, RasterioError, CPLE_BaseError)
 """What a file that can't be read raises."""
@@ -39,11 +148,7 @@ Result = TypeVar("Result")
 
 
 class UnreadableFileError(OSError):
-    """A file that can't be read.
-
-    Attributes:
-        lasting: whether another try would end alike.
-    """
+    """A file that can't be read; `lasting` if another try would end alike."""
 
     def __init__(self, message: str, *, lasting: bool) -> None:
         super().__init__(message)
@@ -58,10 +163,9 @@ def failure_of(scene: str, error: BaseException) -> Failure:
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of itself.
+    """What a file says of itself, as rasterio has it.
 
     Attributes:
-        crs, transform, width, height, count, dtype, nodata: as rasterio has them.
         cell: rows and columns of what is read at least: a block, or several rows of flat ones.
         plain: whether pixels and the value without data are all there is to it, without masks, alpha or rotation.
         masked: whether a mask or an alpha band says where there are data.
@@ -129,13 +233,10 @@ class Patience:
         self._stopped = stopped
         self._last_success = time.monotonic()
 
-    def attempt(self, read: Callable[[], Result], again: Callable[[], None], remote: bool) -> Result:
-        """The result of a read.
-
-        Args:
-            read: the read.
-            again: made before each retry.
-            remote: local files are read once.
+    def attempt(
+        self, read: Callable[[], Result], again: Callable[[], None] | None = None, *, remote: bool = True
+    ) -> Result:
+        """The result of a read, with `again` called before each retry; local files are read once.
 
         Raises:
             OSError, RasterioError: it failed each time.
@@ -153,7 +254,8 @@ class Patience:
                     raise
                 if number == tries or self._stopped.wait(self._options.retry_backoff_s * 2**number):
                     raise
-                again()
+                if again is not None:
+                    again()
             else:
                 self._last_success = time.monotonic()
                 return result
@@ -171,13 +273,7 @@ class ImageFile:
     """One file, open from its first read to its last; one thread at a time."""
 
     def __init__(self, locate: Callable[[], str], patience: Patience, hosts: Collection[str] = ()) -> None:
-        """Know where it is; nothing is opened yet.
-
-        Args:
-            locate: finds its address.
-            patience: tries again.
-            hosts: other hosts that its server may redirect to.
-        """
+        """Know what finds its address, and which other hosts its server may redirect to; nothing is opened yet."""
         self.address = ""
         self._hosts = hosts
         self._locate = locate
@@ -230,7 +326,7 @@ class ImageFile:
                 raise
 
         try:
-            return self._patience.attempt(noting, self._anew, not self.address or is_remote(self.address))
+            return self._patience.attempt(noting, self._anew, remote=not self.address or is_remote(self.address))
         except UNREADABLE as error:
             reason = error.__cause__ if isinstance(error, RasterioError) and error.__cause__ else error
             lasting = getattr(error, "lasting", False) or is_lasting(self.address, errors, self._hosts)
@@ -241,3 +337,40 @@ class ImageFile:
         """Have GDAL forget the file: it would take one whose server hung up for missing."""
         self.close()
         self._forgetting = FORGETTING
+
+
+class Pool:
+    """Daemon threads, for which no program waits, that make calls in the order in which they came, GDAL set for it."""
+
+    def __init__(self, threads: int, options: dict[str, Any]) -> None:
+        self.stopped = threading.Event()
+        self._queue: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+        self._threads = threads
+        self._options = options
+        for number in range(threads):
+            threading.Thread(target=self._serve, name=f"imagery-{number}", daemon=True).start()
+
+    def submit(self, call: Callable[[], Any]) -> Future[Any]:
+        """Have a call made."""
+        future: Future[Any] = Future()
+        self._queue.put((future, call))
+        return future
+
+    def stop(self) -> None:
+        """End the threads after what they do now; calls that wait are cancelled."""
+        self.stopped.set()
+        for _ in range(self._threads):
+            self._queue.put(None)
+
+    def _serve(self) -> None:
+        with rasterio.Env(**self._options):
+            while (entry := self._queue.get()) is not None:
+                future, call = entry
+                if self.stopped.is_set():
+                    future.cancel()
+                    continue
+                try:
+                    future.set_result(call())
+                except BaseException as error:
+                    future.set_exception(error)
+                del entry, future, call  # their pixels would live until the next call comes

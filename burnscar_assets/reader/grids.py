@@ -77,15 +77,7 @@ def _ratios(header: Header, projection: Projection) -> tuple[int, int] | None:
 
 
 def boxes(way: Way, bounds: IntArray, header: Header, projection: Projection, resampling: Resampling) -> IntArray:
-    """The pixels that each window needs, also beyond the file.
-
-    Args:
-        way: how windows are made.
-        bounds: (windows, 4) pixel bounds.
-        header: of the file.
-        projection: of the bounds.
-        resampling: kernel.
-    """
+    """The pixels that each window needs, also beyond the file, of windows' (windows, 4) pixel bounds."""
     if way is Way.FROM_FILE:
         return np.zeros_like(bounds)
     if way is Way.WARP:

@@ -1,13 +1,20 @@
-"""What the files of a scene are worth together: evidence gathered from them, and the decision carried out."""
+"""What the files of a scene are worth together: evidence gathered from them, and the decision carried out.
 
-from collections.abc import Callable, Sequence
+Each scene of a call is judged once, beside a neighbour in time where its own pixels prove nothing.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import product
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from burnscar_assets.reader.file_work import FileWork
-from burnscar_assets.reader.files import Header
+from burnscar_assets.reader.cells import FileWork
+from burnscar_assets.reader.files import UNREADABLE, Header, Patience, Pool
+from burnscar_assets.reader.fitting import sampled_bands
 from burnscar_assets.reader.neighbours import compare
+from burnscar_assets.reader.origin import Origin, wanted_bands
 from burnscar_assets.reader.pixels import Radiometry
 from burnscar_assets.reader.radiometry import (
     VISIBLE,
@@ -22,10 +29,17 @@ from burnscar_assets.reader.radiometry import (
     decide_fixed,
     is_standard,
     prefer_files,
+    stated_of_item,
     statement_of_scale,
 )
 from burnscar_assets.reader.request import Failure, FailureKind
+from burnscar_assets.reader.scene import Scene
 from burnscar_assets.sensors.sensor import DN_PER_REFLECTANCE, Sensor
+
+if TYPE_CHECKING:
+    from rslearn.data_sources import Item
+
+    from burnscar_assets.reader.radiometry import RadiometryDecision
 
 TAGS = "tags of the files"
 
@@ -46,13 +60,10 @@ def judge(
     Args:
         scene: name of the scene.
         sensor: whose scene it is.
-        files: its files that were opened.
+        files: its files that were opened; without any, there is no decision.
         known: what was decided of the scene before, from other files of it.
         neighbour: reads the scene's neighbour in time; called only where the scene's own pixels prove nothing.
         stated: scales and offsets that the scene's item states.
-
-    Returns:
-        The decision; None if no file could be read.
     """
     opened = [work for work in files if work.header is not None and work.failure is None]
     if not opened:
@@ -188,3 +199,55 @@ def _doubt(scene: str, works: Sequence[FileWork]) -> RadiometryDecision:
     extent = f" from {numbers.min():g} to {numbers.max():g}" if numbers.size else ""
     against = f"numbers of type {kind}{extent} are neither reflectance 0–1 nor digital numbers, and no scale is stated"
     return RadiometryDecision(scene, False, 0, "nothing", (), (against,))
+
+
+class Judges:
+    """Decides what the numbers of scenes are worth, and remembers it by name in `decisions`."""
+
+    def __init__(
+        self,
+        origin: Origin,
+        pool: Pool,
+        patience: Patience,
+        decisions: "dict[str, RadiometryDecision]",
+        neighbours: "Mapping[str, Item]",
+    ) -> None:
+        self.decisions = decisions
+        self._origin = origin
+        self._pool = pool
+        self._patience = patience
+        self._neighbours = neighbours
+
+    def judge(self, scene: Scene) -> None:
+        """Find out what a scene's numbers are worth, once however many grids and band sets it is read for."""
+        if scene.is_judged:
+            name = scene.item.name
+            may_pass = any(work.failure is not None and not work.failure.lasting for work in scene.files)
+            decision = judge(
+                name,
+                scene.sensor,
+                scene.files,
+                self.decisions.get(name),
+                partial(self._neighbour, scene),
+                stated_of_item(getattr(scene.item, "properties", None) or {}),
+            )
+            if decision is not None and not may_pass:  # from a part of its files, another time it may be another one
+                self.decisions[name] = decision
+
+    def _neighbour(self, scene: Scene) -> Neighbour | None:
+        """Samples of a scene's neighbour in time; None if it has none. At most as much is read as of the scene."""
+        item = self._neighbours.get(scene.item.name)
+        if item is None:
+            return None
+        bands = scene.band_set.bands
+        beside = Scene(item, scene.band_set, scene.projection, scene.nodata, scene.resampling, scene.sensor)
+        try:
+            files = wanted_bands(self._origin, item, bands)
+        except UNREADABLE:
+            return item.name, []
+        sampled = [
+            file for file in files if {bands[place] for place in file[2]} & {*sampled_bands(scene.sensor, bands)}
+        ]
+        looks = [self._pool.submit(partial(beside.look, self._origin, file, self._patience)) for file in sampled]
+        works: list[FileWork] = [look.result() for look in looks]
+        return item.name, works

@@ -36,13 +36,8 @@ LARGEST_TILT_DN = 200
 def nearest_in_time(scene: SerializedItem, candidates: Iterable[SerializedItem]) -> SerializedItem | None:
     """The scene that another one is compared with, by what is known before anything is read.
 
-    Args:
-        scene: the scene.
-        candidates: scenes that a window may have, in any order.
-
-    Returns:
-        Of the scenes of the same source and MGRS tile whose own statements don't contradict each other, the one
-        nearest in time, ties by name; None if there is none, or the scene has no time.
+    Of the candidates of the same source and MGRS tile whose own statements don't contradict each other, the nearest
+    in time, ties by name; None if there is none, or the scene has no time.
     """
     taken = acquisition_time(scene)
     if taken is None:
@@ -61,16 +56,13 @@ def nearest_in_time(scene: SerializedItem, candidates: Iterable[SerializedItem])
 def compare(
     neighbour: str, bands: Mapping[str, tuple[np.ma.MaskedArray, np.ma.MaskedArray]], sensor: Sensor
 ) -> Evidence:
-    """What a scene's numbers show beside those of a neighbour that are proved.
+    """What all compared bands of a scene show alike beside a neighbour that is proved; else nothing is proved.
 
     Args:
         neighbour: its name.
         bands: by band, digital numbers of the scene as they are, and of the neighbour without an offset; the same
             pixels in the same order, those without data masked.
         sensor: whose scenes they are.
-
-    Returns:
-        What all compared bands show alike; else evidence that proves nothing.
     """
     shifts = {band: _shift(*pair) for band, pair in sorted(bands.items()) if band in sensor.bands_of(COMPARED)}
     measured = ", ".join(f"{band} {text}" for band, (_, text) in shifts.items()) or "no bands in common"

@@ -3,8 +3,7 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection
-from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from xml.etree import ElementTree
 
 import numpy as np
@@ -22,7 +21,7 @@ from rslearn.utils.geometry import PixelBounds, Projection  # noqa: TID253
 from rslearn.utils.raster_format import GeotiffRasterFormat  # noqa: TID253
 
 from burnscar_assets.catalog.archive import CogArchive, hosts_of
-from burnscar_assets.catalog.items import processing_baseline
+from burnscar_assets.catalog.items import TimeRange, processing_baseline
 from burnscar_assets.errors import InputError
 from burnscar_assets.gdal_drivers import open_raster
 from burnscar_assets.network.addresses import host_of, may_be_private
@@ -33,7 +32,6 @@ from burnscar_assets.reader.radiometry import BY_STORE, Statement, statements_of
 from burnscar_assets.sensors.sensor import BASELINE_OFFSET_DN
 
 Correction = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
-TimeRange = tuple[datetime, datetime]
 
 METADATA: Final = "product-metadata"
 METADATA_LIMITS: Final = Limits(timeout_s=20, deadline_s=60, max_answer_mb=20)
@@ -44,32 +42,6 @@ SCENES_KEPT = 64
 
 Bands = tuple[list[str], list[int], list[int]]
 """Bands of a file, indices of those that are wanted, and their places in the band set."""
-
-
-class Origin(Protocol):
-    """Files of scenes, either where an archive has them or where rslearn has ingested them."""
-
-    store: TileStoreWithLayer
-    hosts: Collection[str]
-    """Hosts, or patterns of hosts, that may be asked."""
-
-    def missing(self, item: Item, bands: list[str]) -> str:
-        """What rslearn's commands would refuse a scene for, or nothing."""
-
-    def footprint(self, item: Item, file_bands: list[str], projection: Projection) -> PixelBounds:
-        """Pixel bounds beyond which rslearn reads nothing of a scene's file."""
-
-    def address(self, item: Item, file_bands: list[str]) -> str:
-        """Where a file is, as rasterio opens it; may ask the network for a signature."""
-
-    def correction(self, item: Item, file_bands: list[str]) -> Correction | None:
-        """What is done to resampled pixels of a file; may ask the network for the scene's metadata."""
-
-    def statements(self, item: Item, file_bands: list[str]) -> list[Statement]:
-        """What is said of the offset of a scene's numbers; may ask the network for the scene's metadata."""
-
-    def times(self, item: Item, file_bands: list[str]) -> list[TimeRange] | None:
-        """Time range of a file's pixels."""
 
 
 class DirectOrigin:
@@ -85,18 +57,18 @@ class DirectOrigin:
         self._corrections = _OncePerScene()
 
     def missing(self, item: Item, bands: list[str]) -> str:
-        """Nothing: rslearn leaves out scenes that lack a band."""
+        """What rslearn's commands would refuse a scene for: nothing, as it leaves out scenes that lack a band."""
         return ""
 
     def footprint(self, item: Item, file_bands: list[str], projection: Projection) -> PixelBounds:
-        """Pixel bounds of the scene's geometry."""
+        """Pixel bounds of the scene's geometry, beyond which rslearn reads nothing of its file."""
         key = (item.name, id(projection), *([] if self._one_footprint else file_bands))
         if key not in self._footprints:
             self._footprints[key] = self.store.get_raster_bounds(item, file_bands, projection)
         return self._footprints[key]
 
     def address(self, item: Item, file_bands: list[str]) -> str:
-        """The source's address of the asset."""
+        """The source's address of a file, as rasterio opens it."""
         asset = self._source._get_asset_key_by_bands(file_bands)
         try:
             return self._source.get_asset_url(item, asset)
@@ -104,7 +76,7 @@ class DirectOrigin:
             raise FileNotFoundError(f"scene {item.name} has no asset {asset}") from error
 
     def correction(self, item: Item, file_bands: list[str]) -> Correction | None:
-        """The source's own callback.
+        """What is done to resampled pixels of a file: the source's own callback.
 
         That of Planetary Computer's Sentinel-2 is one for all files that it corrects, made of the scene's metadata,
         which rslearn fetches anew for each file.
@@ -123,7 +95,7 @@ class DirectOrigin:
         return _product_metadata(self._source.get_asset_url(item, METADATA), self.hosts)
 
     def statements(self, item: Item, file_bands: list[str]) -> list[Statement]:
-        """What the item says, else what the source would do."""
+        """What is said of the offset of a scene's numbers: what the item says, else what the source would do."""
         if getattr(self._source, "harmonize", True) is False:
             return [Statement("the data source", 0, "harmonize is false in config.json")]
         if getattr(self._source, "_should_harmonize_asset", None) is not None:
@@ -138,7 +110,7 @@ class DirectOrigin:
         return [Statement("the data source", 0, "it says nothing of an offset")]
 
     def times(self, item: Item, file_bands: list[str]) -> list[TimeRange] | None:
-        """The scene's time."""
+        """Time range of a file's pixels: the scene's."""
         return [item.geometry.time_range] if item.geometry.time_range is not None else None
 
 
@@ -226,6 +198,13 @@ class IngestedOrigin:
         return metadata.timestamps if metadata is not None else None
 
 
+Origin = DirectOrigin | IngestedOrigin
+"""Files of scenes, either where an archive has them or where rslearn has ingested them.
+
+`hosts` are those, or patterns of them, that may be asked; addresses, corrections and statements may ask the network.
+"""
+
+
 def wanted_bands(origin: Origin, item: Item, bands: list[str]) -> list[Bands]:
     """The files of a scene that hold a band set's bands; none if it lacks one of them."""
     return get_needed_band_sets_and_indexes(item, bands, origin.store)
@@ -244,12 +223,7 @@ def nodata_of(origin: Origin, item: Item, bands: list[str]) -> float | None:
 
 
 def corrected(pixels: npt.NDArray[Any], correction: Correction | None) -> npt.NDArray[Any]:
-    """Pixels of several windows after a source's correction.
-
-    Args:
-        pixels: (windows, bands, height, width).
-        correction: as the source gives it for one window's (bands, height, width).
-    """
+    """Pixels of windows, (windows, bands, height, width), after a source's correction of (bands, height, width)."""
     if correction is None:
         return pixels
     if correction.__module__ == "rslearn.data_sources.copernicus":  # pixel by pixel, so all windows at once

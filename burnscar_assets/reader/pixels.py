@@ -54,10 +54,8 @@ class PixelFacts:
     def of(cls, source: "DatasetReader", used: Collection[int] = ()) -> "PixelFacts":
         """The facts of an open file.
 
-        Args:
-            source: the open file.
-            used: bands that are read as measurements, counted from 1. Writers mark the fourth band of four as alpha
-                whatever it holds; one that is used, or has another name, is none.
+        Writers mark the fourth band of four as alpha whatever it holds; one that is used as a measurement (counted
+        from 1), or has another name, is none.
         """
         from rasterio.enums import ColorInterp, MaskFlags
 
@@ -82,13 +80,8 @@ def read_pixels(
 ) -> tuple[npt.NDArray[Any], BoolArray]:
     """Numbers of the bands that hold measurements, and where they are data; both (bands, height, width).
 
-    Args:
-        source: the open file.
-        facts: of the file.
-        window: part of it; None: all.
-
     Raises:
-        RasterioError: it can't be read.
+        RasterioError: the file, or the window of it, can't be read.
     """
     bands = list(facts.measured)
     pixels = source.read(bands, window=window)
@@ -142,11 +135,8 @@ def impossible(pixels: npt.NDArray[Any], nodata: Collection[float | None] = ()) 
     """(height, width) where the numbers of all bands together are none that ground can have.
 
     These are 0 in all bands, fill values of the type in all of them, negative numbers that wrapped in an unsigned type,
-    one and the same negative number in several bands, and what a value without data beyond the type's range becomes.
-
-    Args:
-        pixels: (bands, height, width).
-        nodata: values without data that the file names.
+    one and the same negative number in several bands, and what a value without data (that the file names) becomes
+    beyond the type's range.
     """
     if not len(pixels):
         return np.zeros(pixels.shape[1:], dtype=bool)
@@ -194,12 +184,7 @@ def _is_whole(pixels: npt.NDArray[Any]) -> bool:
 
 @dataclass(frozen=True)
 class Radiometry:
-    """What a number is worth: reflectance = number × scale + offset.
-
-    Attributes:
-        scale: Reflectance of one digital number.
-        offset: Reflectance of the number 0.
-    """
+    """What a number is worth: reflectance = number × scale + offset."""
 
     scale: float = 1.0
     offset: float = 0.0
@@ -210,14 +195,10 @@ class Radiometry:
 
 
 def stated_radiometry(source: "DatasetReader", band: int) -> Radiometry | None:
-    """What a file says of a band's numbers, or None if it says nothing.
+    """What a file says of a band's numbers (counted from 1), or None if it says nothing.
 
     Read are GDAL's scale and offset of the band, then tags of the band or the file (`scale_factor` and `add_offset`, as
     HLS has them).
-
-    Args:
-        source: the open file.
-        band: counted from 1.
 
     Raises:
         InputError: the scale can't be one.
@@ -236,12 +217,8 @@ def stated_radiometry(source: "DatasetReader", band: int) -> Radiometry | None:
 def radiometry_of_item(band: Mapping[str, Any], name: str) -> Radiometry | None:
     """What an entry of a STAC asset's `raster:bands`, or of its `bands` in STAC 1.1, says; None if it says nothing.
 
-    Args:
-        band: the entry.
-        name: of the item, for messages.
-
     Raises:
-        InputError: the scale can't be one.
+        InputError: the scale can't be one; names the item.
     """
     return _of_names(band, ("scale", "raster:scale"), ("offset", "raster:offset"), name)
 

@@ -104,12 +104,9 @@ class BandSample:
 
 @dataclass(frozen=True)
 class Statement:
-    """What somebody says of the offset.
+    """What somebody (a property of the item, files' tags, the product's metadata, the source) says of the offset.
 
-    Attributes:
-        by: who says it: a property of the item, the files' tags, the product's metadata, the data source.
-        offset_dn: what the numbers are said to carry still, 0 or more.
-        text: in words.
+    `offset_dn` is what the numbers are said to carry still, 0 or more.
     """
 
     by: str
@@ -122,11 +119,9 @@ class Statement:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What numbers over the same ground show beside those of a neighbour in time.
+    """What numbers over the same ground show beside those of a neighbour in time, and in words.
 
-    Attributes:
-        offset_dn: what they carry; -1000 where the offset was taken off twice, None if nothing is proved.
-        text: in words.
+    `offset_dn` is what they carry; -1000 where the offset was taken off twice, None if nothing is proved.
     """
 
     offset_dn: int | None
@@ -189,14 +184,7 @@ def conversion_of_sensor(sensor: Sensor) -> Conversion | None:
 def decide_fixed(scene: str, sensor: Sensor, dtypes: Iterable[str], stated: Iterable[Radiometry]) -> RadiometryDecision:
     """Whether numbers of a sensor with one scale can be taken for what the sensor's file says.
 
-    Args:
-        scene: its name.
-        sensor: whose scene it is.
-        dtypes: types of its files whose scale nothing states.
-        stated: scales and offsets that its files and its item state.
-
-    Returns:
-        The decision: a scene of another type, or of which another scale is stated, is set aside.
+    A scene with files of another type whose scale nothing states, or of which another scale is stated, is set aside.
     """
     rule = sensor.radiometry
     said = f"{sensor.title} has scale {rule.scale:g} and offset {rule.offset:g}"
@@ -274,12 +262,7 @@ def decide(
 
 
 def statements_of_item(properties: Mapping[str, Any], baseline: str) -> list[Statement]:
-    """What an item says of the offset.
-
-    Args:
-        properties: its properties, as far as they were recorded.
-        baseline: its processing baseline, such as 05.09; empty if unknown.
-    """
+    """What an item says of the offset, by its recorded properties and its baseline, such as 05.09; empty if unknown."""
     of_assets = [
         said
         for stated in stated_of_item(properties)
@@ -317,8 +300,7 @@ def _of_flag_and_baseline(taken_off: bool | None, baseline: str) -> list[Stateme
 def raster_bands(assets: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[float, float]]:
     """Scale and offset that the assets of a STAC item state, by key: what `RASTER_BANDS` holds among its properties.
 
-    Args:
-        assets: assets of the item; entries that say nothing, or nothing that can be, are left out.
+    Entries that say nothing, or nothing that can be, are left out.
     """
     found = {}
     for key, asset in assets.items():
@@ -337,13 +319,7 @@ def _stated(entry: Any) -> Radiometry | None:
 
 
 def statement_of_scale(by: str, scale: float, offset: float) -> Statement | None:
-    """What a scale of reflectance and its offset say of the offset of digital numbers; None for another scale.
-
-    Args:
-        by: who says it.
-        scale: reflectance of one number.
-        offset: reflectance of the number 0.
-    """
+    """What a scale and offset of reflectance say of the offset of digital numbers, by whom; None for another scale."""
     if not is_standard(scale):
         return None
     return Statement(by, round(-offset * DN_PER_REFLECTANCE), f"scale {scale:g}, offset {offset:g}")
@@ -366,9 +342,7 @@ def prefer_files(
 def conversion_of_range(dtype: npt.DTypeLike, samples: Sequence[npt.NDArray[Any]]) -> Conversion | None:
     """How numbers become digital numbers where no scale is stated, by their type and range; None if that is in doubt.
 
-    Args:
-        dtype: of the file.
-        samples: pixels with data, of each band that was sampled.
+    `samples` are the pixels with data of each band that was sampled.
     """
     kind = np.dtype(dtype)
     if kind.kind in "iu":

@@ -3,20 +3,19 @@
 import os
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from burnscar_assets.catalog.hrefs import is_remote
 from burnscar_assets.progress import Progress, silent
-from burnscar_assets.reader.composite import Share, composite, empty_raster
-from burnscar_assets.reader.files import UNREADABLE, Patience, failure_of
-from burnscar_assets.reader.gdal import bulk_options
-from burnscar_assets.reader.judges import Judges
+from burnscar_assets.reader.files import UNREADABLE, Patience, Pool, bulk_options, failure_of
+from burnscar_assets.reader.judging import Judges
 from burnscar_assets.reader.origin import Bands, DirectOrigin, IngestedOrigin, Origin, nodata_of, wanted_bands
 from burnscar_assets.reader.pixels import equals_nodata
-from burnscar_assets.reader.pool import Pool, Task
 from burnscar_assets.reader.request import Failure, ReadOptions, WindowImage, WindowRequest
+from burnscar_assets.reader.resample import Share, composite, empty_raster
 from burnscar_assets.reader.scene import Batch, Scene
 from burnscar_assets.sensors.load import sensor_of_layer
 
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
 
 OPENED_AHEAD = 3
 """Scenes whose files are opened while others are read."""
+
+Task = Future[Any]
 
 POLL_S = 0.02
 """How often windows are looked for that became whole while files are opened."""
@@ -142,12 +143,12 @@ class _Reading:
         pending: deque[tuple[Batch, list[Task]]] = deque()
         held = 0
         for scene, tasks in self._opened(_in_order(scenes, [state.waiting for state in self._windows])):
-            while unopened := [task for task in tasks if not task.done]:
+            while unopened := [task for task in tasks if not task.done()]:
                 if pending and _all_done(pending[0]):
                     held -= pending[0][0].freed_bytes
                     yield from self._settle(*pending.popleft())
                 else:
-                    unopened[0].wait(POLL_S)
+                    wait(unopened[:1], POLL_S)
             scene.files = [task.result() for task in tasks]
             self._judges.judge(scene)
             last: list[Task | None] = [None] * len(tasks)
@@ -172,15 +173,8 @@ class _Reading:
             scene.sort()
             known = scene.item.name in self._decisions
             wanted = self._bands_of(scene.item, self._band_sets.index(scene.band_set))
-            ahead.append(
-                (
-                    scene,
-                    [
-                        self._pool.submit(partial(scene.open, self._origin, bands, self._patience, known))
-                        for bands in wanted
-                    ],
-                )
-            )
+            opening = [partial(scene.open, self._origin, bands, self._patience, known) for bands in wanted]
+            ahead.append((scene, [*map(self._pool.submit, opening)]))
             if len(ahead) > OPENED_AHEAD:
                 yield ahead.popleft()
         yield from ahead
@@ -243,9 +237,7 @@ class _Reading:
             return None
         key = (item.name, set_number)
         if key not in self._nodata:
-            self._nodata[key] = self._patience.attempt(
-                lambda: nodata_of(self._origin, item, band_set.bands), lambda: None, remote=True
-            )
+            self._nodata[key] = self._patience.attempt(lambda: nodata_of(self._origin, item, band_set.bands))
         return self._nodata[key]
 
     def _one_projection(self, projection: "Projection") -> "Projection":
@@ -319,12 +311,12 @@ def _final_grid(
 def _read_after(before: Task | None, scene: Scene, batch: Batch, number: int) -> None:
     """Read a file for a batch once it was read for the batch before."""
     if before is not None:
-        before.wait()
+        before.exception()
     scene.read(batch, number)
 
 
 def _all_done(pending: tuple[Batch, list[Task]]) -> bool:
-    return all(task.done for task in pending[1])
+    return all(task.done() for task in pending[1])
 
 
 def _in_order(scenes: list[Scene], waiting: list[int]) -> list[Scene]:

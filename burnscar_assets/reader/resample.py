@@ -1,5 +1,6 @@
-"""From a file's pixels to windows' pixels, as GDAL's warper makes them."""
+"""From a file's pixels to windows' pixels, as GDAL's warper makes them, and scenes of a group over each other."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import affine
@@ -10,8 +11,11 @@ from rasterio.enums import MaskFlags, Resampling
 from rasterio.vrt import WarpedVRT
 
 # Loaded only where tiles are made, which takes rslearn in any case.
-from rslearn.utils.geometry import Projection  # noqa: TID253
+from rslearn.utils.array import nodata_eq  # noqa: TID253
+from rslearn.utils.geometry import PixelBounds, Projection  # noqa: TID253
+from rslearn.utils.raster_array import RasterArray, RasterMetadata  # noqa: TID253
 
+from burnscar_assets.catalog.items import TimeRange
 from burnscar_assets.reader.cells import CellStore
 from burnscar_assets.reader.files import Header
 from burnscar_assets.reader.grids import NARROW_PX, IntArray, Way, gdal_axis, interpolated
@@ -40,14 +44,11 @@ class Cutter:
         self.resampling = resampling
 
     def cut(self, bounds: IntArray, boxes: list[list[int]]) -> Pixels:
-        """The pixels of windows.
+        """The pixels of windows, (windows, bands, height, width) in the file's data type.
 
         Args:
             bounds: (windows, 4) pixel bounds, all of one size.
             boxes: the pixels of the file that each needs.
-
-        Returns:
-            (windows, bands, height, width) in the file's data type.
         """
         narrow = (bounds[0, 2:] - bounds[0, :2]).min() < NARROW_PX
         if self.way is Way.BILINEAR and not narrow:
@@ -146,42 +147,37 @@ class Cutter:
 def warp_from(
     source: rasterio.DatasetReader,
     projection: Projection,
-    bounds: tuple[int, int, int, int],
+    bounds: PixelBounds,
     resampling: Resampling,
     **extras: object,
 ) -> Pixels:
     """A window's pixels of an open file, (bands, height, width), as rslearn reads them."""
-    left, top, right, bottom = bounds
-    with WarpedVRT(
-        source, crs=projection.crs, transform=_grid(projection, left, top), width=right - left, height=bottom - top,
-        resampling=resampling, **extras,
-    ) as warped:  # fmt: skip
+    with WarpedVRT(source, resampling=resampling, **_grid(projection, bounds), **extras) as warped:
         return warped.read()
 
 
 def warp_masked(
     source: rasterio.DatasetReader,
     projection: Projection,
-    bounds: tuple[int, int, int, int],
+    bounds: PixelBounds,
     resampling: Resampling,
     fill: float | None,
 ) -> Pixels:
     """As `warp_from`, for a file whose mask or alpha band says where there are data; `fill` elsewhere."""
     has_alpha = any(MaskFlags.alpha in flags for flags in source.mask_flag_enums)
-    left, top, right, bottom = bounds
-    with WarpedVRT(
-        source, crs=projection.crs, transform=_grid(projection, left, top), width=right - left, height=bottom - top,
-        resampling=resampling, add_alpha=not has_alpha,
-    ) as warped:  # fmt: skip
+    grid = _grid(projection, bounds)
+    with WarpedVRT(source, resampling=resampling, add_alpha=not has_alpha, **grid) as warped:
         pixels = warped.read(list(range(1, source.count + 1)))
         if fill is not None:
             pixels[:, warped.dataset_mask() == 0] = fill
         return pixels
 
 
-def _grid(projection: Projection, left: int, top: int) -> affine.Affine:
+def _grid(projection: Projection, bounds: PixelBounds) -> dict[str, Any]:
+    left, top, right, bottom = bounds
     x_size, y_size = projection.x_resolution, projection.y_resolution
-    return affine.Affine(x_size, 0, left * x_size, 0, y_size, top * y_size)
+    place = affine.Affine(x_size, 0, left * x_size, 0, y_size, top * y_size)
+    return {"crs": projection.crs, "transform": place, "width": right - left, "height": bottom - top}
 
 
 def _phase(coordinates: npt.NDArray[np.float64]) -> IntArray:
@@ -230,3 +226,53 @@ def _halves(pixels: Pixels, first: npt.NDArray[np.intp], weights: npt.NDArray[np
         high = pixels[..., first[turn] + 1 : first[turn] + 1 + count]
         np.add(low * weight, high * (4 - weight), out=result[..., turn::2])
     return result
+
+
+NO_DATA_UNKNOWN = 0
+"""What rslearn takes for a pixel without data where nobody says."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """What one file (by its number in its scene) gave to a window: rows and columns of it, bands of the band set."""
+
+    file: int
+    rows: slice
+    columns: slice
+    bands: list[int]
+    times: list[TimeRange] | None
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a scene gave to a band set of a window: (bands, height, width), and a region for each file meeting it."""
+
+    pixels: npt.NDArray[Any]
+    regions: list[Region]
+
+
+def composite(shares: list[Share], nodata: float | None) -> RasterArray:
+    """The raster of a band set: the first pixel with data wins, as in rslearn's FIRST_VALID.
+
+    Args:
+        shares: of the scenes in order, at least one; the first is laid under the others in place.
+        nodata: value without data, None if unknown.
+    """
+    known = nodata or NO_DATA_UNKNOWN
+    met = [share for share in shares if share.regions]
+    first = (met or shares)[0]
+    result = first.pixels
+    for share in met[1:]:
+        for region in share.regions:
+            target = result[:, region.rows, region.columns]
+            free = np.logical_and.reduce([nodata_eq(target[band], known) for band in region.bands])
+            for band in region.bands:
+                np.copyto(target[band], share.pixels[band, region.rows, region.columns], where=free)
+    times = min(first.regions, key=lambda region: region.file).times if met else None
+    return RasterArray(array=result[:, None], timestamps=times, metadata=RasterMetadata(nodata_value=nodata))
+
+
+def empty_raster(bands: int, height: int, width: int, dtype: npt.DTypeLike, nodata: float | None) -> RasterArray:
+    """The raster of a band set that no scene has."""
+    pixels = np.full((bands, 1, height, width), nodata or NO_DATA_UNKNOWN, dtype=dtype)
+    return RasterArray(array=pixels, metadata=RasterMetadata(nodata_value=nodata))

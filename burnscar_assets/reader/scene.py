@@ -14,17 +14,14 @@ from rslearn.data_sources import Item  # noqa: TID253
 from rslearn.utils.geometry import Projection  # noqa: TID253
 
 from burnscar_assets.errors import InputError
-from burnscar_assets.reader.cells import Cell, CellStore, Rectangle
-from burnscar_assets.reader.composite import Region, Share
-from burnscar_assets.reader.file_work import STEP, FileWork, Need, failure_at, fetch, is_broken
+from burnscar_assets.reader.cells import STEP, Cell, CellStore, FileWork, Need, Rectangle, failure_at, fetch, is_broken
 from burnscar_assets.reader.files import UNREADABLE, Header, ImageFile, Patience, failure_of
-from burnscar_assets.reader.fitting import Fitting
+from burnscar_assets.reader.fitting import Fitting, sample_pixels, sampled_bands
 from burnscar_assets.reader.grids import IntArray, Way, boxes, way_of
 from burnscar_assets.reader.origin import Bands, Origin, corrected
 from burnscar_assets.reader.pixels import equals_nodata
 from burnscar_assets.reader.request import Failure
-from burnscar_assets.reader.resample import Cutter, Pixels, warp_from, warp_masked
-from burnscar_assets.reader.sample import sample_pixels, sampled_bands
+from burnscar_assets.reader.resample import Cutter, Pixels, Region, Share, warp_from, warp_masked
 from burnscar_assets.sensors.sensor import Sensor
 
 STRIP_PX = 512
@@ -39,7 +36,6 @@ class Batch:
     """Windows of a scene that are read together.
 
     Attributes:
-        scene: the scene.
         start, end: their range in the scene's order.
         reads: what is read of each file.
         drops: cells that no later batch needs, of each file.
@@ -72,9 +68,9 @@ class Batch:
         """Make room for the windows, if there is none yet."""
         with self.lock:
             if not self.regions:
-                self._prepare()
+                self._make_room()
 
-    def _prepare(self) -> None:
+    def _make_room(self) -> None:
         scene = self.scene
         known = 0 if scene.nodata is None else scene.nodata
         dtype = scene.dtype
@@ -152,9 +148,7 @@ class Scene:
         file = ImageFile(lambda: origin.address(self.item, bands[0]), patience, origin.hosts)
         work = FileWork(file, bands, self.bounds, np.ones(len(self.bounds), dtype=np.bool_))
         try:
-            footprint = np.asarray(
-                patience.attempt(lambda: origin.footprint(self.item, bands[0], self.projection), _nothing, remote=True)
-            )
+            footprint = np.asarray(patience.attempt(lambda: origin.footprint(self.item, bands[0], self.projection)))
             work.bounds = np.hstack(
                 [np.maximum(self.bounds[:, :2], footprint[:2]), np.minimum(self.bounds[:, 2:], footprint[2:])]
             )
@@ -167,9 +161,7 @@ class Scene:
             if self.is_judged and not is_fixed and not (is_known and header.tells_its_unit):
                 self._gather(work, work.fitting, origin, patience)
             if not self.is_judged:
-                work.correction = patience.attempt(
-                    lambda: origin.correction(self.item, bands[0]), _nothing, remote=True
-                )
+                work.correction = patience.attempt(lambda: origin.correction(self.item, bands[0]))
             work.times = origin.times(self.item, bands[0])
             self._plan(work, work.fitting.header(header))
         except UNREADABLE as error:
@@ -205,7 +197,7 @@ class Scene:
 
     def _gather(self, work: FileWork, fitting: Fitting, origin: Origin, patience: Patience) -> None:
         """Take what the radiometry of the scene is told by, if the file has bands that tell it."""
-        work.statements = patience.attempt(lambda: origin.statements(self.item, work.bands[0]), _nothing, remote=True)
+        work.statements = patience.attempt(lambda: origin.statements(self.item, work.bands[0]))
         wanted = sampled_bands(self.sensor, self.band_set.bands)
         _, sources, targets = work.bands
         for source_band, target in zip(sources, targets, strict=True):
@@ -225,11 +217,7 @@ class Scene:
         self.bounds = self.bounds[:0]
 
     def batches(self, most_bytes: int) -> list[Batch]:
-        """Cut the scene's windows into batches that each take a bounded amount of memory.
-
-        Args:
-            most_bytes: of a batch, about; a few windows are always read together.
-        """
+        """Cut the scene's windows into batches of so many bytes, about; a few windows are always read together."""
         steps = -(-len(self.keys) // STEP)
         needs = [Need(work, steps) for work in self.files]
         sizes = (self.bounds[:, 2:] - self.bounds[:, :2]).prod(axis=1) * len(self.band_set.bands)
@@ -257,12 +245,7 @@ class Scene:
         return result
 
     def read(self, batch: Batch, number: int) -> None:
-        """Read what a batch needs of a file and cut its windows.
-
-        Args:
-            batch: one of the scene's, after those before it.
-            number: of the file.
-        """
+        """Read what a batch, after those before it, needs of the file of a number, and cut its windows."""
         batch.prepare()
         work = self.files[number]
         if work.cutter is not None and not work.failure:
@@ -355,7 +338,3 @@ def _groups(work: FileWork, batch: Batch) -> list[list[int]]:
         return [places.tolist()]
     _, kind = np.unique(sizes, axis=0, return_inverse=True)
     return [places[kind == number].tolist() for number in range(int(kind.max()) + 1)]
-
-
-def _nothing() -> None:
-    """Nothing needs to be done before a retry."""

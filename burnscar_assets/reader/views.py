@@ -23,8 +23,8 @@ from burnscar_assets.catalog.archive import CogArchive, sensor_of
 from burnscar_assets.catalog.items import SUN_AZIMUTH, SUN_ELEVATION, SUN_ZENITH
 from burnscar_assets.errors import InputError, SourceUnavailableError
 from burnscar_assets.progress import Progress, silent
-from burnscar_assets.reader.clear_rules import RULES
 from burnscar_assets.reader.clearness import (
+    RULES,
     Classes,
     Clearness,
     Mask,
@@ -44,13 +44,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Look:
-    """A window and a scene that may show it.
-
-    Attributes:
-        projection: of the window.
-        bounds: pixel bounds of the window in it.
-        item: the scene.
-    """
+    """A window (projection and pixel bounds in it) and a scene that may show it."""
 
     projection: Projection
     bounds: PixelBounds
@@ -59,12 +53,7 @@ class Look:
 
 @dataclass(frozen=True)
 class View:
-    """What a scene shows of a window: shares of the window's area, 0–1.
-
-    Attributes:
-        clear: where the ground is seen.
-        nodata: where the scene has no data.
-    """
+    """What a scene shows of a window: shares of its area, 0–1, where the ground is seen and where there are no data."""
 
     clear: float
     nodata: float
@@ -121,16 +110,13 @@ def require_ground(source: DataSource, layer: str) -> None:
 def view_windows(
     looks: Sequence[Look], source: DataSource, options: ReadOptions, progress: Progress = silent
 ) -> list[View | None]:
-    """What scenes show of windows.
+    """What scenes show of windows; None where the quality file can't be read.
 
     Args:
         looks: windows and scenes whose quality file is offered.
         source: the data source.
         options: of the engine.
         progress: told of each that is read.
-
-    Returns:
-        A view for each look; None where the quality file can't be read.
 
     Raises:
         SourceUnavailableError: the archive does not answer.
@@ -152,14 +138,8 @@ def tile_views(
     """What of each window's area its tile shows, by the quality files of the tile's own scenes.
 
     A pixel of a mosaic is judged by the first scene of the group that has data there; several groups are averaged.
-
-    Args:
-        requests: windows and their scenes, as the engine reads them.
-        source: their data source; quality files are read from it, whether its scenes are ingested or not.
-        options: of the engine.
-
-    Returns:
-        A view by window; None where a scene's quality file is not to be had, its index neither, or there is no scene.
+    Quality files are read from the source, whether its scenes are ingested or not. None where one is not to be had,
+    its index neither, or there is no scene.
 
     Raises:
         SourceUnavailableError: the archive does not answer.

@@ -27,15 +27,7 @@ _TAILS: Final = (0.001, 0.999)
 
 
 def nbr(nir: npt.NDArray[np.generic], swir: npt.NDArray[np.generic]) -> FloatArray:
-    """Normalised burn ratio, (NIR − SWIR) / (NIR + SWIR).
-
-    Args:
-        nir: near infrared, digital numbers.
-        swir: short-wave infrared, digital numbers of the same shape.
-
-    Returns:
-        Values from −1 to 1; low where burnt.
-    """
+    """Normalised burn ratio, (NIR − SWIR) / (NIR + SWIR), of digital numbers; from −1 to 1, low where burnt."""
     near, short = nir.astype(np.float32), swir.astype(np.float32)
     total = np.where((near > 0) & (short > 0), near + short, np.nan)
     return ((near - short) / total).astype(np.float32)
@@ -56,10 +48,7 @@ def shows_water(
 ) -> npt.NDArray[np.bool_]:
     """Where an image shows open water: brighter in green (or red) than in infrared; without these, dark in infrared.
 
-    Args:
-        nir: digital numbers, 0 without data.
-        swir: the same of short-wave infrared.
-        visible: the same of green or red.
+    All are digital numbers, 0 without data.
     """
     near, short = nir.astype(np.float32), swir.astype(np.float32)
     brightest = np.maximum(near, short)

@@ -22,11 +22,7 @@ SENSOR_ARGUMENT: Final = "sensor"
 
 
 def sensor_file(name: str) -> Path:
-    """The file of a sensor, see `named_file`.
-
-    Raises:
-        SettingsError: there is none.
-    """
+    """The file of a sensor, see `named_file`; SettingsError if there is none."""
     return named_file(name, "sensor", FOLDER)
 
 

@@ -178,9 +178,7 @@ class Sensor(Section):
     def is_of(self, taken: tuple[datetime, datetime], wanted: tuple[datetime, datetime]) -> bool:
         """Whether an image is of a time range, ends included; a composite only if all its days are.
 
-        Args:
-            taken: first and last moment of the image; a composite's other days show what was before or after.
-            wanted: the time range.
+        A composite's other days show what was before or after.
         """
         if self.kind == "composites":
             return wanted[0] <= taken[0] and taken[1] <= wanted[1]

@@ -14,8 +14,7 @@ from burnscar_assets.catalog.archive import CogArchive
 from burnscar_assets.catalog.before import DaysBefore, select_before
 from burnscar_assets.catalog.items import set_aside
 from burnscar_assets.catalog.matching import match_scenes
-from burnscar_assets.catalog.second_choice import next_match
-from burnscar_assets.catalog.selection import SelectionRule
+from burnscar_assets.catalog.selection import SelectionRule, next_match
 from burnscar_assets.catalog.stac_index import write_index
 from burnscar_assets.dataset.config import open_dataset
 from burnscar_assets.dataset.materialize import materialize_tiles

@@ -5,7 +5,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from burnscar_assets.catalog.patient_session import PatientSession
+from burnscar_assets.catalog.api_client import PatientSession
 from burnscar_assets.errors import InputError, SourceUnavailableError
 from burnscar_assets.network.session import Limits
 from burnscar_assets_tests.catalog.stac_server import serve_stac

@@ -12,7 +12,7 @@ from burnscar_assets.catalog.matching import match_scenes
 from burnscar_assets.dataset.materialize import materialize_tiles
 from burnscar_assets.network.environment import BUNDLES, PROXIES
 from burnscar_assets.network.session import Limits, Session
-from burnscar_assets.reader.gdal import gdal_options
+from burnscar_assets.reader.files import gdal_options
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets_tests.catalog.small_archive import SmallScene, make_dataset, make_windows, serve, write_archive
 from burnscar_assets_tests.labels.label_servers import ForwardProxy, serving

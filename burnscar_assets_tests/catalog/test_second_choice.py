@@ -6,7 +6,7 @@ import pytest
 
 from burnscar_assets.catalog.items import read_candidates
 from burnscar_assets.catalog.matching import match_scenes
-from burnscar_assets.catalog.second_choice import next_match
+from burnscar_assets.catalog.selection import next_match
 from burnscar_assets.catalog.stac_index import write_index
 from burnscar_assets.dataset.config import data_source, image_layers, open_dataset
 from burnscar_assets.storage.paths import DataRoot

@@ -15,7 +15,7 @@ import pytest
 from rslearn.data_sources import copernicus
 
 from burnscar_assets.catalog.bulk_items import get_items_in_bulk
-from burnscar_assets.catalog.granules import drop_done_granules
+from burnscar_assets.catalog.items import drop_done_granules
 from burnscar_assets.catalog.matching import match_scenes
 from burnscar_assets.dataset.config import data_source, load_windows, open_dataset
 from burnscar_assets.dataset.materialize import TileSummary, materialize_tiles

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from burnscar_assets.catalog import stac_index
-from burnscar_assets.catalog.patient_session import PatientSession
+from burnscar_assets.catalog.api_client import PatientSession
 from burnscar_assets.errors import BurnscarError
 from burnscar_assets.labels.download import RemoteVersion, download
 from burnscar_assets.labels.layer_facts import look_at_layer

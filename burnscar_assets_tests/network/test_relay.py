@@ -20,8 +20,7 @@ from burnscar_assets.network import relay, relay_process
 from burnscar_assets.network.environment import PROXIES
 from burnscar_assets.network.relay import RefusedConnectionError, explained
 from burnscar_assets.network.relay_process import Relay, Rule
-from burnscar_assets.reader.gdal import FORGETTING, bulk_options
-from burnscar_assets.reader.lasting import _serves_no_image
+from burnscar_assets.reader.files import FORGETTING, _serves_no_image, bulk_options
 from burnscar_assets.reader.origin import _product_metadata
 from burnscar_assets_tests.catalog.small_archive import serve
 

@@ -16,7 +16,7 @@ from rslearn.tile_stores import TileStoreWithLayer
 from rslearn.utils.geometry import Projection, STGeometry
 from rslearn.utils.raster_array import RasterArray
 
-from burnscar_assets.reader.gdal import gdal_options
+from burnscar_assets.reader.files import gdal_options
 from burnscar_assets.reader.request import WindowRequest
 
 LAYER = "images"

@@ -4,6 +4,7 @@ import itertools
 import shutil
 import threading
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from rslearn.tile_stores import TileStoreWithLayer
 from rslearn.utils.geometry import Projection
 
 from burnscar_assets.errors import SourceUnavailableError
+from burnscar_assets.reader.files import Pool
 from burnscar_assets.reader.read import read_windows
 from burnscar_assets.reader.request import ReadOptions, WindowImage, WindowRequest
 from burnscar_assets_tests.reader.faulty_server import Faults, serve
@@ -185,3 +187,14 @@ def test_scenes_without_data_at_a_window_are_told(tmp_path: Path, fill: float, f
     (image,) = read_windows([request], make_layer(["a"], "float32", None), source, store, OPTIONS)
     assert image.failure is None
     assert image.empty == (() if first_has_data else ("first",))
+
+
+def test_calls_that_wait_when_reading_ends_are_cancelled() -> None:
+    pool, began, over = Pool(1, {}), threading.Event(), threading.Event()
+    running, waiting = pool.submit(lambda: began.set() or over.wait(10)), pool.submit(list)
+    assert began.wait(10)
+    pool.stop()
+    over.set()
+    assert running.result(10)
+    with pytest.raises(CancelledError):
+        waiting.result(10)

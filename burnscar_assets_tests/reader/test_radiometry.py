@@ -8,6 +8,7 @@ import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
 
+from burnscar_assets.reader.fitting import sampled_bands
 from burnscar_assets.reader.radiometry import (
     SAMPLED,
     VISIBLE,
@@ -23,7 +24,6 @@ from burnscar_assets.reader.radiometry import (
     statements_of_item,
     what_pixels_show,
 )
-from burnscar_assets.reader.sample import sampled_bands
 from burnscar_assets.sensors.load import default_sensor, load_sensor
 
 VISIBLE_BANDS = ("B01", "B02", "B03", "B04")

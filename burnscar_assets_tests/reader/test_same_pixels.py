@@ -19,8 +19,7 @@ from rasterio.warp import transform
 from rslearn.utils.geometry import Projection
 
 from burnscar_assets.reader.read import read_windows
-from burnscar_assets.reader.request import ReadOptions, WindowRequest
-from burnscar_assets.reader.support import supports
+from burnscar_assets.reader.request import ReadOptions, WindowRequest, supports
 from burnscar_assets_tests.reader.files_source import (
     LAYER,
     FilesSource,

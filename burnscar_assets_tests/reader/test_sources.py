@@ -19,8 +19,7 @@ from burnscar_assets.network.session import Limits
 from burnscar_assets.reader import origin
 from burnscar_assets.reader.origin import DirectOrigin
 from burnscar_assets.reader.read import read_windows
-from burnscar_assets.reader.request import WindowImage, WindowRequest
-from burnscar_assets.reader.support import supports
+from burnscar_assets.reader.request import WindowImage, WindowRequest, supports
 from burnscar_assets_tests.catalog.small_archive import EPSG, LEFT, SIDE_M, TOP, SmallScene, write_archive
 from burnscar_assets_tests.labels.label_servers import Habits, serving
 from burnscar_assets_tests.reader.faulty_server import serve

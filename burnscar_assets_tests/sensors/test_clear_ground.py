@@ -8,8 +8,7 @@ from rslearn.utils.geometry import Projection
 
 from burnscar_assets.dataset.config import data_source
 from burnscar_assets.errors import InputError
-from burnscar_assets.reader.clear_rules import RULES, Kind
-from burnscar_assets.reader.clearness import Clearness, Sun, classify
+from burnscar_assets.reader.clearness import RULES, Clearness, Kind, Sun, classify
 from burnscar_assets.reader.request import ReadOptions
 from burnscar_assets.reader.views import Look, View, ground_of, require_ground, tells_ground, view_windows
 from burnscar_assets.sensors.load import load_sensor
