@@ -87,11 +87,18 @@ def truly_burned(root: DataRoot, fire_years: Sequence[int]) -> Iterator[None]:
 
 @contextmanager
 def _timed_models(timed: list[WholeTimed]) -> Iterator[None]:
-    """Models that are loaded say how long they took."""
-    load = models.load_model
+    """Models that are loaded say how long they took; of an ensemble it alone, which asks its members."""
+    load, loading = models.load_model, False
 
-    def load_timed(*args: Any, **options: Any) -> WholeTimed:
-        timed.append(WholeTimed(load(*args, **options)))
+    def load_timed(*args: Any, **options: Any) -> Any:
+        nonlocal loading
+        if loading:
+            return load(*args, **options)
+        loading = True
+        try:
+            timed.append(WholeTimed(load(*args, **options)))
+        finally:
+            loading = False
         return timed[-1]
 
     models.load_model = load_timed
