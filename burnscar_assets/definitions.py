@@ -10,7 +10,6 @@ from burnscar_assets.orchestration.automation.schedules import build_schedules
 from burnscar_assets.orchestration.checks import build_checks
 from burnscar_assets.orchestration.corrections import build_correction_sources
 from burnscar_assets.orchestration.executor import in_process_executor
-from burnscar_assets.orchestration.in_season import build_in_season_source
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.retention import build_retention_job
 from burnscar_assets.orchestration.sources import build_sources
@@ -27,7 +26,6 @@ def build_definitions(settings: Settings, root: DataRoot) -> dg.Definitions:
         assets=[
             *build_sources(world),
             *build_correction_sources(world),
-            *build_in_season_source(world),
             *build_assets(world),
             build_aoi_asset(world),
         ],

@@ -182,14 +182,17 @@ def _gpu(settings: Settings) -> Check:
 def _sources(settings: Settings, root: DataRoot) -> Iterator[Check]:
     """The release and the imagery: local files are looked for, addresses are asked."""
     addresses: list[tuple[str, str]] = []
-    for place, release in enumerate(source.source for source in settings.release.every):
-        setting = f"release.further[{place - 1}].source" if place else "release.source"
-        if release.startswith(("http://", "https://")):
-            addresses.append(("release of perimeters", release))
-        else:
-            yield _local(settings, "release of perimeters", root.resolve(release), f"set {setting}")
+    perimeters = [
+        ("release of perimeters", f"release.further[{place - 1}].source" if place else "release.source", source.source)
+        for place, source in enumerate(settings.release.every)
+    ]
     if settings.in_season.enabled:
-        addresses.append(("in-season perimeters", settings.in_season.source))
+        perimeters.append(("in-season perimeters", settings.in_season.setting, settings.in_season.source))
+    for name, setting, source in perimeters:
+        if source.startswith(("http://", "https://")):
+            addresses.append((name, source))
+        else:
+            yield _local(settings, name, root.resolve(source), f"set {setting}")
     archive = settings.imagery.archive
     if archive and archive.startswith(("http://", "https://")):
         addresses.append(("imagery archive", archive))

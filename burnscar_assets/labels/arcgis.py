@@ -6,7 +6,7 @@ that there are more is read here and nowhere else. What an answer must hold is `
 Protocol: https://developers.arcgis.com/rest/services-reference/enterprise/query-feature-service-layer/
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -72,6 +72,10 @@ class RestLayer:
         return tuple(self.types)
 
 
+Choice = Callable[[RestLayer], str]
+"""Which rows of a layer are wanted, as SQL of the service."""
+
+
 @dataclass(frozen=True)
 class _Query:
     layer: RestLayer
@@ -119,7 +123,7 @@ def prescribed_layer_url(settings: SourceSettings, fire_url: str) -> str | None:
 
 
 def read_rest_layer(
-    url: str, settings: ServiceSettings, progress: Progress = silent, *, where: str = EVERY_ROW
+    url: str, settings: ServiceSettings, progress: Progress = silent, *, where: Choice | None = None
 ) -> tuple[RestLayer, gpd.GeoDataFrame]:
     """Read rows of a layer with their fields as the service gives them.
 
@@ -127,7 +131,7 @@ def read_rest_layer(
         url: Address of the layer, `…/FeatureServer/0`.
         settings: Headers, timeout and retries.
         progress: Told the rows read.
-        where: Which rows, as SQL of the service; a choice may be empty, a layer may not.
+        where: Which rows; a choice may be empty, a layer may not.
 
     Returns:
         The layer's description, and its rows with a CRS (EPSG:4326, or the region's where the service has no GeoJSON).
@@ -141,12 +145,13 @@ def read_rest_layer(
     with open_layer(url, settings) as session:
         session.whole = Whole(settings.deadline_s, settings.max_answer_mb, settings.setting.partition(".")[0])
         layer = describe_layer(session, url, settings)
-        total = count_rows(session, layer, settings, where)
-        if not total and where != EVERY_ROW:
+        chosen = EVERY_ROW if where is None else where(layer)
+        total = count_rows(session, layer, settings, chosen)
+        if not total and chosen != EVERY_ROW:
             return layer, gpd.GeoDataFrame({name: [] for name in layer.fields}, geometry=[], crs=table_crs())
         if not total:
             raise InputError(f"{url} has no rows: is it the layer of fire perimeters?")
-        pages = _read_pages(_Query(layer, session, settings, where), total, progress)
+        pages = _read_pages(_Query(layer, session, settings, chosen), total, progress)
     return layer, as_table(pages, layer.types, layer.url)
 
 

@@ -31,25 +31,33 @@ class SourceFields:
         raw: The layer as delivered.
         source: Its source.
         label: How errors name the layer.
-        found: The column that holds each field, by the field's name; fields that no column holds are left out.
+        columns: The columns that could hold each field, by the field's name, the one that is read first; fields that no
+            column holds are left out.
     """
 
     raw: gpd.GeoDataFrame
     source: LabelSource
     label: str
-    found: Mapping[str, str]
+    columns: Mapping[str, tuple[str, ...]]
 
     @classmethod
     def of(cls, raw: gpd.GeoDataFrame, source: LabelSource, label: str) -> "SourceFields":
         """The fields of a layer."""
-        return cls(raw, source, label, match_fields(map(str, raw.columns), names_of(source)))
+        return cls(raw, source, label, matching_columns(map(str, raw.columns), names_of(source)))
+
+    @property
+    def found(self) -> dict[str, str]:
+        """The column that is read of each field."""
+        return {name: columns[0] for name, columns in self.columns.items()}
 
     def values(self, name: str) -> pd.Series:
         """Values of a field as delivered, without those that stand for none; all missing where no column holds it."""
         field = self._field(name)
-        column = take(self.raw, self.found, name)
-        if field.missing:
-            column = column.mask(_is_one_of(column, field.missing))
+        column = _without(take(self.raw, self.found, name), field.missing)
+        if field.by_record:
+            column = as_text(column)
+            for other in self.columns.get(name, ())[1:]:
+                column = column.fillna(as_text(_without(take(self.raw, {name: other}, name), field.missing)))
         if field.pattern is None:
             return column
         text = as_text(column)
@@ -100,7 +108,11 @@ class SourceFields:
     def hectares(self, name: str) -> pd.Series:
         """Areas in hectares; NaN where there is none."""
         field = self._field(name)
-        return _numbers(self.values(name)) * (HECTARES[field.unit] if isinstance(field, AreaOf) else 1.0)
+        return self.numbers(name) * (HECTARES[field.unit] if isinstance(field, AreaOf) else 1.0)
+
+    def numbers(self, name: str) -> pd.Series:
+        """Values as numbers; NaN where there is none."""
+        return _numbers(self.values(name))
 
     def several(self, name: str) -> list[str]:
         """Names of the fields that are asked for one value one after the other, as `end.0` and `end.1`."""
@@ -108,6 +120,20 @@ class SourceFields:
 
     def _field(self, name: str) -> FieldOf:
         return self.source.fields.every()[name]
+
+
+def check_fields(columns: Iterable[str], source: LabelSource, label: str, remedy: str) -> dict[str, str]:
+    """See that a layer of fires has the fields that its source's file needs; returns which column holds each field.
+
+    Raises:
+        InputError: it lacks some; the message names those that are there, and what to do.
+    """
+    there, names = list(columns), names_of(source)
+    found = match_fields(there, names)
+    needed = [[n for n in names if n.partition(".")[0] == name] for name in source.needed]
+    if missing := [names[group[0]][0] for group in needed if not any(n in found for n in group)]:
+        raise InputError(f"{label} lacks {', '.join(missing)}; its fields are {', '.join(there)}: {remedy}")
+    return found
 
 
 def names_of(source: LabelSource) -> dict[str, tuple[str, ...]]:
@@ -170,6 +196,11 @@ def identifier(column: pd.Series) -> pd.Series:
 def is_blank_number(numbers: pd.Series) -> pd.Series:
     """Whether an incident or complex number is empty or just zeros, as in `00000000`."""
     return numbers.isna() | numbers.fillna("").str.fullmatch(r"[0\s]*").astype(bool)
+
+
+def _without(column: pd.Series, fill: tuple[str, ...]) -> pd.Series:
+    """A column with the values missing that stand for none."""
+    return column.mask(_is_one_of(column, fill)) if fill else column
 
 
 def _is_one_of(column: pd.Series, fill: tuple[str, ...]) -> pd.Series:

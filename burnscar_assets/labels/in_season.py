@@ -12,7 +12,7 @@ import pandas as pd
 from burnscar_assets.labels.duplicates import same_fires
 from burnscar_assets.labels.history import burn_history
 from burnscar_assets.labels.perimeters import clean_perimeters
-from burnscar_assets.labels.wfigs import EXPECTED
+from burnscar_assets.labels.season_source import BURNING, EXPECTED
 from burnscar_assets.settings import InSeasonSettings, PerimeterSettings
 from burnscar_assets.storage.contracts import (
     IN_SEASON_BURNS,
@@ -75,7 +75,10 @@ def clean_in_season(
     reasons, details = _not_ready(records)
     ready, found = records[reasons.isna()], []
     if len(ready):
-        cleaned = clean_perimeters(ready[RELEASE_RECORDS.column_names], fire_year, perimeters, simulated=False)
+        source = settings.label_source
+        wider = [source.name] if source.reaches_beyond else []
+        rows = ready[RELEASE_RECORDS.column_names]
+        cleaned = clean_perimeters(rows, fire_year, perimeters, simulated=False, wider=wider)
         found.append(cleaned.rejects)
         ready = cleaned.perimeters.merge(
             records[["record_id", *_CARRIED]], left_on="fire_id", right_on="record_id", validate="1:1"
@@ -134,12 +137,13 @@ def _not_ready(records: gpd.GeoDataFrame) -> tuple[pd.Series, pd.Series]:
     details = pd.Series("", index=records.index, dtype="string")
     contained, day = records["percent_contained"], records["containment_date"]
     share = contained.round().astype("Int64").astype("string") + " % contained"
-    expected = "expected for " + day.dt.strftime("%Y-%m-%d").astype("string")
+    said = day.dt.strftime("%Y-%m-%d").astype("string")
     verdicts = (
         ("not_a_wildfire", records["kind"] != "fire", "kind " + records["kind"]),
         ("older_perimeter", records["newest_id"] != records["record_id"], "newer: " + records["newest_id"]),
         ("not_contained", day.isna(), share.fillna("share contained unknown")),
-        ("not_contained", (records["contained_by"] == EXPECTED).fillna(False), expected),
+        ("not_contained", (records["contained_by"] == EXPECTED).fillna(False), "expected for " + said),
+        ("not_contained", (records["contained_by"] == BURNING).fillna(False), "seen to burn on " + said),
     )
     for reason, applies, detail in verdicts:
         new = reasons.isna() & applies

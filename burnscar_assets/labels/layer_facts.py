@@ -5,6 +5,7 @@ Protocol: https://developers.arcgis.com/rest/services-reference/enterprise/query
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import requests
 
 from burnscar_assets.errors import InputError, SourceUnavailableError
-from burnscar_assets.labels.arcgis import RestLayer, ask, count_rows, describe_layer, open_layer
+from burnscar_assets.labels.arcgis import EVERY_ROW, RestLayer, ask, count_rows, describe_layer, open_layer
 from burnscar_assets.labels.fields import match_fields, names_of
 from burnscar_assets.labels.layer_rows import read_sums
 from burnscar_assets.settings import SourceSettings
@@ -76,34 +77,61 @@ def look_at_layer(url: str, settings: SourceSettings) -> LayerFacts:
 def _by_year(session: requests.Session, layer: RestLayer, settings: SourceSettings) -> dict[str, YearFacts]:
     """Sums by fire year; empty where the service refuses them, or has more years than it puts into one answer."""
     fields = match_fields(layer.fields, names_of(settings.label_source))
-    if not layer.statistics or "fire_year" not in fields:
+    if "fire_year" not in fields:
         return {}
-    wanted = [statistic("count", layer.object_id_field, "records")]
-    if "area.0" in fields:
-        wanted.append(statistic("sum", fields["area.0"], "area"))
-    year_field = fields["fire_year"]
-    query = {
-        "where": "1=1",
-        "f": "json",
-        "outStatistics": json.dumps(wanted),
-        "groupByFieldsForStatistics": year_field,
-    }
+    wanted = {"area": ("sum", fields["area.0"])} if "area.0" in fields else {}
+    groups = read_statistics(session, layer, settings, wanted, fields["fire_year"])
+    return dict(sorted((_year(year), YearFacts(sums["records"], sums.get("area"))) for year, sums in groups))
+
+
+def read_statistics(
+    session: requests.Session,
+    layer: RestLayer,
+    settings: SourceSettings,
+    wanted: Mapping[str, tuple[str, str]],
+    by: str | None,
+    where: str = EVERY_ROW,
+) -> list[tuple[Any, dict[str, Any]]]:
+    """Groups of a layer's rows in sums that the service makes.
+
+    Args:
+        session: Of `open_layer`.
+        layer: The layer.
+        settings: How to ask.
+        wanted: By a name each: `count`, `sum` or `max` (of days), and the field.
+        by: Field whose values tell groups apart; None: all rows are one.
+        where: Which rows, as SQL of the service.
+
+    Returns:
+        Of each group its value and its sums, `records` beside those that are wanted; none where the service refuses
+        them, or has more groups than it puts into one answer.
+    """
+    if not layer.statistics:
+        return []
+    asked = {"records": ("count", layer.object_id_field), **wanted}
+    statistics = [
+        {"statisticType": kind, "onStatisticField": field, "outStatisticFieldName": name}
+        for name, (kind, field) in asked.items()
+    ]
+    query = {"where": where, "f": "json", "outStatistics": json.dumps(statistics)}
+    query |= {"groupByFieldsForStatistics": by} if by else {}
     try:
-        answer = ask(session, f"{layer.url}/query", query, settings)
-        found = {_year(group.get(year_field.lower())): _facts(group) for group in read_sums(answer)}
-    except (InputError, LookupError, TypeError, ValueError):
-        return {}
-    return dict(sorted(found.items()))
+        groups = read_sums(ask(session, f"{layer.url}/query", query, settings))
+        return [
+            (group.get(by.lower()) if by else None, {n: _sum(k, group[n.lower()]) for n, (k, _) in asked.items()})
+            for group in groups
+        ]
+    except (InputError, LookupError, TypeError, ValueError, ArithmeticError, OSError):
+        return []
 
 
-def statistic(kind: str, field: str, name: str) -> dict[str, str]:
-    """One of a query's `outStatistics`: `count`, `sum` or `max` of a field, under a name."""
-    return {"statisticType": kind, "onStatisticField": field, "outStatisticFieldName": name}
-
-
-def _facts(group: dict[str, Any]) -> YearFacts:
-    area = group.get("area")
-    return YearFacts(int(group["records"]), None if area is None else round(float(area), 1))
+def _sum(kind: str, value: Any) -> Any:
+    """A sum of an answer: a count, a sum to a tenth, or a time as ISO 8601 or as the service's own text."""
+    if kind == "count":
+        return int(value)
+    if value is None or isinstance(value, str):
+        return value
+    return round(float(value), 1) if kind == "sum" else datetime.fromtimestamp(float(value) / 1000, UTC).isoformat()
 
 
 def _year(value: Any) -> str:

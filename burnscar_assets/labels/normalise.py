@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from burnscar_assets.errors import InputError
 from burnscar_assets.labels.fields import (
     SourceFields,
+    check_fields,
     identifier,
     is_blank_number,
-    matching_columns,
     names_of,
     take,
     text_notes,
@@ -29,7 +29,7 @@ from burnscar_assets.labels.place import ENOUGH, check_place
 from burnscar_assets.labels.repair import repair
 from burnscar_assets.regions.load import working_region
 from burnscar_assets.sources.load import DEFAULT, load_source
-from burnscar_assets.sources.source import KINDS, LabelSource
+from burnscar_assets.sources.source import KINDS, LabelSource, Role
 from burnscar_assets.storage.contracts import RELEASE_RECORDS
 from burnscar_assets.storage.tables import table_crs
 
@@ -46,6 +46,7 @@ _TEXT = (
     "flag",
 )
 _SEPARATOR = "\x1f"
+_ENDS = ["containment_date", "end_kind", "end_precision_days", "contained_by"]
 _REMEDY = "set release.fire_layer, release.format or release.fields"
 _OTHER_YEARS = 0.2
 """Share of records whose alarm is of the fire year beside their own from which fire years may be named otherwise."""
@@ -57,6 +58,7 @@ def normalise(
     label: str,
     notes: list[str] | None = None,
     source: LabelSource | None = None,
+    role: Role = "label",
 ) -> pd.DataFrame:
     """Bring one layer into the columns of RELEASE_RECORDS, but for `record_id`.
 
@@ -66,9 +68,12 @@ def normalise(
         label: How errors name the layer.
         notes: What was decided, left out or is doubtful is added, a sentence each.
         source: What its fields are called and mean; without one FRAP's.
+        role: What the fires are read for. To be mapped in season, polygons of one fire stay apart where their days are
+            known, and the region may have none yet.
 
     Returns:
-        The columns of the contract, in the region's CRS, and beside them `state`, `id` and `id_prefix`.
+        The columns of the contract, in the region's CRS, and beside them `state`, `id`, `id_prefix` and `contained_by`;
+        in season those that tell whether a fire still burns, too.
 
     Raises:
         InputError: a field that fires need is missing, or holds text where dates or numbers belong; or most records
@@ -76,8 +81,10 @@ def normalise(
     """
     said = [] if notes is None else notes
     source = load_source(DEFAULT) if source is None else source
-    layer = _Layer(SourceFields.of(_of_region(raw, source, label, said), source, label), kind)
-    layer.check_fields()
+    here = _of_region(raw, source, label, said, may_be_none=role == "map")
+    layer = _Layer(SourceFields.of(here, source, label), kind, role)
+    if kind == "fire":
+        check_fields(map(str, raw.columns.drop(raw.geometry.name)), source, label, _REMEDY)
     rows, shapes = layer.rows(), layer.fields.raw.geometry
     _check_years(rows, label, source)
     said += [f"{label}: {note}" for note in layer.notes(rows)]
@@ -86,9 +93,11 @@ def normalise(
     # of a prescribed burn a part may be treated, and a polygon may name its fire's area: no witnesses of the CRS
     if layer.area_of_fire:
         own &= ~rows["id"].duplicated(keep=False)
-    check_place(shapes, placed, rows["reported_area_ha"].where(own).to_numpy(dtype=float), label)
+    witness = _of_own_state(rows, source)
+    reported_ha = rows["reported_area_ha"].where(own)
+    check_place(shapes[witness], placed[witness], reported_ha[witness].to_numpy(dtype=float), label)
     rows = rows.assign(geometry=placed.to_numpy())
-    return _dissolved(rows, layer) if source.dissolve else rows
+    return _dissolved(rows, layer) if layer.dissolves else rows
 
 
 @dataclass(frozen=True)
@@ -97,38 +106,38 @@ class _Layer:
 
     fields: SourceFields
     kind: str
-
-    def check_fields(self) -> None:
-        """See that a layer of fires has the fields that its source's file needs.
-
-        Raises:
-            InputError: it lacks some; the message names those that are there.
-        """
-        raw, names = self.fields.raw, names_of(self.fields.source)
-        needed = [[n for n in names if n.partition(".")[0] == name] for name in self.fields.source.needed]
-        missing = [names[group[0]][0] for group in needed if not any(n in self.fields.found for n in group)]
-        if self.kind == "fire" and missing:
-            there = ", ".join(map(str, raw.columns.drop(raw.geometry.name)))
-            raise InputError(f"{self.fields.label} lacks {', '.join(missing)}; its fields are {there}: {_REMEDY}")
+    role: Role
 
     def rows(self) -> pd.DataFrame:
         """What the fields say of each record, but for its geometry and identity."""
         fields, source = self.fields, self.fields.source
         rows: dict[str, pd.Series | str] = {name: fields.text(name) for name in _TEXT}
         start = self._first([fields.days(name) for name in fields.several("start")])
-        end, end_kind, precision = self._end_after(start)
         year = fields.whole_numbers("fire_year")
         if "fire_year" not in fields.found:
             year = working_region().fire_years(start)
         hectares = self._first([fields.hectares(name) for name in fields.several("area")])
         out = pd.DataFrame({"kind": self._kinds, "source": source.name, **rows, "fire_year": year, "alarm_date": start})
-        out = out.assign(containment_date=end, end_kind=end_kind, end_precision_days=precision)
+        out = out.assign(**self._end_after(start))
         out = out.assign(cause=fields.codes("cause"), c_method=fields.codes("c_method"), reported_area_ha=hectares)
         out = out.assign(irwin_id=identifier(out["irwin_id"]), id=identifier(out["id"]))
         blank = is_blank_number(out["complex_id"])
-        return out.assign(
+        out = out.assign(
             complex_id=out["complex_id"].mask(blank), id_prefix=f"{source.name}-" if source.prefix_ids else ""
         )
+        return out.assign(**self._of_season()) if self.role == "map" else out
+
+    def _of_season(self) -> dict[str, pd.Series]:
+        """What tells whether a fire still burns, and which of its perimeters is the newest."""
+        fields, edited = self.fields, self.fields.days("edited")
+        # A perimeter that was edited after its incident is no newer for that.
+        drawn = [days.where(~(days > edited)) for days in map(fields.days, fields.several("perimeter_date"))]
+        return {
+            "incident_id": fields.text("incident_id"),
+            "percent_contained": fields.numbers("percent_contained"),
+            "perimeter_date": pd.to_datetime(self._first(drawn), utc=True),
+            "edited": edited,
+        }
 
     @property
     def _kinds(self) -> pd.Series | str:
@@ -137,10 +146,10 @@ class _Layer:
         kinds = self.fields.text("kind").str.casefold()
         return kinds.where(kinds.isin(KINDS), "other")
 
-    def _end_after(self, start: pd.Series) -> tuple[pd.Series, pd.Series, pd.Series]:
-        """The last day of each record, what it is the day of, and its precision in days."""
+    def _end_after(self, start: pd.Series) -> dict[str, pd.Series]:
+        """The last day of each record, what it is the day of, its precision in days, and what a season calls it."""
         days = pd.Series(pd.NaT, index=range(len(self.fields.raw)), dtype="datetime64[us, UTC]")
-        kinds = pd.Series(pd.NA, index=days.index, dtype="string")
+        kinds = called = pd.Series(pd.NA, index=days.index, dtype="string")
         precision = pd.Series(np.nan, index=days.index)
         for field, name in zip(self.fields.source.fields.end, self.fields.several("end"), strict=True):
             found = self.fields.days(name)
@@ -148,8 +157,8 @@ class _Layer:
             if field.within_days is not None:
                 new &= ~((found - start).dt.days.abs() > field.within_days)
             days, kinds = days.mask(new, found), kinds.mask(new, field.kind)
-            precision = precision.mask(new, field.precision_days)
-        return days, kinds, precision
+            precision, called = precision.mask(new, field.precision_days), called.mask(new, field.called or field.kind)
+        return dict(zip(_ENDS, (days, kinds, precision, called), strict=True))
 
     def _first(self, columns: list[pd.Series]) -> pd.Series:
         """Of each record the first value that it has."""
@@ -159,6 +168,12 @@ class _Layer:
         return first
 
     @property
+    def dissolves(self) -> bool:
+        """Whether polygons of one fire are made one; those of a season that say their days are its steps instead."""
+        steps = self.role == "map" and any(name in self.fields.found for name in self.fields.several("perimeter_date"))
+        return self.fields.source.dissolve and not steps
+
+    @property
     def area_of_fire(self) -> bool:
         """Whether polygons of one fire name the fire's area each."""
         return any(field.of == "fire" for field in self.fields.source.fields.area)
@@ -166,16 +181,17 @@ class _Layer:
     def notes(self, rows: pd.DataFrame) -> Iterator[str]:
         """What is doubtful in a layer's fields, before absurd years are dropped."""
         raw, found, names = self.fields.raw, self.fields.found, names_of(self.fields.source)
-        ends = self.fields.several("end")
-        if not any(name in found for name in ends):
-            wanted = f" ({names[ends[0]][0]})" if ends else ""
+        days = self.fields.several("end")
+        if not any(name in found for name in days):
+            wanted = f" ({names[days[0]][0]})" if days else ""
             yield f"no field holds the ends of fires{wanted}: perimeters.assumed_duration_days says what then holds"
         if self.kind == "fire" and names["kind"] and "kind" not in found:
             yield f"no field tells prescribed burns ({names['kind'][0]}): all records count as wildfires"
-        if self.fields.source.dissolve and "id" not in found:
+        if self.dissolves and "id" not in found:
             yield f"no field tells which polygons are one fire ({names['id'][0]}): each counts as a fire"
-        for read, *others in matching_columns(map(str, raw.columns), names).values():
-            if others:
+        every = self.fields.source.fields.every()
+        for name, (read, *others) in self.fields.columns.items():
+            if others and not every[name].by_record:
                 yield f"of the fields {read}, {', '.join(others)}, {read} is read"
         yield from text_notes(raw, found, _TEXT)
         for name in ("cause", "c_method"):
@@ -196,7 +212,8 @@ class _Layer:
                 f"{beside} of {len(off)} alarms are of the fire year before or after that of {found['fire_year']}: a "
                 f"fire year is named for the year in which it begins, here on {working_region().first_day(2001):%d %B}"
             )
-        for name, column in (("start", "alarm_date"), ("end", "containment_date")):
+        ends = [] if self.role == "map" else [("end", "containment_date")]  # a running fire's end is often expected
+        for name, column in [("start", "alarm_date"), *ends]:
             days = rows[column].dropna()
             odd = days[(days.dt.year < credible.start) | (days > pd.Timestamp.now(UTC) + pd.Timedelta(days=1))]
             if len(odd):
@@ -238,17 +255,27 @@ def record_ids(rows: pd.DataFrame) -> pd.Series:
     return rows["id_prefix"] + ids
 
 
-def _of_region(raw: gpd.GeoDataFrame, source: LabelSource, label: str, notes: list[str]) -> gpd.GeoDataFrame:
+def _of_own_state(rows: pd.DataFrame, source: LabelSource) -> NDArray[np.bool_]:
+    """Which records are of fires that must lie in the region: all of them where nothing says what is."""
+    code = working_region().iso_code
+    if code is None or not source.iso_states:
+        return np.ones(len(rows), dtype=bool)
+    return (rows["state"].isna() | rows["state"].eq(code)).to_numpy(dtype=bool)
+
+
+def _of_region(
+    raw: gpd.GeoDataFrame, source: LabelSource, label: str, notes: list[str], *, may_be_none: bool
+) -> gpd.GeoDataFrame:
     """The records in the region, of a source that has more.
 
     Raises:
-        InputError: there are records, but none in the region.
+        InputError: there are records, but none in the region, and there must be.
     """
     if not source.reaches_beyond or raw.empty:
         return raw
     region = working_region()
     here = shapely.intersects(raw.geometry.to_crs(table_crs()).to_numpy(), shapely.box(*region.bounds_m))
-    if not here.any():
+    if not here.any() and not may_be_none:
         raise InputError(
             f"{label}: none of its {len(raw)} records lies in {region.title}: is it the right file, the right region, "
             "and the right CRS?"
@@ -277,9 +304,11 @@ def _dissolved(rows: pd.DataFrame, layer: _Layer) -> pd.DataFrame:
     members = np.split(order, np.flatnonzero(np.diff(number[order])) + 1)
     shapes, delivered = parts["shape"].to_numpy(), parts["geometry"].to_numpy()
     joined = fires.first()
-    ends = ["containment_date", "end_kind", "end_precision_days"]
     last_first = parts.sort_values("containment_date", ascending=False, kind="stable")
-    joined[ends] = last_first.groupby(keys, dropna=False)[ends].first()
+    joined[_ENDS] = last_first.groupby(keys, dropna=False)[_ENDS].first()
+    if layer.role == "map":  # a fire burns as long as any part of it does
+        joined.loc[fires["containment_date"].count() < fires.size(), _ENDS] = pd.NA
+        joined["percent_contained"] = fires["percent_contained"].min()
     joined["alarm_date"] = fires["alarm_date"].min()
     area = fires["reported_area_ha"]
     joined["reported_area_ha"] = area.max() if layer.area_of_fire else area.sum(min_count=1)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from burnscar_assets.classes import CLASS_COLORS
+from burnscar_assets.labels.season_source import UNDER_WAY
 from burnscar_assets.storage.tables import table_crs
 from burnscar_assets.text import as_drawn
 
@@ -62,7 +63,7 @@ def plot_season(records: gpd.GeoDataFrame, *, title: str) -> "Figure":
     figure = Figure(figsize=(8, 2.8), dpi=90, layout="constrained")
     axes = figure.add_subplot()
     fires = records[records["kind"] == "fire"]
-    contained = fires["contained_by"].notna() & (fires["contained_by"] != "expected")
+    contained = fires["contained_by"].notna() & ~fires["contained_by"].isin(UNDER_WAY)
     shown = {"contained": fires[contained], "not contained": fires[~contained]}
     weeks = [group["alarm_date"].dropna().dt.dayofyear.to_numpy() // 7 for group in shown.values()]
     labels = [f"{name}: {len(group):,}" for name, group in shown.items()]

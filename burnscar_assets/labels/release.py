@@ -10,7 +10,7 @@ from pathlib import Path
 import geopandas as gpd
 import pandas as pd
 
-from burnscar_assets.labels.arcgis import prescribed_layer_url, read_rest_layer
+from burnscar_assets.labels.arcgis import Choice, prescribed_layer_url, read_rest_layer
 from burnscar_assets.labels.duplicates import kept_instead
 from burnscar_assets.labels.layer_address import is_rest_layer, refuse_page
 from burnscar_assets.labels.layers import ReleaseLayers, find_layers, read_layer, release_number
@@ -79,7 +79,7 @@ class Release:
 
 
 @dataclass(frozen=True)
-class _Fetched:
+class Fetched:
     """What one source gave: where it came from, its normalised layers, and what is to be said of them."""
 
     kind: str
@@ -112,7 +112,7 @@ def fetch_release(
         SourceUnavailableError: a server does not answer.
         StorageError: the data root cannot be written.
     """
-    fetched = [_fetch(source, root, progress) for source in settings.every]
+    fetched = [fetch_source(source, root, progress) for source in settings.every]
     parts = [part for one in fetched for part in one.parts]
     records = to_records(parts)
     if settings.further:
@@ -122,10 +122,23 @@ def fetch_release(
     return Release(records, _info(settings, fetched, records))
 
 
-def _fetch(settings: SourceSettings, root: DataRoot, progress: Progress) -> _Fetched:
+def fetch_source(
+    settings: SourceSettings, root: DataRoot, progress: Progress = silent, where: Choice | None = None
+) -> Fetched:
+    """Fetch or read one source.
+
+    Args:
+        settings: The source and how to fetch it.
+        root: Where downloads and unpacked archives are kept; relative sources lie under it.
+        progress: Told bytes and rows.
+        where: Which rows of an ArcGIS layer are wanted; of a file all are read.
+
+    Raises:
+        InputError, SourceUnavailableError, StorageError: as `fetch_release`.
+    """
     source = settings.source
     if is_rest_layer(source):
-        return _from_rest(settings, progress)
+        return _from_rest(settings, progress, where)
     if source.startswith(("http://", "https://")):
         refuse_page(source, settings.setting)
         stored = fetch_archive(source, settings, root, progress)
@@ -139,11 +152,11 @@ def _fetch(settings: SourceSettings, root: DataRoot, progress: Progress) -> _Fet
     return _from_layers(settings, "file", stored, find_layers(path, settings, path.name))
 
 
-def _from_layers(settings: SourceSettings, kind: str, stored: StoredRelease, layers: ReleaseLayers) -> _Fetched:
-    notes, source = [*stored.notes, *layers.notes], settings.label_source
+def _from_layers(settings: SourceSettings, kind: str, stored: StoredRelease, layers: ReleaseLayers) -> Fetched:
+    notes, source, role = [*stored.notes, *layers.notes], settings.label_source, settings.role
     of_kind = [(layer, "fire") for layer in layers.fires]
     of_kind += [(layers.prescribed, "prescribed")] if layers.prescribed else []
-    return _Fetched(
+    return Fetched(
         kind=kind,
         path=stored.archive,
         sha256=stored.sha256,
@@ -153,7 +166,7 @@ def _from_layers(settings: SourceSettings, kind: str, stored: StoredRelease, lay
         retrieved_at=stored.retrieved_at,
         parts=[
             normalise(
-                _with_name(read_layer(layer, notes, source), layer.name, source), kind, layer.label, notes, source
+                _with_name(read_layer(layer, notes, source), layer.name, source), kind, layer.label, notes, source, role
             )
             for layer, kind in of_kind
         ],
@@ -161,20 +174,19 @@ def _from_layers(settings: SourceSettings, kind: str, stored: StoredRelease, lay
     )
 
 
-def _from_rest(settings: SourceSettings, progress: Progress) -> _Fetched:
-    layer, fires = read_rest_layer(settings.source, settings, progress)
+def _from_rest(settings: SourceSettings, progress: Progress, where: Choice | None) -> Fetched:
+    layer, fires = read_rest_layer(settings.source, settings, progress, where=where)
     notes: list[str] = []
-    source = settings.label_source
-    parts = [
-        normalise(_with_name(fires, layer.name, source), "fire", f"layer {layer.name} of {layer.url}", notes, source)
-    ]
+    source, role = settings.label_source, settings.role
+    rows = _with_name(fires, layer.name, source)
+    parts = [normalise(rows, "fire", f"layer {layer.name} of {layer.url}", notes, source, role)]
     prescribed_url = prescribed_layer_url(settings, layer.url)
     if prescribed_url:
-        burns, rows = read_rest_layer(prescribed_url, settings, progress)
+        burns, rows = read_rest_layer(prescribed_url, settings, progress, where=where)
         rows = _with_name(rows, burns.name, source)
-        parts.append(normalise(rows, "prescribed", f"layer {burns.name} of {burns.url}", notes, source))
+        parts.append(normalise(rows, "prescribed", f"layer {burns.name} of {burns.url}", notes, source, role))
     number = release_number(layer.name, source.layers.fires)
-    return _Fetched("rest", None, None, number, layer.name, prescribed_url, now(), parts, notes)
+    return Fetched("rest", None, None, number, layer.name, prescribed_url, now(), parts, notes)
 
 
 def _with_name(rows: gpd.GeoDataFrame, layer: str, source: LabelSource) -> gpd.GeoDataFrame:
@@ -183,7 +195,7 @@ def _with_name(rows: gpd.GeoDataFrame, layer: str, source: LabelSource) -> gpd.G
     return rows.assign(layer=layer) if is_read else rows
 
 
-def _info(settings: ReleaseSettings, fetched: list[_Fetched], records: gpd.GeoDataFrame) -> ReleaseInfo:
+def _info(settings: ReleaseSettings, fetched: list[Fetched], records: gpd.GeoDataFrame) -> ReleaseInfo:
     """Where the first source came from, and what all of them hold."""
     fires, first = records[records["kind"] == "fire"], fetched[0]
     by_year = fires["fire_year"].value_counts().sort_index()

@@ -80,10 +80,12 @@ def observe_source(
         InputError: a source is gone, refuses, or is something else.
     """
     if not settings.further:
-        return _observe(settings, root, known, settle_s)
+        return observe_one(settings, root, known, settle_s=settle_s)
     before = known.facts if known is not None and known.kind == SEVERAL else {}
     states = {
-        source.format: _observe(source, root, SourceState.from_json(before.get(source.format, {})), settle_s)
+        source.format: observe_one(
+            source, root, SourceState.from_json(before.get(source.format, {})), settle_s=settle_s
+        )
         for source in settings.every
     }
     notes = [f"{name}: {state.note}" for name, state in states.items() if state.note]
@@ -96,7 +98,10 @@ def observe_source(
     )
 
 
-def _observe(settings: SourceSettings, root: DataRoot, known: SourceState | None, settle_s: float) -> SourceState:
+def observe_one(
+    settings: SourceSettings, root: DataRoot, known: SourceState | None = None, *, settle_s: float = SETTLE_S
+) -> SourceState:
+    """Look at one source; arguments and errors as of `observe_source`."""
     quick = quickly(settings)
     if is_rest_layer(settings.source):
         return _observe_layers(quick)

@@ -86,7 +86,7 @@ def task_of(fire: pd.Series, folder: Path, work: Path, settings: Settings, sourc
 
 def _producer(source: str, settings: Settings) -> Producer | None:
     """Who publishes the perimeters of a label source: one of the settings, or that of the season."""
-    named = {one.name: one for one in (each.label_source for each in settings.release.every)}
+    named = {one.name: one for one in (each.label_source for each in (settings.in_season, *settings.release.every))}
     return (named.get(source) or load_source(source)).producer
 
 

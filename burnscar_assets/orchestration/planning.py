@@ -8,16 +8,25 @@ import dagster as dg
 
 from burnscar_assets.errors import SettingsError
 from burnscar_assets.models.config import needs_encoder
-from burnscar_assets.orchestration import in_season
 from burnscar_assets.orchestration.confirming import confirm, confirm_one, may_hold
 from burnscar_assets.orchestration.corrections import observe_corrections
 from burnscar_assets.orchestration.dagster_private import AssetGraph
 from burnscar_assets.orchestration.lineage import Lineage
 from burnscar_assets.orchestration.pairs import RELEASE, Pair
 from burnscar_assets.orchestration.partitions import World
-from burnscar_assets.orchestration.sources import NO_RECORDS, observe_all, years_of_release
+from burnscar_assets.orchestration.sources import (
+    NO_RECORDS,
+    SOURCES,
+    look_at_all,
+    open_seasons,
+    seasons_seen,
+    years_of_release,
+)
 from burnscar_assets.orchestration.stages import STAGES
 from burnscar_assets.orchestration.staleness import EventLog, StalePair, stale_pairs
+
+_OF_SEASON = frozenset(name for name, spec in STAGES.items() if spec.group == "in_season")
+"""Assets with a source of their own, which has other fire years than the release."""
 
 
 @dataclass(frozen=True)
@@ -105,9 +114,9 @@ class Planner:
     def observe(self) -> list[str]:
         """Look at the sources; returns what couldn't be looked at, in words."""
         return [
-            *observe_all(self.world, self.instance),
+            *look_at_all(self.world, self.instance, [Pair(name, None) for name in SOURCES]),
             *observe_corrections(self.world, self.instance),
-            *in_season.observe_seasons(self.world, self.instance),
+            *look_at_all(self.world, self.instance, open_seasons(self.world, self.instance)),
         ]
 
     def plan(
@@ -128,7 +137,7 @@ class Planner:
         """
         released = [y for y, v in years_of_release(self.world, self.instance).items() if v != NO_RECORDS]
         years = [year for year in fire_years if year in released or not released]
-        seasons = in_season.seasons_seen(self.world, self.instance).keys() & set(fire_years)
+        seasons = seasons_seen(self.world, self.instance).keys() & set(fire_years)
         lineage = Lineage(self.graph, {*years, *seasons}, self._log.inputs)
         pairs = [p for p in lineage.pairs(assets) if p not in at_work and _is_planned(p, years, seasons)]
         stale = stale_pairs(self.world, self._log, pairs, explain=explain)
@@ -234,6 +243,6 @@ def _names(keys: Iterable[dg.AssetKey]) -> set[str]:
 
 
 def _is_planned(pair: Pair, released: Collection[int], seasons: Collection[int]) -> bool:
-    """Whether a pair is of a year that its source has: the in-season assets have a source of their own."""
-    known = seasons if pair.asset in in_season.ASSETS else released
+    """Whether a pair is of a year that its source has."""
+    known = seasons if pair.asset in _OF_SEASON else released
     return pair.fire_year is None or pair.fire_year in known

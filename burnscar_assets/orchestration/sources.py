@@ -1,4 +1,4 @@
-"""What comes from outside, as observed assets: the release's source, what it says of each year, files, catalogue.
+"""What comes from outside, as observed assets: perimeters' sources, what they say of each year, files, catalogue.
 
 Looking at a source is cheap and fetches nothing. What was seen is recorded as an observation with a data version, so
 that Dagster, the plan and the sensors all know when the stage that reads a source is stale.
@@ -19,6 +19,7 @@ from burnscar_assets.network.masking import mask_address
 from burnscar_assets.orchestration.pairs import VERSION_TAG, Pair
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.stage import CHANGES, OWNERS
+from burnscar_assets.regions.load import working_region
 from burnscar_assets.storage.hashing import hash_file, hash_json
 
 RELEASE_SOURCE: Final = "release_source"
@@ -26,6 +27,7 @@ RELEASE_YEAR: Final = "release_year"
 RELEASE_BURNS: Final = "release_burns"
 SAMPLING_GROUND: Final = "sampling_ground"
 IMAGERY_CATALOGUE: Final = "imagery_catalogue"
+SEASON_YEAR: Final = "in_season_year"
 STATE: Final = "burnscar/state"
 MOST_SHOWN: Final = 24
 NO_RECORDS: Final = "no records"
@@ -44,6 +46,10 @@ SOURCES: Final = {
 }
 """Group and description of each observed source."""
 
+_SEASON = (
+    "What the season's source says of a year's fires, in sums: how many, how large, how far contained, edited when."
+)
+
 
 @dataclass(frozen=True)
 class Observed:
@@ -53,12 +59,12 @@ class Observed:
     facts: Mapping[str, Any]
 
 
-def observe(world: World, source: str, known: Mapping[str, Any] | None = None, *, settle_s: float = 0.0) -> Observed:
+def observe(world: World, pair: Pair, known: Mapping[str, Any] | None = None, *, settle_s: float = 0.0) -> Observed:
     """Look at a source.
 
     Args:
         world: whose source.
-        source: name of the observed asset.
+        pair: the observed asset, of the season with its fire year.
         known: the facts that were seen last, which save reading a file that has not changed.
         settle_s: a release's file that was written less than so many seconds ago may still be being written.
 
@@ -66,12 +72,16 @@ def observe(world: World, source: str, known: Mapping[str, Any] | None = None, *
         BurnscarError: the source is down, gone, or being written.
     """
     settings, root = world.settings, world.root
-    if source == RELEASE_SOURCE:
-        state = observe_source(
-            settings.release, root, SourceState.from_json(dict(known)) if known else None, settle_s=settle_s
-        )
+    before = SourceState.from_json(dict(known)) if known else None
+    if pair.fire_year is not None:
+        from burnscar_assets.labels.season_source import observe_season
+
+        state = observe_season(settings.in_season, root, pair.fire_year, before)
         return Observed(state.version, state.to_json())
-    if source == SAMPLING_GROUND:
+    if pair.asset == RELEASE_SOURCE:
+        state = observe_source(settings.release, root, before, settle_s=settle_s)
+        return Observed(state.version, state.to_json())
+    if pair.asset == SAMPLING_GROUND:
         files = [name for name in (settings.sampling.land, settings.sampling.hard_negatives) if name]
         found = {name: hash_file(path) for name in files if (path := root.resolve(name)).is_file()}
         return Observed(hash_json(found)[:16], found)
@@ -119,40 +129,80 @@ def looked_at(instance: dg.DagsterInstance, source: str) -> datetime | None:
     return datetime.fromtimestamp(found[0].timestamp, UTC) if found else None
 
 
-def observe_all(world: World, instance: dg.DagsterInstance, sources: Iterable[str] = tuple(SOURCES)) -> list[str]:
+def look(world: World, instance: dg.DagsterInstance, pair: Pair) -> None:
+    """Look at a source, and record what was seen if it differs from what was seen last.
+
+    Raises:
+        BurnscarError: the source is down, gone, being written, or something else.
+    """
+    before = latest(instance, pair)
+    seen = observe(world, pair, before.facts if before else None)
+    if before is None or before.version != seen.version:
+        record(instance, pair, seen, _differences(before, seen))
+
+
+def look_at_all(world: World, instance: dg.DagsterInstance, pairs: Iterable[Pair]) -> list[str]:
     """Look at sources and record those that changed; returns, in words, what couldn't be looked at."""
     problems = []
-    for source in sources:
-        pair = Pair(source, None)
-        before = latest(instance, pair)
+    for pair in pairs:
         try:
-            seen = observe(world, source, before.facts if before else None)
+            look(world, instance, pair)
         except BurnscarError as error:
-            problems.append(f"{source} was not looked at: {error}")
-            continue
-        if before is None or before.version != seen.version:
-            record(instance, pair, seen, _differences(before, seen))
+            problems.append(f"{pair} was not looked at: {error}")
     return problems
 
 
 def _differences(before: Observed | None, now: Observed) -> str:
-    """Which facts differ, in words; of what is long, like a hash, the start."""
+    """Which facts differ, in words; of what is long, like a hash, the start, and no sums of records."""
     if before is None:
         return "first seen"
     was, seen = (dict(facts.get("facts", facts)) for facts in (before.facts, now.facts))
     names = [name for name in sorted(was.keys() | seen.keys()) if was.get(name) != seen.get(name)]
-    return ", ".join(f"{name} {str(was.get(name))[:MOST_SHOWN]} → {str(seen.get(name))[:MOST_SHOWN]}" for name in names)
+    told = [name for name in names if not isinstance(seen.get(name, was.get(name)), dict)]
+    said = [f"{name} {str(was.get(name))[:MOST_SHOWN]} → {str(seen.get(name))[:MOST_SHOWN]}" for name in told]
+    return ", ".join(said) or "records were edited"
 
 
 def years_of_release(world: World, instance: dg.DagsterInstance, what: str = RELEASE_YEAR) -> dict[int, str]:
     """The data version of each fire year that the release had records of when it was read last: of fires or burns."""
+    return _versions(world, instance, what, dg.DagsterEventType.ASSET_OBSERVATION)
+
+
+def made_versions(world: World, instance: dg.DagsterInstance, asset: str) -> dict[int, str]:
+    """The data version of each fire year of an asset that was made."""
+    return _versions(world, instance, asset, dg.DagsterEventType.ASSET_MATERIALIZATION)
+
+
+def _versions(world: World, instance: dg.DagsterInstance, asset: str, event: dg.DagsterEventType) -> dict[int, str]:
+    """The data version of each fire year of an asset, by the newest event of a type."""
     tags = instance.event_log_storage.get_latest_tags_by_partition(
-        dg.AssetKey(what),
-        dg.DagsterEventType.ASSET_OBSERVATION,
-        [VERSION_TAG],
-        world.fire_years.get_partition_keys(),
+        dg.AssetKey.from_user_string(asset), event, [VERSION_TAG], world.fire_years.get_partition_keys()
     )
     return {int(year): found[VERSION_TAG] for year, found in sorted(tags.items())}
+
+
+def open_years(world: World, instance: dg.DagsterInstance, now: datetime | None = None) -> list[int]:
+    """The fire years that are looked at: those after the newest of the release, and the current one.
+
+    A release may have the first fires of a year while the year lasts. Before a release was read it is the current
+    year alone.
+    """
+    current = working_region().fire_year(now or datetime.now(UTC))
+    released = [year for year, version in years_of_release(world, instance).items() if version != NO_RECORDS]
+    newest = max(released, default=current - 1)
+    years = map(int, world.fire_years.get_partition_keys())
+    return [year for year in years if (year > newest and year <= current) or year == current]
+
+
+def open_seasons(world: World, instance: dg.DagsterInstance) -> list[Pair]:
+    """The seasons that are looked at; none in a world that follows none."""
+    years = open_years(world, instance) if world.settings.in_season.enabled else []
+    return [Pair(SEASON_YEAR, year) for year in years]
+
+
+def seasons_seen(world: World, instance: dg.DagsterInstance) -> dict[int, str]:
+    """The data version of each fire year that was ever looked at in the in-season source."""
+    return years_of_release(world, instance, SEASON_YEAR) if world.settings.in_season.enabled else {}
 
 
 def build_sources(world: World) -> list[dg.SourceAsset | dg.AssetSpec]:
@@ -168,7 +218,15 @@ def build_sources(world: World) -> list[dg.SourceAsset | dg.AssetSpec]:
         )
         for name, description in BY_YEAR.items()
     ]
-    return [*(_source(world, name) for name in SOURCES), *by_year]
+    season = dg.AssetSpec(
+        SEASON_YEAR,
+        group_name="in_season",
+        owners=OWNERS,
+        partitions_def=world.fire_years,
+        description=_SEASON,
+    )
+    follows = [season] if world.settings.in_season.enabled else []
+    return [*(_source(world, name) for name in SOURCES), *by_year, *follows]
 
 
 def _source(world: World, name: str) -> dg.SourceAsset:
@@ -176,7 +234,7 @@ def _source(world: World, name: str) -> dg.SourceAsset:
 
     def look(context: dg.AssetExecutionContext) -> dg.ObserveResult:
         before = latest(context.instance, Pair(name, None))
-        seen = observe(world, name, before.facts if before else None)
+        seen = observe(world, Pair(name, None), before.facts if before else None)
         return dg.ObserveResult(data_version=dg.DataVersion(seen.version), metadata=_metadata(seen))
 
     with warnings.catch_warnings():

@@ -45,6 +45,9 @@ _FRAMES_ANSWERED = (
 )  # fmt: skip
 """How a checkpoint answers whole frames."""
 
+_SEASON = ("source", "format", "fields", "fire_layer", "prescribed_layer", "state")
+"""Which perimeters of a season are read, and how."""
+
 _FOLDS = ("sampling.splits.folds", "sampling.splits.fold_gap_km")
 """Into how many folds fires are dealt, which worlds of blocks don't have."""
 
@@ -112,13 +115,13 @@ _LABELS = (
     ),
     StageSpec(
         name="in_season_records",
-        version="4",
+        version="5",
         group="in_season",
         kinds=frozenset({"geoparquet"}),
         module=".assets.in_season",
         inputs=("in_season_year",),
-        settings=("in_season.source", "in_season.state"),
-        code=("labels.plausibility", "labels.wfigs"),
+        settings=tuple(f"in_season.{name}" for name in _SEASON),
+        code=("labels.plausibility", "labels.season_source"),
         tables=(tables.IN_SEASON_RECORDS,),
         where=_follows_season,
         watched=True,
@@ -126,7 +129,7 @@ _LABELS = (
     ),
     StageSpec(
         name="in_season_perimeters",
-        version="7",
+        version="8",
         group="in_season",
         kinds=frozenset({"geoparquet", "geopandas"}),
         module=".assets.in_season",

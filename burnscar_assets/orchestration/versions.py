@@ -19,7 +19,7 @@ from burnscar_assets.sensors.load import DEFAULT, FOLDER, sensor_file
 from burnscar_assets.settings import Settings, TrainingSettings
 from burnscar_assets.setups import Setup, load_setup, load_setups
 from burnscar_assets.sources.load import FOLDER as SOURCES
-from burnscar_assets.sources.load import SEASON, load_source
+from burnscar_assets.sources.load import load_source
 from burnscar_assets.storage.hashing import hash_file, hash_json
 from burnscar_assets.storage.paths import DataRoot
 
@@ -61,6 +61,8 @@ def stage_settings(asset: str, settings: Settings) -> dict[str, Any]:
         own |= {name: every[name] for name in _LIMITS if settings.release.further}
     if "mapping" in spec.settings:
         own |= _credits(settings)
+    if "in_season.format" in values:
+        own[f"{_FILE}{SOURCES}/{settings.in_season.format}"] = load_source(settings.in_season.format).digest()
     if "training.model.encoder" in values:
         own |= _encoder(applied.training)
     return values | own | {f"{_FILE}{name}": hash_file(path) for name, path in files.items()}
@@ -75,7 +77,7 @@ def _sensor(settings: Settings) -> dict[str, str]:
 
 def _credits(settings: Settings) -> dict[str, str]:
     """Who publishes the perimeters of a world and of its season, which pages of maps say."""
-    sources = [load_source(SEASON), *(one.label_source for one in settings.release.every)]
+    sources = [settings.in_season.label_source, *(one.label_source for one in settings.release.every)]
     return {f"{_FILE}{SOURCES}/{one.name} (producer)": one.producer.digest() for one in sources if one.producer}
 
 

@@ -23,7 +23,6 @@ from burnscar_assets.publish.mapper import MapSummary, make_maps, map_row, remov
 from burnscar_assets.publish.pages.site import write_pages
 from burnscar_assets.publish.plan import common_of, home_of, reference_of
 from burnscar_assets.settings import Settings
-from burnscar_assets.sources.load import load_source
 from burnscar_assets.storage.contracts import IN_SEASON_MAPS, IN_SEASON_PERIMETERS
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table
@@ -51,22 +50,23 @@ def plan_season(settings: Settings, root: DataRoot, fire_year: int, look_back_ye
             f"no checkpoint of {fire_year - look_back_years}–{fire_year - 1} to map the season by: run burnscar refresh"
         )
     fires = read_table(root, IN_SEASON_PERIMETERS, fire_year).to_crs(GEOGRAPHIC_CRS)
-    setup = settings.mapping.setup
+    setup, title = settings.mapping.setup, settings.in_season.label_source.title
     home = home_of(settings, root, setup)
     folder, work = home.season_maps(fire_year), home.season_map_work(fire_year)
     return SeasonSpec(
         **common_of(settings, root, chosen, setup),
         season=fire_year,
         reference=reference_of(settings),
-        tasks=tuple(task_of(fire, folder, work, settings, _named(fire)) for _, fire in fires.iterrows()),
+        tasks=tuple(task_of(fire, folder, work, settings, _named(fire, title)) for _, fire in fires.iterrows()),
         title=f"Burned area in season, fire year {fire_year}",
         pages=folder,
     )
 
 
-def _named(fire: pd.Series) -> str:
+def _named(fire: pd.Series, title: str) -> str:
     """What the map's page says its perimeter is."""
-    return f"in-season perimeter, {load_source(fire['source']).title} {fire['incident_id']}"
+    incident = fire["fire_id"] if pd.isna(fire["incident_id"]) else fire["incident_id"]
+    return f"in-season perimeter, {title} {incident}"
 
 
 def checkpoint_before(root: DataRoot, fire_year: int, look_back_years: int) -> int | None:

@@ -13,10 +13,10 @@ from pydantic import (
 
 from burnscar_assets.labels.layer_address import without_token
 from burnscar_assets.plausible import FIRST_YEAR, LAST_YEAR
-from burnscar_assets.regions.load import default_region
+from burnscar_assets.regions.load import working_region
 from burnscar_assets.section import Section
-from burnscar_assets.sources.load import DEFAULT, load_source
-from burnscar_assets.sources.source import FieldMap, LabelSource
+from burnscar_assets.sources.load import DEFAULT, SEASON, load_source
+from burnscar_assets.sources.source import FieldMap, LabelSource, Role
 
 
 class YearSettings(Section):
@@ -92,6 +92,9 @@ class SourceSettings(ServiceSettings):
     """Where fire perimeters come from, and whose they are."""
 
     setting = "release.source"
+    role: ClassVar[Role] = "label"
+    """What its fires are read for."""
+
     layers = frozenset({"source", "prescribed_layer"})
     transport = ServiceSettings.carried | {"max_download_mb"}
 
@@ -172,26 +175,28 @@ class ReleaseSettings(SourceSettings):
         return super().decisive() | {"further": [source.decisive() for source in self.further]}
 
 
-def _default_state() -> str:
-    return str(default_region().iso_code)
-
-
-class InSeasonSettings(ServiceSettings):
+class InSeasonSettings(SourceSettings):
     """Perimeters of fires that the release doesn't have yet: they are mapped, and never trained on."""
 
     setting = "in_season.source"
-    transport = ServiceSettings.carried | {"enabled", "check_minutes", "maps"}
+    role = "map"
+    transport = SourceSettings.transport | {"enabled", "check_minutes", "maps"}
 
     enabled: bool = Field(False, description="Whether the agencies' perimeters of the current season are followed.")
     source: str = Field(
         "https://services3.arcgis.com/T4QMspbfLg3qTGWY/arcgis/rest/services/"
         "WFIGS_Interagency_Perimeters/FeatureServer/0",
-        description="ArcGIS REST layer of WFIGS's perimeters that keeps contained fires.",
+        description="Where they come from, as release.source; WFIGS's layer that keeps contained fires.",
     )
-    state: str = Field(
-        default_factory=_default_state,
-        pattern=r"^[A-Z]{2}-[A-Z]{2}$",
-        description="State of origin, as the layer writes it.",
+    format: str = Field(
+        SEASON,
+        min_length=1,
+        description="Whose perimeters they are: the name of a label source's file, as release.format.",
+    )
+    state: str | None = Field(
+        None,
+        pattern=r"^\w[\w .-]{0,40}$",
+        description="State of origin, as the source writes it; empty: the region's, if the source has ISO codes.",
     )
     min_area_ha: float = Field(
         10, ge=0, le=1_000_000, description="Smaller fires aren't mapped, in hectares; a window has 10.2."
@@ -200,6 +205,26 @@ class InSeasonSettings(ServiceSettings):
     maps: bool = Field(
         True, description="Whether fires are mapped by themselves as they are contained, and again as imagery comes."
     )
+
+    @model_validator(mode="after")
+    def _source_is_of_its_format(self) -> Self:
+        if "source" not in self.model_fields_set and self.format != SEASON:
+            raise ValueError(f"format {self.format} needs a source of its own: name its file or layer")
+        if self.state is not None and "state" not in super().label_source.fields.named:
+            raise ValueError(f"state {self.state} can't be told: format {self.format} names no field of it")
+        return self
+
+    @property
+    def label_source(self) -> LabelSource:
+        """Whose perimeters they are, with all that decides whether a fire is mapped."""
+        return super().label_source.followed(by_state=self.of_state is not None)
+
+    @property
+    def of_state(self) -> str | None:
+        """The state whose fires are followed; None: those of the region, wherever they are from."""
+        named = super().label_source
+        region = working_region().iso_code if named.iso_states else None
+        return (self.state or region) if "state" in named.fields.named else None
 
 
 class PerimeterSettings(Section):

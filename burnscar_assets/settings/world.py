@@ -60,7 +60,7 @@ class Settings(Section):
     region: str = Field(
         REGION, min_length=1, description="Name of the region's file in `regions/`: of a shipped one, or one's own."
     )
-    in_season: InSeasonSettings = InSeasonSettings()
+    in_season: InSeasonSettings = Field(default_factory=InSeasonSettings)
     perimeters: PerimeterSettings = PerimeterSettings()
     sampling: SamplingSettings = SamplingSettings()
     windows: WindowSettings = WindowSettings()

@@ -12,7 +12,7 @@ from burnscar_assets.sources.source import LabelSource
 
 DEFAULT: Final = "frap"
 SEASON: Final = "wfigs"
-"""Whose perimeters the running season's are."""
+"""Whose perimeters the running season's are, unless settings name another source."""
 
 FOLDER: Final = "sources"
 

@@ -14,6 +14,12 @@ from burnscar_assets.labels.dates import FIRST_YEAR, tells_days
 from burnscar_assets.plausible import LAST_YEAR
 from burnscar_assets.section import Producer, Section
 
+Role = Literal["label", "map"]
+"""What a source's fires are read for: to train and judge by, or just to be mapped, as those of a running season."""
+
+DECIDES_SEASON: Final = ("kind", "start", "end", "percent_contained", "perimeter_date")
+"""Fields that decide whether a fire of the season is mapped: those that a source's file names must be there."""
+
 Kind = Literal["fire", "prescribed", "other"]
 """Wildfire, prescribed burn, or ground that burned for a reason that isn't known: a burn, but no label."""
 
@@ -70,6 +76,9 @@ class FieldOf(Section):
     )
     others: str | None = Field(None, description="What all other values mean; empty: they count as missing.")
     empty: str | None = Field(None, description="What it means that a record has no value.")
+    by_record: bool = Field(
+        False, description="Whether each record has the first of the names that it fills, not all the same one."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -123,6 +132,9 @@ class EndOf(DayOf):
     within_days: int | None = Field(
         None, ge=0, description="A day that is farther from the start is not read; empty: any later one is."
     )
+    called: str | None = Field(
+        None, min_length=1, description="What `contained_by` of a season's records calls it; empty: as its kind."
+    )
 
 
 class AreaOf(FieldOf):
@@ -156,8 +168,16 @@ class FieldMap(Section):
     end: tuple[EndOf, ...] = Field((), description="Last day, the best first.")
     area: tuple[AreaOf, ...] = Field((), description="Area as reported.")
     flag: FieldOf = Field(FieldOf(), description="What the source remarks on the perimeter.")
+    incident_id: FieldOf = Field(FieldOf(), description="In season: identifier of the incident, for people.")
+    percent_contained: FieldOf = Field(FieldOf(), description="In season: percent of its edge that is contained.")
+    perimeter_date: tuple[DayOf, ...] = Field(
+        (), description="In season: day that the perimeter is of; of several polygons of one `id` the newest counts."
+    )
+    edited: DayOf = Field(
+        DayOf(), description="In season: day of the record's last edit; an end after it was expected, not seen."
+    )
 
-    @field_validator("start", "end", "area", mode="before")
+    @field_validator("start", "end", "area", "perimeter_date", mode="before")
     @classmethod
     def _one_is_enough(cls, content: Any) -> Any:
         is_one = isinstance(content, str | dict) or all(isinstance(part, str) for part in content)
@@ -232,6 +252,9 @@ class LabelSource(Section):
         False,
         description="Whether its layers hold more than a region: records elsewhere are passed over, or no labels.",
     )
+    iso_states: bool = Field(
+        False, description="Whether `state` holds ISO 3166 codes, so that a season's fires of a region are told by it."
+    )
     first_fire_year: int = Field(
         FIRST_YEAR, ge=FIRST_YEAR, le=LAST_YEAR, description="Fire years before this one count as none."
     )
@@ -246,6 +269,16 @@ class LabelSource(Section):
             raise ValueError(f"needed names {', '.join(unknown)}, for which `fields` has no names")
         if self.dissolve and "id" not in self.fields.named:
             raise ValueError("dissolve needs `fields.id`, which tells polygons of one fire")
+
+    def followed(self, *, by_state: bool) -> "LabelSource":
+        """The source as a season's is read: with all that decides whether a fire is mapped.
+
+        Args:
+            by_state: whether its records are told by their state, wherever they lie.
+        """
+        wanted = [name for name in (*DECIDES_SEASON, *(["state"] if by_state else [])) if name in self.fields.named]
+        needed = tuple(dict.fromkeys((*self.needed, *wanted)))
+        return self.model_copy(update={"needed": needed, "reaches_beyond": self.reaches_beyond and not by_state})
 
     def with_fields(self, fields: FieldMap | None) -> "LabelSource":
         """The source with some fields as settings have them; a layer must have those that settings name.

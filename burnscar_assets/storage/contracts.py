@@ -125,15 +125,16 @@ IN_SEASON_RECORDS: Final = Table(
     row="record",
     columns=(
         *RELEASE_RECORDS.columns,
-        Column("incident_id", "string", "Unique fire identifier, year-unit-number, e.g. `2026-CANEU-000123`."),
+        Column("incident_id", "string", "Identifier of the incident, of WFIGS year-unit-number: `2026-CANEU-000123`."),
         Column("newest_id", "string", "record_id of the newest perimeter of the same fire; mostly its own."),
         Column("percent_contained", "float", "Share of the perimeter that is contained, percent, as reported."),
         Column("perimeter_date", "timestamp", "Day that the perimeter is of."),
         Column(
             "contained_by",
             "string",
-            "What `containment_date` is: `containment`, `control`, `out`, or `perimeter` (its day, if the fire is "
-            "at 100 %) as reported; `expected`: it was still to come when it was entered; empty: not contained.",
+            "What `containment_date` is, as the source's file calls it: of WFIGS `containment`, `control` or `out`; "
+            "`perimeter` (its day, if the fire is at 100 %). Not contained are `expected`, still to come when it was "
+            "entered, `burning`, seen by a satellite within a week, and empty.",
         ),
     ),
 )
@@ -145,7 +146,7 @@ IN_SEASON_PERIMETERS: Final = Table(
     row="fire",
     columns=(
         *(column for column in FIRE_PERIMETERS.columns if column.name != "geometry"),
-        Column("incident_id", "string", "Unique fire identifier, year-unit-number."),
+        Column("incident_id", "string", "Identifier of the incident."),
         Column("contained_by", "string", "What `containment_date` is: see `in_season_records`."),
         Column("geometry", "geometry", "Valid polygon or multipolygon, unburned islands kept as holes."),
     ),

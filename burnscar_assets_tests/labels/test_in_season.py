@@ -9,17 +9,16 @@ import pytest
 
 from burnscar_assets.labels.in_season import InSeasonPerimeters, clean_in_season, season_burns, superseded_by
 from burnscar_assets.labels.perimeters import clean_perimeters
-from burnscar_assets.labels.wfigs import normalise_incidents
 from burnscar_assets.settings import InSeasonSettings, PerimeterSettings
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS, IN_SEASON_PERIMETERS, RELEASE_RECORDS
 from burnscar_assets_tests.labels.label_records import frap_fires, release_records, square
-from burnscar_assets_tests.labels.wfigs_records import BURNING, irwin, wfigs_fires
+from burnscar_assets_tests.labels.wfigs_records import BURNING, as_season, irwin, wfigs_fires
 
 ALARM, CONTAINED = pd.Timestamp("2026-07-01", tz="UTC"), pd.Timestamp("2026-07-08", tz="UTC")
 
 
 def clean(*changes: dict[str, Any], labels: gpd.GeoDataFrame | None = None) -> InSeasonPerimeters:
-    records = normalise_incidents(wfigs_fires(*changes), 2026, "layer")
+    records = as_season(wfigs_fires(*changes))
     found = FIRE_PERIMETERS.empty() if labels is None else labels
     return clean_in_season(records, found, 2026, InSeasonSettings(), PerimeterSettings())
 
@@ -72,7 +71,7 @@ def test_all_that_burned_and_may_show_is_known_contained_or_not() -> None:
     same = {"attr_IrwinID": irwin(0), "poly_IRWINID": irwin(0), "poly_DateCurrent": "2026-07-02T12:00"}
     changes = [{}, BURNING, {"attr_ContainmentDateTime": "2026-12-02T20:00"}, {"attr_IncidentTypeCategory": "RX"}]
     changes += [{"attr_IncidentTypeCategory": "CX"}, same]
-    records = normalise_incidents(wfigs_fires(*changes), 2026, "layer")
+    records = as_season(wfigs_fires(*changes))
     scars = [
         {"YEAR_": day.year, "ALARM_DATE": day, "CONT_DATE": day}
         for day in (ALARM.replace(year=2024), ALARM.replace(year=1950))
@@ -123,7 +122,7 @@ def test_no_fire_is_in_both_whatever_the_order() -> None:
     random = np.random.default_rng(5)
     release = labels(*({"IRWINID": irwin(number)} for number in range(0, 12, 2)))
     changes = [{"geometry": square(number)} for number in range(12)]
-    records = normalise_incidents(wfigs_fires(*changes), 2026, "layer")
+    records = as_season(wfigs_fires(*changes))
     for _ in range(5):
         rows = records.iloc[random.permutation(len(records))].reset_index(drop=True)
         found = clean_in_season(rows, release, 2026, InSeasonSettings(), PerimeterSettings())
@@ -135,6 +134,6 @@ def test_no_fire_is_in_both_whatever_the_order() -> None:
 
 
 def test_a_season_without_records_is_a_season_without_fires() -> None:
-    records = normalise_incidents(wfigs_fires({}), 2026, "layer").iloc[:0]
+    records = as_season(wfigs_fires({})).iloc[:0]
     found = clean_in_season(records, FIRE_PERIMETERS.empty(), 2026, InSeasonSettings(), PerimeterSettings())
     assert found.perimeters.empty and found.rejects.empty and found.summary.records == 0

@@ -7,7 +7,7 @@ import geopandas as gpd
 import pytest
 
 from burnscar_assets.errors import InputError, SourceUnavailableError
-from burnscar_assets.labels.season_watch import look_at_season
+from burnscar_assets.labels.season_source import observe_season
 from burnscar_assets.labels.watch import SourceState, observe_source
 from burnscar_assets.settings import InSeasonSettings, ReleaseSettings
 from burnscar_assets.storage.paths import DataRoot
@@ -126,4 +126,4 @@ def test_sums_that_are_cut_or_are_none_are_no_sums(
     assert "gives no statistics" in state.note and "names no edit date" in state.note
     with serving(WfigsSite(wfigs_fires({}))) as address:
         source = f"{address}/arcgis/rest/services/WFIGS/FeatureServer/0"
-        assert "gives no statistics" in look_at_season(InSeasonSettings(source=source), 2026).note
+        assert "gives no statistics" in observe_season(InSeasonSettings(source=source), root, 2026).note

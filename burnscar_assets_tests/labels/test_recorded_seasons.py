@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from burnscar_assets.labels.in_season import InSeasonPerimeters, clean_in_season
-from burnscar_assets.labels.season_watch import look_at_season
-from burnscar_assets.labels.wfigs import read_season
+from burnscar_assets.labels.season_source import observe_season, read_season
 from burnscar_assets.settings import InSeasonSettings, PerimeterSettings
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS
+from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets_tests.labels.label_servers import serving
 from burnscar_assets_tests.labels.wfigs_records import WfigsSite, recorded
 
@@ -89,6 +89,7 @@ def read(real_data: Path, season: Season, formats: str) -> InSeasonPerimeters:
     rows = recorded(real_data / "wfigs" / f"perimeters_{season.day}.geojson")
     with serving(WfigsSite(rows, max_record_count=3, formats=formats)) as address:
         settings = InSeasonSettings(source=address + SERVICE, state=season.state, min_area_ha=0)
-        records = read_season(settings, season.fire_year)
-        assert look_at_season(settings, season.fire_year).records == len(records)
+        root = DataRoot(real_data)
+        records = read_season(settings, root, season.fire_year)
+        assert observe_season(settings, root, season.fire_year).facts["records"] == len(records)
     return clean_in_season(records, FIRE_PERIMETERS.empty(), season.fire_year, settings, PerimeterSettings())

@@ -1,5 +1,6 @@
 """WFIGS's perimeters are read by page and by year, and become records that say where they are from."""
 
+from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
@@ -7,42 +8,50 @@ import pandas as pd
 import pytest
 
 from burnscar_assets.errors import InputError, SourceUnavailableError
-from burnscar_assets.labels.season_watch import SeasonState, look_at_season
-from burnscar_assets.labels.wfigs import normalise_incidents, read_season
+from burnscar_assets.labels.season_source import observe_season, read_season
+from burnscar_assets.labels.watch import SourceState
 from burnscar_assets.settings import InSeasonSettings
+from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets_tests.labels.label_records import frap_fires, square
 from burnscar_assets_tests.labels.label_servers import ArcGisSite, serving
-from burnscar_assets_tests.labels.wfigs_records import BURNING, WfigsSite, irwin, wfigs_fires
+from burnscar_assets_tests.labels.wfigs_records import BURNING, WfigsSite, as_season, irwin, wfigs_fires
 
 SERVICE = "/arcgis/rest/services/WFIGS_Interagency_Perimeters/FeatureServer/0"
+NOWHERE = DataRoot(Path("/nowhere"))
+"""Nothing is read from a data root, nor written there."""
 
 
 def read(site: ArcGisSite, fire_year: int = 2026, **changes: Any) -> gpd.GeoDataFrame:
     with serving(site) as address:
-        return read_season(InSeasonSettings(source=address + SERVICE, **changes), fire_year)
+        return read_season(InSeasonSettings(source=address + SERVICE, **changes), NOWHERE, fire_year)
 
 
-def look(site: ArcGisSite, **options: Any) -> SeasonState:
+def look(site: ArcGisSite, had_records: int = 0) -> SourceState:
+    known = SourceState("", "rest", "", {"records": had_records})
     with serving(site) as address:
-        return look_at_season(InSeasonSettings(source=address + SERVICE), 2026, **options)
+        return observe_season(InSeasonSettings(source=address + SERVICE), NOWHERE, 2026, known)
 
 
 def record(**changes: Any) -> pd.Series:
-    return normalise_incidents(wfigs_fires(changes), 2026, "layer").iloc[0]
+    return as_season(wfigs_fires(changes)).iloc[0]
 
 
 @pytest.mark.parametrize("formats", ["JSON, geoJSON", "JSON"])
 def test_pages_of_the_state_and_the_year_are_read(formats: str) -> None:
     others = (
         {"attr_POOState": "US-NV"},
+        {"attr_FireDiscoveryDateTime": "2027-01-02T08:00"},
+        {"attr_FireDiscoveryDateTime": "2025-12-31T07:59"},
+    )
+    asked = (
         {"attr_FireDiscoveryDateTime": "2027-01-01T08:00"},
         {"attr_FireDiscoveryDateTime": "2026-01-01T07:59"},
     )
-    site = WfigsSite(wfigs_fires({}, {}, {"attr_FireDiscoveryDateTime": "2027-01-01T07:59"}, {}, {}, *others))
+    site = WfigsSite(wfigs_fires({}, {}, {"attr_FireDiscoveryDateTime": "2027-01-01T07:59"}, {}, {}, *asked, *others))
     site.max_record_count, site.formats = 2, formats
     records = read(site)
     assert len(records) == 5, "midnight in California ends the year"
-    assert len([query for query in site.queries if "resultOffset" in query]) == 3
+    assert len([query for query in site.queries if "resultOffset" in query]) == 4, "with a day about the year"
     assert set(records["source"]) == {"wfigs"} and set(records["fire_year"]) == {2026}
     first = records.iloc[0]
     assert first["record_id"] == "wfigs-" + irwin(0).strip("{}").lower()
@@ -56,7 +65,7 @@ def test_pages_of_the_state_and_the_year_are_read(formats: str) -> None:
 def test_a_season_without_a_fire_is_empty_and_a_layer_of_other_fields_is_refused() -> None:
     assert read(WfigsSite(wfigs_fires({})), fire_year=2030).empty
     rows = frap_fires({}).assign(OBJECTID=1, ALARM_DATE=0, CONT_DATE=0)
-    with pytest.raises(InputError, match=r"lacks attr_poostate.*Check in_season\.source"):
+    with pytest.raises(InputError, match=r"lacks attr_Fire.*attr_POOState.*check in_season\.source"):
         look(ArcGisSite(rows))
     with pytest.raises(InputError, match=r"check in_season\.source"):
         read(WfigsSite(wfigs_fires({}), errors=[{"code": 400, "message": "Invalid URL"}]))
@@ -92,7 +101,7 @@ def test_the_newest_perimeter_has_the_identity_of_the_fire_whatever_the_order() 
     days = ("2026-07-03T12:00", "2026-07-08T12:00", None)
     rows = wfigs_fires(*(same | {"poly_DateCurrent": day} for day in days))
     for shuffled in (rows, rows.iloc[::-1].reset_index(drop=True)):
-        records = normalise_incidents(shuffled, 2026, "layer").set_index("record_id")
+        records = as_season(shuffled).set_index("record_id")
         fire = "wfigs-" + irwin(7).strip("{}").lower()
         assert set(records.index) == {fire, f"{fire}-2", f"{fire}-3"}
         assert set(records["newest_id"]) == {fire}
@@ -125,7 +134,7 @@ def test_any_change_that_matters_is_seen_and_no_perimeter_is_fetched() -> None:
     with serving(site) as address:
         for rows in (fires, *same, *changed):
             site.rows = rows
-            versions.append(look_at_season(InSeasonSettings(source=address + SERVICE), 2026).version)
+            versions.append(observe_season(InSeasonSettings(source=address + SERVICE), NOWHERE, 2026).version)
     assert len(set(versions[:3])) == 1
     assert len(set(versions)) == 1 + len(changed)
     assert not any("resultOffset" in query for query in site.queries)
@@ -133,13 +142,13 @@ def test_any_change_that_matters_is_seen_and_no_perimeter_is_fetched() -> None:
 
 def test_a_service_without_statistics_says_what_that_means() -> None:
     state = look(WfigsSite(wfigs_fires({}, {}), statistics=False))
-    assert state.records == 2 and "each edit of the layer" in state.note
+    assert state.facts["records"] == 2 and "each edit of the layer" in state.note
     assert look(WfigsSite(wfigs_fires({}), refuses_statistics=True)).note
 
 
 def test_an_empty_answer_is_believed_only_where_there_were_few() -> None:
     elsewhere = WfigsSite(wfigs_fires({"attr_POOState": "US-NV"}))
-    assert look(elsewhere).records == look(elsewhere, had_records=2).records == 0
+    assert look(elsewhere).facts == look(elsewhere, had_records=2).facts == {"records": 0}
     with pytest.raises(SourceUnavailableError, match="loaded anew"):
         look(elsewhere, had_records=12)
     with pytest.raises(SourceUnavailableError, match=r"loaded anew.*in_season\.source"):
@@ -154,7 +163,7 @@ def test_text_is_cleaned_and_it_is_noted() -> None:
     rows = wfigs_fires({}, {"attr_POOProtectingUnit": "CA\x00NEU"}, {})
     names = ["A\x1b[31mB\u202e\ud800", "Season 1", "Season 2"]
     rows["attr_IncidentName"] = pd.Series(names, dtype=object)
-    records = normalise_incidents(rows, 2026, "layer", notes=notes)
+    records = as_season(rows, notes=notes)
     assert set(records["fire_name"]) == {"A[31MB", "SEASON 1", "SEASON 2"} and set(records["unit_id"]) == {"NEU"}
     taken_out = "control or unseen characters were taken out of"
     assert sorted(notes) == [
@@ -175,11 +184,11 @@ def test_text_is_cleaned_and_it_is_noted() -> None:
 def test_coordinates_that_their_crs_denies_are_refused(count: int, mistake: Any, words: str) -> None:
     rows = mistake(wfigs_fires(*[{}] * count))
     with pytest.raises(InputError, match=f"look like .*{words}"):
-        normalise_incidents(rows, 2026, "layer")
+        as_season(rows)
 
 
 def test_a_fire_that_lies_elsewhere_among_others_is_kept_for_its_own_verdict() -> None:
     away = square(0, x=9e6)
-    assert len(normalise_incidents(wfigs_fires({"geometry": away}, {}, {}), 2026, "layer")) == 3
+    assert len(as_season(wfigs_fires({"geometry": away}, {}, {}))) == 3
     with pytest.raises(InputError, match="right CRS"):
-        normalise_incidents(wfigs_fires(*[{"geometry": away}] * 6), 2026, "layer")
+        as_season(wfigs_fires(*[{"geometry": away}] * 6))

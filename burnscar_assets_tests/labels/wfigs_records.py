@@ -1,4 +1,4 @@
-"""Small seasons for tests: squares with WFIGS's fields, and a service of them that answers to SQL."""
+"""Small seasons for tests: squares with WFIGS's fields, their records, and a service of them that answers to SQL."""
 
 import json
 from dataclasses import dataclass, replace
@@ -9,6 +9,9 @@ import duckdb
 import geopandas as gpd
 import pandas as pd
 
+from burnscar_assets.labels.normalise import normalise
+from burnscar_assets.labels.season_source import season_records
+from burnscar_assets.settings import InSeasonSettings
 from burnscar_assets_tests.labels.label_records import ACRES, square
 from burnscar_assets_tests.labels.label_servers import ArcGisSite
 
@@ -21,6 +24,10 @@ DATES = (
     "poly_DateCurrent",
     "poly_PolygonDateTime",
 )
+
+
+NOW = pd.Timestamp("2026-12-01", tz="UTC").to_pydatetime()
+"""When tests read a season."""
 
 
 def moment(text: str) -> int:
@@ -63,6 +70,14 @@ def wfigs_fires(*changes: dict[str, Any], fire_year: int = 2026) -> gpd.GeoDataF
         rows.append(row | {name: moment(row[name]) for name in DATES if isinstance(row[name], str)})
     fires = gpd.GeoDataFrame(rows, crs="EPSG:3310")
     return fires.astype(dict.fromkeys(DATES, "Int64"))
+
+
+def as_season(
+    rows: gpd.GeoDataFrame, fire_year: int = 2026, notes: list[str] | None = None, **settings: Any
+) -> gpd.GeoDataFrame:
+    """Rows as the in-season source has them, as records of a fire year."""
+    source = InSeasonSettings(**settings).label_source
+    return season_records(normalise(rows, "fire", "layer", notes, source, "map"), fire_year, NOW)
 
 
 def recorded(answer: Path) -> gpd.GeoDataFrame:

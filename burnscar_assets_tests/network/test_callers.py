@@ -12,7 +12,7 @@ from burnscar_assets.catalog.api_client import PatientSession
 from burnscar_assets.errors import BurnscarError
 from burnscar_assets.labels.download import RemoteVersion, download
 from burnscar_assets.labels.layer_facts import look_at_layer
-from burnscar_assets.labels.season_watch import look_at_season
+from burnscar_assets.labels.season_source import observe_season
 from burnscar_assets.labels.watch import observe_source
 from burnscar_assets.network.session import Limits
 from burnscar_assets.settings import InSeasonSettings, ReleaseSettings
@@ -28,8 +28,7 @@ def _release(address: str, path: str) -> ReleaseSettings:
 
 
 def _season(address: str) -> InSeasonSettings:
-    quick = {name: value for name, value in QUICK.items() if name != "max_download_mb"}
-    return InSeasonSettings(source=f"{address}/{LAYER}", **quick)
+    return InSeasonSettings(source=f"{address}/{LAYER}", **QUICK)
 
 
 CALLERS: dict[str, Callable[[str, Path], object]] = {
@@ -37,7 +36,7 @@ CALLERS: dict[str, Callable[[str, Path], object]] = {
         f"{address}/a.zip", place / "part", _release(address, "a.zip"), RemoteVersion()
     ),
     "look at a layer": lambda address, place: look_at_layer(f"{address}/{LAYER}", _release(address, LAYER)),
-    "look at a season": lambda address, place: look_at_season(_season(address), 2025),
+    "look at a season": lambda address, place: observe_season(_season(address), DataRoot(place), 2025),
     "look at a source": lambda address, place: observe_source(_release(address, LAYER), DataRoot(place)),
     "index": lambda address, place: stac_index.read_index(f"{address}/index.parquet"),
     "catalogue": lambda address, place: stac_index.read_index(f"{address}/catalog.json"),

@@ -1,16 +1,15 @@
-"""WFIGS as a source of labels reads what the in-season reader reads of the same rows."""
+"""WFIGS's file reads as labels, whose polygons of an incident are one, what it reads in season."""
 
 import pytest
 
 from burnscar_assets.labels.normalise import normalise, to_records
-from burnscar_assets.labels.wfigs import normalise_incidents
 from burnscar_assets.sources.load import load_source
-from burnscar_assets_tests.labels.wfigs_records import irwin, wfigs_fires
+from burnscar_assets_tests.labels.wfigs_records import as_season, irwin, wfigs_fires
 
 ALIKE = ["kind", "fire_year", "fire_name", "agency", "inc_num", "irwin_id", "cause", "c_method", "alarm_date"]
 
 
-def test_both_readers_of_wfigs_agree() -> None:
+def test_labels_and_the_season_agree() -> None:
     uncontained = {"attr_ContainmentDateTime": None, "poly_MapMethod": "GPS-Flight", "attr_FireCause": "Human"}
     rows = wfigs_fires(
         {},
@@ -18,7 +17,7 @@ def test_both_readers_of_wfigs_agree() -> None:
         uncontained | {"attr_IncidentTypeCategory": "RX", "poly_GISAcres": None},
         {"attr_IncidentTypeCategory": "CX"},
     )
-    season = normalise_incidents(rows, 2026, "layer x").set_index("irwin_id", drop=False)
+    season = as_season(rows).set_index("irwin_id", drop=False)
     labels = to_records([normalise(rows, "fire", "layer x", source=load_source("wfigs"))])
     labels = labels.assign(fire_name=labels["fire_name"].str.upper()).set_index("irwin_id", drop=False)
     assert sorted(labels["record_id"]) == sorted(season["record_id"])

@@ -26,14 +26,14 @@ from burnscar_assets.storage.tables import read_table
 
 
 def in_season_records(run: StageRun) -> dg.MaterializeResult:
-    """The interagency perimeters (WFIGS) of a year's fires, fetched; geometry as delivered."""
+    """What the season's source has of a year's fires, fetched; geometry as delivered."""
     from burnscar_assets.labels.plausibility import find_lost_fires
     from burnscar_assets.labels.plots import plot_season
-    from burnscar_assets.labels.wfigs import read_season
+    from burnscar_assets.labels.season_source import read_season
 
     root, settings = run.root, run.settings
     notes: list[str] = []
-    records = read_season(settings.in_season, run.year, run.progress, notes)
+    records = read_season(settings.in_season, root, run.year, run.progress, notes)
     for note in notes:
         run.context.log.warning(note)
     before = read_if_whole(root, IN_SEASON_RECORDS, run.year)
@@ -43,7 +43,7 @@ def in_season_records(run: StageRun) -> dg.MaterializeResult:
             f"the in-season source looks wrong, so nothing was made from it: {'; '.join(suspicions)}. If it is "
             f"right, run burnscar refresh --accept-release, or materialize in_season_records with {ACCEPT}: true"
         )
-    title = f"In-season records {run.year} (WFIGS)"
+    title = f"In-season records {run.year} ({settings.in_season.label_source.title})"
     found = {"burnscar/source": mask_address(settings.in_season.source), "burnscar/records": len(records)}
     found |= {"burnscar/notes": dg.MetadataValue.json(notes)} if notes else {}
     return run.store(IN_SEASON_RECORDS, records, found, partial(plot_season, records, title=title))
@@ -63,7 +63,7 @@ def in_season_perimeters(run: StageRun) -> dg.MaterializeResult:
     labels = read_if_whole(root, FIRE_PERIMETERS, run.year)
     labels = FIRE_PERIMETERS.empty() if labels is None else labels
     cleaned = clean_in_season(records, labels, run.year, settings.in_season, settings.perimeters)
-    title = f"In-season perimeters {run.year} (WFIGS)"
+    title = f"In-season perimeters {run.year} ({settings.in_season.label_source.title})"
     preview = partial(plot_perimeters, cleaned.perimeters, cleaned.rejects, title=title, land=load_land(None))
     release = read_if_whole(root, RELEASE_RECORDS, None)
     release = RELEASE_RECORDS.empty() if release is None else release

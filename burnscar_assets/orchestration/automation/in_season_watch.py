@@ -7,28 +7,22 @@ ask for their maps, and again each day while imagery may still come.
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 import dagster as dg
 
-from burnscar_assets.errors import BurnscarError
-from burnscar_assets.orchestration.automation.watching import Cursor, are_stale, count_failure, run_of, tick_s
-from burnscar_assets.orchestration.in_season import (
-    ASSETS,
-    MAPS,
-    PERIMETERS,
-    RECORDS,
-    made_versions,
-    observe_season,
-    open_years,
-    seasons_seen,
-)
+from burnscar_assets.orchestration.automation.watching import Cursor, are_stale, look_if_due, run_of, tick_s
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import SEASON_LOOK_BACK_YEARS, World
-from burnscar_assets.storage.contracts import IN_SEASON_PERIMETERS
+from burnscar_assets.orchestration.sources import look, made_versions, open_seasons, seasons_seen
+from burnscar_assets.storage.contracts import IN_SEASON_PERIMETERS, IN_SEASON_RECORDS
 from burnscar_assets.storage.hashing import hash_json
 from burnscar_assets.storage.tables import read_years
 
-LABELS = "fire_perimeters"
+RECORDS: Final = "in_season_records"
+PERIMETERS: Final = "in_season_perimeters"
+MAPS: Final = "in_season_maps"
+LABELS: Final = "fire_perimeters"
 
 
 def build_in_season_watch(world: World, status: dg.DefaultSensorStatus) -> list[dg.SensorDefinition]:
@@ -38,7 +32,7 @@ def build_in_season_watch(world: World, status: dg.DefaultSensorStatus) -> list[
         return []
 
     @dg.sensor(
-        target=[dg.AssetKey(name) for name in ASSETS],
+        target=[dg.AssetKey(name) for name in (RECORDS, PERIMETERS, MAPS)],
         minimum_interval_seconds=tick_s(settings.check_minutes),
         default_status=status,
         description="Watches the agencies' perimeters of the season; asks for the fire years that changed.",
@@ -54,27 +48,31 @@ def build_in_season_watch(world: World, status: dg.DefaultSensorStatus) -> list[
 
 
 def _look(world: World, context: dg.SensorEvaluationContext, cursor: Cursor) -> str | None:
-    """Look at each open year if it is time to; returns what is wrong with the source."""
-    if not cursor.is_due(world.settings.in_season.check_minutes):
-        return None
-    try:
-        for year in open_years(world, context.instance):
-            observe_season(world, context.instance, year)
-    except BurnscarError as error:
-        return count_failure(world, context, cursor, "the in-season source", error)
-    cursor.failures = 0
-    return None
+    """Look at each open season if it is time to; returns what is wrong with the source."""
+
+    def look_at_seasons() -> None:
+        for season in open_seasons(world, context.instance):
+            look(world, context.instance, season)
+
+    minutes = world.settings.in_season.check_minutes
+    return look_if_due(world, context, cursor, minutes, "the in-season source", look_at_seasons)
 
 
 def _season_requests(world: World, context: dg.SensorEvaluationContext, cursor: Cursor) -> Iterator[dg.RunRequest]:
-    """A run of each year whose season, records or labels have another version than when it was asked for last."""
+    """A run of each year whose season, records or labels have another version than when it was asked for last.
+
+    Where a satellite tells that fires burn, they end by not being seen any more, so a year is read again each day.
+    """
+    today, asked = f"{datetime.now(UTC):%F}", cursor.facts.setdefault("records", {})
     records, labels = (made_versions(world, context.instance, name) for name in (RECORDS, LABELS))
     for year, season in seasons_seen(world, context.instance).items():
         version = hash_json([season, records.get(year), labels.get(year)])
-        if cursor.years.get(str(year)) == version:
+        due_again = asked.get(str(year), today) != today and _is_seen_to_burn(world, year)
+        if cursor.years.get(str(year)) == version and not due_again:
             continue
-        cursor.years[str(year)] = version
-        stale = are_stale(world, context, [Pair(name, year) for name in (RECORDS, PERIMETERS)])
+        cursor.years[str(year)], asked[str(year)] = version, today
+        read = [Pair(name, year) for name in (RECORDS, PERIMETERS)]
+        stale = read if due_again else are_stale(world, context, read)
         if stale:
             yield run_of(world, stale, cursor.run_key(f"season-{year}", version))
 
@@ -101,6 +99,13 @@ def _can_be_mapped(world: World, year: int) -> bool:
 
     there = world.root.season_maps(year).exists() or len(read_years(world.root, IN_SEASON_PERIMETERS, [year])) > 0
     return there and checkpoint_before(world.mapped.root, year, SEASON_LOOK_BACK_YEARS) is not None
+
+
+def _is_seen_to_burn(world: World, year: int) -> bool:
+    """Whether a fire of a season counts as burning because a satellite saw it lately."""
+    from burnscar_assets.labels.season_source import BURNING
+
+    return bool((read_years(world.root, IN_SEASON_RECORDS, [year])["contained_by"] == BURNING).any())
 
 
 def _imagery_may_come(world: World, year: int, now: datetime) -> bool:

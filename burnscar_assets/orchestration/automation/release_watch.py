@@ -8,8 +8,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from burnscar_assets.errors import BurnscarError
-from burnscar_assets.orchestration.automation.watching import Cursor, are_stale, count_failure, run_of, tick_s
+from burnscar_assets.orchestration.automation.watching import Cursor, are_stale, look_if_due, run_of, tick_s
 from burnscar_assets.orchestration.checks import freshness
 from burnscar_assets.orchestration.corrections import CORRECTED_BURNS, CORRECTED_FIRES
 from burnscar_assets.orchestration.pairs import Pair
@@ -25,6 +24,7 @@ from burnscar_assets.orchestration.sources import (
 from burnscar_assets.storage.hashing import hash_json
 
 RELEASE = Pair("calfire_release", None)
+SOURCE = Pair(RELEASE_SOURCE, None)
 LABELS = ("fire_perimeters", "burn_history")
 SETTLE_S = 10.0
 
@@ -50,23 +50,17 @@ def build_release_watch(world: World, status: dg.DefaultSensorStatus) -> dg.Sens
 
 def _look(world: World, context: dg.SensorEvaluationContext, cursor: Cursor) -> str | None:
     """Look at the source if it is time to; returns what is wrong with it."""
-    if not cursor.is_due(world.settings.automation.check_release_minutes):
-        return None
-    try:
-        return _record_look(world, context, cursor)
-    finally:
-        context.instance.report_runless_asset_event(freshness(world, context.instance))
 
+    def look() -> None:
+        try:
+            seen = observe(world, SOURCE, cursor.facts, settle_s=SETTLE_S)
+            record(context.instance, SOURCE, seen)
+            cursor.facts = dict(seen.facts)
+        finally:
+            context.instance.report_runless_asset_event(freshness(world, context.instance))
 
-def _record_look(world: World, context: dg.SensorEvaluationContext, cursor: Cursor) -> str | None:
-    try:
-        seen = observe(world, RELEASE_SOURCE, cursor.facts, settle_s=SETTLE_S)
-    except BurnscarError as error:
-        return count_failure(world, context, cursor, "the release's source", error)
-    cursor.failures = 0
-    cursor.facts = dict(seen.facts)
-    record(context.instance, Pair(RELEASE_SOURCE, None), seen)
-    return None
+    minutes = world.settings.automation.check_release_minutes
+    return look_if_due(world, context, cursor, minutes, "the release's source", look)
 
 
 def _release_request(world: World, context: dg.SensorEvaluationContext, cursor: Cursor) -> Iterator[dg.RunRequest]:

@@ -13,10 +13,10 @@ from burnscar_assets.orchestration.automation.watching import Cursor, find_stale
 from burnscar_assets.orchestration.corrections import FIRES_OUT, observe_corrections
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
-from burnscar_assets.orchestration.sources import IMAGERY_CATALOGUE, SAMPLING_GROUND, observe_all, years_of_release
+from burnscar_assets.orchestration.sources import IMAGERY_CATALOGUE, SAMPLING_GROUND, look_at_all, years_of_release
 from burnscar_assets.storage.hashing import hash_json
 
-WATCHED = (SAMPLING_GROUND, IMAGERY_CATALOGUE)
+WATCHED = (Pair(SAMPLING_GROUND, None), Pair(IMAGERY_CATALOGUE, None))
 
 
 def build_source_watch(world: World, status: dg.DefaultSensorStatus) -> dg.SensorDefinition:
@@ -31,7 +31,7 @@ def build_source_watch(world: World, status: dg.DefaultSensorStatus) -> dg.Senso
     )
     def source_watch(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         problems = [
-            *observe_all(world, context.instance, WATCHED),
+            *look_at_all(world, context.instance, WATCHED),
             *observe_corrections(world, context.instance),
         ]
         cursor = Cursor.read(context.cursor)

@@ -1,7 +1,7 @@
 """What the sensors that watch sources share: what they remember, when they look, and whom they tell of failures."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -10,6 +10,7 @@ import dagster as dg
 
 from burnscar_assets.alerts import alert
 from burnscar_assets.clock import is_within
+from burnscar_assets.errors import BurnscarError
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.runs import run_tags
@@ -68,10 +69,40 @@ def tick_s(minutes: float) -> int:
     return max(round(min(TICK_S, 60 * minutes)), 1)
 
 
-def count_failure(
+def look_if_due(
+    world: World,
+    context: dg.SensorEvaluationContext,
+    cursor: Cursor,
+    minutes: float,
+    what: str,
+    look: Callable[[], None],
+) -> str | None:
+    """Look at a source if it is time to; a failure is remembered, and people are told now and then.
+
+    Args:
+        world: whose source.
+        context: of the sensor's tick.
+        cursor: what the sensor remembers.
+        minutes: how often it looks.
+        what: what the source is called.
+        look: looks, and records what was seen.
+
+    Returns:
+        What is wrong with the source, in words; None if it was seen, or isn't due.
+    """
+    if not cursor.is_due(minutes):
+        return None
+    try:
+        look()
+    except BurnscarError as error:
+        return _count_failure(world, context, cursor, what, error)
+    cursor.failures = 0
+    return None
+
+
+def _count_failure(
     world: World, context: dg.SensorEvaluationContext, cursor: Cursor, what: str, error: Exception
 ) -> str:
-    """Remember a failed look, tell people now and then, and say what is wrong."""
     cursor.failures += 1
     first, every = FAILURES_PER_ALERT
     if cursor.failures == first or cursor.failures % every == 0:

@@ -11,10 +11,10 @@ import pytest
 
 from burnscar_assets.definitions import build_definitions
 from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE
-from burnscar_assets.orchestration import in_season
+from burnscar_assets.orchestration.automation.in_season_watch import PERIMETERS, RECORDS
 from burnscar_assets.orchestration.automation.watching import Cursor
-from burnscar_assets.orchestration.in_season import open_years
 from burnscar_assets.orchestration.instance import open_instance
+from burnscar_assets.orchestration.sources import open_years
 from burnscar_assets.storage.catalog import query
 from burnscar_assets.storage.contracts import IN_SEASON_PERIMETERS, IN_SEASON_RECORDS, IN_SEASON_REJECTS
 from burnscar_assets.storage.paths import DataRoot
@@ -27,7 +27,7 @@ from burnscar_assets_tests.orchestration.label_world import LABELS, LabelWorld
 
 YEAR = datetime.now(UTC).year
 RELEASED = tuple(season(YEAR - 1, n) for n in range(3))
-READ = (in_season.RECORDS, in_season.PERIMETERS)
+READ = (RECORDS, PERIMETERS)
 BOTH = "+".join(sorted(READ))
 
 
