@@ -75,6 +75,8 @@ def match_scenes(
     progress: Progress = silent,
     now: datetime | None = None,
     layers: Sequence[str] | None = None,
+    *,
+    anew: bool = True,
 ) -> tuple[pd.DataFrame, MatchSummary]:
     """Match windows with scenes.
 
@@ -91,6 +93,7 @@ def match_scenes(
         progress: told of each search.
         now: the time, with its zone; by default, that of the clock.
         layers: names of the layers that are matched; by default, all.
+        anew: whether indexes that don't tell whether they changed (on the network, or of many files) are read again.
 
     Returns:
         Rows of the `scene_matches` table, and what it came to.
@@ -100,9 +103,10 @@ def match_scenes(
         MissingDataError: the dataset or a window is missing.
         SourceUnavailableError: a search failed after all tries.
     """
-    from burnscar_assets.catalog.index_client import forget_indexes
+    if anew:
+        from burnscar_assets.catalog.index_client import forget_indexes
 
-    forget_indexes()
+        forget_indexes()
     dataset = open_dataset(dataset_path)
     found = load_windows(dataset, windows)
     every = image_layers(dataset)

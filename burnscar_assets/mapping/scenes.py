@@ -134,6 +134,8 @@ class Found:
 def open_archive(root: DataRoot, folder: Path, layer: str, mosaics: int) -> Archive:
     """The archive of a world, seen through a dataset of a map's own: a layer after and a layer before the fire.
 
+    An index on the network is read once for all that is looked for in it.
+
     The folder of the map's dataset is made if it isn't there; each block is covered with scenes `mosaics` times.
 
     Raises:
@@ -143,8 +145,10 @@ def open_archive(root: DataRoot, folder: Path, layer: str, mosaics: int) -> Arch
     """
     from rslearn.tile_stores import get_tile_store_with_layer
 
+    from burnscar_assets.catalog.index_client import forget_indexes
     from burnscar_assets.reader.request import supports
 
+    forget_indexes()
     put_config(folder, _config_of_map(root.dataset, folder, layer, mosaics))
     dataset = open_dataset(folder)
     source = data_source(dataset, layer)
@@ -274,7 +278,7 @@ def _match(
 ) -> tuple[dict[str, dict[str, Any]], pd.DataFrame]:
     """Scenes of blocks by name, as they are written down, and the table of matches."""
     by_granule = settings.model_copy(update={"selection": "granule"})
-    table, _ = match_scenes(rows, Path(archive.dataset.path), by_granule, progress, layers=[layer])
+    table, _ = match_scenes(rows, Path(archive.dataset.path), by_granule, progress, layers=[layer], anew=False)
     windows = load_windows(archive.dataset, rows)
     _fetch(archive, list(windows.values()), settings)
     groups = read_all_groups(windows.values(), layer).values()

@@ -14,14 +14,15 @@ from hypothesis import given, settings
 from hypothesis.extra.numpy import arrays
 from rasterio.transform import from_origin
 
-from burnscar_assets.catalog.stac_index import write_index
+from burnscar_assets.catalog import index_client
+from burnscar_assets.catalog.stac_index import read_index, write_index
 from burnscar_assets.errors import InputError
 from burnscar_assets.evaluation.champion_record import SEEN_FILE, champion_folder
 from burnscar_assets.mapping.frame import Box, Frame, frame_around
 from burnscar_assets.mapping.ground import OLD_SCAR, OTHER_BURN, SEEN, KnownGround, fresh_and_older
 from burnscar_assets.mapping.inference import NO_ANSWER, Lattice, predict_block
 from burnscar_assets.mapping.mosaic import NO_SCENE, LayerImage, Mosaic, Validity, choose
-from burnscar_assets.mapping.scenes import TimeSpan, find_before, open_archive
+from burnscar_assets.mapping.scenes import TimeSpan, find_before, find_scenes, open_archive
 from burnscar_assets.models.manifest import CheckpointManifest
 from burnscar_assets.models.plan import seen_windows, windows_of
 from burnscar_assets.models.predictor import Times
@@ -75,6 +76,23 @@ def test_the_image_before_is_ranked_by_the_whole_frame_whatever_the_blocks(root:
     days = TimeSpan(datetime(2022, 6, 1, tzinfo=UTC), datetime(2022, 7, 30, tzinfo=UTC))
     found = find_before(archive, frame, frame.blocks(block_px), days, None, imagery, "before")
     assert [scene.item.name for scene in found.scenes] == ["earlier", "last", "later"]
+
+
+def test_an_index_on_the_network_is_read_once_for_all_frames_of_an_archive(
+    root: DataRoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    monkeypatch.setattr(index_client, "_file_state", lambda index: None)  # as of one on the network
+    monkeypatch.setattr(index_client, "read_index", lambda *given: read.append(given[0]) or read_index(*given))
+    imagery = make_dataset(root, archive_with_clouds(root), packed=True)
+    archive = open_archive(root, root.path / "map", imagery.layer, 3)
+    span = TimeSpan(datetime(2022, 8, 1, tzinfo=UTC), datetime(2022, 8, 30, tzinfo=UTC))
+    for west in (LEFT // 10, LEFT // 10 + 60):
+        frame = Frame(EPSG, 10, Box(west, -TOP // 10, west + 60, -TOP // 10 + 60))
+        assert find_scenes(archive, frame, frame.blocks(60), span, imagery, f"after_{west}").scenes
+    assert len(read) == 1
+    open_archive(root, root.path / "map", imagery.layer, 3).source.client.check()
+    assert len(read) == 2, "another run sees what is new"
 
 
 def archive_with_clouds(root: DataRoot) -> Path:
