@@ -14,6 +14,9 @@ GEOMETRY: Final = "__geometry_as_wkb__"
 BYTEWISE: Final = "ISO-8859-1"
 """An encoding in which every byte is a character; by this name GDAL knows it too."""
 
+FOR_ROWS: Final = ("geopandas", "pandas", "pyarrow", "pyproj", "shapely")
+"""What pyogrio imports where it is there, and needs for rows alone."""
+
 
 def main() -> int:
     """Do what the request asks for; what goes wrong is part of the answer."""
@@ -34,6 +37,8 @@ def main() -> int:
 
 def _list(request: dict[str, Any]) -> dict[str, Any]:
     """Names of the layers with geometry of each file; in the place of a list the reason why there is none."""
+    for name in FOR_ROWS:
+        sys.modules[name] = None  # type: ignore[assignment]  # can't be imported: a quarter of the time to start
     import pyogrio
 
     found: list[list[str] | str] = []
