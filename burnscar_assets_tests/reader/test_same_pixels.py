@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.crs import CRS
 from rasterio.transform import from_origin
@@ -147,24 +147,18 @@ def keep_off(pixels: np.ndarray, how: Files) -> None:
         pixels[pixels == how.nodata] = how.nodata + 1 if is_least else how.nodata - 1
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(how=files, where=places, grid=grids, resampling=st.sampled_from(["bilinear", "bilinear", "nearest", "cubic"]))
-def test_windows_are_rslearns(
-    how: Files, where: list[tuple[int, int, int, int]], grid: tuple[int, int], resampling: str
-) -> None:
-    different, total = compare(how, where, grid, resampling, ReadOptions(threads=2))
-    assert different <= max(2, MOST_DIFFERENT * total)
-
-
-@pytest.mark.slow
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=70)
 @given(
-    how=files, where=places, grid=grids, resampling=st.sampled_from(["bilinear", "nearest", "cubic", "cubic_spline"])
+    how=files,
+    where=places,
+    grid=grids,
+    resampling=st.sampled_from(["bilinear", "nearest", "cubic", "cubic_spline"]),
+    options=st.sampled_from([ReadOptions(threads=2), ReadOptions(threads=2, memory_bytes=1 << 16)]),
 )
-def test_windows_are_rslearns_at_length(
-    how: Files, where: list[tuple[int, int, int, int]], grid: tuple[int, int], resampling: str
+def test_windows_are_rslearns(
+    how: Files, where: list[tuple[int, int, int, int]], grid: tuple[int, int], resampling: str, options: ReadOptions
 ) -> None:
-    different, total = compare(how, where, grid, resampling, ReadOptions(threads=2, memory_bytes=1 << 16))
+    different, total = compare(how, where, grid, resampling, options)
     assert different <= max(2, MOST_DIFFERENT * total)
 
 
