@@ -61,9 +61,9 @@ class Size:
         return (self.first + self.last) // 2
 
     def settings(self, **sections: Mapping[str, Any]) -> dict[str, Any]:
-        """Settings of such a world, of images after alone and without set-ups; sections replace those of the demo."""
+        """Such a world of images after alone, without set-ups and land cover; sections replace those of the demo."""
         content = yaml.safe_load((CONFIGS_DIR / "demo.yaml").read_text(encoding="utf-8"))
-        del content["mapping"]["setup"], content["imagery"]["dataset_config"]
+        del content["mapping"]["setup"], content["imagery"]["dataset_config"], content["evaluation"]
         content |= {
             "name": f"{len(self.fire_years)} years of {self.fires_per_year} fires (simulated)",
             "years": {"first": self.first, "last": self.last},

@@ -18,6 +18,7 @@ from burnscar_assets.catalog.stac_index import write_index
 from burnscar_assets.dataset.parallel import run_batches
 from burnscar_assets.demo.acquisitions import season_scenes
 from burnscar_assets.demo.cogs import NOTICE
+from burnscar_assets.demo.cover_map import COVER_FILE, write_cover_map
 from burnscar_assets.demo.frap import NOTICE_FILE, is_release_of, write_release
 from burnscar_assets.demo.given import plan_over
 from burnscar_assets.demo.ignitions import simulate_fires
@@ -50,6 +51,7 @@ platform. No scene is an observation of the Earth, and no figure computed from i
   classification, STAC items, `index.parquet`, `catalog.json`), but in granules of 7 to 16 km instead of 110 km.
   A fire too large for its granules is covered in part.
 - `land.geojson`: the ground that scenes show, and in which years.
+- `{COVER_FILE}`: what grows there, in the classes of ESA WorldCover, but simulated; maps are scored by it.
 - `true_burns.parquet`: what truly burned. Perimeters are drawn beside it, as agencies draw them; no stage reads it.
 """
 
@@ -120,9 +122,10 @@ def build_world(
     if not plan.scenes:
         raise SettingsError("there is no fire to simulate imagery over: choose other years or perimeters")
     _draw_scenes(plan, root.simulated / "imagery" / "scenes", digest, progress, workers)
-    progress("writing what truly burned", 0, 1)
+    progress("writing what truly burned, and land cover", 0, 1)
     with storage_errors(root.simulated):
         write_truth(root.simulated / TRUTH_FILE, plan, workers)
+        write_cover_map(root.simulated / COVER_FILE, plan, workers)
     progress("writing the STAC index", 0, 1)
     return _write_around(root.simulated, plan, labels, digest)
 
@@ -255,7 +258,7 @@ def _whole_world(folder: Path, labels: Path | None, digest: str) -> SimulatedWor
         return None
     imagery, land, truth = folder / "imagery", folder / "land.geojson", folder / TRUTH_FILE
     index, catalogue = imagery / "index.parquet", imagery / "catalog.json"
-    around = [index, catalogue, land, truth, *([labels] if labels else [])]
+    around = [index, catalogue, land, truth, folder / COVER_FILE, *([labels] if labels else [])]
     needed = [*around, *(imagery / href for href in manifest["items"])]
     if not all(path.is_file() for path in needed):
         return None

@@ -12,7 +12,9 @@ from burnscar_assets.evaluation.report import (
     FIRE,
     LAND,
     MAPS,
+    MAPS_COVER,
     MAPS_DECIDE,
+    MAPS_FIRE_COVER,
     MAPS_GAIN,
     MAPS_NO_FIRE,
     MAPS_SEVERITY,
@@ -159,12 +161,10 @@ def _scores_of_maps(card: dict[str, Any]) -> Iterator[str]:
         gain = _value(_find(card, MODEL, MAPS_GAIN, MAPS_DECIDE, method)) if method != MODEL else ""
         yield f"| {method} | {fires} | {' | '.join(map(_value, found))} | {gain} |"
     yield ""
-    by_size = [f for f in card["metrics"] if (f["method"], f["scope"]) == (MODEL, MAPS_SIZE)]
-    yield "Mean IoU by size: " + "; ".join(f"{f['subset']} {_value(f)} ({f['fires']})" for f in by_size) + "."
-    by_severity = [f for f in card["metrics"] if (f["method"], f["scope"]) == (MODEL, MAPS_SEVERITY)]
-    if by_severity:
-        told = "; ".join(f"{f['subset']} {_value(f)} ({f['fires']})" for f in by_severity)
+    yield f"Mean IoU by size: {_by_subset(card, MAPS_SIZE)}."
+    if told := _by_subset(card, MAPS_SEVERITY):
         yield f"Omission by severity, dNBR less the frame's mode, all fires together: {told}."
+    yield from _by_cover(card)
     if (unflagged := _find(card, MODEL, MAPS_UNFLAGGED, MAPS_DECIDE, MEAN)) is not None:
         yield f"Without fires that the source has a remark on: {_value(unflagged)} ({unflagged['fires']} fires)."
     if (every := _find(card, MODEL, MAPS_WITH_OUT, MAPS_DECIDE, MEAN)) is not None:
@@ -176,6 +176,31 @@ def _scores_of_maps(card: dict[str, Any]) -> Iterator[str]:
     ]
     if false:
         yield f"Hectares mapped per 1,000 km² in frames without fire: {', '.join(false)}."
+
+
+def _by_subset(card: dict[str, Any], scope: str) -> str:
+    """The model's figure of each part of a scope, with the fires behind it."""
+    of_scope = [f for f in card["metrics"] if (f["method"], f["scope"]) == (MODEL, scope)]
+    return "; ".join(f"{f['subset']} {_value(f)} ({f['fires']})" for f in of_scope)
+
+
+def _by_cover(card: dict[str, Any]) -> Iterator[str]:
+    unknown = _find(card, MODEL, MAPS_COVER, "no_cover")
+    if unknown is None:
+        yield "By land cover: no land cover is set (`evaluation.land_cover`)."
+        return
+    if told := _by_subset(card, MAPS_FIRE_COVER):
+        yield f"Mean IoU by the land cover on which most of a fire burned: {told}."
+    yield (
+        "By land cover, all fires' ground together; "
+        f"{unknown['value']:.0%} of the ground that counts has no known class:"
+    )
+    yield from ("", "| land cover | fires | omission | commission | IoU |", "| --- |" + " --- |" * 4)
+    of_cover = {f["subset"]: f["fires"] for f in card["metrics"] if (f["method"], f["scope"]) == (MODEL, MAPS_COVER)}
+    for name in filter(None, of_cover):
+        found = (_find(card, MODEL, MAPS_COVER, metric, name) for metric in ("omission", "commission", MAPS_DECIDE))
+        yield f"| {name} | {of_cover[name]} | {' | '.join(map(_value, found))} |"
+    yield ""
 
 
 def _maps(rules: dict[str, Any], found: dict[str, Any] | None) -> Iterator[str]:

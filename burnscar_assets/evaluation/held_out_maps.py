@@ -16,6 +16,7 @@ from burnscar_assets.errors import InputError
 from burnscar_assets.evaluation.frame_pixels import Reliability
 from burnscar_assets.evaluation.frames import burn_ratios, counted, model_of_frames, predict_frame, validation_scenes
 from burnscar_assets.evaluation.ground import frame_clusters
+from burnscar_assets.evaluation.land_cover import NO_AREAS, LandCover, areas_by_cover, cover_names
 from burnscar_assets.evaluation.map_baselines import BASELINES, BurnImages, FrameIndices, tune
 from burnscar_assets.evaluation.map_scores import (
     NO_CLASSES,
@@ -87,12 +88,14 @@ def evaluate_held_out(
         progress: reports frames.
 
     Raises:
+        InputError: land cover is set and can't be used.
         MissingDataError: the year has no fire scenes, or an image of one is gone.
     """
     scenes = [one for year in spec.scored_years for one in read_frames(spec.data_root, year, spec.splits(Split.TEST))]
     places = gpd.GeoSeries([scene.frame.footprint for scene in scenes], crs=GEOGRAPHIC_CRS).to_crs(table_crs())
     clusters = frame_clusters([scene.cluster_id for scene in scenes], places.to_numpy())
     model, why = _model(spec, checkpoint, scenes)
+    cover = _land_cover(spec)
     thresholds = _tuned(spec, manifest, progress) if spec.data_root.is_own else {}
     facts, rows, pixels = _facts(spec), [], []
     for number, (scene, cluster) in enumerate(zip(scenes, clusters, strict=True)):
@@ -107,6 +110,7 @@ def evaluate_held_out(
         images = BurnImages.read(scene, spec.sensor, spec.settings)
         ratios = images.ratios()
         scars, severity = rules.old_scars(ratios), severity_codes(ratios, ground)
+        grown = None if cover is None else cover.of(scene.frame)
         if probability is not None and scene.fire_id is not None:
             pixels.append(counted(scene, cluster, _without(probability, scars), seen))
         reason = (
@@ -115,9 +119,10 @@ def evaluate_held_out(
             or (TRAINED_THERE if is_seen(scene, ground, seen) else lacks_before(model, scene, ground))
         )
         own = None if probability is None else _by_rules(probability, rules, scars)
-        rows.append(_row(known | {"predictor": MODEL, "reason": reason}, own, ground, severity, spec.settings))
+        rows.append(_row(known | {"predictor": MODEL, "reason": reason}, own, ground, severity, grown, spec.settings))
         for name, prediction in _baselines(images, ground, thresholds):
-            rows.append(_row(known | {"predictor": name, "reason": ""}, prediction, ground, severity, spec.settings))
+            known |= {"predictor": name, "reason": ""}
+            rows.append(_row(dict(known), prediction, ground, severity, grown, spec.settings))
     progress("held-out frames judged", len(scenes), len(scenes))
     reliability = (
         None if model is None else Reliability.of(pixels, rules.slope, rules.intercept, spec.settings.confidence)
@@ -148,7 +153,7 @@ def evaluate_season_maps(
         return MAP_SCORES.empty()
     places = gpd.GeoSeries([scene.frame.footprint for scene in scenes], crs=GEOGRAPHIC_CRS).to_crs(table_crs())
     near_seen = seen.set_geometry(seen.geometry.buffer(spec.margin_m))
-    facts, rows = _facts(spec), []
+    facts, rows, cover = _facts(spec), [], _land_cover(spec)
     for number, scene in enumerate(scenes):
         progress("frames of the season judged", number, len(scenes))
         ground = ground_of(scene, spec.settings, off=near_seen)
@@ -158,7 +163,8 @@ def evaluate_season_maps(
         if not ground.reason:
             answered = _by_rules(predict_frame(spec, model, scene), rules, rules.old_scars(ratios))
         reason = ground.reason or lacks_before(model, scene, ground)
-        rows.append(_row(known | {"reason": reason}, answered, ground, severity_codes(ratios, ground), spec.settings))
+        severity, grown = severity_codes(ratios, ground), None if cover is None else cover.of(scene.frame)
+        rows.append(_row(known | {"reason": reason}, answered, ground, severity, grown, spec.settings))
     return MAP_SCORES.conform(gpd.GeoDataFrame(rows, geometry="geometry", crs=table_crs()))
 
 
@@ -171,6 +177,10 @@ def _model(spec: EvaluationSpec, checkpoint: Path, scenes: list[FireScene]) -> t
         return model_of_frames(spec, checkpoint, usable), ""
     except InputError as error:
         return None, str(error)
+
+
+def _land_cover(spec: EvaluationSpec) -> LandCover | None:
+    return None if spec.land_cover is None else LandCover(spec.land_cover, spec.settings.cover_classes).check()
 
 
 def _by_rules(probability: NDArray[np.float32], rules: MapRules, scars: Mask | None) -> _Prediction:
@@ -247,7 +257,7 @@ def _unjudged(row: dict[str, Any]) -> dict[str, Any]:
     nothing = dict.fromkeys(
         (*MapScore.names(), "coverage", "ring_coverage", "threshold", "old_scars_ha", *NO_CLASSES), None
     )
-    return nothing | {"judged": False, "with_before": False} | row
+    return nothing | NO_AREAS | {"judged": False, "with_before": False} | row
 
 
 def _row(
@@ -255,6 +265,7 @@ def _row(
     prediction: _Prediction | None,
     ground: ScoredGround,
     severity: NDArray[np.uint8] | None,
+    grown: NDArray[np.int16] | None,
     settings: EvaluationSettings,
 ) -> dict[str, Any]:
     row |= {"coverage": ground.coverage, "ring_coverage": ground.ring_coverage, "with_before": ground.with_before}
@@ -263,6 +274,8 @@ def _row(
     score = score_map(prediction.called, prediction.answered, ground, settings.outline_margin_m)
     scars = prediction.old_scars
     refused_ha = None if scars is None else float((scars & ground.judged).sum() * ground.pixel_ha)
-    by_severity = hits_by_severity(prediction.called & prediction.answered, ground, severity)
+    called = prediction.called & prediction.answered
+    apart = hits_by_severity(called, ground, severity)
+    apart |= areas_by_cover(called, ground, grown, cover_names(settings.cover_classes))
     rules = {"judged": True, "threshold": prediction.threshold, "old_scars_ha": refused_ha}
-    return row | asdict(score) | by_severity | rules
+    return row | asdict(score) | apart | rules

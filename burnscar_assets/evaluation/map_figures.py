@@ -1,4 +1,4 @@
-"""From scores of maps to figures of a year: each fire once, pooled, by size, and what the model gains on baselines.
+"""From scores of maps to figures of a year: each fire once, pooled, by part, and what the model gains on baselines.
 
 Intervals are over pieces of ground; differences are paired, over the fires that both were judged on.
 """
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from burnscar_assets.evaluation import report
 from burnscar_assets.evaluation.ground import frame_clusters
+from burnscar_assets.evaluation.land_cover import by_class, dominant_cover
 from burnscar_assets.evaluation.map_scores import areas_by_severity
 from burnscar_assets.evaluation.metrics import NO_INTERVAL, Interval, Scale, cluster_intervals, effective_clusters
 from burnscar_assets.evaluation.subsets import classes_of
@@ -46,6 +47,7 @@ _POOLED: Final[dict[str, tuple[str, str]]] = {
     "f1": ("twice_hits_ha", "both_ha"),
     "area_ratio": ("mapped_ha", "burnt_ha"),
 }
+_OF_COVER: Final = ("omission", "commission", report.MAPS_DECIDE)
 _HA_PER_1000_KM2: Final = 100_000
 _FALSE: Final = {"false_ha_per_1000_km2": "mapped_ha", "false_patches_per_1000_km2": "false_patches"}
 
@@ -192,12 +194,18 @@ def _over_fires(maps: FireMaps) -> Iterator[_Figure]:
 
 
 def _parts(maps: FireMaps, method: str, settings: EvaluationSettings) -> Iterator[dict[str, Any]]:
-    """IoU by size, omission by severity over all ground, and figures without fires that the source has a remark on."""
-    for name, inside in classes_of(maps.rows["area_ha"], settings.size_classes_ha, "ha"):
+    """IoU by size and dominant cover, all ground by severity and cover, and figures without fires with a remark."""
+    dominant = dominant_cover(maps.rows)
+    parts = {
+        report.MAPS_SIZE: classes_of(maps.rows["area_ha"], settings.size_classes_ha, "ha"),
+        report.MAPS_FIRE_COVER: [(name, dominant == name) for name in sorted({*dominant} - {None})],
+    }
+    for scope, (name, inside) in ((scope, part) for scope, of_scope in parts.items() for part in of_scope):
         if inside.any():
             chosen = maps.of(inside)
             found = chosen.mean(chosen.rows[report.MAPS_DECIDE].to_numpy(float), "share")
-            yield from _named([(name, report.MAPS_DECIDE, *found)], chosen, method=method, scope=report.MAPS_SIZE)
+            yield from _named([(name, report.MAPS_DECIDE, *found)], chosen, method=method, scope=scope)
+    yield from _by_cover(maps, method)
     for name, (burnt, missed) in areas_by_severity(maps.rows).items():
         if (burnt > 0).any():
             chosen = maps.of(burnt > 0)
@@ -208,6 +216,19 @@ def _parts(maps: FireMaps, method: str, settings: EvaluationSettings) -> Iterato
     if flagged.any() and not flagged.all():
         chosen = maps.of(~flagged)
         yield from _named(_over_fires(chosen), chosen, method=method, scope=report.MAPS_UNFLAGGED)
+
+
+def _by_cover(maps: FireMaps, method: str) -> Iterator[dict[str, Any]]:
+    """Scores on all fires' ground of each class of land cover, and the share of the ground whose class isn't known."""
+    for name, rows in by_class(maps.rows):
+        of_class = FireMaps(rows.reset_index(drop=True), maps.confidence)
+        found = [(name, metric, *of_class.pooled(metric)) for metric in _OF_COVER]
+        yield from _named(found, of_class, method=method, scope=report.MAPS_COVER)
+    told = maps.of(maps.rows["no_cover"].notna().to_numpy(bool))
+    if len(told.rows):
+        judged_ha = told.rows["judged_ha"].to_numpy(float)
+        share = told.share(told.rows["no_cover"].to_numpy(float) * judged_ha, judged_ha)
+        yield from _named([("", "no_cover", *share)], told, method=method, scope=report.MAPS_COVER)
 
 
 def _with_out(every: pd.DataFrame, method: str, confidence: float) -> Iterator[dict[str, Any]]:

@@ -56,8 +56,14 @@ MAPS_DECIDE: Final = "iou"
 
 MAPS_POOLED: Final = f"{MAPS}_pooled"
 MAPS_SIZE: Final = f"{MAPS}_fire_size"
-MAPS_UNFLAGGED: Final = f"{MAPS}_unflagged"
 MAPS_SEVERITY: Final = f"{MAPS}_severity"
+MAPS_COVER: Final = f"{MAPS}_cover"
+"""Ground of a class of land cover of all fires together; its subset without a name is ground of no known class."""
+
+MAPS_FIRE_COVER: Final = f"{MAPS}_fire_cover"
+"""Maps of fires by the class of land cover on which most of each burned."""
+
+MAPS_UNFLAGGED: Final = f"{MAPS}_unflagged"
 """Maps of the fires whose perimeters the source has no remark on, where another has one."""
 
 MAPS_WITH_OUT: Final = f"{MAPS}_with_out"

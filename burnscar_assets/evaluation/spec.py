@@ -41,6 +41,7 @@ class EvaluationSpec(ProcessSpec):
     first_day_after: int = Field(0, description="Days from containment to the start of a window's time range.")
     fires_out: tuple[str, ...] = Field((), description="Fires that a person took out of the scores.")
     ecoregions: Path | None = Field(None, description="Vector file of ecoregions; empty: none.")
+    land_cover: Path | None = Field(None, description="Raster of classes of land cover; empty: none.")
     world: str = Field("", description="Name of the world, for the model card.")
     sensor: Sensor = Field(default_factory=default_sensor, description="Sensor of the imagery.")
     layer: str = Field(default_factory=lambda: default_sensor().layer, description="Raster layer that the model reads.")

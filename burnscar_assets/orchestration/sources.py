@@ -26,6 +26,7 @@ RELEASE_SOURCE: Final = "release_source"
 RELEASE_YEAR: Final = "release_year"
 RELEASE_BURNS: Final = "release_burns"
 SAMPLING_GROUND: Final = "sampling_ground"
+LAND_COVER: Final = "land_cover"
 IMAGERY_CATALOGUE: Final = "imagery_catalogue"
 SEASON_YEAR: Final = "in_season_year"
 STATE: Final = "burnscar/state"
@@ -42,6 +43,7 @@ BY_YEAR: Final = {
 SOURCES: Final = {
     RELEASE_SOURCE: ("labels", "What the server or the file says of the release's version, without fetching it."),
     SAMPLING_GROUND: ("sampling", "The files of land and of hard negatives that the settings name."),
+    LAND_COVER: ("model", "The raster of land cover by which maps are scored, if the settings name one."),
     IMAGERY_CATALOGUE: ("imagery", "The index of the imagery; `live` for one that is searched over the network."),
 }
 """Group and description of each observed source."""
@@ -81,9 +83,10 @@ def observe(world: World, pair: Pair, known: Mapping[str, Any] | None = None, *,
     if pair.asset == RELEASE_SOURCE:
         state = observe_source(settings.release, root, before, settle_s=settle_s)
         return Observed(state.version, state.to_json())
-    if pair.asset == SAMPLING_GROUND:
-        files = [name for name in (settings.sampling.land, settings.sampling.hard_negatives) if name]
-        found = {name: hash_file(path) for name in files if (path := root.resolve(name)).is_file()}
+    if pair.asset in (SAMPLING_GROUND, LAND_COVER):
+        ground = (settings.sampling.land, settings.sampling.hard_negatives)
+        files = ground if pair.asset == SAMPLING_GROUND else (settings.evaluation.land_cover,)
+        found = {name: hash_file(path) for name in files if name and (path := root.resolve(name)).is_file()}
         return Observed(hash_json(found)[:16], found)
     facts = {"archive": mask_address(settings.imagery.archive or "live")}
     return Observed(catalogue_version(settings.imagery, root)[:16], facts)

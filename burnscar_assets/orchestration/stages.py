@@ -302,7 +302,7 @@ _MODELS = (
     ),
     StageSpec(
         name="evaluation_metrics",
-        version="20",
+        version="21",
         group="model",
         kinds=frozenset({"geoparquet"}),
         module=".assets.model",
@@ -311,6 +311,7 @@ _MODELS = (
             # Whose champion served the season.
             Input("evaluation_metrics", Years.BEFORE, where=lambda world: not world.folds),
             *(Input(name, Years.JUDGED) for name in ("windows", "tiles", "fire_perimeters")),
+            Input("land_cover", where=lambda world: world.settings.evaluation.land_cover is not None),
             # Validation fires of earlier years fix the rules of maps.
             *(Input(name, Years.LOOK_BACK) for name in ("fires_out", "fire_scenes")),
         ),

@@ -35,6 +35,7 @@ training:
   early_stop_epochs: 8
 evaluation:
   ecoregions: null # vector file of ecoregions, under the data root: metrics by ecoregion too
+  land_cover: null # raster of land cover, under the data root, such as ESA WorldCover: scores of maps by class
 # Left out are those that train more networks a year, or want other layers (see their files); tutorial is the own one.
 setups:
   exclude: [tutorial, "olmoearth-*", "galileo*", presto, prithvi, terramind, dnbr-threshold, "*-change", "*-pre-post"]

@@ -1,6 +1,6 @@
 """Settings of training and evaluation, of the world's own set-up and beside it."""
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import (
     Field,
@@ -147,6 +147,13 @@ class TrainingSettings(Section):
         return 1 if self.devices == "auto" else self.devices
 
 
+_WORLD_COVER: Final = {
+    10: "trees", 20: "shrubs", 30: "grass", 40: "crops", 50: "built-up", 60: "bare or sparse", 70: "snow and ice",
+    80: "water", 90: "wetland", 95: "mangroves", 100: "moss and lichen",
+}  # fmt: skip
+"""Classes of ESA WorldCover 2020 and 2021."""
+
+
 class EvaluationSettings(Section):
     """How a checkpoint is judged."""
 
@@ -162,6 +169,14 @@ class EvaluationSettings(Section):
     ecoregions: str | None = Field(
         None,
         description="Vector file of ecoregions for metrics by region, beside the settings file or by a full path.",
+    )
+    land_cover: str | None = Field(
+        None,
+        description="GeoTIFF of classes of land cover, under the data root, by which maps are scored; nothing else "
+        "reads it. Empty: none.",
+    )
+    cover_classes: dict[int, str] = Field(
+        _WORLD_COVER, description="Names of its classes by number; numbers of one name are one class."
     )
     ecoregion_field: str = Field("US_L3NAME", description="Field of that file that names the region.")
     validation_frames: int = Field(

@@ -47,6 +47,7 @@ _SQL_TYPES = {
     "timestamp": "TIMESTAMP WITH TIME ZONE",
     "geometry": "GEOMETRY",
     "strings": "VARCHAR[]",
+    "floats": "DOUBLE[]",
 }
 
 
@@ -143,7 +144,9 @@ def connect(root: DataRoot) -> "duckdb.DuckDBPyConnection":
 def _view(root: DataRoot, table: Table) -> str:
     if any((root.tables / table.name).glob("*/part.parquet")):
         files = f"{SCHEME}://{table.name}/*/part.parquet"
-        lists = [f"{c.name}::VARCHAR[] AS {c.name}" for c in table.columns if c.type == "strings"]
+        lists = [
+            f"{c.name}::{_SQL_TYPES[c.type]} AS {c.name}" for c in table.columns if c.type in ("strings", "floats")
+        ]
         # Parquet gives a list column that holds no value no type, so the contract's is named.
         typed = f" REPLACE ({', '.join(lists)})" if lists else ""
         parquet = f"read_parquet('{files}', hive_partitioning = false, union_by_name = true)"

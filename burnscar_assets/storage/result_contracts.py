@@ -59,9 +59,10 @@ EVALUATION_METRICS: Final = Table(
         Column(
             "scope",
             "string",
-            "Of maps: `maps` (over fires, each counted once), `maps_pooled`, `maps_fire_size`, `maps_unflagged` (fires "
-            "without a remark of the source), `maps_with_out` (with those that a person took out), `maps_gain` (the "
-            "model less a baseline), `maps_no_fire` (false alarms). "
+            "Of maps: `maps` (over fires, each counted once), `maps_pooled`, `maps_fire_size`, `maps_severity`, "
+            "`maps_cover` (all fires' ground of a class), `maps_fire_cover` (fires by the class on which most of each "
+            "burned), `maps_unflagged` (fires without a remark of the source), `maps_with_out` (with those that a "
+            "person took out), `maps_gain` (the model less a baseline), `maps_no_fire` (false alarms). "
             "Of windows: `pooled`, `fire`, `per_fire` (over fires, each counted once), `fire_size`, "
             "`days_since_containment`, `ecoregion`, `stratum`, `label` (those whose label is certain), `land` (false "
             "alarms), "
@@ -73,8 +74,8 @@ EVALUATION_METRICS: Final = Table(
         Column(
             "subset",
             "string",
-            "Part of the scope: `mean` or `median`, a size class, a baseline, an ecoregion, a stratum, a bin; else "
-            "empty.",
+            "Part of the scope: `mean` or `median`, a class of size, severity or land cover, a baseline, an ecoregion, "
+            "a stratum, a bin; else empty.",
         ),
         Column("fire_id", "string", "Fire, in the scopes that are of one; else empty."),
         Column("metric", "string", "`iou`, `boundary_f_2px`, …; `accuracy`, `f1_burnt`, `iou_burnt`, `auroc`, …"),
@@ -152,6 +153,15 @@ MAP_SCORES: Final = Table(
         Column("hits_moderate_high_ha", "float", "Of it, mapped as burned."),
         Column("burnt_high_ha", "float", "Burned ground of dNBR from 0.66; empty without an image before."),
         Column("hits_high_ha", "float", "Of it, mapped as burned."),
+        Column(
+            "no_cover",
+            "float",
+            "Share of the ground that counts that has no known class of land cover, 0–1; empty if none is set.",
+        ),
+        Column("cover", "strings", "Classes of land cover on the ground that counts."),
+        Column("cover_burnt_ha", "floats", "Of each class, ground inside the perimeter, in hectares."),
+        Column("cover_mapped_ha", "floats", "Of each class, ground mapped as burned."),
+        Column("cover_hits_ha", "floats", "Of each class, both."),
         Column("boundary_f_1px", "float", "F1 of the outline's pixels that lie within one pixel of the other outline."),
         Column("boundary_f_2px", "float", "The same within two pixels."),
         Column("boundary_distance_m_mean", "float", "Mean distance of the outlines, both ways, in metres."),

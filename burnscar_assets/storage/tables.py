@@ -24,7 +24,7 @@ UNPARTITIONED = "all"
 MOST_KEPT_BYTES = 64 * 2**20
 """What tables that are kept in memory after they were read take as files, in all; in memory they take more."""
 
-ColumnType = Literal["string", "int", "float", "bool", "timestamp", "geometry", "strings"]
+ColumnType = Literal["string", "int", "float", "bool", "timestamp", "geometry", "strings", "floats"]
 
 _PANDAS_TYPES = {"string": "string", "int": "Int64", "float": "float64", "bool": "boolean"}
 
@@ -106,7 +106,7 @@ def _cast(column: pd.Series, kind: ColumnType) -> pd.Series:
         return geometry if same else geometry.to_crs(table_crs())
     if kind == "timestamp":
         return pd.to_datetime(column, utc=True).astype("datetime64[us, UTC]")
-    if kind == "strings":
+    if kind in ("strings", "floats"):
         return column.map(list).astype(object)
     return column.astype(_PANDAS_TYPES[kind])
 

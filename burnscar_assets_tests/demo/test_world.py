@@ -11,10 +11,11 @@ import shapely
 from shapely import Point
 
 from burnscar_assets.catalog.stac_index import read_index
+from burnscar_assets.demo.cover_map import COVER_FILE
 from burnscar_assets.demo.spectra import BANDS
 from burnscar_assets.demo.world import Scale, SimulatedWorld, build_world
 from burnscar_assets.errors import SettingsError
-from burnscar_assets.settings import Settings
+from burnscar_assets.settings import EvaluationSettings, Settings
 from burnscar_assets.storage.contracts import FIRE_PERIMETERS
 from burnscar_assets.storage.hashing import hash_file
 from burnscar_assets.storage.paths import DataRoot
@@ -122,6 +123,23 @@ def test_true_burns_lie_beside_the_perimeters_and_are_missed(root: DataRoot, wor
     world.truth.unlink()
     assert build_world(tiny_settings(), root, workers=1, scale=TINY).made
     assert contents(root) == before
+
+
+def test_land_cover_lies_where_scenes_are_in_known_classes_and_is_missed(root: DataRoot, world: SimulatedWorld) -> None:
+    path = root.simulated / COVER_FILE
+    with rasterio.open(path) as source:
+        codes = source.read(1, out_shape=(source.height // 10, source.width // 10))
+        tags, nodata = source.tags(), source.nodata
+        pixel_m2 = 100 * abs(source.transform.a * source.transform.e)
+    assert tags["SIMULATED"] == "YES" and source.crs.to_epsg() == 3310
+    classes, pixels = np.unique(codes[codes != nodata], return_counts=True)
+    assert {10, 20, 30} <= set(classes.tolist()) <= EvaluationSettings().cover_classes.keys()
+    land = gpd.read_file(world.land).to_crs(3310).union_all()
+    assert pixels.sum() * pixel_m2 == pytest.approx(land.area, rel=0.05)
+    before = hash_file(path)
+    path.unlink()
+    assert build_world(tiny_settings(), root, workers=2, scale=TINY).made
+    assert hash_file(path) == before
 
 
 def test_a_second_call_does_nothing(root: DataRoot, world: SimulatedWorld) -> None:

@@ -4,6 +4,7 @@ import geopandas as gpd
 import numpy as np
 import shapely
 
+from burnscar_assets.evaluation.land_cover import NO_AREAS
 from burnscar_assets.evaluation.map_scores import NO_CLASSES, MapScore
 from burnscar_assets.storage.contracts import MAP_SCORES
 
@@ -30,7 +31,8 @@ def scores_of(ious: dict[str, list[float]], *, year: int = 2020, seed: int = 0, 
                     "area_ha": 50.0 * 10 ** (number % 3) if has_fire else None, "flag": "", "out": False,
                     "predictor": predictor,
                     "seed": seed, "judged": judged, "reason": "" if judged else "cloud", "coverage": 1.0,
-                    "ring_coverage": 1.0, "with_before": True, "threshold": 0.5, "old_scars_ha": None, **NO_CLASSES,
+                    "ring_coverage": 1.0, "with_before": True, "threshold": 0.5, "old_scars_ha": None,
+                    **NO_CLASSES, **NO_AREAS,
                     "geometry": shapely.transform(place, lambda xy, n=number: xy + n * 10_000),
                 }
                 | scored

@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
@@ -13,7 +14,7 @@ import pandas as pd
 import pytest
 
 from burnscar_assets.classes import Split
-from burnscar_assets.errors import MissingDataError
+from burnscar_assets.errors import InputError, MissingDataError
 from burnscar_assets.evaluation.champion_record import serving
 from burnscar_assets.evaluation.evaluator import evaluate
 from burnscar_assets.evaluation.frame_pixels import BURNT, FramePixels
@@ -36,6 +37,7 @@ from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.contracts import EVALUATION_METRICS, FIRE_SCENES, MAP_SCORES
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table, table_crs, table_path, write_table
+from burnscar_assets_tests.evaluation.test_land_cover import cover
 from burnscar_assets_tests.evaluation.tiny_world import spec_of
 from burnscar_assets_tests.mapping.test_fire_scenes import burns_of, fires_of, settings_of
 from burnscar_assets_tests.publish.map_kit import SmallScene, degrees
@@ -120,6 +122,27 @@ def test_held_out_frames_are_scored_beside_baselines_on_the_same_pixels(world: D
     assert model["threshold"] == rules.threshold and model["seed"] == verify_checkpoint(world.checkpoint(YEAR)).seed
     full = scores[scores["predictor"] == "all_burnt"].iloc[0]
     assert full["iou"] == pytest.approx(full["burnt_ha"] / full["judged_ha"]) and full["omission"] == 0
+
+
+def test_maps_are_scored_by_a_raster_of_land_cover_and_the_card_says_if_there_is_none(
+    world: DataRoot, tmp_path: Path
+) -> None:
+    add_scenes(world, ("v", Split.VAL), ("t", Split.TEST))
+    evaluate(spec_of(world))
+    card = world.evaluation(YEAR) / "MODEL_CARD.md"
+    assert "no land cover is set (`evaluation.land_cover`)" in card.read_text()
+    (scene,) = read_fire_scenes(world, YEAR, [Split.TEST])
+    codes = np.full(scene.frame.shape, 30, np.uint8)
+    cover(tmp_path / "cover.tif", codes, f"EPSG:{scene.frame.epsg}", scene.frame.transform)
+    evaluate(spec_of(world, land_cover=tmp_path / "cover.tif"))
+    scores = read_table(world, MAP_SCORES, YEAR)
+    of_test = scores[(scores["frame_id"] == "t") & (scores["predictor"] != "season")]
+    assert [list(names) for names in of_test["cover"]] == [["grass"]] * len(of_test)
+    assert [ha for (ha,) in of_test["cover_mapped_ha"]] == pytest.approx(of_test["mapped_ha"].tolist())
+    text = card.read_text()
+    assert "0% of the ground that counts has no known class" in text and "| grass | 1 |" in text
+    with pytest.raises(InputError, match=r"gone\.tif can't be read"):
+        evaluate(spec_of(world, land_cover=tmp_path / "gone.tif"))
 
 
 def test_old_scars_are_no_burn_of_a_judged_map_and_are_counted(

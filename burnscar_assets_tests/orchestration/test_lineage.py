@@ -5,6 +5,9 @@ import pytest
 from burnscar_assets.definitions import build_definitions
 from burnscar_assets.orchestration.lineage import Lineage
 from burnscar_assets.orchestration.pairs import Pair
+from burnscar_assets.orchestration.partitions import World
+from burnscar_assets.orchestration.sources import observe
+from burnscar_assets.settings import EvaluationSettings
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets_tests.demo_settings import settings_alone
 
@@ -25,6 +28,22 @@ def test_a_missing_chain_of_a_year_is_one_run_once_the_release_is_there(lineage:
     assert {pair.asset for pair in made if pair.fire_year == 2019} == {p.asset for p in everything if p.fire_year}
     assert Pair("tiles", 2022) in made
     assert Pair("checkpoint", 2022) not in made, "it looks back on years that are made in other runs"
+
+
+def test_land_cover_is_read_by_metrics_alone_and_its_content_is_its_version(lineage: Lineage, root: DataRoot) -> None:
+    readers = {pair.asset for pair in lineage.pairs() if Pair("land_cover", None) in lineage.parents(pair)}
+    assert readers == {"evaluation_metrics"}
+    settings = settings_alone()
+    path = root.simulated / "land_cover.tif"
+    path.parent.mkdir(parents=True)
+    versions = [observe(World(settings, root), Pair("land_cover", None)).version]
+    for content in (b"a", b"b"):
+        path.write_bytes(content)
+        versions.append(observe(World(settings, root), Pair("land_cover", None)).version)
+    assert len(set(versions)) == 3
+    unset = settings.model_copy(update={"evaluation": EvaluationSettings()})
+    graph = build_definitions(unset, root).resolve_asset_graph()
+    assert Pair("land_cover", None) not in Lineage(graph, YEARS).parents(Pair("evaluation_metrics", 2020))
 
 
 def test_what_may_still_change_is_waited_for(lineage: Lineage) -> None:

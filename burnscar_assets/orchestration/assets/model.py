@@ -250,7 +250,7 @@ def evaluation_spec(world: World, year: int, judged_years: Sequence[int] = ()) -
     champion = None if before is None else load_champion(root, before)
     if champion is not None:
         versions["champion_before"] = champion.reign.weights_sha256
-    regions = settings.evaluation.ecoregions
+    regions, cover = settings.evaluation.ecoregions, settings.evaluation.land_cover
     return EvaluationSpec(
         **answering(world),
         folds=settings.sampling.splits.folds,
@@ -260,6 +260,7 @@ def evaluation_spec(world: World, year: int, judged_years: Sequence[int] = ()) -
         first_day_after=settings.windows.days_after[0],
         fires_out=_fires_out(root, sorted({*scored, *world.training_years(year)})),
         ecoregions=None if regions is None else config_file(regions).resolve(),
+        land_cover=None if cover is None else root.resolve(cover).resolve(),
         world=settings.name,
         data_versions=versions,
     )

@@ -1,4 +1,4 @@
-"""The sensor that looks at what is outside besides the release: sampling ground, index of imagery, corrections.
+"""The sensor that looks at what is outside besides the release: ground, imagery's index, land cover, corrections.
 
 Conditions take what is observed by year for missing, so the sensor itself asks for metrics that a person's word made
 stale; the comparison then follows.
@@ -13,10 +13,16 @@ from burnscar_assets.orchestration.automation.watching import Cursor, find_stale
 from burnscar_assets.orchestration.corrections import FIRES_OUT, observe_corrections
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
-from burnscar_assets.orchestration.sources import IMAGERY_CATALOGUE, SAMPLING_GROUND, look_at_all, years_of_release
+from burnscar_assets.orchestration.sources import (
+    IMAGERY_CATALOGUE,
+    LAND_COVER,
+    SAMPLING_GROUND,
+    look_at_all,
+    years_of_release,
+)
 from burnscar_assets.storage.hashing import hash_json
 
-WATCHED = (Pair(SAMPLING_GROUND, None), Pair(IMAGERY_CATALOGUE, None))
+WATCHED = tuple(Pair(name, None) for name in (SAMPLING_GROUND, IMAGERY_CATALOGUE, LAND_COVER))
 
 
 def build_source_watch(world: World, status: dg.DefaultSensorStatus) -> dg.SensorDefinition:
@@ -26,8 +32,8 @@ def build_source_watch(world: World, status: dg.DefaultSensorStatus) -> dg.Senso
         target=[dg.AssetKey.from_user_string(name) for name in _metrics(world)],
         minimum_interval_seconds=max(round(60 * world.settings.automation.check_release_minutes), 1),
         default_status=status,
-        description="Looks at the sampling ground's files, the imagery's index and corrections, and records changes; "
-        "asks for metrics where a person took fires out of the scores.",
+        description="Looks at the sampling ground's files, the imagery's index, land cover and corrections, and "
+        "records changes; asks for metrics where a person took fires out of the scores.",
     )
     def source_watch(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         problems = [

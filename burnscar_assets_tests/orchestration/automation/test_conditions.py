@@ -20,7 +20,7 @@ from burnscar_assets_tests.demo_settings import demo_alone
 LABELS = ("fire_perimeters", "burn_history")
 FOLLOWING = ("sample_points", "windows", "scene_matches", "tiles", "fire_scenes")
 READ_BURNS = ("sample_points", "windows", "fire_scenes")
-SOURCES = ("sampling_ground", "imagery_catalogue", FIRES_OUT)
+SOURCES = ("sampling_ground", "imagery_catalogue", "land_cover", FIRES_OUT)
 BASELINES = tuple(
     f"{setup}/{stage}"
     for setup in ("boosted-trees", "nbr-threshold", "trees-per-pixel")
