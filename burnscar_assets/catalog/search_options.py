@@ -11,7 +11,6 @@ Loaded only by functions that need rslearn.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TypeVar
 
 import numpy as np
@@ -21,7 +20,6 @@ import requests
 import shapely
 from rslearn.data_sources import DataSource  # noqa: TID253
 from rslearn.data_sources.stac import StacDataSource  # noqa: TID253
-from rslearn.dataset.manage import retry  # noqa: TID253
 
 from burnscar_assets.catalog.api_client import PatientSession
 from burnscar_assets.catalog.footprints import KM_PER_DEGREE
@@ -31,6 +29,7 @@ from burnscar_assets.catalog.item_checks import ItemChecks, SetAside
 from burnscar_assets.catalog.items import TimeRange
 from burnscar_assets.errors import BurnscarError, InputError, SourceUnavailableError
 from burnscar_assets.network.addresses import mask_address
+from burnscar_assets.network.retries import Retries
 from burnscar_assets.sensors.sensor import Sensor
 
 Result = TypeVar("Result")
@@ -83,42 +82,30 @@ def retrying(search: Callable[[], Result], source: DataSource, options: SearchOp
         SourceUnavailableError: the search failed after all tries.
         BurnscarError: it failed in a way that another try does not mend.
     """
-
-    def guarded() -> Result | BurnscarError:
-        try:
-            return search()
-        except SourceUnavailableError as error:
-            if patient:
-                return error
-            raise
-        except BurnscarError as error:
-            return error
-        except Exception as error:
-            if not _stays(error):
-                raise
-            kind = type(source)
-            return InputError(
-                f"what {kind.__module__}.{kind.__name__} answers can't be understood ({type(error).__name__}: "
-                f"{mask_address(str(error))}): it would be the same again; check the layer's data source in "
-                "config.json, or take another catalogue"
-            )
-
     client = getattr(source, "client", None)
     patient = isinstance(getattr(client, "session", None), PatientSession)
     local = isinstance(client, IndexClient) and not is_remote(client.endpoint)
+    name = f"{type(source).__module__}.{type(source).__name__}"
+
+    def passes(error: Exception) -> bool:
+        if isinstance(error, BurnscarError):
+            return isinstance(error, SourceUnavailableError) and not patient
+        return not _stays(error)
+
     try:
-        result = retry(guarded, 0 if local else options.retries, timedelta(seconds=options.retry_backoff_s))
+        return Retries(0 if local else options.retries, options.retry_backoff_s).call(search, passes=passes)
     except BurnscarError:
         raise
     except Exception as error:
-        name = f"{type(source).__module__}.{type(source).__name__}"
+        said = mask_address(str(error))
+        if _stays(error):
+            raise InputError(
+                f"what {name} answers can't be understood ({type(error).__name__}: {said}): it would be the same "
+                "again; check the layer's data source in config.json, or take another catalogue"
+            ) from error
         raise SourceUnavailableError(
-            f"searching {name} for scenes failed ({mask_address(str(error))}): run the same again later; what was "
-            "matched is kept"
+            f"searching {name} for scenes failed ({said}): run the same again later; what was matched is kept"
         ) from error
-    if isinstance(result, BurnscarError):
-        raise result
-    return result
 
 
 def _stays(error: Exception) -> bool:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +22,7 @@ from burnscar_assets.dataset.shelf import Shelf, open_shelf
 from burnscar_assets.dataset.tiles import TileContent, measure
 from burnscar_assets.errors import InputError, SourceUnavailableError
 from burnscar_assets.network.relay import relayed
+from burnscar_assets.network.retries import Retries
 from burnscar_assets.reader.clearness import runs_of
 from burnscar_assets.reader.files import gdal_options, request_timeout_s
 from burnscar_assets.settings import ImagerySettings
@@ -249,12 +249,11 @@ class _RslearnReader:
         items = {item["name"] for group in groups for item in group}
         hrefs = [href for group in groups for item in group for href in item.get("asset_urls", {}).values()]
         worth_a_retry = not items & self.broken and (not hrefs or any(map(is_remote, hrefs)))
-        retries = self.settings.retries if worth_a_retry else 0
-        wait = timedelta(seconds=self.settings.retry_backoff_s)
+        retries = Retries(self.settings.retries if worth_a_retry else 0, self.settings.retry_backoff_s)
         began = time.monotonic()
         try:
             with rasterio.Env(**gdal_options()), self._through_relay(hrefs):
-                return materialize_in_memory(window, self.dataset, self.source, self.layer, retries, wait)
+                return materialize_in_memory(window, self.dataset, self.source, self.layer, retries)
         except (OSError, RasterioError) as error:
             self.broken |= items
             if any(map(is_remote, hrefs)) and time.monotonic() - began >= request_timeout_s():

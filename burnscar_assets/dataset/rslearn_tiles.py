@@ -1,6 +1,5 @@
 """rslearn's own `materialize` with its result in memory: for layers that our engine does not read."""
 
-from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,8 @@ from rslearn.dataset.window import Window  # noqa: TID253
 from rslearn.dataset.window_data_storage.per_item_group import PerItemGroupStorage  # noqa: TID253
 from rslearn.dataset.window_data_storage.storage import LayerWriter  # noqa: TID253
 
+from burnscar_assets.network.retries import Retries
+
 if TYPE_CHECKING:
     from rslearn.data_sources import DataSource
     from rslearn.dataset import Dataset
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def materialize_in_memory(
-    window: Window, dataset: "Dataset", source: "DataSource", layer: str, retries: int, wait: timedelta
+    window: Window, dataset: "Dataset", source: "DataSource", layer: str, retries: Retries
 ) -> "list[list[RasterArray]]":
     """What rslearn would write of a window that was matched.
 
@@ -26,8 +27,7 @@ def materialize_in_memory(
         dataset: the dataset.
         source: data source of the layer.
         layer: name of the layer.
-        retries: how often a failed read is tried again.
-        wait: base of the wait between tries.
+        retries: of reads that fail, in whatever way.
 
     Returns:
         Item groups × band sets, each (bands, times, height, width).
@@ -35,7 +35,7 @@ def materialize_in_memory(
     Raises:
         OSError: a scene can't be read, or was not ingested.
     """
-    from rslearn.dataset.manage import is_window_ingested, retry
+    from rslearn.dataset.manage import is_window_ingested
     from rslearn.dataset.materialize import RasterMaterializer
     from rslearn.tile_stores import get_tile_store_with_layer
 
@@ -56,7 +56,7 @@ def materialize_in_memory(
         def materialize() -> None:
             source.materialize(stand_in, groups, layer, config, times)
 
-    retry(materialize, retries, wait)
+    retries.call(materialize, passes=lambda error: True)
     return stand_in.writer.rasters([band_set.bands for band_set in config.band_sets], len(groups))
 
 

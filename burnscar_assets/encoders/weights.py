@@ -17,12 +17,16 @@ from burnscar_assets.encoders.encoder import Encoder, Variant, variables
 from burnscar_assets.encoders.load import foreign_classes_of_architecture, load_encoder
 from burnscar_assets.environment import weights_folder
 from burnscar_assets.errors import InputError, SettingsError, SourceUnavailableError
+from burnscar_assets.network.retries import within
 from burnscar_assets.settings import ModelSettings
 from burnscar_assets.storage.atomic import write_json
 from burnscar_assets.storage.hashing import hash_file
 from burnscar_assets.storage.paths import DataRoot
 
 HUB_TIMEOUT_S: Final = 5.0
+HUB_DEADLINE_S: Final = 3600.0
+"""All files of an encoder, of a gigabyte or two, must have come from the hub by then."""
+
 RANDOM: Final = "random"
 """In place of a folder: no weights, whatever there are."""
 
@@ -178,9 +182,13 @@ def _from_hub(chosen: ChosenEncoder, published: Variant, revision: str) -> Path:
     cached = [try_to_load_from_cache(repository, name, revision=revision) for name in names]
     if all(isinstance(path, str) for path in cached):
         return Path(str(cached[0])).parent
+
+    def fetch() -> list[str]:
+        return [hf_hub_download(repository, name, revision=revision, etag_timeout=HUB_TIMEOUT_S) for name in names]
+
     try:
         _probe_hub(repository, revision, names)
-        fetched = [hf_hub_download(repository, name, revision=revision, etag_timeout=HUB_TIMEOUT_S) for name in names]
+        fetched = within(HUB_DEADLINE_S, fetch)
     except InputError:
         raise
     except Exception as error:  # a connection that breaks off is an error of the HTTP library of the hub's client

@@ -1,6 +1,12 @@
-"""The one retry policy: which answers mean "later", how often to ask again, and how long to wait before it."""
+"""The one retry policy: which answers mean "later", how often to ask again, and how long to wait before it.
 
+Requests, searches and reads of imagery are tried again by `Retries`. Libraries that do it themselves (pyarrow's object
+stores, the hub's client, rslearn's ingestion) are given a number of tries or a deadline.
+"""
+
+import queue
 import random
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +24,11 @@ TRANSIENT: Final = frozenset({408, 421, 423, 425, 429, 500, 502, 503, 504, 509, 
 LONGEST_WAIT_S: Final = 300.0
 
 T = TypeVar("T")
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether another try may help after an error, unless the caller knows better."""
+    return isinstance(error, SourceUnavailableError)
 
 
 class RetryLaterError(SourceUnavailableError):
@@ -48,24 +59,35 @@ class Retries:
     backoff_s: float = 1.0
     longest_wait_s: float = LONGEST_WAIT_S
 
-    def call(self, attempt: Callable[[], T], wait: Callable[[float], object] = time.sleep) -> T:
+    def call(
+        self,
+        attempt: Callable[[], T],
+        wait: Callable[[float], object] = time.sleep,
+        passes: Callable[[Exception], bool] = may_pass,
+    ) -> T:
         """Call `attempt` until it succeeds.
 
         Args:
-            attempt: Raises SourceUnavailableError where another try may help.
+            attempt: Raises an error that `passes` where another try may help.
             wait: Waits so many seconds; returns True if nobody wants the result any more.
+            passes: Whether another try may help after an error.
 
         Raises:
             SourceUnavailableError: the last failure, with the number of tries.
+            Exception: any other error, as `attempt` raised it.
         """
         for number in range(self.further + 1):
             try:
                 return attempt()
-            except SourceUnavailableError as error:
+            except Exception as error:
+                if not passes(error):
+                    raise
                 given_up = number == self.further or wait(self.wait_s(number, error)) is True
-                if given_up:
+                if given_up and isinstance(error, SourceUnavailableError):
                     tries = f"{number + 1} {'try' if number == 0 else 'tries'}"
                     raise SourceUnavailableError(f"{error} ({tries}); try again later") from error
+                if given_up:
+                    raise
         raise AssertionError("unreachable")  # the last try returned or raised
 
     def wait_s(self, number: int, error: Exception | None = None) -> float:
@@ -81,3 +103,30 @@ def asked_wait_s(response: requests.Response) -> float | None:
         return Retry().parse_retry_after(response.headers["Retry-After"])
     except (KeyError, InvalidHeader, ValueError, OverflowError):
         return None
+
+
+def within(deadline_s: float, work: Callable[[], T]) -> T:
+    """What a library's function returns that has no deadline of its own, if it does so in time.
+
+    It goes on in a thread that nobody waits for, and ends with this process at the latest.
+
+    Raises:
+        TimeoutError: it took longer than `deadline_s` seconds.
+        Exception: what `work` raised.
+    """
+    ended: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            ended.put((work(), None))
+        except BaseException as error:  # raised again where it was called
+            ended.put((None, error))
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        result, error = ended.get(timeout=deadline_s)
+    except queue.Empty:
+        raise TimeoutError(f"it took longer than {deadline_s:g} s") from None
+    if error is not None:
+        raise error
+    return result  # type: ignore[return-value]  # without an error it is what work returned

@@ -32,6 +32,7 @@ from burnscar_assets.network.addresses import may_be_private
 from burnscar_assets.network.environment import gdal_transport
 from burnscar_assets.network.masking import mask_address
 from burnscar_assets.network.relay import explained
+from burnscar_assets.network.retries import Retries
 from burnscar_assets.network.session import Limits, Session
 from burnscar_assets.reader.pixels import Radiometry, stated_radiometry
 from burnscar_assets.reader.request import Failure, FailureKind, ReadOptions
@@ -243,23 +244,24 @@ class Patience:
             SourceUnavailableError: it took as long as a request may, and no other read was answered meanwhile.
         """
         began = time.monotonic()
-        tries = self._options.retries if remote else 0
-        for number in range(tries + 1):
+
+        def checked() -> Result:
             try:
                 result = read()
             except UNREADABLE as error:
                 self._check(began, error, remote)
-                is_known = isinstance(error, FileNotFoundError | UnreadableFileError)
-                if is_known or getattr(error, "lasting", False) or GONE.search(str(error)):
-                    raise
-                if number == tries or self._stopped.wait(self._options.retry_backoff_s * 2**number):
-                    raise
-                if again is not None:
-                    again()
-            else:
-                self._last_success = time.monotonic()
-                return result
-        raise AssertionError("the last try returns or raises")
+                raise
+            self._last_success = time.monotonic()
+            return result
+
+        def wait(seconds: float) -> bool:
+            stopped = self._stopped.wait(seconds)
+            if not stopped and again is not None:
+                again()
+            return stopped
+
+        retries = Retries(self._options.retries if remote else 0, self._options.retry_backoff_s)
+        return retries.call(checked, wait, _may_pass)
 
     def _check(self, began: float, error: BaseException, remote: bool) -> None:
         others_answered = self._last_success >= began
@@ -267,6 +269,12 @@ class Patience:
             raise SourceUnavailableError(
                 f"the archive does not answer ({error}): run the same again later; what was made is kept"
             ) from error
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether a read that failed may succeed later."""
+    is_known = isinstance(error, FileNotFoundError | UnreadableFileError) or getattr(error, "lasting", False)
+    return isinstance(error, UNREADABLE) and not is_known and GONE.search(str(error)) is None
 
 
 class ImageFile:

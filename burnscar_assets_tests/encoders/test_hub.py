@@ -126,6 +126,13 @@ def test_a_hub_that_does_not_answer_is_not_waited_for(
     assert time.monotonic() - started < 2.5
 
 
+def test_a_download_that_drips_is_given_up(hub: Hub, root: DataRoot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "HUB_DEADLINE_S", 0.2)
+    hub.slow_s = 0.3
+    with pytest.raises(SourceUnavailableError, match=r"\(TimeoutError\).*training\.model\.weights"):
+        resolve_encoder(TERRAMIND, root)
+
+
 @pytest.mark.parametrize("name", ["presto", "prithvi", "terramind"])
 def test_without_a_network_it_is_said_what_to_do(root: DataRoot, name: str) -> None:
     file = load_encoder(name).published().weights_file

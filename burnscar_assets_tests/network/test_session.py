@@ -6,13 +6,14 @@ import tracemalloc
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from functools import partial
 from typing import Any
 
 import pytest
 import requests
 
 from burnscar_assets.errors import InputError, SourceUnavailableError
-from burnscar_assets.network.retries import Retries, RetryLaterError, asked_wait_s
+from burnscar_assets.network.retries import Retries, RetryLaterError, asked_wait_s, within
 from burnscar_assets.network.session import Limits, Session
 from burnscar_assets_tests.labels.label_servers import FileSite, Habits, serving
 
@@ -144,6 +145,26 @@ def test_tries_end_and_their_number_is_told() -> None:
     assert 2 <= waits[0] <= 4 <= waits[1] <= 8 <= waits[2] <= 10
     with pytest.raises(SourceUnavailableError, match=r"\(1 try\)"):
         Retries(3).call(fail, lambda seconds: True)
+
+
+def test_an_error_of_another_kind_ends_the_tries_as_it_is() -> None:
+    def read(errors: list[Exception]) -> None:
+        raise errors.pop()
+
+    passing, lasting, waits = OSError("hung up"), ValueError("no image"), list[float]()
+    with pytest.raises(ValueError, match=r"^no image$"):
+        Retries(3).call(partial(read, [lasting, passing]), waits.append, lambda error: isinstance(error, OSError))
+    with pytest.raises(OSError, match=r"^hung up$"):
+        Retries(1).call(partial(read, [passing, passing]), waits.append, lambda error: True)
+    assert len(waits) == 2
+
+
+def test_work_that_takes_too_long_is_left_behind() -> None:
+    assert within(5, lambda: 7) == 7
+    with pytest.raises(ValueError, match="its own"):
+        within(5, partial(int, "its own"))
+    with pytest.raises(TimeoutError, match=r"longer than 0\.05 s"):
+        within(0.05, partial(time.sleep, 1))
 
 
 @pytest.mark.parametrize(
