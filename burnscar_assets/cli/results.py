@@ -204,9 +204,8 @@ def _mine(options: argparse.Namespace) -> int:
             f"{found.windows} held-out windows of {found.fires} fires; {found.left_out} that only one judged left out"
         )
         return 0
-    device = {"gpu": "cuda"}.get(settings.training.accelerator, settings.training.accelerator)
     with live_progress() as progress:
-        mined = [mine(settings, root, year, device=device, progress=progress) for year in sorted(set(options.years))]
+        mined = [mine(settings, root, year, progress) for year in sorted(set(options.years))]
     show(asdict(mined[0]), (asdict(summary).values() for summary in mined))
     if settings.sampling.hard_negatives != FILE:
         print(f"to train on them, set sampling.hard_negatives: {FILE} and give `hard` a share in unburnt_per_burnt")

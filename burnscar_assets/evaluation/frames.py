@@ -118,7 +118,7 @@ def model_of_frames(spec: EvaluationSpec, checkpoint: Path, scenes: Sequence[Fir
 
     for scene in scenes:
         scene.check_layer(spec.layer)
-    model = load_model(checkpoint, spec.device, spec.classes)
+    model = load_model(checkpoint, spec.accelerator, spec.classes)
     check_mappable(model, spec.layer, spec.sensor)
     return model
 

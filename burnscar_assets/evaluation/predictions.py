@@ -125,7 +125,7 @@ def scores_of(
 
     progress("loading the checkpoint", 0, 0)
     watch = watch or Stopwatch()
-    model = load_model(checkpoint, spec.device, spec.classes)
+    model = load_model(checkpoint, spec.accelerator, spec.classes)
     probabilities, nbr = [np.empty(0)], [np.empty(0)]
     for rows, images in _batches(spec, windows, progress):
         read = {layer: _bands_of(spec, rows, images, layer, bands) for layer, bands in model.layers.items()}

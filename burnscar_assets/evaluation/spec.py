@@ -18,6 +18,7 @@ from burnscar_assets.process import ProcessSpec
 from burnscar_assets.sensors.load import default_sensor
 from burnscar_assets.sensors.sensor import Sensor
 from burnscar_assets.settings import EvaluationSettings
+from burnscar_assets.settings.training import Accelerator
 from burnscar_assets.storage.atomic import write_json
 from burnscar_assets.storage.paths import DataRoot
 
@@ -52,7 +53,7 @@ class EvaluationSpec(ProcessSpec):
     settings: EvaluationSettings = EvaluationSettings()
     mapping: MappingSettings = Field(MappingSettings(), description="How pixels of whole frames are answered.")
     size_px: int = Field(default_factory=lambda: default_sensor().window_px, description="Side of a window, pixels.")
-    device: str = Field("cpu", description="Where the model runs: cpu, cuda, or auto.")
+    accelerator: Accelerator = Field("cpu", description="Where the model runs.")
     classes: tuple[str, ...] = Field((), description="Classes beyond the known ones that a checkpoint may name.")
     batch_size: int = Field(256, ge=1, description="Windows per prediction step.")
     simulated: bool = Field(False, description="Whether the imagery is simulated.")

@@ -14,6 +14,7 @@ from burnscar_assets.section import Producer
 from burnscar_assets.sensors.load import default_sensor
 from burnscar_assets.sensors.sensor import Sensor
 from burnscar_assets.settings import ImagerySettings
+from burnscar_assets.settings.training import Accelerator
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.text import clean
 
@@ -86,7 +87,7 @@ class MapSpec(ProcessSpec):
     reference: Path | None = Field(
         None, description="Vector file of points that a person drew on the maps; empty: none."
     )
-    device: str = Field("cpu", description="Where the model runs: cpu, cuda, or auto.")
+    accelerator: Accelerator = Field("cpu", description="Where the model runs.")
     classes: tuple[str, ...] = Field((), description="Classes beyond the known ones that a checkpoint may name.")
     simulated: bool = Field(False, description="Whether the imagery is simulated.")
     data_versions: dict[str, str] = Field({}, description="Data versions of what is read, kept with each map.")

@@ -62,16 +62,13 @@ class MiningSummary:
     threshold: float
 
 
-def mine(
-    settings: Settings, root: DataRoot, fire_year: int, *, device: str = "cpu", progress: Progress = silent
-) -> MiningSummary:
+def mine(settings: Settings, root: DataRoot, fire_year: int, progress: Progress = silent) -> MiningSummary:
     """Mine a fire year's training ground for windows that its champion takes for burnt.
 
     Args:
         settings: of the world.
         root: its data root; the year's points and champion are there.
         fire_year: the year.
-        device: where the model runs: cpu, cuda, or auto.
         progress: told of steps.
 
     Raises:
@@ -100,7 +97,7 @@ def mine(
         min_clear_fraction=settings.imagery.min_clear_fraction,
         margin_m=0,
         settings=settings.evaluation,
-        device=device,
+        accelerator=settings.training.accelerator,
         classes=settings.training.classes,
     )
     probability, nbr = scores_of(spec, champion_folder(root, fire_year), usable, progress)

@@ -18,6 +18,7 @@ from burnscar_assets.encoders.load import (
 from burnscar_assets.errors import CheckpointError
 from burnscar_assets.models.classes import followed_texts, foreign_classes, read_foreign_yaml
 from burnscar_assets.models.crop import PAD, crop_of, middle
+from burnscar_assets.models.devices import torch_device
 from burnscar_assets.models.manifest import (
     CONFIG_FILE,
     ENCODER_FILE,
@@ -27,6 +28,7 @@ from burnscar_assets.models.manifest import (
 )
 from burnscar_assets.models.predictor import Images, Predictor, Times
 from burnscar_assets.models.weights import hash_weights, load_state
+from burnscar_assets.settings.training import Accelerator
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -113,23 +115,24 @@ class BurnModel(Predictor):
         return outputs[:, BURNT].float()
 
 
-def load_model(folder: Path, device: str = "cpu", classes: Collection[str] = ()) -> Predictor:
+def load_model(folder: Path, accelerator: Accelerator = "cpu", classes: Collection[str] = ()) -> Predictor:
     """Load a year's checkpoint after verifying it; nothing outside its folder is read.
 
     Args:
         folder: the checkpoint's folder.
-        device: where it runs, `cpu`, `cuda`, or `auto`: a GPU if there is one.
+        accelerator: where it runs, `cpu`, `gpu`, or `auto`: a GPU if there is one.
         classes: class paths that its configuration may name beyond those of `training.classes`.
 
     Raises:
         CheckpointError: the checkpoint is missing, incomplete, does not match its manifest, or names a class that it
             may not name.
+        InputError: it is to run on a GPU, and there is none.
     """
     manifest = verify_checkpoint(folder)
     if manifest.kind == "ensemble":
         from burnscar_assets.models.ensemble import EnsemblePredictor
 
-        members = {name: load_model(folder / name, device, classes) for name in manifest.members}
+        members = {name: load_model(folder / name, accelerator, classes) for name in manifest.members}
         return EnsemblePredictor(members, manifest)
     if manifest.kind != "fine_tuned":
         from burnscar_assets.models.baselines.model import read_baseline
@@ -139,10 +142,7 @@ def load_model(folder: Path, device: str = "cpu", classes: Collection[str] = ())
     if hash_weights(state) != manifest.weights_sha256:
         raise CheckpointError(f"the weights in {folder} are not those of its manifest: train it anew")
     config = _config(folder, manifest.encoder, classes)
-    if device == "auto":
-        import torch
-
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch_device(accelerator)
     allowed = (*classes, *(() if manifest.encoder is None else (manifest.encoder.class_path,)))
     model = _build(folder, config["model"]["init_args"]["model"], manifest.encoder, device, allowed)
     model.load_state_dict(state)

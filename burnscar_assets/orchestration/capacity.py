@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from burnscar_assets.models.devices import gpus_there
 from burnscar_assets.orchestration.artifacts import row_count
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.storage.contracts import WINDOWS
 from burnscar_assets.storage.tables import table_path
 
-GPU_DEVICES = Path("/proc/driver/nvidia/gpus")
 CGROUP = Path("/sys/fs/cgroup")
 MEMORY_LIMITS: Final = ("memory.max", "memory/memory.limit_in_bytes")
 """Files with what a container may take, in bytes: of version 2 of control groups, and of version 1."""
@@ -84,7 +84,7 @@ def gpu_limit(world: World) -> int:
     if compute.gpus:
         return compute.gpus
     if not networks_use_cpu(world):
-        return max(_gpus(), 1)
+        return max(gpus_there(), 1)
     by_memory = int(_memory_gib(world) / compute.stage_memory_gib)
     return max(min(_cores(world) // compute.stage_cores, by_memory), 1)
 
@@ -92,17 +92,13 @@ def gpu_limit(world: World) -> int:
 def networks_use_cpu(world: World) -> bool:
     """Whether training, evaluation and mapping use this machine's cores, not a GPU or another machine."""
     accelerator = world.settings.training.accelerator
-    on_cpu = accelerator == "cpu" or (accelerator == "auto" and not _gpus())
+    on_cpu = accelerator == "cpu" or (accelerator == "auto" and not gpus_there())
     return on_cpu and world.settings.compute.runs_on == "local"
 
 
 def runs_at_once(world: World) -> int:
     """How many runs the daemon's queue may have at work: each may need a core, or hold a place for a network."""
     return max(_cores(world), gpu_limit(world))
-
-
-def _gpus() -> int:
-    return len(list(GPU_DEVICES.iterdir())) if GPU_DEVICES.is_dir() else 0
 
 
 def _cores(world: World) -> int:

@@ -157,7 +157,7 @@ def _map_model(
     known = known_or_nothing if spec.fire_year is None else KnownGround.of
     ground = known(root, year, years)
     progress("loading the checkpoint", 0, 0)
-    model = load_model(champion_folder(root, year), spec.device, spec.classes)
+    model = load_model(champion_folder(root, year), spec.accelerator, spec.classes)
     check_mappable(model, spec.imagery.layer, spec.sensor)
     return MapModel(model, manifest, champion.rules.for_maps, ground, reference)
 

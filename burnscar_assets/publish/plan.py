@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import geopandas as gpd
 import pandas as pd
@@ -25,9 +25,6 @@ from burnscar_assets.settings import Settings
 from burnscar_assets.setups import OWN
 from burnscar_assets.storage.hashing import hash_json
 from burnscar_assets.storage.paths import DataRoot
-
-DEVICES: Final = {"cpu": "cpu", "gpu": "cuda", "auto": "auto"}
-"""Where a model runs, by `training.accelerator`."""
 
 
 def plan_year(settings: Settings, root: DataRoot, fire_year: int, setup: str = OWN) -> MapSpec:
@@ -175,7 +172,7 @@ def common_of(settings: Settings, root: DataRoot, checkpoint_year: int, setup: s
         "size_px": settings.windows.size_px,
         "resolution_m": settings.windows.resolution_m,
         "confidence": settings.evaluation.confidence,
-        "device": DEVICES[settings.training.accelerator],
+        "accelerator": settings.training.accelerator,
         "simulated": settings.simulated_imagery,
         "data_versions": {
             "checkpoint": weights[0] if len(weights) == 1 else hash_json(weights),

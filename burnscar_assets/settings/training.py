@@ -10,6 +10,8 @@ from pydantic import (
 from burnscar_assets.encoders.load import DEFAULT
 from burnscar_assets.section import Section
 
+Accelerator = Literal["auto", "cpu", "gpu"]
+
 
 class ModelSettings(Section):
     """Which pretrained encoder a model starts from, if its configuration has one."""
@@ -107,7 +109,7 @@ class TrainingSettings(Section):
     early_stop_epochs: int | None = Field(
         None, ge=1, description="Stop after so many epochs without a better validation loss; empty: never."
     )
-    accelerator: Literal["auto", "cpu", "gpu"] = Field("auto", description="Where Lightning trains.")
+    accelerator: Accelerator = Field("auto", description="Where networks train and answer.")
     devices: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
         1,
         description="GPUs, or processes on a CPU, that share the windows of each step: the same mean gradient but for "

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from burnscar_assets.models import devices
 from burnscar_assets.orchestration import capacity
 from burnscar_assets.orchestration.capacity import Share, gpu_limit, machine_memory_gib, needed, runs_at_once, whole
 from burnscar_assets.orchestration.instance import open_instance
@@ -25,7 +26,7 @@ CHECKPOINT, TILES = Pair("checkpoint", 2020), Pair("tiles", 2020)
 def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A machine of 8 cores without a GPU; returns where its control groups are looked for."""
     monkeypatch.setattr(capacity.os, "sched_getaffinity", lambda _pid: set(range(8)))
-    monkeypatch.setattr(capacity, "GPU_DEVICES", tmp_path / "no-gpus")
+    monkeypatch.setattr(devices, "DRIVERS_GPUS", tmp_path / "no-gpus")
     monkeypatch.setattr(capacity, "CGROUP", tmp_path / "cgroup")
     (tmp_path / "cgroup" / "memory").mkdir(parents=True)
     return tmp_path / "cgroup"

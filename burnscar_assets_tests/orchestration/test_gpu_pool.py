@@ -6,7 +6,6 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from burnscar_assets.orchestration import capacity
 from burnscar_assets.orchestration.capacity import gpu_limit
 from burnscar_assets.orchestration.instance import open_instance
 from burnscar_assets.orchestration.partitions import World
@@ -61,6 +60,6 @@ def test_the_limit_is_the_number_of_gpus_unless_the_settings_say_otherwise(
     devices = tmp_path / "gpus"
     for number in range(there):
         (devices / str(number)).mkdir(parents=True)
-    monkeypatch.setattr(capacity, "GPU_DEVICES", devices)
+    monkeypatch.setattr("burnscar_assets.models.devices.DRIVERS_GPUS", devices)
     settings = load_settings(write_settings(root, compute={"gpus": asked}, training={"accelerator": "gpu"}))
     assert gpu_limit(World(settings, root)) == limit

@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from burnscar_assets.evaluation.spec import EvaluationSpec
     from burnscar_assets.models.manifest import CheckpointManifest
 
-DEVICES = {"cpu": "cpu", "gpu": "cuda", "auto": "auto"}
-
 
 def checkpoint(run: StageRun) -> dg.MaterializeResult:
     """A model trained on the training fires of the years up to this one, with its manifest."""
@@ -279,7 +277,7 @@ def answering(world: World) -> dict[str, Any]:
         "settings": settings.evaluation,
         "mapping": settings.mapping,
         "size_px": settings.windows.size_px,
-        "device": DEVICES[settings.training.accelerator],
+        "accelerator": settings.training.accelerator,
         "classes": settings.training.classes,
         "simulated": settings.simulated_imagery,
     }
