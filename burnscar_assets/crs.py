@@ -1,4 +1,4 @@
-"""Whether coordinates in a coordinate reference system have a place on Earth; one answer, one message for all who ask.
+"""Whether coordinates have a place on Earth; one answer, one message for all who ask.
 
 A CRS can be missing, or be there and of no use: GeoPackage's undefined ones (srs_id -1 and 0), the local one of a
 construction plan, that of another planet. To a person all of these are one thing: the file doesn't say where it lies.
@@ -6,6 +6,8 @@ construction plan, that of another planet. To a person all of these are one thin
 
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 from pyproj import CRS, Transformer
 from pyproj.exceptions import CRSError, ProjError
 
@@ -49,3 +51,22 @@ def _why_unusable(crs: CRS) -> str | None:
         return f"{crs.name!r} is of the kind {crs.type_name}, which has no place on the map"
     Transformer.from_crs(crs, GEOGRAPHIC_CRS, always_xy=True)
     return None
+
+
+def likely_meaning(xy: npt.NDArray[np.float64]) -> str:
+    """What was likely meant by coordinates, not all of which are degrees, as the end of a sentence; or nothing.
+
+    Args:
+        xy: (n, 2) as given, longitude before latitude; what is not finite is passed over.
+    """
+    known = xy[np.isfinite(xy).all(axis=1)]
+    if not len(known):
+        return ""
+    (west, south), (east, north) = known.min(axis=0), known.max(axis=0)
+    if max(abs(west), abs(east)) <= 90 < max(abs(south), abs(north)) <= 180:
+        return "; are longitude and latitude swapped?"
+    if max(abs(south), abs(north)) <= 90 and 180 < east <= 360 and west >= -180:
+        return "; does it cross the antimeridian? cut it at 180°" if west <= 180 else "; take 360 from its longitudes"
+    if max(np.abs(known).max(axis=0)) > 1_000:
+        return "; they look like metres or feet of a projection"
+    return ""

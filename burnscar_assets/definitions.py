@@ -9,10 +9,10 @@ from burnscar_assets.orchestration.automation import build_sensors
 from burnscar_assets.orchestration.automation.schedules import build_schedules
 from burnscar_assets.orchestration.checks import build_checks
 from burnscar_assets.orchestration.corrections import build_correction_sources
-from burnscar_assets.orchestration.executor import in_process_executor
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.retention import build_retention_job
 from burnscar_assets.orchestration.sources import build_sources
+from burnscar_assets.orchestration.unfinished import in_process_executor
 from burnscar_assets.orchestration.verifying import build_verify_job
 from burnscar_assets.regions.load import work_in
 from burnscar_assets.settings import Settings, load_settings

@@ -7,8 +7,7 @@ import pytest
 from rich.console import Console
 
 from burnscar_assets.errors import MissingDataError
-from burnscar_assets.funnel import UNACCOUNTED, UNEXPECTED, funnel, unexplained
-from burnscar_assets.funnel_report import funnel_tables, markdown_funnel, steps
+from burnscar_assets.funnel import UNACCOUNTED, UNEXPECTED, funnel, funnel_tables, markdown_funnel, steps, unexplained
 from burnscar_assets.storage.atomic import write_json
 from burnscar_assets.storage.contracts import (
     FIRE_PERIMETER_REJECTS,

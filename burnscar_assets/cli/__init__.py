@@ -10,17 +10,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from burnscar_assets.cli.chain import add_chain
-from burnscar_assets.cli.init import add_init
 from burnscar_assets.cli.maps import add_map, add_map_image, with_bounding_box
 from burnscar_assets.cli.results import add_files, add_models, add_tables
 from burnscar_assets.cli.services import add_services
-from burnscar_assets.cli.study import add_study
+from burnscar_assets.cli.worlds import add_init, add_study
 from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE, data_root
 from burnscar_assets.errors import BurnscarError
 from burnscar_assets.network.environment import share_transport
 from burnscar_assets.plausible import check_path, check_text
 from burnscar_assets.process import collect_seldom
-from burnscar_assets.storage.full_disk import full_disk_errors
+from burnscar_assets.storage.atomic import full_disk_errors
 from burnscar_assets.terminal import complain, quiet_closed_pipe, write_in_any_encoding
 
 

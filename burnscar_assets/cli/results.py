@@ -213,7 +213,7 @@ def _mine(options: argparse.Namespace) -> int:
 
 
 def _funnel(options: argparse.Namespace) -> int:
-    from burnscar_assets.funnel_report import funnel_tables
+    from burnscar_assets.funnel import funnel_tables
     from burnscar_assets.orchestration.partitions import World
 
     settings, root, _ = open_world()

@@ -24,8 +24,7 @@ def _ui(options: argparse.Namespace) -> int:
     from burnscar_assets.orchestration.instance import open_instance
     from burnscar_assets.orchestration.partitions import World
     from burnscar_assets.orchestration.services import run_services
-    from burnscar_assets.orchestration.web_guard import policy_of
-    from burnscar_assets.orchestration.web_ui import check_home, reserve_port
+    from burnscar_assets.orchestration.web_server import check_home, policy_of, reserve_port
 
     settings, root, path = open_world()
     check_home(root.dagster_home)

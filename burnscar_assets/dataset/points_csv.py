@@ -16,11 +16,11 @@ import pandas as pd
 import shapely
 
 from burnscar_assets.classes import BURNT, CLASS_NAMES, UNBURNT, Stratum
+from burnscar_assets.crs import likely_meaning
 from burnscar_assets.dataset.config import ensure_label_layer
 from burnscar_assets.dataset.definition import define_windows
 from burnscar_assets.dataset.windows import WindowChanges, write_windows
 from burnscar_assets.days import guess, is_day, why_no_image
-from burnscar_assets.degrees import likely_meaning
 from burnscar_assets.errors import InputError
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.regions.load import working_region

@@ -21,8 +21,7 @@ from burnscar_assets.labels.layer_address import is_rest_layer, layer_url, refus
 from burnscar_assets.labels.layer_rows import Page, as_table, read_page
 from burnscar_assets.labels.layer_token import WANTS_TOKEN, environment_token, token_hidden, token_hint, token_of
 from burnscar_assets.network.addresses import with_secrets
-from burnscar_assets.network.session import Session
-from burnscar_assets.network.whole import Whole
+from burnscar_assets.network.session import Session, Whole
 from burnscar_assets.progress import Progress, silent
 from burnscar_assets.settings import ServiceSettings, SourceSettings
 from burnscar_assets.storage.tables import table_crs

@@ -34,7 +34,6 @@ from burnscar_assets.network.addresses import (
 )
 from burnscar_assets.network.environment import certificates
 from burnscar_assets.network.masking import is_secret_name, mask_address
-from burnscar_assets.network.whole import Whole
 
 MEGABYTE: Final = 1_000_000
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -345,3 +344,45 @@ def _same_origin(asked: str, there: str) -> bool:
     if old.scheme == new.scheme:
         return ports[0] == ports[1]
     return (old.scheme, new.scheme) == ("http", "https") and ports[1] in (ports[0], 443)
+
+
+TIMES: Final = 4
+"""How many times the limits of one request all of them have together."""
+
+
+class Whole:
+    """Time and bytes that are left to the requests of a session."""
+
+    def __init__(self, deadline_s: float, max_answer_mb: float, section: str) -> None:
+        """Begin to count.
+
+        Args:
+            deadline_s: Longest time of one request, in seconds.
+            max_answer_mb: Most megabytes of one answer.
+            section: Of the settings, for messages.
+        """
+        self.ends_s = time.monotonic() + TIMES * deadline_s
+        self._left_bytes = TIMES * max_answer_mb * 1e6
+        self._section = section
+
+    def check_time(self, url: str) -> None:
+        """See that there is time for one more request.
+
+        Raises:
+            InputError: there is none.
+        """
+        if time.monotonic() >= self.ends_s:
+            self._refuse(f"{url} takes longer in all than {TIMES} times", "deadline_s")
+
+    def spend(self, url: str, received_bytes: int) -> None:
+        """Count an answer.
+
+        Raises:
+            InputError: answers have more bytes than they may.
+        """
+        self._left_bytes -= received_bytes
+        if self._left_bytes < 0:
+            self._refuse(f"{url} answers with more in all than {TIMES} times", "max_answer_mb")
+
+    def _refuse(self, what: str, name: str) -> None:
+        raise InputError(f"{what} {self._section}.{name}: raise that if it is the right address")

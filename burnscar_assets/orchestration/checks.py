@@ -178,7 +178,7 @@ def _funnel_check(world: World) -> Check:
     settings = world.settings
 
     def show(rows: pd.DataFrame) -> str:
-        from burnscar_assets.funnel_report import markdown_funnel
+        from burnscar_assets.funnel import markdown_funnel
 
         return markdown_funnel(rows, title="From records to examples", simulated=settings.simulated_imagery)
 

@@ -15,9 +15,7 @@ from burnscar_assets.errors import BurnscarError
 from burnscar_assets.orchestration.capacity import Share, needed, whole
 from burnscar_assets.orchestration.confirming import can_be_confirmed
 from burnscar_assets.orchestration.dagster_private import DagsterAssetCheckFailedError, run_in_threads
-from burnscar_assets.orchestration.database_errors import database_errors
-from burnscar_assets.orchestration.instance import open_instance
-from burnscar_assets.orchestration.interrupted import PROCESS_TAG, fail_runs_of_this_process, this_process
+from burnscar_assets.orchestration.instance import database_errors, open_instance
 from burnscar_assets.orchestration.pairs import RELEASE, Pair
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.planning import Planner, SmallRun
@@ -25,7 +23,8 @@ from burnscar_assets.orchestration.reporting import listener
 from burnscar_assets.orchestration.side_by_side import SideBySide, terminated_as_interrupted
 from burnscar_assets.orchestration.stage import ACCEPT, only_if
 from burnscar_assets.orchestration.stages import STAGES
-from burnscar_assets.storage.full_disk import full_disk_errors
+from burnscar_assets.orchestration.unfinished import PROCESS_TAG, fail_runs_of_this_process, this_process
+from burnscar_assets.storage.atomic import full_disk_errors
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 

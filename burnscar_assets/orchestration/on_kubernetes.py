@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from burnscar_assets.errors import SettingsError
-from burnscar_assets.orchestration.compute import pod_config
 from burnscar_assets.orchestration.processes import Job, Messages
+from burnscar_assets.orchestration.runs import pod_config
 
 if TYPE_CHECKING:
     from kubernetes.client import CoreV1Api

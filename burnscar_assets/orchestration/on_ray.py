@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from burnscar_assets.errors import SettingsError
-from burnscar_assets.orchestration.compute import memory_bytes
 from burnscar_assets.orchestration.processes import Job, Messages
+from burnscar_assets.orchestration.runs import memory_bytes
 
 if TYPE_CHECKING:
     from dagster_ray.core.pipes import PipesRayJobClient

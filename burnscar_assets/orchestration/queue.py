@@ -11,10 +11,10 @@ from burnscar_assets.clock import is_within
 from burnscar_assets.errors import BurnscarError
 from burnscar_assets.orchestration.dagster_private import ask_for_backfill, is_finished, unfinished_backfills
 from burnscar_assets.orchestration.execution import Refreshed, acceptance
-from burnscar_assets.orchestration.interrupted import fail_interrupted_runs
 from burnscar_assets.orchestration.pairs import RELEASE, Pair
 from burnscar_assets.orchestration.planning import Planner
 from burnscar_assets.orchestration.runs import REFRESH_TAG, failure_reason, run_tags
+from burnscar_assets.orchestration.unfinished import fail_interrupted_runs
 from burnscar_assets.progress import Progress, silent
 
 HEARTBEAT_TOLERANCE_S = 75.0

@@ -1,13 +1,20 @@
-"""Stages that were begun and did not come to their end: what lies on disk may be of other inputs than Dagster knows.
+"""Stages and runs that did not come to their end: what lies on disk may be of other inputs than Dagster knows.
 
 A stage's files are there before Dagster's event that tells of them. So each stage leaves a note in the instance before
 it writes, and takes it away once the event is there; a note that stays means that the pair must be made again, even if
 its inputs are again what they were. Stages of a fire year's dataset share its windows: the note of one is one on those
 after it, unless its content came out as it was.
+
+A run whose process is gone, killed or lost with the machine, Dagster would take for running for ever. So each run is
+tagged with its process, before its first step, which may wait for hours for its place in a pool; where that isn't there
+any more the run is reported as failed, and its places in pools are freed, also if Dagster noticed its end first.
 """
 
-from collections.abc import Collection, Mapping
-from typing import NamedTuple
+import os
+import socket
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import dagster as dg
 
@@ -106,3 +113,90 @@ def _write(instance: dg.DagsterInstance, said: Mapping[Pair, Note | None]) -> No
 
 def _key(pair: Pair) -> str:
     return f"{_PREFIX}{pair.asset}/{pair.fire_year or ''}"
+
+
+PROCESS_TAG = "burnscar/process"
+UNFINISHED = [
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+def this_process() -> str:
+    """Host, process id and start time of this process."""
+    return _identity(os.getpid())
+
+
+def fail_interrupted_runs(instance: dg.DagsterInstance) -> list[str]:
+    """Report runs of this machine whose process is gone as failed; returns their ids."""
+    failed = []
+    for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)):
+        process = run.tags.get(PROCESS_TAG)
+        if process and _is_gone(process):
+            instance.report_run_failed(run, f"its process ({process}) is gone: run the same partition again")
+            failed.append(run.run_id)
+    _free_places_of_ended_runs(instance)
+    return failed
+
+
+def fail_runs_of_this_process(instance: dg.DagsterInstance) -> None:
+    """Report runs of this process that were interrupted, and didn't come to tell so, as failed."""
+    for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED, tags={PROCESS_TAG: this_process()})):
+        instance.report_run_failed(run, "it was interrupted: run the same partition again")
+    _free_places_of_ended_runs(instance)
+
+
+def _free_places_of_ended_runs(instance: dg.DagsterInstance) -> None:
+    storage = instance.event_log_storage
+    holders = storage.get_concurrency_run_ids()
+    for run in instance.get_runs(dg.RunsFilter(run_ids=list(holders))) if holders else ():
+        if run.is_finished:
+            storage.free_concurrency_slots_for_run(run.run_id)
+
+
+def _is_gone(process: str) -> bool:
+    host, pid, _ = process.split(":")
+    return host == socket.gethostname() and _identity(int(pid)) != process
+
+
+def _identity(pid: int) -> str:
+    return f"{socket.gethostname()}:{pid}:{_start_time(pid)}"
+
+
+def _start_time(pid: int) -> str:
+    """When a process started, in clock ticks since boot; empty if there is none, or none that can be told."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] == "Z" else fields[19]
+
+
+class TaggedExecutor(dg.Executor):
+    """Tags a run, then has another executor run its steps."""
+
+    def __init__(self, steps: dg.Executor) -> None:
+        self._steps = steps
+
+    @property
+    def retries(self) -> Any:
+        """How steps are tried again."""
+        return self._steps.retries
+
+    def execute(self, plan_context: Any, execution_plan: Any) -> Iterator[dg.DagsterEvent]:
+        """Tag the run, then run the steps."""
+        plan_context.instance.add_run_tags(plan_context.run_id, {PROCESS_TAG: this_process()})
+        yield from self._steps.execute(plan_context, execution_plan)
+
+
+def _tagged(context: dg.InitExecutorContext) -> TaggedExecutor:
+    create = dg.in_process_executor.executor_creation_fn
+    assert create is not None  # noqa: S101 - only an executor that others are made of has none
+    return TaggedExecutor(create(context))
+
+
+_options: Any = dg.in_process_executor.config_schema  # of a kind that its signature doesn't name
+in_process_executor = dg.ExecutorDefinition("in_process", _options, executor_creation_fn=_tagged)
+"""All steps of a run in its own process."""

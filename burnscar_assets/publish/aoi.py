@@ -11,8 +11,7 @@ import numpy.typing as npt
 import pyproj
 import shapely
 
-from burnscar_assets.crs import GEOGRAPHIC_CRS, usable_crs
-from burnscar_assets.degrees import likely_meaning
+from burnscar_assets.crs import GEOGRAPHIC_CRS, likely_meaning, usable_crs
 from burnscar_assets.errors import InputError
 from burnscar_assets.vectors import FORMATS, read_first_layer, read_layers
 

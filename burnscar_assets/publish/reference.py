@@ -22,8 +22,7 @@ import shapely
 from numpy.typing import NDArray
 
 from burnscar_assets.classes import BURNT, CLASS_NAMES, UNBURNT
-from burnscar_assets.crs import GEOGRAPHIC_CRS
-from burnscar_assets.degrees import likely_meaning
+from burnscar_assets.crs import GEOGRAPHIC_CRS, likely_meaning
 from burnscar_assets.errors import InputError
 from burnscar_assets.mapping.frame import Box, Frame, project
 from burnscar_assets.mapping.grid import NO_ANSWER

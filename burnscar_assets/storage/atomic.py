@@ -3,6 +3,8 @@
 What is being written lies in a hidden folder beside its target, locked for as long as its writer lives. Whoever
 writes the same target next clears away what a killed writer left there.
 
+What refuses is told in one clear error: a full disk, in whatever words a library tells of it, and no permission.
+
 Programs keep part of a file in files beside it: SQLite its log, GDAL statistics, masks and overviews. These belong to
 the content that is replaced, and go with it: a new file beside the old one's log reads as a damaged one.
 """
@@ -11,6 +13,7 @@ import errno
 import json
 import os
 import shutil
+import sqlite3
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -18,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from filelock import FileLock, Timeout
 
@@ -214,3 +217,52 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+LITTLE_BYTES: Final = 1 << 20
+"""With less space than this, an unexplained failure of SQLite is one of space."""
+
+
+@contextmanager
+def full_disk_errors(folder: Path) -> Iterator[None]:
+    """Turn an error that came of a full disk into one that says so.
+
+    Args:
+        folder: where the block writes.
+
+    Raises:
+        StorageError: no space is left.
+    """
+    try:
+        yield
+    except StorageError:
+        raise
+    except Exception as error:
+        if any(_tells_of_full_disk(cause, folder) for cause in chain(error)):
+            raise StorageError(f"no space left in {folder}: free some, then run the same again") from error
+        raise
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """An error and those that it came of, which may go round in a circle."""
+    seen: set[int] = set()
+    ahead: list[BaseException | None] = [error]
+    while ahead:
+        cause = ahead.pop()
+        if cause is not None and id(cause) not in seen:
+            seen.add(id(cause))
+            yield cause
+            ahead += [cause.__context__, cause.__cause__]
+
+
+def _tells_of_full_disk(error: BaseException, folder: Path) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if isinstance(error, sqlite3.OperationalError):
+        return "disk is full" in str(error) or ("disk I/O error" in str(error) and _free_bytes(folder) < LITTLE_BYTES)
+    return False
+
+
+def _free_bytes(folder: Path) -> int:
+    there = os.statvfs(folder)
+    return there.f_bavail * there.f_frsize

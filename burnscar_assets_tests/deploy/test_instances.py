@@ -12,7 +12,7 @@ from dagster_ray import RayRunLauncher
 from dagster_ray.core.run_launcher import RayLauncherConfig
 
 from burnscar_assets.operations import ComputeSettings
-from burnscar_assets.orchestration.compute import RAY_TAG, gpu_tags
+from burnscar_assets.orchestration.runs import RAY_TAG, gpu_tags
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEPLOY = REPOSITORY / "deploy"

@@ -22,7 +22,7 @@ from dagster_k8s.job import construct_dagster_k8s_job
 
 from burnscar_assets.environment import CONFIGS_DIR
 from burnscar_assets.operations import ComputeSettings
-from burnscar_assets.orchestration.compute import GPU_RESOURCE, gpu_tags
+from burnscar_assets.orchestration.runs import GPU_RESOURCE, gpu_tags
 from burnscar_assets.settings import load_settings
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"

@@ -8,8 +8,8 @@ import sys
 import dagster as dg
 import pytest
 
-from burnscar_assets.orchestration.interrupted import PROCESS_TAG, fail_interrupted_runs, this_process
 from burnscar_assets.orchestration.stage import GPU_POOL
+from burnscar_assets.orchestration.unfinished import PROCESS_TAG, fail_interrupted_runs, this_process
 
 
 def started_run(instance: dg.DagsterInstance, process: str | None) -> dg.DagsterRun:
@@ -26,7 +26,7 @@ def started_run(instance: dg.DagsterInstance, process: str | None) -> dg.Dagster
 
 
 def identity_of_a_killed_process() -> str:
-    program = "from burnscar_assets.orchestration.interrupted import *; print(this_process(), flush=True); input()"
+    program = "from burnscar_assets.orchestration.unfinished import *; print(this_process(), flush=True); input()"
     process = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

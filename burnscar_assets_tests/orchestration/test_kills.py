@@ -12,7 +12,7 @@ from random import Random
 import dagster as dg
 import pytest
 
-from burnscar_assets.orchestration.interrupted import PROCESS_TAG
+from burnscar_assets.orchestration.unfinished import PROCESS_TAG
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets_tests.orchestration.conftest import run_command
 from burnscar_assets_tests.orchestration.fault_kit import Command, content, copy_world, kill, started, wait_until

@@ -13,9 +13,8 @@ from kubernetes.client import ApiClient
 from burnscar_assets.errors import BurnscarError, InputError, SettingsError
 from burnscar_assets.operations import ComputeSettings
 from burnscar_assets.orchestration import on_kubernetes
-from burnscar_assets.orchestration.compute import GPU_RESOURCE, KUBERNETES_TAG
 from burnscar_assets.orchestration.partitions import World
-from burnscar_assets.orchestration.runs import gpu_stage_tags
+from burnscar_assets.orchestration.runs import GPU_RESOURCE, KUBERNETES_TAG, gpu_stage_tags
 from burnscar_assets.settings import parse_settings
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets_tests.orchestration.kubernetes_server import Cluster, bare_environment, kubernetes_cluster

@@ -10,10 +10,9 @@ from dagster._utils.error import SerializableErrorInfo
 from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE
 from burnscar_assets.orchestration import queue
 from burnscar_assets.orchestration.dagster_private import is_finished, unfinished_backfills
-from burnscar_assets.orchestration.executor import in_process_executor
-from burnscar_assets.orchestration.interrupted import PROCESS_TAG, this_process
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.runs import REFRESH_TAG
+from burnscar_assets.orchestration.unfinished import PROCESS_TAG, in_process_executor, this_process
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets_tests.labels.label_records import frap_fires, season
 from burnscar_assets_tests.orchestration.label_world import LabelWorld

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from burnscar_assets.cli import main
 from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE
-from burnscar_assets.orchestration.database_errors import DATABASES
+from burnscar_assets.orchestration.instance import DATABASES
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets_tests.orchestration.conftest import BIN, run_command
 from burnscar_assets_tests.orchestration.fault_kit import content

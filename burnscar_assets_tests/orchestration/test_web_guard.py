@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from burnscar_assets.errors import SettingsError
-from burnscar_assets.orchestration.web_guard import COOKIE, TOKEN_VARIABLE, Guard, Policy, loopback_hosts, policy_of
+from burnscar_assets.orchestration.web_server import COOKIE, TOKEN_VARIABLE, Guard, Policy, loopback_hosts, policy_of
 
 PORT = 3000
 OWN = f"http://127.0.0.1:{PORT}"

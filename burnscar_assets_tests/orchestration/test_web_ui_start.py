@@ -13,7 +13,7 @@ from burnscar_assets.cli import main
 from burnscar_assets.environment import CONFIG_VARIABLE, DATA_VARIABLE
 from burnscar_assets.errors import SettingsError
 from burnscar_assets.orchestration.services import watch
-from burnscar_assets.orchestration.web_ui import reserve_port
+from burnscar_assets.orchestration.web_server import reserve_port
 
 LOOPBACK = "127.0.0.1"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from burnscar_assets.errors import StorageError
-from burnscar_assets.storage.full_disk import full_disk_errors
+from burnscar_assets.storage.atomic import full_disk_errors
 
 
 def raised_by(cause: BaseException) -> RuntimeError:

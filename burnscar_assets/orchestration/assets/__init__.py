@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from burnscar_assets.orchestration.automation.conditions import follow
+from burnscar_assets.orchestration.automation import follow
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.runs import gpu_stage_tags

@@ -17,11 +17,11 @@ from burnscar_assets.dataset.ledger import open_ledgers
 from burnscar_assets.definitions import build_definitions
 from burnscar_assets.environment import CONFIG_VARIABLE, CONFIGS_DIR, DATA_VARIABLE
 from burnscar_assets.orchestration.automation.schedules import GPU_RUN_TAG
-from burnscar_assets.orchestration.compute import KUBERNETES_TAG
 from burnscar_assets.orchestration.instance import open_instance
 from burnscar_assets.orchestration.pairs import Pair
 from burnscar_assets.orchestration.partitions import World
 from burnscar_assets.orchestration.planning import Planner
+from burnscar_assets.orchestration.runs import KUBERNETES_TAG
 from burnscar_assets.settings import parse_settings
 from burnscar_assets.storage.contracts import SCENE_MATCHES
 from burnscar_assets.storage.paths import DataRoot
