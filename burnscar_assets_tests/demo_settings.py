@@ -1,4 +1,4 @@
-"""The demo's settings for small worlds: its own set-up alone, which reads and maps with the image after the fire."""
+"""The demo's settings for small worlds, which read and map with the image after the fire alone."""
 
 from typing import Any
 
@@ -8,11 +8,17 @@ from burnscar_assets.environment import CONFIGS_DIR
 from burnscar_assets.settings import Settings, parse_settings
 
 
-def demo_alone() -> dict[str, Any]:
-    """Content of `demo.yaml` without set-ups beside its own, and without windows of images before fires."""
+def demo_after() -> dict[str, Any]:
+    """Content of `demo.yaml` without windows of images before fires, and without the set-ups that read these."""
     content: dict[str, Any] = yaml.safe_load((CONFIGS_DIR / "demo.yaml").read_text(encoding="utf-8"))
     del content["mapping"]["setup"], content["imagery"]["dataset_config"]
-    return content | {"setups": {"exclude": ["*"]}}
+    content["setups"]["exclude"] += ["*-change", "*-pre-post"]
+    return content
+
+
+def demo_alone() -> dict[str, Any]:
+    """The same without any set-up beside the demo's own."""
+    return demo_after() | {"setups": {"exclude": ["*"]}}
 
 
 def settings_alone() -> Settings:

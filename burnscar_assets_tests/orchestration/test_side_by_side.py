@@ -29,6 +29,7 @@ from burnscar_assets.settings import load_settings
 from burnscar_assets.storage.contracts import EVALUATION_METRICS, PREDICTIONS, SETUP_COMPARISON
 from burnscar_assets.storage.paths import DataRoot
 from burnscar_assets.storage.tables import read_table
+from burnscar_assets_tests.demo_settings import demo_after
 from burnscar_assets_tests.orchestration.conftest import run_command
 from burnscar_assets_tests.orchestration.fault_kit import content, copy_world, started, wait_until
 
@@ -125,7 +126,7 @@ def test_side_by_side_comes_to_the_same_as_one_after_the_other(small_archive: Da
     found = []
     for cores in (1, 4):
         compute = {"cores": cores, "memory_gib": 16}
-        setups = {"exclude": [*load_settings(CONFIGS_DIR / "demo.yaml").setups.exclude, "*-change", "*-pre-post"]}
+        setups = {"exclude": demo_after()["setups"]["exclude"]}
         root = copy_world(small_archive, DataRoot(tmp_path / str(cores) / "data"), compute=compute, setups=setups)
         run_command(root, "burnscar", "refresh", "--in-process")
         assert "nothing is stale" in run_command(root, "burnscar", "plan").stdout

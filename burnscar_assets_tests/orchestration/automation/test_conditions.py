@@ -15,7 +15,7 @@ from burnscar_assets.orchestration.pairs import VERSION_TAG, Pair
 from burnscar_assets.orchestration.sources import Observed, record
 from burnscar_assets.settings import load_settings
 from burnscar_assets.storage.paths import DataRoot
-from burnscar_assets_tests.demo_settings import demo_alone
+from burnscar_assets_tests.demo_settings import demo_after, demo_alone
 
 LABELS = ("fire_perimeters", "burn_history")
 FOLLOWING = ("sample_points", "windows", "scene_matches", "tiles", "fire_scenes")
@@ -39,7 +39,7 @@ class Daemon:
     cursor: Any = None
 
     def definitions(self) -> dg.Definitions:
-        content = demo_alone() | {"years": {"first": 2019, "last": 2020}}
+        content = demo_after() | {"years": {"first": 2019, "last": 2020}}
         path = self.folder / "world.yaml"
         path.write_text(yaml.safe_dump(content | self.settings))
         return build_definitions(load_settings(path), DataRoot(self.folder))
