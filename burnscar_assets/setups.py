@@ -208,7 +208,7 @@ def load_setups(settings: Settings) -> dict[str, Setup]:
     for setup in setups.values():
         setup.applied_to(settings)
     for field, named in (("setups.reference", settings.setups.reference), ("mapping.setup", settings.mapping.setup)):
-        if named not in (OWN, *setups):
+        if named not in (OWN, *setups) and (setups or field == "mapping.setup"):  # alone, nothing is compared
             raise SettingsError(f"{field}: no set-up {named!r}; there are {', '.join((OWN, *setups))}")
     return setups
 

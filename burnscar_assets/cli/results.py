@@ -23,6 +23,9 @@ def add_models(commands: Any, shared: argparse.ArgumentParser) -> None:
         "champion", parents=[shared], help="which checkpoint of each fire year serves, and why"
     )
     champion.add_argument("--years", type=fire_year, nargs="+", help="fire years (default: all)")
+    champion.add_argument(
+        "--setup", metavar="NAME", help="set-up whose checkpoints are meant (default: the one that maps)"
+    )
     champion.add_argument("--accept", metavar="REASON", help="make the evaluated checkpoint of these years champion")
     champion.set_defaults(command=_champion)
 
@@ -135,6 +138,7 @@ def _champion(options: argparse.Namespace) -> int:
 
     settings, root, _ = open_world()
     world = World(settings, root)
+    seen = world.mapped if options.setup is None else world.of(options.setup)
     years = options.years or [int(key) for key in world.fire_years.get_partition_keys()]
     if options.accept is not None:
         if settings.sampling.splits.folds:
@@ -142,10 +146,10 @@ def _champion(options: argparse.Namespace) -> int:
         if not options.years:
             raise SettingsError('say which: burnscar champion --years YEAR --accept "REASON"')
         for year in years:
-            accept_checkpoint(root, year, settings.imagery.layer, options.accept)
-            republish(world, Pair("evaluation_metrics", year))
+            accept_checkpoint(seen.root, year, seen.settings.imagery.layer, options.accept)
+            republish(world, Pair(seen.asset("evaluation_metrics"), year))
     rows = []
-    for found in champions(root, years):
+    for found in champions(seen.root, years):
         refused = f"{found.refused.weights_sha256[:12]}: {found.refused.reason}" if found.refused else ""
         reign = found.reign
         rows.append(
