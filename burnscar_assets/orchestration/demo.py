@@ -130,10 +130,10 @@ def _report(console: Console, world: World, years: list[int], archive: Simulated
         console.print("everything was fresh: no work was done twice")
     least, judged = world.settings.imagery.min_clear_fraction, world.settings.evaluation
     show_table(count_table(root, years, least, title=f"{world.settings.name}: perimeters to tiles"))
-    title = f"held-out fires, with {judged.confidence:.0%} intervals over clusters of fires"
-    mapped = world.mapped
-    by = world.settings.setups.title if mapped.setup is None else mapped.setup.title
-    show_table(score_table(mapped.root, years, judged, title=f"{by}: {title}"))
+    own, that_maps = world.settings.setups.title, world.mapped.setup
+    title = f"{own}: held-out fires, with {judged.confidence:.0%} intervals over clusters of fires"
+    show_table(score_table(root, years, judged, title=title))
+    by = own if that_maps is None else that_maps.title
     show_table(map_table(root, years, title=f"{by}: maps of the held-out fires, against the official perimeter"))
     if world.setups and table_path(root, SETUP_COMPARISON, None).exists():
         show_table(comparison_table(root))
