@@ -29,6 +29,7 @@ def records(real_data: Path) -> gpd.GeoDataFrame:
             "complex_id": frap["COMPLEX_ID"].fillna("") if "COMPLEX_ID" in frap else "",
             "alarm_date": pd.to_datetime(frap["ALARM_DATE"], utc=True, errors="coerce"),
             "containment_date": pd.to_datetime(frap["CONT_DATE"], utc=True, errors="coerce"),
+            "end_precision_days": 1.0,
             "area_ha": shapely.area(shapes) / 1e4,
         },
         geometry=shapes,
