@@ -207,10 +207,15 @@ def load_setups(settings: Settings) -> dict[str, Setup]:
     setups = _with_members({name: load_setup(name) for name in chosen})
     for setup in setups.values():
         setup.applied_to(settings)
-    for field, named in (("setups.reference", settings.setups.reference), ("mapping.setup", settings.mapping.setup)):
-        if named not in (OWN, *setups) and (setups or field == "mapping.setup"):  # alone, nothing is compared
-            raise SettingsError(f"{field}: no set-up {named!r}; there are {', '.join((OWN, *setups))}")
+    _check_there("mapping.setup", settings.mapping.setup, setups)
+    if setups:  # else nothing is compared
+        _check_there("setups.reference", settings.setups.reference, setups)
     return setups
+
+
+def _check_there(field: str, name: str, setups: Mapping[str, Setup]) -> None:
+    if name not in (OWN, *setups):
+        raise SettingsError(f"{field}: no set-up {name!r}; there are {', '.join((OWN, *setups))}")
 
 
 def load_setup(name: str) -> Setup:

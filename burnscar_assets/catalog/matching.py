@@ -109,16 +109,15 @@ def match_scenes(
         forget_indexes()
     dataset = open_dataset(dataset_path)
     found = load_windows(dataset, windows)
-    every = image_layers(dataset)
-    if not every:
+    layers = list(image_layers(dataset)) if layers is None else layers
+    if not layers:
         raise InputError(f"{dataset_path / 'config.json'} has no raster layer with a data source: nothing to match")
-    now = now or datetime.now(UTC)
+    now, searched = now or datetime.now(UTC), 0
     rows: list[dict[str, Any]] = []
-    searched = 0
     set_aside: SetAside = {}
     mended: dict[str, str] = {}
     with quiet_rslearn():
-        for layer in every if layers is None else layers:
+        for layer in layers:
             before = _days_before(windows) if selection_of(layer, settings) == "before" else None
             matching = _LayerMatching(dataset, layer, found, settings, now, before)
             entries, count = matching.match(progress)
@@ -129,9 +128,8 @@ def match_scenes(
                 rows += _rows(window, layer, groups_of(matched, layer), entries[window.name])
     table = SCENE_MATCHES.conform(pd.DataFrame(rows, columns=SCENE_MATCHES.column_names))
     _tell(set_aside, mended)
-    summary = _summary(table, searched, len(found) * len(every if layers is None else layers))
-    counts = Counter(str(reason) for reason, _ in set_aside.values())
-    return table, replace(summary, set_aside=dict(sorted(counts.items())), footprints_cut=len(mended))
+    kept = len(found) * len(layers) - searched
+    return table, replace(_summary(table, set_aside), searched=searched, kept=kept, footprints_cut=len(mended))
 
 
 def _tell(set_aside: "SetAside", mended: dict[str, str]) -> None:
@@ -305,7 +303,7 @@ def _rows(window: "Window", layer: str, groups: list[list[SerializedItem]], entr
     return rows
 
 
-def _summary(table: pd.DataFrame, searched: int, total: int) -> MatchSummary:
+def _summary(table: pd.DataFrame, set_aside: "SetAside") -> MatchSummary:
     by_window = table.groupby("window_id")["matched"].all()
     unmatched = table[~table["matched"]].drop_duplicates("window_id")
     return MatchSummary(
@@ -314,6 +312,5 @@ def _summary(table: pd.DataFrame, searched: int, total: int) -> MatchSummary:
         unmatched=int((~by_window).sum()),
         reasons=dict(sorted(Counter(unmatched["reason"]).items())),
         scenes=len({item for items in table["item_ids"] for item in items}),
-        searched=searched,
-        kept=total - searched,
+        set_aside=dict(sorted(Counter(str(reason) for reason, _ in set_aside.values()).items())),
     )

@@ -266,20 +266,15 @@ def _named(one: Contestant) -> dict[str, Any]:
 def _map_rows(
     present: Sequence[Contestant], maps: "MapField", mapped: Comparison, reference: str, settings: EvaluationSettings
 ) -> Iterator[dict[str, Any]]:
-    """Set-ups by their maps, then floors and burn indices."""
+    """Set-ups by their maps, then floors and burn indices, each beside the reference on the fires it has maps of."""
     counted = {"windows": 0, "fires": len(maps.fires)}
     for one in present:
         yield from (row | counted for row in _rows(one, mapped, MAPS, reference))
-    yield from _baseline_rows(maps, reference, settings)
-
-
-def _baseline_rows(maps: "MapField", reference: str, settings: EvaluationSettings) -> Iterator[dict[str, Any]]:
-    """Floors and burn indices, each beside the reference on the fires that it has maps of."""
     setup = reference if reference in maps.scores else next(iter(maps.scores))
-    for one in maps.beside_baselines(setup, settings):
-        named = Contestant(one.name, one.title, BASELINE, (), (DataRoot(Path()),))
-        told = {"setup": f"{BASELINE}/{one.name}", "windows": 0, "fires": one.fires}
-        yield from (row | told for row in _rows(named, one.comparison, MAPS, reference))
+    for baseline in maps.beside_baselines(setup, settings):
+        named = Contestant(baseline.name, baseline.title, BASELINE, (), (DataRoot(Path()),))
+        told = {"setup": f"{BASELINE}/{baseline.name}", "windows": 0, "fires": baseline.fires}
+        yield from (row | told for row in _rows(named, baseline.comparison, MAPS, reference))
 
 
 def _over_baselines(

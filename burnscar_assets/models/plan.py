@@ -70,10 +70,6 @@ def plan_training(
     chosen = choose_windows(settings, root, years, layers, fold, per_pixel=is_per_pixel(outline), fires=fires)
     check_splits(chosen, fire_year)
     windows = chosen.windows
-    encoder = None
-    if needs_encoder(settings.training):
-        encoder = resolve_encoder(settings.training.model, DataRoot(root.path.resolve()), warn)
-        check_feeding(encoder, settings, windows)
     spec = TrainingSpec(
         fire_year=fire_year,
         fire_years=years,
@@ -85,7 +81,7 @@ def plan_training(
         size_px=int(windows["size_px"].max()),
         metres=settings.windows.resolution_m,
         settings=settings.training,
-        encoder=encoder,
+        encoder=_fed_encoder(settings, root, windows, warn),
         names=names_by_split(windows),
         unclear=_unclear(windows) if is_per_pixel(outline) else {},
         min_clear_fraction=settings.imagery.min_clear_fraction,
@@ -98,6 +94,17 @@ def plan_training(
     )
     run_config(spec, "cpu")  # what nothing fills in is found before a process starts
     return spec
+
+
+def _fed_encoder(
+    settings: Settings, root: DataRoot, windows: pd.DataFrame, warn: Callable[[str], None]
+) -> ChosenEncoder | None:
+    """The encoder that a model has, which the windows can feed; None if it has none."""
+    if not needs_encoder(settings.training):
+        return None
+    encoder = resolve_encoder(settings.training.model, DataRoot(root.path.resolve()), warn)
+    check_feeding(encoder, settings, windows)
+    return encoder
 
 
 def check_feeding(encoder: ChosenEncoder, settings: Settings, windows: pd.DataFrame) -> None:

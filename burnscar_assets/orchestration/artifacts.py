@@ -72,8 +72,8 @@ def _of_another_champion(world: World, pair: Pair) -> list[str]:
     if table is None or not table_path(world.root, table, pair.fire_year).exists():
         return []
     maps = read_table(world.root, table, pair.fire_year, columns=["checkpoint_year", "weights_sha256"])
-    by = world.mapped.root
-    champions = {int(year): load_champion(by, int(year)) for year in maps["checkpoint_year"].unique()}
+    root = world.mapped.root
+    champions = {int(year): load_champion(root, int(year)) for year in maps["checkpoint_year"].unique()}
     return [
         f"the champion of {year} is another checkpoint than that of the maps"
         for year, champion in champions.items()

@@ -172,11 +172,14 @@ def crown(root: DataRoot, fire_year: int, weights: str, maps: MapRules | None = 
     write_json(champion_folder(root, fire_year) / "champion.json", champion.model_dump(mode="json"))
 
 
+@pytest.mark.parametrize("setup", ["default", "nbr-threshold"])
 def test_maps_by_another_checkpoint_than_the_champion_are_to_be_made(
-    world: LabelWorld, monkeypatch: pytest.MonkeyPatch
+    world: LabelWorld, monkeypatch: pytest.MonkeyPatch, setup: str
 ) -> None:
     monkeypatch.delenv(STORE_VARIABLE)
+    world.configure(mapping={"setup": setup}, setups={"exclude": []})
     root, pair = world.root, Pair("burned_area_maps", 2020)
+    crown(root.setup("nbr-threshold") if setup == "default" else root, 2020, "c" * 64)
     row = dict.fromkeys(BURNED_AREA_MAPS.column_names) | {"fire_id": "f", "fire_year": 2020, "complete": True}
     row |= {"checkpoint_year": 2020, "weights_sha256": "a" * 64, "item_ids": [], "simulated": True}
     rows = gpd.GeoDataFrame([row], geometry=[shapely.box(0, 0, 1, 1)], crs=table_crs())
@@ -188,7 +191,7 @@ def test_maps_by_another_checkpoint_than_the_champion_are_to_be_made(
         ("a" * 64, []),
         ("b" * 64, ["the champion of 2020 is another checkpoint than that of the maps"]),
     ):
-        crown(root, 2020, weights)
+        crown(world.world.mapped.root, 2020, weights)
         assert missing(world.world, pair, "") == said
     shutil.rmtree(root.maps(2020))
     assert missing(world.world, pair, "") == [f"{root.maps(2020) / 'index.html'} is gone"]
