@@ -34,6 +34,7 @@ from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
 from dagster._core.storage.runs.sqlite import sqlite_run_storage
 from dagster._core.storage.schedules.sqlite import sqlite_schedule_storage
 from dagster._core.utils import make_new_backfill_id
+from filelock import FileLock
 from sqlalchemy import URL, Engine, create_engine, func, select
 from sqlalchemy.pool import NullPool, QueuePool
 
@@ -61,6 +62,24 @@ def run_in_threads(instance: dg.DagsterInstance) -> None:
     handlers = instance.get_yaml_python_handlers()
     vars(instance)["get_yaml_python_handlers"] = lambda: handlers
     vars(instance)["_compute_log_manager"] = NoOpComputeLogManager()
+
+
+def claim_in_turn(instance: dg.DagsterInstance) -> None:
+    """Have processes ask for places in pools one after another.
+
+    Dagster finds a free place and takes it in two statements, which SQLite doesn't keep together: of two processes
+    that ask at the same moment both can be given the only one. Its other databases lock what they find.
+    """
+    storage = instance.event_log_storage
+    if not isinstance(storage, SqliteEventLogStorage) or "claim_concurrency_slot" in vars(storage):
+        return
+    claim, lock = storage.claim_concurrency_slot, Path(instance.root_directory) / "claims.lock"
+
+    def claim_alone(*args: Any, **options: Any) -> Any:
+        with FileLock(lock):
+            return claim(*args, **options)
+
+    vars(storage)["claim_concurrency_slot"] = claim_alone
 
 
 def failed_checks(instance: dg.DagsterInstance) -> Iterator[tuple[dg.AssetCheckKey, str | None]]:

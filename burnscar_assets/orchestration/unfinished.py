@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import dagster as dg
 
 from burnscar_assets.orchestration.artifacts import DATASET_STAGES
+from burnscar_assets.orchestration.dagster_private import claim_in_turn
 from burnscar_assets.orchestration.pairs import VERSION_TAG, Pair
 
 _PREFIX = "burnscar/unfinished/"
@@ -186,7 +187,8 @@ class TaggedExecutor(dg.Executor):
         return self._steps.retries
 
     def execute(self, plan_context: Any, execution_plan: Any) -> Iterator[dg.DagsterEvent]:
-        """Tag the run, then run the steps."""
+        """Tag the run, then run the steps, which wait for their places in pools in turn."""
+        claim_in_turn(plan_context.instance)
         plan_context.instance.add_run_tags(plan_context.run_id, {PROCESS_TAG: this_process()})
         yield from self._steps.execute(plan_context, execution_plan)
 

@@ -6,8 +6,11 @@ the web UI is asked in `test_web_server.py`.
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -16,12 +19,14 @@ from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventL
 from sqlalchemy import text
 
 from burnscar_assets.orchestration.dagster_private import (
+    claim_in_turn,
     closing_databases,
     delete_run,
     failed_checks,
     keep_engines,
     run_in_threads,
 )
+from burnscar_assets.orchestration.unfinished import in_process_executor
 
 KEY = dg.AssetKey("thing")
 ELSEWHERE = """
@@ -54,6 +59,51 @@ def test_a_run_leaves_logging_and_output_of_the_process_as_they_are(
         delete_run(instance, run.run_id)
         assert not Path(events).exists() and not instance.has_run(run.run_id)
     assert "heard by whoever" in capfd.readouterr().out
+
+
+@dg.op(pool="gpu")
+def pooled() -> None: ...
+
+
+@dg.job(executor_def=in_process_executor)
+def pooled_job() -> None:
+    pooled()
+
+
+def test_places_in_pools_are_asked_for_one_after_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    claim, at_once, most = SqliteEventLogStorage.claim_concurrency_slot, [0], [0]
+
+    def slow(*args: Any, **options: Any) -> Any:
+        at_once[0] += 1
+        most[0] = max(most[0], at_once[0])
+        time.sleep(0.2)
+        at_once[0] -= 1
+        return claim(*args, **options)
+
+    monkeypatch.setattr(SqliteEventLogStorage, "claim_concurrency_slot", slow)
+    with (
+        dg.DagsterInstance.local_temp(str(tmp_path)) as one,
+        dg.DagsterInstance.local_temp(str(tmp_path)) as other,
+        ThreadPoolExecutor(2) as threads,
+    ):
+        one.event_log_storage.set_concurrency_slots("gpu", 1)
+        for instance in (one, other):
+            claim_in_turn(instance)
+            claim_in_turn(instance)
+        asked = [
+            threads.submit(instance.event_log_storage.claim_concurrency_slot, "gpu", run, "step")
+            for instance, run in ((one, "a"), (other, "b"))
+        ]
+        assert sorted(one.result().is_claimed for one in asked) == [False, True]
+        assert most == [1], "two asked at the same moment"
+
+
+def test_a_run_asks_for_its_place_in_turn(tmp_path: Path) -> None:
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        instance.event_log_storage.set_concurrency_slots("gpu", 1)
+        with dg.execute_job(dg.reconstructable(pooled_job), instance) as done:
+            assert done.success
+        assert (tmp_path / "claims.lock").exists(), "Dagster asks for places in another way: see claim_in_turn"
 
 
 def test_a_check_that_failed_last_is_known_until_it_passes(tmp_path: Path) -> None:
